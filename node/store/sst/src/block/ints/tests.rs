@@ -1,0 +1,121 @@
+//! Integers of any shape come back, and the shape decides the encoding.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::samples;
+
+fn round_trip(values: &[u64]) -> (Encoding, usize) {
+    let mut bytes = Vec::new();
+    let encoding = encode(values, &mut bytes);
+    let mut out = [0; VECTOR_ROWS];
+    let mut cursor = Cursor::new(&bytes);
+    decode(&mut cursor, values.len(), &mut out).unwrap();
+    cursor.finish().unwrap();
+    assert_eq!(&out[..values.len()], values);
+    assert_eq!(crate::block::stats().mistakes, 0);
+    (encoding, bytes.len())
+}
+
+proptest! {
+    #[test]
+    fn every_shape_comes_back(values in samples::integers(1..1025)) {
+        let values: Vec<u64> = values.into_iter().map(i64::cast_unsigned).collect();
+        round_trip(&values);
+    }
+
+    #[test]
+    fn full_vectors_come_back(values in samples::integers(1024..1025)) {
+        let values: Vec<u64> = values.into_iter().map(i64::cast_unsigned).collect();
+        round_trip(&values);
+    }
+
+    #[test]
+    fn other_bytes_are_refused_or_read_but_never_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..300),
+        kind in 0..5_u8,
+        rows in 1..1025_usize,
+    ) {
+        let bytes = [&[kind][..], &bytes].concat();
+        let mut out = [0; VECTOR_ROWS];
+        let _ = decode(&mut Cursor::new(&bytes), rows, &mut out);
+    }
+}
+
+#[test]
+fn every_width_packs_full_and_short() {
+    for width in 0..=64_u32 {
+        for rows in [1, 7, 64, 1000, 1024] {
+            let top = if width == 0 {
+                0
+            } else {
+                u64::MAX >> (64 - width)
+            };
+            let values: Vec<u64> = (0..rows as u64)
+                .map(|row| row.wrapping_mul(0x9e37_79b9_7f4a_7c15) & top)
+                .collect();
+            let mut bytes = Vec::new();
+            pack(&values, width, &mut bytes);
+            assert_eq!(bytes.len(), packed_len(rows, width));
+            let mut out = [0; VECTOR_ROWS];
+            unpack(&mut Cursor::new(&bytes), rows, width, 5, &mut out).unwrap();
+            for (value, read) in values.iter().zip(out) {
+                assert_eq!(value.wrapping_add(5), read);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_shape_decides() {
+    assert_eq!(round_trip(&[7; 1024]).0, Encoding::Constant);
+    let steps: Vec<u64> = (0..1024).map(|row| 1 << 40 | (row * 10_000)).collect();
+    let (encoding, bytes) = round_trip(&steps);
+    assert_eq!(encoding, Encoding::Delta);
+    assert!(bytes < 40, "{bytes} bytes for even steps");
+    let runs: Vec<u64> = (0..1024)
+        .map(|row| (row / 100_u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        .collect();
+    assert_eq!(round_trip(&runs).0, Encoding::RunLength);
+    let noise: Vec<u64> = (0..1024_u64)
+        .map(|row| row.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54)
+        .collect();
+    let (encoding, bytes) = round_trip(&noise);
+    assert_eq!(encoding, Encoding::FrameOfReference);
+    assert!(bytes < 1300, "{bytes} bytes for ten bits a value");
+}
+
+#[test]
+fn outliers_do_not_widen_a_vector() {
+    let mut values: Vec<u64> = (0..1024).map(|row| 1000 + row % 7).collect();
+    values[3] = u64::MAX / 2;
+    values[700] = 0;
+    assert!(round_trip(&values).1 < 450);
+    let mut jumping: Vec<u64> = (0..1024)
+        .map(|row| 1_700_000_000_000 + row * 10_000 + row % 3)
+        .collect();
+    for value in jumping.iter_mut().skip(600) {
+        *value -= 43_000_000;
+    }
+    assert!(round_trip(&jumping).1 < 450);
+}
+
+#[test]
+fn milliseconds_kept_as_nanoseconds_cost_no_more() {
+    let stamps = |unit: u64| -> Vec<u64> {
+        (0..1024)
+            .map(|row| (1_767_225_600_000 + row * 10_000 + row * row % 5) * unit)
+            .collect()
+    };
+    let (_, milliseconds) = round_trip(&stamps(1));
+    let (encoding, nanoseconds) = round_trip(&stamps(1_000_000));
+    assert_eq!(encoding, Encoding::Delta);
+    assert_eq!(nanoseconds, milliseconds + 1);
+    let negative: Vec<u64> = (0..300_i64)
+        .map(|row| (row * row - 500) * 1_000_000_000)
+        .map(i64::cast_unsigned)
+        .collect();
+    round_trip(&negative);
+    round_trip(&[0; 100]);
+    round_trip(&[i64::MIN.cast_unsigned(), 0, 1000]);
+}

@@ -1,0 +1,109 @@
+//! One column on its way into a file: row group by row group, vector by vector.
+
+use std::collections::BTreeMap;
+
+use activestore_types::{Column, Result};
+use arrow::array::Array;
+use arrow::buffer::{BooleanBuffer, NullBuffer};
+
+use crate::block::dictionary::DictionaryBuilder;
+use crate::block::vector::VectorEncoder;
+use crate::block::{Encoding, Family, VECTOR_ROWS};
+use crate::footer::{CHECKSUM_BYTES, ColumnIndex, ColumnKind};
+use crate::meta::ColumnMeta;
+
+/// Encodes the vectors of one column and keeps their index.
+pub(crate) struct ColumnWriter {
+    pub(crate) kind: ColumnKind,
+    pub(crate) index: ColumnIndex,
+    pub(crate) dictionary: Option<DictionaryBuilder>,
+    /// Whether any row does not set it.
+    pub(crate) sparse: bool,
+    encoder: VectorEncoder,
+    encodings: BTreeMap<Encoding, u64>,
+    bytes: u64,
+}
+
+impl ColumnWriter {
+    /// A column without rows.
+    pub(crate) fn new(kind: ColumnKind, family: Family, cold: bool) -> Self {
+        ColumnWriter {
+            kind,
+            index: ColumnIndex::new(family),
+            dictionary: family.is_string().then(DictionaryBuilder::default),
+            sparse: false,
+            encoder: VectorEncoder::new(cold),
+            encodings: BTreeMap::new(),
+            bytes: 0,
+        }
+    }
+
+    /// A row group that holds nothing of this column.
+    pub(crate) fn skip_group(&mut self, rows: usize) {
+        self.index.chunks.push(None);
+        self.sparse = true;
+        for start in (0..rows).step_by(VECTOR_ROWS) {
+            self.index.lengths.push(0);
+            self.index.zones.push_empty(VECTOR_ROWS.min(rows - start));
+        }
+    }
+
+    /// Appends a row group's chunk to `out`, which will stand at `base` in the file.
+    ///
+    /// # Errors
+    /// `Invalid` for an Arrow type that no column has.
+    pub(crate) fn push_group(
+        &mut self,
+        array: &dyn Array,
+        set: Option<&BooleanBuffer>,
+        base: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        self.index.chunks.push(Some(base + out.len() as u64));
+        for start in (0..array.len()).step_by(VECTOR_ROWS) {
+            let rows = VECTOR_ROWS.min(array.len() - start);
+            let cells = array.slice(start, rows);
+            let set = set.map(|set| set.slice(start, rows));
+            self.sparse |= set.as_ref().is_some_and(|set| set.count_set_bits() < rows);
+            let set_nulls = set.clone().map(NullBuffer::new);
+            let present = NullBuffer::union(cells.nulls(), set_nulls.as_ref());
+            self.index.zones.push(&cells, present.as_ref())?;
+            let begin = out.len();
+            let encoding =
+                self.encoder
+                    .encode(&cells, set.as_ref(), self.dictionary.as_mut(), out)?;
+            let crc = crc32c::crc32c(out.get(begin..).unwrap_or(&[]));
+            out.extend(crc.to_le_bytes());
+            debug_assert!(out.len() >= begin + CHECKSUM_BYTES);
+            let length = (out.len() - begin) as u64;
+            self.index.lengths.push(length);
+            self.bytes += length;
+            *self.encodings.entry(encoding).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    /// Whether any row group holds a chunk of it.
+    pub(crate) fn is_held(&self) -> bool {
+        self.index.chunks.iter().any(Option::is_some)
+    }
+
+    /// What the file says about it.
+    pub(crate) fn meta(&self, column: &Column, dictionary_bytes: u64) -> ColumnMeta {
+        let mut encodings: Vec<(String, u64)> = Vec::new();
+        for (encoding, vectors) in &self.encodings {
+            let name = encoding.name();
+            match encodings.iter_mut().find(|(known, _)| known == name) {
+                Some((_, count)) => *count += vectors,
+                None => encodings.push((name.to_owned(), *vectors)),
+            }
+        }
+        encodings.sort_by_key(|(_, vectors)| std::cmp::Reverse(*vectors));
+        ColumnMeta {
+            id: column.id,
+            name: column.name.clone(),
+            encodings,
+            bytes: self.bytes + dictionary_bytes,
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The parts of a file around its vectors: magic, sections, footer and tail.
+//!
+//! A file is read from its end: the tail gives the footer's length and checksum, the footer gives
+//! the schema and where every section lies, each with a checksum of its own.
+
+use std::sync::Arc;
+
+use activestore_env::DiskFile;
+use activestore_types::{ColumnId, Error, Result, TableSchema};
+use serde::{Deserialize, Serialize};
+
+use crate::block::cursor::Cursor;
+use crate::block::{Family, VECTOR_ROWS};
+use crate::meta::SstMeta;
+use crate::zone::{Zones, push_ints, read_ints};
+
+/// The first and the last eight bytes of a file; the last byte is the format's version.
+pub(crate) const MAGIC: [u8; 8] = *b"ASTSST\0\x01";
+/// Footer length, footer checksum, magic.
+pub(crate) const TAIL_BYTES: usize = 16;
+/// Rows of a full row group.
+pub(crate) const GROUP_ROWS: usize = 64 * VECTOR_ROWS;
+/// A section or a footer above this is not believed.
+const SECTION_BYTES_MAX: u64 = 1 << 31;
+/// A vector's checksum follows it.
+pub(crate) const CHECKSUM_BYTES: usize = 4;
+
+/// Where a part of the file lies.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Section {
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
+    pub(crate) crc: u32,
+}
+
+/// What a stored column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ColumnKind {
+    /// The rows' stamps.
+    Hlc,
+    /// The writing nodes.
+    Origin,
+    /// When rows expire.
+    Expiry,
+    /// Which rows are tombstones.
+    Tombstone,
+    /// A column of the table.
+    Cells(ColumnId),
+}
+
+/// One column in the footer.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct FooterColumn {
+    pub(crate) kind: ColumnKind,
+    pub(crate) index: Section,
+    pub(crate) dictionary: Option<Section>,
+}
+
+/// The footer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Footer {
+    pub(crate) schema: TableSchema,
+    pub(crate) meta: SstMeta,
+    /// Rows of each row group.
+    pub(crate) groups: Vec<u32>,
+    pub(crate) columns: Vec<FooterColumn>,
+    pub(crate) fences: Section,
+    pub(crate) filter: Section,
+}
+
+/// Where one column's vectors lie, and what is in them.
+#[derive(Debug)]
+pub(crate) struct ColumnIndex {
+    /// Per row group: where its chunk begins; `None` where the group holds nothing of the column.
+    pub(crate) chunks: Vec<Option<u64>>,
+    /// Per vector: its length with its checksum; 0 in a group without a chunk.
+    pub(crate) lengths: Vec<u64>,
+    pub(crate) zones: Zones,
+}
+
+impl ColumnIndex {
+    /// Nothing yet.
+    pub(crate) fn new(family: Family) -> Self {
+        ColumnIndex {
+            chunks: Vec::new(),
+            lengths: Vec::new(),
+            zones: Zones::new(family),
+        }
+    }
+
+    /// Its bytes.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        // 0 says that there is no chunk: the magic stands there.
+        let chunks: Vec<u64> = self.chunks.iter().map(|chunk| chunk.unwrap_or(0)).collect();
+        push_ints(&chunks, &mut out);
+        push_ints(&self.lengths, &mut out);
+        self.zones.encode(&mut out);
+        out
+    }
+
+    /// From its bytes.
+    ///
+    /// # Errors
+    /// `Corrupt` for bytes that [`ColumnIndex::encode`] does not write.
+    pub(crate) fn decode(
+        bytes: &[u8],
+        family: Family,
+        groups: usize,
+        vectors: usize,
+    ) -> Result<Self> {
+        let mut bytes = Cursor::new(bytes);
+        let chunks = read_ints(&mut bytes, groups)?;
+        let chunks = chunks
+            .into_iter()
+            .map(|chunk| (chunk > 0).then_some(chunk))
+            .collect();
+        let lengths = read_ints(&mut bytes, vectors)?;
+        let zones = Zones::decode(&mut bytes, family, vectors)?;
+        bytes.finish()?;
+        Ok(ColumnIndex {
+            chunks,
+            lengths,
+            zones,
+        })
+    }
+}
+
+/// The Arrow family of a stored column; `None` for a column that the schema does not have.
+pub(crate) fn family_of(kind: ColumnKind, schema: &TableSchema) -> Option<Family> {
+    match kind {
+        ColumnKind::Hlc | ColumnKind::Expiry => Some(Family::Stamp),
+        ColumnKind::Origin => Some(Family::Id),
+        ColumnKind::Tombstone => Some(Family::Boolean),
+        ColumnKind::Cells(id) => Family::of(&schema.column_by_id(id)?.data_type.arrow()).ok(),
+    }
+}
+
+/// Reads a range of the file.
+///
+/// # Errors
+/// `Corrupt` where the file ends before it; otherwise as the disk says.
+pub(crate) fn read_range(file: &Arc<dyn DiskFile>, offset: u64, length: u64) -> Result<Vec<u8>> {
+    if length > SECTION_BYTES_MAX {
+        return Err(Error::corrupt(format!("a part of {length} bytes")));
+    }
+    let mut bytes = vec![0; length as usize];
+    file.read_exact_at(offset, &mut bytes).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::UnexpectedEof {
+            Error::corrupt(format!(
+                "the file ends before byte {}",
+                offset.saturating_add(length)
+            ))
+        } else {
+            Error::from(error)
+        }
+    })?;
+    Ok(bytes)
+}
+
+/// Reads a section and checks it.
+///
+/// # Errors
+/// `Corrupt` where its checksum does not match.
+pub(crate) fn read_section(
+    file: &Arc<dyn DiskFile>,
+    file_bytes: u64,
+    section: Section,
+) -> Result<Vec<u8>> {
+    if section
+        .offset
+        .checked_add(section.length)
+        .is_none_or(|end| end > file_bytes)
+    {
+        return Err(Error::corrupt("a section lies outside the file"));
+    }
+    let bytes = read_range(file, section.offset, section.length)?;
+    check(&bytes, section.crc, "a section")?;
+    Ok(bytes)
+}
+
+/// Compares a checksum.
+///
+/// # Errors
+/// `Corrupt` where it does not match.
+pub(crate) fn check(bytes: &[u8], crc: u32, what: &str) -> Result<()> {
+    if crc32c::crc32c(bytes) == crc {
+        return Ok(());
+    }
+    Err(Error::corrupt(format!("the checksum of {what} does not match"))
+        .with_hint("the disk returned other bytes than were written; restore the file from a peer or a backup"))
+}
+
+/// Reads magic, tail and footer; the second value is the file's length.
+///
+/// # Errors
+/// `Corrupt` for a file that is not a whole SSTable of this version.
+pub(crate) fn read_footer(file: &Arc<dyn DiskFile>) -> Result<(Footer, u64)> {
+    let file_bytes = file.len()?;
+    let least = (MAGIC.len() + TAIL_BYTES) as u64;
+    let Some(body_end) = file_bytes
+        .checked_sub(TAIL_BYTES as u64)
+        .filter(|_| file_bytes >= least)
+    else {
+        return Err(Error::corrupt(format!(
+            "{file_bytes} bytes are too few for an SSTable"
+        )));
+    };
+    let head = read_range(file, 0, MAGIC.len() as u64)?;
+    let tail = read_range(file, body_end, TAIL_BYTES as u64)?;
+    let mut tail = Cursor::new(&tail);
+    let length = u64::from(u32::from_le_bytes(tail.array()?));
+    let crc = u32::from_le_bytes(tail.array()?);
+    if head != MAGIC || tail.array()? != MAGIC {
+        return Err(Error::corrupt("this is no SSTable of a known version"));
+    }
+    let offset = body_end
+        .checked_sub(length)
+        .ok_or_else(|| Error::corrupt("the footer is longer than the file"))?;
+    let bytes = read_range(file, offset, length)?;
+    check(&bytes, crc, "the footer")?;
+    let mut footer: Footer = postcard::from_bytes(&bytes)
+        .map_err(|error| Error::corrupt(format!("the footer cannot be read: {error}")))?;
+    footer.meta.bytes = file_bytes;
+    let mut rows = 0_u64;
+    for group in &footer.groups {
+        if !(1..=GROUP_ROWS as u32).contains(group) {
+            return Err(Error::corrupt(format!("a row group of {group} rows")));
+        }
+        rows += u64::from(*group);
+    }
+    if rows != footer.meta.rows {
+        return Err(Error::corrupt("the row groups do not hold the file's rows"));
+    }
+    Ok((footer, file_bytes))
+}

@@ -1,0 +1,255 @@
+//! A file holds exactly the rows it was given, finds them by range, predicate and partition, and
+//! notices every changed byte.
+
+use activestore_env::{SimDisk, SimDiskOptions};
+use activestore_types::ErrorKind;
+use arrow::array::Array;
+use proptest::prelude::*;
+
+use super::*;
+use crate::tables::{self, COUNT, DEVICE, FLAG, NEVER, Row, STATUS, TEMP, TS};
+use crate::{SstOptions, SstWriter, ZoneValue};
+
+const PATH: &str = "t/1.sst";
+
+fn sim() -> Arc<SimDisk> {
+    let disk = Arc::new(SimDisk::seeded(1, SimDiskOptions::default()));
+    disk.create_dir_all("t").unwrap();
+    disk
+}
+
+fn write(disk: &Arc<SimDisk>, rows: &[Row], piece: usize, cold: bool) -> SstMeta {
+    let disk: Arc<dyn Disk> = disk.clone();
+    let mut writer = SstWriter::create(&disk, PATH, tables::schema(), SstOptions { cold }).unwrap();
+    for rows in rows.chunks(piece.max(1)) {
+        let (batch, keys) = tables::batch(rows);
+        writer.append(&batch, &keys).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+fn open(disk: &Arc<SimDisk>) -> Result<Arc<Sst>> {
+    let disk: Arc<dyn Disk> = disk.clone();
+    Sst::open(&disk, PATH)
+}
+
+/// The rows of a batch of all columns, as the model has them.
+fn rows_of(batch: &RowBatch) -> Vec<Row> {
+    let cells = |id: ColumnId, row: usize| -> Option<Option<(ArrayRef, usize)>> {
+        let column = batch.column(id)?;
+        if column.set.as_ref().is_some_and(|set| !set.value(row)) {
+            assert!(column.array.is_null(row));
+            return None;
+        }
+        Some((!column.array.is_null(row)).then(|| (column.array.clone(), row)))
+    };
+    let key = |id: ColumnId| batch.column(id).unwrap().array.clone();
+    (0..batch.rows)
+        .map(|row| Row {
+            device: key(DEVICE).as_string::<i32>().value(row).to_owned(),
+            ts: key(TS)
+                .as_primitive::<arrow::datatypes::TimestampNanosecondType>()
+                .value(row),
+            hlc: batch.hlc[row],
+            origin: batch.origin[row],
+            expiry_ms: batch.expiry_ms.as_ref().map_or(0, |expiry| expiry[row]),
+            tombstone: batch.tombstone.as_ref().is_some_and(|bits| bits.value(row)),
+            temp: cells(TEMP, row).map(|cell| {
+                cell.map(|(a, r)| a.as_primitive::<arrow::datatypes::Float64Type>().value(r))
+            }),
+            status: cells(STATUS, row)
+                .map(|cell| cell.map(|(a, r)| a.as_string::<i32>().value(r).to_owned())),
+            count: cells(COUNT, row).map(|cell| {
+                cell.map(|(a, r)| a.as_primitive::<arrow::datatypes::Int64Type>().value(r))
+            }),
+        })
+        .collect()
+}
+
+const ALL: [ColumnId; 6] = [DEVICE, TS, TEMP, STATUS, COUNT, FLAG];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn a_file_holds_its_rows(
+        rows in tables::rows(1..5000),
+        piece in 1..3000_usize,
+        cold in any::<bool>(),
+    ) {
+        let disk = sim();
+        let piece = piece.max(rows.len() / 40);
+        let meta = write(&disk, &rows, piece, cold);
+        let sst = open(&disk).unwrap();
+        prop_assert_eq!(sst.meta(), &meta);
+        prop_assert_eq!(meta.bytes, disk.contents(PATH).unwrap().len() as u64);
+        let (_, keys) = tables::batch(&rows);
+        let mut read = Vec::new();
+        let mut sequential = sst.sequential();
+        for v in 0..sst.vectors() {
+            prop_assert_eq!(sst.fence(v), keys.key(read.len()));
+            prop_assert_eq!(sst.vector_rows(v), (rows.len() - v * VECTOR_ROWS).min(VECTOR_ROWS));
+            let batch = sst.read_stamped(v, &ALL).unwrap();
+            batch.validate().unwrap();
+            prop_assert_eq!(&batch.columns[0].id, &DEVICE);
+            prop_assert_eq!(rows_of(&sequential.read_stamped(v, &ALL).unwrap()), rows_of(&batch));
+            read.extend(rows_of(&batch));
+        }
+        prop_assert_eq!(&read, &rows);
+        sst.verify().unwrap();
+
+        prop_assert_eq!(meta.rows, rows.len() as u64);
+        prop_assert_eq!(meta.first_key.as_slice(), keys.key(0));
+        prop_assert_eq!(meta.last_key.as_slice(), keys.key(rows.len() - 1));
+        prop_assert_eq!(meta.min_hlc.0, rows.iter().map(|row| row.hlc).min().unwrap());
+        prop_assert_eq!(meta.max_hlc.0, rows.iter().map(|row| row.hlc).max().unwrap());
+        prop_assert_eq!(meta.tombstones as usize, rows.iter().filter(|row| row.tombstone).count());
+        let expiries = || rows.iter().map(|row| row.expiry_ms);
+        prop_assert_eq!(meta.min_expiry_ms, expiries().filter(|e| *e > 0).min());
+        let latest = if expiries().all(|e| e > 0) { expiries().max() } else { None };
+        prop_assert_eq!(meta.max_expiry_ms, latest);
+        let whole = |set: &dyn Fn(&Row) -> bool| rows.iter().all(set) || !rows.iter().any(set);
+        let unique = (1..rows.len()).all(|row| keys.key(row - 1) != keys.key(row))
+            && rows.iter().all(|row| !row.tombstone && row.expiry_ms == 0)
+            && whole(&|row| row.temp.is_some())
+            && whole(&|row| row.status.is_some())
+            && whole(&|row| row.count.is_some());
+        prop_assert_eq!(meta.unique, unique);
+    }
+
+    #[test]
+    fn ranges_predicates_and_partitions_lose_nothing(
+        rows in tables::rows(1..6000),
+        ends in any::<[prop::sample::Index; 2]>(),
+        bounds in (0..9000_i64, 0..9000_i64),
+    ) {
+        let disk = sim();
+        write(&disk, &rows, 4096, false);
+        let sst = open(&disk).unwrap();
+        let (_, keys) = tables::batch(&rows);
+        let mut ends = ends.map(|end| end.index(rows.len()));
+        ends.sort_unstable();
+        for range in [
+            KeyRange { start: keys.key(ends[0]).to_vec(), end: keys.key(ends[1]).to_vec() },
+            KeyRange { start: keys.key(ends[1]).to_vec(), end: Vec::new() },
+            KeyRange::all(),
+        ] {
+            let vectors = sst.vectors_in(&range);
+            for row in 0..rows.len() {
+                if range.contains(keys.key(row)) {
+                    prop_assert!(vectors.contains(&(row / VECTOR_ROWS)));
+                }
+            }
+        }
+        let (low, high) = (bounds.0.min(bounds.1) as f64 / 100.0, bounds.0.max(bounds.1) as f64 / 100.0);
+        let predicate = ZonePredicate {
+            column: TEMP,
+            low: Some(ZoneValue::Float(low)),
+            high: Some(ZoneValue::Float(high)),
+        };
+        for (row, cells) in rows.iter().enumerate() {
+            if cells.temp.flatten().is_some_and(|temp| (low..=high).contains(&temp)) {
+                prop_assert!(sst.may_match(row / VECTOR_ROWS, &predicate));
+            }
+            let key = keys.key(row);
+            prop_assert!(sst.may_hold_partition(&key[..key.len() - 8]));
+        }
+    }
+
+    #[test]
+    fn every_changed_byte_is_noticed(
+        rows in tables::rows(1..400),
+        at in any::<prop::sample::Index>(),
+        mask in 1..=255_u8,
+    ) {
+        let disk = sim();
+        let meta = write(&disk, &rows, 4096, false);
+        disk.flip(PATH, at.index(meta.bytes as usize) as u64, mask);
+        let found = open(&disk).and_then(|sst| sst.verify());
+        prop_assert_eq!(found.unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+
+    #[test]
+    fn a_cut_file_is_refused(rows in tables::rows(1..400), at in any::<prop::sample::Index>()) {
+        let disk = sim();
+        let meta = write(&disk, &rows, 4096, false);
+        let length = at.index(meta.bytes as usize) as u64;
+        disk.open(PATH).unwrap().set_len(length).unwrap();
+        let error = open(&disk).err().unwrap();
+        prop_assert_eq!(error.kind(), ErrorKind::Corrupt);
+    }
+}
+
+#[test]
+fn many_row_groups_and_columns_that_come_later() {
+    let disk = sim();
+    let rows: Vec<Row> = (0..150_000)
+        .map(|row: u64| Row {
+            device: format!("device-{:03}", row / 1000),
+            ts: -(row as i64 % 1000) * 1_000_000,
+            hlc: 1_000 + row,
+            origin: 0,
+            expiry_ms: 0,
+            tombstone: false,
+            temp: Some(Some((row % 7) as f64 / 10.0)),
+            status: None,
+            count: (row >= 140_000).then_some(Some(row as i64)),
+        })
+        .collect();
+    let meta = write(&disk, &rows, 10_000, false);
+    assert!(!meta.unique);
+    assert_eq!(
+        meta.columns.iter().map(|c| c.id).collect::<Vec<_>>(),
+        [DEVICE, TS, TEMP, COUNT, FLAG]
+    );
+    let sst = open(&disk).unwrap();
+    assert_eq!(sst.vectors(), 150_000_usize.div_ceil(VECTOR_ROWS));
+    let first = sst.read(0, &[COUNT, NEVER, STATUS, TS]).unwrap();
+    assert_eq!(
+        first.columns.iter().map(|c| c.id).collect::<Vec<_>>(),
+        [COUNT, TS]
+    );
+    assert_eq!(first.columns[0].set.as_ref().unwrap().count_set_bits(), 0);
+    assert!(first.hlc.is_empty() && first.origin.is_empty());
+    let mut read = Vec::new();
+    let mut sequential = sst.sequential();
+    for v in 0..sst.vectors() {
+        read.extend(rows_of(&sequential.read_stamped(v, &ALL).unwrap()));
+    }
+    assert_eq!(read, rows);
+    for v in [100, 3, 4, 5, 99, 4, 0] {
+        let (alone, in_order) = (
+            sst.read(v, &[TS]).unwrap(),
+            sequential.read(v, &[TS]).unwrap(),
+        );
+        assert_eq!(
+            alone.columns[0].array.as_ref(),
+            in_order.columns[0].array.as_ref()
+        );
+    }
+    let predicate = |id, low| ZonePredicate {
+        column: id,
+        low: Some(low),
+        high: None,
+    };
+    assert!(!sst.may_match(0, &predicate(COUNT, ZoneValue::Int(0))));
+    assert!(!sst.may_match(0, &predicate(NEVER, ZoneValue::Int(0))));
+    assert!(sst.may_match(
+        sst.vectors() - 1,
+        &predicate(COUNT, ZoneValue::Int(149_999))
+    ));
+    assert!(!sst.may_match(5, &predicate(TEMP, ZoneValue::Float(0.7))));
+    assert!(sst.read(sst.vectors(), &ALL).is_err());
+    assert_eq!(sst.vector_rows(sst.vectors()), 0);
+}
+
+#[test]
+fn a_file_without_rows_is_empty() {
+    let disk = sim();
+    write(&disk, &[], 1, false);
+    let sst = open(&disk).unwrap();
+    assert_eq!((sst.vectors(), sst.meta().rows), (0, 0));
+    assert_eq!(sst.vectors_in(&KeyRange::all()), 0..0);
+    assert!(!sst.may_hold_partition(b"any"));
+    sst.verify().unwrap();
+}

@@ -1,0 +1,408 @@
+//! Writing a file, in the order of its keys: rows are kept (as slices, uncopied) until a row group
+//! is full, then encoded column by column and written in one piece. Nothing is read back and nothing is
+//! published here: the caller makes the directory durable and adds the file to its manifest.
+
+use std::sync::Arc;
+
+use activestore_env::{Disk, DiskFile};
+use activestore_types::{DataType, Error, Hlc, KeyBuffer, Result, RowBatch, TableSchema};
+use arrow::buffer::BooleanBuffer;
+use serde::Serialize;
+
+use crate::block::VECTOR_ROWS;
+use crate::block::dictionary::Values;
+use crate::column::ColumnWriter;
+use crate::filter::FilterBuilder;
+use crate::footer::{ColumnKind, FooterColumn, GROUP_ROWS, MAGIC, Section, family_of};
+use crate::group::{gather, slice, text_bytes};
+use crate::meta::SstMeta;
+
+/// Text that a row group gathers before it is cut short of its rows, in bytes.
+const GROUP_TEXT_BYTES: usize = 32 << 20;
+
+/// How a file is written.
+#[derive(Clone, Debug, Default)]
+pub struct SstOptions {
+    /// Try zstd on top of every vector and keep it where it gains an eighth: for files that are
+    /// read rarely.
+    pub cold: bool,
+}
+
+/// A file being written. Dropping it unfinished leaves a file that cannot be opened.
+pub struct SstWriter {
+    file: Arc<dyn DiskFile>,
+    path: String,
+    schema: Arc<TableSchema>,
+    columns: Vec<ColumnWriter>,
+    offset: u64,
+    pending: Vec<RowBatch>,
+    pending_rows: usize,
+    pending_text: usize,
+    groups: Vec<u32>,
+    fences: Values,
+    filter: FilterBuilder,
+    partition: Vec<u8>,
+    last: Option<(Vec<u8>, u64)>,
+    meta: SstMeta,
+    expiring: u64,
+    repeated: bool,
+}
+
+impl SstWriter {
+    /// Creates the file, which must not exist.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn create(
+        disk: &Arc<dyn Disk>,
+        path: &str,
+        schema: Arc<TableSchema>,
+        options: SstOptions,
+    ) -> Result<SstWriter> {
+        let file = disk
+            .create(path)
+            .map_err(|error| Error::from(error).context(path))?;
+        file.write_at(0, &MAGIC)
+            .map_err(|error| Error::from(error).context(path))?;
+        let hidden = [
+            ColumnKind::Hlc,
+            ColumnKind::Origin,
+            ColumnKind::Expiry,
+            ColumnKind::Tombstone,
+        ];
+        let cells = schema
+            .columns
+            .iter()
+            .map(|column| ColumnKind::Cells(column.id));
+        let columns = hidden.into_iter().chain(cells).filter_map(|kind| {
+            Some(ColumnWriter::new(
+                kind,
+                family_of(kind, &schema)?,
+                options.cold,
+            ))
+        });
+        let columns = columns.collect();
+        Ok(SstWriter {
+            file,
+            path: path.to_owned(),
+            schema,
+            columns,
+            offset: MAGIC.len() as u64,
+            pending: Vec::new(),
+            pending_rows: 0,
+            pending_text: 0,
+            groups: Vec::new(),
+            fences: Values::default(),
+            filter: FilterBuilder::default(),
+            partition: Vec::new(),
+            last: None,
+            meta: SstMeta {
+                rows: 0,
+                bytes: 0,
+                first_key: Vec::new(),
+                last_key: Vec::new(),
+                min_hlc: Hlc(u64::MAX),
+                max_hlc: Hlc::ZERO,
+                min_expiry_ms: None,
+                max_expiry_ms: None,
+                tombstones: 0,
+                unique: true,
+                columns: Vec::new(),
+            },
+            expiring: 0,
+            repeated: false,
+        })
+    }
+
+    /// Adds rows; `keys` holds each row's encoded primary key. Over all calls rows come by
+    /// ascending key, those of one key by descending stamp.
+    ///
+    /// # Errors
+    /// `Invalid` for rows out of order, parts of unequal length, a column that the schema does not
+    /// have or that has another type; `DiskFull` or as the disk says. After an error the file is
+    /// of no use.
+    pub fn append(&mut self, batch: &RowBatch, keys: &KeyBuffer) -> Result<()> {
+        self.check(batch, keys)?;
+        self.note_stamps(batch);
+        let mut start = 0;
+        while start < batch.rows {
+            let mut rows = (GROUP_ROWS - self.pending_rows).min(batch.rows - start);
+            let mut piece = slice(batch, start, rows);
+            while rows > 1 && self.pending_text + text_bytes(&piece) > GROUP_TEXT_BYTES {
+                rows /= 2;
+                piece = slice(batch, start, rows);
+            }
+            self.note_keys(&piece, keys, start)?;
+            self.pending_text += text_bytes(&piece);
+            self.pending_rows += rows;
+            self.pending.push(piece);
+            if self.pending_rows >= GROUP_ROWS || self.pending_text > GROUP_TEXT_BYTES / 2 {
+                self.write_group()?;
+            }
+            start += rows;
+        }
+        Ok(())
+    }
+
+    /// Writes what is left and the footer, and makes the file's bytes durable. The directory is the
+    /// caller's to sync.
+    ///
+    /// # Errors
+    /// As the disk says; the file is then of no use.
+    pub fn finish(mut self) -> Result<SstMeta> {
+        self.write_group()?;
+        let columns = std::mem::take(&mut self.columns);
+        let mut stored = Vec::new();
+        let mut sparse = false;
+        for column in columns.iter().filter(|column| column.is_held()) {
+            let dictionary = match &column.dictionary {
+                Some(dictionary) if dictionary.used => {
+                    let mut bytes = Vec::new();
+                    dictionary.values().encode(&mut bytes);
+                    Some(self.write_section(&bytes)?)
+                }
+                _ => None,
+            };
+            let index = self.write_section(&column.index.encode())?;
+            stored.push(FooterColumn {
+                kind: column.kind,
+                index,
+                dictionary,
+            });
+            if let ColumnKind::Cells(id) = column.kind
+                && let Some(described) = self.schema.column_by_id(id)
+            {
+                let extra = index.length + dictionary.map_or(0, |section| section.length);
+                self.meta.columns.push(column.meta(described, extra));
+                sparse |= column.sparse;
+            }
+        }
+        self.meta.unique =
+            !(self.repeated || sparse || self.expiring > 0) && self.meta.tombstones == 0;
+        if self.expiring < self.meta.rows {
+            self.meta.max_expiry_ms = None;
+        }
+        if let Some((key, _)) = self.last.take() {
+            self.meta.last_key = key;
+        } else {
+            self.meta.min_hlc = Hlc::ZERO;
+        }
+        let mut fences = Vec::new();
+        std::mem::take(&mut self.fences).encode(&mut fences);
+        let fences = self.write_section(&fences)?;
+        let filter = std::mem::take(&mut self.filter).build().encode();
+        let filter = self.write_section(&filter)?;
+        let footer = FooterRef {
+            schema: &self.schema,
+            meta: &self.meta,
+            groups: &self.groups,
+            columns: &stored,
+            fences,
+            filter,
+        };
+        let mut tail = postcard::to_allocvec(&footer)
+            .map_err(|error| Error::internal(format!("a footer cannot be written: {error}")))?;
+        let length = u32::try_from(tail.len())
+            .map_err(|_| Error::invalid("a footer is longer than 4 GiB"))?;
+        let crc = crc32c::crc32c(&tail);
+        tail.extend(length.to_le_bytes());
+        tail.extend(crc.to_le_bytes());
+        tail.extend(MAGIC);
+        self.write(&tail)?;
+        self.file
+            .sync_data()
+            .map_err(|error| Error::from(error).context(&self.path))?;
+        self.meta.bytes = self.offset;
+        Ok(self.meta)
+    }
+
+    fn check(&self, batch: &RowBatch, keys: &KeyBuffer) -> Result<()> {
+        batch.validate()?;
+        if keys.len() != batch.rows {
+            return Err(Error::invalid(format!(
+                "{} keys for {} rows",
+                keys.len(),
+                batch.rows
+            )));
+        }
+        for column in &batch.columns {
+            let known = self.schema.column_by_id(column.id).ok_or_else(|| {
+                Error::invalid(format!(
+                    "table {} has no column with id {}",
+                    self.schema.name, column.id.0
+                ))
+            })?;
+            let expected = known.data_type.arrow();
+            if *column.array.data_type() != expected {
+                return Err(Error::invalid(format!(
+                    "column '{}' is {} where {expected} is expected",
+                    known.name,
+                    column.array.data_type()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn note_stamps(&mut self, batch: &RowBatch) {
+        let meta = &mut self.meta;
+        for hlc in batch.hlc.iter() {
+            meta.min_hlc = meta.min_hlc.min(Hlc(*hlc));
+            meta.max_hlc = meta.max_hlc.max(Hlc(*hlc));
+        }
+        for expiry in batch
+            .expiry_ms
+            .iter()
+            .flat_map(|expiry| expiry.iter())
+            .filter(|e| **e > 0)
+        {
+            self.expiring += 1;
+            meta.min_expiry_ms = Some(
+                meta.min_expiry_ms
+                    .map_or(*expiry, |least| least.min(*expiry)),
+            );
+            meta.max_expiry_ms = meta.max_expiry_ms.max(Some(*expiry));
+        }
+        let tombstones = batch
+            .tombstone
+            .as_ref()
+            .map_or(0, BooleanBuffer::count_set_bits);
+        meta.tombstones += tombstones as u64;
+        meta.rows += batch.rows as u64;
+    }
+
+    /// Checks the order of a piece's keys and takes fences and partitions from them.
+    fn note_keys(&mut self, piece: &RowBatch, keys: &KeyBuffer, start: usize) -> Result<()> {
+        let last = self.last.take();
+        let (mut before, mut before_hlc) = match &last {
+            Some((key, hlc)) => (key.as_slice(), *hlc),
+            None => {
+                self.meta.first_key = keys.key(start).to_vec();
+                self.note_partition(keys.key(start));
+                (&[] as &[u8], u64::MAX)
+            }
+        };
+        for (row, hlc) in piece.hlc.iter().enumerate() {
+            let key = keys.key(start + row);
+            match before.cmp(key) {
+                std::cmp::Ordering::Less => {}
+                // The very first key may be empty itself.
+                std::cmp::Ordering::Equal
+                    if before_hlc == u64::MAX && last.is_none() && row == 0 => {}
+                std::cmp::Ordering::Equal if before_hlc >= *hlc => self.repeated = true,
+                _ => {
+                    return Err(Error::invalid(
+                        "rows are not by ascending key and descending stamp",
+                    ));
+                }
+            }
+            if !key.starts_with(&self.partition) {
+                self.note_partition(key);
+            }
+            if (self.pending_rows + row).is_multiple_of(VECTOR_ROWS) {
+                self.fences.push(key);
+            }
+            (before, before_hlc) = (key, *hlc);
+        }
+        self.last = Some((before.to_vec(), before_hlc));
+        Ok(())
+    }
+
+    fn note_partition(&mut self, key: &[u8]) {
+        let prefix = partition_prefix(&self.schema, key);
+        self.filter.add(prefix);
+        self.partition.clear();
+        self.partition.extend_from_slice(prefix);
+    }
+
+    fn write_group(&mut self) -> Result<()> {
+        let rows = std::mem::take(&mut self.pending_rows);
+        let pieces = std::mem::take(&mut self.pending);
+        self.pending_text = 0;
+        if rows == 0 {
+            return Ok(());
+        }
+        let mut out = Vec::new();
+        for column in &mut self.columns {
+            let data_type = match column.kind {
+                ColumnKind::Cells(id) => self.schema.column_by_id(id).map(|known| known.data_type),
+                _ => None,
+            };
+            match gather(&pieces, rows, column.kind, data_type)? {
+                Some((array, set)) => {
+                    column.push_group(&array, set.as_ref(), self.offset, &mut out)?;
+                }
+                None => column.skip_group(rows),
+            }
+        }
+        self.groups.push(rows as u32);
+        self.write(&out)
+    }
+
+    fn write_section(&mut self, bytes: &[u8]) -> Result<Section> {
+        let section = Section {
+            offset: self.offset,
+            length: bytes.len() as u64,
+            crc: crc32c::crc32c(bytes),
+        };
+        self.write(bytes)?;
+        Ok(section)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file
+            .write_at(self.offset, bytes)
+            .map_err(|error| Error::from(error).context(&self.path))?;
+        self.offset += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+/// [`crate::footer::Footer`] by reference.
+#[derive(Serialize)]
+struct FooterRef<'a> {
+    schema: &'a TableSchema,
+    meta: &'a SstMeta,
+    groups: &'a [u32],
+    columns: &'a [FooterColumn],
+    fences: Section,
+    filter: Section,
+}
+
+/// The leading part of an encoded key that the partition key's columns take.
+fn partition_prefix<'a>(schema: &TableSchema, key: &'a [u8]) -> &'a [u8] {
+    let mut end = 0;
+    for id in &schema.partition_key {
+        let rest = key.get(end..).unwrap_or(&[]);
+        end += schema
+            .column_by_id(*id)
+            .map_or(0, |column| match column.data_type {
+                DataType::Boolean => 1,
+                DataType::Int | DataType::Date => 4,
+                DataType::BigInt | DataType::Timestamp | DataType::Real | DataType::Double => 8,
+                DataType::Decimal { .. } => 16,
+                DataType::Text | DataType::Bytes | DataType::Uuid | DataType::Json => {
+                    text_len(rest)
+                }
+            });
+    }
+    key.get(..end).unwrap_or(key)
+}
+
+/// Bytes up to and with the end mark of escaped text.
+fn text_len(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        at += 1;
+        if *byte == 0 {
+            at += 1;
+            if bytes.get(at - 1) != Some(&0xff) {
+                break;
+            }
+        }
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests;
