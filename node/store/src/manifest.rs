@@ -1,0 +1,212 @@
+//! The manifest: what the store consists of, in one redb file. Schemas, origins, SSTables, range
+//! tombstones, the notes' checkpoint and how far the log is flushed change together, one
+//! transaction a version change. It opens no SSTable and knows no memtable.
+//!
+//! A transaction that failed for want of space leaves the file as it was; the database is opened
+//! again before the next one. After a sync that failed nothing more is written.
+
+mod backend;
+mod tables;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use activestore_env::Disk;
+use activestore_sst::SstMeta;
+use activestore_types::{
+    Error, Hlc, Lsn, NodeId, OriginId, RangeTombstone, Result, TableId, TableSchema,
+};
+use parking_lot::Mutex;
+use redb::Database;
+
+use crate::write_set::Note;
+use backend::DiskBackend;
+
+const PATH: &str = "manifest.redb";
+const NEW_PATH: &str = "manifest.new";
+
+/// Pages that redb keeps in memory, in bytes.
+const CACHE_BYTES: usize = 1 << 20;
+
+/// The version of what the tables hold.
+const FORMAT: u32 = 1;
+
+/// One version change. What is `None` or empty stays as it is.
+#[derive(Debug, Default)]
+pub(crate) struct Edit {
+    pub(crate) schemas: Vec<Arc<TableSchema>>,
+    /// Tables that go, with their files and tombstones.
+    pub(crate) drop_tables: Vec<TableId>,
+    pub(crate) origins: Vec<(OriginId, NodeId)>,
+    pub(crate) add_files: Vec<FileRecord>,
+    pub(crate) remove_files: Vec<(TableId, u64)>,
+    /// The whole list of a table's range tombstones, for the tables whose list changed.
+    pub(crate) tombstones: Vec<(TableId, Vec<RangeTombstone>)>,
+    pub(crate) notes: Vec<Note>,
+    pub(crate) flushed: Option<Lsn>,
+    pub(crate) max_hlc: Option<Hlc>,
+    pub(crate) next_file: Option<u64>,
+    pub(crate) hold: Option<Option<Lsn>>,
+}
+
+/// One SSTable as the manifest lists it.
+#[derive(Clone, Debug)]
+pub(crate) struct FileRecord {
+    pub(crate) table: TableId,
+    pub(crate) id: u64,
+    pub(crate) meta: SstMeta,
+}
+
+/// What the manifest held when it was opened.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    pub(crate) schemas: Vec<TableSchema>,
+    pub(crate) origins: BTreeMap<OriginId, NodeId>,
+    pub(crate) files: Vec<FileRecord>,
+    pub(crate) tombstones: BTreeMap<TableId, Vec<RangeTombstone>>,
+    pub(crate) notes: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(crate) flushed: Lsn,
+    pub(crate) max_hlc: Hlc,
+    pub(crate) next_file: u64,
+    pub(crate) hold: Option<Lsn>,
+}
+
+pub(crate) struct Manifest {
+    disk: Arc<dyn Disk>,
+    database: Mutex<Option<Database>>,
+    /// Set for good once nobody can tell what is on the disk.
+    broken: Arc<AtomicBool>,
+}
+
+impl Manifest {
+    /// Opens the manifest, making a new one for `node` if there is none.
+    ///
+    /// # Errors
+    /// `Conflict` when it belongs to another node; `Corrupt` when it is not a manifest of a known
+    /// format or its checksums do not hold.
+    pub(crate) fn open(disk: &Arc<dyn Disk>, node: NodeId) -> Result<(Manifest, Contents)> {
+        if disk.exists(NEW_PATH) {
+            disk.remove(NEW_PATH)?;
+        }
+        let broken = Arc::new(AtomicBool::new(false));
+        if !disk.exists(PATH) {
+            // Made beside its place and moved there whole: a crash leaves all of it or nothing.
+            let file = disk.create(NEW_PATH)?;
+            let database = open_database(DiskBackend::new(file, &broken))?;
+            tables::create(&database, FORMAT, node)?;
+            drop(database);
+            let file = disk.open(NEW_PATH)?;
+            file.sync_data()?;
+            disk.rename(NEW_PATH, PATH)?;
+            disk.sync_dir("")?;
+        }
+        let manifest = Manifest {
+            disk: Arc::clone(disk),
+            database: Mutex::new(None),
+            broken,
+        };
+        let database = manifest.reopen()?;
+        let contents = tables::load(&database, FORMAT, node)?;
+        *manifest.database.lock() = Some(database);
+        Ok((manifest, contents))
+    }
+
+    /// Carries out one change, durably, all of it or nothing.
+    ///
+    /// # Errors
+    /// `DiskFull` and others: nothing changed, try again. `Poisoned`: after a failed sync, whether
+    /// the change is there will show at the next start.
+    pub(crate) fn commit(&self, edit: &Edit) -> Result<()> {
+        let mut slot = self.database.lock();
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(unsynced());
+        }
+        let database = match slot.take() {
+            Some(database) => database,
+            None => self.reopen()?,
+        };
+        let number = tables::changes(&database)? + 1;
+        let Err(error) = tables::commit(&database, edit, number) else {
+            *slot = Some(database);
+            return Ok(());
+        };
+        // redb takes no transaction after one that failed underneath. Opened again, the file tells
+        // whether the failed one is in it: a failure may have come after the deciding write.
+        drop(database);
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(unsynced());
+        }
+        let found = self.reopen().and_then(|database| {
+            let found = tables::changes(&database)?;
+            *slot = Some(database);
+            Ok(found)
+        });
+        match found {
+            Ok(found) if found == number => Ok(()),
+            Ok(_) => Err(error),
+            Err(_) => {
+                self.broken.store(true, Ordering::SeqCst);
+                Err(unsynced())
+            }
+        }
+    }
+
+    /// Ends the use of the file; the next change would open it again.
+    pub(crate) fn close(&self) {
+        *self.database.lock() = None;
+    }
+
+    fn reopen(&self) -> Result<Database> {
+        let file = self.disk.open(PATH)?;
+        open_database(DiskBackend::new(file, &self.broken))
+    }
+}
+
+fn unsynced() -> Error {
+    Error::poisoned("the storage failed: the manifest could not be made durable")
+        .with_hint("nothing more is written; check the disk and start the node again")
+}
+
+fn open_database(backend: DiskBackend) -> Result<Database> {
+    // redb trusts what its checksums cover, and may panic on what they do not: a check of the whole
+    // file, which is small, turns decay into an error.
+    let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let mut builder = Database::builder();
+        builder.set_cache_size(CACHE_BYTES);
+        builder.set_check_integrity_on_open(true);
+        builder.create_with_backend(backend)
+    }));
+    match opened {
+        Ok(opened) => opened.map_err(|error| storage(error.into())),
+        Err(_) => Err(corrupt("it cannot be opened")),
+    }
+}
+
+fn corrupt(what: impl std::fmt::Display) -> Error {
+    Error::corrupt(format!("the manifest is damaged: {what}"))
+        .with_hint("restore the node from a backup or its peer")
+}
+
+/// What a failure of redb means to the caller.
+fn storage(error: redb::Error) -> Error {
+    match error {
+        redb::Error::Io(error) => {
+            let error = Error::from(error);
+            if error.kind() == activestore_types::ErrorKind::DiskFull {
+                Error::disk_full("there is no space left for the manifest")
+                    .with_hint("free disk space; nothing is lost and reads go on")
+            } else {
+                error.context("the manifest")
+            }
+        }
+        redb::Error::Corrupted(what) => corrupt(what),
+        redb::Error::UpgradeRequired(version) => {
+            corrupt(format!("file format {version} is not known"))
+        }
+        other => Error::internal(format!("the manifest: {other}")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+//! The manifest's redb tables and what stands in them. Values are postcard unless said otherwise.
+
+use std::collections::BTreeMap;
+
+use activestore_sst::SstMeta;
+use activestore_types::{
+    Error, Hlc, Lsn, NodeId, OriginId, RangeTombstone, Result, TableId, TableSchema,
+};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::{Contents, Edit, FileRecord, corrupt, storage};
+
+/// `format`, `changes` (how many there were), `flushed`, `max_hlc`, `next_file`, `hold` (absent: none): plain numbers.
+const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
+/// Origin id → node id, as it is; 0 is the node itself.
+const ORIGINS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("origins");
+/// Table id → [`TableSchema`].
+const SCHEMAS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("schemas");
+/// Table id, file id → [`SstMeta`].
+const FILES: TableDefinition<'_, (u32, u64), &[u8]> = TableDefinition::new("files");
+/// Table id → list of [`StoredTombstone`].
+const TOMBSTONES: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("tombstones");
+/// Key → value, both as they are.
+const NOTES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("notes");
+
+#[derive(Serialize, Deserialize)]
+struct StoredTombstone {
+    start: Vec<u8>,
+    end: Vec<u8>,
+    hlc: Hlc,
+    origin: OriginId,
+}
+
+fn failed(error: impl Into<redb::Error>) -> Error {
+    storage(error.into())
+}
+
+fn encode(value: &impl Serialize) -> Result<Vec<u8>> {
+    postcard::to_stdvec(value)
+        .map_err(|error| Error::internal(format!("the manifest cannot be encoded: {error}")))
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    postcard::from_bytes(bytes).map_err(corrupt)
+}
+
+/// Makes all tables, in one transaction.
+pub(super) fn create(database: &Database, format: u32, node: NodeId) -> Result<()> {
+    let transaction = database.begin_write().map_err(failed)?;
+    {
+        let mut numbers = transaction.open_table(NUMBERS).map_err(failed)?;
+        numbers
+            .insert("format", u64::from(format))
+            .map_err(failed)?;
+        let mut origins = transaction.open_table(ORIGINS).map_err(failed)?;
+        origins.insert(0, node.0.as_slice()).map_err(failed)?;
+        transaction.open_table(SCHEMAS).map_err(failed)?;
+        transaction.open_table(FILES).map_err(failed)?;
+        transaction.open_table(TOMBSTONES).map_err(failed)?;
+        transaction.open_table(NOTES).map_err(failed)?;
+    }
+    transaction.commit().map_err(failed)
+}
+
+/// Reads everything.
+pub(super) fn load(database: &Database, format: u32, node: NodeId) -> Result<Contents> {
+    let transaction = database.begin_read().map_err(failed)?;
+    let numbers = transaction.open_table(NUMBERS).map_err(failed)?;
+    let number = |name: &str| -> Result<Option<u64>> {
+        Ok(numbers
+            .get(name)
+            .map_err(failed)?
+            .map(|value| value.value()))
+    };
+    let found = number("format")?.unwrap_or(0);
+    if found != u64::from(format) {
+        return Err(corrupt(format!(
+            "its format is {found}, and this program knows {format}"
+        )));
+    }
+    let mut contents = Contents {
+        flushed: Lsn(number("flushed")?.unwrap_or(0)),
+        max_hlc: Hlc(number("max_hlc")?.unwrap_or(0)),
+        next_file: number("next_file")?.unwrap_or(1),
+        hold: number("hold")?.map(Lsn),
+        ..Contents::default()
+    };
+    let origins = transaction.open_table(ORIGINS).map_err(failed)?;
+    for entry in origins.iter().map_err(failed)? {
+        let (id, bytes) = entry.map_err(failed)?;
+        let bytes = <[u8; 16]>::try_from(bytes.value())
+            .map_err(|_| corrupt("an origin is not 16 bytes"))?;
+        contents.origins.insert(OriginId(id.value()), NodeId(bytes));
+    }
+    let owner = contents.origins.get(&OriginId(0));
+    if owner != Some(&node) {
+        return Err(Error::conflict(format!(
+            "the data directory belongs to node {}, not {node}",
+            owner.map_or_else(|| "?".to_owned(), ToString::to_string)
+        ))
+        .with_hint("use the data directory with the identity that it was made with"));
+    }
+    let schemas = transaction.open_table(SCHEMAS).map_err(failed)?;
+    for entry in schemas.iter().map_err(failed)? {
+        let (_, bytes) = entry.map_err(failed)?;
+        contents.schemas.push(decode::<TableSchema>(bytes.value())?);
+    }
+    let files = transaction.open_table(FILES).map_err(failed)?;
+    for entry in files.iter().map_err(failed)? {
+        let (key, bytes) = entry.map_err(failed)?;
+        let (table, id) = key.value();
+        contents.files.push(FileRecord {
+            table: TableId(table),
+            id,
+            meta: decode::<SstMeta>(bytes.value())?,
+        });
+    }
+    contents.tombstones = load_tombstones(&transaction)?;
+    let notes = transaction.open_table(NOTES).map_err(failed)?;
+    for entry in notes.iter().map_err(failed)? {
+        let (key, value) = entry.map_err(failed)?;
+        contents
+            .notes
+            .insert(key.value().to_vec(), value.value().to_vec());
+    }
+    Ok(contents)
+}
+
+fn load_tombstones(
+    transaction: &redb::ReadTransaction,
+) -> Result<BTreeMap<TableId, Vec<RangeTombstone>>> {
+    let mut all = BTreeMap::new();
+    let tombstones = transaction.open_table(TOMBSTONES).map_err(failed)?;
+    for entry in tombstones.iter().map_err(failed)? {
+        let (table, bytes) = entry.map_err(failed)?;
+        let table = TableId(table.value());
+        let list = decode::<Vec<StoredTombstone>>(bytes.value())?
+            .into_iter()
+            .map(|stored| RangeTombstone {
+                table,
+                start: stored.start,
+                end: stored.end,
+                hlc: stored.hlc,
+                origin: stored.origin,
+            })
+            .collect();
+        all.insert(table, list);
+    }
+    Ok(all)
+}
+
+/// Carries out one change in one transaction.
+pub(super) fn commit(database: &Database, edit: &Edit, number: u64) -> Result<()> {
+    let transaction = database.begin_write().map_err(failed)?;
+    apply(&transaction, edit, number)?;
+    transaction.commit().map_err(failed)
+}
+
+/// How many changes there were.
+pub(super) fn changes(database: &Database) -> Result<u64> {
+    let transaction = database.begin_read().map_err(failed)?;
+    let numbers = transaction.open_table(NUMBERS).map_err(failed)?;
+    let found = numbers.get("changes").map_err(failed)?;
+    Ok(found.map_or(0, |value| value.value()))
+}
+
+fn apply(transaction: &redb::WriteTransaction, edit: &Edit, number: u64) -> Result<()> {
+    let mut numbers = transaction.open_table(NUMBERS).map_err(failed)?;
+    let set = [
+        ("changes", Some(number)),
+        ("flushed", edit.flushed.map(|lsn| lsn.0)),
+        ("max_hlc", edit.max_hlc.map(|hlc| hlc.0)),
+        ("next_file", edit.next_file),
+        ("hold", edit.hold.flatten().map(|lsn| lsn.0)),
+    ];
+    for (name, value) in set {
+        if let Some(value) = value {
+            numbers.insert(name, value).map_err(failed)?;
+        }
+    }
+    if edit.hold == Some(None) {
+        numbers.remove("hold").map_err(failed)?;
+    }
+    let mut origins = transaction.open_table(ORIGINS).map_err(failed)?;
+    for (id, node) in &edit.origins {
+        origins.insert(id.0, node.0.as_slice()).map_err(failed)?;
+    }
+    let mut schemas = transaction.open_table(SCHEMAS).map_err(failed)?;
+    for schema in &edit.schemas {
+        schemas
+            .insert(schema.id.0, encode(schema.as_ref())?.as_slice())
+            .map_err(failed)?;
+    }
+    let mut files = transaction.open_table(FILES).map_err(failed)?;
+    for (table, id) in &edit.remove_files {
+        files.remove((table.0, *id)).map_err(failed)?;
+    }
+    for file in &edit.add_files {
+        files
+            .insert((file.table.0, file.id), encode(&file.meta)?.as_slice())
+            .map_err(failed)?;
+    }
+    let mut tombstones = transaction.open_table(TOMBSTONES).map_err(failed)?;
+    for (table, list) in &edit.tombstones {
+        if list.is_empty() {
+            tombstones.remove(table.0).map_err(failed)?;
+            continue;
+        }
+        let stored: Vec<StoredTombstone> = list
+            .iter()
+            .map(|tombstone| StoredTombstone {
+                start: tombstone.start.clone(),
+                end: tombstone.end.clone(),
+                hlc: tombstone.hlc,
+                origin: tombstone.origin,
+            })
+            .collect();
+        tombstones
+            .insert(table.0, encode(&stored)?.as_slice())
+            .map_err(failed)?;
+    }
+    for table in &edit.drop_tables {
+        schemas.remove(table.0).map_err(failed)?;
+        tombstones.remove(table.0).map_err(failed)?;
+        files
+            .retain_in((table.0, 0)..=(table.0, u64::MAX), |_, _| false)
+            .map_err(failed)?;
+    }
+    let mut notes = transaction.open_table(NOTES).map_err(failed)?;
+    for note in &edit.notes {
+        match &note.value {
+            Some(value) => notes
+                .insert(note.key.as_slice(), value.as_slice())
+                .map_err(failed)?,
+            None => notes.remove(note.key.as_slice()).map_err(failed)?,
+        };
+    }
+    Ok(())
+}

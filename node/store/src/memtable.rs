@@ -1,0 +1,309 @@
+//! The memtable: one table's newest rows, append-only, in the batches they were logged in.
+//!
+//! Rows keep their place; an index by partition (a hash map from the encoded partition prefix to a
+//! list of row numbers, almost always in key order already) serves point reads, one-partition scans
+//! and the flush without sorting everything. Readers take a [`MemtableView`], bounded to the rows
+//! that were there; the writer is never copied from under them. This module logs nothing and
+//! resolves nothing: fragments of one key stay side by side.
+
+use std::sync::Arc;
+
+use activestore_types::{
+    Error, Hlc, KeyBuffer, RangeTombstone, Result, RowBatch, TableSchema, encode_keys,
+};
+use arrow::array::ArrayRef;
+use parking_lot::RwLock;
+
+pub mod flush;
+pub(crate) mod gather;
+mod partition;
+pub(crate) mod prefix;
+mod view;
+
+pub use flush::flush;
+pub use view::MemtableView;
+
+use partition::Partitions;
+use prefix::PrefixShape;
+
+/// Batches below this many rows are joined with their neighbour, so that many small writes do not
+/// leave many small batches.
+const JOIN_ROWS_MAX: usize = 1024;
+
+/// Bytes that the index takes a row, about: a row number and its share of a partition's entry.
+const INDEX_BYTES_ROW: usize = 8;
+
+/// A run of rows as they were appended.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    /// The number of its first row in the memtable.
+    pub(crate) first: u32,
+    pub(crate) batch: RowBatch,
+    pub(crate) keys: KeyBuffer,
+}
+
+/// The rows of a memtable, as one list of chunks that readers share.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Chunks(Arc<Vec<Arc<Chunk>>>);
+
+impl Chunks {
+    /// Which chunk holds the row, and where in it.
+    pub(crate) fn locate(&self, row: u32) -> (usize, usize) {
+        let chunk = self
+            .0
+            .partition_point(|chunk| chunk.first <= row)
+            .saturating_sub(1);
+        let first = self.0.get(chunk).map_or(0, |chunk| chunk.first);
+        (chunk, (row - first) as usize)
+    }
+
+    pub(crate) fn get(&self, chunk: usize) -> Option<&Arc<Chunk>> {
+        self.0.get(chunk)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The row's encoded key.
+    pub(crate) fn key(&self, row: u32) -> &[u8] {
+        let (chunk, at) = self.locate(row);
+        self.0.get(chunk).map_or(&[], |chunk| chunk.keys.key(at))
+    }
+}
+
+#[derive(Default)]
+struct Inner {
+    chunks: Chunks,
+    rows: u32,
+    partitions: Partitions,
+    tombstones: Arc<Vec<RangeTombstone>>,
+    bytes: usize,
+    min_hlc: Option<Hlc>,
+    max_hlc: Option<Hlc>,
+}
+
+/// One table's rows in memory. Shared between threads; writers take turns, readers hardly wait.
+pub struct Memtable {
+    schema: Arc<TableSchema>,
+    shape: PrefixShape,
+    inner: RwLock<Inner>,
+}
+
+impl Memtable {
+    /// An empty one. Later versions of the schema may add columns; the key never changes.
+    pub fn new(schema: Arc<TableSchema>) -> Self {
+        Memtable {
+            shape: PrefixShape::of(&schema),
+            schema,
+            inner: RwLock::default(),
+        }
+    }
+
+    /// Checks a batch against the schema and encodes its keys: what has to pass before a write is
+    /// logged.
+    ///
+    /// # Errors
+    /// `Invalid` for parts of unequal length, a column that the table does not have or has with
+    /// another type, and a key column that is missing, NULL or not set in every row.
+    pub fn check(schema: &TableSchema, batch: &RowBatch) -> Result<KeyBuffer> {
+        batch.validate()?;
+        for column in &batch.columns {
+            let Some(known) = schema.column_by_id(column.id) else {
+                return Err(Error::invalid(format!(
+                    "table {} has no column with the id {}",
+                    schema.name, column.id.0
+                )));
+            };
+            if *column.array.data_type() != known.data_type.arrow() {
+                return Err(Error::invalid(format!(
+                    "column '{}' of table {} is {}, not {}",
+                    known.name,
+                    schema.name,
+                    known.data_type,
+                    column.array.data_type()
+                )));
+            }
+        }
+        row_keys(schema, batch)
+    }
+
+    /// Appends the rows; readers that come later see all of them.
+    ///
+    /// # Errors
+    /// As [`Memtable::check`], for the key columns alone; nothing is appended then.
+    pub fn append(&self, batch: RowBatch) -> Result<()> {
+        batch.validate()?;
+        let keys = row_keys(&self.schema, &batch)?;
+        self.append_keyed(batch, keys)
+    }
+
+    /// Appends rows whose keys are encoded already, by [`Memtable::check`].
+    ///
+    /// # Errors
+    /// `Invalid` if there is not one key a row; `Overloaded` at 2³² rows; nothing is appended then.
+    pub fn append_keyed(&self, batch: RowBatch, keys: KeyBuffer) -> Result<()> {
+        if batch.rows == 0 {
+            return Ok(());
+        }
+        if keys.len() != batch.rows {
+            return Err(Error::invalid(format!(
+                "{} keys for a batch of {} rows",
+                keys.len(),
+                batch.rows
+            )));
+        }
+        let added = u32::try_from(batch.rows)
+            .map_err(|_| Error::invalid("a batch holds 2^32 rows or more"))?;
+        let lowest = batch.hlc.iter().copied().min().map(Hlc);
+        let highest = batch.hlc.iter().copied().max().map(Hlc);
+        let bytes = memory_bytes(&batch);
+        let mut inner = self.inner.write();
+        let inner = &mut *inner;
+        let first = inner.rows;
+        let Some(rows) = first.checked_add(added) else {
+            return Err(Error::overloaded("a memtable holds 2^32 rows"));
+        };
+        let mut key_bytes = 0;
+        for (row, key) in (first..rows).zip(keys.iter()) {
+            key_bytes += key.len();
+            let (prefix, suffix) = self.shape.split(key);
+            inner.partitions.append(prefix, suffix, row);
+        }
+        push_chunk(
+            &self.schema,
+            &mut inner.chunks,
+            Chunk { first, batch, keys },
+        );
+        inner.rows = rows;
+        inner.partitions.tidy(&inner.chunks);
+        inner.bytes += bytes + key_bytes + added as usize * INDEX_BYTES_ROW;
+        inner.min_hlc = inner.min_hlc.into_iter().chain(lowest).min();
+        inner.max_hlc = inner.max_hlc.into_iter().chain(highest).max();
+        Ok(())
+    }
+
+    /// Appends a range tombstone.
+    pub fn append_tombstone(&self, tombstone: RangeTombstone) {
+        let mut inner = self.inner.write();
+        inner.bytes += tombstone.start.len() + tombstone.end.len() + size_of::<RangeTombstone>();
+        inner.max_hlc = inner.max_hlc.max(Some(tombstone.hlc));
+        Arc::make_mut(&mut inner.tombstones).push(tombstone);
+    }
+
+    /// What is there now; later appends do not show in it.
+    pub fn view(self: &Arc<Self>) -> MemtableView {
+        let inner = self.inner.read();
+        MemtableView::new(
+            Arc::clone(self),
+            inner.chunks.clone(),
+            inner.rows,
+            Arc::clone(&inner.tombstones),
+            inner.max_hlc,
+        )
+    }
+
+    /// Fragments held.
+    pub fn rows(&self) -> usize {
+        self.inner.read().rows as usize
+    }
+
+    /// Memory taken, about.
+    pub fn bytes(&self) -> usize {
+        let inner = self.inner.read();
+        inner.bytes + inner.partitions.bytes()
+    }
+
+    /// Whether it holds neither a fragment nor a range tombstone.
+    pub fn is_empty(&self) -> bool {
+        let inner = self.inner.read();
+        inner.rows == 0 && inner.tombstones.is_empty()
+    }
+
+    /// The lowest stamp of a fragment.
+    pub fn min_hlc(&self) -> Option<Hlc> {
+        self.inner.read().min_hlc
+    }
+
+    /// The highest stamp of a fragment or range tombstone.
+    pub fn max_hlc(&self) -> Option<Hlc> {
+        self.inner.read().max_hlc
+    }
+
+    /// The range tombstones held.
+    pub fn tombstones(&self) -> Vec<RangeTombstone> {
+        self.inner.read().tombstones.as_ref().clone()
+    }
+}
+
+/// The encoded key of each row of a batch.
+pub(crate) fn row_keys(schema: &TableSchema, batch: &RowBatch) -> Result<KeyBuffer> {
+    encode_keys(&key_arrays(schema, batch)?)
+}
+
+/// The key columns of a batch, in key order, each with its direction.
+pub(crate) fn key_arrays(schema: &TableSchema, batch: &RowBatch) -> Result<Vec<(ArrayRef, bool)>> {
+    schema
+        .key_columns()
+        .map(|key| {
+            let column = batch.column(key.id).ok_or_else(|| {
+                let name = schema
+                    .column_by_id(key.id)
+                    .map_or("?", |column| &column.name);
+                Error::invalid(format!(
+                    "a write to {} leaves out the key column '{name}'",
+                    schema.name
+                ))
+            })?;
+            if column
+                .set
+                .as_ref()
+                .is_some_and(|set| set.count_set_bits() < batch.rows)
+            {
+                return Err(Error::invalid(format!(
+                    "a write to {} leaves a key column unset",
+                    schema.name
+                )));
+            }
+            Ok((Arc::clone(&column.array), key.descending))
+        })
+        .collect()
+}
+
+/// Adds a chunk, joining it with a small neighbour. Row numbers stay what they are, so the index
+/// and every reader's list stay right.
+fn push_chunk(schema: &TableSchema, chunks: &mut Chunks, chunk: Chunk) {
+    let list = Arc::make_mut(&mut chunks.0);
+    list.push(Arc::new(chunk));
+    // As a binary counter carries: neighbours of like size are joined, so a row is copied at most
+    // log2(JOIN_ROWS_MAX) times.
+    while let [.., left, right] = list.as_slice() {
+        if right.batch.rows < left.batch.rows || left.batch.rows + right.batch.rows > JOIN_ROWS_MAX
+        {
+            break;
+        }
+        let Some(joined) = gather::join(schema, left, right) else {
+            break;
+        };
+        list.truncate(list.len() - 2);
+        list.push(Arc::new(joined));
+    }
+}
+
+/// Bytes of the rows themselves: slices count as what they show, not as the buffer they share.
+fn memory_bytes(batch: &RowBatch) -> usize {
+    let columns: usize = batch
+        .columns
+        .iter()
+        .map(|column| {
+            use arrow::array::Array;
+            let data = column.array.to_data();
+            data.get_slice_memory_size()
+                .unwrap_or_else(|_| column.array.get_array_memory_size())
+        })
+        .sum();
+    columns + batch.rows * 12 + batch.expiry_ms.as_ref().map_or(0, |_| batch.rows * 8)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,242 @@
+//! Gathering: a new batch of fragments picked from several batches, cell states kept.
+
+use std::sync::Arc;
+
+use activestore_types::{BatchColumn, ColumnId, Error, Result, RowBatch, TableSchema};
+use arrow::array::{Array, ArrayRef, new_null_array};
+use arrow::buffer::{BooleanBuffer, ScalarBuffer};
+use arrow::compute::{concat, interleave};
+use arrow::datatypes::DataType as ArrowType;
+
+use super::{Chunk, row_keys};
+
+/// One fragment: which batch, which row.
+pub(crate) type Pick = (usize, usize);
+
+/// Builds the batch of the picked fragments. `trimmed` says for which (column of the schema, pick)
+/// a set cell is to become absent. Columns that no picked fragment sets are left out.
+pub(crate) fn gather(
+    schema: &TableSchema,
+    batches: &[&RowBatch],
+    picks: &[Pick],
+    trimmed: Option<&dyn Fn(usize, usize) -> bool>,
+) -> Result<RowBatch> {
+    let mut columns = Vec::with_capacity(schema.columns.len());
+    for (index, column) in schema.columns.iter().enumerate() {
+        let trim = trimmed.map(|trimmed| move |pick: usize| trimmed(index, pick));
+        let data_type = column.data_type.arrow();
+        if let Some(column) = gather_column(column.id, &data_type, batches, picks, trim)? {
+            columns.push(column);
+        }
+    }
+    let pick_u64 = |of: &dyn Fn(&RowBatch, usize) -> u64| -> ScalarBuffer<u64> {
+        picks
+            .iter()
+            .map(|(batch, row)| batches.get(*batch).map_or(0, |batch| of(batch, *row)))
+            .collect()
+    };
+    let expires = batches.iter().any(|batch| batch.expiry_ms.is_some());
+    let dies = batches.iter().any(|batch| batch.tombstone.is_some());
+    Ok(RowBatch {
+        table: schema.id,
+        rows: picks.len(),
+        columns,
+        hlc: pick_u64(&|batch, row| batch.hlc.get(row).copied().unwrap_or(0)),
+        origin: picks
+            .iter()
+            .map(|(batch, row)| {
+                batches
+                    .get(*batch)
+                    .and_then(|batch| batch.origin.get(*row).copied())
+                    .unwrap_or(0)
+            })
+            .collect(),
+        expiry_ms: expires
+            .then(|| pick_u64(&|batch, row| expiry_of(batch, row)))
+            .filter(|expiry| expiry.iter().any(|at| *at != 0)),
+        tombstone: dies
+            .then(|| {
+                picks
+                    .iter()
+                    .map(|(batch, row)| {
+                        batches
+                            .get(*batch)
+                            .is_some_and(|batch| is_tombstone(batch, *row))
+                    })
+                    .collect::<BooleanBuffer>()
+            })
+            .filter(|dead| dead.count_set_bits() > 0),
+    })
+}
+
+fn gather_column(
+    id: ColumnId,
+    data_type: &ArrowType,
+    batches: &[&RowBatch],
+    picks: &[Pick],
+    trim: Option<impl Fn(usize) -> bool>,
+) -> Result<Option<BatchColumn>> {
+    let sources: Vec<Option<&BatchColumn>> = batches.iter().map(|batch| batch.column(id)).collect();
+    if sources.iter().all(Option::is_none) {
+        return Ok(None);
+    }
+    if sources
+        .iter()
+        .flatten()
+        .any(|column| column.array.data_type() != data_type)
+    {
+        return Err(Error::corrupt(format!(
+            "a stored batch holds column {} with another type than the table's {data_type}",
+            id.0
+        )));
+    }
+    let whole = trim.is_none()
+        && sources
+            .iter()
+            .all(|column| column.is_some_and(|column| column.set.is_none()));
+    if whole {
+        let arrays: Vec<&dyn Array> = sources
+            .iter()
+            .flatten()
+            .map(|column| column.array.as_ref())
+            .collect();
+        return Ok(Some(BatchColumn {
+            id,
+            array: interleave(&arrays, picks)?,
+            set: None,
+        }));
+    }
+    // The array at place 0 stands for every absent cell.
+    let absent = new_null_array(data_type, 1);
+    let mut arrays: Vec<&dyn Array> = vec![absent.as_ref()];
+    let mut places = Vec::with_capacity(sources.len());
+    for source in &sources {
+        places.push(arrays.len());
+        if let Some(column) = source {
+            arrays.push(column.array.as_ref());
+        }
+    }
+    let mut cells = Vec::with_capacity(picks.len());
+    let set: BooleanBuffer = picks
+        .iter()
+        .enumerate()
+        .map(|(pick, (batch, row))| {
+            let source = sources.get(*batch).copied().flatten();
+            let set = source.is_some_and(|column| {
+                column
+                    .set
+                    .as_ref()
+                    .is_none_or(|set| *row < set.len() && set.value(*row))
+            }) && !trim.as_ref().is_some_and(|trim| trim(pick));
+            let place = places.get(*batch).copied().unwrap_or(0);
+            cells.push(if set { (place, *row) } else { (0, 0) });
+            set
+        })
+        .collect();
+    match set.count_set_bits() {
+        0 => Ok(None),
+        count => Ok(Some(BatchColumn {
+            id,
+            array: interleave(&arrays, &cells)?,
+            set: (count < picks.len()).then_some(set),
+        })),
+    }
+}
+
+/// When a fragment expires, in milliseconds since 1970; 0 means never.
+pub(crate) fn expiry_of(batch: &RowBatch, row: usize) -> u64 {
+    batch
+        .expiry_ms
+        .as_ref()
+        .and_then(|expiry| expiry.get(row).copied())
+        .unwrap_or(0)
+}
+
+/// Whether a fragment is a row tombstone.
+pub(crate) fn is_tombstone(batch: &RowBatch, row: usize) -> bool {
+    batch
+        .tombstone
+        .as_ref()
+        .is_some_and(|dead| row < dead.len() && dead.value(row))
+}
+
+/// Two neighbouring chunks as one; `None` where they cannot be joined.
+pub(crate) fn join(schema: &TableSchema, left: &Chunk, right: &Chunk) -> Option<Chunk> {
+    let batches = [&left.batch, &right.batch];
+    let rows = left.batch.rows + right.batch.rows;
+    let mut columns = Vec::new();
+    let ids = left.batch.columns.iter().chain(
+        right
+            .batch
+            .columns
+            .iter()
+            .filter(|column| left.batch.column(column.id).is_none()),
+    );
+    for BatchColumn { id, array, .. } in ids {
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(2);
+        let mut set: Vec<bool> = Vec::new();
+        let partial = batches
+            .iter()
+            .any(|batch| batch.column(*id).is_none_or(|column| column.set.is_some()));
+        for batch in batches {
+            let column = batch.column(*id);
+            arrays.push(column.map_or_else(
+                || new_null_array(array.data_type(), batch.rows),
+                |column| Arc::clone(&column.array),
+            ));
+            if partial {
+                match column.map(|column| &column.set) {
+                    None => set.extend(std::iter::repeat_n(false, batch.rows)),
+                    Some(None) => set.extend(std::iter::repeat_n(true, batch.rows)),
+                    Some(Some(bits)) => set.extend(bits.iter()),
+                }
+            }
+        }
+        let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
+        columns.push(BatchColumn {
+            id: *id,
+            array: concat(&arrays).ok()?,
+            set: partial.then(|| BooleanBuffer::from(set)),
+        });
+    }
+    let both = |of: &dyn Fn(&RowBatch, usize) -> u64| -> Vec<u64> {
+        batches
+            .iter()
+            .flat_map(|batch| (0..batch.rows).map(|row| of(batch, row)))
+            .collect()
+    };
+    let expires = batches.iter().any(|batch| batch.expiry_ms.is_some());
+    let dies = batches.iter().any(|batch| batch.tombstone.is_some());
+    let batch = RowBatch {
+        table: left.batch.table,
+        rows,
+        columns,
+        hlc: left
+            .batch
+            .hlc
+            .iter()
+            .chain(right.batch.hlc.iter())
+            .copied()
+            .collect(),
+        origin: left
+            .batch
+            .origin
+            .iter()
+            .chain(right.batch.origin.iter())
+            .copied()
+            .collect(),
+        expiry_ms: expires.then(|| both(&expiry_of).into()),
+        tombstone: dies.then(|| {
+            batches
+                .iter()
+                .flat_map(|batch| (0..batch.rows).map(|row| is_tombstone(batch, row)))
+                .collect()
+        }),
+    };
+    let keys = row_keys(schema, &batch).ok()?;
+    Some(Chunk {
+        first: left.first,
+        batch,
+        keys,
+    })
+}

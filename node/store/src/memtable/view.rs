@@ -1,0 +1,96 @@
+//! What a reader sees of a memtable: the rows that were there when it came.
+
+use std::sync::Arc;
+
+use activestore_types::{Hlc, KeyRange, RangeTombstone};
+
+use super::{Chunks, Memtable};
+
+/// An immutable view of a memtable; cheap to take and to keep.
+#[derive(Clone)]
+pub struct MemtableView {
+    memtable: Arc<Memtable>,
+    chunks: Chunks,
+    rows: u32,
+    tombstones: Arc<Vec<RangeTombstone>>,
+    max_hlc: Option<Hlc>,
+}
+
+impl MemtableView {
+    pub(super) fn new(
+        memtable: Arc<Memtable>,
+        chunks: Chunks,
+        rows: u32,
+        tombstones: Arc<Vec<RangeTombstone>>,
+        max_hlc: Option<Hlc>,
+    ) -> Self {
+        MemtableView {
+            memtable,
+            chunks,
+            rows,
+            tombstones,
+            max_hlc,
+        }
+    }
+
+    /// Fragments visible.
+    pub fn rows(&self) -> usize {
+        self.rows as usize
+    }
+
+    /// Range tombstones visible.
+    pub fn tombstones(&self) -> &[RangeTombstone] {
+        &self.tombstones
+    }
+
+    /// The highest stamp visible.
+    pub fn max_hlc(&self) -> Option<Hlc> {
+        self.max_hlc
+    }
+
+    pub(crate) fn chunks(&self) -> &Chunks {
+        &self.chunks
+    }
+
+    /// The visible rows of the range by key, fragments of one key by arrival.
+    pub(crate) fn order(&self, range: &KeyRange) -> Vec<u32> {
+        let mut rows = Vec::new();
+        if self.rows == 0 {
+            return rows;
+        }
+        let inner = self.memtable.inner.read();
+        let (start, end) = (range.start.as_slice(), range.end.as_slice());
+        if let Some(prefix) = self.memtable.shape.single_partition(range) {
+            if let Some(partition) = inner.partitions.get(prefix) {
+                partition.select(start, end, self.rows, &inner.chunks, &mut rows);
+            }
+            return rows;
+        }
+        let mut partitions: Vec<_> = inner
+            .partitions
+            .iter()
+            .filter(|(prefix, _)| {
+                (*prefix >= start || start.starts_with(prefix)) && (end.is_empty() || *prefix < end)
+            })
+            .collect();
+        partitions.sort_unstable_by_key(|(prefix, _)| *prefix);
+        for (_, partition) in partitions {
+            partition.select(start, end, self.rows, &inner.chunks, &mut rows);
+        }
+        rows
+    }
+
+    /// Keys that cut the rows into pieces of about `step` rows, in no order.
+    pub(crate) fn sample_keys(&self, step: usize) -> Vec<(Vec<u8>, u64)> {
+        let inner = self.memtable.inner.read();
+        let mut keys = Vec::new();
+        for (_, partition) in inner.partitions.iter() {
+            let rows = partition.rows();
+            for (sample, row) in partition.sample(step).enumerate() {
+                let weight = rows.saturating_sub(sample * step).min(step);
+                keys.push((inner.chunks.key(row).to_vec(), weight as u64));
+            }
+        }
+        keys
+    }
+}

@@ -1,0 +1,57 @@
+//! What a store is told when it is opened. Settings are data: nothing here reads a file.
+
+use std::time::Duration;
+
+use activestore_types::NodeId;
+
+/// When a commit's bytes are made durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WalSync {
+    /// One sync a commit, before it is acknowledged.
+    Always,
+    /// One sync for all commits that are waiting, before they are acknowledged.
+    Batch,
+    /// Commits are acknowledged once written; a sync follows at least this often. A power cut loses
+    /// at most what came since the last one; a killed process loses nothing.
+    Interval(Duration),
+}
+
+/// The settings of a store.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// This node: what [`activestore_types::OriginId`] 0 stands for. A directory belongs to one.
+    pub node: NodeId,
+    /// Memory that the active memtables of all tables may take together before they are frozen and
+    /// flushed, in bytes. Up to [`crate::store::FROZEN_MAX`] such sets wait beside it.
+    pub memtable_bytes: usize,
+    /// Log bytes after which memtables are flushed even if they are small, so that the log of a
+    /// node that writes mostly notes stays short.
+    pub wal_flush_bytes: u64,
+    /// Length of a log segment, in bytes.
+    pub wal_segment_bytes: u64,
+    /// When commits become durable.
+    pub wal_sync: WalSync,
+    /// Memory that all notes may take, in bytes; beyond it, a commit that adds notes is refused.
+    pub note_bytes_max: usize,
+    /// Whether flushes and compactions run on a thread of the store. Without it they run inside the
+    /// commit that makes them due: slower, but every step happens in a fixed order.
+    pub background: bool,
+    /// Whether files are compacted without being asked.
+    pub auto_compact: bool,
+}
+
+impl StoreOptions {
+    /// The settings of a small edge node.
+    pub fn new(node: NodeId) -> Self {
+        StoreOptions {
+            node,
+            memtable_bytes: 8 << 20,
+            wal_flush_bytes: 64 << 20,
+            wal_segment_bytes: 16 << 20,
+            wal_sync: WalSync::Batch,
+            note_bytes_max: 16 << 20,
+            background: true,
+            auto_compact: true,
+        }
+    }
+}

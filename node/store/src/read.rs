@@ -1,0 +1,121 @@
+//! Reading one table at one moment: scans, point reads, splits and digests over a [`Snapshot`].
+//!
+//! Vocabulary. A *source* is a memtable view or a file. A *fragment* is one stored row write; the
+//! fragments of a key are *resolved* to at most one visible row. A *piece* is a batch of decoded
+//! fragments that rows are picked from. This module never writes and keeps no state between calls.
+//!
+//! A vector of a file goes straight to Arrow, untouched by key work, where its file is unique and
+//! nothing else overlaps it; everything else is merged row by row.
+
+use std::sync::{Arc, OnceLock};
+
+use activestore_types::{KeyRange, Result, TableSchema};
+
+use crate::memtable::MemtableView;
+use crate::version::{Origins, Stamp, TableFile, TableVersion, TombstoneMap};
+
+mod digest;
+mod merge;
+mod output;
+mod piece;
+mod point;
+mod resolve;
+mod scan;
+mod source;
+mod split;
+
+pub use activestore_sst::{ZonePredicate, ZoneValue};
+pub use digest::Digest;
+pub use scan::{Scan, ScanRequest, ScanStats};
+
+pub(crate) use merge::{Merge, Step};
+pub(crate) use piece::{Fragment, Pieces, VECTORS_HELD_MAX};
+pub(crate) use resolve::order_fragments;
+pub(crate) use source::{FileSource, Plan, Source};
+
+/// One table at one moment. Immutable, cheap to make and to clone; what is committed later does
+/// not show in it.
+#[derive(Clone)]
+pub struct Snapshot(Arc<Inner>);
+
+struct Inner {
+    schema: Arc<TableSchema>,
+    views: Vec<MemtableView>,
+    files: Vec<Arc<TableFile>>,
+    origins: Origins,
+    version: Arc<TableVersion>,
+    tombstones: OnceLock<TombstoneMap>,
+}
+
+impl Snapshot {
+    /// Of a version, as it is now.
+    pub fn new(version: Arc<TableVersion>, origins: Origins) -> Self {
+        Snapshot(Arc::new(Inner {
+            schema: Arc::clone(&version.schema),
+            views: version
+                .memtables()
+                .map(crate::memtable::Memtable::view)
+                .filter(|view| view.rows() > 0 || !view.tombstones().is_empty())
+                .collect(),
+            files: version.files.clone(),
+            origins,
+            version,
+            tombstones: OnceLock::new(),
+        }))
+    }
+
+    /// The table's definition at that moment.
+    pub fn schema(&self) -> &Arc<TableSchema> {
+        &self.0.schema
+    }
+
+    /// Fragments stored, an upper bound of the visible rows.
+    pub fn row_count_estimate(&self) -> u64 {
+        let files: u64 = self.0.files.iter().map(|file| file.sst.meta().rows).sum();
+        let views: u64 = self.0.views.iter().map(|view| view.rows() as u64).sum();
+        files + views
+    }
+
+    /// The visible merged rows in key order.
+    ///
+    /// # Errors
+    /// `Invalid` for a column that the table does not have or for ranges that are not sorted and
+    /// disjoint.
+    pub fn scan(&self, request: ScanRequest) -> Result<Scan> {
+        Scan::new(self.clone(), request)
+    }
+
+    /// Disjoint ranges that cover the table, `parts` or fewer, of about equal rows, in key order.
+    pub fn split(&self, parts: usize) -> Vec<KeyRange> {
+        split::split(self, parts)
+    }
+
+    /// The highest stamp of a range tombstone over the key. One key does not pay for the map.
+    fn covering(&self, key: &[u8]) -> Option<Stamp> {
+        let inner = &self.0;
+        if let Some(map) = inner.tombstones.get() {
+            return map.covering(key);
+        }
+        let in_memory = inner.views.iter().flat_map(MemtableView::tombstones);
+        let all = inner.version.tombstones.iter().chain(in_memory);
+        all.filter(|tombstone| tombstone.covers(key))
+            .map(|tombstone| Stamp {
+                hlc: tombstone.hlc.0,
+                node: (inner.origins)(tombstone.origin),
+            })
+            .max()
+    }
+
+    fn tombstones(&self) -> &TombstoneMap {
+        self.0.tombstones.get_or_init(|| {
+            let mut all = self.0.version.tombstones.as_ref().clone();
+            for view in &self.0.views {
+                all.extend_from_slice(view.tombstones());
+            }
+            TombstoneMap::build(&all, self.0.origins.as_ref())
+        })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

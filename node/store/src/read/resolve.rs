@@ -1,0 +1,156 @@
+//! Resolving: the fragments of one key, newest first, become at most one visible row.
+//!
+//! 1. Fragments below a covering range tombstone, and everything below a row tombstone, are gone.
+//! 2. Each cell is decided by the newest fragment that sets it; an expired one decides it as NULL.
+//! 3. The row exists if its newest fragment is an unexpired upsert, or if any column of the table,
+//!    asked for or not, is decided by an unexpired fragment with a value.
+
+use activestore_types::{ColumnId, Result, TableSchema};
+use arrow::array::Array;
+
+use super::piece::{Fragment, Pieces};
+use crate::version::{Origins, Stamp};
+
+/// Sorts the fragments of one key from the newest to the oldest.
+pub(crate) fn order_fragments(fragments: &mut [Fragment], origins: &Origins) {
+    let newer = |left: &Fragment, right: &Fragment| {
+        right
+            .hlc
+            .cmp(&left.hlc)
+            .then_with(|| origins(right.origin).cmp(&origins(left.origin)))
+    };
+    if !fragments.is_sorted_by(|left, right| left.hlc > right.hlc) {
+        fragments.sort_by(newer);
+    }
+}
+
+/// What a key resolves to.
+pub(crate) struct Resolver {
+    origins: Origins,
+    /// Every column of the table that is not a key column.
+    values: Vec<ColumnId>,
+    /// For each wanted column whether it is a key column: those are set in every fragment and never
+    /// expire.
+    keys: Vec<bool>,
+    now_ms: u64,
+    /// For each wanted column the fragment that decides it, by its place among the fragments;
+    /// `None` is NULL. Valid after [`Resolver::resolve`] said that the row is visible.
+    pub(crate) winners: Vec<Option<usize>>,
+    decided: Vec<bool>,
+}
+
+impl Resolver {
+    pub(crate) fn new(
+        origins: Origins,
+        schema: &TableSchema,
+        wanted: &[ColumnId],
+        now_ms: u64,
+    ) -> Self {
+        Resolver {
+            origins,
+            values: schema
+                .columns
+                .iter()
+                .map(|column| column.id)
+                .filter(|id| !schema.is_key(*id))
+                .collect(),
+            keys: wanted.iter().map(|id| schema.is_key(*id)).collect(),
+            now_ms,
+            winners: Vec::new(),
+            decided: Vec::new(),
+        }
+    }
+
+    /// Orders the fragments and decides the wanted columns; returns whether the row is visible.
+    pub(crate) fn resolve(
+        &mut self,
+        pieces: &Pieces,
+        fragments: &mut Vec<Fragment>,
+        barrier: Option<Stamp>,
+    ) -> Result<bool> {
+        if fragments.len() > 1 {
+            order_fragments(fragments, &self.origins);
+        }
+        if let Some(barrier) = barrier {
+            let origins = &self.origins;
+            let alive = fragments
+                .iter()
+                .take_while(|fragment| fragment.stamp(origins.as_ref()) >= barrier)
+                .count();
+            fragments.truncate(alive);
+        }
+        let alive = fragments
+            .iter()
+            .take_while(|fragment| !fragment.tombstone)
+            .count();
+        fragments.truncate(alive);
+        let Some(newest) = fragments.first() else {
+            return Ok(false);
+        };
+        if newest.expired(self.now_ms) && !self.survives(pieces, fragments)? {
+            return Ok(false);
+        }
+        let wanted = pieces.wanted().len();
+        self.winners.clear();
+        if fragments.len() == 1 && pieces.plain(newest.piece) {
+            self.winners.resize(wanted, Some(0));
+            return Ok(true);
+        }
+        self.winners.resize(wanted, None);
+        self.decided.clear();
+        self.decided.resize(wanted, false);
+        let mut open = wanted;
+        for (place, fragment) in fragments.iter().enumerate() {
+            if open == 0 {
+                break;
+            }
+            let expired = fragment.expired(self.now_ms);
+            let cells = self.winners.iter_mut().zip(&mut self.decided);
+            for (column, ((winner, decided), key)) in cells.zip(&self.keys).enumerate() {
+                if !*decided && pieces.sets(fragment, column) {
+                    *decided = true;
+                    open -= 1;
+                    *winner = (*key || !expired).then_some(place);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether any column is decided by an unexpired fragment with a value.
+    fn survives(&self, pieces: &Pieces, fragments: &[Fragment]) -> Result<bool> {
+        if fragments
+            .iter()
+            .all(|fragment| fragment.expired(self.now_ms))
+        {
+            return Ok(false);
+        }
+        let mut open = self.values.clone();
+        for fragment in fragments {
+            let Some(batch) = pieces.full(fragment, &self.values)? else {
+                continue;
+            };
+            let mut survivor = false;
+            open.retain(|id| {
+                let Some(column) = batch.column(*id) else {
+                    return true;
+                };
+                if column
+                    .set
+                    .as_ref()
+                    .is_some_and(|set| fragment.row >= set.len() || !set.value(fragment.row))
+                {
+                    return true;
+                }
+                survivor |= !fragment.expired(self.now_ms)
+                    && fragment.row < column.array.len()
+                    && column.array.is_valid(fragment.row);
+                false
+            });
+            if survivor {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}

@@ -1,0 +1,47 @@
+//! Splitting a table into ranges of about equal rows, by the fences of its files.
+
+use activestore_types::KeyRange;
+
+use super::Snapshot;
+
+/// Samples looked at for each part that is asked for: more would cut no better.
+const SAMPLES_PART: usize = 64;
+/// Rows of a memtable that one sample stands for.
+const SAMPLE_ROWS: usize = 1024;
+
+pub(super) fn split(snapshot: &Snapshot, parts: usize) -> Vec<KeyRange> {
+    let parts = parts.max(1);
+    let inner = &snapshot.0;
+    let mut samples: Vec<(Vec<u8>, u64)> = Vec::new();
+    let vectors: usize = inner.files.iter().map(|file| file.sst.vectors()).sum();
+    let step = (vectors / (parts * SAMPLES_PART)).max(1);
+    for file in &inner.files {
+        for vector in (0..file.sst.vectors()).step_by(step) {
+            let until = (vector + step).min(file.sst.vectors());
+            let rows: usize = (vector..until).map(|v| file.sst.vector_rows(v)).sum();
+            samples.push((file.sst.fence(vector).to_vec(), rows as u64));
+        }
+    }
+    for view in &inner.views {
+        samples.extend(view.sample_keys(SAMPLE_ROWS));
+    }
+    samples.sort_unstable();
+    let total: u64 = samples.iter().map(|(_, rows)| rows).sum();
+    let mut ranges: Vec<KeyRange> = Vec::with_capacity(parts);
+    let mut start = Vec::new();
+    let mut seen = 0;
+    for (key, rows) in samples {
+        let due = total * (ranges.len() as u64 + 1) / parts as u64;
+        if seen >= due && ranges.len() + 1 < parts && key > start {
+            let end = key.clone();
+            ranges.push(KeyRange { start, end });
+            start = key;
+        }
+        seen += rows;
+    }
+    ranges.push(KeyRange {
+        start,
+        end: Vec::new(),
+    });
+    ranges
+}

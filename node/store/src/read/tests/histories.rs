@@ -1,0 +1,286 @@
+//! Random histories against the model.
+
+use std::collections::HashSet;
+
+use activestore_types::{Hlc, KeyRange, OriginId};
+use proptest::prelude::*;
+
+use super::model::{Cell, Delete, Model, Row, Write};
+use super::table::{ALL, AT, DEVICE, Table, VALUES, device_name, key, partition, rows, span};
+use crate::compaction::{Policy, choose, major};
+use crate::read::{ScanRequest, ZonePredicate, ZoneValue};
+
+const NOW_MS: u64 = 1000;
+
+#[derive(Clone, Debug)]
+enum Op {
+    Write(Vec<Write>),
+    Delete(Delete),
+    Freeze,
+    Flush,
+    Choose,
+    Major,
+}
+
+fn cell() -> impl Strategy<Value = Cell> {
+    prop_oneof![
+        3 => Just(Cell::Absent),
+        1 => Just(Cell::Null),
+        3 => (-20_i64..20).prop_map(Cell::Value),
+    ]
+}
+
+fn write() -> impl Strategy<Value = Write> {
+    (
+        0_u8..3,
+        0_i64..6,
+        [cell(), cell(), cell()],
+        prop_oneof![4 => Just(0_u64), 1 => Just(500), 1 => Just(1500)],
+        prop::bool::weighted(0.1),
+        1_u64..400,
+        0_u32..3,
+    )
+        .prop_map(
+            |(device, at, cells, expiry_ms, tombstone, hlc, origin)| Write {
+                device,
+                at,
+                cells: if tombstone {
+                    [Cell::Absent, Cell::Absent, Cell::Absent]
+                } else {
+                    cells
+                },
+                expiry_ms: if tombstone { 0 } else { expiry_ms },
+                tombstone,
+                hlc,
+                origin,
+            },
+        )
+}
+
+fn delete() -> impl Strategy<Value = Delete> {
+    (
+        0_u8..3,
+        prop::option::of((0_i64..6, 1_i64..4)),
+        1_u64..400,
+        0_u32..3,
+    )
+        .prop_map(|(device, span, hlc, origin)| Delete {
+            device,
+            span: span.map(|(from, length)| (from, from + length)),
+            hlc,
+            origin,
+        })
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        8 => prop::collection::vec(write(), 1..8).prop_map(Op::Write),
+        1 => delete().prop_map(Op::Delete),
+        2 => Just(Op::Freeze),
+        2 => Just(Op::Flush),
+        1 => Just(Op::Choose),
+        1 => Just(Op::Major),
+    ]
+}
+
+/// Leaves out what reuses a stamp: (hlc, origin) names one write.
+fn with_own_stamps(mut ops: Vec<Op>) -> Vec<Op> {
+    let mut seen = HashSet::new();
+    for op in &mut ops {
+        if let Op::Write(writes) = op {
+            writes.retain(|write| seen.insert((write.hlc, write.origin)));
+        }
+    }
+    ops.retain(|op| match op {
+        Op::Write(writes) => !writes.is_empty(),
+        Op::Delete(delete) => seen.insert((delete.hlc, delete.origin)),
+        _ => true,
+    });
+    ops
+}
+
+/// The lowest stamp still to come: what a caller of compaction may call settled.
+fn settled(later: &[Op]) -> Hlc {
+    let stamps = later.iter().flat_map(|op| match op {
+        Op::Write(writes) => writes.iter().map(|write| write.hlc).collect(),
+        Op::Delete(delete) => vec![delete.hlc],
+        _ => Vec::new(),
+    });
+    Hlc(stamps.min().unwrap_or(u64::MAX))
+}
+
+fn replay(ops: &[Op]) -> (Table, Model) {
+    let mut table = Table::new();
+    let mut model = Model::default();
+    for (index, op) in ops.iter().enumerate() {
+        let later = ops.get(index + 1..).unwrap();
+        let policy = Policy {
+            files_min: 2,
+            // Merges that leave files out must not drop what shadows rows in those.
+            files_max: 2,
+            settled: (index % 2 == 0).then(|| settled(later)),
+            now_ms: NOW_MS,
+            ..Policy::default()
+        };
+        match op {
+            Op::Write(writes) => {
+                table.write(writes);
+                model.writes.extend(writes.iter().cloned());
+            }
+            Op::Delete(delete) => {
+                table.delete(delete);
+                model.deletes.push(delete.clone());
+            }
+            Op::Freeze => table.freeze(),
+            Op::Flush => table.flush(),
+            Op::Choose => {
+                if let Some(choice) = choose(&table.version, &policy) {
+                    table.compact(&choice);
+                }
+            }
+            Op::Major => {
+                if let Some(choice) = major(&table.version, &policy) {
+                    table.compact(&choice);
+                }
+            }
+        }
+    }
+    (table, model)
+}
+
+fn scan(table: &Table, request: ScanRequest) -> Vec<((u8, i64), Row)> {
+    let request = ScanRequest {
+        columns: ALL.to_vec(),
+        ..request
+    };
+    let batches: Vec<_> = table
+        .snapshot()
+        .scan(request)
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    rows(&batches)
+}
+
+fn request(now_ms: u64) -> ScanRequest {
+    ScanRequest {
+        now_ms,
+        ..ScanRequest::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_table_shows_what_the_model_shows(
+        ops in prop::collection::vec(op(), 1..24),
+        device in 0_u8..3, high in 0_i64..6, low in 0_i64..6, limit in 0_usize..12, bound in -5_i64..5,
+    ) {
+        let ops = with_own_stamps(ops);
+        let (table, model) = replay(&ops);
+        let snapshot = table.snapshot();
+        for now_ms in [NOW_MS, 2000] {
+            let expected = model.rows(now_ms);
+            prop_assert_eq!(&scan(&table, request(now_ms)), &expected);
+
+            let mut backward = expected.clone();
+            backward.reverse();
+            let reversed = ScanRequest { reverse: true, ..request(now_ms) };
+            prop_assert_eq!(&scan(&table, reversed.clone()), &backward);
+            backward.truncate(limit);
+            prop_assert_eq!(&scan(&table, ScanRequest { limit: Some(limit), ..reversed }), &backward);
+
+            // Two ranges: some rows of one device and all of the next.
+            let (from, to) = (high.max(low), high.min(low));
+            let ranges = vec![span(device, from, to), KeyRange::prefix(&partition(device + 1))];
+            let inside: Vec<_> = expected.iter().copied()
+                .filter(|((d, at), _)| (*d == device && to <= *at && *at <= from) || *d == device + 1)
+                .collect();
+            prop_assert_eq!(&scan(&table, ScanRequest { ranges: ranges.clone(), ..request(now_ms) }), &inside);
+            let counted: usize = snapshot
+                .scan(ScanRequest { ranges, reverse: true, ..request(now_ms) }).unwrap()
+                .map(|batch| batch.unwrap().num_rows()).sum();
+            prop_assert_eq!(counted, inside.len());
+
+            for ((device, at), row) in &expected {
+                let found = snapshot.get(&key(*device, *at), &ALL, now_ms).unwrap().unwrap();
+                prop_assert_eq!(rows(&[found]), vec![((*device, *at), *row)]);
+                for (column, id) in VALUES.iter().enumerate() {
+                    let found = snapshot.get(&key(*device, *at), &[*id], now_ms).unwrap().unwrap();
+                    prop_assert_eq!(found.column(0).is_null(0), row[column].is_none());
+                }
+            }
+            for device in 0..3 {
+                for at in 0..6 {
+                    let shown = expected.iter().any(|(key, _)| *key == (device, at));
+                    prop_assert_eq!(snapshot.get(&key(device, at), &[], now_ms).unwrap().is_some(), shown);
+                }
+            }
+
+            let predicates = vec![
+                ZonePredicate { column: VALUES[2], low: Some(ZoneValue::Int(bound)), high: None },
+                ZonePredicate { column: AT, low: None, high: Some(ZoneValue::Int(high)) },
+                ZonePredicate { column: DEVICE, low: Some(ZoneValue::Bytes(device_name(device).into_bytes())), high: None },
+            ];
+            let holds = |((d, at), row): &((u8, i64), Row)| row[2].is_some_and(|v| v >= bound) && *at <= high && *d >= device;
+            let pruned = scan(&table, ScanRequest { predicates, ..request(now_ms) });
+            prop_assert_eq!(
+                pruned.into_iter().filter(holds).collect::<Vec<_>>(),
+                expected.iter().copied().filter(holds).collect::<Vec<_>>()
+            );
+
+            // Each column alone decides the same rows.
+            for id in VALUES {
+                let alone: usize = snapshot.scan(ScanRequest { columns: vec![id], ..request(now_ms) }).unwrap()
+                    .map(|batch| batch.unwrap().num_rows()).sum();
+                prop_assert_eq!(alone, expected.len());
+            }
+        }
+    }
+
+    #[test]
+    fn digests_do_not_depend_on_the_history_of_files(
+        ops in prop::collection::vec(op(), 1..24),
+    ) {
+        let ops = with_own_stamps(ops);
+        let (table, model) = replay(&ops);
+        // The same writes, backwards, one batch each, in one memtable.
+        let other = Table::new();
+        for op in ops.iter().rev() {
+            match op {
+                Op::Write(writes) => writes.iter().rev().for_each(|write| other.write(std::slice::from_ref(write))),
+                Op::Delete(delete) => other.delete(delete),
+                _ => {}
+            }
+        }
+        for now_ms in [NOW_MS, 2000] {
+            let digest = table.snapshot().digest(None, now_ms).unwrap();
+            prop_assert_eq!(digest.rows, model.rows(now_ms).len() as u64);
+            prop_assert_eq!(digest, other.snapshot().digest(None, now_ms).unwrap());
+            prop_assert_eq!(scan(&other, request(now_ms)), model.rows(now_ms));
+        }
+        // Cells by one origin: a merge may drop the marker of a row that is shown no more, never a
+        // cell that is.
+        for origin in 0..3 {
+            let origin = Some(OriginId(origin));
+            prop_assert_eq!(
+                table.snapshot().digest(origin, NOW_MS).unwrap(),
+                other.snapshot().digest(origin, NOW_MS).unwrap()
+            );
+        }
+    }
+
+    #[test]
+    fn splits_cover_the_table_once(ops in prop::collection::vec(op(), 1..16), parts in 1_usize..6) {
+        let (table, model) = replay(&with_own_stamps(ops));
+        let ranges = table.snapshot().split(parts);
+        prop_assert!(ranges.len() <= parts);
+        prop_assert!(ranges[0].start.is_empty() && ranges[ranges.len() - 1].end.is_empty());
+        let mut seen = Vec::new();
+        for range in ranges {
+            seen.extend(scan(&table, ScanRequest { ranges: vec![range], ..request(NOW_MS) }));
+        }
+        prop_assert_eq!(seen, model.rows(NOW_MS));
+    }
+}

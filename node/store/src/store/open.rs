@@ -1,0 +1,152 @@
+//! Opening: manifest, SSTables, log, in this order; what a crash left over is removed.
+//!
+//! Steps: 1. read the manifest; 2. open the SSTables that it names and remove those that it does
+//! not (a flush or merge that was not published); 3. put the notes' checkpoint in place; 4. replay
+//! the log's records after the last flush over both; 5. give back the log segments of before.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use activestore_env::{Disk, Env};
+use activestore_sst::Sst;
+use activestore_types::{Error, Hlc, Result, TableId};
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use super::origins::OriginMap;
+use super::shared::{Frozen, Shared, Signal};
+use super::{SST_DIR, sst_path};
+use crate::group::GroupQueue;
+use crate::manifest::{Contents, Manifest};
+use crate::note::Notes;
+use crate::options::StoreOptions;
+use crate::stats::Counters;
+use crate::version::{TableFile, TableVersion, Version};
+use crate::wal::Wal;
+use crate::write_set::WriteSet;
+
+pub(super) fn open(env: Env, options: StoreOptions) -> Result<Shared> {
+    let counters = Counters::default();
+    env.disk.create_dir_all(SST_DIR)?;
+    let (manifest, mut contents) = Manifest::open(&env.disk, options.node)?;
+    counters
+        .orphans_removed
+        .add(remove_orphans(&env.disk, &contents)?);
+    let version = version_of(&env.disk, &contents)?;
+    let mut notes = Notes::from_checkpoint(std::mem::take(&mut contents.notes));
+    let mut max_hlc = contents.max_hlc;
+    for table in version.tables() {
+        let files = table.files.iter().map(|file| file.sst.meta().max_hlc);
+        max_hlc = files.fold(max_hlc, Hlc::max);
+    }
+    let replayed = Wal::open(&env, &options, contents.flushed, |_, set| {
+        counters.replayed_records.add(1);
+        max_hlc = max_hlc.max(set.max_hlc());
+        replay(&version, &mut notes, set)
+    })?;
+    counters.torn_tails.add(u64::from(replayed.torn));
+    let active_bytes: usize = version.tables().map(|table| table.active.bytes()).sum();
+    let log_bytes_before = replayed.wal.bytes.get();
+    let shared = Shared {
+        origins: Arc::new(OriginMap::new(options.node, contents.origins)),
+        notes: RwLock::new(notes),
+        version: RwLock::new(Arc::new(version)),
+        frozen: Mutex::new(Frozen {
+            last: contents.flushed,
+            ..Frozen::default()
+        }),
+        last: AtomicU64::new(replayed.last.0),
+        flushed: AtomicU64::new(contents.flushed.0),
+        max_hlc: AtomicU64::new(max_hlc.0),
+        next_file: AtomicU64::new(contents.next_file),
+        active_bytes: AtomicU64::new(active_bytes as u64),
+        frozen_at_bytes: AtomicU64::new(log_bytes_before),
+        hold: Mutex::new(contents.hold),
+        wal: replayed.wal,
+        env,
+        options,
+        counters,
+        manifest,
+        queue: GroupQueue::default(),
+        visible: RwLock::new(()),
+        structure: Mutex::new(()),
+        compacting: Mutex::new(()),
+        frozen_changed: Condvar::new(),
+        settled: Mutex::new(None),
+        closed: AtomicBool::new(false),
+        signal: Signal::default(),
+    };
+    let log_bytes = shared.wal.segment_count() as u64 * shared.options.wal_segment_bytes;
+    if shared.active_bytes.load(Ordering::Relaxed) >= shared.options.memtable_bytes as u64
+        || log_bytes >= shared.options.wal_flush_bytes
+    {
+        shared.freeze();
+    }
+    shared.release_log()?;
+    Ok(shared)
+}
+
+/// Removes the files in the SSTables' folder that the manifest does not name; how many.
+fn remove_orphans(disk: &Arc<dyn Disk>, contents: &Contents) -> Result<u64> {
+    let known: BTreeSet<String> = contents
+        .files
+        .iter()
+        .map(|file| sst_path(file.id))
+        .collect();
+    let mut removed = 0;
+    for name in disk.list(SST_DIR)? {
+        let path = format!("{SST_DIR}/{name}");
+        if !known.contains(&path) {
+            disk.remove(&path)?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+fn version_of(disk: &Arc<dyn Disk>, contents: &Contents) -> Result<Version> {
+    let mut version = Version::default();
+    for schema in &contents.schemas {
+        let id: TableId = schema.id;
+        let mut table = TableVersion::new(Arc::new(schema.clone()));
+        for record in contents.files.iter().filter(|file| file.table == id) {
+            let path = sst_path(record.id);
+            let sst = Sst::open(disk, &path)
+                .map_err(|error| error.context(format!("table {}", schema.name)))?;
+            if *sst.meta() != record.meta {
+                return Err(Error::corrupt(format!(
+                    "{path} of table {} is not the file that the manifest names",
+                    schema.name
+                ))
+                .with_hint("restore the node from a backup or its peer"));
+            }
+            table.files.push(Arc::new(TableFile {
+                id: record.id,
+                path,
+                sst,
+            }));
+        }
+        if let Some(tombstones) = contents.tombstones.get(&id) {
+            table.tombstones = Arc::new(tombstones.clone());
+        }
+        version = version.with_table(table);
+    }
+    Ok(version)
+}
+
+/// One record of the log, as a commit would have applied it. Rows of a table that was dropped since
+/// go with it.
+fn replay(version: &Version, notes: &mut Notes, set: WriteSet) -> Result<()> {
+    for batch in set.batches {
+        if let Some(table) = version.table(batch.table) {
+            table.active.append(batch)?;
+        }
+    }
+    for tombstone in set.tombstones {
+        if let Some(table) = version.table(tombstone.table) {
+            table.active.append_tombstone(tombstone);
+        }
+    }
+    notes.apply(set.notes);
+    Ok(())
+}

@@ -1,0 +1,434 @@
+//! The write-ahead log: records of consecutive numbers in recycled segment files.
+//!
+//! Steps of an append: give each record its number and header, write the group where the last one
+//! ended (going on in another segment where it does not fit, after a sync of the full one), sync.
+//! A record is acknowledged only after that sync. A sync that failed is never tried again, because
+//! the system may have dropped the pages it could not write: the log is poisoned until the store is
+//! opened again. A write that found no space is harmless: nothing was promised, and the next record
+//! is written over it.
+//!
+//! This module does not know what is in a record beyond [`record`], and tells nobody.
+
+mod column;
+mod frame;
+mod reader;
+pub(crate) mod record;
+mod recovery;
+mod segment;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use activestore_env::Env;
+use activestore_types::{Error, ErrorKind, Lsn, Result};
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::options::{StoreOptions, WalSync};
+use crate::stats::Counter;
+use crate::write_set::{LogRecord, WriteSet};
+use frame::{FrameHeader, SEGMENT_HEADER_BYTES, SegmentHeader, frame_bytes};
+use record::Encoded;
+use segment::{Segment, SegmentPool};
+
+pub(crate) struct Wal {
+    env: Env,
+    options: StoreOptions,
+    pool: SegmentPool,
+    writer: Mutex<Writer>,
+    /// The log's segments, oldest first; the last is the one being written.
+    segments: Mutex<Vec<Arc<Segment>>>,
+    poison: Mutex<Option<Error>>,
+    pub(crate) bytes: Counter,
+    pub(crate) syncs: Counter,
+    pub(crate) sync_ns: Counter,
+}
+
+struct Writer {
+    segment: Arc<Segment>,
+    offset: u64,
+    next: Lsn,
+    previous: u32,
+    life: u32,
+    synced: Lsn,
+    last_sync: Duration,
+    group: Vec<u8>,
+}
+
+/// What a replay found.
+pub(crate) struct Replayed {
+    pub(crate) wal: Wal,
+    /// The last record of the log, or the last one flushed.
+    pub(crate) last: Lsn,
+    pub(crate) torn: bool,
+}
+
+/// How far an append got.
+pub(crate) struct Appended {
+    /// The number of the first record.
+    pub(crate) first: Lsn,
+    /// How many records, from the first, are as durable as was asked for.
+    pub(crate) done: usize,
+    /// Why the others are not.
+    pub(crate) error: Option<Error>,
+}
+
+impl Wal {
+    /// Opens the log and hands every record above `flushed` to `each`, in order.
+    pub(crate) fn open(
+        env: &Env,
+        options: &StoreOptions,
+        flushed: Lsn,
+        mut each: impl FnMut(Lsn, WriteSet) -> Result<()>,
+    ) -> Result<Replayed> {
+        let mut found = SegmentPool::open(&env.disk, options.wal_segment_bytes)?;
+        let (mut chain, mut stale) = recovery::chain(&mut found, options.node, flushed)?;
+        let mut end = recovery::replay(&chain, flushed, |lsn, payload| {
+            each(lsn, record::decode(&payload)?)
+        })?;
+        if end.is_some_and(|end| end.next_lsn <= flushed) {
+            // Everything is in SSTables, and the log ends before them: it starts anew after them.
+            stale.append(&mut chain);
+            end = None;
+        }
+        let highest = chain
+            .iter()
+            .chain(&stale)
+            .map(|segment| segment.header.sequence)
+            .max();
+        let next = end.map_or(Lsn(flushed.0 + 1), |end| end.next_lsn);
+        if chain.is_empty() {
+            let spare = found.pool.take(0)?;
+            let header = new_header(env, options, highest.unwrap_or(0) + 1, next);
+            let segment = SegmentPool::claim(spare, header)?;
+            segment.file.sync_data()?;
+            chain.push(segment);
+        }
+        for segment in &stale {
+            found.pool.release(segment)?;
+        }
+        let chain: Vec<Arc<Segment>> = chain.into_iter().map(Arc::new).collect();
+        let Some(segment) = chain.last().map(Arc::clone) else {
+            return Err(Error::internal("a log without a segment"));
+        };
+        let writer = Writer {
+            offset: end.map_or(SEGMENT_HEADER_BYTES as u64, |end| end.offset),
+            previous: end.map_or(segment.header.salt, |end| end.previous),
+            next,
+            life: new_life(env),
+            synced: Lsn(next.0 - 1),
+            last_sync: env.clock.monotonic(),
+            group: Vec::new(),
+            segment,
+        };
+        // What was read may be in the system's cache alone: it is made durable before it is built on.
+        writer.segment.file.sync_data()?;
+        Ok(Replayed {
+            wal: Wal {
+                env: env.clone(),
+                options: options.clone(),
+                pool: found.pool,
+                writer: Mutex::new(writer),
+                segments: Mutex::new(chain),
+                poison: Mutex::new(None),
+                bytes: Counter::default(),
+                syncs: Counter::default(),
+                sync_ns: Counter::default(),
+            },
+            last: Lsn(next.0 - 1),
+            torn: end.is_some_and(|end| end.torn),
+        })
+    }
+
+    /// Appends a group of records and makes it as durable as the options ask for.
+    pub(crate) fn append(&self, records: &mut [Encoded]) -> Appended {
+        let mut writer = self.writer.lock();
+        let first = writer.next;
+        let result = self
+            .check()
+            .and_then(|()| self.write(&mut writer, records))
+            .and_then(|()| self.sync_if_asked(&mut writer));
+        let reached = match self.options.wal_sync {
+            WalSync::Interval(_) => Lsn(writer.next.0 - 1),
+            WalSync::Always | WalSync::Batch => writer.synced,
+        };
+        let done = usize::try_from((reached.0 + 1).saturating_sub(first.0)).unwrap_or(usize::MAX);
+        Appended {
+            first,
+            done: done.min(records.len()),
+            error: result.err(),
+        }
+    }
+
+    /// Writes the records, in as few writes as segments allow.
+    fn write(&self, writer: &mut Writer, records: &mut [Encoded]) -> Result<()> {
+        let mut group = std::mem::take(&mut writer.group);
+        group.clear();
+        let mut places = Vec::with_capacity(records.len());
+        let mut pending = Pending::at(writer);
+        let mut result = Ok(());
+        for record in records {
+            let bytes = frame_bytes(record.payload_length as usize);
+            if pending.end + bytes > writer.segment.length {
+                result = self
+                    .put(writer, &group, &places, pending)
+                    .and_then(|()| self.next_segment(writer, bytes));
+                group.clear();
+                places.clear();
+                pending = Pending::at(writer);
+                if result.is_err() {
+                    break;
+                }
+            }
+            let mut header = FrameHeader {
+                header_crc: 0,
+                payload_crc: record.payload_crc,
+                length: record.payload_length,
+                life: writer.life,
+                lsn: pending.next,
+                synced: writer.synced,
+                previous: pending.previous,
+            };
+            let encoded = header.encode(writer.segment.header.salt);
+            for (to, from) in record.bytes.iter_mut().zip(encoded) {
+                *to = from;
+            }
+            places.push((pending.next, pending.end));
+            group.extend_from_slice(&record.bytes);
+            pending = Pending {
+                end: pending.end + bytes,
+                next: Lsn(pending.next.0 + 1),
+                previous: header.header_crc,
+            };
+        }
+        let result = result.and_then(|()| self.put(writer, &group, &places, pending));
+        // One large record must not pin its buffer for ever.
+        if group.capacity() <= GROUP_BUFFER_BYTES_MAX {
+            writer.group = group;
+        }
+        result
+    }
+
+    fn put(
+        &self,
+        writer: &mut Writer,
+        group: &[u8],
+        places: &[(Lsn, u64)],
+        pending: Pending,
+    ) -> Result<()> {
+        if group.is_empty() {
+            return Ok(());
+        }
+        match writer.segment.file.write_at(writer.offset, group) {
+            Ok(()) => {
+                self.bytes.add(group.len() as u64);
+                for (lsn, offset) in places {
+                    writer.segment.remember(*lsn, *offset);
+                }
+                writer.offset = pending.end;
+                writer.next = pending.next;
+                writer.previous = pending.previous;
+                Ok(())
+            }
+            Err(error) => {
+                let error = Error::from(error);
+                if error.kind() == ErrorKind::DiskFull {
+                    // The next record goes to the same place; a new life tells the two apart.
+                    writer.life = new_life(&self.env);
+                    return Err(disk_full(error));
+                }
+                Err(self.poison(&error))
+            }
+        }
+    }
+
+    /// Syncs the full segment and goes on in another that has room for a frame of `bytes`.
+    fn next_segment(&self, writer: &mut Writer, bytes: u64) -> Result<()> {
+        self.sync_writer(writer)?;
+        let spare = self
+            .pool
+            .take(SEGMENT_HEADER_BYTES as u64 + bytes)
+            .map_err(disk_full)?;
+        let sequence = writer.segment.header.sequence + 1;
+        let header = new_header(&self.env, &self.options, sequence, writer.next);
+        // A header may have reached the disk although its write failed; records that then went on
+        // in the old segment would be cut off by it. Only a start can sort that out.
+        let segment =
+            SegmentPool::claim(spare, header).map_err(|error| self.poison(&error.into()))?;
+        let segment = Arc::new(segment);
+        self.segments.lock().push(Arc::clone(&segment));
+        writer.previous = segment.header.salt;
+        writer.segment = segment;
+        writer.offset = SEGMENT_HEADER_BYTES as u64;
+        Ok(())
+    }
+
+    fn sync_if_asked(&self, writer: &mut Writer) -> Result<()> {
+        match self.options.wal_sync {
+            WalSync::Always | WalSync::Batch => self.sync_writer(writer),
+            WalSync::Interval(every) => {
+                if self.env.clock.monotonic().saturating_sub(writer.last_sync) >= every {
+                    self.sync_writer(writer)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn sync_writer(&self, writer: &mut Writer) -> Result<()> {
+        let last = Lsn(writer.next.0 - 1);
+        if writer.synced == last {
+            return Ok(());
+        }
+        let started = self.env.clock.monotonic();
+        let synced = writer.segment.file.sync_data();
+        let ended = self.env.clock.monotonic();
+        self.syncs.add(1);
+        let took = ended.saturating_sub(started);
+        self.sync_ns
+            .add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        synced.map_err(|error| self.poison(&error.into()))?;
+        writer.synced = last;
+        writer.last_sync = ended;
+        Ok(())
+    }
+
+    /// Makes everything appended durable.
+    pub(crate) fn sync(&self) -> Result<()> {
+        let mut writer = self.writer.lock();
+        self.check()?;
+        self.sync_writer(&mut writer)
+    }
+
+    /// The sync that [`WalSync::Interval`] promises, if it is due; how long until the next is.
+    pub(crate) fn sync_if_due(&self) -> Result<Option<Duration>> {
+        let WalSync::Interval(every) = self.options.wal_sync else {
+            return Ok(None);
+        };
+        let mut writer = self.writer.lock();
+        self.check()?;
+        self.sync_if_asked(&mut writer)?;
+        Ok(Some(every))
+    }
+
+    /// Ends the log with a mark that vouches for every record.
+    pub(crate) fn close(&self) -> Result<()> {
+        let mut writer = self.writer.lock();
+        self.check()?;
+        self.sync_writer(&mut writer)?;
+        let mark = Encoded {
+            bytes: vec![0; frame::FRAME_HEADER_BYTES],
+            payload_length: 0,
+            payload_crc: crc32c::crc32c(&[]),
+        };
+        if writer.offset + frame_bytes(0) > writer.segment.length {
+            return Ok(());
+        }
+        self.write(&mut writer, &mut [mark])?;
+        self.sync_writer(&mut writer)
+    }
+
+    /// Makes a file for the next segment ahead of need.
+    pub(crate) fn prepare(&self) -> Result<()> {
+        self.pool.prepare()
+    }
+
+    /// Gives back the segments whose records are all below `keep`.
+    pub(crate) fn release_below(&self, keep: Lsn) -> Result<()> {
+        loop {
+            let oldest: Option<Arc<Segment>> = {
+                let mut segments = self.segments.lock();
+                match segments.as_slice() {
+                    [_, second, ..] if second.header.first_lsn <= keep => Some(segments.remove(0)),
+                    _ => None,
+                }
+            };
+            let Some(oldest) = oldest else {
+                return Ok(());
+            };
+            self.pool.release(&oldest)?;
+        }
+    }
+
+    /// Records `from..=to`, at least one and otherwise up to `max_bytes`.
+    pub(crate) fn read(&self, from: Lsn, to: Lsn, max_bytes: usize) -> Result<Vec<LogRecord>> {
+        let segments = self.segments.lock().clone();
+        reader::read(&segments, from, to, max_bytes)
+    }
+
+    /// The first record that can be read.
+    pub(crate) fn first(&self) -> Lsn {
+        let segments = self.segments.lock();
+        segments
+            .first()
+            .map_or(Lsn(1), |segment| segment.header.first_lsn)
+    }
+
+    pub(crate) fn segment_count(&self) -> usize {
+        self.segments.lock().len()
+    }
+
+    /// Why the log takes no more records, if that is so.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.poison.lock().clone().map_or(Ok(()), Err)
+    }
+
+    /// Ends all writing until the store is opened again; returns the error for the caller.
+    pub(crate) fn poison(&self, cause: &Error) -> Error {
+        let mut poison: MutexGuard<'_, Option<Error>> = self.poison.lock();
+        poison
+            .get_or_insert_with(|| {
+                Error::poisoned(format!("the storage failed: {}", cause.message()))
+                    .with_hint("nothing more is written; check the disk and start the node again")
+            })
+            .clone()
+    }
+}
+
+/// The group buffer that is kept from one append to the next is at most this long.
+const GROUP_BUFFER_BYTES_MAX: usize = 4 << 20;
+
+/// Frames that are laid out and not written yet: where they end and what the next one continues.
+#[derive(Clone, Copy)]
+struct Pending {
+    end: u64,
+    next: Lsn,
+    previous: u32,
+}
+
+impl Pending {
+    fn at(writer: &Writer) -> Self {
+        Pending {
+            end: writer.offset,
+            next: writer.next,
+            previous: writer.previous,
+        }
+    }
+}
+
+fn new_life(env: &Env) -> u32 {
+    let bytes = env.rng.next_u64().to_le_bytes();
+    bytes
+        .first_chunk::<4>()
+        .map_or(1, |bytes| u32::from_le_bytes(*bytes))
+}
+
+fn new_header(env: &Env, options: &StoreOptions, sequence: u64, first_lsn: Lsn) -> SegmentHeader {
+    SegmentHeader {
+        sequence,
+        first_lsn,
+        node: options.node.0,
+        salt: new_life(env),
+    }
+}
+
+fn disk_full(error: Error) -> Error {
+    if error.kind() == ErrorKind::DiskFull {
+        Error::disk_full("there is no space left for the write-ahead log")
+            .with_hint("free disk space; nothing is lost and reads go on")
+    } else {
+        error
+    }
+}
+
+#[cfg(test)]
+mod tests;

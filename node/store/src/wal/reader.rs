@@ -1,0 +1,79 @@
+//! Reading committed records back from the log while it is being written.
+
+use std::sync::Arc;
+
+use activestore_types::{Error, Lsn, Result};
+use arrow::buffer::MutableBuffer;
+
+use super::frame::{FRAME_HEADER_BYTES, FrameHeader};
+use super::record::decode;
+use super::segment::Segment;
+use crate::write_set::LogRecord;
+
+/// Reads records from `from` to `to`, both included, until `max_bytes` of payload are passed; at
+/// least one record is returned if there is one.
+pub(crate) fn read(
+    segments: &[Arc<Segment>],
+    from: Lsn,
+    to: Lsn,
+    max_bytes: usize,
+) -> Result<Vec<LogRecord>> {
+    let mut records = Vec::new();
+    let mut bytes = 0;
+    let mut want = from;
+    while want <= to && (records.is_empty() || bytes < max_bytes) {
+        let after = segments.partition_point(|segment| segment.header.first_lsn <= want);
+        let segment = after
+            .checked_sub(1)
+            .and_then(|at| segments.get(at))
+            .ok_or_else(|| gone(want))?;
+        let last = segments
+            .get(after)
+            .map_or(to, |next| to.min(Lsn(next.header.first_lsn.0 - 1)));
+        let (mut lsn, mut offset) = segment.near(want);
+        while lsn <= last && (records.is_empty() || bytes < max_bytes) {
+            let header = frame(segment, lsn, offset)?;
+            if lsn >= want {
+                segment.remember(lsn, offset);
+                if header.length > 0 {
+                    bytes += header.length as usize;
+                    records.push(record(segment, &header, offset)?);
+                }
+                want = Lsn(lsn.0 + 1);
+            }
+            offset += header.frame_bytes();
+            lsn = Lsn(lsn.0 + 1);
+        }
+    }
+    Ok(records)
+}
+
+fn frame(segment: &Segment, lsn: Lsn, offset: u64) -> Result<FrameHeader> {
+    let mut bytes = [0; FRAME_HEADER_BYTES];
+    segment.file.read_exact_at(offset, &mut bytes)?;
+    FrameHeader::decode(segment.header.salt, &bytes)
+        .filter(|header| header.lsn == lsn)
+        .ok_or_else(|| gone(lsn))
+}
+
+fn record(segment: &Segment, header: &FrameHeader, offset: u64) -> Result<LogRecord> {
+    let mut payload = MutableBuffer::from_len_zeroed(header.length as usize);
+    segment
+        .file
+        .read_exact_at(offset + FRAME_HEADER_BYTES as u64, payload.as_slice_mut())?;
+    if crc32c::crc32c(payload.as_slice()) != header.payload_crc {
+        return Err(gone(header.lsn));
+    }
+    Ok(LogRecord {
+        lsn: header.lsn,
+        set: decode(&payload.into())?,
+    })
+}
+
+fn gone(lsn: Lsn) -> Error {
+    Error::corrupt(format!(
+        "record {} cannot be read from the write-ahead log",
+        lsn.0
+    ))
+    .with_hint("the log was not held, or the disk has lost it")
+}

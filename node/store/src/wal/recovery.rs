@@ -1,0 +1,218 @@
+//! Reading the log when the store is opened: every record after the last flush, in order, and the
+//! place where the next one goes.
+//!
+//! A frame counts when its checksums hold, its number is the next one and it names the frame before
+//! it. The first that does not is the end of the log, and one of two things:
+//! - *a torn tail*: the crash came before the sync that would have made it durable, so nobody was
+//!   told that it is stored; it is cut, and what follows it is never read;
+//! - *corruption*: it had been durable. Proof is a readable frame further on, of a later number,
+//!   whose `synced` reaches it: frames carry what was durable when they were made. A next segment
+//!   that starts at a later number is proof too, because a segment is synced before the next is
+//!   begun. Then the store refuses to open: an acknowledged record is lost.
+//!
+//! What no log can tell apart is decay in the very last group before a crash from a torn tail. A
+//! store that was closed ends with an empty record that vouches for everything before it.
+
+use activestore_types::{Error, Lsn, NodeId, Result};
+use arrow::buffer::Buffer;
+use arrow::buffer::MutableBuffer;
+
+use super::frame::{FRAME_HEADER_BYTES, FrameHeader, SEGMENT_HEADER_BYTES};
+use super::segment::{Found, Segment};
+
+/// Bytes read from a segment at once.
+const READ_BYTES: usize = 1 << 20;
+
+/// Where the next frame goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End {
+    pub(crate) offset: u64,
+    pub(crate) next_lsn: Lsn,
+    /// The checksum that the next frame names.
+    pub(crate) previous: u32,
+    /// Whether bytes after it were cut.
+    pub(crate) torn: bool,
+}
+
+/// The segments that form the log, oldest first; those that do not belong to it any more are given
+/// back in the second list.
+pub(crate) fn chain(
+    found: &mut Found,
+    node: NodeId,
+    flushed: Lsn,
+) -> Result<(Vec<Segment>, Vec<Segment>)> {
+    if let Some(path) = found.bad.first() {
+        return Err(Error::corrupt(format!(
+            "the log segment {path} starts with bytes that are not a segment's"
+        ))
+        .with_hint("restore the data directory, or remove the file if its rows may be lost"));
+    }
+    let mut used = std::mem::take(&mut found.used);
+    if let Some(other) = used.iter().find(|segment| segment.header.node != node.0) {
+        return Err(Error::conflict(format!(
+            "the log segment {} belongs to node {}",
+            other.path,
+            NodeId(other.header.node)
+        ))
+        .with_hint("use the data directory with the identity that it was made with"));
+    }
+    // The log is the run of consecutive numbers that ends with the highest.
+    let mut start = used.len().saturating_sub(1);
+    while let Some([before, after]) = start.checked_sub(1).and_then(|at| used.get(at..at + 2)) {
+        if before.header.sequence + 1 != after.header.sequence {
+            break;
+        }
+        start -= 1;
+    }
+    let chain = used.split_off(start.min(used.len()));
+    let first = chain.first().map(|segment| segment.header.first_lsn);
+    match first {
+        Some(first) if first > Lsn(flushed.0 + 1) => Err(missing(Lsn(flushed.0 + 1), first)),
+        None if flushed > Lsn(0) => Err(Error::corrupt("the write-ahead log is missing")
+            .with_hint("restore the folder wal/; without it, the latest rows are lost")),
+        _ => Ok((chain, used)),
+    }
+}
+
+fn missing(from: Lsn, to: Lsn) -> Error {
+    Error::corrupt(format!(
+        "the write-ahead log lacks the records {} to {}",
+        from.0,
+        to.0.saturating_sub(1)
+    ))
+    .with_hint("restore the folder wal/ from where it was moved to, or the node from a backup")
+}
+
+/// Reads every record above `flushed` and finds the log's end.
+pub(crate) fn replay(
+    chain: &[Segment],
+    flushed: Lsn,
+    mut each: impl FnMut(Lsn, Buffer) -> Result<()>,
+) -> Result<Option<End>> {
+    let mut end = None;
+    for (at, segment) in chain.iter().enumerate() {
+        let next = chain.get(at + 1);
+        let next_lsn = next.map(|next| next.header.first_lsn);
+        if next_lsn.is_some_and(|next| next.0 <= flushed.0 + 1) {
+            continue;
+        }
+        let mut scan = SegmentScan::new(segment);
+        while next_lsn != Some(scan.lsn) {
+            let Some((lsn, payload)) = scan.next()? else {
+                break;
+            };
+            if lsn > flushed && !payload.is_empty() {
+                each(lsn, payload)?;
+            }
+        }
+        match next_lsn {
+            Some(next) if next != scan.lsn => return Err(missing(scan.lsn, next)),
+            Some(_) => {}
+            None => {
+                let torn = scan.judge_tail()?;
+                end = Some(End {
+                    offset: scan.offset,
+                    next_lsn: scan.lsn,
+                    previous: scan.previous,
+                    torn,
+                });
+            }
+        }
+    }
+    Ok(end)
+}
+
+/// Walks over the frames of one segment.
+struct SegmentScan<'a> {
+    segment: &'a Segment,
+    window: Vec<u8>,
+    window_start: u64,
+    offset: u64,
+    lsn: Lsn,
+    previous: u32,
+}
+
+impl<'a> SegmentScan<'a> {
+    fn new(segment: &'a Segment) -> Self {
+        SegmentScan {
+            segment,
+            window: Vec::new(),
+            window_start: 0,
+            offset: SEGMENT_HEADER_BYTES as u64,
+            lsn: segment.header.first_lsn,
+            previous: segment.header.salt,
+        }
+    }
+
+    /// Bytes of the segment, fewer at its end.
+    fn bytes(&mut self, offset: u64, length: usize) -> Result<&[u8]> {
+        let inside = offset >= self.window_start
+            && offset + length as u64 <= self.window_start + self.window.len() as u64;
+        if !inside {
+            self.window.resize(length.max(READ_BYTES), 0);
+            self.window_start = offset;
+            let read = self.segment.file.read_at(offset, &mut self.window)?;
+            self.window.truncate(read);
+        }
+        let start = usize::try_from(offset - self.window_start).unwrap_or(usize::MAX);
+        let end = start.saturating_add(length).min(self.window.len());
+        Ok(self.window.get(start..end).unwrap_or_default())
+    }
+
+    /// The next record, or `None` at the first frame that does not count. An empty payload is a
+    /// mark of a store that was closed; it takes a number like any record.
+    fn next(&mut self) -> Result<Option<(Lsn, Buffer)>> {
+        let salt = self.segment.header.salt;
+        let offset = self.offset;
+        let Some(header) = FrameHeader::decode(salt, self.bytes(offset, FRAME_HEADER_BYTES)?)
+        else {
+            return Ok(None);
+        };
+        if header.lsn != self.lsn || header.previous != self.previous {
+            return Ok(None);
+        }
+        let length = header.length as usize;
+        let payload = self.bytes(offset + FRAME_HEADER_BYTES as u64, length)?;
+        if payload.len() != length || crc32c::crc32c(payload) != header.payload_crc {
+            return Ok(None);
+        }
+        let mut copy = MutableBuffer::new(length);
+        copy.extend_from_slice(payload);
+        self.segment.remember(header.lsn, offset);
+        self.offset += header.frame_bytes();
+        self.lsn = Lsn(self.lsn.0 + 1);
+        self.previous = header.header_crc;
+        Ok(Some((header.lsn, copy.into())))
+    }
+
+    /// Decides what the first frame that does not count is; true for a torn tail.
+    fn judge_tail(&mut self) -> Result<bool> {
+        let salt = self.segment.header.salt;
+        let mut at = self.offset;
+        let mut torn = false;
+        while at + FRAME_HEADER_BYTES as u64 <= self.segment.length {
+            let lost = self.lsn;
+            let bytes = self.bytes(at, FRAME_HEADER_BYTES)?;
+            if bytes.len() < FRAME_HEADER_BYTES {
+                break;
+            }
+            let proof = FrameHeader::peek_lsn(bytes)
+                .filter(|lsn| *lsn >= lost)
+                .and_then(|_| FrameHeader::decode(salt, bytes));
+            if let Some(header) = proof {
+                torn = true;
+                if header.synced >= lost && header.lsn > lost {
+                    return Err(Error::corrupt(format!(
+                        "record {} of the write-ahead log, at byte {} of {}, is not what was written",
+                        lost.0, self.offset, self.segment.path
+                    ))
+                    .with_hint(
+                        "the disk has lost an acknowledged write; restore the node from a backup or its peer",
+                    ));
+                }
+            }
+            at += 8;
+        }
+        Ok(torn)
+    }
+}

@@ -1,0 +1,186 @@
+//! What runs behind the commits: flushes, compactions, a spare log segment, the log's timed sync.
+//!
+//! Two threads, so that a long merge never holds up a flush that commits wait for; without
+//! `StoreOptions::background` the same steps run in the caller, in a fixed order. A step that fails
+//! changes nothing, is counted and is tried again; a failure that a retry cannot mend (a sync that
+//! did not happen) poisons the store.
+
+mod compact;
+mod flush;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use activestore_types::{Error, ErrorKind, Result};
+
+use crate::manifest::Edit;
+use crate::store::shared::{FROZEN_MAX, Shared};
+use crate::version::Origins;
+
+pub(crate) use compact::compact_all;
+
+/// How long a failed step waits before it is tried again, unless a commit asks for it sooner.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// Merges that one round of [`run_due`] does at most.
+const MERGES_PER_ROUND: usize = 4;
+
+/// Starts the threads.
+pub(crate) fn spawn(shared: &Arc<Shared>) -> Result<Vec<JoinHandle<()>>> {
+    let flusher = spawn_loop(shared, "store-flush", |shared| {
+        let flushed = flush::flush_all(shared);
+        let kept = tend_log(shared);
+        flushed.and(kept)
+    });
+    let compactor = spawn_loop(shared, "store-compact", |shared| {
+        compact_due(shared, usize::MAX).map(|()| None)
+    });
+    match (flusher, compactor) {
+        (Ok(flusher), Ok(compactor)) => Ok(vec![flusher, compactor]),
+        (flusher, compactor) => {
+            shared.closed.store(true, Ordering::Release);
+            shared.signal.raise();
+            let error = flusher.err().or(compactor.err());
+            Err(error.map_or_else(|| Error::internal("a thread"), Error::from))
+        }
+    }
+}
+
+/// Runs `step` whenever there may be work, until the store is closed. A step says how long to wait
+/// at most before the next one.
+fn spawn_loop(
+    shared: &Arc<Shared>,
+    name: &str,
+    step: impl Fn(&Shared) -> Result<Option<Duration>> + Send + 'static,
+) -> std::io::Result<JoinHandle<()>> {
+    let shared = Arc::clone(shared);
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || {
+            let guarded = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                while !shared.closed.load(Ordering::Acquire) {
+                    let seen = shared.signal.count();
+                    let wait = step(&shared).unwrap_or(Some(RETRY_DELAY));
+                    if shared.closed.load(Ordering::Acquire) {
+                        break;
+                    }
+                    shared.signal.wait(seen, wait);
+                }
+            }));
+            if guarded.is_err() {
+                shared.poison(&Error::internal("a thread of the store ended by a defect"));
+            }
+        })
+}
+
+/// Everything that is due, in the caller's thread. Failures are counted; the next round retries.
+pub(crate) fn run_due(shared: &Shared) {
+    // Each of these has counted and logged its own failure.
+    let _ = flush::flush_all(shared);
+    let _ = tend_log(shared);
+    let _ = compact_due(shared, MERGES_PER_ROUND);
+}
+
+/// Releases segments that are not needed, prepares the next one, syncs the log if it is due.
+fn tend_log(shared: &Shared) -> Result<Option<Duration>> {
+    if shared.check().is_err() {
+        return Ok(None);
+    }
+    let tended = shared
+        .release_log()
+        .and_then(|()| shared.wal.prepare())
+        .and_then(|()| shared.wal.sync_if_due());
+    if let Err(error) = &tended {
+        tracing::warn!(%error, "the log's segments could not be tended; trying again");
+    }
+    tended
+}
+
+fn compact_due(shared: &Shared, merges_max: usize) -> Result<()> {
+    if !shared.options.auto_compact {
+        return Ok(());
+    }
+    for _ in 0..merges_max {
+        if shared.check().is_err() || !compact::compact_one(shared)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until fewer than [`FROZEN_MAX`] sets of memtables wait for their flush.
+///
+/// # Errors
+/// Why the flush does not get on.
+pub(crate) fn wait_for_room(shared: &Shared) -> Result<()> {
+    wait_for(shared, |frozen| frozen < FROZEN_MAX, true)
+}
+
+/// Waits until everything frozen is flushed.
+///
+/// # Errors
+/// Why the flush failed.
+pub(crate) fn wait_for_flush(shared: &Shared) -> Result<()> {
+    let target = shared.frozen.lock().last;
+    if !shared.options.background {
+        flush::flush_all(shared)?;
+        tend_log(shared)?;
+        return Ok(());
+    }
+    wait_for(shared, |_| shared.flushed() >= target, false)
+}
+
+fn wait_for(shared: &Shared, met: impl Fn(usize) -> bool, stall: bool) -> Result<()> {
+    if met(shared.frozen.lock().generations.len()) {
+        return Ok(());
+    }
+    if stall {
+        shared.counters.stalls.add(1);
+    }
+    if !shared.options.background {
+        flush::flush_all(shared)?;
+        return Ok(());
+    }
+    let mut frozen = shared.frozen.lock();
+    let attempts = frozen.attempts;
+    shared.signal.raise();
+    while !met(frozen.generations.len()) {
+        shared.check()?;
+        if frozen.attempts > attempts
+            && let Some(error) = &frozen.error
+        {
+            return Err(error.clone());
+        }
+        shared.frozen_changed.wait(&mut frozen);
+    }
+    Ok(())
+}
+
+/// Carries out a change of the manifest; who calls holds `structure`.
+pub(crate) fn change(shared: &Shared, edit: &Edit) -> Result<()> {
+    shared.manifest.commit(edit).map_err(|error| {
+        if error.kind() == ErrorKind::Poisoned {
+            shared.poison(&error)
+        } else {
+            error
+        }
+    })
+}
+
+/// Removes files that no version names any more. One that stays is removed at the next start.
+pub(crate) fn remove_files<'a>(shared: &Shared, paths: impl Iterator<Item = &'a str>) {
+    for path in paths {
+        if let Err(error) = shared.env.disk.remove(path) {
+            tracing::debug!(%error, path, "a file that is not needed stays until the next start");
+        }
+    }
+}
+
+/// The order of nodes for equal stamps.
+pub(crate) fn origins(shared: &Shared) -> Origins {
+    let map = Arc::clone(&shared.origins);
+    Arc::new(move |id| map.node_or_this(id))
+}

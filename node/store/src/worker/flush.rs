@@ -1,0 +1,173 @@
+//! The flush: the oldest generation of frozen memtables becomes one SSTable a table.
+//!
+//! Steps, each of which a crash may follow: 1. sync the log (rows must not outlive their record);
+//! 2. write and sync the files; 3. sync their names; 4. commit the manifest: from here on the files
+//! count and the log's records up to the generation's last do not; 5. publish the version without
+//! the memtables. Before 4, the files are orphans, removed at the next start.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use activestore_sst::{Sst, SstOptions};
+use activestore_types::{ErrorKind, Lsn, RangeTombstone, Result, TableId};
+
+use super::{change, remove_files};
+use crate::manifest::{Edit, FileRecord};
+use crate::memtable::{Memtable, flush};
+use crate::store::shared::{Generation, Shared};
+use crate::store::{SST_DIR, sst_path};
+use crate::version::{TableFile, Version};
+
+/// Flushes every generation that waits, oldest first.
+///
+/// # Errors
+/// Why one failed; it stays and is tried again.
+pub(super) fn flush_all(shared: &Shared) -> Result<Option<Duration>> {
+    loop {
+        let Some(generation) = shared.frozen.lock().generations.front().map(Arc::clone) else {
+            return Ok(None);
+        };
+        let dead = shared.wal.check().err();
+        let result = dead.clone().map_or_else(|| run(shared, &generation), Err);
+        let mut frozen = shared.frozen.lock();
+        frozen.attempts += 1;
+        frozen.error = result.as_ref().err().cloned();
+        match &result {
+            Ok(()) => {
+                frozen.generations.pop_front();
+                shared.counters.flushes.add(1);
+            }
+            // A poisoned store has said so already.
+            Err(_) if dead.is_some() => {}
+            Err(error) => {
+                shared.counters.flush_errors.add(1);
+                tracing::warn!(%error, "a flush failed");
+            }
+        }
+        drop(frozen);
+        shared.frozen_changed.notify_all();
+        // The next merge may have become worth its cost.
+        result.inspect(|()| shared.signal.raise())?;
+    }
+}
+
+/// A file that is written and not published.
+struct Made {
+    table: TableId,
+    file: Arc<TableFile>,
+}
+
+fn run(shared: &Shared, generation: &Generation) -> Result<()> {
+    shared.wal.sync()?;
+    let mut made = Vec::new();
+    let written = write_files(shared, generation, &mut made);
+    let published = written.and_then(|()| publish(shared, generation, &made));
+    if let Err(error) = &published
+        && error.kind() != ErrorKind::Poisoned
+    {
+        // Only after a sync that failed may the manifest name these files all the same.
+        remove_files(shared, made.iter().map(|made| made.file.path.as_str()));
+    }
+    published
+}
+
+fn write_files(shared: &Shared, generation: &Generation, made: &mut Vec<Made>) -> Result<()> {
+    let version = shared.version();
+    let disk = &shared.env.disk;
+    for (id, memtable) in &generation.tables {
+        let Some(table) = version.table(*id) else {
+            continue;
+        };
+        let number = shared.next_file.fetch_add(1, Ordering::Relaxed);
+        let path = sst_path(number);
+        let options = SstOptions { cold: false };
+        if let Some(meta) = flush::flush(memtable, &table.schema, disk, &path, options)? {
+            shared.counters.flush_bytes.add(meta.bytes);
+            let sst = Sst::open(disk, &path);
+            let sst = sst.inspect_err(|_| remove_files(shared, [path.as_str()].into_iter()))?;
+            made.push(Made {
+                table: *id,
+                file: Arc::new(TableFile {
+                    id: number,
+                    path,
+                    sst,
+                }),
+            });
+        }
+    }
+    if !made.is_empty() {
+        disk.sync_dir(SST_DIR)?;
+    }
+    Ok(())
+}
+
+fn publish(shared: &Shared, generation: &Generation, made: &[Made]) -> Result<()> {
+    let _structure = shared.structure.lock();
+    let version = shared.version();
+    // A table that was dropped in the meantime takes its file with it.
+    let (live, gone): (Vec<&Made>, Vec<&Made>) = made
+        .iter()
+        .partition(|made| version.table(made.table).is_some());
+    let tombstones = later_tombstones(&version, generation);
+    let edit = Edit {
+        add_files: live
+            .iter()
+            .map(|made| FileRecord {
+                table: made.table,
+                id: made.file.id,
+                meta: made.file.sst.meta().clone(),
+            })
+            .collect(),
+        tombstones: tombstones.clone(),
+        notes: generation.notes.clone(),
+        flushed: Some(generation.last),
+        max_hlc: Some(generation.max_hlc),
+        next_file: Some(shared.next_file.load(Ordering::Relaxed)),
+        hold: Some(*shared.hold.lock()),
+        ..Edit::default()
+    };
+    change(shared, &edit)?;
+    {
+        let mut slot = shared.version.write();
+        let mut next = Version::clone(&slot);
+        for (id, memtable) in &generation.tables {
+            let Some(table) = slot.table(*id) else {
+                continue;
+            };
+            let mut table = table.as_ref().clone();
+            table.frozen.retain(|frozen| !Arc::ptr_eq(frozen, memtable));
+            table.files.extend(
+                live.iter()
+                    .filter(|made| made.table == *id)
+                    .map(|made| Arc::clone(&made.file)),
+            );
+            if let Some((_, list)) = tombstones.iter().find(|(table, _)| table == id) {
+                table.tombstones = Arc::new(list.clone());
+            }
+            next = next.with_table(table);
+        }
+        *slot = Arc::new(next);
+    }
+    let Lsn(flushed) = generation.last;
+    shared.flushed.store(flushed, Ordering::Release);
+    remove_files(shared, gone.iter().map(|made| made.file.path.as_str()));
+    Ok(())
+}
+
+/// The manifest's range tombstones of each table, with those of the generation added.
+fn later_tombstones(
+    version: &Version,
+    generation: &Generation,
+) -> Vec<(TableId, Vec<RangeTombstone>)> {
+    let mut all = Vec::new();
+    for (id, memtable) in &generation.tables {
+        let added = Memtable::tombstones(memtable);
+        if let (Some(table), false) = (version.table(*id), added.is_empty()) {
+            let mut list = table.tombstones.as_ref().clone();
+            list.extend(added);
+            all.push((*id, list));
+        }
+    }
+    all
+}

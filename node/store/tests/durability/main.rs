@@ -1,0 +1,10 @@
+//! What the store promises about its commits, held against a simulated disk that loses, tears,
+//! fails, fills up and lies, and against a plain map as the model.
+//!
+//! Every test runs from a seed. `ACTIVESTORE_SEED=n` replays one seed in place of many.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod faults;
+mod model;
+mod power;
+mod world;
