@@ -1,0 +1,101 @@
+//! Taking over another node's definitions. Adopting the same bundle twice changes nothing, and two
+//! nodes that adopt it end with the same definitions but for the tables each made itself.
+//!
+//! Tables are created or grown by name and never shrink or go; functions, processors, models and
+//! plugins are replaced to match. A column or key that this node holds otherwise stays as it is,
+//! and the difference is listed in `disagreements`: one odd column must not keep a fleet from its
+//! next plugin.
+
+use activestore_types::{Result, TableSchema};
+
+use crate::apply::{add_columns, alter_options, check_processor, create_table};
+use crate::bundle::Bundle;
+use crate::definition::TableDefinition;
+use crate::names::{check_identifier, check_keyspace_name, check_plugin_name};
+use crate::plugin::MAX_PLUGIN_VERSIONS;
+use crate::state::CatalogState;
+
+/// The most disagreements that are listed.
+const MAX_DISAGREEMENTS: usize = 100;
+
+pub(crate) fn adopt(state: &mut CatalogState, bundle: Bundle) -> Result<()> {
+    let mut disagreements = Vec::new();
+    for (name, mut keyspace) in bundle.keyspaces {
+        check_keyspace_name(&name)?;
+        keyspace.name.clone_from(&name);
+        state.keyspaces.insert(name, keyspace);
+    }
+    for definition in &bundle.tables {
+        match state.tables.get(&definition.name).cloned() {
+            None => create_table(state, definition, false)?,
+            Some(table) => {
+                if keys_differ(&table, definition) {
+                    disagreements.push(format!(
+                        "table {} has another primary key here",
+                        definition.name
+                    ));
+                    continue;
+                }
+                let mut wanted = Vec::new();
+                for column in &definition.columns {
+                    match table.column(&column.name) {
+                        Some(here) if here.data_type != column.data_type => {
+                            disagreements.push(format!(
+                                "column '{}' of {} is {} here and {} there",
+                                column.name, definition.name, here.data_type, column.data_type
+                            ));
+                        }
+                        Some(_) => {}
+                        None => wanted.push((column.name.clone(), column.data_type)),
+                    }
+                }
+                let grown = add_columns(&table, &wanted, true)?;
+                let altered = alter_options(&grown, &definition.options);
+                state.tables.insert(definition.name.clone(), altered);
+            }
+        }
+    }
+    for (name, plugin) in &bundle.plugins {
+        check_plugin_name(name)?;
+        let mut plugin = plugin.clone();
+        plugin.name.clone_from(name);
+        plugin.earlier.truncate(MAX_PLUGIN_VERSIONS - 1);
+        state.plugins.insert(name.clone(), plugin);
+    }
+    state
+        .plugins
+        .retain(|name, _| bundle.plugins.contains_key(name));
+    state.functions = bundle.functions;
+    state.models = bundle.models;
+    state.processors = bundle.processors;
+    check_references(state)?;
+    disagreements.truncate(MAX_DISAGREEMENTS);
+    state.disagreements = disagreements;
+    Ok(())
+}
+
+fn keys_differ(table: &TableSchema, definition: &TableDefinition) -> bool {
+    let here = TableDefinition::from_schema(table);
+    here.partition_key != definition.partition_key
+        || here.clustering_key != definition.clustering_key
+}
+
+fn check_references(state: &CatalogState) -> Result<()> {
+    for (name, function) in &state.functions {
+        check_identifier("function", name)?;
+        state
+            .plugin_version(&function.plugin)
+            .map_err(|error| error.context(format!("function '{name}'")))?;
+    }
+    for (name, model) in &state.models {
+        check_identifier("model", name)?;
+        state
+            .plugin_version(&model.plugin)
+            .map_err(|error| error.context(format!("model '{name}'")))?;
+    }
+    for (name, processor) in &state.processors {
+        check_identifier("processor", name)?;
+        check_processor(state, processor)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! The definitions that flow from the cloud to the edges, by name: ids stay with each node.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::definition::{FunctionDef, KeyspaceDef, ModelDef, ProcessorDef, TableDefinition};
+use crate::plugin::PluginDef;
+
+/// All definitions of a catalog. Two catalogs that hold the same definitions make equal bundles,
+/// whatever ids and versions they use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bundle {
+    /// Keyspaces by name.
+    pub keyspaces: BTreeMap<String, KeyspaceDef>,
+    /// Tables in the order of their names, every option explicit.
+    pub tables: Vec<TableDefinition>,
+    /// Functions by name.
+    pub functions: BTreeMap<String, FunctionDef>,
+    /// Processors by name.
+    pub processors: BTreeMap<String, ProcessorDef>,
+    /// Models by name.
+    pub models: BTreeMap<String, ModelDef>,
+    /// Plugins by name.
+    pub plugins: BTreeMap<String, PluginDef>,
+}
+
+impl Bundle {
+    /// SHA-256 of every component and model artifact that the definitions in force need: what an
+    /// adopting node has to hold before it can run them.
+    pub fn blobs(&self) -> BTreeSet<[u8; 32]> {
+        let pinned = self
+            .functions
+            .values()
+            .map(|function| &function.plugin)
+            .chain(self.models.values().map(|model| &model.plugin))
+            .chain(
+                self.processors
+                    .values()
+                    .filter_map(|processor| match &processor.source {
+                        crate::ProcessorSource::Plugin(plugin) => Some(plugin),
+                        crate::ProcessorSource::Model(_) => None,
+                    }),
+            )
+            .filter_map(|reference| {
+                self.plugins
+                    .get(&reference.name)?
+                    .find(reference.version.as_deref())
+            })
+            .map(|version| version.sha256);
+        self.plugins
+            .values()
+            .map(|plugin| plugin.sha256)
+            .chain(self.models.values().map(|model| model.artifact_sha256))
+            .chain(pinned)
+            .collect()
+    }
+}

@@ -1,0 +1,118 @@
+//! The changes a catalog can undergo. Each is applied whole or not at all.
+
+use activestore_types::{DataType, TableName};
+
+use crate::bundle::Bundle;
+use crate::definition::{FunctionDef, KeyspaceDef, ModelDef, ProcessorDef, TableDefinition};
+use crate::options::{KeyspaceOptions, TableOptions};
+use crate::plugin::PluginDef;
+
+/// One change. `if_not_exists` and `if_exists` turn the error of a thing that is already there, or
+/// already gone, into no change; `or_replace` replaces it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// `CREATE KEYSPACE`.
+    CreateKeyspace {
+        /// The keyspace.
+        def: KeyspaceDef,
+        /// No error when it exists.
+        if_not_exists: bool,
+    },
+    /// `ALTER KEYSPACE … SET`; tables made before keep what they have.
+    AlterKeyspace {
+        /// The keyspace.
+        name: String,
+        /// What to change.
+        options: KeyspaceOptions,
+    },
+    /// `DROP KEYSPACE`; it must be empty.
+    DropKeyspace {
+        /// The keyspace.
+        name: String,
+        /// No error when it is missing.
+        if_exists: bool,
+    },
+    /// `CREATE TABLE`.
+    CreateTable {
+        /// The table by names; ids are given here.
+        definition: TableDefinition,
+        /// No error when it exists.
+        if_not_exists: bool,
+    },
+    /// `ALTER TABLE … ADD COLUMN`, and the growth of a flexible table.
+    AddColumns {
+        /// The table.
+        table: TableName,
+        /// New columns.
+        columns: Vec<(String, DataType)>,
+        /// A column that is there with the same type is no error; another type always is.
+        if_not_exists: bool,
+    },
+    /// `ALTER TABLE … SET (…)`.
+    AlterOptions {
+        /// The table.
+        table: TableName,
+        /// What to change.
+        options: TableOptions,
+    },
+    /// `DROP TABLE`; no processor may name it.
+    DropTable {
+        /// The table.
+        name: TableName,
+        /// No error when it is missing.
+        if_exists: bool,
+    },
+    /// `CREATE [OR REPLACE] FUNCTION`.
+    CreateFunction {
+        /// The function.
+        def: FunctionDef,
+        /// Replace one of the same name.
+        or_replace: bool,
+    },
+    /// `DROP FUNCTION`.
+    DropFunction {
+        /// The function.
+        name: String,
+        /// No error when it is missing.
+        if_exists: bool,
+    },
+    /// `CREATE [OR REPLACE] PROCESSOR`.
+    CreateProcessor {
+        /// The processor.
+        def: ProcessorDef,
+        /// Replace one of the same name.
+        or_replace: bool,
+    },
+    /// `DROP PROCESSOR`.
+    DropProcessor {
+        /// The processor.
+        name: String,
+        /// No error when it is missing.
+        if_exists: bool,
+    },
+    /// `CREATE [OR REPLACE] MODEL`.
+    CreateModel {
+        /// The model.
+        def: ModelDef,
+        /// Replace one of the same name.
+        or_replace: bool,
+    },
+    /// `DROP MODEL`; no processor may use it.
+    DropModel {
+        /// The model.
+        name: String,
+        /// No error when it is missing.
+        if_exists: bool,
+    },
+    /// A plugin deployed or rolled back: this version comes into force, earlier ones are kept.
+    PutPlugin(PluginDef),
+    /// A plugin removed with all its versions; nothing may use it.
+    DropPlugin {
+        /// The plugin.
+        name: String,
+        /// No error when it is missing.
+        if_exists: bool,
+    },
+    /// Another node's definitions taken over by name.
+    AdoptBundle(Bundle),
+}

@@ -1,0 +1,281 @@
+//! The catalog's file: one redb table, one entry per definition, one transaction per change.
+//! A reader never waits for a writer.
+//!
+//! Entries: `format` → version of this layout, `meta` → counters, and `keyspace/…`, `table/…`,
+//! `function/…`, `processor/…`, `model/…`, `plugin/…` → the definition in postcard.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use activestore_types::{Error, ErrorKind, Result, TableId, TableSchema};
+use parking_lot::{Mutex, RwLock};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::apply::apply;
+use crate::change::Change;
+use crate::state::CatalogState;
+
+const ENTRIES: TableDefinition<&str, &[u8]> = TableDefinition::new("catalog");
+/// Raised when the layout of the entries changes.
+const FORMAT: u8 = 1;
+
+/// The definitions of one node, durable. Shared between threads.
+pub struct Catalog {
+    database: Database,
+    state: RwLock<Arc<CatalogState>>,
+    writer: Mutex<()>,
+}
+
+impl Catalog {
+    /// Opens the file at `path`, made with its folder where it is missing.
+    ///
+    /// # Errors
+    /// `Conflict` when another process holds it, `Corrupt` when it is not what was written,
+    /// `Invalid` when a newer release wrote it, and what the disk says.
+    pub fn open(path: &Path) -> Result<Catalog> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)
+                .map_err(|error| Error::from(error).context(folder.display()))?;
+        }
+        let database = Database::create(path)
+            .map_err(|error| storage(error.into()).context(path.display()))?;
+        Catalog::load(database).map_err(|error| error.context(path.display()))
+    }
+
+    /// A catalog in memory, gone when it is dropped.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn in_memory() -> Result<Catalog> {
+        let database = Database::builder()
+            .create_with_backend(redb::backends::InMemoryBackend::new())
+            .map_err(|error| storage(error.into()))?;
+        Catalog::load(database)
+    }
+
+    /// The newest state. Cheap; holds still while others change the catalog.
+    pub fn state(&self) -> Arc<CatalogState> {
+        self.state.read().clone()
+    }
+
+    /// Checks a change against the newest state, makes it durable and publishes it. Returns the
+    /// state that holds it; a change that changes nothing writes nothing.
+    ///
+    /// # Errors
+    /// `Invalid`, `NotFound`, `Conflict` or `Denied` by the statement, or what the disk says; the
+    /// state is then as before.
+    pub fn apply(&self, change: Change) -> Result<Arc<CatalogState>> {
+        let _writer = self.writer.lock();
+        let before = self.state();
+        let next = apply(&before, change)?;
+        if next == *before {
+            return Ok(before);
+        }
+        self.write(&entries(&before)?, &entries(&next)?)?;
+        let next = Arc::new(next);
+        *self.state.write() = next.clone();
+        Ok(next)
+    }
+
+    fn load(database: Database) -> Result<Catalog> {
+        let stored = read(&database)?;
+        let state = match stored.get("format").map(Vec::as_slice) {
+            None if stored.is_empty() => CatalogState::default(),
+            Some([FORMAT]) => decode(&stored)?,
+            Some([format]) if *format > FORMAT => {
+                return Err(Error::invalid(format!(
+                    "the catalog has format {format}, this program knows up to {FORMAT}"
+                ))
+                .with_hint("start the release that wrote it, or a newer one"));
+            }
+            _ => return Err(Error::corrupt("the catalog's format entry is damaged")),
+        };
+        Ok(Catalog {
+            database,
+            state: RwLock::new(Arc::new(state)),
+            writer: Mutex::new(()),
+        })
+    }
+
+    fn write(
+        &self,
+        before: &BTreeMap<String, Vec<u8>>,
+        after: &BTreeMap<String, Vec<u8>>,
+    ) -> Result<()> {
+        let transaction = self
+            .database
+            .begin_write()
+            .map_err(|error| storage(error.into()))?;
+        {
+            let mut table = transaction
+                .open_table(ENTRIES)
+                .map_err(|error| storage(error.into()))?;
+            let failed = |error: redb::StorageError| storage(error.into());
+            table
+                .insert("format", [FORMAT].as_slice())
+                .map_err(failed)?;
+            for name in before.keys().filter(|name| !after.contains_key(*name)) {
+                table.remove(name.as_str()).map_err(failed)?;
+            }
+            for (name, value) in after {
+                // On a fresh file nothing of the initial state is stored yet, so unchanged entries
+                // are looked up in the file rather than in the state before.
+                let same = table
+                    .get(name.as_str())
+                    .map_err(failed)?
+                    .is_some_and(|stored| stored.value() == value.as_slice());
+                if !same {
+                    table
+                        .insert(name.as_str(), value.as_slice())
+                        .map_err(failed)?;
+                }
+            }
+        }
+        transaction.commit().map_err(|error| storage(error.into()))
+    }
+}
+
+impl std::fmt::Debug for Catalog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Catalog at version {}", self.state().version)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Meta {
+    version: u64,
+    next_table: TableId,
+    disagreements: Vec<String>,
+}
+
+fn entries(state: &CatalogState) -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut all = BTreeMap::new();
+    let meta = Meta {
+        version: state.version,
+        next_table: state.next_table,
+        disagreements: state.disagreements.clone(),
+    };
+    put(&mut all, "meta".to_owned(), &meta)?;
+    for (name, keyspace) in &state.keyspaces {
+        put(&mut all, format!("keyspace/{name}"), keyspace)?;
+    }
+    for (name, table) in &state.tables {
+        put(&mut all, format!("table/{name}"), table.as_ref())?;
+    }
+    for (name, function) in &state.functions {
+        put(&mut all, format!("function/{name}"), function)?;
+    }
+    for (name, processor) in &state.processors {
+        put(&mut all, format!("processor/{name}"), processor)?;
+    }
+    for (name, model) in &state.models {
+        put(&mut all, format!("model/{name}"), model)?;
+    }
+    for (name, plugin) in &state.plugins {
+        put(&mut all, format!("plugin/{name}"), plugin)?;
+    }
+    Ok(all)
+}
+
+fn put<T: Serialize>(all: &mut BTreeMap<String, Vec<u8>>, name: String, value: &T) -> Result<()> {
+    let bytes = postcard::to_stdvec(value)
+        .map_err(|error| Error::internal(format!("catalog entry {name}: {error}")))?;
+    all.insert(name, bytes);
+    Ok(())
+}
+
+fn decode(stored: &BTreeMap<String, Vec<u8>>) -> Result<CatalogState> {
+    let mut state = CatalogState {
+        keyspaces: BTreeMap::new(),
+        ..CatalogState::default()
+    };
+    for (entry, bytes) in stored {
+        match entry.split_once('/') {
+            None if entry == "format" => {}
+            None if entry == "meta" => {
+                let meta: Meta = value(entry, bytes)?;
+                state.version = meta.version;
+                state.next_table = meta.next_table;
+                state.disagreements = meta.disagreements;
+            }
+            Some(("keyspace", name)) => {
+                state
+                    .keyspaces
+                    .insert(name.to_owned(), value(entry, bytes)?);
+            }
+            Some(("table", _)) => {
+                let table: TableSchema = value(entry, bytes)?;
+                table.validate().map_err(|error| {
+                    Error::new(ErrorKind::Corrupt, error.message()).context(entry)
+                })?;
+                state.tables.insert(table.name.clone(), Arc::new(table));
+            }
+            Some(("function", name)) => {
+                state
+                    .functions
+                    .insert(name.to_owned(), value(entry, bytes)?);
+            }
+            Some(("processor", name)) => {
+                state
+                    .processors
+                    .insert(name.to_owned(), value(entry, bytes)?);
+            }
+            Some(("model", name)) => {
+                state.models.insert(name.to_owned(), value(entry, bytes)?);
+            }
+            Some(("plugin", name)) => {
+                state.plugins.insert(name.to_owned(), value(entry, bytes)?);
+            }
+            _ => {
+                return Err(Error::corrupt(format!(
+                    "the catalog holds an entry '{entry}' of an unknown kind"
+                )));
+            }
+        }
+    }
+    Ok(state)
+}
+
+fn value<T: DeserializeOwned>(entry: &str, bytes: &[u8]) -> Result<T> {
+    postcard::from_bytes(bytes)
+        .map_err(|error| Error::corrupt(format!("catalog entry '{entry}' cannot be read: {error}")))
+}
+
+fn read(database: &Database) -> Result<BTreeMap<String, Vec<u8>>> {
+    let transaction = database
+        .begin_read()
+        .map_err(|error| storage(error.into()))?;
+    let table = match transaction.open_table(ENTRIES) {
+        Ok(table) => table,
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(BTreeMap::new()),
+        Err(error) => return Err(storage(error.into())),
+    };
+    let mut stored = BTreeMap::new();
+    for entry in table.iter().map_err(|error| storage(error.into()))? {
+        let (name, bytes) = entry.map_err(|error| storage(error.into()))?;
+        stored.insert(name.value().to_owned(), bytes.value().to_vec());
+    }
+    Ok(stored)
+}
+
+fn storage(error: redb::Error) -> Error {
+    match error {
+        redb::Error::DatabaseAlreadyOpen => {
+            Error::conflict("the catalog is held by another process")
+                .with_hint("stop the node that runs on this data directory")
+        }
+        redb::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            Error::corrupt(format!("this is not a catalog file: {error}"))
+        }
+        redb::Error::Io(error) => error.into(),
+        redb::Error::Corrupted(what) => Error::corrupt(format!("the catalog is damaged: {what}")),
+        redb::Error::PreviousIo | redb::Error::DatabaseClosed => Error::new(
+            ErrorKind::Poisoned,
+            "the catalog's file failed earlier and takes no more changes",
+        )
+        .with_hint("start the node again"),
+        other => Error::internal(format!("the catalog's file: {other}")),
+    }
+}

@@ -1,0 +1,140 @@
+//! Plugins as the catalog knows them: names, versions and hashes of components, never the bytes.
+
+use std::fmt;
+use std::str::FromStr;
+
+use activestore_types::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::names::check_plugin_name;
+
+/// How many versions of a plugin the catalog remembers, the current one included.
+pub const MAX_PLUGIN_VERSIONS: usize = 8;
+
+/// One version of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginVersion {
+    /// The version, as deployed.
+    pub version: String,
+    /// SHA-256 of the component.
+    pub sha256: [u8; 32],
+    /// Size of the component in bytes.
+    pub size_bytes: u64,
+    /// What it is: `scalar`, `processor` or `model`.
+    pub kind: String,
+    /// When it was deployed, in milliseconds since 1970; 0 where that is unknown.
+    pub deployed_ms: u64,
+}
+
+/// A plugin: the version in force, and the earlier ones that a rollback or a pin may name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginDef {
+    /// Its name.
+    pub name: String,
+    /// The version in force.
+    pub version: String,
+    /// SHA-256 of the component in force.
+    pub sha256: [u8; 32],
+    /// Size of that component in bytes.
+    pub size_bytes: u64,
+    /// What it is: `scalar`, `processor` or `model`.
+    pub kind: String,
+    /// When it was deployed, in milliseconds since 1970; 0 where that is unknown.
+    pub deployed_ms: u64,
+    /// Versions that were in force before, the latest first; the catalog fills this.
+    pub earlier: Vec<PluginVersion>,
+}
+
+impl PluginDef {
+    /// The version in force as an entry of its own.
+    pub fn current(&self) -> PluginVersion {
+        PluginVersion {
+            version: self.version.clone(),
+            sha256: self.sha256,
+            size_bytes: self.size_bytes,
+            kind: self.kind.clone(),
+            deployed_ms: self.deployed_ms,
+        }
+    }
+
+    /// The version with this name, or the one in force for `None`.
+    pub fn find(&self, version: Option<&str>) -> Option<PluginVersion> {
+        match version {
+            None => Some(self.current()),
+            Some(version) if version == self.version => Some(self.current()),
+            Some(version) => self
+                .earlier
+                .iter()
+                .find(|earlier| earlier.version == version)
+                .cloned(),
+        }
+    }
+
+    /// This plugin put in force after `before`: the versions of both are kept, newest first.
+    ///
+    /// # Errors
+    /// `Conflict` when a version is deployed again with other bytes.
+    pub(crate) fn after(mut self, before: Option<&PluginDef>) -> Result<Self> {
+        let Some(before) = before else {
+            self.earlier.truncate(MAX_PLUGIN_VERSIONS - 1);
+            return Ok(self);
+        };
+        if let Some(known) = before.find(Some(&self.version)) {
+            if known.sha256 != self.sha256 {
+                return Err(Error::conflict(format!(
+                    "plugin '{}' has a version {} with other contents",
+                    self.name, self.version
+                ))
+                .with_hint("deploy it under a new version"));
+            }
+            if self.version == before.version {
+                return Ok(before.clone());
+            }
+        }
+        self.earlier = std::iter::once(before.current())
+            .chain(before.earlier.iter().cloned())
+            .filter(|earlier| earlier.version != self.version)
+            .take(MAX_PLUGIN_VERSIONS - 1)
+            .collect();
+        Ok(self)
+    }
+}
+
+/// A plugin as a statement names it: `units` or `units@1.2.0`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginReference {
+    /// The plugin.
+    pub name: String,
+    /// The pinned version; `None` follows the version in force.
+    pub version: Option<String>,
+}
+
+impl FromStr for PluginReference {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (name, version) = match text.split_once('@') {
+            Some((name, version)) => (name, Some(version)),
+            None => (text, None),
+        };
+        check_plugin_name(name)?;
+        if version.is_some_and(str::is_empty) {
+            return Err(Error::invalid(format!(
+                "'{text}' names no version after the '@'"
+            )));
+        }
+        Ok(PluginReference {
+            name: name.to_owned(),
+            version: version.map(str::to_owned),
+        })
+    }
+}
+
+impl fmt::Display for PluginReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.version {
+            Some(version) => write!(f, "{}@{version}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}

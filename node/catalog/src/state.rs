@@ -1,0 +1,176 @@
+//! One immutable version of the catalog.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use activestore_types::{Error, Result, TableId, TableName, TableSchema};
+
+use crate::bundle::Bundle;
+use crate::definition::{FunctionDef, KeyspaceDef, ModelDef, ProcessorDef, TableDefinition};
+use crate::names::nearest;
+use crate::plugin::{PluginDef, PluginReference, PluginVersion};
+
+/// The keyspace whose tables the node makes on demand; never stored, never changed by a statement.
+pub const SYSTEM_KEYSPACE: &str = "system";
+/// The keyspace of a table named without one; every catalog has it.
+pub const DEFAULT_KEYSPACE: &str = "public";
+
+/// Everything that is defined, at one version.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CatalogState {
+    /// Rises by one with each change that changed something.
+    pub version: u64,
+    /// Keyspaces by name.
+    pub keyspaces: BTreeMap<String, KeyspaceDef>,
+    /// Tables by name.
+    pub tables: BTreeMap<TableName, Arc<TableSchema>>,
+    /// Functions by name.
+    pub functions: BTreeMap<String, FunctionDef>,
+    /// Processors by name.
+    pub processors: BTreeMap<String, ProcessorDef>,
+    /// Models by name.
+    pub models: BTreeMap<String, ModelDef>,
+    /// Plugins by name, the version in force with the earlier ones inside.
+    pub plugins: BTreeMap<String, PluginDef>,
+    /// What the last adopted bundle says otherwise than this node and could not be taken over
+    /// (a column's type, a primary key): one sentence each. Empty when all is in agreement.
+    pub disagreements: Vec<String>,
+    pub(crate) next_table: TableId,
+}
+
+impl Default for CatalogState {
+    fn default() -> Self {
+        CatalogState {
+            version: 0,
+            keyspaces: BTreeMap::from([(
+                DEFAULT_KEYSPACE.to_owned(),
+                KeyspaceDef::named(DEFAULT_KEYSPACE),
+            )]),
+            tables: BTreeMap::new(),
+            functions: BTreeMap::new(),
+            processors: BTreeMap::new(),
+            models: BTreeMap::new(),
+            plugins: BTreeMap::new(),
+            disagreements: Vec::new(),
+            next_table: TableId(1),
+        }
+    }
+}
+
+impl CatalogState {
+    /// The table with this name.
+    ///
+    /// # Errors
+    /// `NotFound`, with the nearest table's name as a hint.
+    pub fn table(&self, name: &TableName) -> Result<&Arc<TableSchema>> {
+        self.tables.get(name).ok_or_else(|| {
+            if !self.keyspaces.contains_key(&name.keyspace) {
+                return self.keyspace_missing(&name.keyspace);
+            }
+            let names: Vec<String> = self.tables.keys().map(ToString::to_string).collect();
+            missing("table", &name.to_string(), names.iter().map(String::as_str))
+        })
+    }
+
+    /// The table with this id.
+    pub fn table_by_id(&self, id: TableId) -> Option<&Arc<TableSchema>> {
+        self.tables.values().find(|table| table.id == id)
+    }
+
+    /// The keyspace with this name.
+    ///
+    /// # Errors
+    /// `NotFound`, with the nearest name as a hint.
+    pub fn keyspace(&self, name: &str) -> Result<&KeyspaceDef> {
+        self.keyspaces
+            .get(name)
+            .ok_or_else(|| self.keyspace_missing(name))
+    }
+
+    /// The plugin with this name.
+    ///
+    /// # Errors
+    /// `NotFound`, with the nearest name as a hint.
+    pub fn plugin(&self, name: &str) -> Result<&PluginDef> {
+        self.plugins
+            .get(name)
+            .ok_or_else(|| missing("plugin", name, self.plugins.keys().map(String::as_str)))
+    }
+
+    /// The version that a reference names: the pinned one, or the one in force.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown plugin or version.
+    pub fn plugin_version(&self, reference: &PluginReference) -> Result<PluginVersion> {
+        let plugin = self.plugin(&reference.name)?;
+        plugin.find(reference.version.as_deref()).ok_or_else(|| {
+            let known: Vec<&str> = std::iter::once(plugin.version.as_str())
+                .chain(
+                    plugin
+                        .earlier
+                        .iter()
+                        .map(|earlier| earlier.version.as_str()),
+                )
+                .collect();
+            Error::not_found(format!("plugin '{reference}' is not deployed"))
+                .with_hint(format!("its versions are {}", known.join(", ")))
+        })
+    }
+
+    /// The model with this name.
+    ///
+    /// # Errors
+    /// `NotFound`, with the nearest name as a hint.
+    pub fn model(&self, name: &str) -> Result<&ModelDef> {
+        self.models
+            .get(name)
+            .ok_or_else(|| missing("model", name, self.models.keys().map(String::as_str)))
+    }
+
+    /// The processors that see writes to a table, by name.
+    pub fn processors_on<'a>(
+        &'a self,
+        table: &'a TableName,
+    ) -> impl Iterator<Item = &'a ProcessorDef> + 'a {
+        self.processors
+            .values()
+            .filter(move |processor| processor.table == *table)
+    }
+
+    /// All definitions by name, for other nodes.
+    pub fn bundle(&self) -> Bundle {
+        Bundle {
+            keyspaces: self.keyspaces.clone(),
+            tables: self
+                .tables
+                .values()
+                .map(|table| TableDefinition::from_schema(table))
+                .collect(),
+            functions: self.functions.clone(),
+            processors: self.processors.clone(),
+            models: self.models.clone(),
+            plugins: self.plugins.clone(),
+        }
+    }
+
+    fn keyspace_missing(&self, name: &str) -> Error {
+        let error = missing("keyspace", name, self.keyspaces.keys().map(String::as_str));
+        if error.hint().is_some() {
+            error
+        } else {
+            error.with_hint(format!("make it with CREATE KEYSPACE {name}"))
+        }
+    }
+}
+
+pub(crate) fn missing<'a>(
+    what: &str,
+    name: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Error {
+    let error = Error::not_found(format!("there is no {what} '{name}'"));
+    match nearest(name, known) {
+        Some(near) => error.with_hint(format!("did you mean '{near}'?")),
+        None => error,
+    }
+}
