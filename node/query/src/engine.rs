@@ -1,0 +1,261 @@
+//! The engine: SQL text to a running query. One state is shared by all; each query takes a copy of
+//! it with the node's clock in it, so that every `now()` of a statement is one moment.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use activestore_types::{Error, Result};
+use chrono::DateTime;
+use datafusion::execution::SessionState;
+use datafusion::execution::context::SQLOptions;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::registry::FunctionRegistry;
+use datafusion::physical_plan::execute_stream;
+use futures::{FutureExt, StreamExt};
+use parking_lot::RwLock;
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+use crate::error::{from_datafusion, panicked};
+use crate::function::{self, ColumnFunction};
+use crate::model::{self, Models};
+use crate::params::bind;
+use crate::parse::{Statement, parse};
+use crate::rows::{Rows, StatsHandle};
+use crate::tables::{Keyspaces, Tables};
+use crate::{session, tumble};
+
+/// Queries that run at once; one more is told to come back.
+pub const MAX_CONCURRENT_QUERIES: usize = 64;
+
+/// What the engine may use.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Memory for sorts, joins and groups of all queries together, in bytes.
+    pub memory_bytes: usize,
+    /// Parts that a scan is split into, at most: about the number of cores.
+    pub partitions: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        EngineOptions {
+            memory_bytes: 64 << 20,
+            partitions: 2,
+        }
+    }
+}
+
+/// What the engine did since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineStats {
+    /// Queries taken on.
+    pub queries: u64,
+    /// Queries that ended with an error, planned or running.
+    pub failed: u64,
+    /// Queries refused because too many were running.
+    pub refused: u64,
+    /// Queries running now.
+    pub running: u64,
+    /// Memory that running queries hold, in bytes.
+    pub memory_bytes: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    queries: AtomicU64,
+    failed: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// Plans and runs queries over [`Tables`]. Shared between threads.
+pub struct Engine {
+    state: RwLock<SessionState>,
+    /// Names that a plugin's function must not take.
+    builtin: BTreeSet<String>,
+    tables: Arc<dyn Tables>,
+    running: Arc<Semaphore>,
+    counters: Arc<Counters>,
+}
+
+impl Engine {
+    /// An engine over these tables and models.
+    ///
+    /// # Errors
+    /// `Internal` when DataFusion refuses its settings.
+    pub fn new(
+        options: EngineOptions,
+        tables: Arc<dyn Tables>,
+        models: Arc<dyn Models>,
+    ) -> Result<Engine> {
+        let catalog = Arc::new(Keyspaces(tables.clone()));
+        let mut state = session::state(&options, catalog)?;
+        for udf in [model::udf(models), tumble::udf()] {
+            state.register_udf(Arc::new(udf)).map_err(from_datafusion)?;
+        }
+        let builtin = state
+            .scalar_functions()
+            .keys()
+            .chain(state.aggregate_functions().keys())
+            .chain(state.window_functions().keys())
+            .chain(state.table_functions().keys())
+            .cloned()
+            .collect();
+        Ok(Engine {
+            state: RwLock::new(state),
+            builtin,
+            tables,
+            running: Arc::new(Semaphore::new(MAX_CONCURRENT_QUERIES)),
+            counters: Arc::default(),
+        })
+    }
+
+    /// What the engine did so far.
+    pub fn stats(&self) -> EngineStats {
+        let held = self.state.read().runtime_env().memory_pool.reserved();
+        let running = MAX_CONCURRENT_QUERIES.saturating_sub(self.running.available_permits());
+        EngineStats {
+            queries: self.counters.queries.load(Ordering::Relaxed),
+            failed: self.counters.failed.load(Ordering::Relaxed),
+            refused: self.counters.refused.load(Ordering::Relaxed),
+            running: running as u64,
+            memory_bytes: held as u64,
+        }
+    }
+
+    /// Adds a function, or replaces the registered one of the same name, for queries to come.
+    ///
+    /// # Errors
+    /// `Conflict` when SQL has a function of this name itself.
+    pub fn register(&self, function: Arc<dyn ColumnFunction>) -> Result<()> {
+        let name = function.name().to_owned();
+        if self.builtin.contains(&name) {
+            return Err(
+                Error::conflict(format!("SQL has a function '{name}' already"))
+                    .with_hint("give the plugin's function another name with CREATE FUNCTION"),
+            );
+        }
+        self.state
+            .write()
+            .register_udf(Arc::new(function::udf(function)))
+            .map_err(from_datafusion)?;
+        Ok(())
+    }
+
+    /// Takes a function away from queries to come; a name that is not registered is left alone.
+    pub fn deregister(&self, name: &str) {
+        if self.builtin.contains(name) {
+            return;
+        }
+        // Only an unknown name makes this fail, and then there is nothing to do.
+        let _unknown = self.state.write().deregister_udf(name);
+    }
+
+    /// Runs one `SELECT`, `WITH`, `VALUES`, `TABLE` or `EXPLAIN`; `params` fill `$1`, `$2`, ….
+    /// The rows are computed while the stream is read.
+    ///
+    /// # Errors
+    /// `Invalid` and `NotFound` for the statement, `Overloaded` when too many queries run or one
+    /// needs more memory than there is; the stream ends with an error of the same kinds.
+    pub async fn query(&self, sql: &str, params: &[Value]) -> Result<Rows> {
+        self.counters.queries.fetch_add(1, Ordering::Relaxed);
+        self.start(sql, params).await.inspect_err(|_| {
+            self.counters.failed.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    async fn start(&self, sql: &str, params: &[Value]) -> Result<Rows> {
+        let mut statements = parse(sql)?;
+        let sql = match (statements.pop(), statements.is_empty()) {
+            (Some(Statement::Query { sql } | Statement::Explain { sql }), true) => sql,
+            (_, false) => {
+                return Err(Error::invalid("a query is one statement")
+                    .with_hint("send the statements one by one"));
+            }
+            _ => return Err(Error::invalid("the statement is not a query")),
+        };
+        let state = self.session();
+        let permit = self.running.clone().try_acquire_owned().map_err(|_| {
+            self.counters.refused.fetch_add(1, Ordering::Relaxed);
+            Error::new(
+                activestore_types::ErrorKind::Overloaded,
+                format!("{MAX_CONCURRENT_QUERIES} queries are running"),
+            )
+            .with_hint("try again when one of them has ended")
+        })?;
+        let planned = AssertUnwindSafe(async {
+            let plan = plan(&state, &sql, params).await?;
+            state
+                .create_physical_plan(&plan)
+                .await
+                .map_err(from_datafusion)
+        })
+        .catch_unwind()
+        .await;
+        let plan = planned.unwrap_or_else(|payload| Err(panicked(payload.as_ref())))?;
+        let stream =
+            execute_stream(plan.clone(), session::task(&state)).map_err(from_datafusion)?;
+        let schema = stream.schema();
+        let counters = self.counters.clone();
+        let stream = AssertUnwindSafe(stream).catch_unwind().map(move |item| {
+            // The permit lives as long as the stream.
+            let _held = &permit;
+            let batch = match item {
+                Ok(batch) => batch.map_err(from_datafusion),
+                Err(payload) => Err(panicked(payload.as_ref())),
+            };
+            batch.inspect_err(|_| {
+                counters.failed.fetch_add(1, Ordering::Relaxed);
+            })
+        });
+        Ok(Rows {
+            schema,
+            stream: Box::pin(stream),
+            stats: StatsHandle { plan: Some(plan) },
+        })
+    }
+
+    /// The optimised logical plan of a query, its parameters bound.
+    pub(crate) async fn optimized(&self, sql: &str, params: &[Value]) -> Result<LogicalPlan> {
+        let state = self.session();
+        let planned = AssertUnwindSafe(async {
+            let plan = plan(&state, sql, params).await?;
+            state.optimize(&plan).map_err(from_datafusion)
+        })
+        .catch_unwind()
+        .await;
+        planned.unwrap_or_else(|payload| Err(panicked(payload.as_ref())))
+    }
+
+    /// The shared state with the node's clock in it.
+    fn session(&self) -> SessionState {
+        let mut state = self.state.read().clone();
+        state.mark_start_execution();
+        let now = DateTime::from_timestamp_nanos(self.tables.now_ns());
+        state.execution_props_mut().query_execution_start_time = Some(now);
+        state
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Engine")
+    }
+}
+
+async fn plan(state: &SessionState, sql: &str, params: &[Value]) -> Result<LogicalPlan> {
+    let plan = state
+        .create_logical_plan(sql)
+        .await
+        .map_err(from_datafusion)?;
+    SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false)
+        .verify_plan(&plan)
+        .map_err(from_datafusion)?;
+    bind(plan, params)
+}

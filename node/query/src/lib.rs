@@ -1,0 +1,42 @@
+//! SQL over the store: statements in, Arrow batches out, planned and run by DataFusion.
+//! This crate reads snapshots; it writes no row, changes no definition and knows no file path.
+//!
+//! [`parse`] reads statements; [`Engine::query`] runs those that yield rows; for those that write,
+//! [`Engine::evaluate_source`], [`Engine::evaluate_update`] and [`Engine::delete_plan`] work out
+//! what is to be written, and `db` writes it.
+//!
+//! ```
+//! use activestore_query::{Statement, parse};
+//!
+//! let all = parse("INSERT INTO plant.readings (device, temp) VALUES ('p1', 21.5) USING TTL 3600").unwrap();
+//! let [Statement::Insert(insert)] = all.as_slice() else { panic!() };
+//! assert_eq!((insert.source.as_str(), insert.ttl_s), ("VALUES ('p1', 21.5)", Some(3600)));
+//! ```
+
+mod cast;
+mod engine;
+mod error;
+mod function;
+mod model;
+mod params;
+pub mod parse;
+mod provider;
+mod pushdown;
+mod rows;
+mod scan;
+mod session;
+mod tables;
+mod tumble;
+mod write;
+
+pub use cast::{cast_assigned, cast_lossless};
+pub use engine::{Engine, EngineOptions, EngineStats, MAX_CONCURRENT_QUERIES};
+pub use function::ColumnFunction;
+pub use model::{Models, Predict};
+pub use parse::{Delete, Insert, ModelStatement, Show, Statement, Update, parse};
+pub use rows::{BatchStream, QueryStats, Rows, StatsHandle};
+pub use tables::Tables;
+pub use write::{DeletePlan, quote};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! Statements as the outside writes them: PostgreSQL's words for queries and rows, a few of our
+//! own for keyspaces, processors and models. This module reads text; it looks nothing up and runs
+//! nothing. Expressions are left as SQL text for the engine, cut out of the input as written.
+//!
+//! Hostile input is bounded before it is read: statement size, nesting, and the length of one
+//! chain of operators, so that no input overflows the stack.
+
+mod create;
+mod cursor;
+mod limits;
+mod rows;
+mod statement;
+mod table;
+
+pub(crate) use limits::MAX_RECURSION;
+pub use limits::{
+    MAX_CHAIN_OPERATORS, MAX_CHAIN_TOKENS, MAX_NESTING, MAX_STATEMENTS, MAX_TEXT_BYTES,
+};
+pub use statement::{Delete, Insert, ModelStatement, Show, Statement, Update};
+
+use activestore_types::{Error, Result};
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+use cursor::Cursor;
+
+/// Words that a statement may begin with.
+const FIRST_WORDS: [&str; 12] = [
+    "SELECT", "WITH", "VALUES", "INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP", "SHOW",
+    "DESCRIBE", "EXPLAIN",
+];
+
+/// Reads one or more statements, separated by `;`. A table named without a keyspace is one of
+/// keyspace `public`.
+///
+/// # Errors
+/// `Invalid` with the line, the column, and what was expected there; also for statements that this
+/// program does not have, with what to use instead.
+///
+/// ```
+/// use activestore_query::{Statement, parse};
+///
+/// let statements = parse("CREATE KEYSPACE plant WITH (ttl = '90d'); SELECT 1").unwrap();
+/// assert_eq!(statements.len(), 2);
+/// assert!(matches!(&statements[1], Statement::Query { sql } if sql == "SELECT 1"));
+/// assert!(parse("SELEC 1").unwrap_err().to_string().contains("did you mean SELECT"));
+/// ```
+pub fn parse(sql: &str) -> Result<Vec<Statement>> {
+    let mut cursor = Cursor::new(sql)?;
+    let mut statements = Vec::new();
+    loop {
+        while cursor.token(&Token::SemiColon) {}
+        if cursor.at_end() {
+            break;
+        }
+        if statements.len() >= MAX_STATEMENTS {
+            return Err(Error::invalid(format!(
+                "the text holds more than {MAX_STATEMENTS} statements"
+            ))
+            .with_hint("send them in several requests"));
+        }
+        statements.push(statement(&mut cursor)?);
+        if !cursor.at_end() && !cursor.token(&Token::SemiColon) {
+            return Err(cursor.expected("the end of the statement or ';'"));
+        }
+    }
+    if statements.is_empty() {
+        return Err(Error::invalid("the statement is empty"));
+    }
+    Ok(statements)
+}
+
+fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    for word in ["SELECT", "WITH", "VALUES", "TABLE"] {
+        if cursor.peek_word(word) {
+            return rows::query(cursor);
+        }
+    }
+    if cursor.peek_token(&Token::LParen) {
+        return rows::query(cursor);
+    }
+    if cursor.word("EXPLAIN") {
+        return rows::explain(cursor);
+    }
+    if cursor.word("INSERT") {
+        return rows::insert(cursor);
+    }
+    if cursor.word("UPDATE") {
+        return rows::update(cursor);
+    }
+    if cursor.word("DELETE") {
+        return rows::delete(cursor);
+    }
+    if cursor.word("CREATE") {
+        return create::create(cursor);
+    }
+    if cursor.word("DROP") {
+        return create::drop(cursor);
+    }
+    if cursor.word("ALTER") {
+        return table::alter(cursor);
+    }
+    if cursor.word("SHOW") {
+        return show(cursor);
+    }
+    if cursor.word("DESCRIBE") || cursor.word("DESC") {
+        let _optional = cursor.word("TABLE");
+        return Ok(Statement::Describe {
+            name: cursor.table_name()?,
+        });
+    }
+    Err(refused(cursor))
+}
+
+fn show(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    if cursor.word("TABLES") {
+        let keyspace = if cursor.word("FROM") || cursor.word("IN") {
+            Some(cursor.identifier("a keyspace")?)
+        } else {
+            None
+        };
+        return Ok(Statement::Show(Show::Tables { keyspace }));
+    }
+    if cursor.word("COLUMNS") {
+        if !cursor.word("FROM") && !cursor.word("IN") {
+            return Err(cursor.expected("FROM"));
+        }
+        return Ok(Statement::Describe {
+            name: cursor.table_name()?,
+        });
+    }
+    for (words, show) in [
+        (["KEYSPACES", "SCHEMAS"], Show::Keyspaces),
+        (["FUNCTIONS", "FUNCTION"], Show::Functions),
+        (["PROCESSORS", "PROCESSOR"], Show::Processors),
+        (["MODELS", "MODEL"], Show::Models),
+        (["PLUGINS", "PLUGIN"], Show::Plugins),
+    ] {
+        if words.iter().any(|word| cursor.word(word)) {
+            return Ok(Statement::Show(show));
+        }
+    }
+    Err(cursor.expected("TABLES, KEYSPACES, COLUMNS, FUNCTIONS, PROCESSORS, MODELS or PLUGINS"))
+}
+
+/// What users of other systems may try, and what to do here instead.
+fn refused(cursor: &Cursor<'_>) -> Error {
+    for (word, message, hint) in [
+        (
+            "SUBSCRIBE",
+            "SUBSCRIBE is not available",
+            "poll with SELECT … WHERE ts > …",
+        ),
+        (
+            "COPY",
+            "COPY is not available",
+            "use `activestore load` and `activestore export`",
+        ),
+        (
+            "TRUNCATE",
+            "TRUNCATE is not available",
+            "use DELETE FROM without WHERE, or DROP TABLE",
+        ),
+        (
+            "MERGE",
+            "MERGE is not available",
+            "every INSERT is an upsert by primary key",
+        ),
+        (
+            "BEGIN",
+            "transactions over several statements are not available",
+            "each statement is durable on its own; one INSERT may hold many rows",
+        ),
+        (
+            "START",
+            "transactions over several statements are not available",
+            "each statement is durable on its own; one INSERT may hold many rows",
+        ),
+        (
+            "COMMIT",
+            "transactions over several statements are not available",
+            "each statement is durable on its own",
+        ),
+        (
+            "ROLLBACK",
+            "transactions over several statements are not available",
+            "each statement is durable on its own",
+        ),
+        (
+            "SET",
+            "settings cannot be changed by SET",
+            "a node's settings are in its configuration file",
+        ),
+        (
+            "USE",
+            "USE is not available",
+            "name tables with their keyspace: keyspace.table",
+        ),
+        (
+            "GRANT",
+            "roles are not available",
+            "access is given by tokens: `activestore token create`",
+        ),
+        (
+            "PREPARE",
+            "PREPARE is not available",
+            "send parameters with the statement: $1, $2, …",
+        ),
+        (
+            "VACUUM",
+            "VACUUM is not needed",
+            "compaction runs by itself",
+        ),
+    ] {
+        if cursor.peek_word(word) {
+            return Error::invalid(message).with_hint(hint);
+        }
+    }
+    let error = cursor.expected("a statement (SELECT, INSERT, UPDATE, DELETE, CREATE, …)");
+    let found = cursor.peek_text().to_ascii_uppercase();
+    match activestore_catalog::nearest(&found, FIRST_WORDS) {
+        Some(near) => error.with_hint(format!("did you mean {near}?")),
+        None => error,
+    }
+}
+
+/// DataFusion's parser's error in our form.
+pub(crate) fn syntax(error: &datafusion::sql::sqlparser::parser::ParserError) -> Error {
+    let start = datafusion::sql::sqlparser::tokenizer::Location { line: 1, column: 1 };
+    cursor::syntax(error, start, start)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! What a parsed statement carries: names and SQL text, nothing looked up.
+
+use std::collections::BTreeMap;
+
+use activestore_catalog::{Change, PluginReference};
+use activestore_types::TableName;
+
+/// One statement.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Statement {
+    /// `SELECT`, `WITH`, `VALUES`, `TABLE`: for [`crate::Engine::query`].
+    Query {
+        /// The statement as written.
+        sql: String,
+    },
+    /// `EXPLAIN [ANALYZE] [VERBOSE]` of a query: for [`crate::Engine::query`].
+    Explain {
+        /// The statement as written, `EXPLAIN` included.
+        sql: String,
+    },
+    /// `INSERT INTO`.
+    Insert(Insert),
+    /// `UPDATE`.
+    Update(Update),
+    /// `DELETE FROM`.
+    Delete(Delete),
+    /// Every `CREATE`, `ALTER` and `DROP` that the catalog can apply as it stands.
+    Change {
+        /// What to apply.
+        change: Change,
+        /// What the answer says: `CREATE TABLE`.
+        tag: &'static str,
+    },
+    /// `CREATE MODEL`: its artifact has to be found and hashed before the catalog can take it.
+    CreateModel(ModelStatement),
+    /// `SHOW`.
+    Show(Show),
+    /// `DESCRIBE`.
+    Describe {
+        /// The table.
+        name: TableName,
+    },
+}
+
+/// `INSERT INTO table (columns) source [USING TTL n]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Insert {
+    /// The table.
+    pub table: TableName,
+    /// The named columns; empty means the table's own, in order.
+    pub columns: Vec<String>,
+    /// `VALUES …` or a query, for [`crate::Engine::evaluate_source`].
+    pub source: String,
+    /// How long the rows live, in seconds.
+    pub ttl_s: Option<u64>,
+}
+
+/// `UPDATE table SET column = expression, … [USING TTL n] [WHERE filter]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// The table.
+    pub table: TableName,
+    /// Column and expression (SQL text), in order.
+    pub assignments: Vec<(String, String)>,
+    /// The filter (SQL text); `None` means every row.
+    pub filter: Option<String>,
+    /// How long the written cells' rows live, in seconds.
+    pub ttl_s: Option<u64>,
+}
+
+/// `DELETE FROM table [WHERE filter]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delete {
+    /// The table.
+    pub table: TableName,
+    /// The filter (SQL text), for [`crate::Engine::delete_plan`]; `None` means every row.
+    pub filter: Option<String>,
+}
+
+/// `CREATE [OR REPLACE] MODEL name USING PLUGIN 'p' WITH (file = '…', …)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelStatement {
+    /// The model's name.
+    pub name: String,
+    /// The plugin that runs it.
+    pub plugin: PluginReference,
+    /// The artifact's path, as given.
+    pub file: String,
+    /// The other options.
+    pub options: BTreeMap<String, String>,
+    /// Replace one of the same name.
+    pub or_replace: bool,
+}
+
+/// What `SHOW` shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Show {
+    /// `SHOW TABLES [FROM keyspace]`.
+    Tables {
+        /// Only this keyspace's.
+        keyspace: Option<String>,
+    },
+    /// `SHOW KEYSPACES`.
+    Keyspaces,
+    /// `SHOW FUNCTIONS`: those of plugins.
+    Functions,
+    /// `SHOW PROCESSORS`.
+    Processors,
+    /// `SHOW MODELS`.
+    Models,
+    /// `SHOW PLUGINS`.
+    Plugins,
+}

@@ -1,0 +1,130 @@
+//! A stored table as DataFusion's table provider: filters become key ranges and zone bounds, the
+//! projection becomes column ids, and the ranges are shared out over the partitions.
+
+use std::fmt;
+use std::sync::Arc;
+
+use activestore_store::Snapshot;
+use activestore_types::KeyRange;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::{Result, Statistics, project_schema};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+
+use crate::pushdown::{Pushed, intersect, is_exact, push_down};
+use crate::scan::ScanExec;
+
+/// Below this many stored rows one partition does the work.
+const ROWS_WORTH_SPLITTING: u64 = 32_768;
+
+pub(crate) struct StoredTable {
+    snapshot: Snapshot,
+    schema: SchemaRef,
+    now_ms: u64,
+}
+
+impl StoredTable {
+    pub(crate) fn new(snapshot: Snapshot, now_ms: u64) -> Self {
+        StoredTable {
+            schema: snapshot.schema().arrow(),
+            snapshot,
+            now_ms,
+        }
+    }
+
+    /// The ranges of each partition: about equal shares of the table's rows.
+    fn partitions(&self, pushed: &Pushed, target: usize) -> Vec<Vec<KeyRange>> {
+        let all = [KeyRange::all()];
+        let ranges = pushed.ranges.as_deref().unwrap_or(&all);
+        if target <= 1 || self.snapshot.row_count_estimate() < ROWS_WORTH_SPLITTING {
+            return vec![ranges.to_vec()];
+        }
+        self.snapshot
+            .split(target)
+            .iter()
+            .map(|part| intersect(ranges, part))
+            .filter(|ranges| !ranges.is_empty())
+            .collect()
+    }
+}
+
+impl fmt::Debug for StoredTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StoredTable({})", self.snapshot.schema().name)
+    }
+}
+
+#[async_trait]
+impl TableProvider for StoredTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        let schema = self.snapshot.schema();
+        let pushed = push_down(schema, filters.iter().copied());
+        Ok(filters
+            .iter()
+            .map(|filter| {
+                if is_exact(schema, &pushed, filter) {
+                    TableProviderFilterPushDown::Exact
+                } else {
+                    TableProviderFilterPushDown::Inexact
+                }
+            })
+            .collect())
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        let mut statistics = Statistics::new_unknown(&self.schema);
+        let rows = usize::try_from(self.snapshot.row_count_estimate()).unwrap_or(usize::MAX);
+        statistics.num_rows = Precision::Inexact(rows);
+        Some(statistics)
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let table = self.snapshot.schema();
+        let schema = project_schema(&self.schema, projection)?;
+        let columns = match projection {
+            None => table.columns.iter().map(|column| column.id).collect(),
+            Some(places) => places
+                .iter()
+                .filter_map(|place| table.columns.get(*place))
+                .map(|column| column.id)
+                .collect(),
+        };
+        let pushed = push_down(table, filters);
+        let partitions = self.partitions(&pushed, state.config().target_partitions());
+        if partitions.iter().all(Vec::is_empty) {
+            return Ok(Arc::new(EmptyExec::new(schema)));
+        }
+        // A limit counts rows that match; with conditions left over the store cannot count them.
+        let limit = limit.filter(|_| filters.is_empty() || pushed.exact);
+        Ok(Arc::new(ScanExec::new(
+            self.snapshot.clone(),
+            schema,
+            columns,
+            pushed,
+            partitions,
+            limit,
+            self.now_ms,
+        )))
+    }
+}

@@ -1,0 +1,385 @@
+//! The leaf of every plan: the store's scan as a stream. The scan runs on a blocking thread, a few
+//! batches ahead; it stops when the stream is dropped.
+//!
+//! Rows come in key order, but no order is declared until a sort asks for one: measured, a declared
+//! order makes DataFusion's grouped plans slower. A sort that the key order answers, forwards or
+//! backwards, is taken over whole, its limit with it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use activestore_store::{ScanRequest, ScanStats, Snapshot};
+use activestore_types::{ColumnId, KeyRange};
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use datafusion::common::stats::Precision;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Result, Statistics, internal_err};
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::expressions::Column as PhysicalColumn;
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr, PhysicalSortExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
+use datafusion::physical_plan::metrics::{
+    Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
+};
+use datafusion::physical_plan::sort_pushdown::SortOrderPushdownResult;
+use datafusion::physical_plan::statistics::StatisticsArgs;
+use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
+    SendableRecordBatchStream,
+};
+
+use crate::error::to_datafusion;
+use crate::pushdown::{Pushed, is_folded};
+use crate::rows::QueryStats;
+
+/// Batches that a scan may be ahead of its reader.
+const BATCHES_AHEAD: usize = 2;
+/// Key ranges that EXPLAIN shows as bytes.
+const RANGES_SHOWN: usize = 2;
+
+/// Scans one table.
+#[derive(Clone)]
+pub(crate) struct ScanExec {
+    snapshot: Snapshot,
+    schema: SchemaRef,
+    columns: Vec<ColumnId>,
+    pushed: Arc<Pushed>,
+    partitions: Arc<Vec<Vec<KeyRange>>>,
+    limit: Option<usize>,
+    now_ms: u64,
+    /// From the last key to the first.
+    reverse: bool,
+    /// Whether the rows' order was asked for.
+    ordered: bool,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl ScanExec {
+    pub(crate) fn new(
+        snapshot: Snapshot,
+        schema: SchemaRef,
+        columns: Vec<ColumnId>,
+        pushed: Pushed,
+        partitions: Vec<Vec<KeyRange>>,
+        limit: Option<usize>,
+        now_ms: u64,
+    ) -> Self {
+        let properties = properties(EquivalenceProperties::new(schema.clone()), partitions.len());
+        ScanExec {
+            snapshot,
+            schema,
+            columns,
+            pushed: Arc::new(pushed),
+            partitions: Arc::new(partitions),
+            limit,
+            now_ms,
+            reverse: false,
+            ordered: false,
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        }
+    }
+
+    /// Adds what this scan did to a query's statistics.
+    pub(crate) fn add_to(&self, stats: &mut QueryStats) {
+        let metrics = self.metrics.clone_inner();
+        let sum = |name: &str| {
+            metrics
+                .sum_by_name(name)
+                .map_or(0, |value| value.as_usize() as u64)
+        };
+        stats.rows_scanned += sum("rows_scanned");
+        stats.vectors_read += sum("vectors_read");
+        stats.vectors_pruned += sum("vectors_pruned");
+        stats.keys_merged += sum("keys_merged");
+    }
+
+    /// Whether the rows of each partition come in this order: `Some(false)` in key order,
+    /// `Some(true)` in its reverse, `None` in neither.
+    fn direction(&self, order: &[PhysicalSortExpr]) -> Option<bool> {
+        let schema = self.snapshot.schema();
+        let fixed = if self.pushed.prefixes == 1 {
+            self.pushed.point_columns
+        } else {
+            0
+        };
+        let is_fixed = |id: ColumnId| schema.key_columns().take(fixed).any(|key| key.id == id);
+        let mut keys = schema.key_columns().skip(fixed);
+        let mut reverse = None;
+        for expr in order {
+            let column = expr.expr.downcast_ref::<PhysicalColumn>()?;
+            let id = *self.columns.get(column.index())?;
+            // A column that has one value only is in any order.
+            if is_fixed(id) {
+                continue;
+            }
+            let key = keys.next().filter(|key| key.id == id)?;
+            // Key columns are never NULL, so where NULLs go does not matter.
+            if is_folded(schema.column_by_id(id)?.data_type) {
+                return None;
+            }
+            let against = expr.options.descending != key.descending;
+            if *reverse.get_or_insert(against) != against {
+                return None;
+            }
+        }
+        Some(reverse.unwrap_or(false))
+    }
+
+    fn estimate(&self) -> usize {
+        let rows = usize::try_from(self.snapshot.row_count_estimate()).unwrap_or(usize::MAX);
+        let rows = match self.pushed.keys.len() {
+            0 => rows,
+            keys => rows.min(keys),
+        };
+        rows.min(self.limit.unwrap_or(usize::MAX))
+    }
+}
+
+impl fmt::Debug for ScanExec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ScanExec({})", self.snapshot.schema().name)
+    }
+}
+
+impl DisplayAs for ScanExec {
+    fn fmt_as(&self, _kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self
+            .schema
+            .fields()
+            .iter()
+            .map(|field| field.name().as_str())
+            .collect();
+        write!(
+            f,
+            "ScanExec: table={}, columns=[{}]",
+            self.snapshot.schema().name,
+            names.join(", ")
+        )?;
+        if !self.pushed.key_text.is_empty() {
+            write!(f, ", key=[{}]", self.pushed.key_text.join(" AND "))?;
+        }
+        if let Some(ranges) = &self.pushed.ranges {
+            let shown: Vec<String> = ranges
+                .iter()
+                .take(RANGES_SHOWN)
+                .map(|range| format!("{}..{}", Hex(&range.start), Hex(&range.end)))
+                .collect();
+            let more = if ranges.len() > shown.len() {
+                ", …"
+            } else {
+                ""
+            };
+            write!(f, ", ranges={} [{}{more}]", ranges.len(), shown.join(", "))?;
+        }
+        if !self.pushed.zone_text.is_empty() {
+            write!(f, ", zones=[{}]", self.pushed.zone_text.join(" AND "))?;
+        }
+        if self.ordered {
+            let order = if self.reverse {
+                "reverse key order"
+            } else {
+                "key order"
+            };
+            write!(f, ", {order}")?;
+        }
+        if let Some(limit) = self.limit {
+            write!(f, ", limit={limit}")?;
+        }
+        write!(f, ", partitions={}", self.partitions.len())
+    }
+}
+
+struct Hex<'a>(&'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in self.0.iter().take(24) {
+            write!(f, "{byte:02x}")?;
+        }
+        f.write_str(if self.0.len() > 24 { "…" } else { "" })
+    }
+}
+
+impl ExecutionPlan for ScanExec {
+    fn name(&self) -> &'static str {
+        "ScanExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        _visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if !children.is_empty() {
+            return internal_err!("a scan has no children");
+        }
+        Ok(self)
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        _context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let Some(ranges) = self.partitions.get(partition) else {
+            return internal_err!("a scan has no partition {partition}");
+        };
+        let request = ScanRequest {
+            columns: self.columns.clone(),
+            ranges: ranges.clone(),
+            predicates: self.pushed.zones.clone(),
+            limit: self.limit,
+            reverse: self.reverse,
+            now_ms: self.now_ms,
+        };
+        let counters = Counters::new(&self.metrics, partition);
+        let (snapshot, schema) = (self.snapshot.clone(), self.schema.clone());
+        let mut builder = RecordBatchReceiverStreamBuilder::new(self.schema.clone(), BATCHES_AHEAD);
+        let sender = builder.tx();
+        builder.spawn_blocking(move || {
+            let mut scan = snapshot.scan(request).map_err(to_datafusion)?;
+            let mut before = ScanStats::default();
+            while let Some(batch) = scan.next() {
+                let now = scan.stats();
+                counters.add(&before, &now);
+                before = now;
+                let batch = batch
+                    .map_err(to_datafusion)
+                    .and_then(|batch| labelled(batch, &schema));
+                let failed = batch.is_err();
+                // The reader is gone: nobody wants the rest.
+                if sender.blocking_send(batch).is_err() || failed {
+                    return Ok(());
+                }
+            }
+            counters.add(&before, &scan.stats());
+            Ok(())
+        });
+        Ok(builder.build())
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        _inputs: &[Arc<Statistics>],
+        _args: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        let mut statistics = Statistics::new_unknown(&self.schema);
+        statistics.num_rows = Precision::Inexact(self.estimate());
+        Ok(Arc::new(statistics))
+    }
+
+    fn supports_limit_pushdown(&self) -> bool {
+        false
+    }
+
+    fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
+        let mut scan = self.clone();
+        scan.limit = match (self.limit, limit) {
+            (Some(mine), Some(asked)) => Some(mine.min(asked)),
+            (mine, asked) => asked.or(mine),
+        };
+        scan.metrics = ExecutionPlanMetricsSet::new();
+        Some(Arc::new(scan))
+    }
+
+    fn fetch(&self) -> Option<usize> {
+        self.limit
+    }
+
+    fn try_pushdown_sort(
+        &self,
+        order: &[PhysicalSortExpr],
+    ) -> Result<SortOrderPushdownResult<Arc<dyn ExecutionPlan>>> {
+        // Rows cut off by a limit must not change with the order.
+        let Some(reverse) = self.direction(order).filter(|_| self.limit.is_none()) else {
+            return Ok(SortOrderPushdownResult::Unsupported);
+        };
+        let mut scan = self.clone();
+        scan.reverse = reverse;
+        scan.ordered = true;
+        scan.metrics = ExecutionPlanMetricsSet::new();
+        scan.properties = Arc::new(properties(
+            EquivalenceProperties::new_with_orderings(self.schema.clone(), [order.to_vec()]),
+            self.partitions.len(),
+        ));
+        Ok(SortOrderPushdownResult::Exact {
+            inner: Arc::new(scan),
+        })
+    }
+}
+
+/// The channel that the batches come through yields to the runtime by itself.
+fn properties(order: EquivalenceProperties, partitions: usize) -> PlanProperties {
+    PlanProperties::new(
+        order,
+        Partitioning::UnknownPartitioning(partitions),
+        EmissionType::Incremental,
+        Boundedness::Bounded,
+    )
+    .with_scheduling_type(SchedulingType::Cooperative)
+}
+
+/// The store's batch under the plan's schema, which carries the fields' metadata.
+fn labelled(batch: RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(
+        schema.clone(),
+        batch.columns().to_vec(),
+        &options,
+    )?)
+}
+
+struct Counters {
+    rows: Count,
+    vectors_read: Count,
+    vectors_pruned: Count,
+    keys_merged: Count,
+}
+
+impl Counters {
+    fn new(metrics: &ExecutionPlanMetricsSet, partition: usize) -> Self {
+        let counter = |name| MetricBuilder::new(metrics).counter(name, partition);
+        Counters {
+            rows: counter("rows_scanned"),
+            vectors_read: counter("vectors_read"),
+            vectors_pruned: counter("vectors_pruned"),
+            keys_merged: counter("keys_merged"),
+        }
+    }
+
+    fn add(&self, before: &ScanStats, now: &ScanStats) {
+        let add = |count: &Count, before: u64, now: u64| {
+            count.add(usize::try_from(now.saturating_sub(before)).unwrap_or(usize::MAX));
+        };
+        add(&self.rows, before.rows, now.rows);
+        add(&self.vectors_read, before.vectors_read, now.vectors_read);
+        add(
+            &self.vectors_pruned,
+            before.vectors_pruned,
+            now.vectors_pruned,
+        );
+        add(&self.keys_merged, before.keys_merged, now.keys_merged);
+    }
+}

@@ -1,0 +1,78 @@
+//! How DataFusion is set up: its words for names and types, its memory, and what it must not do.
+
+use std::sync::Arc;
+
+use activestore_types::{Error, Result};
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, MemoryCatalogProviderList};
+use datafusion::common::config::{ConfigNonZeroUsize, Dialect};
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::execution::{SessionState, TaskContext};
+use datafusion::prelude::SessionConfig;
+
+use crate::engine::EngineOptions;
+use crate::error::from_datafusion;
+use crate::parse::MAX_RECURSION;
+
+/// The one catalog; keyspaces are its schemas.
+pub(crate) const CATALOG: &str = "activestore";
+/// Rows a batch; what the store's scans put out at most.
+const BATCH_ROWS: usize = 8192;
+
+/// The state that every query starts from.
+///
+/// # Errors
+/// `Internal` when DataFusion refuses its own settings.
+pub(crate) fn state(
+    options: &EngineOptions,
+    catalog: Arc<dyn CatalogProvider>,
+) -> Result<SessionState> {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(options.partitions.max(1))
+        .with_batch_size(BATCH_ROWS)
+        .with_information_schema(true)
+        .with_create_default_catalog_and_schema(false)
+        .with_default_catalog_and_schema(CATALOG, activestore_catalog::DEFAULT_KEYSPACE);
+    let settings = config.options_mut();
+    settings.sql_parser.dialect = Dialect::PostgreSQL;
+    settings.sql_parser.recursion_limit =
+        ConfigNonZeroUsize::try_new(MAX_RECURSION).map_err(from_datafusion)?;
+    // Text is Utf8 everywhere in the program; casts in SQL must not make another kind of it.
+    settings.sql_parser.map_string_types_to_utf8view = false;
+    // now() has the type of our TIMESTAMP columns: nanoseconds, UTC, no zone attached.
+    settings.execution.time_zone = None;
+    // Scans split themselves where that pays; dealing rows out again costs more and loses their order.
+    settings.optimizer.enable_round_robin_repartition = false;
+    // A sort must fit a small node's budget, and there is nothing to spill to.
+    settings.execution.sort_spill_reservation_bytes = (options.memory_bytes / 64).min(1 << 20);
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(GreedyMemoryPool::new(options.memory_bytes)))
+        .with_disk_manager_builder(
+            DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled),
+        )
+        .build_arc()
+        .map_err(from_datafusion)?;
+    let catalogs = MemoryCatalogProviderList::new();
+    if catalogs
+        .register_catalog(CATALOG.to_owned(), catalog)
+        .is_some()
+    {
+        return Err(Error::internal("the catalog was registered twice"));
+    }
+    Ok(SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .with_default_features()
+        .with_catalog_list(Arc::new(catalogs))
+        // Nothing is read from files or URLs by SQL.
+        .with_table_factories(Default::default())
+        .with_file_formats(Vec::new())
+        .build())
+}
+
+/// What a plan of this state runs with.
+pub(crate) fn task(state: &SessionState) -> Arc<TaskContext> {
+    Arc::new(TaskContext::from(state))
+}

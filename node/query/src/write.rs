@@ -1,0 +1,269 @@
+//! What `INSERT`, `UPDATE` and `DELETE` are to write, worked out by the engine: rows under the
+//! table's column names and types, keys, or key ranges. Nothing is written here.
+
+use std::sync::Arc;
+
+use activestore_types::{Error, KeyRange, Result, TableSchema};
+use arrow::array::ArrayRef;
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::scalar::ScalarValue;
+use futures::StreamExt;
+use serde_json::Value;
+
+use crate::cast::cast_assigned;
+use crate::engine::Engine;
+use crate::error::from_datafusion;
+use crate::parse::Update;
+use crate::pushdown::push_down;
+use crate::rows::Rows;
+
+/// How a `DELETE` is carried out.
+#[derive(Clone, Debug)]
+pub enum DeletePlan {
+    /// The filter names whole keys: these, as columns in key order, existing or not. Each needs a
+    /// row tombstone.
+    Keys(RecordBatch),
+    /// The filter is exactly these ranges of keys, each within one partition (or the whole table):
+    /// a range tombstone each. Empty means that nothing can match.
+    Ranges(Vec<KeyRange>),
+    /// Anything else: select the keys with [`Engine::evaluate_keys`], then delete each row.
+    Select,
+}
+
+impl Engine {
+    /// The rows of `INSERT INTO schema (columns) source`: batches whose columns bear the table's
+    /// names and types. `columns` empty means the table's own, in order. A column that the table
+    /// does not have is kept as it is where the table is flexible.
+    ///
+    /// # Errors
+    /// As [`Engine::query`]; `Invalid` when the number of columns differs, and, in the stream, for a
+    /// value that does not fit, naming the column.
+    pub async fn evaluate_source(
+        &self,
+        schema: &TableSchema,
+        columns: &[String],
+        source: &str,
+        params: &[Value],
+    ) -> Result<Rows> {
+        let rows = self.query(source, params).await?;
+        let given = rows.schema.fields().len();
+        let names: Vec<String> = if columns.is_empty() {
+            schema
+                .columns
+                .iter()
+                .take(given)
+                .map(|column| column.name.clone())
+                .collect()
+        } else {
+            columns.to_vec()
+        };
+        if names.len() != given {
+            return Err(Error::invalid(format!(
+                "{} columns are named, {given} values are given",
+                if columns.is_empty() {
+                    schema.columns.len()
+                } else {
+                    names.len()
+                }
+            )));
+        }
+        target(schema, &names, rows)
+    }
+
+    /// The rows of an `UPDATE`: the key columns of every row that matches, and the assigned columns
+    /// with their new values.
+    ///
+    /// # Errors
+    /// As [`Engine::evaluate_source`]; `Invalid` for an assignment to a key column.
+    pub async fn evaluate_update(
+        &self,
+        schema: &TableSchema,
+        update: &Update,
+        params: &[Value],
+    ) -> Result<Rows> {
+        let mut names = key_names(schema);
+        let mut outputs: Vec<String> = names.iter().map(|name| quote(name)).collect();
+        for (column, expression) in &update.assignments {
+            if names.contains(column) {
+                return Err(Error::invalid(format!(
+                    "column '{column}' is part of the primary key and cannot be changed"
+                ))
+                .with_hint("insert the row under its new key and delete the old one"));
+            }
+            outputs.push(format!("({expression}\n)"));
+        }
+        names.extend(update.assignments.iter().map(|(column, _)| column.clone()));
+        let sql = select(schema, &outputs, update.filter.as_deref());
+        let rows = self.query(&sql, params).await?;
+        target(schema, &names, rows)
+    }
+
+    /// The keys of the rows that match a filter: the key columns, in key order.
+    ///
+    /// # Errors
+    /// As [`Engine::query`].
+    pub async fn evaluate_keys(
+        &self,
+        schema: &TableSchema,
+        filter: Option<&str>,
+        params: &[Value],
+    ) -> Result<Rows> {
+        let names = key_names(schema);
+        let outputs: Vec<String> = names.iter().map(|name| quote(name)).collect();
+        let rows = self
+            .query(&select(schema, &outputs, filter), params)
+            .await?;
+        target(schema, &names, rows)
+    }
+
+    /// How a `DELETE` with this filter is carried out; `None` means every row.
+    ///
+    /// # Errors
+    /// `Invalid` and `NotFound` for the filter.
+    pub async fn delete_plan(
+        &self,
+        schema: &TableSchema,
+        filter: Option<&str>,
+        params: &[Value],
+    ) -> Result<DeletePlan> {
+        if filter.is_none() {
+            return Ok(DeletePlan::Ranges(vec![KeyRange::all()]));
+        }
+        let outputs: Vec<String> = key_names(schema).iter().map(|name| quote(name)).collect();
+        let plan = self
+            .optimized(&select(schema, &outputs, filter), params)
+            .await?;
+        // A filter that the ranges express whole leaves nothing above the scan.
+        let mut plan = &plan;
+        while let LogicalPlan::Projection(projection) = plan {
+            plan = projection.input.as_ref();
+        }
+        let scan = match plan {
+            LogicalPlan::EmptyRelation(empty) if !empty.produce_one_row => {
+                return Ok(DeletePlan::Ranges(Vec::new()));
+            }
+            LogicalPlan::TableScan(scan) if scan.fetch.is_none() => scan,
+            _ => return Ok(DeletePlan::Select),
+        };
+        let pushed = push_down(schema, &scan.filters);
+        if scan.filters.is_empty() {
+            return Ok(DeletePlan::Ranges(vec![KeyRange::all()]));
+        }
+        match pushed.ranges {
+            Some(ranges) if pushed.exact => {
+                if pushed.point_columns == schema.key_len() && !pushed.keys.is_empty() {
+                    Ok(DeletePlan::Keys(keys(schema, &pushed.keys)?))
+                } else if ranges.is_empty() || pushed.point_columns >= schema.partition_key.len() {
+                    Ok(DeletePlan::Ranges(ranges))
+                } else {
+                    Ok(DeletePlan::Select)
+                }
+            }
+            _ => Ok(DeletePlan::Select),
+        }
+    }
+}
+
+/// A name in double quotes, for SQL text.
+pub fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn key_names(schema: &TableSchema) -> Vec<String> {
+    schema
+        .key_columns()
+        .filter_map(|key| schema.column_by_id(key.id))
+        .map(|column| column.name.clone())
+        .collect()
+}
+
+/// A comment at the end of a filter must not swallow what follows: hence the line breaks.
+fn select(schema: &TableSchema, outputs: &[String], filter: Option<&str>) -> String {
+    let from = format!(
+        "{}.{}",
+        quote(&schema.name.keyspace),
+        quote(&schema.name.table)
+    );
+    match filter {
+        Some(filter) => format!(
+            "SELECT {} FROM {from} WHERE ({filter}\n)",
+            outputs.join(", ")
+        ),
+        None => format!("SELECT {} FROM {from}", outputs.join(", ")),
+    }
+}
+
+/// The rows under the table's names and types.
+fn target(schema: &TableSchema, names: &[String], rows: Rows) -> Result<Rows> {
+    let mut fields = Vec::with_capacity(names.len());
+    let mut types = Vec::with_capacity(names.len());
+    for (name, given) in names.iter().zip(rows.schema.fields()) {
+        match schema.column(name) {
+            Some(column) => {
+                // Whether a key value is there is for the write to check, with its own words.
+                fields.push(schema.arrow_field(column).with_nullable(true));
+                types.push(Some(column.data_type));
+            }
+            None if schema.flexible => {
+                fields.push(
+                    Field::new(name, given.data_type().clone(), true)
+                        .with_metadata(given.metadata().clone()),
+                );
+                types.push(None);
+            }
+            None => {
+                let known = schema.columns.iter().map(|column| column.name.as_str());
+                let error = Error::not_found(format!("{} has no column '{name}'", schema.name));
+                return Err(match activestore_catalog::nearest(name, known) {
+                    Some(near) => error.with_hint(format!("did you mean '{near}'?")),
+                    None => error.with_hint(
+                        "add it with ALTER TABLE … ADD COLUMN, or make the table flexible",
+                    ),
+                });
+            }
+        }
+    }
+    let to: SchemaRef = Arc::new(Schema::new(fields));
+    let names: Vec<String> = names.to_vec();
+    let schema = to.clone();
+    let stream = rows.stream.map(move |batch| {
+        let batch = batch?;
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(names.len());
+        for ((name, data_type), array) in names.iter().zip(&types).zip(batch.columns()) {
+            columns.push(match data_type {
+                Some(data_type) => cast_assigned(name, *data_type, array)?,
+                None => array.clone(),
+            });
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        Ok(RecordBatch::try_new_with_options(
+            to.clone(),
+            columns,
+            &options,
+        )?)
+    });
+    Ok(Rows {
+        schema,
+        stream: Box::pin(stream),
+        stats: rows.stats,
+    })
+}
+
+fn keys(schema: &TableSchema, keys: &[Vec<ScalarValue>]) -> Result<RecordBatch> {
+    let mut fields = Vec::new();
+    let mut columns: Vec<ArrayRef> = Vec::new();
+    for (place, key) in schema.key_columns().enumerate() {
+        let Some(column) = schema.column_by_id(key.id) else {
+            continue;
+        };
+        let values = keys.iter().filter_map(|key| key.get(place).cloned());
+        columns.push(ScalarValue::iter_to_array(values).map_err(from_datafusion)?);
+        fields.push(schema.arrow_field(column));
+    }
+    Ok(RecordBatch::try_new(
+        Arc::new(Schema::new(fields)),
+        columns,
+    )?)
+}
