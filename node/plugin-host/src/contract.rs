@@ -1,0 +1,82 @@
+//! Which imports and exports a component may have. Everything else is refused by name before a line
+//! of the component runs.
+
+use activestore_types::{Error, Result};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::plugin::PluginKind;
+
+const PACKAGE: &str = "activestore:plugin/";
+/// The contract's version; a component built against another patch of it is as good.
+const VERSION: &str = "0.1.0";
+const VERSION_PREFIX: &str = "0.1.";
+
+pub(crate) const TYPES: &str = "activestore:plugin/types@0.1.0";
+pub(crate) const LOG: &str = "activestore:plugin/log@0.1.0";
+pub(crate) const STATE: &str = "activestore:plugin/state@0.1.0";
+pub(crate) const SCALAR: &str = "activestore:plugin/scalar@0.1.0";
+pub(crate) const PROCESSOR: &str = "activestore:plugin/processor@0.1.0";
+pub(crate) const MODEL: &str = "activestore:plugin/model@0.1.0";
+
+/// Reads what the component imports and exports and says which kind of plugin it is.
+pub(crate) fn kind(engine: &Engine, component: &Component) -> Result<PluginKind> {
+    let component = component.component_type();
+    let mut kind = None;
+    for (name, _) in component.exports(engine) {
+        let found = match interface(name) {
+            Some("scalar") => PluginKind::Scalar,
+            Some("processor") => PluginKind::Processor,
+            Some("model") => PluginKind::Model,
+            _ => return Err(unknown("exports", name, "scalar, processor or model")),
+        };
+        if kind.replace(found).is_some() {
+            return Err(Error::invalid(
+                "it exports two interfaces; a plugin is scalar functions, a processor or a model",
+            ));
+        }
+    }
+    let kind = kind.ok_or_else(|| {
+        Error::invalid("it exports nothing").with_hint(format!(
+            "a plugin exports {PACKAGE}scalar, {PACKAGE}processor or {PACKAGE}model, version {VERSION}"
+        ))
+    })?;
+    for (name, _) in component.imports(engine) {
+        match interface(name) {
+            Some("types" | "log") => {}
+            Some("state") if kind == PluginKind::Processor => {}
+            Some("state") => {
+                return Err(Error::invalid(format!(
+                    "it imports '{name}', which only a processor may"
+                )));
+            }
+            _ => return Err(unknown("imports", name, "log and, for processors, state")),
+        }
+    }
+    Ok(kind)
+}
+
+/// The interface's name when it is one of this contract's, in a version that this host runs.
+fn interface(name: &str) -> Option<&str> {
+    let (interface, version) = name.strip_prefix(PACKAGE)?.split_once('@')?;
+    version.starts_with(VERSION_PREFIX).then_some(interface)
+}
+
+fn unknown(verb: &str, name: &str, known: &str) -> Error {
+    if let Some((_, version)) = name
+        .strip_prefix(PACKAGE)
+        .and_then(|rest| rest.split_once('@'))
+        && !version.starts_with(VERSION_PREFIX)
+    {
+        return Error::invalid(format!(
+            "it {verb} '{name}', but this node runs version {VERSION} of the contract"
+        ))
+        .with_hint("build the plugin with the SDK of this release");
+    }
+    let hint = if name.starts_with("wasi:") {
+        "build for wasm32-unknown-unknown: a plugin has no files, clocks or sockets".to_owned()
+    } else {
+        format!("a plugin {verb} only {known}")
+    };
+    Error::invalid(format!("it {verb} '{name}', which is not in the contract")).with_hint(hint)
+}

@@ -1,0 +1,28 @@
+//! The Rust SDK of this very release, as files to put beside a new plugin project: so that it builds on
+//! any machine with cargo and matches the node that it was made by. It writes nothing itself.
+
+macro_rules! files {
+    ($($path:literal),+ $(,)?) => {
+        &[$(($path, include_str!(concat!("../../../wasm-sdk/", $path)))),+]
+    };
+}
+
+/// Each file's path, relative to a folder of the project's choice, and its text. The crate is in
+/// `guest`, the contract that it is generated from in `wit`.
+pub const SDK_FILES: &[(&str, &str)] = files![
+    "wit/plugin.wit",
+    "guest/Cargo.toml",
+    "guest/src/lib.rs",
+    "guest/src/bindings.rs",
+    "guest/src/bitmap.rs",
+    "guest/src/block.rs",
+    "guest/src/column.rs",
+    "guest/src/log.rs",
+    "guest/src/model.rs",
+    "guest/src/processor.rs",
+    "guest/src/scalar.rs",
+    "guest/src/state.rs",
+];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,184 @@
+//! A processor's keyed state during one call: reads go to this call's own writes first, then to the
+//! reader that the caller lends; writes are collected and handed back, never stored here.
+
+use std::collections::BTreeMap;
+
+use wasmtime::component::Linker;
+use wasmtime::{Error, Result, StoreContextMut};
+
+use crate::abi::{Found, OwnedVarBytes};
+use crate::column::var_bytes;
+use crate::contract;
+use crate::instance::{HostState, Instance};
+
+/// Bytes of keys and values that one call may write.
+pub(crate) const WRITE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes that one `get-many` may bring back.
+const READ_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of one key.
+const KEY_BYTES_MAX: usize = 1024;
+
+/// Where a processor's durable state is read from; called while a batch is processed.
+pub trait StateReader: Send + Sync {
+    /// The value last made durable under the key.
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>>;
+}
+
+/// What a call wrote; `None` removes the key.
+pub(crate) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// The state of one call.
+pub(crate) struct StateCall {
+    reader: &'static dyn StateReader,
+    writes: Writes,
+    written_bytes: usize,
+}
+
+/// Runs `call` with `reader` lent to the guest and gives back the writes: those of earlier calls
+/// that were passed in, and this call's.
+pub(crate) fn lend<R>(
+    instance: &mut Instance,
+    reader: &dyn StateReader,
+    writes: Writes,
+    call: impl FnOnce(&mut Instance) -> R,
+) -> (R, Writes) {
+    /// Takes the reader back however `call` ends.
+    struct Lent<'a>(&'a mut Instance);
+    impl Drop for Lent<'_> {
+        fn drop(&mut self) {
+            self.0.store.data_mut().state = None;
+        }
+    }
+
+    #[expect(
+        unsafe_code,
+        reason = "a wasmtime store cannot hold borrowed data; the guard takes the reader out of \
+                  the store before this function returns or unwinds, so it never outlives its borrow"
+    )]
+    // SAFETY: only the lifetime changes, and `Lent` ends the use inside it.
+    let reader =
+        unsafe { std::mem::transmute::<&dyn StateReader, &'static dyn StateReader>(reader) };
+    let lent = Lent(instance);
+    lent.0.store.data_mut().state = Some(StateCall {
+        reader,
+        writes,
+        written_bytes: 0,
+    });
+    let result = call(lent.0);
+    let writes = lent
+        .0
+        .store
+        .data_mut()
+        .state
+        .take()
+        .map(|state| state.writes);
+    (result, writes.unwrap_or_default())
+}
+
+/// Offers the state interface to guests.
+pub(crate) fn link(linker: &mut Linker<HostState>) -> Result<()> {
+    let mut state = linker.instance(contract::STATE)?;
+    state.func_wrap(
+        "get-many",
+        |store: StoreContextMut<'_, HostState>, (keys,): (OwnedVarBytes,)| {
+            let state = store.data().state.as_ref();
+            let state = state.ok_or_else(|| Error::msg("state is read outside of a batch"))?;
+            Ok((state.get_many(keys)?,))
+        },
+    )?;
+    state.func_wrap(
+        "put-many",
+        |mut store: StoreContextMut<'_, HostState>,
+         (keys, present, values): (OwnedVarBytes, Vec<u8>, OwnedVarBytes)| {
+            let state = store.data_mut().state.as_mut();
+            let state = state.ok_or_else(|| Error::msg("state is written outside of a batch"))?;
+            state.put_many(keys, &present, values)
+        },
+    )?;
+    Ok(())
+}
+
+impl StateCall {
+    fn get_many(&self, keys: OwnedVarBytes) -> Result<Found> {
+        let keys = split(keys)?;
+        let mut found = Found {
+            present: vec![0; keys.len().div_ceil(8)],
+            values: OwnedVarBytes {
+                offsets: Vec::with_capacity(keys.len() + 1),
+                data: Vec::new(),
+            },
+        };
+        found.values.offsets.push(0);
+        for (index, key) in keys.iter().enumerate() {
+            let value = match self.writes.get(key) {
+                Some(written) => written.clone(),
+                None => self.reader.get(key),
+            };
+            if let Some(value) = value {
+                if let Some(byte) = found.present.get_mut(index / 8) {
+                    *byte |= 1 << (index % 8);
+                }
+                found.values.data.extend_from_slice(&value);
+                if found.values.data.len() > READ_BYTES_MAX {
+                    return Err(Error::msg(format!(
+                        "one read of state brings more than {READ_BYTES_MAX} bytes"
+                    )));
+                }
+            }
+            found
+                .values
+                .offsets
+                .push(i32::try_from(found.values.data.len())?);
+        }
+        Ok(found)
+    }
+
+    fn put_many(
+        &mut self,
+        keys: OwnedVarBytes,
+        present: &[u8],
+        values: OwnedVarBytes,
+    ) -> Result<()> {
+        let (keys, values) = (split(keys)?, split(values)?);
+        if values.len() != keys.len() || present.len() != keys.len().div_ceil(8) {
+            return Err(Error::msg(format!(
+                "{} keys of state are written with {} values and {} bytes of bitmap",
+                keys.len(),
+                values.len(),
+                present.len()
+            )));
+        }
+        for (index, (key, value)) in keys.into_iter().zip(values).enumerate() {
+            if key.len() > KEY_BYTES_MAX {
+                return Err(Error::msg(format!(
+                    "a key of state holds {} bytes where {KEY_BYTES_MAX} are allowed",
+                    key.len()
+                )));
+            }
+            self.written_bytes += key.len() + value.len();
+            if self.written_bytes > WRITE_BYTES_MAX {
+                return Err(Error::msg(format!(
+                    "one call writes more than {WRITE_BYTES_MAX} bytes of state"
+                )));
+            }
+            let set = present
+                .get(index / 8)
+                .is_some_and(|byte| byte >> (index % 8) & 1 == 1);
+            self.writes.insert(key, set.then_some(value));
+        }
+        Ok(())
+    }
+}
+
+fn split(values: OwnedVarBytes) -> Result<Vec<Vec<u8>>> {
+    let count = values.offsets.len().saturating_sub(1);
+    let (offsets, data) = var_bytes(values, count).map_err(Error::msg)?;
+    Ok(offsets
+        .windows(2)
+        .filter_map(|pair| match pair {
+            [start, end] => data.get(start.cast_unsigned() as usize..end.cast_unsigned() as usize),
+            _ => None,
+        })
+        .map(<[u8]>::to_vec)
+        .collect())
+}

@@ -1,0 +1,15 @@
+//! Plugins as they are built and run: the first-party ones do their work, the hostile one breaks each
+//! rule in turn and the host holds. One binary, because linking the engine is slow.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that fails here says where"
+)]
+
+mod built;
+mod faults;
+mod loading;
+mod model;
+mod processor;
+mod scalar;

@@ -1,0 +1,42 @@
+//! Write activestore plugins in Rust. A plugin is a crate of type `cdylib` with one macro in it:
+//!
+//! - [`scalar!`]: functions that SQL can call, one Rust function each;
+//! - [`processor!`]: a type that sees each batch of rows as it is written ([`Processor`]);
+//! - [`model!`]: a type that loads an artifact and scores columns ([`Model`]).
+//!
+//! ```
+//! activestore_plugin::scalar! {
+//!     /// Degrees Fahrenheit to degrees Celsius.
+//!     fn f_to_c(f: f64) -> f64 { (f - 32.0) / 1.8 }
+//! }
+//! # fn main() { assert_eq!(f_to_c(212.0), 100.0); }
+//! ```
+//!
+//! Build it for `wasm32-unknown-unknown`; `activestore plugin build` does that and makes a component
+//! of it. A plugin runs in a sandbox without clock, randomness, files or network: what it knows is
+//! what it is given. A panic is logged with its place and ends the call; the row is not lost.
+
+pub mod bindings;
+pub mod bitmap;
+pub mod block;
+pub mod column;
+pub mod log;
+pub mod model;
+pub mod processor;
+pub mod scalar;
+pub mod state;
+
+pub use bindings::imports::activestore::plugin::types::{
+    Batch, Column, Error, Field, ScalarType, Values, VarBytes,
+};
+pub use model::{Model, Signature};
+pub use processor::{Config, Processed, Processor, Spec};
+pub use state::{MemoryState, State};
+
+/// What the macros expand to; not to be used by hand.
+#[doc(hidden)]
+pub mod exports {
+    pub use crate::bindings::model_world::exports::activestore::plugin::model;
+    pub use crate::bindings::processor_world::exports::activestore::plugin::processor;
+    pub use crate::bindings::scalar_world::exports::activestore::plugin::scalar;
+}
