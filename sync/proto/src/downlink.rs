@@ -1,0 +1,502 @@
+//! The cloud's end of one connection: answers the greeting with what is durable, applies segments in
+//! order through its host, acknowledges what the host made durable, offers definitions and serves
+//! their blobs.
+//!
+//! Invariants: nothing is acknowledged that the [`crate::Inbox`] did not report as applied; segments
+//! are applied one at a time, in order, each following the hash of the one before; at most a window
+//! of segments waits.
+
+mod output;
+mod receiving;
+mod serving;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use activestore_types::{Error, NodeId, Result};
+
+use crate::Now;
+use crate::call::{CloudCall, CloudReply};
+use crate::digest::TableDigest;
+use crate::frame::{Frame, Hello, Welcome};
+use crate::host::{PeerStatus, Progress};
+use crate::limits::{PROTOCOL_VERSION, cut_reason};
+pub use output::{CloudEvent, CloudOutput, DownlinkOptions};
+use receiving::Receiving;
+use serving::Serving;
+
+/// Status is told to the host at most this often while nothing but progress changes.
+const STATUS_EVERY: Duration = Duration::from_secs(1);
+
+type Outputs = VecDeque<CloudOutput>;
+
+#[derive(Debug)]
+enum Phase {
+    /// No hello yet.
+    Waiting,
+    /// The host looks up the progress.
+    Greeting,
+    /// Receiving.
+    Live,
+    /// The epoch does not fit; the edge was told.
+    Quarantined { reason: String },
+    /// Over.
+    Closed,
+}
+
+#[derive(Debug)]
+struct Verification {
+    id: u64,
+    here: Option<Result<Vec<TableDigest>>>,
+    there: Option<Result<Vec<TableDigest>>>,
+}
+
+/// The cloud's machine. See the module's text.
+#[derive(Debug)]
+pub struct Downlink {
+    options: DownlinkOptions,
+    node: NodeId,
+    phase: Phase,
+    hello: Option<Hello>,
+    receiving: Receiving,
+    serving: Serving,
+    verification: Option<Verification>,
+    digest_calling: bool,
+    digest_reply_to: Option<u64>,
+    status_calling: bool,
+    status_wanted: bool,
+    status_urgent: bool,
+    status_at: Option<Duration>,
+    last_error: Option<String>,
+    out: Outputs,
+}
+
+impl Downlink {
+    /// The machine of a new connection from `node`, as its certificate says.
+    pub fn new(options: DownlinkOptions, node: NodeId) -> Self {
+        Downlink {
+            node,
+            phase: Phase::Waiting,
+            hello: None,
+            receiving: Receiving::new(options, node),
+            serving: Serving::new(options),
+            verification: None,
+            digest_calling: false,
+            digest_reply_to: None,
+            status_calling: false,
+            status_wanted: false,
+            status_urgent: false,
+            status_at: None,
+            last_error: None,
+            out: VecDeque::new(),
+            options,
+        }
+    }
+
+    /// What to do next; `None` when everything is done for now.
+    pub fn poll(&mut self) -> Option<CloudOutput> {
+        self.out.pop_front()
+    }
+
+    /// Whether the handshake is done.
+    pub fn is_live(&self) -> bool {
+        matches!(self.phase, Phase::Live)
+    }
+
+    /// The edge's greeting, once it came.
+    pub fn hello(&self) -> Option<&Hello> {
+        self.hello.as_ref()
+    }
+
+    /// Segments that wait to be applied: count and payload bytes.
+    pub fn waiting(&self) -> (usize, usize) {
+        self.receiving.waiting()
+    }
+
+    /// What is known of the edge now; `None` before its greeting.
+    pub fn status(&self, now: Now, connected: bool) -> Option<PeerStatus> {
+        let hello = self.hello.as_ref()?;
+        Some(PeerStatus {
+            node: self.node,
+            name: hello.name.clone(),
+            epoch: hello.epoch,
+            connected,
+            durable_seq: self.receiving.durable_seq(),
+            last_sealed: self.receiving.last_sealed().max(hello.last_sealed),
+            catalog_version: self.serving.held(),
+            seen_wall_ms: now.wall_ms,
+            last_error: self.last_error.clone(),
+        })
+    }
+
+    /// The definitions changed to `version`.
+    pub fn catalog_changed(&mut self, version: u64) {
+        if self.is_live() {
+            self.serving.wish(version, &mut self.out);
+        }
+    }
+
+    /// Compares digests with the edge; ends in [`CloudEvent::Verified`] with this `id`.
+    pub fn verify(&mut self, id: u64) {
+        self.verification = Some(Verification {
+            id,
+            here: None,
+            there: None,
+        });
+        self.ask_digests();
+        self.send(Frame::DigestRequest {
+            id,
+            tables: Vec::new(),
+        });
+    }
+
+    /// Closes the connection in an orderly manner.
+    pub fn close(&mut self, reason: &str) {
+        if matches!(self.phase, Phase::Closed) {
+            return;
+        }
+        self.send(Frame::Goodbye {
+            reason: cut_reason(reason),
+        });
+        self.disconnect(reason);
+    }
+
+    /// When [`Downlink::handle_timeout`] wants to be called, at the latest.
+    pub fn next_timeout(&self) -> Option<Duration> {
+        if !self.is_live() {
+            return None;
+        }
+        let status = (self.status_wanted && !self.status_calling)
+            .then(|| self.status_at.map(|at| at + STATUS_EVERY))
+            .flatten();
+        [self.serving.next_timeout(), status]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Now) {
+        if self.is_live() {
+            self.serving.handle_timeout(now.monotonic, &mut self.out);
+            if self.status_wanted {
+                self.tell_status(now, false);
+            }
+        }
+    }
+
+    /// A frame came.
+    pub fn handle_frame(&mut self, now: Now, frame: Frame) {
+        if matches!(self.phase, Phase::Closed) {
+            return;
+        }
+        match frame {
+            Frame::Hello(hello) => self.greeted(now, hello),
+            Frame::Ping { nonce } => self.send(Frame::Pong {
+                nonce,
+                wall_ms: now.wall_ms,
+            }),
+            Frame::Pong { .. } => {}
+            Frame::Goodbye { reason } => {
+                self.disconnect(&format!("the edge closed the connection: {reason}"));
+            }
+            Frame::DigestRequest { id, .. } => {
+                self.digest_reply_to = Some(id);
+                self.ask_digests();
+            }
+            Frame::DigestReply { id, tables, error } => self.digests_there(id, tables, error),
+            Frame::Segment(frame) => {
+                if self.is_live() && frame.epoch == self.receiving.epoch() {
+                    let verdict = self.receiving.segment(now.monotonic, frame, &mut self.out);
+                    self.judge(now, verdict);
+                }
+                // Before the handshake, or of an epoch that was set aside: the edge offers it again.
+            }
+            Frame::CatalogApplied { version, error } => {
+                self.serving.applied(version, error.is_none());
+                if let Some(error) = &error {
+                    self.last_error = Some(format!("definitions {version}: {error}"));
+                }
+                self.event(CloudEvent::CatalogApplied { version, error });
+                self.tell_status(now, true);
+            }
+            Frame::BlobRequest {
+                sha256,
+                offset,
+                length,
+            } => self
+                .serving
+                .requested(sha256, offset, length as usize, &mut self.out),
+            other => self.close(&format!("a {} frame does not belong here", other.name())),
+        }
+    }
+
+    /// The host answered.
+    pub fn handle_reply(&mut self, now: Now, reply: CloudReply) {
+        if matches!(self.phase, Phase::Closed) {
+            return;
+        }
+        match reply {
+            CloudReply::Progress {
+                progress,
+                catalog_version,
+            } => match self.phase {
+                Phase::Greeting => self.positioned(now, progress, catalog_version),
+                Phase::Live => {
+                    let verdict = self.receiving.looked_up(progress, &mut self.out);
+                    self.judge(now, verdict);
+                }
+                _ => {}
+            },
+            CloudReply::Applied { seq, result } => {
+                let verdict = self.receiving.applied(seq, result, &mut self.out);
+                self.judge(now, verdict);
+            }
+            CloudReply::Bundle(result) => {
+                self.serving.bundle(now.monotonic, result, &mut self.out);
+            }
+            CloudReply::Blob { sha256, bytes } => {
+                self.serving.blob(sha256, bytes, &mut self.out);
+            }
+            CloudReply::Digests(result) => self.digests_here(result),
+            CloudReply::PeerNoted => {
+                self.status_calling = false;
+                self.status_at = Some(now.monotonic);
+                if self.status_urgent {
+                    self.tell_status(now, true);
+                }
+            }
+        }
+    }
+
+    fn greeted(&mut self, now: Now, hello: Hello) {
+        if hello.protocol != PROTOCOL_VERSION {
+            return self.close(&format!(
+                "the edge speaks version {} of the protocol and the cloud {PROTOCOL_VERSION}",
+                hello.protocol
+            ));
+        }
+        if hello.node != self.node {
+            return self.close(&format!(
+                "the edge's certificate names {} and its greeting {}",
+                self.node, hello.node
+            ));
+        }
+        match &self.phase {
+            Phase::Waiting => {
+                self.phase = Phase::Greeting;
+                self.out.push_back(CloudOutput::Call(CloudCall::Progress {
+                    node: self.node,
+                    epoch: hello.epoch,
+                }));
+                self.hello = Some(hello);
+            }
+            // A repeated greeting: our answer was lost.
+            Phase::Live => self.welcome(now),
+            Phase::Quarantined { reason } => {
+                let reason = reason.clone();
+                self.send(Frame::NeedNewEpoch {
+                    epoch: hello.epoch,
+                    reason,
+                });
+            }
+            Phase::Greeting | Phase::Closed => {}
+        }
+    }
+
+    fn positioned(&mut self, now: Now, progress: Result<Option<Progress>>, catalog_version: u64) {
+        let Some(hello) = self.hello.clone() else {
+            return;
+        };
+        let progress = match progress {
+            Ok(progress) => progress.unwrap_or_default(),
+            Err(error) => {
+                self.event(CloudEvent::Trouble(error.clone()));
+                return self.close(&format!("the cloud cannot tell where it stands: {error}"));
+            }
+        };
+        let acked = hello.first_unacked - 1;
+        let misfit = if acked > progress.seq {
+            Some(format!(
+                "the cloud holds segments up to {} and the edge was told {acked}: the cloud's data \
+                 is older than what it acknowledged, or the edge spoke to another cloud",
+                progress.seq
+            ))
+        } else if hello.last_sealed < progress.seq {
+            Some(format!(
+                "the cloud holds segments up to {} and the edge sealed only {}: the edge's data \
+                 directory is a copy or an older image",
+                progress.seq, hello.last_sealed
+            ))
+        } else if acked == progress.seq && acked > 0 && hello.acked_hash != progress.hash {
+            Some(format!(
+                "segment {acked} is another one in the cloud than at the edge: its data directory \
+                 is a copy"
+            ))
+        } else {
+            None
+        };
+        if let Some(reason) = misfit {
+            return self.quarantine(now, reason);
+        }
+        self.phase = Phase::Live;
+        self.receiving.begin(
+            hello.epoch,
+            progress,
+            hello.limits.lower_of(self.options.limits),
+        );
+        self.serving.begin(hello.catalog_version);
+        self.event(CloudEvent::Live {
+            epoch: hello.epoch,
+            durable_seq: progress.seq,
+        });
+        self.welcome(now);
+        self.serving.wish(catalog_version, &mut self.out);
+        self.tell_status(now, true);
+    }
+
+    fn welcome(&mut self, now: Now) {
+        let durable = self.receiving.durable();
+        let frame = Frame::Welcome(Welcome {
+            epoch: self.receiving.epoch(),
+            durable_seq: durable.seq,
+            durable_hash: durable.hash,
+            catalog_version: self.serving.version(),
+            wall_ms: now.wall_ms,
+            limits: self.options.limits,
+        });
+        self.send(frame);
+    }
+
+    fn judge(&mut self, now: Now, verdict: Verdict) {
+        match verdict {
+            Verdict::Fine => {}
+            Verdict::Progressed => self.tell_status(now, false),
+            Verdict::Refused(reason) => {
+                self.last_error = Some(reason);
+                self.tell_status(now, true);
+            }
+            Verdict::Misfit(reason) => self.quarantine(now, reason),
+            Verdict::Close(reason) => {
+                self.last_error = Some(reason.clone());
+                self.close(&reason);
+            }
+        }
+    }
+
+    fn quarantine(&mut self, now: Now, reason: String) {
+        let Some(epoch) = self.hello.as_ref().map(|hello| hello.epoch) else {
+            return;
+        };
+        self.receiving.stop();
+        self.send(Frame::NeedNewEpoch {
+            epoch,
+            reason: cut_reason(&reason),
+        });
+        self.event(CloudEvent::Quarantined {
+            epoch,
+            reason: reason.clone(),
+        });
+        self.last_error = Some(format!("epoch set aside: {reason}"));
+        self.phase = Phase::Quarantined {
+            reason: cut_reason(&reason),
+        };
+        self.tell_status(now, true);
+    }
+
+    /// Tells the host what is known of the edge: now when `urgent`, else at most every second.
+    fn tell_status(&mut self, now: Now, urgent: bool) {
+        self.status_wanted = true;
+        self.status_urgent |= urgent;
+        let due = self.status_urgent
+            || self
+                .status_at
+                .is_none_or(|at| now.monotonic >= at + STATUS_EVERY);
+        if !due || self.status_calling {
+            return;
+        }
+        if let Some(status) = self.status(now, true) {
+            self.status_wanted = false;
+            self.status_urgent = false;
+            self.status_calling = true;
+            self.out
+                .push_back(CloudOutput::Call(CloudCall::PeerSeen(status)));
+        }
+    }
+
+    fn ask_digests(&mut self) {
+        if !self.digest_calling {
+            self.digest_calling = true;
+            self.out
+                .push_back(CloudOutput::Call(CloudCall::Digests { origin: self.node }));
+        }
+    }
+
+    fn digests_here(&mut self, result: Result<Vec<TableDigest>>) {
+        self.digest_calling = false;
+        if let Some(id) = self.digest_reply_to.take() {
+            let (tables, error) = match &result {
+                Ok(tables) => (tables.clone(), None),
+                Err(error) => (Vec::new(), Some(cut_reason(&error.to_string()))),
+            };
+            self.send(Frame::DigestReply { id, tables, error });
+        }
+        if let Some(verification) = &mut self.verification {
+            verification.here = Some(result);
+        }
+        self.finish_verification();
+    }
+
+    fn digests_there(&mut self, id: u64, tables: Vec<TableDigest>, error: Option<String>) {
+        if let Some(verification) = &mut self.verification
+            && verification.id == id
+        {
+            verification.there = Some(match error {
+                None => Ok(tables),
+                Some(reason) => Err(Error::internal(format!("the edge's digests: {reason}"))),
+            });
+            self.finish_verification();
+        }
+    }
+
+    fn finish_verification(&mut self) {
+        match self.verification.take() {
+            Some(Verification {
+                id,
+                here: Some(here),
+                there: Some(there),
+            }) => self.event(CloudEvent::Verified { id, here, there }),
+            unfinished => self.verification = unfinished,
+        }
+    }
+
+    fn send(&mut self, frame: Frame) {
+        self.out.push_back(CloudOutput::Send(frame));
+    }
+
+    fn event(&mut self, event: CloudEvent) {
+        self.out.push_back(CloudOutput::Event(event));
+    }
+
+    fn disconnect(&mut self, reason: &str) {
+        self.phase = Phase::Closed;
+        self.out.push_back(CloudOutput::Disconnect {
+            reason: reason.to_owned(),
+        });
+    }
+}
+
+/// What a part of the machine found, for the whole to act on.
+#[derive(Debug)]
+enum Verdict {
+    /// Nothing more to do.
+    Fine,
+    /// Something became durable.
+    Progressed,
+    /// A segment was refused, for this reason.
+    Refused(String),
+    /// The histories do not fit.
+    Misfit(String),
+    /// The connection is of no use.
+    Close(String),
+}

@@ -1,0 +1,106 @@
+//! What the cloud's machine is set to, reports and wants: plain data.
+
+use std::time::Duration;
+
+use activestore_types::{Epoch, Error, Result};
+
+use crate::call::CloudCall;
+use crate::digest::TableDigest;
+use crate::frame::Frame;
+use crate::limits::Limits;
+
+/// The cloud's settings for one connection.
+#[derive(Clone, Copy, Debug)]
+pub struct DownlinkOptions {
+    /// What may wait here to be applied.
+    pub limits: Limits,
+    /// How long an offer of definitions waits for an answer before it is repeated.
+    pub offer_again: Duration,
+    /// How long the edge is asked to wait after a failure that passes.
+    pub retry_after: Duration,
+    /// The same segment is asked for again after this long.
+    pub wanted_again: Duration,
+}
+
+impl Default for DownlinkOptions {
+    fn default() -> Self {
+        DownlinkOptions {
+            limits: Limits::default(),
+            offer_again: Duration::from_secs(30),
+            retry_after: Duration::from_secs(2),
+            wanted_again: Duration::from_millis(500),
+        }
+    }
+}
+
+/// Something worth a log line or a status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CloudEvent {
+    /// The handshake is done.
+    Live {
+        /// The epoch shipped.
+        epoch: Epoch,
+        /// What is durable here.
+        durable_seq: u64,
+    },
+    /// A segment is durable and was acknowledged.
+    Applied {
+        /// Its number.
+        seq: u64,
+        /// Its rows.
+        rows: u64,
+    },
+    /// A segment came that was durable already.
+    Repeated {
+        /// Its number.
+        seq: u64,
+    },
+    /// The epoch is set aside: its history is not the one known here.
+    Quarantined {
+        /// The epoch.
+        epoch: Epoch,
+        /// What does not fit, in one sentence.
+        reason: String,
+    },
+    /// A segment was refused.
+    Refused {
+        /// Its number.
+        seq: u64,
+        /// Why.
+        error: Error,
+    },
+    /// The edge adopted definitions, or said why not.
+    CatalogApplied {
+        /// Their version.
+        version: u64,
+        /// Why not.
+        error: Option<String>,
+    },
+    /// A comparison is done.
+    Verified {
+        /// From [`Downlink::verify`].
+        id: u64,
+        /// This end's digests of the edge's cells.
+        here: Result<Vec<TableDigest>>,
+        /// The edge's digests.
+        there: Result<Vec<TableDigest>>,
+    },
+    /// A host call failed; it is tried again when asked again.
+    Trouble(Error),
+}
+
+/// What the driver has to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CloudOutput {
+    /// Send a frame.
+    Send(Frame),
+    /// Run a call and feed its answer back.
+    Call(CloudCall),
+    /// Report.
+    Event(CloudEvent),
+    /// Close the connection; the machine is of no use afterwards.
+    Disconnect {
+        /// Why, in one sentence.
+        reason: String,
+    },
+}

@@ -1,0 +1,175 @@
+//! What the protocol asks of the database at each end. All calls block and may touch the disk; the
+//! driver runs them off its asynchronous workers, and never two mutating calls of one kind at once
+//! for one connection.
+//!
+//! The promises below are what makes the whole exactly once; the machines rely on them.
+
+use activestore_types::{Epoch, NodeId, Result};
+use bytes::Bytes;
+
+use crate::digest::TableDigest;
+use crate::segment::{ChainHash, SealedSegment};
+
+/// Where the edge's outbox stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutboxPosition {
+    /// The lowest sequence that is not acknowledged; 1 in a fresh epoch. Equal to
+    /// `last_sealed + 1` when everything is acknowledged.
+    pub first_unacked: u64,
+    /// The highest sealed sequence; 0 when none was sealed in this epoch.
+    pub last_sealed: u64,
+    /// The hash of segment `first_unacked - 1`; [`ChainHash::GENESIS`] when that is 0.
+    pub acked_hash: ChainHash,
+}
+
+/// The edge's store of sealed segments.
+pub trait Outbox: Send + Sync {
+    /// This node, its name for people, and the epoch it seals in.
+    fn identity(&self) -> (NodeId, String, Epoch);
+
+    /// Where the outbox stands now.
+    fn position(&self) -> OutboxPosition;
+
+    /// The sealed segment `seq` of the current epoch: always the same bytes and the same hash once
+    /// it was handed out, also after a crash. `None` only when it was acknowledged, or never sealed.
+    ///
+    /// # Errors
+    /// When the segment cannot be read now.
+    fn segment(&self, seq: u64) -> Result<Option<SealedSegment>>;
+
+    /// The cloud holds everything up to `seq` of `epoch` durably; what is acknowledged may be
+    /// dropped. Of an epoch that is no longer current: nothing happens. May be told again.
+    ///
+    /// # Errors
+    /// When it cannot be recorded; it is told again later.
+    fn acknowledged(&self, epoch: Epoch, seq: u64) -> Result<()>;
+
+    /// The cloud refused `seq` for `reason`, and sending it again unchanged is no use before
+    /// somebody acts (a clock too far ahead, a row it cannot take). The segment stays and is
+    /// offered again after a pause; a host that can mend it seals anew in a new epoch.
+    fn refused(&self, seq: u64, reason: &str) {
+        let _ = (seq, reason);
+    }
+
+    /// Starts a new, random epoch and re-seals everything unacknowledged in it, from sequence 1.
+    /// Called when this image's history is not the one the cloud knows.
+    ///
+    /// # Errors
+    /// When it cannot be made durable; it is asked for again.
+    fn new_epoch(&self) -> Result<()>;
+
+    /// Registers what is called, from any thread, after each sealing. It returns at once. Calls
+    /// replace the one before.
+    fn on_sealed(&self, waker: Box<dyn Fn() + Send + Sync>);
+}
+
+/// The edge's part that takes what the cloud decides.
+pub trait Replica: Send + Sync {
+    /// The cloud's version of the bundle adopted last; 0 for none yet.
+    fn catalog_version(&self) -> u64;
+
+    /// Adopts a bundle whose blobs have all been put. Durable when it returns, together with
+    /// `version`.
+    ///
+    /// # Errors
+    /// When the bundle is not valid here; the cloud is told the sentence.
+    fn adopt_catalog(&self, version: u64, bundle: &[u8]) -> Result<()>;
+
+    /// The blobs, by SHA-256, that the bundle needs and this node does not have.
+    ///
+    /// # Errors
+    /// When the bundle cannot be read.
+    fn missing_blobs(&self, bundle: &[u8]) -> Result<Vec<[u8; 32]>>;
+
+    /// Keeps a blob; its hash has been verified.
+    ///
+    /// # Errors
+    /// When it cannot be stored.
+    fn put_blob(&self, sha256: [u8; 32], bytes: Vec<u8>) -> Result<()>;
+
+    /// Digests of the cells this node itself wrote, per table that is synchronised upward.
+    ///
+    /// # Errors
+    /// When a table cannot be read.
+    fn digests(&self) -> Result<Vec<TableDigest>>;
+
+    /// The cloud's wall clock said `server_wall_ms` at some moment of a round trip that took
+    /// `rtt` and ended just now.
+    fn observe_clock(&self, server_wall_ms: u64, rtt: std::time::Duration);
+}
+
+/// How far a node's epoch has been applied; the default is "not at all".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// The last sequence applied.
+    pub seq: u64,
+    /// Its hash.
+    pub hash: ChainHash,
+}
+
+/// What the cloud knows of an edge, for `system.sync_peers` and `sync status`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// The edge.
+    pub node: NodeId,
+    /// Its name for people.
+    pub name: String,
+    /// The epoch it ships.
+    pub epoch: Epoch,
+    /// Whether a connection is up.
+    pub connected: bool,
+    /// The last sequence applied here.
+    pub durable_seq: u64,
+    /// The last sequence the edge said it sealed.
+    pub last_sealed: u64,
+    /// The cloud's catalog version the edge holds.
+    pub catalog_version: u64,
+    /// When it was last heard of: this node's wall clock, milliseconds since 1970.
+    pub seen_wall_ms: u64,
+    /// What went wrong last in this connection, in one sentence.
+    pub last_error: Option<String>,
+}
+
+/// The cloud's end of the shipping, and the source of what flows down.
+pub trait Inbox: Send + Sync {
+    /// How far `epoch` of `node` has been applied; `None` when nothing of it was.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn progress(&self, node: NodeId, epoch: Epoch) -> Result<Option<Progress>>;
+
+    /// Applies a segment: rows and progress become durable together before it returns. Calls for
+    /// one (node, epoch) may come from two connections at once (an old one that is not yet known
+    /// to be dead) and must be serialised by the host. A segment that is the last applied one
+    /// (same `seq`, same `hash`) changes nothing and succeeds.
+    ///
+    /// # Errors
+    /// `Conflict` when the segment does not follow the progress (`seq` is not the next, or
+    /// `prev_hash` is not the progress's hash), or when the host refuses its stamps; `Invalid` and
+    /// `Corrupt` when it can never be applied as it is; other kinds when it can be tried again.
+    fn apply(&self, node: NodeId, epoch: Epoch, segment: &SealedSegment) -> Result<()>;
+
+    /// The version of the definitions; changes with each change of them. Cheap: it is polled.
+    fn catalog_version(&self) -> u64;
+
+    /// The definitions that flow to the edges, encoded, with their version.
+    ///
+    /// # Errors
+    /// When they cannot be encoded.
+    fn catalog_bundle(&self) -> Result<(u64, Vec<u8>)>;
+
+    /// A blob by its SHA-256; `None` when this node does not have it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn blob(&self, sha256: [u8; 32]) -> Result<Option<Bytes>>;
+
+    /// Digests of the cells `origin` wrote, per table that is synchronised upward, as held here.
+    ///
+    /// # Errors
+    /// When a table cannot be read.
+    fn digests(&self, origin: NodeId) -> Result<Vec<TableDigest>>;
+
+    /// An edge was heard of, or left. Told at most about once a second per edge.
+    fn peer_seen(&self, status: PeerStatus);
+}

@@ -1,0 +1,52 @@
+//! The replication protocol between an edge and the cloud, as two state machines without I/O.
+//!
+//! [`Uplink`] is the edge's end of one connection, [`Downlink`] the cloud's. Each is fed frames,
+//! answers of its host and the passing of time, and yields frames to send, calls for its host to
+//! run and events to report. What must survive a connection (the sealed segments, the durable
+//! progress) lives in the hosts: [`Outbox`] and [`Replica`] at the edge, [`Inbox`] in the cloud.
+//! This crate opens no socket, reads no clock and draws no random number.
+//!
+//! Progress is (node, epoch, sequence). Segments are chained by hash, so a cloned or rolled-back
+//! image is noticed at the first handshake and continues under a new epoch with nothing lost.
+//! The cloud acknowledges a segment only after its host says that rows and progress are durable
+//! together; a repeated segment changes nothing and is acknowledged again.
+//!
+//! ```
+//! use activestore_sync_proto::{Frame, FrameReader, encode};
+//!
+//! let bytes = encode(&Frame::Ping { nonce: 7 }).unwrap();
+//! let mut reader = FrameReader::new();
+//! reader.push(&bytes);
+//! assert_eq!(reader.next_frame().unwrap(), Some(Frame::Ping { nonce: 7 }));
+//! ```
+
+pub mod blob;
+pub mod call;
+pub mod codec;
+pub mod digest;
+pub mod downlink;
+pub mod frame;
+pub mod host;
+pub mod limits;
+pub mod segment;
+pub mod uplink;
+
+pub use blob::BlobAssembly;
+pub use call::{CloudCall, CloudReply, EdgeCall, EdgeReply, run_cloud_call, run_edge_call};
+pub use codec::{FrameReader, decode, encode};
+pub use digest::{DigestComparison, TableDigest};
+pub use downlink::{CloudEvent, CloudOutput, Downlink, DownlinkOptions};
+pub use frame::{CatalogOffer, Frame, Hello, Lane, Reject, SegmentFrame, Welcome};
+pub use host::{Inbox, Outbox, OutboxPosition, PeerStatus, Progress, Replica};
+pub use limits::{Limits, PROTOCOL_VERSION};
+pub use segment::{ChainHash, SealedSegment};
+pub use uplink::{EdgeEvent, EdgeOutput, Reconnect, Uplink, UplinkOptions};
+
+/// Now, as the machines see it: passed in with every step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Now {
+    /// Time since some fixed moment of this process; never runs backwards.
+    pub monotonic: std::time::Duration,
+    /// Wall-clock milliseconds since 1970, as this node believes.
+    pub wall_ms: u64,
+}

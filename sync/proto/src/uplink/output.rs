@@ -1,0 +1,122 @@
+//! What the edge's machine is set to, reports and wants: plain data.
+
+use std::time::Duration;
+
+use activestore_types::{Error, Result};
+
+use crate::call::EdgeCall;
+use crate::digest::TableDigest;
+use crate::frame::Frame;
+use crate::limits::Limits;
+
+/// The edge's settings for one connection.
+#[derive(Clone, Copy, Debug)]
+pub struct UplinkOptions {
+    /// What may be unacknowledged.
+    pub limits: Limits,
+    /// How long an unanswered greeting or blob request waits before it is repeated.
+    pub ask_again: Duration,
+    /// How long without progress before the first unacknowledged segment is sent again; doubles
+    /// up to eightfold. A transport that keeps order and loses nothing needs it only as a net.
+    pub resend_after: Duration,
+    /// How long after a failure of a host, or a refusal, before the next try.
+    pub retry_after: Duration,
+    /// How long of silence before a ping; `None` leaves it to the transport.
+    pub ping_every: Option<Duration>,
+    /// How long of silence, with pings on, before the connection is given up.
+    pub silent_after: Duration,
+}
+
+impl Default for UplinkOptions {
+    fn default() -> Self {
+        UplinkOptions {
+            limits: Limits::default(),
+            ask_again: Duration::from_secs(10),
+            resend_after: Duration::from_secs(30),
+            retry_after: Duration::from_secs(5),
+            ping_every: None,
+            silent_after: Duration::from_secs(60),
+        }
+    }
+}
+
+/// How soon the driver should connect again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reconnect {
+    /// At once: the reason is settled.
+    Now,
+    /// After its back-off.
+    AfterBackoff,
+}
+
+/// Something worth a log line or a status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EdgeEvent {
+    /// The handshake is done.
+    Live {
+        /// What the cloud holds durably.
+        durable_seq: u64,
+        /// The cloud's catalog version.
+        catalog_version: u64,
+    },
+    /// The cloud holds everything up to `seq`, and the outbox knows.
+    Acknowledged {
+        /// The sequence.
+        seq: u64,
+    },
+    /// This epoch's history does not fit the cloud's; a new epoch was asked for.
+    EpochSetAside {
+        /// Why, in one sentence.
+        reason: String,
+    },
+    /// A segment was refused; it is kept.
+    Refused {
+        /// The segment.
+        seq: u64,
+        /// Why, in one sentence.
+        reason: String,
+    },
+    /// Definitions were adopted.
+    CatalogAdopted {
+        /// Their version.
+        version: u64,
+    },
+    /// Definitions could not be adopted; tried again later.
+    CatalogFailed {
+        /// Their version.
+        version: u64,
+        /// Why, in one sentence.
+        reason: String,
+    },
+    /// A comparison is done.
+    Verified {
+        /// From [`Uplink::verify`].
+        id: u64,
+        /// This end's digests.
+        here: Result<Vec<TableDigest>>,
+        /// The cloud's digests.
+        there: Result<Vec<TableDigest>>,
+        /// Sealed segments that the cloud had not acknowledged when the comparison ended.
+        behind: u64,
+    },
+    /// A host call failed; it is tried again.
+    Trouble(Error),
+}
+
+/// What the driver has to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EdgeOutput {
+    /// Send a frame.
+    Send(Frame),
+    /// Run a call and feed its answer back.
+    Call(EdgeCall),
+    /// Report.
+    Event(EdgeEvent),
+    /// Close the connection; the machine is of no use afterwards.
+    Disconnect {
+        /// Why, in one sentence.
+        reason: String,
+        /// When to come back.
+        reconnect: Reconnect,
+    },
+}
