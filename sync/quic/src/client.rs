@@ -1,0 +1,518 @@
+//! The edge's end: joins once, connects, ships, and connects again for ever.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use activestore_sync_proto::{
+    BlobAssembly, DigestComparison, Outbox, Reconnect, Replica, UplinkOptions,
+};
+use activestore_types::{Error, Result};
+use parking_lot::Mutex;
+use quinn::{Connection, Endpoint};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::backoff::{Backoff, BackoffOptions};
+use crate::certificate::SERVER_NAME;
+use crate::clock::wall_ms;
+use crate::edge_session::{self, COMMAND_QUEUE, Command, SessionEnd};
+use crate::enrol;
+use crate::failure::{self, CLOSE};
+use crate::identity::EdgeIdentity;
+use crate::lanes::stopped;
+use crate::tls;
+use crate::token::JoinToken;
+use crate::transport::TransportOptions;
+
+/// At most this many addresses of one peer's name are tried in one round.
+const ADDRESSES_PER_PEER: usize = 4;
+/// A comparison of digests takes at most this long.
+const VERIFY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Shutting down waits this long for the close to reach the cloud.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What the edge's end needs.
+#[derive(Clone)]
+pub struct ClientOptions {
+    /// The cloud's addresses, `HOST:PORT`; tried in order. When empty, those in the token.
+    pub peers: Vec<String>,
+    /// This edge's key and membership.
+    pub identity: Arc<EdgeIdentity>,
+    /// The token to join with, if it has not joined yet.
+    pub token: Option<String>,
+    /// The sealed segments.
+    pub outbox: Arc<dyn Outbox>,
+    /// What takes the cloud's definitions.
+    pub replica: Arc<dyn Replica>,
+    /// The protocol's settings.
+    pub uplink: UplinkOptions,
+    /// The transport's settings.
+    pub transport: TransportOptions,
+    /// Waits between attempts.
+    pub backoff: BackoffOptions,
+    /// How long one attempt to connect may take.
+    pub connect_timeout: Duration,
+}
+
+impl ClientOptions {
+    /// The usual settings.
+    pub fn new(
+        peers: Vec<String>,
+        identity: Arc<EdgeIdentity>,
+        token: Option<String>,
+        outbox: Arc<dyn Outbox>,
+        replica: Arc<dyn Replica>,
+    ) -> Self {
+        ClientOptions {
+            peers,
+            identity,
+            token,
+            outbox,
+            replica,
+            uplink: UplinkOptions::default(),
+            transport: TransportOptions::default(),
+            backoff: BackoffOptions::default(),
+            connect_timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// The same, set to find a link that works again within two seconds.
+    #[must_use]
+    pub fn quick(mut self) -> Self {
+        self.transport = TransportOptions::quick();
+        self.backoff.cap = Duration::from_millis(500);
+        self.connect_timeout = Duration::from_millis(1500);
+        self
+    }
+}
+
+/// How the edge's end stands.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectionStatus {
+    /// Whether this edge has joined a cluster.
+    pub joined: bool,
+    /// The cloud's address while connected and past the handshake.
+    pub connected_to: Option<String>,
+    /// The smoothed round trip while connected.
+    pub rtt: Option<Duration>,
+    /// UDP payload bytes sent since the start, over all connections.
+    pub bytes_sent: u64,
+    /// UDP payload bytes received since the start, over all connections.
+    pub bytes_received: u64,
+    /// Connections that got past the handshake since the start.
+    pub connections: u64,
+    /// The last sequence known to be durable in the cloud, of the current epoch.
+    pub acknowledged_seq: u64,
+    /// When the last acknowledgement came: wall clock, milliseconds since 1970.
+    pub last_ack_wall_ms: Option<u64>,
+    /// Sealed segments not acknowledged when the last acknowledgement came.
+    pub behind: u64,
+    /// New epochs started because histories did not fit.
+    pub epochs_set_aside: u64,
+    /// The cloud's catalog version adopted last since the start.
+    pub catalog_version: Option<u64>,
+    /// What went wrong last, in one sentence; cleared by a successful handshake.
+    pub last_error: Option<String>,
+}
+
+/// The outcome of comparing digests with the cloud.
+#[derive(Clone, Debug)]
+pub struct VerifyReport {
+    /// The cloud's address.
+    pub peer: String,
+    /// Per table: this edge's digest and the cloud's.
+    pub comparison: DigestComparison,
+    /// Sealed segments that were not acknowledged; while it is not 0, a difference is no surprise.
+    pub behind: u64,
+}
+
+/// What the client's task and its handle share.
+pub(crate) struct Inner {
+    pub(crate) options: ClientOptions,
+    pub(crate) sealed: Arc<Notify>,
+    pub(crate) stop: watch::Sender<bool>,
+    retry: Notify,
+    status: Mutex<ConnectionStatus>,
+    connection: Mutex<Option<Connection>>,
+    commands: Mutex<Option<mpsc::Sender<Command>>>,
+    past_sent: AtomicU64,
+    past_received: AtomicU64,
+}
+
+/// The running end of an edge. Dropping it stops it without a farewell.
+pub struct SyncClient {
+    inner: Arc<Inner>,
+    task: JoinHandle<()>,
+}
+
+impl SyncClient {
+    /// Starts in the background; call it inside a tokio runtime. That the cloud cannot be reached
+    /// is no error: the status tells.
+    ///
+    /// # Errors
+    /// `Invalid` when there is neither a peer nor a token that names one, or the token cannot be
+    /// read.
+    pub fn start(mut options: ClientOptions) -> Result<SyncClient> {
+        let token: Option<JoinToken> = options.token.as_deref().map(str::parse).transpose()?;
+        if let Some(token) = &token {
+            options.identity.observe_time(token.issued_ms);
+            if options.peers.is_empty() {
+                options.peers = token.addresses().to_vec();
+            }
+        }
+        if options.peers.is_empty() {
+            return Err(Error::invalid("no address of the cloud is known")
+                .with_hint("give one with --peer HOST:PORT or in [sync] peers"));
+        }
+        options.transport.build()?;
+        let sealed = Arc::new(Notify::new());
+        let waker = sealed.clone();
+        options
+            .outbox
+            .on_sealed(Box::new(move || waker.notify_one()));
+        let inner = Arc::new(Inner {
+            options,
+            sealed,
+            stop: watch::Sender::new(false),
+            retry: Notify::new(),
+            status: Mutex::default(),
+            connection: Mutex::default(),
+            commands: Mutex::default(),
+            past_sent: AtomicU64::new(0),
+            past_received: AtomicU64::new(0),
+        });
+        let task = tokio::spawn(run(inner.clone(), token));
+        Ok(SyncClient { inner, task })
+    }
+
+    /// How it stands now.
+    pub fn status(&self) -> ConnectionStatus {
+        self.inner.status_now()
+    }
+
+    /// Tries to connect now instead of waiting: call it when the network changed.
+    pub fn retry_now(&self) {
+        self.inner.retry.notify_one();
+    }
+
+    /// Compares digests of this edge's own cells with the cloud's.
+    ///
+    /// # Errors
+    /// `Overloaded` when there is no connection or it breaks meanwhile; what the hosts report.
+    pub async fn verify(&self) -> Result<VerifyReport> {
+        let commands = self.inner.commands.lock().clone();
+        let offline = || {
+            Error::overloaded("this edge is not connected to its cloud")
+                .with_hint("see `activestore sync status`")
+        };
+        let (answer, waiting) = oneshot::channel();
+        commands
+            .ok_or_else(offline)?
+            .try_send(Command::Verify(answer))
+            .map_err(|_| offline())?;
+        tokio::time::timeout(VERIFY_TIMEOUT, waiting)
+            .await
+            .map_err(|_| Error::overloaded("the cloud did not send its digests in time"))?
+            .map_err(|_| offline())?
+    }
+
+    /// Says goodbye and stops.
+    pub async fn shutdown(mut self) {
+        self.inner.stop.send_replace(true);
+        // A task that panicked has nothing left to stop.
+        let _ = (&mut self.task).await;
+    }
+}
+
+impl Drop for SyncClient {
+    fn drop(&mut self) {
+        self.inner.stop.send_replace(true);
+        self.task.abort();
+    }
+}
+
+impl Inner {
+    fn status_now(&self) -> ConnectionStatus {
+        let mut status = self.status.lock().clone();
+        status.joined = self.options.identity.joined();
+        status.bytes_sent = self.past_sent.load(Ordering::Relaxed);
+        status.bytes_received = self.past_received.load(Ordering::Relaxed);
+        if let Some(connection) = &*self.connection.lock() {
+            let stats = connection.stats();
+            status.bytes_sent += stats.udp_tx.bytes;
+            status.bytes_received += stats.udp_rx.bytes;
+            if status.connected_to.is_some() {
+                status.rtt = Some(connection.rtt());
+            }
+        }
+        status
+    }
+
+    pub(crate) fn connected(&self, connection: &Connection, durable_seq: u64) {
+        let mut status = self.status.lock();
+        status.connected_to = Some(connection.remote_address().to_string());
+        status.connections += 1;
+        status.acknowledged_seq = durable_seq;
+        status.last_error = None;
+    }
+
+    pub(crate) fn acknowledged(&self, seq: u64, behind: u64) {
+        let mut status = self.status.lock();
+        status.acknowledged_seq = seq;
+        status.last_ack_wall_ms = Some(wall_ms());
+        status.behind = behind;
+    }
+
+    pub(crate) fn epoch_set_aside(&self) {
+        self.status.lock().epochs_set_aside += 1;
+    }
+
+    pub(crate) fn catalog_adopted(&self, version: u64) {
+        self.status.lock().catalog_version = Some(version);
+    }
+
+    pub(crate) fn trouble(&self, sentence: String) {
+        self.status.lock().last_error = Some(sentence);
+    }
+
+    /// Notes a failed attempt; says it in the log once, not at every attempt.
+    fn failed(&self, sentence: String) {
+        let mut status = self.status.lock();
+        status.connected_to = None;
+        if status.last_error.as_ref() != Some(&sentence) {
+            tracing::warn!("not connected to the cloud: {sentence}");
+        }
+        status.last_error = Some(sentence);
+    }
+
+    fn hold(&self, connection: Connection) {
+        self.release();
+        *self.connection.lock() = Some(connection);
+    }
+
+    /// The connection is over: its bytes count as past.
+    fn release(&self) {
+        if let Some(connection) = self.connection.lock().take() {
+            let stats = connection.stats();
+            self.past_sent
+                .fetch_add(stats.udp_tx.bytes, Ordering::Relaxed);
+            self.past_received
+                .fetch_add(stats.udp_rx.bytes, Ordering::Relaxed);
+        }
+        self.status.lock().connected_to = None;
+    }
+}
+
+struct Worker {
+    inner: Arc<Inner>,
+    token: Option<JoinToken>,
+    carry: Option<BlobAssembly>,
+    endpoint: Option<(bool, Endpoint)>,
+    config: Option<quinn::ClientConfig>,
+}
+
+async fn run(inner: Arc<Inner>, token: Option<JoinToken>) {
+    let mut stop = inner.stop.subscribe();
+    let mut worker = Worker {
+        inner: inner.clone(),
+        token,
+        carry: None,
+        endpoint: None,
+        config: None,
+    };
+    tokio::select! {
+        () = worker.work() => {}
+        // A session under way sees the stop itself and closes in order; without one this is quick.
+        () = async {
+            stopped(&mut stop).await;
+            tokio::time::sleep(CLOSE_TIMEOUT).await;
+        } => {}
+    }
+    if let Some((_, endpoint)) = worker.endpoint {
+        endpoint.close(CLOSE, b"the edge shuts down");
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, endpoint.wait_idle()).await;
+    }
+}
+
+impl Worker {
+    async fn work(&mut self) {
+        let mut stop = self.inner.stop.subscribe();
+        let mut backoff = Backoff::new(self.inner.options.backoff);
+        while !*stop.borrow() {
+            let mut at_once = false;
+            for peer in self.inner.options.peers.clone() {
+                match self.visit(&peer).await {
+                    Ok(end) => {
+                        if end.stopped {
+                            return;
+                        }
+                        if end.was_live {
+                            backoff.reset();
+                        }
+                        self.inner.failed(end.reason);
+                        at_once = end.reconnect == Reconnect::Now;
+                        break; // the first peer first again
+                    }
+                    Err(error) => {
+                        // A fresh socket next time: the interface may have gone.
+                        self.endpoint = None;
+                        self.inner.failed(format!("{peer}: {error}"));
+                    }
+                }
+                if *stop.borrow() {
+                    return;
+                }
+            }
+            if at_once {
+                continue;
+            }
+            let wait = backoff.next_wait();
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.inner.retry.notified() => backoff.reset(),
+                () = stopped(&mut stop) => return,
+            }
+        }
+    }
+
+    /// Connects to a peer and stays as long as it lasts.
+    async fn visit(&mut self, peer: &str) -> Result<SessionEnd> {
+        let resolving = tokio::net::lookup_host(peer);
+        let addresses: Vec<SocketAddr> =
+            tokio::time::timeout(self.inner.options.connect_timeout, resolving)
+                .await
+                .map_err(|_| Error::overloaded("the name is not resolved in time"))?
+                .map_err(|error| Error::not_found(format!("the name is not resolved: {error}")))?
+                .take(ADDRESSES_PER_PEER)
+                .collect();
+        let mut failure = Error::not_found("the name has no address");
+        for address in addresses {
+            match self.visit_address(address).await {
+                Ok(end) => return Ok(end),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    async fn visit_address(&mut self, address: SocketAddr) -> Result<SessionEnd> {
+        let identity = self.inner.options.identity.clone();
+        if !identity.joined() {
+            self.join(address).await?;
+        } else if identity.is_due()
+            && let Err(error) = self.renew(address).await
+        {
+            tracing::warn!("the certificate could not be renewed yet: {error}");
+        }
+        let config = match &self.config {
+            Some(config) => config.clone(),
+            None => {
+                let config = self.member_config(tls::SYNC_ALPN)?;
+                self.config = Some(config.clone());
+                config
+            }
+        };
+        let connection = self.connect(address, config).await?;
+        let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
+        *self.inner.commands.lock() = Some(commands);
+        let end =
+            edge_session::run(self.inner.clone(), connection, self.carry.take(), receiver).await;
+        *self.inner.commands.lock() = None;
+        self.inner.release();
+        Ok(SessionEnd {
+            carry: None,
+            reason: {
+                self.carry = end.carry;
+                end.reason
+            },
+            ..end
+        })
+    }
+
+    async fn join(&mut self, address: SocketAddr) -> Result<()> {
+        let token = self.token.clone().ok_or_else(|| {
+            Error::denied("this edge has not joined a cluster and has no token")
+                .with_hint("make one on the cloud node with `activestore token create`")
+        })?;
+        let identity = self.inner.options.identity.clone();
+        let config = tls::joiner(token.ca_sha256, identity.clock())?;
+        self.enrol(address, config, &token.secret).await?;
+        tracing::info!(%address, "joined the cluster");
+        Ok(())
+    }
+
+    async fn renew(&mut self, address: SocketAddr) -> Result<()> {
+        let config = self.member_config(tls::ENROL_ALPN)?;
+        self.enrol(address, config, &[]).await?;
+        tracing::info!(%address, "the certificate was renewed");
+        Ok(())
+    }
+
+    async fn enrol(
+        &mut self,
+        address: SocketAddr,
+        config: quinn::ClientConfig,
+        secret: &[u8],
+    ) -> Result<()> {
+        let outbox = self.inner.options.outbox.clone();
+        let (node, name, _) = tokio::task::spawn_blocking(move || outbox.identity())
+            .await
+            .map_err(|_| Error::internal("the node's identity could not be read"))?;
+        let identity = self.inner.options.identity.clone();
+        let connection = self.connect(address, config).await?;
+        let asking = enrol::ask(&connection, &identity, node, &name, secret);
+        let outcome = tokio::time::timeout(self.inner.options.connect_timeout, asking)
+            .await
+            .unwrap_or_else(|_| Err(Error::overloaded("the cloud does not answer")));
+        connection.close(CLOSE, b"done");
+        self.inner.release();
+        self.config = None; // it holds the certificate before
+        outcome
+    }
+
+    fn member_config(&self, alpn: &[u8]) -> Result<quinn::ClientConfig> {
+        let identity = &self.inner.options.identity;
+        let membership = identity
+            .membership()
+            .ok_or_else(|| Error::denied("this edge has not joined a cluster"))?;
+        tls::member(identity, &membership, alpn)
+    }
+
+    async fn connect(
+        &mut self,
+        address: SocketAddr,
+        mut config: quinn::ClientConfig,
+    ) -> Result<Connection> {
+        config.transport_config(self.inner.options.transport.build()?);
+        let endpoint = self.endpoint_for(address)?;
+        let connecting = endpoint
+            .connect_with(config, address, SERVER_NAME)
+            .map_err(|error| failure::to_start(&error))?;
+        let connection = tokio::time::timeout(self.inner.options.connect_timeout, connecting)
+            .await
+            .map_err(|_| Error::overloaded("the cloud does not answer"))?
+            .map_err(|error| Error::denied(failure::at_edge(&error)))?;
+        self.inner.hold(connection.clone());
+        Ok(connection)
+    }
+
+    fn endpoint_for(&mut self, address: SocketAddr) -> Result<Endpoint> {
+        let v6 = address.is_ipv6();
+        if let Some((known, endpoint)) = &self.endpoint
+            && *known == v6
+        {
+            return Ok(endpoint.clone());
+        }
+        let any: SocketAddr = if v6 {
+            (std::net::Ipv6Addr::UNSPECIFIED, 0).into()
+        } else {
+            (std::net::Ipv4Addr::UNSPECIFIED, 0).into()
+        };
+        let endpoint = Endpoint::client(any)
+            .map_err(|error| Error::from(error).context("a UDP socket cannot be opened"))?;
+        self.endpoint = Some((v6, endpoint.clone()));
+        Ok(endpoint)
+    }
+}

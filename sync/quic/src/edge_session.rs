@@ -1,0 +1,263 @@
+//! One connection of the edge: carries out what the machine wants until the connection ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use activestore_sync_proto::{
+    BlobAssembly, EdgeCall, EdgeEvent, EdgeOutput, EdgeReply, Frame, Reconnect, Uplink,
+    run_edge_call,
+};
+use activestore_types::{Error, Result};
+use quinn::Connection;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::client::{Inner, VerifyReport};
+use crate::failure::{self, CLOSE};
+use crate::lanes::{Lanes, READ_QUEUE_FRAMES, read_bulk, read_frames, stopped};
+
+/// Comparisons that may wait for a session at once.
+pub(crate) const COMMAND_QUEUE: usize = 4;
+
+/// Asked of a running session.
+pub(crate) enum Command {
+    /// Compare digests.
+    Verify(oneshot::Sender<Result<VerifyReport>>),
+}
+
+/// How a session ended.
+pub(crate) struct SessionEnd {
+    pub(crate) reason: String,
+    pub(crate) reconnect: Reconnect,
+    pub(crate) carry: Option<BlobAssembly>,
+    /// Whether the handshake had been done: then the back-off starts over.
+    pub(crate) was_live: bool,
+    /// Whether this end was told to stop.
+    pub(crate) stopped: bool,
+}
+
+struct EdgeSession {
+    inner: Arc<Inner>,
+    connection: Connection,
+    uplink: Uplink,
+    lanes: Lanes,
+    calls: JoinSet<EdgeReply>,
+    verifying: Option<(u64, oneshot::Sender<Result<VerifyReport>>)>,
+    verifications: u64,
+    was_live: bool,
+    ended: Option<(String, Reconnect)>,
+}
+
+/// Runs a session over an authenticated connection.
+pub(crate) async fn run(
+    inner: Arc<Inner>,
+    connection: Connection,
+    carry: Option<BlobAssembly>,
+    mut commands: mpsc::Receiver<Command>,
+) -> SessionEnd {
+    let mut tasks = JoinSet::new();
+    let (frames_in, mut frames) = mpsc::channel::<Result<Frame>>(READ_QUEUE_FRAMES);
+    let opened = async {
+        let (control, control_in) = connection.open_bi().await?;
+        let bulk = connection.open_uni().await?;
+        Ok::<_, quinn::ConnectionError>((control, control_in, bulk))
+    };
+    let (control, control_in, bulk) = match opened.await {
+        Ok(streams) => streams,
+        Err(error) => {
+            return SessionEnd {
+                reason: failure::at_edge(&error),
+                reconnect: Reconnect::AfterBackoff,
+                carry,
+                was_live: false,
+                stopped: false,
+            };
+        }
+    };
+    let lanes = Lanes::start(&mut tasks, control, bulk);
+    tasks.spawn(read_frames(control_in, frames_in.clone()));
+    tasks.spawn(read_bulk(connection.clone(), frames_in));
+
+    let started = Instant::now();
+    let mut stop = inner.stop.subscribe();
+    let mut told_to_stop = false;
+    let mut session = EdgeSession {
+        uplink: Uplink::new(inner.options.uplink, Duration::ZERO, carry),
+        inner: inner.clone(),
+        connection: connection.clone(),
+        lanes,
+        calls: JoinSet::new(),
+        verifying: None,
+        verifications: 0,
+        was_live: false,
+        ended: None,
+    };
+    loop {
+        session.drain();
+        if session.ended.is_some() {
+            break;
+        }
+        let alarm = session.uplink.next_timeout();
+        let alarm_at = started + alarm.unwrap_or(Duration::from_secs(3600));
+        tokio::select! {
+            frame = frames.recv() => match frame {
+                Some(Ok(frame)) => session.uplink.handle_frame(started.elapsed(), frame),
+                Some(Err(error)) => session.end(format!("the cloud sent what cannot be read: {error}")),
+                None => session.end_by_connection().await,
+            },
+            Some(reply) = session.calls.join_next(), if !session.calls.is_empty() => match reply {
+                Ok(reply) => session.uplink.handle_reply(started.elapsed(), reply),
+                Err(error) => session.end(format!("a call to the database failed: {error}")),
+            },
+            () = inner.sealed.notified() => session.uplink.sealed(),
+            Some(command) = commands.recv() => session.command(command),
+            () = tokio::time::sleep_until(alarm_at), if alarm.is_some() => {
+                session.uplink.handle_timeout(started.elapsed());
+            }
+            _ = connection.closed() => session.end_by_connection().await,
+            () = stopped(&mut stop) => {
+                told_to_stop = true;
+                session.end("the edge shuts down".to_owned());
+            }
+        }
+    }
+    let (reason, reconnect) = session
+        .ended
+        .take()
+        .unwrap_or_else(|| ("the session ended".to_owned(), Reconnect::AfterBackoff));
+    if let Some((_, waiting)) = session.verifying.take() {
+        // The asker may be gone; then nobody needs the answer.
+        let _ = waiting.send(Err(Error::overloaded(format!(
+            "the comparison broke off: {reason}"
+        ))));
+    }
+    connection.close(CLOSE, reason.as_bytes());
+    // The next session must not meet a call of this one still changing the database.
+    while session.calls.join_next().await.is_some() {}
+    SessionEnd {
+        reason,
+        reconnect,
+        carry: session.uplink.into_carry(),
+        was_live: session.was_live,
+        stopped: told_to_stop,
+    }
+}
+
+impl EdgeSession {
+    fn end(&mut self, reason: String) {
+        self.ended.get_or_insert((reason, Reconnect::AfterBackoff));
+    }
+
+    async fn end_by_connection(&mut self) {
+        let error = self.connection.closed().await;
+        self.end(failure::at_edge(&error));
+    }
+
+    fn command(&mut self, command: Command) {
+        let Command::Verify(answer) = command;
+        if self.verifying.is_some() {
+            // The asker may be gone; then nobody needs the answer.
+            let _ = answer.send(Err(Error::overloaded("a comparison is under way")));
+            return;
+        }
+        self.verifications += 1;
+        self.verifying = Some((self.verifications, answer));
+        self.uplink.verify(self.verifications);
+    }
+
+    /// Carries out everything the machine wants now.
+    fn drain(&mut self) {
+        while let Some(output) = self.uplink.poll() {
+            match output {
+                EdgeOutput::Send(frame) => {
+                    if let Err(error) = self.lanes.send(frame) {
+                        self.end(error.to_string());
+                    }
+                }
+                EdgeOutput::Call(call) => self.call(call),
+                EdgeOutput::Event(event) => self.note(event),
+                EdgeOutput::Disconnect { reason, reconnect } => {
+                    self.ended.get_or_insert((reason, reconnect));
+                }
+            }
+        }
+    }
+
+    fn call(&mut self, call: EdgeCall) {
+        let inner = self.inner.clone();
+        self.calls.spawn_blocking(move || {
+            if let EdgeCall::ObserveClock { server_wall_ms, .. } = &call {
+                inner.options.identity.observe_time(*server_wall_ms);
+            }
+            run_edge_call(call, &*inner.options.outbox, &*inner.options.replica)
+        });
+    }
+
+    fn note(&mut self, event: EdgeEvent) {
+        let behind = self.uplink.behind();
+        match event {
+            EdgeEvent::Live {
+                durable_seq,
+                catalog_version,
+            } => {
+                self.was_live = true;
+                let peer = self.connection.remote_address();
+                tracing::info!(%peer, durable_seq, catalog_version, "connected to the cloud");
+                self.inner.connected(&self.connection, durable_seq);
+            }
+            EdgeEvent::Acknowledged { seq } => self.inner.acknowledged(seq, behind),
+            EdgeEvent::EpochSetAside { reason } => {
+                tracing::warn!("a new epoch is started: {reason}");
+                self.inner.epoch_set_aside();
+            }
+            EdgeEvent::Refused { seq, reason } => {
+                tracing::warn!(seq, "the cloud refused a segment, which is kept: {reason}");
+                self.inner
+                    .trouble(format!("the cloud refused segment {seq}: {reason}"));
+            }
+            EdgeEvent::CatalogAdopted { version } => {
+                tracing::info!(version, "definitions adopted");
+                self.inner.catalog_adopted(version);
+            }
+            EdgeEvent::CatalogFailed { version, reason } => {
+                tracing::warn!(version, "definitions not adopted: {reason}");
+                self.inner
+                    .trouble(format!("definitions {version} were not adopted: {reason}"));
+            }
+            EdgeEvent::Verified {
+                id,
+                here,
+                there,
+                behind,
+            } => self.verified(id, here, there, behind),
+            EdgeEvent::Trouble(error) => {
+                tracing::warn!("{error}");
+                self.inner.trouble(error.to_string());
+            }
+        }
+    }
+
+    fn verified(
+        &mut self,
+        id: u64,
+        here: Result<Vec<activestore_sync_proto::TableDigest>>,
+        there: Result<Vec<activestore_sync_proto::TableDigest>>,
+        behind: u64,
+    ) {
+        match self.verifying.take() {
+            Some((waiting, answer)) if waiting == id => {
+                let report = here.and_then(|here| {
+                    Ok(VerifyReport {
+                        peer: self.connection.remote_address().to_string(),
+                        comparison: activestore_sync_proto::DigestComparison::new(&here, &there?),
+                        behind,
+                    })
+                });
+                // The asker may be gone; then nobody needs the answer.
+                let _ = answer.send(report);
+            }
+            other => self.verifying = other,
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Joining, and renewing a certificate: one request and one answer over a connection of its own. A
+//! joiner shows its token's secret, but only to a cloud that proved to be the token's; a member shows
+//! its certificate.
+
+use std::sync::Arc;
+
+use activestore_types::{Error, NodeId, Result};
+use quinn::{Connection, RecvStream, SendStream};
+use serde::{Deserialize, Serialize};
+
+use crate::certificate::{Request, node_of};
+use crate::clock::wall_ms;
+use crate::failure;
+use crate::identity::{CloudIdentity, EdgeIdentity};
+use crate::token_store::TokenStore;
+
+const VERSION: u16 = 1;
+/// The longest request or answer.
+const MAX_MESSAGE_BYTES: usize = 16 << 10;
+
+#[derive(Serialize, Deserialize)]
+struct EnrolRequest {
+    version: u16,
+    node: NodeId,
+    name: String,
+    /// The token's secret; empty when the connection's certificate is the proof.
+    secret: Vec<u8>,
+    certificate_request: Vec<u8>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum EnrolAnswer {
+    Granted {
+        certificate: Vec<u8>,
+        ca: Vec<u8>,
+        wall_ms: u64,
+    },
+    Refused {
+        reason: String,
+    },
+}
+
+/// Asks the cloud at the other end for a certificate, and keeps it.
+pub(crate) async fn ask(
+    connection: &Connection,
+    identity: &Arc<EdgeIdentity>,
+    node: NodeId,
+    name: &str,
+    secret: &[u8],
+) -> Result<()> {
+    let request = EnrolRequest {
+        version: VERSION,
+        node,
+        name: name.chars().take(64).collect(),
+        secret: secret.to_vec(),
+        certificate_request: identity.request(node)?,
+    };
+    let bytes = postcard::to_stdvec(&request)
+        .map_err(|error| Error::internal(format!("the request to join: {error}")))?;
+    let lost = |connection: &Connection, what: String| match connection.close_reason() {
+        Some(error) => Error::denied(failure::at_edge(&error)),
+        None => Error::overloaded(what),
+    };
+    let (mut send, mut recv): (SendStream, RecvStream) = connection
+        .open_bi()
+        .await
+        .map_err(|error| Error::denied(failure::at_edge(&error)))?;
+    send.write_all(&bytes)
+        .await
+        .map_err(|error| lost(connection, error.to_string()))?;
+    // A stream that was written to and not finished yet can be finished.
+    let _ = send.finish();
+    let answer = recv
+        .read_to_end(MAX_MESSAGE_BYTES)
+        .await
+        .map_err(|error| lost(connection, error.to_string()))?;
+    let answer: EnrolAnswer = postcard::from_bytes(&answer)
+        .map_err(|_| Error::invalid("the cloud's answer to joining cannot be read"))?;
+    match answer {
+        EnrolAnswer::Granted {
+            certificate,
+            ca,
+            wall_ms,
+        } => {
+            if node_of(&certificate)? != node {
+                return Err(Error::invalid("the cloud's certificate names another node"));
+            }
+            let identity = identity.clone();
+            tokio::task::spawn_blocking(move || {
+                identity.observe_time(wall_ms);
+                identity.join(certificate, ca)
+            })
+            .await
+            .map_err(|_| Error::internal("keeping the certificate was interrupted"))?
+        }
+        EnrolAnswer::Refused { reason } => Err(Error::denied(format!(
+            "the cloud refused to admit: {reason}"
+        ))),
+    }
+}
+
+/// Answers one request. `member` is the node the connection's certificate names, if it has one.
+/// Returns the node admitted.
+pub(crate) async fn answer(
+    connection: &Connection,
+    member: Option<NodeId>,
+    identity: Arc<CloudIdentity>,
+    tokens: Arc<TokenStore>,
+) -> Result<NodeId> {
+    let gone = |error: quinn::ConnectionError| Error::denied(failure::at_cloud(&error));
+    let (mut send, mut recv) = connection.accept_bi().await.map_err(gone)?;
+    let bytes = recv
+        .read_to_end(MAX_MESSAGE_BYTES)
+        .await
+        .map_err(|error| Error::invalid(format!("the request to join did not arrive: {error}")))?;
+    let outcome = tokio::task::spawn_blocking(move || decide(&bytes, member, &identity, &tokens))
+        .await
+        .map_err(|_| Error::internal("the decision was interrupted"))?;
+    let (answer, outcome) = match outcome {
+        Ok((node, answer)) => (answer, Ok(node)),
+        Err(error) => {
+            let reason = error.to_string();
+            (EnrolAnswer::Refused { reason }, Err(error))
+        }
+    };
+    let bytes = postcard::to_stdvec(&answer)
+        .map_err(|error| Error::internal(format!("the answer to joining: {error}")))?;
+    let written = send.write_all(&bytes).await;
+    let _ = send.finish();
+    if written.is_ok() {
+        // Until the edge has read it, or is gone.
+        let _ = send.stopped().await;
+    }
+    outcome
+}
+
+fn decide(
+    bytes: &[u8],
+    member: Option<NodeId>,
+    identity: &CloudIdentity,
+    tokens: &TokenStore,
+) -> Result<(NodeId, EnrolAnswer)> {
+    let request: EnrolRequest = postcard::from_bytes(bytes)
+        .map_err(|_| Error::invalid("the request to join cannot be read"))?;
+    if request.version != VERSION {
+        return Err(Error::invalid(format!(
+            "the request to join is of version {} and this node speaks {VERSION}",
+            request.version
+        )));
+    }
+    let node = request.node;
+    let parsed = Request::read(&request.certificate_request, node)?;
+    if member == Some(node) && request.secret.is_empty() {
+        tokens.admits(node)?;
+    } else {
+        tokens.redeem(&request.secret, node, &request.name, parsed.public_key())?;
+    }
+    let now_ms = wall_ms();
+    let certificate = parsed.sign(node, identity.issuer(), now_ms)?;
+    Ok((
+        node,
+        EnrolAnswer::Granted {
+            certificate: certificate.to_vec(),
+            ca: identity.ca().to_vec(),
+            wall_ms: now_ms,
+        },
+    ))
+}
+
+#[cfg(test)]
+mod tests;

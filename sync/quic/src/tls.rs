@@ -1,0 +1,151 @@
+//! TLS between nodes: version 1.3 only, ring only. Members authenticate each other by the cluster's
+//! authority; a joiner has no certificate yet and knows its cloud by the authority's hash.
+
+use std::sync::Arc;
+
+use activestore_types::{Error, Result};
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig,
+    SignatureScheme,
+};
+
+use crate::clock::FloorClock;
+use crate::identity::{CloudIdentity, EdgeIdentity, Membership, sha256};
+
+/// Members speak this.
+pub(crate) const SYNC_ALPN: &[u8] = b"as-sync/1";
+/// Joining and renewing.
+pub(crate) const ENROL_ALPN: &[u8] = b"as-enrol/1";
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+fn failed(error: impl std::fmt::Display) -> Error {
+    Error::internal(format!("TLS cannot be set up: {error}"))
+}
+
+fn roots(ca: &CertificateDer<'static>) -> Result<Arc<RootCertStore>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(ca.clone()).map_err(failed)?;
+    Ok(Arc::new(roots))
+}
+
+/// The cloud's side of both protocols. Whether a certificate is needed depends on the protocol and
+/// is checked after the handshake; one that is shown must be the cluster's.
+pub(crate) fn server(identity: &CloudIdentity) -> Result<quinn::ServerConfig> {
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots(identity.ca())?, provider())
+        .allow_unauthenticated()
+        .build()
+        .map_err(failed)?;
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(failed)?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(identity.chain(), identity.server_key())
+        .map_err(failed)?;
+    config.alpn_protocols = vec![SYNC_ALPN.to_vec(), ENROL_ALPN.to_vec()];
+    let crypto = QuicServerConfig::try_from(config).map_err(failed)?;
+    Ok(quinn::ServerConfig::with_crypto(Arc::new(crypto)))
+}
+
+/// A member edge's side of one of the protocols.
+pub(crate) fn member(
+    identity: &EdgeIdentity,
+    membership: &Membership,
+    alpn: &[u8],
+) -> Result<quinn::ClientConfig> {
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots(&membership.ca)?, provider())
+        .build()
+        .map_err(failed)?;
+    let config = ClientConfig::builder_with_details(provider(), Arc::new(identity.clock()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(failed)?
+        .with_webpki_verifier(verifier)
+        .with_client_auth_cert(vec![membership.certificate.clone()], identity.private_key())
+        .map_err(failed)?;
+    client(config, alpn)
+}
+
+/// A joiner's side: the cloud must prove to hold the authority the token names.
+pub(crate) fn joiner(ca_sha256: [u8; 32], clock: FloorClock) -> Result<quinn::ClientConfig> {
+    let config = ClientConfig::builder_with_details(provider(), Arc::new(clock))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(failed)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(PinnedAuthority {
+            ca_sha256,
+            provider: provider(),
+        }))
+        .with_no_client_auth();
+    client(config, ENROL_ALPN)
+}
+
+fn client(mut config: ClientConfig, alpn: &[u8]) -> Result<quinn::ClientConfig> {
+    config.alpn_protocols = vec![alpn.to_vec()];
+    let crypto = QuicClientConfig::try_from(config).map_err(failed)?;
+    Ok(quinn::ClientConfig::new(Arc::new(crypto)))
+}
+
+/// Accepts a server whose chain contains the authority of that hash and is signed by it. Everything
+/// else about the chain (name, time, use, signatures) is checked as usual.
+#[derive(Debug)]
+struct PinnedAuthority {
+    ca_sha256: [u8; 32],
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for PinnedAuthority {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let unknown = || rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let authority = intermediates
+            .iter()
+            .find(|certificate| sha256(certificate) == self.ca_sha256)
+            .ok_or_else(unknown)?;
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.clone().into_owned())?;
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), self.provider.clone())
+            .build()
+            .map_err(|_| unknown())?
+            .verify_server_cert(end_entity, &[], server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}

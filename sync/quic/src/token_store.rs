@@ -1,0 +1,298 @@
+//! The cloud's record of tokens and of the edges that joined with them: one JSON file, changed under
+//! a lock so that the command line and a running server may both use it. Secrets are kept as hashes.
+//!
+//! A token admits one node once. The same node with the same key may show it again while it is
+//! valid: the answer to the first time may have been lost on the way.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use activestore_types::{Error, NodeId, Result};
+use ring::rand::{SecureRandom, SystemRandom};
+use serde::{Deserialize, Serialize};
+
+use crate::clock::wall_ms;
+use crate::files;
+use crate::identity::CloudIdentity;
+use crate::token::{JoinToken, MAX_ADDRESSES};
+
+const FILE: &str = "tokens.json";
+const LOCK: &str = "tokens.lock";
+/// More tokens than this are not kept at once.
+const MAX_TOKENS: usize = 100_000;
+
+/// What a new token is for.
+#[derive(Clone, Debug)]
+pub struct TokenRequest {
+    /// What the holder becomes; today only `edge`.
+    pub role: String,
+    /// A label for people, shown in lists.
+    pub label: String,
+    /// How long it may be used.
+    pub lifetime: Duration,
+    /// Where the cloud can be reached, as `HOST:PORT`; rides in the token.
+    pub addresses: Vec<String>,
+}
+
+impl Default for TokenRequest {
+    fn default() -> Self {
+        TokenRequest {
+            role: "edge".to_owned(),
+            label: String::new(),
+            lifetime: Duration::from_secs(3600),
+            addresses: Vec::new(),
+        }
+    }
+}
+
+/// A token as lists show it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenInfo {
+    /// A short name for it: the first half of its secret's hash.
+    pub id: String,
+    /// What the holder becomes.
+    pub role: String,
+    /// The label it was made with.
+    pub label: String,
+    /// When it was made, milliseconds since 1970.
+    pub issued_ms: u64,
+    /// When it can no longer be used, milliseconds since 1970.
+    pub expires_ms: u64,
+    /// The node that joined with it.
+    pub node: Option<NodeId>,
+    /// The name that node gave.
+    pub name: Option<String>,
+    /// Whether the token, and with it the node, was turned away.
+    pub revoked: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Record {
+    secret_sha256: String,
+    key_sha256: Option<String>,
+    #[serde(flatten)]
+    info: TokenInfo,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Records {
+    tokens: Vec<Record>,
+}
+
+/// The file of tokens. Every operation reads it anew.
+#[derive(Debug)]
+pub struct TokenStore {
+    directory: PathBuf,
+}
+
+impl TokenStore {
+    /// The tokens in `directory`, which is made if missing.
+    ///
+    /// # Errors
+    /// When the directory cannot be made or the file in it is not a list of tokens.
+    pub fn open(directory: &Path) -> Result<TokenStore> {
+        files::make_private_dir(directory)?;
+        let store = TokenStore {
+            directory: directory.to_owned(),
+        };
+        store.read()?;
+        Ok(store)
+    }
+
+    /// Makes a token. It is shown once: only its hash is kept.
+    ///
+    /// # Errors
+    /// `Invalid` for another role than `edge` or too many addresses; when the file cannot be
+    /// written.
+    pub fn create(&self, identity: &CloudIdentity, request: TokenRequest) -> Result<JoinToken> {
+        self.create_at(identity, request, wall_ms())
+    }
+
+    fn create_at(
+        &self,
+        identity: &CloudIdentity,
+        request: TokenRequest,
+        now_ms: u64,
+    ) -> Result<JoinToken> {
+        if request.role != "edge" {
+            return Err(Error::invalid(format!(
+                "a token for the role '{}' cannot be made: only 'edge' joins by token",
+                request.role
+            )));
+        }
+        if request.addresses.len() > MAX_ADDRESSES {
+            return Err(Error::invalid(format!(
+                "a token carries at most {MAX_ADDRESSES} addresses"
+            )));
+        }
+        let mut secret = [0; 16];
+        SystemRandom::new()
+            .fill(&mut secret)
+            .map_err(|_| Error::internal("the system gave no random bytes"))?;
+        let secret_sha256 = hex_sha256(&secret);
+        let lifetime_ms = u64::try_from(request.lifetime.as_millis()).unwrap_or(u64::MAX);
+        let info = TokenInfo {
+            id: secret_sha256.chars().take(12).collect(),
+            role: request.role,
+            label: request.label,
+            issued_ms: now_ms,
+            expires_ms: now_ms.saturating_add(lifetime_ms),
+            node: None,
+            name: None,
+            revoked: false,
+        };
+        self.change(|records| {
+            if records.tokens.len() >= MAX_TOKENS {
+                return Err(Error::overloaded("too many tokens are kept")
+                    .with_hint("remove old ones with `activestore token remove`"));
+            }
+            records.tokens.push(Record {
+                secret_sha256,
+                key_sha256: None,
+                info,
+            });
+            Ok(())
+        })?;
+        Ok(JoinToken {
+            ca_sha256: identity.ca_sha256(),
+            secret,
+            issued_ms: now_ms,
+            addresses: request.addresses,
+        })
+    }
+
+    /// Every token, oldest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn list(&self) -> Result<Vec<TokenInfo>> {
+        let records = self.read()?;
+        Ok(records.tokens.into_iter().map(|token| token.info).collect())
+    }
+
+    /// Turns a token away, and with it the node that joined with it: it is refused from its next
+    /// connection on.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no token of that id.
+    pub fn revoke(&self, id: &str) -> Result<()> {
+        self.change(|records| {
+            let token = records
+                .tokens
+                .iter_mut()
+                .find(|token| token.info.id == id)
+                .ok_or_else(|| Error::not_found(format!("there is no token '{id}'")))?;
+            token.info.revoked = true;
+            Ok(())
+        })
+    }
+
+    /// Whether a node may connect: it joined, and was not turned away since.
+    pub(crate) fn admits(&self, node: NodeId) -> Result<()> {
+        let records = self.read()?;
+        let mut of_node = records
+            .tokens
+            .iter()
+            .filter(|token| token.info.node == Some(node))
+            .peekable();
+        if of_node.peek().is_none() {
+            return Err(Error::denied(format!("node {node} has not joined here")));
+        }
+        if of_node.all(|token| token.info.revoked) {
+            return Err(Error::denied(format!("node {node} was turned away")));
+        }
+        Ok(())
+    }
+
+    /// Uses a token for `node` with that public key; durable when it returns.
+    ///
+    /// # Errors
+    /// `Denied` when the token is unknown, used, expired or turned away, or when the node joined
+    /// before with another key.
+    pub(crate) fn redeem(
+        &self,
+        secret: &[u8],
+        node: NodeId,
+        name: &str,
+        public_key: &[u8],
+    ) -> Result<()> {
+        self.redeem_at(secret, node, name, public_key, wall_ms())
+    }
+
+    fn redeem_at(
+        &self,
+        secret: &[u8],
+        node: NodeId,
+        name: &str,
+        public_key: &[u8],
+        now_ms: u64,
+    ) -> Result<()> {
+        let secret_sha256 = hex_sha256(secret);
+        let key_sha256 = hex_sha256(public_key);
+        let fresh = "make a new one on the cloud node with `activestore token create`";
+        self.change(|records| {
+            let other_key = records.tokens.iter().any(|token| {
+                token.info.node == Some(node)
+                    && !token.info.revoked
+                    && token.key_sha256.as_ref() != Some(&key_sha256)
+            });
+            let token = records
+                .tokens
+                .iter_mut()
+                .find(|token| token.secret_sha256 == secret_sha256)
+                .ok_or_else(|| Error::denied("the token is not known here").with_hint(fresh))?;
+            if token.info.revoked {
+                return Err(Error::denied("the token was turned away").with_hint(fresh));
+            }
+            if token.info.expires_ms <= now_ms {
+                return Err(Error::denied("the token has expired").with_hint(fresh));
+            }
+            if let Some(holder) = token.info.node {
+                if holder == node && token.key_sha256.as_ref() == Some(&key_sha256) {
+                    return Ok(());
+                }
+                return Err(Error::denied("the token has been used").with_hint(fresh));
+            }
+            if other_key {
+                return Err(Error::denied(format!(
+                    "node {node} has joined before with another key"
+                ))
+                .with_hint("turn its old token away first, if the device lost its key"));
+            }
+            token.info.node = Some(node);
+            token.info.name = Some(name.to_owned());
+            token.key_sha256 = Some(key_sha256);
+            Ok(())
+        })
+    }
+
+    fn read(&self) -> Result<Records> {
+        let path = self.directory.join(FILE);
+        match files::read(&path)? {
+            None => Ok(Records::default()),
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
+                Error::corrupt(format!("{} cannot be read: {error}", path.display()))
+            }),
+        }
+    }
+
+    fn change(&self, act: impl FnOnce(&mut Records) -> Result<()>) -> Result<()> {
+        let _lock = files::lock(&self.directory.join(LOCK))?;
+        let mut records = self.read()?;
+        act(&mut records)?;
+        let bytes = serde_json::to_vec_pretty(&records)
+            .map_err(|error| Error::internal(error.to_string()))?;
+        files::write_private(&self.directory.join(FILE), &bytes)
+    }
+}
+
+fn hex_sha256(bytes: &[u8]) -> String {
+    ring::digest::digest(&ring::digest::SHA256, bytes)
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

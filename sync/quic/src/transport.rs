@@ -1,0 +1,73 @@
+//! Settings of the QUIC transport, with defaults for gateways on slow, metered links.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use activestore_types::{Error, Result};
+use quinn::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+
+/// One control stream is opened by the edge; a second is room for a later version.
+const BIDIRECTIONAL_STREAMS: u32 = 2;
+/// One stream of segments or blobs each way.
+const UNIDIRECTIONAL_STREAMS: u32 = 2;
+/// Bytes that may be under way in one stream, and in a connection, without being read.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 3 << 20;
+
+/// How a connection is kept and when it is given up.
+#[derive(Clone, Copy, Debug)]
+pub struct TransportOptions {
+    /// A packet is sent after this long of silence; every 20 s costs 0.5 MB a day. `None` for
+    /// never. Set at the edge only.
+    pub keep_alive: Option<Duration>,
+    /// A connection without a sign of the peer for this long is gone. The lower of both ends
+    /// counts.
+    pub idle_timeout: Duration,
+    /// Whether larger packets are tried; costs about 11 KB per connection.
+    pub mtu_discovery: bool,
+    /// The round trip assumed before one was measured: a lost first packet is repeated after
+    /// three times this.
+    pub initial_rtt: Duration,
+}
+
+impl Default for TransportOptions {
+    fn default() -> Self {
+        TransportOptions {
+            keep_alive: Some(Duration::from_secs(20)),
+            idle_timeout: Duration::from_secs(60),
+            mtu_discovery: false,
+            initial_rtt: Duration::from_millis(200),
+        }
+    }
+}
+
+impl TransportOptions {
+    /// For links that should be seen to break and to come back within a second or two.
+    pub fn quick() -> Self {
+        TransportOptions {
+            keep_alive: Some(Duration::from_millis(500)),
+            idle_timeout: Duration::from_secs(2),
+            mtu_discovery: true,
+            initial_rtt: Duration::from_millis(100),
+        }
+    }
+
+    pub(crate) fn build(self) -> Result<Arc<TransportConfig>> {
+        let idle = IdleTimeout::try_from(self.idle_timeout)
+            .map_err(|_| Error::invalid("the idle timeout is too long"))?;
+        let mut config = TransportConfig::default();
+        config
+            .max_idle_timeout(Some(idle))
+            .keep_alive_interval(self.keep_alive)
+            .initial_rtt(self.initial_rtt)
+            .mtu_discovery_config(self.mtu_discovery.then(MtuDiscoveryConfig::default))
+            .max_concurrent_bidi_streams(VarInt::from_u32(BIDIRECTIONAL_STREAMS))
+            .max_concurrent_uni_streams(VarInt::from_u32(UNIDIRECTIONAL_STREAMS))
+            .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
+            .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
+            .send_window(u64::from(CONNECTION_WINDOW_BYTES))
+            .send_fairness(false)
+            .datagram_receive_buffer_size(None);
+        Ok(Arc::new(config))
+    }
+}
