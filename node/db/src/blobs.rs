@@ -1,0 +1,107 @@
+//! Files by the hash of their content: plugins' components and models' artifacts. A blob is written
+//! once, synced, renamed into place and checked against its name whenever it is read.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use activestore_types::{Error, Result};
+use ring::digest;
+
+/// The most one blob may hold, in bytes.
+pub const BLOB_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// A directory of blobs.
+#[derive(Debug)]
+pub struct Blobs {
+    dir: PathBuf,
+}
+
+impl Blobs {
+    /// Opens the directory, making it where it is missing. Leftovers of an interrupted write go.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn open(dir: &Path) -> Result<Self> {
+        fs::create_dir_all(dir)?;
+        for entry in fs::read_dir(dir)? {
+            let path = entry?.path();
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "part")
+            {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(Blobs {
+            dir: dir.to_owned(),
+        })
+    }
+
+    /// Stores the bytes and returns their hash; durable when it returns.
+    ///
+    /// # Errors
+    /// `Invalid` above [`BLOB_BYTES_MAX`]; what the file system says otherwise.
+    pub fn put(&self, bytes: &[u8]) -> Result<[u8; 32]> {
+        if bytes.len() > BLOB_BYTES_MAX {
+            return Err(Error::invalid(format!(
+                "the file holds {} bytes; at most {BLOB_BYTES_MAX} are taken",
+                bytes.len()
+            )));
+        }
+        let hash = sha256(bytes);
+        let path = self.path(&hash);
+        if path.exists() {
+            return Ok(hash);
+        }
+        let part = path.with_extension("part");
+        let mut file = File::create(&part)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&part, &path)?;
+        File::open(&self.dir)?.sync_all()?;
+        Ok(hash)
+    }
+
+    /// The bytes with this hash; `None` when they are not here.
+    ///
+    /// # Errors
+    /// `Corrupt` when the file does not hold what its name says.
+    pub fn get(&self, hash: &[u8; 32]) -> Result<Option<Vec<u8>>> {
+        let path = self.path(hash);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        if sha256(&bytes) != *hash {
+            return Err(Error::corrupt(format!(
+                "the stored file {} does not match its hash",
+                hex(hash)
+            ))
+            .with_hint("remove it and deploy the plugin or model again"));
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Whether the bytes with this hash are here.
+    pub fn holds(&self, hash: &[u8; 32]) -> bool {
+        self.path(hash).exists()
+    }
+
+    fn path(&self, hash: &[u8; 32]) -> PathBuf {
+        self.dir.join(hex(hash))
+    }
+}
+
+/// The SHA-256 of the bytes.
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0_u8; 32];
+    hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    hash
+}
+
+/// Bytes as lower-case hex digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

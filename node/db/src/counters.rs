@@ -1,0 +1,309 @@
+//! Counters and gauges for `/metrics`: names in Prometheus' manner, units last.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::db::Db;
+use crate::status::resident_bytes;
+
+/// Whether a figure only rises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CounterKind {
+    /// It only rises until the process ends.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+}
+
+/// A figure of a processor: name, meaning, and how it is read.
+type Figure = (
+    &'static str,
+    &'static str,
+    fn(&crate::write::processor::Runtime) -> f64,
+);
+
+/// One figure.
+#[derive(Clone, Debug)]
+pub struct Counter {
+    /// The metric's name.
+    pub name: &'static str,
+    /// What it means, in a sentence.
+    pub help: &'static str,
+    /// Whether it only rises.
+    pub kind: CounterKind,
+    /// Label names and values; empty for most.
+    pub labels: Vec<(&'static str, String)>,
+    /// The figure.
+    pub value: f64,
+}
+
+impl Db {
+    /// Every figure of the database as it is now, those of one name beside each other.
+    pub fn counters(&self) -> Vec<Counter> {
+        let mut all = Figures::default();
+        self.store_figures(&mut all);
+        self.sync_figures(&mut all);
+        self.plugin_figures(&mut all);
+        all.0
+    }
+
+    fn store_figures(&self, all: &mut Figures) {
+        let inner = &self.inner;
+        let stats = inner.store.stats();
+        let counts = &inner.counts;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
+        all.gauge(
+            "activestore_memory_resident_bytes",
+            "Resident memory of the process.",
+            resident_bytes() as f64,
+        );
+        all.gauge(
+            "activestore_disk_used_bytes",
+            "Space that the data directory takes.",
+            inner.disk_bytes() as f64,
+        );
+        if let Some(limit) = inner.options.disk_bytes_max {
+            all.gauge(
+                "activestore_disk_limit_bytes",
+                "Space that the data directory may take.",
+                limit as f64,
+            );
+        }
+        all.counter(
+            "activestore_writes_total",
+            "Writes that were made durable.",
+            read(&counts.writes),
+        );
+        all.counter(
+            "activestore_writes_refused_total",
+            "Writes that were refused or failed.",
+            read(&counts.writes_refused),
+        );
+        all.counter(
+            "activestore_rows_written_total",
+            "Rows written here, those of processors included.",
+            read(&counts.rows_written),
+        );
+        all.counter(
+            "activestore_statements_total",
+            "SQL statements run.",
+            read(&counts.statements),
+        );
+        all.counter(
+            "activestore_statements_failed_total",
+            "SQL statements that failed.",
+            read(&counts.statements_failed),
+        );
+        all.counter(
+            "activestore_wal_bytes_total",
+            "Bytes appended to the log.",
+            stats.wal_bytes as f64,
+        );
+        all.counter(
+            "activestore_wal_syncs_total",
+            "Syncs of the log.",
+            stats.wal_syncs as f64,
+        );
+        all.counter(
+            "activestore_wal_sync_seconds_total",
+            "Time spent in syncs of the log.",
+            stats.wal_sync_ns as f64 / 1e9,
+        );
+        all.gauge(
+            "activestore_wal_segments",
+            "Log segments in use.",
+            stats.wal_segments as f64,
+        );
+        all.counter(
+            "activestore_write_stalls_total",
+            "Commits that waited for a flush.",
+            stats.stalls as f64,
+        );
+        all.gauge(
+            "activestore_memtable_bytes",
+            "Memory of the active memtables.",
+            stats.memtable_bytes as f64,
+        );
+        all.counter(
+            "activestore_flushes_total",
+            "Memtable flushes done.",
+            stats.flushes as f64,
+        );
+        all.counter(
+            "activestore_flush_errors_total",
+            "Flushes that failed and are tried again.",
+            stats.flush_errors as f64,
+        );
+        all.counter(
+            "activestore_flush_bytes_total",
+            "Bytes written by flushes.",
+            stats.flush_bytes as f64,
+        );
+        all.counter(
+            "activestore_compactions_total",
+            "Compactions done.",
+            stats.compactions as f64,
+        );
+        all.counter(
+            "activestore_compaction_errors_total",
+            "Compactions that failed and are tried again.",
+            stats.compaction_errors as f64,
+        );
+        all.counter(
+            "activestore_compaction_bytes_total",
+            "Bytes written by compactions.",
+            stats.compaction_bytes as f64,
+        );
+        all.gauge("activestore_sst_files", "SSTables.", stats.sst_files as f64);
+        all.gauge(
+            "activestore_sst_bytes",
+            "Bytes of the SSTables.",
+            stats.sst_bytes as f64,
+        );
+        all.gauge(
+            "activestore_note_bytes",
+            "Memory of processor state and sync progress.",
+            stats.note_bytes as f64,
+        );
+    }
+
+    fn sync_figures(&self, all: &mut Figures) {
+        let counts = &self.inner.counts;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
+        all.counter(
+            "activestore_sync_rows_received_total",
+            "Rows applied from edges.",
+            read(&counts.rows_received),
+        );
+        all.counter(
+            "activestore_sync_stamps_ahead_total",
+            "Segments with stamps too far ahead of this node's clock.",
+            read(&counts.stamps_ahead),
+        );
+        if let Some(outbox) = &self.inner.outbox {
+            let state = outbox.state();
+            all.gauge(
+                "activestore_sync_pending_rows",
+                "Rows sealed and not acknowledged.",
+                state.pending_rows as f64,
+            );
+            all.gauge(
+                "activestore_sync_pending_bytes",
+                "Bytes sealed and not acknowledged.",
+                state.pending_bytes as f64,
+            );
+            all.counter(
+                "activestore_sync_sealed_total",
+                "Segments sealed in this epoch.",
+                state.last_sealed as f64,
+            );
+            all.counter(
+                "activestore_sync_acknowledged_total",
+                "Segments acknowledged in this epoch.",
+                state.acknowledged as f64,
+            );
+            all.counter(
+                "activestore_sync_seal_failures_total",
+                "Failed attempts to seal.",
+                outbox.failures() as f64,
+            );
+        }
+    }
+
+    fn plugin_figures(&self, all: &mut Figures) {
+        let loaded = self.inner.plugins.current();
+        let processors: Vec<_> = loaded.all_processors().collect();
+        let each: [Figure; 5] = [
+            (
+                "activestore_processor_rows_total",
+                "Rows that a processor saw.",
+                |r| r.rows.load(Ordering::Relaxed) as f64,
+            ),
+            (
+                "activestore_processor_rows_sent_total",
+                "Rows that a processor sent.",
+                |r| r.rows_sent.load(Ordering::Relaxed) as f64,
+            ),
+            (
+                "activestore_processor_rows_rejected_total",
+                "Rows that a processor refused.",
+                |r| r.rows_rejected.load(Ordering::Relaxed) as f64,
+            ),
+            (
+                "activestore_processor_failures_total",
+                "Calls of a processor that failed.",
+                |r| r.failures.load(Ordering::Relaxed) as f64,
+            ),
+            (
+                "activestore_processor_busy_seconds_total",
+                "Time spent in a processor.",
+                |r| r.busy_ns.load(Ordering::Relaxed) as f64 / 1e9,
+            ),
+        ];
+        for (name, help, value) in each {
+            for runtime in &processors {
+                let label = ("processor", runtime.def.name.clone());
+                all.push(
+                    name,
+                    help,
+                    CounterKind::Counter,
+                    vec![label],
+                    value(runtime),
+                );
+            }
+        }
+        let plugins = self.plugins();
+        for info in &plugins {
+            all.push(
+                "activestore_plugin_calls_total",
+                "Calls into a plugin.",
+                CounterKind::Counter,
+                vec![("plugin", info.name.clone())],
+                info.calls as f64,
+            );
+        }
+        for info in &plugins {
+            all.push(
+                "activestore_plugin_traps_total",
+                "Calls that were stopped or failed inside the sandbox.",
+                CounterKind::Counter,
+                vec![("plugin", info.name.clone())],
+                info.traps as f64,
+            );
+        }
+        all.gauge(
+            "activestore_definitions_failed",
+            "Functions, models and processors that could not be loaded.",
+            loaded.failed.len() as f64,
+        );
+    }
+}
+
+#[derive(Default)]
+struct Figures(Vec<Counter>);
+
+impl Figures {
+    fn counter(&mut self, name: &'static str, help: &'static str, value: f64) {
+        self.push(name, help, CounterKind::Counter, Vec::new(), value);
+    }
+
+    fn gauge(&mut self, name: &'static str, help: &'static str, value: f64) {
+        self.push(name, help, CounterKind::Gauge, Vec::new(), value);
+    }
+
+    fn push(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        kind: CounterKind,
+        labels: Vec<(&'static str, String)>,
+        value: f64,
+    ) {
+        self.0.push(Counter {
+            name,
+            help,
+            kind,
+            labels,
+            value,
+        });
+    }
+}

@@ -1,0 +1,408 @@
+//! The database: opened once, shared by everything that talks to it. Public calls are asynchronous
+//! and run their blocking work off the caller's thread; what they call is synchronous.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use activestore_catalog::{Catalog, CatalogState, Change};
+use activestore_env::Env;
+use activestore_plugin_host::{HostOptions, PluginHost};
+use activestore_query::{Engine, EngineOptions};
+use activestore_store::{Store, StoreOptions};
+use activestore_sync_proto::{Inbox, Outbox, PeerStatus, Replica, TableDigest};
+use activestore_types::{
+    Epoch, Error, HlcClock, NamedBatch, NodeId, Result, SyncMode, TableName, TableSchema,
+};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use crate::blobs::Blobs;
+use crate::files::Files;
+use crate::identity::Identity;
+use crate::inbox::Receiver;
+use crate::options::{DbOptions, Role};
+use crate::outbox::Sealer;
+use crate::outbox::queue::Queue;
+use crate::plugins::Plugins;
+use crate::replica::Adopter;
+use crate::tables::Relations;
+use crate::write::WriteReceipt;
+
+/// Writes that may be under way at once; more wait their turn.
+const WRITES_MAX: usize = 128;
+/// The largest part of the memory limit that one memtable takes.
+const MEMTABLE_SHARE: usize = 4;
+const MEMTABLE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How often the space that the data directory takes is looked at again.
+const SPACE_CHECK_EVERY: Duration = Duration::from_secs(1);
+const WASM_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// An open database; clones share it.
+#[derive(Clone)]
+pub struct Db {
+    pub(crate) inner: Arc<Inner>,
+    receiver: Arc<Receiver>,
+    writes: Arc<Semaphore>,
+}
+
+/// What happened since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) writes: AtomicU64,
+    pub(crate) rows_written: AtomicU64,
+    pub(crate) rows_received: AtomicU64,
+    pub(crate) writes_refused: AtomicU64,
+    pub(crate) statements: AtomicU64,
+    pub(crate) statements_failed: AtomicU64,
+    pub(crate) stamps_ahead: AtomicU64,
+}
+
+pub(crate) struct Inner {
+    pub(crate) options: DbOptions,
+    pub(crate) node: NodeId,
+    pub(crate) env: Env,
+    pub(crate) clock: HlcClock,
+    /// What the cloud's clock says more than ours, in milliseconds, as of the last handshake.
+    pub(crate) clock_offset_ms: AtomicI64,
+    pub(crate) store: Arc<Store>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) blobs: Arc<Blobs>,
+    pub(crate) files: Files,
+    pub(crate) plugins: Arc<Plugins>,
+    pub(crate) engine: Engine,
+    pub(crate) outbox: Option<Arc<Sealer>>,
+    pub(crate) processing: Mutex<()>,
+    /// One change of the definitions at a time, with everything that follows from it.
+    pub(crate) changing: Mutex<()>,
+    pub(crate) peers: Mutex<HashMap<NodeId, PeerStatus>>,
+    pub(crate) counts: Counts,
+    pub(crate) started: Duration,
+    space: Mutex<(Duration, u64)>,
+}
+
+/// The database as the sync protocol sees it.
+#[derive(Clone)]
+pub struct SyncHosts {
+    /// Segments to ship; `None` where nothing is sealed.
+    pub outbox: Option<Arc<dyn Outbox>>,
+    /// Takes definitions from the cloud.
+    pub replica: Arc<dyn Replica>,
+    /// Takes segments from edges.
+    pub inbox: Arc<dyn Inbox>,
+}
+
+impl Db {
+    /// Opens or makes the database in `options.data_dir`. Blocks while the log is replayed.
+    ///
+    /// # Errors
+    /// `Conflict` when another process has the directory open; `Corrupt` when its files are not
+    /// what was written; what the file system says otherwise.
+    pub fn open(options: DbOptions) -> Result<Db> {
+        std::fs::create_dir_all(&options.data_dir).map_err(|error| {
+            Error::from(error).context(format!("data directory {}", options.data_dir.display()))
+        })?;
+        let env = Env::real(&options.data_dir)?;
+        let dir = options.data_dir.clone();
+        let identity = Identity::open(&dir, env.rng.as_ref())?;
+        let catalog = Arc::new(Catalog::open(&dir.join("catalog.redb"))?);
+        let blobs = Arc::new(Blobs::open(&dir.join("blobs"))?);
+        let files = Files::open(&dir.join("files"))?;
+        let store = Store::open(env.clone(), store_options(&options, identity.node))?;
+        for schema in catalog.state().tables.values() {
+            store.put_schema(schema.clone())?;
+        }
+        let host = PluginHost::new(HostOptions {
+            cache_dir: Some(
+                options
+                    .plugin_cache
+                    .clone()
+                    .unwrap_or_else(|| dir.join("plugin-cache")),
+            ),
+            memory_bytes_max: options.plugin_memory_bytes,
+            call_deadline: options.plugin_deadline,
+            wasm_bytes_max: WASM_BYTES_MAX,
+            ..HostOptions::default()
+        })?;
+        let plugins = Arc::new(Plugins::new(host, blobs.clone()));
+        let relations = Arc::new(Relations::new(
+            options.clone(),
+            identity.node,
+            env.clone(),
+            catalog.clone(),
+            store.clone(),
+            plugins.clone(),
+        ));
+        let engine = Engine::new(
+            EngineOptions {
+                memory_bytes: options.query_memory_bytes,
+                partitions: options.query_partitions,
+            },
+            relations.clone(),
+            relations.clone(),
+        )?;
+        plugins.refresh(&catalog.state(), &engine);
+        let outbox = if options.outbox {
+            Some(Arc::new(open_outbox(
+                &dir, &options, &identity, &env, &store, &catalog,
+            )?))
+        } else {
+            None
+        };
+        let inner = Arc::new(Inner {
+            node: identity.node,
+            clock: HlcClock::starting_at(store.max_hlc()),
+            clock_offset_ms: AtomicI64::new(0),
+            started: env.clock.monotonic(),
+            store,
+            catalog,
+            blobs,
+            files,
+            plugins,
+            engine,
+            outbox,
+            processing: Mutex::new(()),
+            changing: Mutex::new(()),
+            peers: Mutex::new(HashMap::new()),
+            counts: Counts::default(),
+            space: Mutex::new((Duration::ZERO, 0)),
+            env,
+            options,
+        });
+        relations.attach(&inner);
+        Ok(Db {
+            receiver: Arc::new(Receiver::new(inner.clone())),
+            inner,
+            writes: Arc::new(Semaphore::new(WRITES_MAX)),
+        })
+    }
+
+    /// This node's identity.
+    pub fn node_id(&self) -> NodeId {
+        self.inner.node
+    }
+
+    /// The part this node plays.
+    pub fn role(&self) -> Role {
+        self.inner.options.role
+    }
+
+    /// The node's name for people.
+    pub fn name(&self) -> &str {
+        &self.inner.options.name
+    }
+
+    /// Takes rows in; they are durable when it returns. All batches or none.
+    ///
+    /// # Errors
+    /// `NotFound` and `Invalid` for rows that do not fit the tables; `DiskFull`, `Poisoned` and
+    /// `Overloaded` from the store.
+    pub async fn write(&self, batches: Vec<NamedBatch>) -> Result<WriteReceipt> {
+        let inner = self.inner.clone();
+        self.blocking(move || {
+            let done = inner.write(&batches);
+            if done.is_err() {
+                inner.counts.writes_refused.fetch_add(1, Ordering::Relaxed);
+            }
+            done
+        })
+        .await
+    }
+
+    /// The table as it is defined now.
+    pub fn table_schema(&self, name: &TableName) -> Option<Arc<TableSchema>> {
+        self.inner.catalog.state().tables.get(name).cloned()
+    }
+
+    /// All definitions as they are now.
+    pub fn definitions(&self) -> Arc<CatalogState> {
+        self.inner.catalog.state()
+    }
+
+    /// A digest per table that travels up, over the cells that `origin` wrote, or over all of them.
+    ///
+    /// # Errors
+    /// When a table cannot be read.
+    pub async fn digests(&self, origin: Option<NodeId>) -> Result<Vec<TableDigest>> {
+        let inner = self.inner.clone();
+        self.blocking(move || inner.digests(origin)).await
+    }
+
+    /// The database as the sync protocol sees it.
+    pub fn sync_hosts(&self) -> SyncHosts {
+        SyncHosts {
+            outbox: self
+                .inner
+                .outbox
+                .clone()
+                .map(|outbox| outbox as Arc<dyn Outbox>),
+            replica: Arc::new(Adopter {
+                inner: self.inner.clone(),
+            }),
+            inbox: self.receiver.clone(),
+        }
+    }
+
+    /// Seals what is committed, ends the threads and closes the log. Writes after it fail.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn shutdown(&self) -> Result<()> {
+        let inner = self.inner.clone();
+        self.blocking(move || {
+            if let Some(outbox) = &inner.outbox {
+                outbox.stop();
+            }
+            inner.store.close()
+        })
+        .await
+    }
+
+    /// Runs blocking work off the asynchronous workers, a bounded number at once.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let permit = self
+            .writes
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(|_| Error::closed("the node is shutting down"))?;
+        tokio::task::spawn_blocking(move || {
+            let done = work();
+            drop(permit);
+            done
+        })
+        .await
+        .map_err(|error| Error::internal(format!("a task of the database failed: {error}")))?
+    }
+}
+
+impl Inner {
+    /// The wall clock, corrected by what the cloud said at the last handshake.
+    pub(crate) fn wall_ms(&self) -> u64 {
+        let offset = self.clock_offset_ms.load(Ordering::Relaxed);
+        self.env.clock.wall_ms().saturating_add_signed(offset)
+    }
+
+    /// Applies a change of the definitions and everything that follows: the store learns schemas,
+    /// dropped tables lose their files, plugins are loaded or let go.
+    pub(crate) fn change(&self, change: Change) -> Result<Arc<CatalogState>> {
+        let _turn = self.changing.lock();
+        let before = self.catalog.state();
+        let state = self.catalog.apply(change)?;
+        for (name, schema) in &state.tables {
+            if before.tables.get(name) != Some(schema) {
+                self.store.put_schema(schema.clone())?;
+            }
+        }
+        for schema in before.tables.values() {
+            if state.table_by_id(schema.id).is_none() {
+                self.store.drop_table(schema.id)?;
+            }
+        }
+        let plugins_touched = before.functions != state.functions
+            || before.models != state.models
+            || before.processors != state.processors
+            || before.plugins != state.plugins;
+        if plugins_touched {
+            self.plugins.refresh(&state, &self.engine);
+        }
+        Ok(state)
+    }
+
+    pub(crate) fn digests(&self, origin: Option<NodeId>) -> Result<Vec<TableDigest>> {
+        let origin = origin.map(|node| self.store.origin_id(node)).transpose()?;
+        let now_ms = self.wall_ms();
+        self.catalog
+            .state()
+            .tables
+            .values()
+            .filter(|schema| matches!(schema.sync, SyncMode::Up | SyncMode::Both))
+            .map(|schema| {
+                let digest = self.store.snapshot(schema.id)?.digest(origin, now_ms)?;
+                Ok(TableDigest {
+                    table: schema.name.clone(),
+                    rows: digest.rows,
+                    hash: digest.hash,
+                })
+            })
+            .collect()
+    }
+
+    /// Refuses a write when the data directory is at its limit.
+    pub(crate) fn admit(&self) -> Result<()> {
+        let Some(limit) = self.options.disk_bytes_max else {
+            return Ok(());
+        };
+        let used = self.disk_bytes();
+        if used >= limit {
+            return Err(Error::disk_full(format!(
+                "the data directory takes {used} bytes and limits.disk allows {limit}"
+            ))
+            .with_hint("raise limits.disk, drop a table or shorten its ttl; reading goes on"));
+        }
+        Ok(())
+    }
+
+    /// Bytes that the data directory takes, looked at once a second at the most.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        let now = self.env.clock.monotonic();
+        let mut space = self.space.lock();
+        if space.1 == 0 || now.saturating_sub(space.0) >= SPACE_CHECK_EVERY {
+            *space = (now, directory_bytes(&self.options.data_dir));
+        }
+        space.1
+    }
+}
+
+fn store_options(options: &DbOptions, node: NodeId) -> StoreOptions {
+    StoreOptions {
+        memtable_bytes: (options.memory_bytes / MEMTABLE_SHARE).min(MEMTABLE_BYTES_MAX),
+        wal_sync: options.wal_sync,
+        ..StoreOptions::new(node)
+    }
+}
+
+fn open_outbox(
+    dir: &Path,
+    options: &DbOptions,
+    identity: &Identity,
+    env: &Env,
+    store: &Arc<Store>,
+    catalog: &Arc<Catalog>,
+) -> Result<Sealer> {
+    let queue = Queue::open(
+        &dir.join("outbox.redb"),
+        identity.node,
+        Epoch(env.rng.next_u64()),
+        store.first_log_lsn(),
+    )?;
+    Sealer::start(
+        identity.node,
+        options.name.clone(),
+        env.clone(),
+        store.clone(),
+        catalog.clone(),
+        queue,
+        options.seal_after,
+    )
+}
+
+/// Bytes of the files below a directory; what vanishes meanwhile counts nothing.
+fn directory_bytes(dir: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return 0;
+    };
+    entries
+        .filter_map(std::result::Result::ok)
+        .map(|entry| match entry.metadata() {
+            Ok(meta) if meta.is_dir() => directory_bytes(&entry.path()),
+            Ok(meta) => meta.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}

@@ -1,0 +1,46 @@
+//! One database: the order of the stages for a write, a query and a change of the definitions. It
+//! wires store, catalog, query engine, plugins and the sync's two ends, and opens no socket.
+//!
+//! ```
+//! use activestore_db::{Db, DbOptions, Role, SqlOutcome};
+//!
+//! # let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+//! # runtime.block_on(async {
+//! let dir = tempfile::tempdir().unwrap();
+//! let db = Db::open(DbOptions::new(dir.path(), Role::Edge)).unwrap();
+//! db.sql("CREATE KEYSPACE plant", &[]).await.unwrap();
+//! db.sql("CREATE TABLE plant.t (d TEXT, n BIGINT, PRIMARY KEY ((d)))", &[]).await.unwrap();
+//! let done = db.sql("INSERT INTO plant.t (d, n) VALUES ('a', 1), ('b', 2)", &[]).await.unwrap();
+//! assert!(matches!(done[0], SqlOutcome::Done { affected: 2, .. }));
+//! db.shutdown().await.unwrap();
+//! # });
+//! ```
+
+mod blobs;
+mod counters;
+mod db;
+mod files;
+mod identity;
+mod inbox;
+mod options;
+mod outbox;
+mod plugin_registry;
+mod plugins;
+mod replica;
+mod sql;
+mod status;
+mod system;
+mod tables;
+mod write;
+
+pub use blobs::BLOB_BYTES_MAX;
+pub use counters::{Counter, CounterKind};
+pub use db::{Db, SyncHosts};
+pub use options::{DbOptions, Role};
+pub use plugin_registry::PluginInfo;
+pub use sql::SqlOutcome;
+pub use status::{PeerReport, Status, SyncStatus};
+pub use write::WriteReceipt;
+
+#[cfg(test)]
+mod tests;

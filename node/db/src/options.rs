@@ -1,0 +1,81 @@
+//! What a database is opened with: plain data, no file format and no flag names.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use activestore_store::WalSync;
+
+const MIB: usize = 1024 * 1024;
+
+/// The part a node plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A gateway: takes rows in and ships them.
+    Edge,
+    /// The place rows arrive at, and where definitions come from.
+    Cloud,
+}
+
+impl Role {
+    /// `edge` or `cloud`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Edge => "edge",
+            Role::Cloud => "cloud",
+        }
+    }
+}
+
+/// How to open a database.
+#[derive(Clone, Debug)]
+pub struct DbOptions {
+    /// The directory that holds everything.
+    pub data_dir: PathBuf,
+    /// The part this node plays.
+    pub role: Role,
+    /// The node's name for people; defaults to the role.
+    pub name: String,
+    /// What the store may hold in memory before writers wait, in bytes.
+    pub memory_bytes: usize,
+    /// The most the data directory may take, in bytes; a write beyond it is refused.
+    pub disk_bytes_max: Option<u64>,
+    /// When the log is synced.
+    pub wal_sync: WalSync,
+    /// What queries may hold in memory together, in bytes.
+    pub query_memory_bytes: usize,
+    /// What one plugin instance may hold in memory, in bytes.
+    pub plugin_memory_bytes: usize,
+    /// How long one call into a plugin may take.
+    pub plugin_deadline: Duration,
+    /// Where compiled plugins are kept; `None` means inside the data directory. Nodes of one machine
+    /// may share it.
+    pub plugin_cache: Option<PathBuf>,
+    /// Whether committed rows are sealed into segments for shipping.
+    pub outbox: bool,
+    /// The longest a committed row waits before its segment is sealed.
+    pub seal_after: Duration,
+    /// How many parts of a scan run at once.
+    pub query_partitions: usize,
+}
+
+impl DbOptions {
+    /// The defaults of a role.
+    pub fn new(data_dir: impl Into<PathBuf>, role: Role) -> Self {
+        let edge = role == Role::Edge;
+        DbOptions {
+            data_dir: data_dir.into(),
+            role,
+            name: role.name().to_owned(),
+            memory_bytes: if edge { 64 * MIB } else { 256 * MIB },
+            disk_bytes_max: None,
+            wal_sync: WalSync::Batch,
+            query_memory_bytes: if edge { 64 * MIB } else { 512 * MIB },
+            plugin_memory_bytes: 64 * MIB,
+            plugin_deadline: Duration::from_secs(1),
+            plugin_cache: None,
+            outbox: edge,
+            seal_after: Duration::from_secs(1),
+            query_partitions: 2,
+        }
+    }
+}

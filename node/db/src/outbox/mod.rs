@@ -1,0 +1,331 @@
+//! The edge's outbox: a thread follows the log, gathers this node's own rows of tables that travel
+//! up, and seals them into segments of at most [`SEAL_BYTES`] or [`crate::DbOptions::seal_after`].
+//!
+//! A segment is cut only from committed records, and records are kept in the log until a durable
+//! segment holds them, so a crash at any point seals again from where the queue stands.
+
+pub(crate) mod queue;
+pub(crate) mod segment;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use activestore_catalog::Catalog;
+use activestore_env::Env;
+use activestore_store::{LogRecord, Store};
+use activestore_sync_proto::limits::MAX_FRAME_BYTES;
+use activestore_sync_proto::{OutboxPosition, SealedSegment};
+use activestore_types::{
+    Epoch, Error, Lsn, NodeId, OriginId, Result, RowBatch, SyncMode, TableSchema,
+};
+use parking_lot::{Condvar, Mutex};
+
+use queue::Queue;
+use segment::{Erased, Segment};
+
+/// A segment is sealed when the rows it would hold take about this much memory unpacked.
+pub(crate) const SEAL_BYTES: usize = 1024 * 1024;
+/// How much of the log is looked at in one step, in bytes.
+const LOG_STEP_BYTES: usize = 4 * 1024 * 1024;
+/// How long the thread pauses after a failure before it tries again.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+type Waker = Box<dyn Fn() + Send + Sync>;
+
+/// What waits for its acknowledgement, and the thread that seals.
+pub(crate) struct Sealer {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    node: NodeId,
+    name: String,
+    env: Env,
+    store: Arc<Store>,
+    catalog: Arc<Catalog>,
+    queue: Queue,
+    seal_after: Duration,
+    dirty: Mutex<bool>,
+    changed: Condvar,
+    stopping: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+    failures: AtomicU64,
+    refused: Mutex<Option<String>>,
+}
+
+impl Sealer {
+    pub(crate) fn start(
+        node: NodeId,
+        name: String,
+        env: Env,
+        store: Arc<Store>,
+        catalog: Arc<Catalog>,
+        queue: Queue,
+        seal_after: Duration,
+    ) -> Result<Self> {
+        store.hold_log(Some(queue.state().cursor));
+        let shared = Arc::new(Shared {
+            node,
+            name,
+            env,
+            store,
+            catalog,
+            queue,
+            seal_after,
+            dirty: Mutex::new(true),
+            changed: Condvar::new(),
+            stopping: AtomicBool::new(false),
+            waker: Mutex::new(None),
+            failures: AtomicU64::new(0),
+            refused: Mutex::new(None),
+        });
+        let worker = shared.clone();
+        let thread = std::thread::Builder::new()
+            .name("outbox".to_owned())
+            .spawn(move || worker.run())?;
+        Ok(Sealer {
+            shared,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Says that records were committed.
+    pub(crate) fn wake(&self) {
+        *self.shared.dirty.lock() = true;
+        self.shared.changed.notify_one();
+    }
+
+    /// Seals what is committed and ends the thread.
+    pub(crate) fn stop(&self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        self.wake();
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the outbox thread panicked");
+        }
+    }
+
+    pub(crate) fn state(&self) -> queue::QueueState {
+        self.shared.queue.state()
+    }
+
+    /// Failed attempts to seal since the start.
+    pub(crate) fn failures(&self) -> u64 {
+        self.shared.failures.load(Ordering::Relaxed)
+    }
+
+    /// What the receiver refused last, in its words.
+    pub(crate) fn refused(&self) -> Option<String> {
+        self.shared.refused.lock().clone()
+    }
+}
+
+impl Shared {
+    fn run(&self) {
+        loop {
+            {
+                let mut dirty = self.dirty.lock();
+                if !*dirty && !self.stopping.load(Ordering::Acquire) {
+                    self.changed.wait(&mut dirty);
+                }
+                *dirty = false;
+            }
+            let stopping = self.stopping.load(Ordering::Acquire);
+            if !stopping {
+                self.gather_time();
+            }
+            if let Err(error) = self.seal_all() {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(%error, "rows could not be sealed for shipping; trying again");
+                if stopping {
+                    return;
+                }
+                std::thread::sleep(RETRY_PAUSE);
+                *self.dirty.lock() = true;
+            }
+            if stopping {
+                return;
+            }
+        }
+    }
+
+    /// Lets rows gather, so that a segment holds more than one write; ends early on a stop.
+    fn gather_time(&self) {
+        let mut dirty = self.dirty.lock();
+        let until = self.env.clock.monotonic() + self.seal_after;
+        while !self.stopping.load(Ordering::Acquire) {
+            let left = until.saturating_sub(self.env.clock.monotonic());
+            if left.is_zero() {
+                break;
+            }
+            self.changed.wait_for(&mut dirty, left);
+        }
+        *dirty = false;
+    }
+
+    /// Seals every committed record that is not sealed yet.
+    fn seal_all(&self) -> Result<()> {
+        loop {
+            let cursor = self.queue.state().cursor;
+            let newest = self.store.last_lsn();
+            let records = self.store.log(cursor, LOG_STEP_BYTES)?;
+            let Some(last) = records.last() else {
+                // Numbers without a record (a clean stop leaves one) hold nothing to ship.
+                if newest >= cursor {
+                    self.queue.skip_to(Lsn(newest.0 + 1))?;
+                    self.store.hold_log(Some(Lsn(newest.0 + 1)));
+                }
+                return Ok(());
+            };
+            let next = Lsn(last.lsn.0 + 1);
+            let payloads = self.pack(&records)?;
+            if payloads.is_empty() {
+                self.queue.skip_to(next)?;
+            } else {
+                self.queue.append(payloads, next)?;
+                if let Some(waker) = self.waker.lock().as_ref() {
+                    waker();
+                }
+            }
+            self.store.hold_log(Some(next));
+        }
+    }
+
+    /// The shippable part of the records as segment payloads.
+    fn pack(&self, records: &[LogRecord]) -> Result<Vec<(u64, Vec<u8>)>> {
+        let state = self.catalog.state();
+        let shippable = |table| {
+            state
+                .table_by_id(table)
+                .filter(|schema| matches!(schema.sync, SyncMode::Up | SyncMode::Both))
+        };
+        let mut payloads = Vec::new();
+        let mut batches: Vec<(Arc<TableSchema>, RowBatch)> = Vec::new();
+        let mut erased = Vec::new();
+        let mut bytes = 0;
+        for record in records {
+            for batch in &record.set.batches {
+                let own = batch
+                    .origin
+                    .first()
+                    .is_none_or(|origin| OriginId(*origin) == OriginId(0));
+                let Some(schema) = shippable(batch.table).filter(|_| own) else {
+                    continue;
+                };
+                for piece in pieces(batch) {
+                    bytes += piece.memory_bytes();
+                    batches.push((schema.clone(), piece));
+                    if bytes >= SEAL_BYTES {
+                        self.cut(&mut batches, &mut erased, &mut payloads)?;
+                        bytes = 0;
+                    }
+                }
+            }
+            for range in &record.set.tombstones {
+                if let Some(schema) = shippable(range.table)
+                    && range.origin == OriginId(0)
+                {
+                    bytes += range.start.len() + range.end.len() + 64;
+                    erased.push(Erased {
+                        table: schema.name.clone(),
+                        start: range.start.clone(),
+                        end: range.end.clone(),
+                        hlc: range.hlc.0,
+                    });
+                }
+            }
+        }
+        self.cut(&mut batches, &mut erased, &mut payloads)?;
+        Ok(payloads)
+    }
+
+    fn cut(
+        &self,
+        batches: &mut Vec<(Arc<TableSchema>, RowBatch)>,
+        erased: &mut Vec<Erased>,
+        payloads: &mut Vec<(u64, Vec<u8>)>,
+    ) -> Result<()> {
+        if batches.is_empty() && erased.is_empty() {
+            return Ok(());
+        }
+        let rows = batches
+            .iter()
+            .map(|(_, batch)| batch.rows as u64)
+            .sum::<u64>()
+            + erased.len() as u64;
+        let payload = Segment::pack(batches, std::mem::take(erased))?;
+        batches.clear();
+        if payload.len() > MAX_FRAME_BYTES {
+            return Err(Error::internal(format!(
+                "a segment of {rows} rows takes {} bytes, more than a frame carries",
+                payload.len()
+            )));
+        }
+        payloads.push((rows, payload));
+        Ok(())
+    }
+}
+
+/// A batch in pieces that each stay well below a segment's bound.
+fn pieces(batch: &RowBatch) -> Vec<RowBatch> {
+    let count = batch.memory_bytes().div_ceil(SEAL_BYTES / 4).max(1);
+    let rows = batch.rows.div_ceil(count).max(1);
+    (0..batch.rows)
+        .step_by(rows)
+        .map(|start| batch.slice(start, rows.min(batch.rows - start)))
+        .collect()
+}
+
+impl activestore_sync_proto::Outbox for Sealer {
+    fn identity(&self) -> (NodeId, String, Epoch) {
+        let shared = &self.shared;
+        (shared.node, shared.name.clone(), shared.queue.state().epoch)
+    }
+
+    fn position(&self) -> OutboxPosition {
+        let state = self.shared.queue.state();
+        OutboxPosition {
+            first_unacked: state.acknowledged + 1,
+            last_sealed: state.last_sealed,
+            acked_hash: state.acknowledged_hash,
+        }
+    }
+
+    fn segment(&self, seq: u64) -> Result<Option<SealedSegment>> {
+        self.shared.queue.segment(seq)
+    }
+
+    fn acknowledged(&self, epoch: Epoch, seq: u64) -> Result<()> {
+        if epoch == self.shared.queue.state().epoch {
+            *self.shared.refused.lock() = None;
+            self.shared.queue.acknowledge(seq)?;
+        }
+        Ok(())
+    }
+
+    fn refused(&self, seq: u64, reason: &str) {
+        tracing::warn!(
+            seq,
+            reason,
+            "the cloud refused a segment; it is kept and offered again"
+        );
+        *self.shared.refused.lock() = Some(reason.to_owned());
+    }
+
+    fn new_epoch(&self) -> Result<()> {
+        let epoch = Epoch(self.shared.env.rng.next_u64());
+        tracing::warn!(
+            ?epoch,
+            "this data directory is not the one the cloud knows; a new epoch starts"
+        );
+        self.shared.queue.restart(epoch)
+    }
+
+    fn on_sealed(&self, waker: Waker) {
+        *self.shared.waker.lock() = Some(waker);
+    }
+}

@@ -1,0 +1,237 @@
+//! Sealed segments that wait for their acknowledgement, kept in redb so that a segment, its place in
+//! the hash chain and the log position it reaches to become durable together.
+//!
+//! Invariants: sequences are consecutive; `cursor` is the first log record that no sealed segment
+//! holds; a segment leaves the queue only when the receiver has said that it is durable there.
+
+use std::path::Path;
+
+use activestore_sync_proto::{ChainHash, SealedSegment};
+use activestore_types::{Epoch, Error, Lsn, NodeId, Result};
+use parking_lot::Mutex;
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use serde::{Deserialize, Serialize};
+
+const SEGMENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("segments");
+const STATE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("state");
+const STATE_KEY: &str = "state";
+const CACHE_BYTES: usize = 1024 * 1024;
+
+/// Where the queue stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct QueueState {
+    pub(crate) epoch: Epoch,
+    /// The sequence of the newest sealed segment; 0 before the first.
+    pub(crate) last_sealed: u64,
+    /// The hash of the newest sealed segment: the next one's `prev_hash`.
+    pub(crate) last_hash: ChainHash,
+    /// The highest acknowledged sequence.
+    pub(crate) acknowledged: u64,
+    /// The hash of the highest acknowledged segment.
+    pub(crate) acknowledged_hash: ChainHash,
+    /// The first log record not sealed yet.
+    pub(crate) cursor: Lsn,
+    /// Rows in the segments that wait.
+    pub(crate) pending_rows: u64,
+    /// Bytes in the segments that wait.
+    pub(crate) pending_bytes: u64,
+}
+
+impl QueueState {
+    fn fresh(epoch: Epoch, cursor: Lsn) -> Self {
+        QueueState {
+            epoch,
+            last_sealed: 0,
+            last_hash: ChainHash::GENESIS,
+            acknowledged: 0,
+            acknowledged_hash: ChainHash::GENESIS,
+            cursor,
+            pending_rows: 0,
+            pending_bytes: 0,
+        }
+    }
+}
+
+/// The queue of one node.
+pub(crate) struct Queue {
+    node: NodeId,
+    database: Database,
+    state: Mutex<QueueState>,
+}
+
+impl Queue {
+    /// Opens or makes the queue; `epoch` and `cursor` are used only when it is new.
+    pub(crate) fn open(path: &Path, node: NodeId, epoch: Epoch, cursor: Lsn) -> Result<Self> {
+        let database = Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .create(path)
+            .map_err(|error| Error::internal(format!("the outbox cannot be opened: {error}")))?;
+        let fresh = QueueState::fresh(epoch, cursor);
+        let write = database.begin_write().map_err(failed)?;
+        let state = {
+            write.open_table(SEGMENTS).map_err(failed)?;
+            let table = write.open_table(STATE).map_err(failed)?;
+            let kept = table.get(STATE_KEY).map_err(failed)?;
+            match kept {
+                Some(bytes) => postcard::from_bytes(bytes.value()).map_err(|error| {
+                    Error::corrupt(format!("the outbox's state cannot be read: {error}"))
+                })?,
+                None => fresh,
+            }
+        };
+        write.commit().map_err(failed)?;
+        Ok(Queue {
+            node,
+            database,
+            state: Mutex::new(state),
+        })
+    }
+
+    /// Where the queue stands now.
+    pub(crate) fn state(&self) -> QueueState {
+        *self.state.lock()
+    }
+
+    /// Appends the segments that hold every shippable record below `cursor`, each given as its row
+    /// count and payload; all of them are durable on return, or none.
+    pub(crate) fn append(&self, payloads: Vec<(u64, Vec<u8>)>, cursor: Lsn) -> Result<()> {
+        let mut state = self.state.lock();
+        let mut next = *state;
+        next.cursor = cursor;
+        self.change(Durability::Immediate, |segments| {
+            for (rows, payload) in payloads {
+                next = put(segments, self.node, next, rows, payload.into())?;
+            }
+            Ok(next)
+        })?;
+        *state = next;
+        Ok(())
+    }
+
+    /// Moves the cursor over records that hold nothing to ship. Not synced: after a crash the same
+    /// records are looked at again.
+    pub(crate) fn skip_to(&self, cursor: Lsn) -> Result<()> {
+        let mut state = self.state.lock();
+        let mut next = *state;
+        next.cursor = cursor;
+        self.change(Durability::None, |_| Ok(next))?;
+        *state = next;
+        Ok(())
+    }
+
+    /// A segment that waits.
+    pub(crate) fn segment(&self, sequence: u64) -> Result<Option<SealedSegment>> {
+        let read = self.database.begin_read().map_err(failed)?;
+        let table = read.open_table(SEGMENTS).map_err(failed)?;
+        let Some(bytes) = table.get(sequence).map_err(failed)? else {
+            return Ok(None);
+        };
+        read_kept(bytes.value()).map(Some)
+    }
+
+    /// Drops what the receiver holds: every segment up to `sequence`. Not synced: after a crash a
+    /// dropped segment is offered again, which the receiver answers with an acknowledgement.
+    pub(crate) fn acknowledge(&self, sequence: u64) -> Result<()> {
+        let mut state = self.state.lock();
+        if sequence <= state.acknowledged || sequence > state.last_sealed {
+            return Ok(());
+        }
+        let mut next = *state;
+        self.change(Durability::None, |segments| {
+            for dropped in state.acknowledged + 1..=sequence {
+                if let Some(bytes) = segments.remove(dropped).map_err(failed)? {
+                    let kept = read_kept(bytes.value())?;
+                    next.pending_rows = next.pending_rows.saturating_sub(kept.rows);
+                    next.pending_bytes =
+                        next.pending_bytes.saturating_sub(kept.payload.len() as u64);
+                    next.acknowledged_hash = kept.hash;
+                }
+            }
+            next.acknowledged = sequence;
+            Ok(next)
+        })?;
+        *state = next;
+        Ok(())
+    }
+
+    /// Starts the chain anew under another epoch; what waits is numbered again, nothing is dropped.
+    pub(crate) fn restart(&self, epoch: Epoch) -> Result<()> {
+        let mut state = self.state.lock();
+        let mut next = QueueState::fresh(epoch, state.cursor);
+        self.change(Durability::Immediate, |segments| {
+            let mut waiting = Vec::new();
+            for sequence in state.acknowledged + 1..=state.last_sealed {
+                if let Some(bytes) = segments.remove(sequence).map_err(failed)? {
+                    waiting.push(read_kept(bytes.value())?);
+                }
+            }
+            for kept in waiting {
+                next = put(segments, self.node, next, kept.rows, kept.payload)?;
+            }
+            Ok(next)
+        })?;
+        *state = next;
+        Ok(())
+    }
+
+    fn change(
+        &self,
+        durability: Durability,
+        edit: impl FnOnce(&mut redb::Table<'_, u64, &'static [u8]>) -> Result<QueueState>,
+    ) -> Result<()> {
+        let mut write = self.database.begin_write().map_err(failed)?;
+        write.set_durability(durability).map_err(failed)?;
+        {
+            let mut segments = write.open_table(SEGMENTS).map_err(failed)?;
+            let next = edit(&mut segments)?;
+            let bytes = postcard::to_stdvec(&next)
+                .map_err(|error| Error::internal(format!("the outbox's state: {error}")))?;
+            let mut table = write.open_table(STATE).map_err(failed)?;
+            table.insert(STATE_KEY, bytes.as_slice()).map_err(failed)?;
+        }
+        write.commit().map_err(failed)
+    }
+}
+
+/// Seals one payload after `state` and stores it; returns the state that follows.
+fn put(
+    segments: &mut redb::Table<'_, u64, &'static [u8]>,
+    node: NodeId,
+    mut state: QueueState,
+    rows: u64,
+    payload: bytes::Bytes,
+) -> Result<QueueState> {
+    state.last_sealed += 1;
+    let sealed = SealedSegment::seal(
+        node,
+        state.epoch,
+        state.last_sealed,
+        state.last_hash,
+        rows,
+        payload,
+    );
+    state.last_hash = sealed.hash;
+    state.pending_rows += rows;
+    state.pending_bytes += sealed.payload.len() as u64;
+    let bytes = postcard::to_stdvec(&sealed)
+        .map_err(|error| Error::internal(format!("a segment cannot be kept: {error}")))?;
+    segments
+        .insert(state.last_sealed, bytes.as_slice())
+        .map_err(failed)?;
+    Ok(state)
+}
+
+fn read_kept(bytes: &[u8]) -> Result<SealedSegment> {
+    postcard::from_bytes(bytes)
+        .map_err(|error| Error::corrupt(format!("a waiting segment cannot be read: {error}")))
+}
+
+fn failed(error: impl Into<redb::Error>) -> Error {
+    let error = error.into();
+    match &error {
+        redb::Error::Io(io) if io.kind() == std::io::ErrorKind::StorageFull => {
+            Error::disk_full("the outbox cannot grow: the disk is full")
+        }
+        _ => Error::internal(format!("the outbox failed: {error}")),
+    }
+}

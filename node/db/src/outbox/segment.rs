@@ -1,0 +1,304 @@
+//! What a sealed segment holds: committed row fragments and range tombstones, table by table, with
+//! names in place of ids so that any node can read it, columns in the store's encodings, and zstd
+//! over the whole. The bytes are described in FORMAT.md under "Segment".
+//!
+//! Only the node's own rows are sealed, so the origin is the segment's node and is not repeated.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use activestore_store::{decode_array, encode_array};
+use activestore_types::{
+    BatchColumn, ColumnId, DataType, Error, Result, RowBatch, TableName, TableSchema,
+};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt64Array, new_null_array};
+use arrow::buffer::{BooleanBuffer, ScalarBuffer};
+use arrow::compute::concat;
+use arrow::datatypes::{DataType as ArrowType, Int64Type};
+use serde::{Deserialize, Serialize};
+
+const VERSION: u8 = 1;
+const ZSTD_LEVEL: i32 = 3;
+/// The most a segment's payload may unpack to, in bytes: a lying peer must not fill the memory.
+pub(crate) const UNPACKED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Rows and the definition they were written under.
+pub(crate) type Member = (Arc<TableSchema>, RowBatch);
+
+/// A table's part of a segment.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Section {
+    pub(crate) table: TableName,
+    pub(crate) partition_key: Vec<String>,
+    pub(crate) clustering_key: Vec<(String, bool)>,
+    pub(crate) flexible: bool,
+    pub(crate) ttl_s: Option<u64>,
+    pub(crate) rows: u32,
+    columns: Vec<PackedColumn>,
+    hlc: Vec<u8>,
+    expiry_ms: Option<Vec<u8>>,
+    tombstone: Option<Vec<u8>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct PackedColumn {
+    name: String,
+    data_type: DataType,
+    values: Vec<u8>,
+    set: Option<Vec<u8>>,
+}
+
+/// A range tombstone by table name.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Erased {
+    pub(crate) table: TableName,
+    pub(crate) start: Vec<u8>,
+    pub(crate) end: Vec<u8>,
+    pub(crate) hlc: u64,
+}
+
+/// A whole segment.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Segment {
+    version: u8,
+    pub(crate) sections: Vec<Section>,
+    pub(crate) erased: Vec<Erased>,
+}
+
+impl Segment {
+    /// Packs batches (with their schemas) and tombstones. Batches of one table are laid end to end,
+    /// so that a delta runs through them.
+    pub(crate) fn pack(batches: &[Member], erased: Vec<Erased>) -> Result<Vec<u8>> {
+        let mut groups: BTreeMap<(TableName, u32), Vec<&Member>> = BTreeMap::new();
+        for entry in batches {
+            groups
+                .entry((entry.0.name.clone(), entry.0.version))
+                .or_default()
+                .push(entry);
+        }
+        let mut sections = Vec::with_capacity(groups.len());
+        for entries in groups.values() {
+            if let Some((schema, _)) = entries.first() {
+                let members: Vec<&RowBatch> = entries.iter().map(|(_, batch)| batch).collect();
+                sections.push(Section::pack(schema, &members)?);
+            }
+        }
+        let segment = Segment {
+            version: VERSION,
+            sections,
+            erased,
+        };
+        let plain = postcard::to_stdvec(&segment)
+            .map_err(|error| Error::internal(format!("a segment cannot be packed: {error}")))?;
+        zstd::bulk::compress(&plain, ZSTD_LEVEL).map_err(Error::from)
+    }
+
+    /// Unpacks a payload.
+    ///
+    /// # Errors
+    /// `Invalid` when the bytes are not a segment this version reads.
+    pub(crate) fn unpack(payload: &[u8]) -> Result<Segment> {
+        let wrong = |why: String| Error::invalid(format!("a segment cannot be read: {why}"));
+        let plain = zstd::bulk::decompress(payload, UNPACKED_BYTES_MAX)
+            .map_err(|error| wrong(error.to_string()))?;
+        let segment: Segment =
+            postcard::from_bytes(&plain).map_err(|error| wrong(error.to_string()))?;
+        if segment.version != VERSION {
+            return Err(wrong(format!(
+                "it has version {}, this node reads {VERSION}",
+                segment.version
+            )));
+        }
+        Ok(segment)
+    }
+
+    /// Row fragments in all sections.
+    pub(crate) fn rows(&self) -> u64 {
+        self.sections
+            .iter()
+            .map(|section| u64::from(section.rows))
+            .sum()
+    }
+}
+
+impl Section {
+    fn pack(schema: &TableSchema, batches: &[&RowBatch]) -> Result<Section> {
+        let rows: usize = batches.iter().map(|batch| batch.rows).sum();
+        let mut columns = Vec::new();
+        for column in &schema.columns {
+            if !batches
+                .iter()
+                .any(|batch| batch.column(column.id).is_some())
+            {
+                continue;
+            }
+            let mut parts: Vec<ArrayRef> = Vec::with_capacity(batches.len());
+            let mut set: Vec<bool> = Vec::with_capacity(rows);
+            for batch in batches {
+                match batch.column(column.id) {
+                    Some(found) => {
+                        parts.push(found.array.clone());
+                        match &found.set {
+                            Some(bits) => set.extend(bits.iter()),
+                            None => set.extend(std::iter::repeat_n(true, batch.rows)),
+                        }
+                    }
+                    None => {
+                        parts.push(new_null_array(&column.data_type.arrow(), batch.rows));
+                        set.extend(std::iter::repeat_n(false, batch.rows));
+                    }
+                }
+            }
+            let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+            let set = set
+                .iter()
+                .any(|bit| !bit)
+                .then(|| encode_array(&(Arc::new(BooleanArray::from(set)) as ArrayRef)));
+            columns.push(PackedColumn {
+                name: column.name.clone(),
+                data_type: column.data_type,
+                values: encode_array(&concat(&parts)?),
+                set,
+            });
+        }
+        let name = |id: ColumnId| {
+            schema
+                .column_by_id(id)
+                .map_or_else(String::new, |column| column.name.clone())
+        };
+        Ok(Section {
+            table: schema.name.clone(),
+            partition_key: schema.partition_key.iter().map(|id| name(*id)).collect(),
+            clustering_key: schema
+                .clustering_key
+                .iter()
+                .map(|key| (name(key.id), key.descending))
+                .collect(),
+            flexible: schema.flexible,
+            ttl_s: schema.ttl_s,
+            rows: u32::try_from(rows)
+                .map_err(|_| Error::internal("a segment holds too many rows"))?,
+            columns,
+            hlc: numbers(batches.iter().flat_map(|batch| batch.hlc.iter().copied())),
+            expiry_ms: batches
+                .iter()
+                .any(|batch| batch.expiry_ms.is_some())
+                .then(|| {
+                    numbers(batches.iter().flat_map(|batch| {
+                        (0..batch.rows).map(|row| {
+                            batch
+                                .expiry_ms
+                                .as_ref()
+                                .and_then(|expiry| expiry.get(row).copied())
+                                .unwrap_or(0)
+                        })
+                    }))
+                }),
+            tombstone: batches
+                .iter()
+                .any(|batch| batch.tombstone.is_some())
+                .then(|| {
+                    let bits: BooleanArray = batches
+                        .iter()
+                        .flat_map(|batch| {
+                            (0..batch.rows).map(|row| {
+                                Some(batch.tombstone.as_ref().is_some_and(|bits| bits.value(row)))
+                            })
+                        })
+                        .collect();
+                    encode_array(&(Arc::new(bits) as ArrayRef))
+                }),
+        })
+    }
+
+    /// The columns' names and types, for making or growing the table.
+    pub(crate) fn column_types(&self) -> impl Iterator<Item = (&str, DataType)> {
+        self.columns
+            .iter()
+            .map(|column| (column.name.as_str(), column.data_type))
+    }
+
+    /// The rows as a batch of the local table. `origin` is the local id of the segment's node.
+    ///
+    /// # Errors
+    /// `Invalid` when a part does not decode, has another length than the section says, or has
+    /// another type than the local column.
+    pub(crate) fn batch(&self, schema: &TableSchema, origin: u32) -> Result<RowBatch> {
+        let rows = self.rows as usize;
+        let mut columns = Vec::with_capacity(self.columns.len());
+        for column in &self.columns {
+            let local = schema.column(&column.name).ok_or_else(|| {
+                Error::internal(format!(
+                    "column '{}' was not added to {}",
+                    column.name, schema.name
+                ))
+            })?;
+            if local.data_type != column.data_type {
+                return Err(Error::conflict(format!(
+                    "column '{}' of {} is {} here and {} at the sender",
+                    column.name, schema.name, local.data_type, column.data_type
+                )));
+            }
+            columns.push(BatchColumn {
+                id: local.id,
+                array: exactly(
+                    decode_array(&column.values, &column.data_type.arrow())?,
+                    rows,
+                )?,
+                set: column
+                    .set
+                    .as_deref()
+                    .map(|set| bits(set, rows))
+                    .transpose()?,
+            });
+        }
+        let batch = RowBatch {
+            table: schema.id,
+            rows,
+            columns,
+            hlc: read_numbers(&self.hlc, rows)?,
+            origin: std::iter::repeat_n(origin, rows).collect(),
+            expiry_ms: self
+                .expiry_ms
+                .as_deref()
+                .map(|expiry| read_numbers(expiry, rows))
+                .transpose()?,
+            tombstone: self
+                .tombstone
+                .as_deref()
+                .map(|set| bits(set, rows))
+                .transpose()?,
+        };
+        batch.validate()?;
+        Ok(batch)
+    }
+}
+
+/// Stamps and expiries fit 63 bits, so they travel as signed integers, which pack by delta.
+fn numbers(values: impl Iterator<Item = u64>) -> Vec<u8> {
+    let array: arrow::array::Int64Array = values.map(|value| Some(value.cast_signed())).collect();
+    encode_array(&(Arc::new(array) as ArrayRef))
+}
+
+fn read_numbers(bytes: &[u8], rows: usize) -> Result<ScalarBuffer<u64>> {
+    let array = exactly(decode_array(bytes, &ArrowType::Int64)?, rows)?;
+    let values = array.as_primitive::<Int64Type>();
+    let unsigned: UInt64Array = values.unary(i64::cast_unsigned);
+    Ok(unsigned.values().clone())
+}
+
+fn bits(bytes: &[u8], rows: usize) -> Result<BooleanBuffer> {
+    let array = exactly(decode_array(bytes, &ArrowType::Boolean)?, rows)?;
+    Ok(array.as_boolean().values().clone())
+}
+
+fn exactly(array: ArrayRef, rows: usize) -> Result<ArrayRef> {
+    if array.len() == rows {
+        Ok(array)
+    } else {
+        Err(Error::invalid(format!(
+            "a segment's column holds {} rows where its section says {rows}",
+            array.len()
+        )))
+    }
+}

@@ -1,0 +1,79 @@
+//! The edge's side of what flows down: definitions and the files they need, adopted whole.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use activestore_catalog::{Bundle, Change};
+use activestore_store::{Note, WriteSet};
+use activestore_sync_proto::{Replica, TableDigest};
+use activestore_types::{Error, Result};
+
+use crate::blobs::sha256;
+use crate::db::Inner;
+
+const VERSION_NOTE: &[u8] = b"sync/catalog";
+
+/// The edge's side of one database.
+pub(crate) struct Adopter {
+    pub(crate) inner: Arc<Inner>,
+}
+
+fn bundle(bytes: &[u8]) -> Result<Bundle> {
+    postcard::from_bytes(bytes)
+        .map_err(|error| Error::invalid(format!("the cloud's definitions cannot be read: {error}")))
+}
+
+impl Replica for Adopter {
+    fn catalog_version(&self) -> u64 {
+        self.inner
+            .store
+            .note(VERSION_NOTE)
+            .and_then(|bytes| bytes.try_into().ok())
+            .map_or(0, u64::from_le_bytes)
+    }
+
+    fn adopt_catalog(&self, version: u64, bytes: &[u8]) -> Result<()> {
+        let inner = &self.inner;
+        // Adopting twice changes nothing, so a crash between the two steps is harmless.
+        inner.change(Change::AdoptBundle(bundle(bytes)?))?;
+        inner.store.commit(WriteSet {
+            batches: Vec::new(),
+            tombstones: Vec::new(),
+            notes: vec![Note {
+                key: VERSION_NOTE.to_vec(),
+                value: Some(version.to_le_bytes().to_vec()),
+            }],
+        })?;
+        tracing::info!(version, "the cloud's definitions are in force");
+        Ok(())
+    }
+
+    fn missing_blobs(&self, bytes: &[u8]) -> Result<Vec<[u8; 32]>> {
+        Ok(bundle(bytes)?
+            .blobs()
+            .into_iter()
+            .filter(|hash| !self.inner.blobs.holds(hash))
+            .collect())
+    }
+
+    fn put_blob(&self, hash: [u8; 32], bytes: Vec<u8>) -> Result<()> {
+        if sha256(&bytes) != hash {
+            return Err(Error::corrupt(
+                "a file from the cloud does not match its hash",
+            ));
+        }
+        self.inner.blobs.put(&bytes).map(|_| ())
+    }
+
+    fn digests(&self) -> Result<Vec<TableDigest>> {
+        self.inner.digests(Some(self.inner.node))
+    }
+
+    fn observe_clock(&self, server_wall_ms: u64, rtt: Duration) {
+        let here = self.inner.env.clock.wall_ms();
+        let there = server_wall_ms.saturating_add(rtt.as_millis() as u64 / 2);
+        let offset = there as i64 - here as i64;
+        self.inner.clock_offset_ms.store(offset, Ordering::Relaxed);
+    }
+}

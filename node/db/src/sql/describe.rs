@@ -1,0 +1,73 @@
+//! SHOW and DESCRIBE: short names for queries over the system tables.
+
+use activestore_query::Show;
+use activestore_types::{Result, TableName};
+use serde_json::Value;
+
+use super::SqlOutcome;
+use crate::db::Db;
+
+impl Db {
+    pub(super) async fn show(&self, show: &Show) -> Result<SqlOutcome> {
+        let (sql, params) = match show {
+            Show::Tables { keyspace: None } => (
+                "SELECT keyspace, name, partition_key, clustering_key, flexible, ttl_s, sync \
+                 FROM system.tables ORDER BY keyspace, name",
+                vec![],
+            ),
+            Show::Tables {
+                keyspace: Some(keyspace),
+            } => {
+                self.inner.catalog.state().keyspace(keyspace)?;
+                (
+                    "SELECT keyspace, name, partition_key, clustering_key, flexible, ttl_s, sync \
+                     FROM system.tables WHERE keyspace = $1 ORDER BY name",
+                    vec![Value::String(keyspace.clone())],
+                )
+            }
+            Show::Keyspaces => (
+                "SELECT schema_name AS keyspace FROM information_schema.schemata ORDER BY 1",
+                vec![],
+            ),
+            Show::Functions => ("SELECT * FROM system.functions ORDER BY name", vec![]),
+            Show::Processors => ("SELECT * FROM system.processors ORDER BY name", vec![]),
+            Show::Models => ("SELECT * FROM system.models ORDER BY name", vec![]),
+            Show::Plugins => ("SELECT * FROM system.plugins ORDER BY name", vec![]),
+        };
+        Ok(SqlOutcome::Rows(
+            self.inner.engine.query(sql, &params).await?,
+        ))
+    }
+
+    pub(super) async fn describe(&self, name: &TableName) -> Result<SqlOutcome> {
+        if name.keyspace != activestore_catalog::SYSTEM_KEYSPACE {
+            self.inner.catalog.state().table(name)?;
+            return Ok(SqlOutcome::Rows(
+                self.inner
+                    .engine
+                    .query(
+                        "SELECT name, type, kind FROM system.columns \
+                         WHERE keyspace = $1 AND \"table\" = $2 ORDER BY position",
+                        &[
+                            Value::String(name.keyspace.clone()),
+                            Value::String(name.table.clone()),
+                        ],
+                    )
+                    .await?,
+            ));
+        }
+        let rows = self
+            .inner
+            .engine
+            .query(
+                "SELECT column_name AS name, data_type AS type FROM information_schema.columns \
+                 WHERE table_schema = $1 AND table_name = $2 ORDER BY ordinal_position",
+                &[
+                    Value::String(name.keyspace.clone()),
+                    Value::String(name.table.clone()),
+                ],
+            )
+            .await?;
+        Ok(SqlOutcome::Rows(rows))
+    }
+}

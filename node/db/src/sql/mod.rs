@@ -1,0 +1,81 @@
+//! Statements: parsed, then handed to the part that runs them. Queries go to the engine, rows to the
+//! write path, definitions to the catalog.
+
+mod definitions;
+mod describe;
+mod rows;
+
+use std::sync::atomic::Ordering;
+
+use activestore_query::{Rows, Statement, parse};
+use activestore_types::Result;
+use serde_json::Value;
+
+use crate::db::Db;
+
+/// What a statement answers.
+pub enum SqlOutcome {
+    /// Rows, as a stream.
+    Rows(Rows),
+    /// A change: what was done, in PostgreSQL's words, and how many rows it touched.
+    Done {
+        /// `INSERT 3`, `CREATE TABLE`.
+        tag: String,
+        /// Rows written or erased; 0 for definitions.
+        affected: u64,
+    },
+}
+
+impl SqlOutcome {
+    pub(crate) fn definition(tag: impl Into<String>) -> Self {
+        SqlOutcome::Done {
+            tag: tag.into(),
+            affected: 0,
+        }
+    }
+
+    pub(crate) fn counted(verb: &str, affected: u64) -> Self {
+        SqlOutcome::Done {
+            tag: format!("{verb} {affected}"),
+            affected,
+        }
+    }
+}
+
+impl Db {
+    /// Runs the statements of a text in order and answers each. `$1` stands for the first parameter.
+    /// Statements are durable one by one; the first that fails ends the run.
+    ///
+    /// # Errors
+    /// `Invalid` with line and column for what does not parse; what the statement meets otherwise.
+    pub async fn sql(&self, sql: &str, params: &[Value]) -> Result<Vec<SqlOutcome>> {
+        let counts = &self.inner.counts;
+        let statements = parse(sql).inspect_err(|_| {
+            counts.statements_failed.fetch_add(1, Ordering::Relaxed);
+        })?;
+        let mut outcomes = Vec::with_capacity(statements.len());
+        for statement in statements {
+            counts.statements.fetch_add(1, Ordering::Relaxed);
+            let outcome = self.run(statement, params).await.inspect_err(|_| {
+                counts.statements_failed.fetch_add(1, Ordering::Relaxed);
+            })?;
+            outcomes.push(outcome);
+        }
+        Ok(outcomes)
+    }
+
+    async fn run(&self, statement: Statement, params: &[Value]) -> Result<SqlOutcome> {
+        match statement {
+            Statement::Query { sql } | Statement::Explain { sql } => Ok(SqlOutcome::Rows(
+                self.inner.engine.query(&sql, params).await?,
+            )),
+            Statement::Insert(insert) => self.insert(insert, params).await,
+            Statement::Update(update) => self.update(update, params).await,
+            Statement::Delete(delete) => self.delete(delete, params).await,
+            Statement::Change { change, tag } => self.define(change, tag).await,
+            Statement::CreateModel(model) => self.create_model(model).await,
+            Statement::Show(show) => self.show(&show).await,
+            Statement::Describe { name } => self.describe(&name).await,
+        }
+    }
+}

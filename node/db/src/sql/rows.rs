@@ -1,0 +1,123 @@
+//! INSERT, UPDATE and DELETE: the engine works out rows, keys and ranges; the write path stores them.
+
+use std::sync::Arc;
+
+use activestore_query::{Delete, DeletePlan, Insert, Rows, Update};
+use activestore_types::{
+    BatchColumn, KeyRange, NamedBatch, OriginId, RangeTombstone, Result, RowBatch, TableName,
+    TableSchema,
+};
+use arrow::buffer::BooleanBuffer;
+use arrow::record_batch::RecordBatch;
+use futures::StreamExt;
+use serde_json::Value;
+
+use super::SqlOutcome;
+use crate::db::Db;
+
+impl Db {
+    /// Rows of VALUES are one write; rows of a query are written batch by batch as they come.
+    pub(super) async fn insert(&self, insert: Insert, params: &[Value]) -> Result<SqlOutcome> {
+        let schema = self.inner.catalog.state().table(&insert.table)?.clone();
+        let rows = self
+            .inner
+            .engine
+            .evaluate_source(&schema, &insert.columns, &insert.source, params)
+            .await?;
+        let written = self.store(&insert.table, rows, insert.ttl_s).await?;
+        Ok(SqlOutcome::counted("INSERT", written))
+    }
+
+    /// Reads the rows that match, evaluates the assignments, and upserts the assigned columns. It is
+    /// not atomic against other writers: the last stamp wins, per cell.
+    pub(super) async fn update(&self, update: Update, params: &[Value]) -> Result<SqlOutcome> {
+        let schema = self.inner.catalog.state().table(&update.table)?.clone();
+        let rows = self
+            .inner
+            .engine
+            .evaluate_update(&schema, &update, params)
+            .await?;
+        let written = self.store(&update.table, rows, update.ttl_s).await?;
+        Ok(SqlOutcome::counted("UPDATE", written))
+    }
+
+    /// A filter on the key alone is one range tombstone; any other selects rows and erases each.
+    pub(super) async fn delete(&self, delete: Delete, params: &[Value]) -> Result<SqlOutcome> {
+        let schema = self.inner.catalog.state().table(&delete.table)?.clone();
+        let filter = delete.filter.as_deref();
+        let engine = &self.inner.engine;
+        match engine.delete_plan(&schema, filter, params).await? {
+            DeletePlan::Keys(keys) => {
+                let erased = self.erase_rows(&schema, keys).await?;
+                Ok(SqlOutcome::counted("DELETE", erased))
+            }
+            DeletePlan::Ranges(ranges) => {
+                self.erase_ranges(&schema, ranges).await?;
+                // A range is erased without being read, so nobody knows how many rows it held.
+                Ok(SqlOutcome::definition("DELETE"))
+            }
+            DeletePlan::Select => {
+                let mut rows = engine.evaluate_keys(&schema, filter, params).await?;
+                let mut erased = 0;
+                while let Some(keys) = rows.stream.next().await {
+                    erased += self.erase_rows(&schema, keys?).await?;
+                }
+                Ok(SqlOutcome::counted("DELETE", erased))
+            }
+        }
+    }
+
+    async fn store(&self, table: &TableName, mut rows: Rows, ttl_s: Option<u64>) -> Result<u64> {
+        let mut written = 0;
+        while let Some(batch) = rows.stream.next().await {
+            let mut batch = NamedBatch::from_record_batch(table.clone(), &batch?);
+            batch.ttl_s = ttl_s;
+            written += self.write(vec![batch]).await?.rows;
+        }
+        Ok(written)
+    }
+
+    async fn erase_ranges(&self, schema: &Arc<TableSchema>, ranges: Vec<KeyRange>) -> Result<()> {
+        let (inner, table) = (self.inner.clone(), schema.id);
+        self.blocking(move || {
+            let first = inner.clock.reserve(inner.wall_ms(), ranges.len() as u64);
+            let tombstones = (0_u64..)
+                .zip(ranges)
+                .map(|(number, range)| RangeTombstone {
+                    table,
+                    start: range.start,
+                    end: range.end,
+                    hlc: first.plus(number),
+                    origin: OriginId(0),
+                })
+                .collect();
+            inner.erase(Vec::new(), tombstones)
+        })
+        .await
+    }
+
+    async fn erase_rows(&self, schema: &Arc<TableSchema>, keys: RecordBatch) -> Result<u64> {
+        let rows = keys.num_rows();
+        if rows == 0 {
+            return Ok(0);
+        }
+        let columns = schema
+            .key_columns()
+            .zip(keys.columns())
+            .map(|(key, array)| BatchColumn {
+                id: key.id,
+                array: array.clone(),
+                set: None,
+            })
+            .collect();
+        let (inner, table) = (self.inner.clone(), schema.id);
+        self.blocking(move || {
+            let first = inner.clock.reserve(inner.wall_ms(), rows as u64);
+            let mut batch = RowBatch::upsert(table, rows, columns, first, OriginId(0));
+            batch.tombstone = Some(BooleanBuffer::new_set(rows));
+            inner.erase(vec![batch], Vec::new())
+        })
+        .await?;
+        Ok(rows as u64)
+    }
+}

@@ -1,0 +1,188 @@
+//! What the node tells people of itself: `/v1/status` and `/v1/sync`.
+
+use std::sync::atomic::Ordering;
+
+use serde::Serialize;
+
+use crate::db::Db;
+use crate::inbox::all_progress;
+
+/// The node at a glance.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// The node's identity, 32 hex digits.
+    pub node: String,
+    /// Its name for people.
+    pub name: String,
+    /// `edge` or `cloud`.
+    pub role: &'static str,
+    /// The program's version.
+    pub version: &'static str,
+    /// Seconds since it was opened.
+    pub uptime_s: u64,
+    /// Tables defined.
+    pub tables: usize,
+    /// The version of the definitions.
+    pub catalog_version: u64,
+    /// Resident memory of the process, in bytes; 0 where the system does not tell.
+    pub memory_bytes: u64,
+    /// What the store may hold in memory, in bytes.
+    pub memory_limit_bytes: usize,
+    /// What the data directory takes, in bytes.
+    pub disk_bytes: u64,
+    /// What it may take, in bytes; `null` means as much as the disk has.
+    pub disk_limit_bytes: Option<u64>,
+    /// The newest log record.
+    pub last_lsn: u64,
+    /// The newest stamp, in milliseconds since 1970.
+    pub hlc_ms: u64,
+    /// How far the cloud's clock is ahead of this one, in milliseconds.
+    pub clock_offset_ms: i64,
+    /// Row fragments in files.
+    pub sst_rows: u64,
+    /// Bytes of the files.
+    pub sst_bytes: u64,
+    /// Definitions that could not be loaded, with the reason.
+    pub problems: Vec<String>,
+}
+
+/// Where shipping stands.
+#[derive(Clone, Debug, Serialize)]
+pub struct SyncStatus {
+    /// The node's identity.
+    pub node: String,
+    /// The epoch it ships in, 16 hex digits; empty where nothing is shipped.
+    pub epoch: String,
+    /// The lowest sequence that is not acknowledged.
+    pub first_unacked: u64,
+    /// The highest sealed sequence.
+    pub last_sealed: u64,
+    /// Rows sealed and not acknowledged.
+    pub pending_rows: u64,
+    /// Bytes sealed and not acknowledged.
+    pub pending_bytes: u64,
+    /// Log records that are not looked at yet.
+    pub unsealed_records: u64,
+    /// Failed attempts to seal since the start.
+    pub seal_failures: u64,
+    /// Why the cloud refused a segment last; `null` when it takes them.
+    pub refused: Option<String>,
+    /// On a cloud: every edge that has shipped here.
+    pub peers: Vec<PeerReport>,
+}
+
+/// One edge as the cloud sees it.
+#[derive(Clone, Debug, Serialize)]
+pub struct PeerReport {
+    /// The edge.
+    pub node: String,
+    /// Its name; empty until it has connected since the start.
+    pub name: String,
+    /// The epoch.
+    pub epoch: String,
+    /// Whether a connection is up.
+    pub connected: bool,
+    /// The last sequence that is durable here.
+    pub durable_seq: u64,
+    /// Row fragments applied in this epoch.
+    pub rows: u64,
+    /// When it was last heard of, in milliseconds since 1970; 0 when not since the start.
+    pub seen_ms: u64,
+    /// What went wrong last.
+    pub last_error: Option<String>,
+}
+
+impl Db {
+    /// The node at a glance.
+    pub fn status(&self) -> Status {
+        let inner = &self.inner;
+        let state = inner.catalog.state();
+        let stats = inner.store.stats();
+        Status {
+            node: inner.node.to_string(),
+            name: inner.options.name.clone(),
+            role: inner.options.role.name(),
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_s: inner
+                .env
+                .clock
+                .monotonic()
+                .saturating_sub(inner.started)
+                .as_secs(),
+            tables: state.tables.len(),
+            catalog_version: state.version,
+            memory_bytes: resident_bytes(),
+            memory_limit_bytes: inner.options.memory_bytes,
+            disk_bytes: inner.disk_bytes(),
+            disk_limit_bytes: inner.options.disk_bytes_max,
+            last_lsn: inner.store.last_lsn().0,
+            hlc_ms: inner.clock.last().wall_ms(),
+            clock_offset_ms: inner.clock_offset_ms.load(Ordering::Relaxed),
+            sst_rows: stats.sst_rows,
+            sst_bytes: stats.sst_bytes,
+            problems: inner
+                .plugins
+                .current()
+                .failed
+                .iter()
+                .map(|(what, why)| format!("{what}: {why}"))
+                .chain(state.disagreements.iter().cloned())
+                .collect(),
+        }
+    }
+
+    /// Where shipping stands.
+    pub fn sync_status(&self) -> SyncStatus {
+        let inner = &self.inner;
+        let outbox = inner.outbox.as_ref();
+        let queue = outbox.map(|outbox| outbox.state());
+        let peers = inner.peers.lock();
+        SyncStatus {
+            node: inner.node.to_string(),
+            epoch: queue.map_or_else(String::new, |queue| format!("{:016x}", queue.epoch.0)),
+            first_unacked: queue.map_or(0, |queue| queue.acknowledged + 1),
+            last_sealed: queue.map_or(0, |queue| queue.last_sealed),
+            pending_rows: queue.map_or(0, |queue| queue.pending_rows),
+            pending_bytes: queue.map_or(0, |queue| queue.pending_bytes),
+            unsealed_records: queue.map_or(0, |queue| {
+                (inner.store.last_lsn().0 + 1).saturating_sub(queue.cursor.0)
+            }),
+            seal_failures: outbox.map_or(0, |outbox| outbox.failures()),
+            refused: outbox.and_then(|outbox| outbox.refused()),
+            peers: all_progress(inner)
+                .into_iter()
+                .map(|(node, epoch, kept)| {
+                    let seen = peers.get(&node);
+                    PeerReport {
+                        node: node.to_string(),
+                        name: seen.map_or_else(String::new, |peer| peer.name.clone()),
+                        epoch: format!("{:016x}", epoch.0),
+                        connected: seen.is_some_and(|peer| peer.connected && peer.epoch == epoch),
+                        durable_seq: kept.seq,
+                        rows: kept.rows,
+                        seen_ms: seen.map_or(0, |peer| peer.seen_wall_ms),
+                        last_error: seen.and_then(|peer| peer.last_error.clone()),
+                    }
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Resident memory of this process, as Linux counts it.
+pub(crate) fn resident_bytes() -> u64 {
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
+        return 0;
+    };
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| {
+            rest.trim()
+                .trim_end_matches("kB")
+                .trim()
+                .parse::<u64>()
+                .ok()
+        })
+        .map_or(0, |kib| kib * 1024)
+}

@@ -1,0 +1,477 @@
+//! The keyspace `system`: what the node knows of itself, as tables. Each is made when it is asked
+//! for and holds no more than the definitions and counters it shows.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use activestore_types::Result;
+use arrow::array::{
+    ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, TimestampNanosecondArray,
+};
+use arrow::record_batch::RecordBatch;
+
+use crate::blobs::hex;
+use crate::inbox::all_progress;
+use crate::tables::Relations;
+use crate::write::processor::Source;
+use crate::write::read_rejected;
+
+/// The tables of the keyspace.
+pub(crate) const NAMES: &[&str] = &[
+    "columns",
+    "functions",
+    "models",
+    "plugins",
+    "processors",
+    "rejected_writes",
+    "settings",
+    "sstables",
+    "sync_peers",
+    "tables",
+];
+
+/// The table with this name as it is now.
+pub(crate) fn table(relations: &Relations, name: &str) -> Result<Option<RecordBatch>> {
+    Ok(Some(match name {
+        "columns" => columns(relations)?,
+        "functions" => functions(relations)?,
+        "models" => models(relations)?,
+        "plugins" => plugins(relations)?,
+        "processors" => processors(relations)?,
+        "rejected_writes" => rejected_writes(relations)?,
+        "settings" => settings(relations)?,
+        "sstables" => sstables(relations)?,
+        "sync_peers" => sync_peers(relations)?,
+        "tables" => tables(relations)?,
+        _ => return Ok(None),
+    }))
+}
+
+fn text<T: Into<String>>(values: impl IntoIterator<Item = T>) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(
+        values.into_iter().map(Into::into),
+    ))
+}
+
+fn optional(values: impl IntoIterator<Item = Option<String>>) -> ArrayRef {
+    Arc::new(values.into_iter().collect::<StringArray>())
+}
+
+fn count(values: impl IntoIterator<Item = u64>) -> ArrayRef {
+    Arc::new(Int64Array::from_iter_values(
+        values
+            .into_iter()
+            .map(|value| i64::try_from(value).unwrap_or(i64::MAX)),
+    ))
+}
+
+fn batch(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch> {
+    Ok(RecordBatch::try_from_iter_with_nullable(
+        columns.into_iter().map(|(name, array)| (name, array, true)),
+    )?)
+}
+
+fn tables(relations: &Relations) -> Result<RecordBatch> {
+    let state = relations.catalog.state();
+    let all: Vec<_> = state.tables.values().collect();
+    let mut rows = Vec::with_capacity(all.len());
+    for table in &all {
+        rows.push(relations.store.snapshot(table.id)?.row_count_estimate());
+    }
+    let name = |table: &activestore_types::TableSchema, id| {
+        table
+            .column_by_id(id)
+            .map_or_else(String::new, |column| column.name.clone())
+    };
+    batch(vec![
+        (
+            "keyspace",
+            text(all.iter().map(|t| t.name.keyspace.as_str())),
+        ),
+        ("name", text(all.iter().map(|t| t.name.table.as_str()))),
+        (
+            "partition_key",
+            text(all.iter().map(|t| {
+                let names: Vec<_> = t.partition_key.iter().map(|id| name(t, *id)).collect();
+                names.join(", ")
+            })),
+        ),
+        (
+            "clustering_key",
+            text(all.iter().map(|t| {
+                let names: Vec<_> = t
+                    .clustering_key
+                    .iter()
+                    .map(|key| {
+                        let direction = if key.descending { " DESC" } else { "" };
+                        format!("{}{direction}", name(t, key.id))
+                    })
+                    .collect();
+                names.join(", ")
+            })),
+        ),
+        (
+            "flexible",
+            Arc::new(BooleanArray::from_iter(
+                all.iter().map(|t| Some(t.flexible)),
+            )),
+        ),
+        (
+            "ttl_s",
+            Arc::new(
+                all.iter()
+                    .map(|t| t.ttl_s.and_then(|ttl_s| i64::try_from(ttl_s).ok()))
+                    .collect::<Int64Array>(),
+            ),
+        ),
+        ("sync", text(all.iter().map(|t| t.sync.name()))),
+        ("columns", count(all.iter().map(|t| t.columns.len() as u64))),
+        ("row_fragments", count(rows)),
+        ("version", count(all.iter().map(|t| u64::from(t.version)))),
+    ])
+}
+
+fn columns(relations: &Relations) -> Result<RecordBatch> {
+    let state = relations.catalog.state();
+    let all: Vec<_> = state
+        .tables
+        .values()
+        .flat_map(|table| {
+            (1_u64..)
+                .zip(&table.columns)
+                .map(move |(position, column)| (table, position, column))
+        })
+        .collect();
+    batch(vec![
+        (
+            "keyspace",
+            text(all.iter().map(|(t, ..)| t.name.keyspace.as_str())),
+        ),
+        (
+            "table",
+            text(all.iter().map(|(t, ..)| t.name.table.as_str())),
+        ),
+        ("name", text(all.iter().map(|(_, _, c)| c.name.as_str()))),
+        (
+            "type",
+            text(all.iter().map(|(_, _, c)| c.data_type.to_string())),
+        ),
+        (
+            "position",
+            count(all.iter().map(|(_, position, _)| *position)),
+        ),
+        (
+            "kind",
+            text(all.iter().map(|(t, _, c)| {
+                if t.partition_key.contains(&c.id) {
+                    "partition_key"
+                } else if t.is_key(c.id) {
+                    "clustering_key"
+                } else {
+                    "regular"
+                }
+            })),
+        ),
+    ])
+}
+
+fn functions(relations: &Relations) -> Result<RecordBatch> {
+    let state = relations.catalog.state();
+    let loaded = relations.plugins.current();
+    let all: Vec<_> = state.functions.values().collect();
+    batch(vec![
+        ("name", text(all.iter().map(|f| f.name.as_str()))),
+        ("plugin", text(all.iter().map(|f| f.plugin.to_string()))),
+        ("function", text(all.iter().map(|f| f.function.as_str()))),
+        (
+            "error",
+            optional(
+                all.iter()
+                    .map(|f| loaded.failed.get(&format!("function {}", f.name)).cloned()),
+            ),
+        ),
+    ])
+}
+
+fn models(relations: &Relations) -> Result<RecordBatch> {
+    let state = relations.catalog.state();
+    let loaded = relations.plugins.current();
+    let all: Vec<_> = state.models.values().collect();
+    batch(vec![
+        ("name", text(all.iter().map(|m| m.name.as_str()))),
+        ("plugin", text(all.iter().map(|m| m.plugin.to_string()))),
+        ("file", text(all.iter().map(|m| m.artifact_name.as_str()))),
+        ("sha256", text(all.iter().map(|m| hex(&m.artifact_sha256)))),
+        (
+            "inputs",
+            optional(all.iter().map(|m| {
+                let model = loaded.model(&m.name).ok()?;
+                let names: Vec<_> = model
+                    .inputs()
+                    .iter()
+                    .map(|(name, _)| name.as_str())
+                    .collect();
+                Some(names.join(", "))
+            })),
+        ),
+        (
+            "error",
+            optional(
+                all.iter()
+                    .map(|m| loaded.failed.get(&format!("model {}", m.name)).cloned()),
+            ),
+        ),
+    ])
+}
+
+fn plugins(relations: &Relations) -> Result<RecordBatch> {
+    let infos = relations
+        .database()
+        .map(|database| database.plugin_infos())
+        .unwrap_or_default();
+    batch(vec![
+        ("name", text(infos.iter().map(|p| p.name.as_str()))),
+        ("version", text(infos.iter().map(|p| p.version.as_str()))),
+        ("kind", text(infos.iter().map(|p| p.kind.as_str()))),
+        ("sha256", text(infos.iter().map(|p| p.sha256.as_str()))),
+        ("size_bytes", count(infos.iter().map(|p| p.size_bytes))),
+        (
+            "functions",
+            text(infos.iter().map(|p| p.functions.join(", "))),
+        ),
+        ("state", text(infos.iter().map(|p| p.state.as_str()))),
+        ("calls", count(infos.iter().map(|p| p.calls))),
+        ("traps", count(infos.iter().map(|p| p.traps))),
+    ])
+}
+
+fn processors(relations: &Relations) -> Result<RecordBatch> {
+    let state = relations.catalog.state();
+    let loaded = relations.plugins.current();
+    let all: Vec<_> = state.processors.values().collect();
+    let runtimes: Vec<_> = all
+        .iter()
+        .map(|def| {
+            loaded
+                .all_processors()
+                .find(|runtime| runtime.def.name == def.name)
+        })
+        .collect();
+    let counted = |read: &dyn Fn(&crate::write::processor::Runtime) -> u64| {
+        count(
+            runtimes
+                .iter()
+                .map(|runtime| runtime.map_or(0, |runtime| read(runtime)))
+                .collect::<Vec<_>>(),
+        )
+    };
+    batch(vec![
+        ("name", text(all.iter().map(|p| p.name.as_str()))),
+        ("table", text(all.iter().map(|p| p.table.to_string()))),
+        (
+            "source",
+            text(all.iter().map(|p| match &p.source {
+                activestore_catalog::ProcessorSource::Plugin(plugin) => format!("plugin {plugin}"),
+                activestore_catalog::ProcessorSource::Model(model) => format!("model {model}"),
+            })),
+        ),
+        (
+            "into",
+            optional(all.iter().zip(&runtimes).map(|(p, runtime)| {
+                match runtime.map(|runtime| &runtime.source) {
+                    Some(Source::Model { column, .. }) => Some(format!("{}.{column}", p.table)),
+                    _ => p.into.as_ref().map(ToString::to_string),
+                }
+            })),
+        ),
+        ("rows", counted(&|r| r.rows.load(Ordering::Relaxed))),
+        (
+            "rows_sent",
+            counted(&|r| r.rows_sent.load(Ordering::Relaxed)),
+        ),
+        (
+            "rows_rejected",
+            counted(&|r| r.rows_rejected.load(Ordering::Relaxed)),
+        ),
+        ("failures", counted(&|r| r.failures.load(Ordering::Relaxed))),
+        (
+            "busy_s",
+            Arc::new(Float64Array::from_iter_values(runtimes.iter().map(
+                |runtime| runtime.map_or(0.0, |r| r.busy_ns.load(Ordering::Relaxed) as f64 / 1e9),
+            ))),
+        ),
+        (
+            "error",
+            optional(all.iter().zip(&runtimes).map(|(p, runtime)| match runtime {
+                Some(runtime) => runtime.last_error.lock().clone(),
+                None => loaded.failed.get(&format!("processor {}", p.name)).cloned(),
+            })),
+        ),
+    ])
+}
+
+fn rejected_writes(relations: &Relations) -> Result<RecordBatch> {
+    let all = read_rejected(&relations.store);
+    batch(vec![
+        (
+            "at",
+            Arc::new(TimestampNanosecondArray::from_iter_values(
+                all.iter().map(|r| r.at_ns),
+            )),
+        ),
+        ("table", text(all.iter().map(|r| r.table.as_str()))),
+        ("processor", text(all.iter().map(|r| r.processor.as_str()))),
+        ("reason", text(all.iter().map(|r| r.reason.as_str()))),
+        ("row", text(all.iter().map(|r| r.row.as_str()))),
+    ])
+}
+
+fn settings(relations: &Relations) -> Result<RecordBatch> {
+    let options = &relations.options;
+    let all = [
+        ("node.id", relations.node.to_string()),
+        ("node.name", options.name.clone()),
+        ("node.role", options.role.name().to_owned()),
+        ("node.data_dir", options.data_dir.display().to_string()),
+        ("limits.memory_bytes", options.memory_bytes.to_string()),
+        (
+            "limits.disk_bytes",
+            options
+                .disk_bytes_max
+                .map_or_else(|| "none".to_owned(), |bytes| bytes.to_string()),
+        ),
+        (
+            "limits.query_memory_bytes",
+            options.query_memory_bytes.to_string(),
+        ),
+        (
+            "plugins.memory_bytes",
+            options.plugin_memory_bytes.to_string(),
+        ),
+        (
+            "plugins.deadline_ms",
+            options.plugin_deadline.as_millis().to_string(),
+        ),
+        (
+            "storage.wal_sync",
+            format!("{:?}", options.wal_sync).to_lowercase(),
+        ),
+        (
+            "sync.seal_after_ms",
+            options.seal_after.as_millis().to_string(),
+        ),
+    ];
+    batch(vec![
+        ("name", text(all.iter().map(|(name, _)| *name))),
+        ("value", text(all.iter().map(|(_, value)| value.as_str()))),
+    ])
+}
+
+fn sstables(relations: &Relations) -> Result<RecordBatch> {
+    let state = relations.catalog.state();
+    let all = relations.store.sstables();
+    let encodings = |info: &activestore_store::SstInfo| {
+        let columns: Vec<_> = info
+            .meta
+            .columns
+            .iter()
+            .map(|column| {
+                let mix: Vec<_> = column
+                    .encodings
+                    .iter()
+                    .map(|(name, vectors)| format!("{name}×{vectors}"))
+                    .collect();
+                format!("{} {} B ({})", column.name, column.bytes, mix.join(" "))
+            })
+            .collect();
+        columns.join("; ")
+    };
+    batch(vec![
+        (
+            "table",
+            text(all.iter().map(|info| {
+                state
+                    .table_by_id(info.table)
+                    .map_or_else(String::new, |table| table.name.to_string())
+            })),
+        ),
+        ("file", text(all.iter().map(|info| info.path.as_str()))),
+        ("rows", count(all.iter().map(|info| info.meta.rows))),
+        ("bytes", count(all.iter().map(|info| info.meta.bytes))),
+        (
+            "unique",
+            Arc::new(BooleanArray::from_iter(
+                all.iter().map(|info| Some(info.meta.unique)),
+            )),
+        ),
+        ("columns", text(all.iter().map(encodings))),
+    ])
+}
+
+fn sync_peers(relations: &Relations) -> Result<RecordBatch> {
+    let Some(database) = relations.database() else {
+        return batch(vec![("node", text(Vec::<String>::new()))]);
+    };
+    let progress = all_progress(&database);
+    let peers = database.peers.lock();
+    let status = |node| peers.get(&node);
+    batch(vec![
+        (
+            "node",
+            text(progress.iter().map(|(node, ..)| node.to_string())),
+        ),
+        (
+            "name",
+            optional(
+                progress
+                    .iter()
+                    .map(|(node, ..)| status(*node).map(|peer| peer.name.clone())),
+            ),
+        ),
+        (
+            "epoch",
+            text(
+                progress
+                    .iter()
+                    .map(|(_, epoch, _)| format!("{:016x}", epoch.0)),
+            ),
+        ),
+        (
+            "connected",
+            Arc::new(BooleanArray::from_iter(progress.iter().map(
+                |(node, epoch, _)| {
+                    Some(status(*node).is_some_and(|peer| peer.connected && peer.epoch == *epoch))
+                },
+            ))),
+        ),
+        (
+            "durable_seq",
+            count(progress.iter().map(|(_, _, kept)| kept.seq)),
+        ),
+        (
+            "row_fragments",
+            count(progress.iter().map(|(_, _, kept)| kept.rows)),
+        ),
+        (
+            "last_seen",
+            Arc::new(
+                progress
+                    .iter()
+                    .map(|(node, ..)| {
+                        status(*node)
+                            .and_then(|peer| i64::try_from(peer.seen_wall_ms).ok())
+                            .map(|ms| ms.saturating_mul(1_000_000))
+                    })
+                    .collect::<TimestampNanosecondArray>(),
+            ),
+        ),
+        (
+            "last_error",
+            optional(
+                progress
+                    .iter()
+                    .map(|(node, ..)| status(*node).and_then(|peer| peer.last_error.clone())),
+            ),
+        ),
+    ])
+}

@@ -1,0 +1,83 @@
+//! One database, and an edge and a cloud side by side in one process, without a network.
+
+mod processors;
+mod rows;
+mod shipping;
+
+use std::path::Path;
+use std::time::Duration;
+
+use activestore_types::{Error, Result};
+use arrow::record_batch::RecordBatch;
+use arrow::util::display::array_value_to_string;
+use futures::TryStreamExt;
+
+use crate::{Db, DbOptions, Role, SqlOutcome};
+
+/// A database that seals at once.
+fn open(dir: &Path, role: Role) -> Db {
+    let mut options = DbOptions::new(dir, role);
+    options.seal_after = Duration::ZERO;
+    Db::open(options).unwrap()
+}
+
+/// Runs statements that answer without rows.
+async fn run(db: &Db, sql: &str) -> u64 {
+    let mut affected = 0;
+    for outcome in db.sql(sql, &[]).await.unwrap() {
+        match outcome {
+            SqlOutcome::Done { affected: rows, .. } => affected += rows,
+            SqlOutcome::Rows(_) => panic!("'{sql}' answered with rows"),
+        }
+    }
+    affected
+}
+
+async fn fails(db: &Db, sql: &str) -> Error {
+    match db.sql(sql, &[]).await {
+        Err(error) => error,
+        Ok(outcomes) => {
+            for outcome in outcomes {
+                if let SqlOutcome::Rows(rows) = outcome
+                    && let Err(error) = rows.stream.try_collect::<Vec<RecordBatch>>().await
+                {
+                    return error;
+                }
+            }
+            panic!("'{sql}' did not fail");
+        }
+    }
+}
+
+/// A query's rows as text, cells separated by '|', NULL as nothing.
+async fn rows(db: &Db, sql: &str) -> Vec<String> {
+    let outcome: Result<Vec<SqlOutcome>> = db.sql(sql, &[]).await;
+    let Some(SqlOutcome::Rows(rows)) = outcome.unwrap().pop() else {
+        panic!("'{sql}' answered without rows");
+    };
+    let batches: Vec<RecordBatch> = rows.stream.try_collect().await.unwrap();
+    let mut lines = Vec::new();
+    for batch in &batches {
+        for row in 0..batch.num_rows() {
+            let cells: Vec<String> = batch
+                .columns()
+                .iter()
+                .map(|column| array_value_to_string(column, row).unwrap())
+                .collect();
+            lines.push(cells.join("|"));
+        }
+    }
+    lines
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+const PLANT: &str = "CREATE KEYSPACE plant WITH (sync = 'up');
+    CREATE TABLE plant.readings (device TEXT, ts TIMESTAMP, temp DOUBLE, status TEXT,
+      PRIMARY KEY ((device), ts))";

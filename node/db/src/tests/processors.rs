@@ -1,0 +1,154 @@
+//! Plugins in the database: a definition that cannot work is refused, and a node without the code
+//! says so. What plugins do to rows is shown by the end-to-end tests, with real components.
+
+use super::*;
+use activestore_types::ErrorKind;
+
+#[test]
+fn definitions_that_name_what_is_not_there_are_refused() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open(dir.path(), Role::Cloud);
+        run(&db, PLANT).await;
+        for sql in [
+            "CREATE FUNCTION f USING PLUGIN 'units'",
+            "CREATE PROCESSOR p ON plant.readings USING PLUGIN 'anomaly' INTO plant.alerts",
+            "CREATE PROCESSOR p ON plant.readings USING MODEL 'm'",
+            "CREATE MODEL m USING PLUGIN 'onnx' WITH (file = 'm.onnx')",
+        ] {
+            assert_eq!(fails(&db, sql).await.kind(), ErrorKind::NotFound, "{sql}");
+        }
+        db.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn what_is_not_a_component_is_refused_and_nothing_is_kept() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open(dir.path(), Role::Cloud);
+        let empty_module = b"\0asm\x01\0\0\0".to_vec();
+        for bytes in [b"not wasm".to_vec(), empty_module, Vec::new()] {
+            let error = db.put_plugin("p", None, bytes).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        }
+        assert!(db.plugins().is_empty());
+        assert!(db.put_file("../escape", vec![1]).await.is_err());
+        db.shutdown().await.unwrap();
+    });
+}
+
+/// A component that `cargo xtask build-plugins` made.
+fn component(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../plugins/target/components")
+        .join(format!("{name}.wasm"));
+    std::fs::read(&path).unwrap_or_else(|error| {
+        panic!(
+            "{}: {error}; cargo xtask build-plugins makes it",
+            path.display()
+        )
+    })
+}
+
+async fn with_plugin(dir: &Path, name: &str) -> Db {
+    let mut options = DbOptions::new(dir, Role::Edge);
+    options.plugin_deadline = Duration::from_millis(500);
+    options.plugin_memory_bytes = 16 << 20;
+    let db = Db::open(options).unwrap();
+    if db.plugins().is_empty() {
+        db.put_plugin(name, Some("1"), component(name))
+            .await
+            .unwrap();
+        run(&db, PLANT).await;
+    }
+    db
+}
+
+#[test]
+fn a_processor_that_fails_costs_no_row_unless_it_is_declared_to() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let db = with_plugin(dir.path(), "hostile").await;
+        let insert = "INSERT INTO plant.readings (device, ts, temp) VALUES ('a', now(), 1), ('b', now(), 2)";
+        let mut stored = 0;
+        for mode in ["loop", "memory", "panic", "short", "wrong-type", "refuse"] {
+            run(&db, &format!("CREATE OR REPLACE PROCESSOR p ON plant.readings USING PLUGIN 'hostile' WITH (mode = '{mode}')")).await;
+            assert_eq!(run(&db, insert).await, 2, "{mode}");
+            stored += 2;
+            assert_eq!(rows(&db, "SELECT count(*) FROM plant.readings").await, [stored.to_string()]);
+            assert_eq!(rows(&db, "SELECT failures, error IS NULL FROM system.processors").await, ["1|false"], "{mode}");
+        }
+        run(&db, "CREATE OR REPLACE PROCESSOR p ON plant.readings USING PLUGIN 'hostile' WITH (mode = 'refuse', on_error = 'fail')").await;
+        let error = fails(&db, insert).await;
+        assert!(error.to_string().contains("processor 'p'"), "{error}");
+        run(&db, "CREATE OR REPLACE PROCESSOR p ON plant.readings USING PLUGIN 'hostile' WITH (mode = 'refuse', on_error = 'reject')").await;
+        assert_eq!(run(&db, insert).await, 0);
+        run(&db, "CREATE OR REPLACE PROCESSOR p ON plant.readings USING PLUGIN 'hostile' WITH (mode = 'reject')").await;
+        assert_eq!(run(&db, insert).await, 1);
+        assert_eq!(rows(&db, "SELECT count(*) FROM plant.readings").await, [(stored + 1).to_string()]);
+        assert_eq!(
+            rows(&db, "SELECT processor, count(*) FROM system.rejected_writes GROUP BY processor").await,
+            ["p|3"]
+        );
+        db.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn a_processors_state_is_that_of_the_rows_it_saw_also_after_a_restart() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        for round in 1..=3_u64 {
+            let db = with_plugin(dir.path(), "hostile").await;
+            run(&db, "CREATE OR REPLACE PROCESSOR p ON plant.readings USING PLUGIN 'hostile' WITH (mode = 'count')").await;
+            run(&db, &format!("INSERT INTO plant.readings (device, ts) VALUES ('{round}', now()), ('x{round}', now())")).await;
+            let kept = db.inner.store.note(b"processor/p/count").unwrap();
+            assert_eq!(u64::from_le_bytes(kept.try_into().unwrap()), round * 2);
+            assert_eq!(rows(&db, "SELECT count(*) FROM plant.readings").await, [(round * 2).to_string()]);
+            db.shutdown().await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn an_anomaly_is_flagged_into_a_table_that_is_made_for_it() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let db = with_plugin(dir.path(), "anomaly").await;
+        run(&db, "CREATE PROCESSOR flag ON plant.readings USING PLUGIN 'anomaly' WITH (columns = 'temp') INTO plant.alerts").await;
+        for second in 0..400 {
+            let temp = if second == 350 { 500.0 } else { 20.0 + f64::from(second % 7) / 10.0 };
+            run(&db, &format!(
+                "INSERT INTO plant.readings (device, ts, temp) VALUES ('a', to_timestamp_nanos({second}000000000), {temp})"
+            )).await;
+        }
+        assert_eq!(
+            rows(&db, "SELECT device, ts, value FROM plant.alerts").await,
+            ["a|1970-01-01T00:05:50|500.0"]
+        );
+        db.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn a_plugins_function_answers_in_sql() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let db = with_plugin(dir.path(), "units").await;
+        run(&db, "CREATE FUNCTION f_to_c USING PLUGIN 'units'").await;
+        assert_eq!(
+            rows(
+                &db,
+                "SELECT f_to_c(x) FROM (VALUES (212), (NULL), (32)) AS t (x)"
+            )
+            .await,
+            ["100.0", "", "0.0"]
+        );
+        let error = db.remove_plugin("units").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+        run(&db, "DROP FUNCTION f_to_c").await;
+        db.remove_plugin("units").await.unwrap();
+        db.shutdown().await.unwrap();
+    });
+}

@@ -1,0 +1,212 @@
+//! Statements on one node: what is written is read, what is wrong is refused, and a restart changes
+//! nothing.
+
+use super::*;
+use activestore_types::ErrorKind;
+
+#[test]
+fn rows_are_upserted_by_key_and_survive_a_restart() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open(dir.path(), Role::Edge);
+        run(&db, PLANT).await;
+        let written = run(
+            &db,
+            "INSERT INTO plant.readings (device, ts, temp, status) VALUES
+             ('p1', '2026-01-01 00:00:00', 20.5, 'ok'), ('p1', '2026-01-01 00:00:10', 21, NULL),
+             ('p2', '2026-01-01 00:00:00', 19.0, 'ok')",
+        )
+        .await;
+        assert_eq!(written, 3);
+        run(
+            &db,
+            "INSERT INTO plant.readings (device, ts, temp) VALUES ('p1', '2026-01-01', 25.0)",
+        )
+        .await;
+        let all = "SELECT device, ts, temp, status FROM plant.readings ORDER BY device, ts";
+        let expected = [
+            "p1|2026-01-01T00:00:00|25.0|ok",
+            "p1|2026-01-01T00:00:10|21.0|",
+            "p2|2026-01-01T00:00:00|19.0|ok",
+        ];
+        assert_eq!(rows(&db, all).await, expected);
+        db.shutdown().await.unwrap();
+        drop(db);
+        let db = open(dir.path(), Role::Edge);
+        assert_eq!(rows(&db, all).await, expected);
+        db.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn update_and_delete_touch_what_their_filter_names() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open(dir.path(), Role::Edge);
+        run(&db, PLANT).await;
+        for device in ["a", "b"] {
+            for minute in 0..5 {
+                run(&db, &format!(
+                    "INSERT INTO plant.readings (device, ts, temp) VALUES ('{device}', '2026-01-01 00:0{minute}:00', {minute})"
+                )).await;
+            }
+        }
+        let updated = run(&db, "UPDATE plant.readings SET status = 'warm', temp = temp + 100 WHERE temp >= 3 AND device = 'a'").await;
+        assert_eq!(updated, 2);
+        run(&db, "DELETE FROM plant.readings WHERE device = 'a' AND ts < '2026-01-01 00:02:00'").await;
+        run(&db, "DELETE FROM plant.readings WHERE temp = 4").await;
+        assert_eq!(
+            rows(&db, "SELECT device, temp, status FROM plant.readings ORDER BY device, ts").await,
+            ["a|2.0|", "a|103.0|warm", "a|104.0|warm", "b|0.0|", "b|1.0|", "b|2.0|", "b|3.0|"]
+        );
+        run(&db, "DELETE FROM plant.readings WHERE device = 'b'").await;
+        assert_eq!(rows(&db, "SELECT count(*) FROM plant.readings").await, ["3"]);
+        run(&db, "DELETE FROM plant.readings").await;
+        assert_eq!(rows(&db, "SELECT count(*) FROM plant.readings").await, ["0"]);
+        db.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn what_does_not_fit_is_refused_by_name() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open(dir.path(), Role::Edge);
+        run(&db, PLANT).await;
+        for (sql, kind, word) in [
+            (
+                "INSERT INTO plant.readings (device, ts, pressure) VALUES ('a', now(), 1)",
+                ErrorKind::NotFound,
+                "pressure",
+            ),
+            (
+                "INSERT INTO plant.readings (device, temp) VALUES ('a', 1)",
+                ErrorKind::Invalid,
+                "ts",
+            ),
+            (
+                "INSERT INTO plant.readings (device, ts) VALUES (NULL, now())",
+                ErrorKind::Invalid,
+                "device",
+            ),
+            (
+                "INSERT INTO plant.readings (device, ts, temp) VALUES ('a', now(), 'warm')",
+                ErrorKind::Invalid,
+                "temp",
+            ),
+            (
+                "INSERT INTO plant.nothing (a) VALUES (1)",
+                ErrorKind::NotFound,
+                "nothing",
+            ),
+            (
+                "UPDATE plant.readings SET device = 'b'",
+                ErrorKind::Invalid,
+                "device",
+            ),
+            (
+                "SELECT missing FROM plant.readings",
+                ErrorKind::NotFound,
+                "missing",
+            ),
+            (
+                "CREATE TABLE plant.readings (a INT, PRIMARY KEY ((a)))",
+                ErrorKind::Conflict,
+                "readings",
+            ),
+            (
+                "CREATE MATERIALIZED VIEW plant.v AS SELECT 1",
+                ErrorKind::Invalid,
+                "view",
+            ),
+        ] {
+            let error = fails(&db, sql).await;
+            assert!(
+                error.to_string().to_lowercase().contains(word),
+                "{sql}: {error}"
+            );
+            assert_eq!(error.kind(), kind, "{sql}: {error}");
+        }
+        assert_eq!(
+            rows(&db, "SELECT count(*) FROM plant.readings").await,
+            ["0"]
+        );
+        db.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn a_flexible_table_grows_and_keeps_its_types() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open(dir.path(), Role::Edge);
+        run(&db, "CREATE KEYSPACE k; CREATE TABLE k.t (d TEXT, PRIMARY KEY ((d))) WITH (flexible = true)").await;
+        run(&db, "INSERT INTO k.t (d, n) VALUES ('a', 1)").await;
+        run(&db, "INSERT INTO k.t (d, note) VALUES ('b', 'hello')").await;
+        let error = fails(&db, "INSERT INTO k.t (d, n) VALUES ('c', 'text')").await;
+        assert!(error.to_string().contains("'n'"), "{error}");
+        assert_eq!(
+            rows(&db, "SELECT d, n, note FROM k.t ORDER BY d").await,
+            ["a|1|", "b||hello"]
+        );
+        assert_eq!(rows(&db, "DESCRIBE k.t").await.len(), 3);
+        db.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn parameters_and_system_tables_answer() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open(dir.path(), Role::Cloud);
+        run(&db, PLANT).await;
+        let text = serde_json::json!("x");
+        let outcome = db
+            .sql(
+                "INSERT INTO plant.readings (device, ts, temp) VALUES ($1, '2026-01-01', $2)",
+                &[text.clone(), serde_json::json!(1.5)],
+            )
+            .await
+            .unwrap();
+        assert!(matches!(outcome[0], SqlOutcome::Done { affected: 1, .. }));
+        for table in crate::system::NAMES {
+            rows(&db, &format!("SELECT * FROM system.{table}")).await;
+        }
+        assert_eq!(
+            rows(
+                &db,
+                "SELECT name, partition_key, clustering_key, sync FROM system.tables"
+            )
+            .await,
+            ["readings|device|ts|up"]
+        );
+        assert!(rows(&db, "SHOW TABLES").await.len() == 1);
+        db.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn a_dropped_table_is_gone_and_its_name_is_free() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open(dir.path(), Role::Edge);
+        run(&db, PLANT).await;
+        run(
+            &db,
+            "INSERT INTO plant.readings (device, ts) VALUES ('a', now())",
+        )
+        .await;
+        run(&db, "DROP TABLE plant.readings").await;
+        fails(&db, "SELECT * FROM plant.readings").await;
+        run(
+            &db,
+            "CREATE TABLE plant.readings (n INT, PRIMARY KEY ((n)))",
+        )
+        .await;
+        assert_eq!(
+            rows(&db, "SELECT count(*) FROM plant.readings").await,
+            ["0"]
+        );
+        db.shutdown().await.unwrap();
+    });
+}
