@@ -1,0 +1,39 @@
+//! The addresses and what answers each. `assets/openapi.json` describes the same list; a test
+//! calls every address that it names.
+
+mod node;
+mod plugins;
+mod rows;
+mod sql;
+mod sync;
+mod write;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{delete, get, post};
+
+use crate::server::Shared;
+
+/// Every route.
+pub(crate) fn routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/", get(node::console))
+        .route("/openapi.json", get(node::openapi))
+        .route("/metrics", get(node::metrics))
+        .route("/health/live", get(node::live))
+        .route("/health/ready", get(node::ready))
+        .route("/v1/status", get(node::status))
+        .route("/v1/sql", post(sql::run))
+        .route("/v1/write", post(write::native))
+        .route("/api/v2/write", post(write::influx_v2))
+        .route("/write", post(write::influx_v1))
+        .route("/v1/tables/{keyspace}/{table}/rows", post(rows::insert))
+        .route("/v1/plugins", get(plugins::list).post(plugins::deploy))
+        .route("/v1/plugins/{name}", delete(plugins::remove))
+        .route("/v1/plugins/{name}/logs", get(plugins::logs))
+        .route("/v1/files/{name}", post(plugins::put_file))
+        .route("/v1/sync", get(sync::status))
+        .route("/v1/sync/verify", post(sync::verify))
+        .route("/v1/tokens", post(sync::create_token))
+}

@@ -1,0 +1,93 @@
+//! Bulk rows for one table: a JSON array, NDJSON, CSV or an Arrow IPC stream. All or nothing,
+//! unless the client asked for `partial=accept`.
+
+use std::sync::Arc;
+
+use activestore_ingest::{ArrowReader, CsvOptions, JsonOptions, JsonShape, Parsed, csv, json};
+use activestore_types::{Error, NamedBatch, Result, TableName, TableSchema};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use bytes::Bytes;
+
+use super::write::{accepts_part, answer, store};
+use crate::answer::{Answer, Refusal};
+use crate::encode::Format;
+use crate::request::{Parameters, media_type, parameters, read_body};
+use crate::server::Shared;
+
+pub(super) async fn insert(
+    State(shared): State<Arc<Shared>>,
+    Path((keyspace, table)): Path<(String, String)>,
+    request: Request,
+) -> Answer {
+    let (parts, body) = request.into_parts();
+    let parameters = parameters(&parts.uri);
+    let partial = accepts_part(&parameters)?;
+    let format = format(&parameters, &parts.headers)?;
+    let name = TableName::new(keyspace, table);
+    let schema = shared.db.table_schema(&name).ok_or_else(|| {
+        Error::not_found(format!("table {name} does not exist"))
+            .with_hint("create it with CREATE TABLE, or load with activestore load --create")
+    })?;
+    let _room = shared.body_room(&parts.headers).await?;
+    let bytes = read_body(&parts.headers, body, shared.options.body_bytes_max).await?;
+    let parsed = tokio::task::spawn_blocking(move || parse(&bytes, format, name, schema))
+        .await
+        .map_err(|_| Error::internal("parsing the rows failed"))??;
+    Ok(answer(&store(&shared, parsed, partial).await?))
+}
+
+fn format(parameters: &Parameters, headers: &HeaderMap) -> std::result::Result<Format, Refusal> {
+    if let Some(name) = parameters.get("format") {
+        return Ok(name.parse()?);
+    }
+    let media = media_type(headers);
+    Format::from_accept(&media).ok_or_else(|| {
+        let message = match media.as_str() {
+            "" => "the request does not say what its body is".to_owned(),
+            "application/vnd.apache.parquet" => "this build does not read Parquet".to_owned(),
+            _ => format!("rows of type '{media}' are not supported"),
+        };
+        Refusal::with_status(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "invalid",
+            &message,
+            Some(
+                "set Content-Type to application/json, application/x-ndjson, text/csv or application/vnd.apache.arrow.stream",
+            ),
+        )
+    })
+}
+
+fn parse(
+    bytes: &Bytes,
+    format: Format,
+    name: TableName,
+    schema: Arc<TableSchema>,
+) -> Result<Parsed> {
+    match format {
+        Format::Json | Format::Ndjson => {
+            let mut options = JsonOptions::new(name);
+            options.schema = Some(schema);
+            options.shape = match format {
+                Format::Ndjson => JsonShape::Lines,
+                _ => JsonShape::Auto,
+            };
+            Ok(json::parse(bytes, &options))
+        }
+        Format::Csv => {
+            let mut options = CsvOptions::new(name);
+            options.schema = Some(schema);
+            csv::parse(bytes, &options)
+        }
+        Format::Arrow => {
+            let mut parsed = Parsed::default();
+            for batch in ArrowReader::new(bytes.as_ref(), name)? {
+                let batch: NamedBatch = batch?;
+                parsed.lines += batch.rows as u64;
+                parsed.batches.push(batch);
+            }
+            Ok(parsed)
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What concerns other nodes: how far the shipping is, whether both ends hold the same, and tokens
+//! that admit an edge.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use activestore_types::{Error, Result};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::StatusCode;
+use serde_json::json;
+
+use super::node::value;
+use crate::answer::{Answer, json_body};
+use crate::hooks::TokenRequest;
+use crate::listener::Peer;
+use crate::request::parameters;
+use crate::server::Shared;
+
+/// How long a token is valid unless the request says otherwise.
+const TOKEN_TTL: Duration = Duration::from_secs(3600);
+
+/// The longest a token may be valid.
+const TOKEN_TTL_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
+pub(super) async fn status(State(shared): State<Arc<Shared>>) -> Answer {
+    let mut status = value(&shared.db.sync_status())?;
+    if let Some(members) = status.as_object_mut() {
+        members.insert("connections".to_owned(), shared.hooks.connections());
+    }
+    Ok(json_body(StatusCode::OK, &status))
+}
+
+pub(super) async fn verify(State(shared): State<Arc<Shared>>) -> Answer {
+    Ok(json_body(StatusCode::OK, &shared.hooks.verify().await?))
+}
+
+pub(super) async fn create_token(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    http: Request,
+) -> Answer {
+    if !peer.0.ip().to_canonical().is_loopback() {
+        return Err(
+            Error::denied("tokens are made only for clients on the node's own machine")
+                .with_hint("run activestore token create there")
+                .into(),
+        );
+    }
+    let parameters = parameters(http.uri());
+    let ttl = match parameters.get("ttl") {
+        Some(text) => token_ttl(text)?,
+        None => TOKEN_TTL,
+    };
+    let request = TokenRequest {
+        ttl,
+        label: parameters.get("label").cloned().unwrap_or_default(),
+        addresses: parameters
+            .get("address")
+            .map(|list| list.split(',').map(str::to_owned).collect())
+            .unwrap_or_default(),
+    };
+    let token = shared.hooks.create_token(request).await?;
+    Ok(json_body(StatusCode::CREATED, &json!(token)))
+}
+
+fn token_ttl(text: &str) -> Result<Duration> {
+    let wrong = || {
+        Error::invalid(format!("'{text}' is not a time from 1s to 30d"))
+            .with_hint("write 15m, 1h or 7d")
+    };
+    let split = text
+        .find(|byte: char| !byte.is_ascii_digit())
+        .ok_or_else(wrong)?;
+    let (digits, unit) = text.split_at_checked(split).ok_or_else(wrong)?;
+    let count: u64 = digits.parse().map_err(|_| wrong())?;
+    let unit_s = match unit.trim() {
+        "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3600,
+        "d" => 24 * 3600,
+        _ => return Err(wrong()),
+    };
+    let ttl = Duration::from_secs(count.checked_mul(unit_s).ok_or_else(wrong)?);
+    if ttl.is_zero() || ttl > TOKEN_TTL_MAX {
+        return Err(wrong());
+    }
+    Ok(ttl)
+}

@@ -1,0 +1,53 @@
+//! What the gateway asks of the process around it: the parts of the HTTP interface that concern
+//! other nodes. The daemon implements this over its sync client or server.
+
+use std::time::Duration;
+
+use activestore_types::{Error, Result};
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+
+/// What `POST /v1/tokens` asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRequest {
+    /// How long the token is valid.
+    pub ttl: Duration,
+    /// A label for people, shown in lists.
+    pub label: String,
+    /// Where the cloud can be reached, as `HOST:PORT`; empty for the address it listens on.
+    pub addresses: Vec<String>,
+}
+
+/// The node's peers, as the HTTP interface sees them.
+pub trait Hooks: Send + Sync + 'static {
+    /// Compares digests with the peers now: a JSON object for `POST /v1/sync/verify`.
+    fn verify(&self) -> BoxFuture<'_, Result<Value>>;
+
+    /// Makes a token that lets one edge join: a JSON object with `token` for `POST /v1/tokens`.
+    fn create_token(&self, request: TokenRequest) -> BoxFuture<'_, Result<Value>>;
+
+    /// The connections' state: a JSON value that `GET /v1/sync` shows as `connections`.
+    fn connections(&self) -> Value;
+}
+
+/// A node without peers: it says so.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoPeers;
+
+impl Hooks for NoPeers {
+    fn verify(&self) -> BoxFuture<'_, Result<Value>> {
+        let error = Error::conflict("this node has no peer to compare with")
+            .with_hint("start it with --peer HOST:PORT");
+        Box::pin(async { Err(error) })
+    }
+
+    fn create_token(&self, _request: TokenRequest) -> BoxFuture<'_, Result<Value>> {
+        let error = Error::conflict("this node does not admit edges")
+            .with_hint("ask the cloud node: tokens are made with activestore token create there");
+        Box::pin(async { Err(error) })
+    }
+
+    fn connections(&self) -> Value {
+        json!([])
+    }
+}

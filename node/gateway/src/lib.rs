@@ -1,0 +1,33 @@
+//! The HTTP side of a node: SQL, line protocol and bulk rows in, rows, metrics and status out, and
+//! the console page. It translates between the wire and `activestore-db` and decides nothing:
+//! it stores no row, holds no connection to a peer, and knows no configuration file.
+//!
+//! Everything a client can make it hold is bounded: connections, requests at once, bytes of bodies.
+//!
+//! ```no_run
+//! # async fn example(db: activestore_db::Db) -> activestore_types::Result<()> {
+//! use std::sync::Arc;
+//! use activestore_gateway::{Gateway, GatewayOptions, NoPeers};
+//!
+//! let options = GatewayOptions::listening_on("127.0.0.1:7480".parse().expect("an address"));
+//! let gateway = Gateway::start(options, db, Arc::new(NoPeers)).await?;
+//! println!("listening http={}", gateway.local_addr());
+//! gateway.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod encode;
+
+mod answer;
+mod api;
+mod hooks;
+mod listener;
+mod metrics;
+mod query_threads;
+mod request;
+mod server;
+
+pub use encode::{Encoder, Format};
+pub use hooks::{Hooks, NoPeers, TokenRequest};
+pub use server::{Gateway, GatewayOptions};

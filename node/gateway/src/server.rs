@@ -1,0 +1,276 @@
+//! The listener: binds, bounds what clients can make the node hold, routes, and drains.
+//!
+//! A request passes, in this order: the browser check, the concurrency bound, its handler. Probes
+//! and metrics are not bounded, so that a busy node is still seen to be alive.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use activestore_db::Db;
+use activestore_types::{Error, Result};
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{HeaderMap, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::answer::Refusal;
+use crate::api;
+use crate::hooks::Hooks;
+use crate::listener::{BoundedListener, Peer};
+use crate::metrics::{HttpMetrics, Watch};
+use crate::query_threads::QueryThreads;
+use crate::request::check_browser;
+
+const MIB: usize = 1024 * 1024;
+
+/// How a gateway is started.
+#[derive(Clone, Debug)]
+pub struct GatewayOptions {
+    /// Where to listen; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// Requests answered at once; more are turned away with 503.
+    pub requests_max: usize,
+    /// Open connections; more wait in the system's queue.
+    pub connections_max: usize,
+    /// The largest request body, in bytes, packed or unpacked.
+    pub body_bytes_max: usize,
+    /// Bytes of request bodies held at once; a request above it is turned away with 503.
+    pub bodies_bytes_max: usize,
+    /// Threads that run statements.
+    pub query_threads: usize,
+    /// How long requests may go on after a shutdown was asked for.
+    pub drain_max: Duration,
+}
+
+impl GatewayOptions {
+    /// The defaults.
+    pub fn listening_on(listen: SocketAddr) -> Self {
+        GatewayOptions {
+            listen,
+            requests_max: 64,
+            connections_max: 512,
+            body_bytes_max: 16 * MIB,
+            bodies_bytes_max: 64 * MIB,
+            query_threads: 2,
+            drain_max: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What every handler sees.
+pub struct Shared {
+    pub(crate) db: Db,
+    pub(crate) hooks: Arc<dyn Hooks>,
+    pub(crate) options: GatewayOptions,
+    pub(crate) metrics: HttpMetrics,
+    pub(crate) draining: AtomicBool,
+    pub(crate) queries: QueryThreads,
+    listener: SocketAddr,
+    requests: Arc<Semaphore>,
+    bodies: Arc<Semaphore>,
+}
+
+/// How long a request waits for room for its body before it is turned away.
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// One kibibyte of the bound on request bodies.
+const BODY_UNIT: usize = 1024;
+
+impl Shared {
+    /// Reserves room for a request's body: as much as it announces, or the most it may hold where
+    /// it announces nothing or comes packed.
+    ///
+    /// # Errors
+    /// `Overloaded` when there is no room within [`ROOM_WAIT_MAX`].
+    pub(crate) async fn body_room(&self, headers: &HeaderMap) -> Result<OwnedSemaphorePermit> {
+        let most = self.options.body_bytes_max;
+        let announced = headers
+            .get(header::CONTENT_LENGTH)
+            .filter(|_| !headers.contains_key(header::CONTENT_ENCODING))
+            .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        let units = announced.unwrap_or(most).min(most).div_ceil(BODY_UNIT);
+        let room = self
+            .bodies
+            .clone()
+            .acquire_many_owned(u32::try_from(units).unwrap_or(u32::MAX));
+        match tokio::time::timeout(ROOM_WAIT_MAX, room).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => {
+                self.metrics.refused();
+                Err(
+                    Error::overloaded("the node is holding as many request bodies as it may")
+                        .with_hint("send the request again in a second"),
+                )
+            }
+        }
+    }
+}
+
+/// The place of a request among those answered at once; a streaming body keeps it until its end.
+#[derive(Clone)]
+pub struct Place {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+/// A running HTTP listener.
+pub struct Gateway {
+    local_addr: SocketAddr,
+    shared: Arc<Shared>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Gateway {
+    /// Binds and starts to answer.
+    ///
+    /// # Errors
+    /// `Conflict` when the address is in use, `Denied` when the system does not allow it,
+    /// `Invalid` when this machine does not have it.
+    pub async fn start(options: GatewayOptions, db: Db, hooks: Arc<dyn Hooks>) -> Result<Gateway> {
+        let listener = TcpListener::bind(options.listen)
+            .await
+            .map_err(|error| bind_error(options.listen, &error))?;
+        let local_addr = listener.local_addr()?;
+        let room = options.bodies_bytes_max.max(options.body_bytes_max);
+        let shared = Arc::new(Shared {
+            db,
+            hooks,
+            metrics: HttpMetrics::default(),
+            draining: AtomicBool::new(false),
+            queries: QueryThreads::start(options.query_threads)?,
+            listener: local_addr,
+            requests: Arc::new(Semaphore::new(options.requests_max)),
+            bodies: Arc::new(Semaphore::new(room.div_ceil(BODY_UNIT))),
+            options,
+        });
+        let router = routes(shared.clone());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let listener = BoundedListener::new(listener, shared.options.connections_max);
+        let task = tokio::spawn(async move {
+            let service = router.into_make_service_with_connect_info::<Peer>();
+            let serving = axum::serve(listener, service).with_graceful_shutdown(async {
+                // A dropped sender means the same as a sent stop.
+                let _ = stopped.await;
+            });
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "the HTTP listener failed");
+            }
+        });
+        Ok(Gateway {
+            local_addr,
+            shared,
+            stop,
+            task,
+        })
+    }
+
+    /// The address it listens on, with the port that was picked.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Stops taking requests, lets those under way finish within `drain_max`, and returns.
+    pub async fn shutdown(self) {
+        self.shared.draining.store(true, Ordering::Release);
+        let _ = self.stop.send(());
+        let mut task = self.task;
+        if tokio::time::timeout(self.shared.options.drain_max, &mut task)
+            .await
+            .is_err()
+        {
+            tracing::warn!("requests still under way at shutdown were cut off");
+            task.abort();
+        }
+    }
+}
+
+fn bind_error(address: SocketAddr, error: &std::io::Error) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            Error::conflict(format!("the HTTP address {address} is in use")).with_hint(
+                "stop the program that uses it, or choose another address with --http, port 0 for any free one",
+            )
+        }
+        std::io::ErrorKind::AddrNotAvailable => {
+            Error::invalid(format!("this machine does not have the HTTP address {address}"))
+                .with_hint("use 127.0.0.1 for this machine only, or 0.0.0.0 for every network")
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            Error::denied(format!("listening on {address} is not allowed"))
+                .with_hint("choose a port above 1023 with --http")
+        }
+        _ => Error::internal(format!("listening on {address} failed: {error}")),
+    }
+}
+
+fn routes(shared: Arc<Shared>) -> Router {
+    api::routes()
+        .fallback(not_found)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(shared.clone(), pass))
+        .with_state(shared)
+}
+
+async fn not_found(request: Request) -> Response {
+    Refusal::new(
+        &Error::not_found(format!("there is nothing at {}", request.uri().path()))
+            .with_hint("GET /openapi.json lists every address"),
+    )
+    .into_response()
+}
+
+async fn wrong_method(request: Request) -> Response {
+    let message = format!(
+        "{} does not take {}",
+        request.uri().path(),
+        request.method()
+    );
+    Refusal::with_status(
+        axum::http::StatusCode::METHOD_NOT_ALLOWED,
+        "invalid",
+        &message,
+        Some("GET /openapi.json lists every address with its methods"),
+    )
+    .into_response()
+}
+
+async fn pass(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
+    let method = request.method().to_string();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
+    let bounded = !(route.starts_with("/health") || route == "/metrics");
+    let mut watch = Watch::new(&shared.metrics, method, route);
+    let response = if let Err(error) = check_browser(&request, shared.listener) {
+        Refusal::new(&error).into_response()
+    } else if !bounded {
+        next.run(request).await
+    } else {
+        match shared.requests.clone().try_acquire_owned() {
+            Ok(permit) => {
+                request.extensions_mut().insert(Place {
+                    _permit: Arc::new(permit),
+                });
+                next.run(request).await
+            }
+            Err(_) => {
+                shared.metrics.refused();
+                Refusal::new(
+                    &Error::overloaded("the node is answering as many requests as it may")
+                        .with_hint("send the request again in a second"),
+                )
+                .into_response()
+            }
+        }
+    };
+    watch.answered(response.status().as_u16());
+    response
+}
