@@ -1,0 +1,466 @@
+//! The command line: every command, its flags, and an example in each help text. It parses and
+//! checks nothing beyond the form of its arguments.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use activestore_types::TableName;
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+
+use crate::config::{RoleSetting, Span};
+use crate::demo::DemoArgs;
+
+/// Where a node listens for HTTP unless told otherwise.
+pub const DEFAULT_HTTP: &str = "127.0.0.1:7480";
+
+/// Where a cloud node listens for edges unless told otherwise.
+pub const DEFAULT_QUIC: &str = "0.0.0.0:7490";
+
+/// A small time-series database with SQL, sandboxed plugins and sync to the cloud.
+#[derive(Debug, Parser)]
+#[command(
+    name = "activestore",
+    version,
+    arg_required_else_help = true,
+    after_help = "Example:\n  activestore start --data-dir ./data &\n  activestore sql -c \"SHOW TABLES\"\n\nExit codes: 0 done, 1 the request failed, 2 wrong usage."
+)]
+pub struct Cli {
+    /// How log lines are written to stderr [env: ACTIVESTORE_LOG_FORMAT].
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        env = "ACTIVESTORE_LOG_FORMAT",
+        default_value = "text",
+        hide_env = true,
+        hide_default_value = true
+    )]
+    pub log_format: LogFormat,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One readable line each.
+    Text,
+    /// One JSON object each.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a node in the foreground.
+    #[command(
+        after_help = "Examples:\n  activestore start --data-dir ./data\n  activestore start --role cloud --data-dir ./cloud --quic 0.0.0.0:7490\n  activestore start --config edge.toml --peer cloud.example:7490 --token TOKEN\n\nSettings come from flags, then ACTIVESTORE_* variables, then the file, then defaults."
+    )]
+    Start(Box<StartArgs>),
+    /// Run one statement, a script from stdin, or an interactive session.
+    #[command(
+        after_help = "Examples:\n  activestore sql\n  activestore sql -c \"SELECT count(*) FROM plant.readings\"\n  activestore sql --format csv -c \"SELECT * FROM plant.readings\" > readings.csv\n  activestore sql < schema.sql"
+    )]
+    Sql(SqlArgs),
+    /// Load files into a table.
+    #[command(
+        after_help = "Examples:\n  activestore load readings.csv --table plant.readings\n  activestore load readings.csv --table plant.readings --create --key device,ts\n\nRefused rows go to FILE.rejects with line number and reason, and the exit code is then 1.\nAn interrupted load resumes where it stopped when it is started again."
+    )]
+    Load(LoadArgs),
+    /// Write a table or a query's result to a file.
+    #[command(
+        after_help = "Examples:\n  activestore export --table plant.readings -o readings.csv\n  activestore export --sql \"SELECT * FROM plant.readings WHERE temp > 80\" -o hot.arrow"
+    )]
+    Export(ExportArgs),
+    /// Develop and deploy plugins.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  activestore plugin new celsius && cd celsius\n  activestore plugin build && activestore plugin deploy celsius.wasm"
+    )]
+    Plugin(PluginCommand),
+    /// Make tokens that admit edges; run it on the cloud node's machine.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  activestore token create --ttl 1h"
+    )]
+    Token(TokenCommand),
+    /// Enrol this data directory at a cloud node, once, before the edge is started.
+    #[command(
+        after_help = "Example:\n  activestore join --peer cloud.example:7490 --token TOKEN --data-dir ./data"
+    )]
+    Join(JoinArgs),
+    /// See how far shipping is, and compare both ends.
+    #[command(subcommand, after_help = "Example:\n  activestore sync status")]
+    Sync(SyncCommand),
+    /// Check a data directory that no node is running on.
+    #[command(after_help = "Example:\n  activestore doctor --data-dir ./data")]
+    Doctor(DoctorArgs),
+    /// Print a completion script for a shell.
+    #[command(
+        after_help = "Example:\n  activestore completions bash > /etc/bash_completion.d/activestore"
+    )]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Watch the whole idea at work: a cloud node, two edges, a cut link.
+    #[command(
+        after_help = "Examples:\n  activestore demo\n  activestore demo --input readings.csv --exit"
+    )]
+    Demo(DemoArgs),
+}
+
+/// `start`.
+#[derive(Args, Debug, Default)]
+pub struct StartArgs {
+    /// The configuration file [env: ACTIVESTORE_CONFIG].
+    #[arg(long, value_name = "FILE", env = "ACTIVESTORE_CONFIG", hide_env = true, value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// The part this node plays; default edge.
+    #[arg(long, value_enum)]
+    pub role: Option<RoleSetting>,
+    /// The node's name for people; default its role.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The directory that holds everything; default ./activestore-data.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub data_dir: Option<PathBuf>,
+    /// HTTP address; default 127.0.0.1:7480; port 0 picks a free one.
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub http: Option<SocketAddr>,
+    /// Address of the PostgreSQL wire, which this build does not have.
+    #[arg(long, value_name = "ADDRESS", hide = true)]
+    pub pg: Option<String>,
+    /// UDP address for edges; default 0.0.0.0:7490 on a cloud node.
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub quic: Option<SocketAddr>,
+    /// Address of the MQTT listener; off unless given.
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub mqtt: Option<SocketAddr>,
+    /// A cloud node to ship rows to; may be given more than once.
+    #[arg(long = "peer", value_name = "HOST:PORT")]
+    pub peers: Vec<String>,
+    /// Where compiled plugins are kept; default inside the data directory. Nodes may share it.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub plugin_cache: Option<PathBuf>,
+    /// A token from activestore token create: joins the peer before starting [env: ACTIVESTORE_TOKEN].
+    #[arg(
+        long,
+        env = "ACTIVESTORE_TOKEN",
+        hide_env_values = true,
+        hide_env = true
+    )]
+    pub token: Option<String>,
+}
+
+/// The node that a command talks to.
+#[derive(Args, Clone, Debug)]
+pub struct NodeUrl {
+    /// The node's HTTP address [env: ACTIVESTORE_URL].
+    #[arg(long, env = "ACTIVESTORE_URL", hide_env = true, default_value = "http://127.0.0.1:7480", value_hint = ValueHint::Url)]
+    pub url: String,
+}
+
+/// How `sql` prints rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// A table for people.
+    Table,
+    /// CSV with a header.
+    Csv,
+    /// One JSON object with columns, rows and stats.
+    Json,
+    /// One JSON object a line.
+    Ndjson,
+    /// An Arrow IPC stream.
+    Arrow,
+    /// Parquet, which this build does not write.
+    #[value(hide = true)]
+    Parquet,
+}
+
+/// `sql`.
+#[derive(Args, Debug)]
+pub struct SqlArgs {
+    /// The statement; several are separated by semicolons.
+    #[arg(short, long, value_name = "SQL")]
+    pub command: Option<String>,
+    /// How rows are printed.
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: OutputFormat,
+    /// The node.
+    #[command(flatten)]
+    pub node: NodeUrl,
+}
+
+/// The format of a file to load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FileFormat {
+    /// CSV with a header line.
+    Csv,
+    /// An array of objects.
+    Json,
+    /// One object a line.
+    Ndjson,
+    /// InfluxDB line protocol.
+    Lp,
+    /// An Arrow IPC stream.
+    Arrow,
+    /// Parquet, which this build does not read or write.
+    #[value(hide = true)]
+    Parquet,
+}
+
+/// `load`.
+#[derive(Args, Debug)]
+pub struct LoadArgs {
+    /// The files.
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub files: Vec<PathBuf>,
+    /// The table; for line protocol only its keyspace counts, the measurement is the table.
+    #[arg(long, value_name = "KEYSPACE.TABLE", value_parser = table_name)]
+    pub table: TableName,
+    /// The files' format; default by the file name.
+    #[arg(long, value_enum)]
+    pub format: Option<FileFormat>,
+    /// Create the table with the schema found in the file, and show it first.
+    #[arg(long)]
+    pub create: bool,
+    /// The new table's primary key: the partition column, then clustering columns.
+    #[arg(
+        long,
+        value_name = "COLUMN,…",
+        value_delimiter = ',',
+        requires = "create"
+    )]
+    pub key: Vec<String>,
+    /// The node.
+    #[command(flatten)]
+    pub node: NodeUrl,
+}
+
+/// `export`.
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["table", "sql"]))]
+pub struct ExportArgs {
+    /// The table.
+    #[arg(long, value_name = "KEYSPACE.TABLE", value_parser = table_name)]
+    pub table: Option<TableName>,
+    /// A query.
+    #[arg(long, value_name = "SQL")]
+    pub sql: Option<String>,
+    /// The file to write; - is stdout.
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: PathBuf,
+    /// The format; default by the file name.
+    #[arg(long, value_enum)]
+    pub format: Option<FileFormat>,
+    /// The node.
+    #[command(flatten)]
+    pub node: NodeUrl,
+}
+
+/// `plugin …`.
+#[derive(Debug, Subcommand)]
+pub enum PluginCommand {
+    /// Make a new plugin crate.
+    #[command(after_help = "Example:\n  activestore plugin new celsius --kind scalar")]
+    New {
+        /// Its name: lower case letters, digits and -.
+        name: String,
+        /// What it is.
+        #[arg(long, value_enum, default_value = "scalar")]
+        kind: PluginTemplate,
+        /// Where wasm-sdk/guest is, if not the released crate.
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        sdk: Option<PathBuf>,
+    },
+    /// Compile the plugin crate in a directory to a component.
+    #[command(after_help = "Example:\n  activestore plugin build ./celsius")]
+    Build {
+        /// The crate's directory.
+        #[arg(default_value = ".", value_hint = ValueHint::DirPath)]
+        dir: PathBuf,
+        /// The component to write; default NAME.wasm in that directory.
+        #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        output: Option<PathBuf>,
+    },
+    /// Run a component on rows from a file, in the sandbox that a node uses.
+    #[command(
+        after_help = "Examples:\n  activestore plugin test celsius.wasm --rows rows.csv\n  activestore plugin test anomaly.wasm --rows rows.csv --set threshold=4.0"
+    )]
+    Test {
+        /// The component.
+        #[arg(value_hint = ValueHint::FilePath)]
+        wasm: PathBuf,
+        /// The rows: CSV or NDJSON by the file name.
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        rows: PathBuf,
+        /// The function of a scalar plugin; default its only one.
+        #[arg(long)]
+        function: Option<String>,
+        /// A processor's setting, NAME=VALUE; may be given more than once.
+        #[arg(long = "set", value_name = "NAME=VALUE", value_parser = name_value)]
+        settings: Vec<(String, String)>,
+        /// A model plugin's artifact.
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        artifact: Option<PathBuf>,
+    },
+    /// Send a component to a node.
+    #[command(after_help = "Example:\n  activestore plugin deploy celsius.wasm --name celsius")]
+    Deploy {
+        /// The component.
+        #[arg(value_hint = ValueHint::FilePath)]
+        wasm: PathBuf,
+        /// Its name; default the file's.
+        #[arg(long)]
+        name: Option<String>,
+        /// Its version.
+        #[arg(long = "as", value_name = "VERSION")]
+        version: Option<String>,
+        /// The node.
+        #[command(flatten)]
+        node: NodeUrl,
+    },
+    /// List a node's plugins.
+    #[command(after_help = "Example:\n  activestore plugin list")]
+    List {
+        /// The node.
+        #[command(flatten)]
+        node: NodeUrl,
+    },
+    /// Show a plugin's last log lines.
+    #[command(after_help = "Example:\n  activestore plugin logs anomaly")]
+    Logs {
+        /// The plugin.
+        name: String,
+        /// The node.
+        #[command(flatten)]
+        node: NodeUrl,
+    },
+    /// Remove a plugin that nothing uses.
+    #[command(after_help = "Example:\n  activestore plugin remove celsius")]
+    Remove {
+        /// The plugin.
+        name: String,
+        /// The node.
+        #[command(flatten)]
+        node: NodeUrl,
+    },
+}
+
+/// What `plugin new` starts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PluginTemplate {
+    /// A function for SQL.
+    Scalar,
+    /// Looks at rows as they are written.
+    Processor,
+}
+
+/// `token …`.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Print a new token.
+    #[command(
+        after_help = "Example:\n  activestore token create --ttl 1h --address cloud.example:7490"
+    )]
+    Create {
+        /// How long it is valid.
+        #[arg(long, default_value = "1h")]
+        ttl: Span,
+        /// A label for people.
+        #[arg(long, default_value = "")]
+        label: String,
+        /// Where edges reach this node; default the address it listens on. May be given more than once.
+        #[arg(long = "address", value_name = "HOST:PORT")]
+        addresses: Vec<String>,
+        /// The cloud node.
+        #[command(flatten)]
+        node: NodeUrl,
+    },
+}
+
+/// `join`.
+#[derive(Args, Debug)]
+pub struct JoinArgs {
+    /// The cloud node's QUIC address.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub peer: String,
+    /// The token [env: ACTIVESTORE_TOKEN].
+    #[arg(
+        long,
+        env = "ACTIVESTORE_TOKEN",
+        hide_env_values = true,
+        hide_env = true
+    )]
+    pub token: String,
+    /// The edge's data directory [env: ACTIVESTORE_DATA_DIR].
+    #[arg(long, value_name = "DIR", env = "ACTIVESTORE_DATA_DIR", hide_env = true, default_value = "activestore-data", value_hint = ValueHint::DirPath)]
+    pub data_dir: PathBuf,
+    /// The edge's name for people.
+    #[arg(
+        long,
+        env = "ACTIVESTORE_NAME",
+        hide_env = true,
+        default_value = "edge"
+    )]
+    pub name: String,
+}
+
+/// `sync …`.
+#[derive(Debug, Subcommand)]
+pub enum SyncCommand {
+    /// What waits, what has arrived, and who is connected.
+    #[command(after_help = "Example:\n  activestore sync status")]
+    Status {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        /// The node.
+        #[command(flatten)]
+        node: NodeUrl,
+    },
+    /// Compare digests with the peers now; exit code 1 where they differ.
+    #[command(after_help = "Example:\n  activestore sync verify")]
+    Verify {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        /// The node.
+        #[command(flatten)]
+        node: NodeUrl,
+    },
+}
+
+/// `doctor`.
+#[derive(Args, Debug)]
+pub struct DoctorArgs {
+    /// The data directory [env: ACTIVESTORE_DATA_DIR].
+    #[arg(long, value_name = "DIR", env = "ACTIVESTORE_DATA_DIR", hide_env = true, default_value = "activestore-data", value_hint = ValueHint::DirPath)]
+    pub data_dir: PathBuf,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    text.to_socket_addrs()
+        .ok()
+        .and_then(|mut found| found.next())
+        .ok_or_else(|| "an address such as 127.0.0.1:7480 is expected".to_owned())
+}
+
+fn table_name(text: &str) -> Result<TableName, String> {
+    text.parse::<TableName>()
+        .map_err(|error| error.message().to_owned())
+}
+
+fn name_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("NAME=VALUE is expected".to_owned()),
+    }
+}

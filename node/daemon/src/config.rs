@@ -1,0 +1,176 @@
+//! The configuration file: TOML, one per node, every key optional, an unknown key an error that
+//! names the line and the nearest known key. This module only reads settings; what they mean is
+//! decided by the crates they are handed to.
+//!
+//! A setting comes from, in falling order: a command-line flag, an `ACTIVESTORE_*` variable, the
+//! file, the default.
+
+mod environment;
+mod units;
+mod unknown;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use activestore_ingest::mqtt::MqttConfig;
+use activestore_types::{Error, Result};
+use serde::Deserialize;
+
+pub use environment::apply as apply_environment;
+pub use units::{ByteSize, Span};
+
+/// Everything the file can say. A key that is left out is `None` or empty.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Who the node is.
+    pub node: Node,
+    /// Where it listens.
+    pub listen: Listen,
+    /// What it may use.
+    pub limits: Limits,
+    /// How it stores.
+    pub storage: Storage,
+    /// Whom it sends rows to.
+    pub sync: Sync,
+    /// What plugins may use.
+    pub plugins: Plugins,
+    /// Which broker it reads from and where messages go.
+    pub mqtt: MqttConfig,
+}
+
+/// `[node]`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Node {
+    /// `edge` or `cloud`.
+    pub role: Option<RoleSetting>,
+    /// The node's name for people.
+    pub name: Option<String>,
+    /// The directory that holds everything.
+    pub data_dir: Option<PathBuf>,
+}
+
+/// The part a node plays.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum RoleSetting {
+    /// Takes rows in and ships them.
+    Edge,
+    /// Receives rows from edges and gives them definitions.
+    Cloud,
+}
+
+/// `[listen]`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// HTTP address.
+    pub http: Option<SocketAddr>,
+    /// QUIC (UDP) address for edges; cloud nodes only.
+    pub quic: Option<SocketAddr>,
+    /// Address of the MQTT listener.
+    pub mqtt: Option<SocketAddr>,
+}
+
+/// `[limits]`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Rows held in memory before writers wait.
+    pub memory: Option<ByteSize>,
+    /// The most the data directory may take.
+    pub disk: Option<ByteSize>,
+    /// Memory for all queries together.
+    pub query_memory: Option<ByteSize>,
+    /// The largest HTTP request body.
+    pub request_body: Option<ByteSize>,
+    /// HTTP requests answered at once.
+    pub requests: Option<usize>,
+    /// Threads that run queries and requests.
+    pub workers: Option<usize>,
+}
+
+/// `[storage]`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Storage {
+    /// When the log is synced.
+    pub wal_sync: Option<WalSyncSetting>,
+    /// How often, with `wal_sync = "interval"`.
+    pub wal_sync_interval: Option<Span>,
+}
+
+/// `storage.wal_sync`.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum WalSyncSetting {
+    /// One sync for all writes that wait together; each is durable when it is acknowledged.
+    Batch,
+    /// One sync a write.
+    Always,
+    /// At fixed intervals: a power cut loses what was acknowledged since the last.
+    Interval,
+}
+
+/// `[sync]`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sync {
+    /// The cloud nodes' QUIC addresses, `host:port`.
+    pub peers: Vec<String>,
+    /// The longest a row waits before it is shipped.
+    pub seal_after: Option<Span>,
+    /// What the link is like.
+    pub link: Option<LinkSetting>,
+}
+
+/// `sync.link`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkSetting {
+    /// Metered: few signs of life, long waits between attempts.
+    #[default]
+    Frugal,
+    /// A wire: a link that works again is noticed within two seconds.
+    Quick,
+}
+
+/// `[plugins]`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Plugins {
+    /// What one instance may hold in memory.
+    pub memory: Option<ByteSize>,
+    /// How long one call may take.
+    pub deadline: Option<Span>,
+    /// Where compiled plugins are kept.
+    pub cache_dir: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// `Invalid` with the file's name, the line and what is wrong there.
+    pub fn read(path: &Path) -> Result<Config> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Error::invalid(format!(
+                "the configuration file {} cannot be read: {error}",
+                path.display()
+            ))
+        })?;
+        Config::parse(&text, &path.display().to_string())
+    }
+
+    /// Reads the text of a file called `name`.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn parse(text: &str, name: &str) -> Result<Config> {
+        toml::from_str(text).map_err(|error| unknown::explain(text, name, &error))
+    }
+}
+
+#[cfg(test)]
+mod tests;

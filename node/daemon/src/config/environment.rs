@@ -1,0 +1,130 @@
+//! Settings from `ACTIVESTORE_*` variables: they override the file, and flags override them.
+
+use activestore_types::{Error, Result};
+
+use super::{Config, LinkSetting, RoleSetting, WalSyncSetting};
+
+type Set = fn(&mut Config, &str) -> Result<()>;
+
+/// Every variable that carries a setting of the file, and how it is applied.
+const VARIABLES: [(&str, Set); 20] = [
+    ("ACTIVESTORE_ROLE", |config, text| {
+        config.node.role = Some(match text {
+            "edge" => RoleSetting::Edge,
+            "cloud" => RoleSetting::Cloud,
+            _ => return Err(Error::invalid(format!("'{text}' is not edge or cloud"))),
+        });
+        Ok(())
+    }),
+    ("ACTIVESTORE_NAME", |config, text| {
+        config.node.name = Some(text.to_owned());
+        Ok(())
+    }),
+    ("ACTIVESTORE_DATA_DIR", |config, text| {
+        config.node.data_dir = Some(text.into());
+        Ok(())
+    }),
+    ("ACTIVESTORE_HTTP", |config, text| {
+        config.listen.http = Some(parsed(text, "an address such as 127.0.0.1:7480")?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_QUIC", |config, text| {
+        config.listen.quic = Some(parsed(text, "an address such as 0.0.0.0:7490")?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_MQTT", |config, text| {
+        config.listen.mqtt = Some(parsed(text, "an address such as 0.0.0.0:1883")?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_PEERS", |config, text| {
+        config.sync.peers = text
+            .split(',')
+            .map(|peer| peer.trim().to_owned())
+            .filter(|peer| !peer.is_empty())
+            .collect();
+        Ok(())
+    }),
+    ("ACTIVESTORE_LIMITS_MEMORY", |config, text| {
+        config.limits.memory = Some(text.parse()?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_LIMITS_DISK", |config, text| {
+        config.limits.disk = Some(text.parse()?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_LIMITS_QUERY_MEMORY", |config, text| {
+        config.limits.query_memory = Some(text.parse()?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_LIMITS_REQUEST_BODY", |config, text| {
+        config.limits.request_body = Some(text.parse()?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_LIMITS_REQUESTS", |config, text| {
+        config.limits.requests = Some(parsed(text, "a number")?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_LIMITS_WORKERS", |config, text| {
+        config.limits.workers = Some(parsed(text, "a number")?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_STORAGE_WAL_SYNC", |config, text| {
+        config.storage.wal_sync = Some(match text {
+            "batch" => WalSyncSetting::Batch,
+            "always" => WalSyncSetting::Always,
+            "interval" => WalSyncSetting::Interval,
+            _ => {
+                return Err(Error::invalid(format!(
+                    "'{text}' is not batch, always or interval"
+                )));
+            }
+        });
+        Ok(())
+    }),
+    ("ACTIVESTORE_STORAGE_WAL_SYNC_INTERVAL", |config, text| {
+        config.storage.wal_sync_interval = Some(text.parse()?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_SYNC_SEAL_AFTER", |config, text| {
+        config.sync.seal_after = Some(text.parse()?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_SYNC_LINK", |config, text| {
+        config.sync.link = Some(match text {
+            "frugal" => LinkSetting::Frugal,
+            "quick" => LinkSetting::Quick,
+            _ => return Err(Error::invalid(format!("'{text}' is not frugal or quick"))),
+        });
+        Ok(())
+    }),
+    ("ACTIVESTORE_PLUGINS_MEMORY", |config, text| {
+        config.plugins.memory = Some(text.parse()?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_PLUGINS_CACHE_DIR", |config, text| {
+        config.plugins.cache_dir = Some(text.into());
+        Ok(())
+    }),
+    ("ACTIVESTORE_PLUGINS_DEADLINE", |config, text| {
+        config.plugins.deadline = Some(text.parse()?);
+        Ok(())
+    }),
+];
+
+/// Overrides settings from the variables that `lookup` finds.
+///
+/// # Errors
+/// `Invalid`, naming the variable.
+pub fn apply(config: &mut Config, lookup: impl Fn(&str) -> Option<String>) -> Result<()> {
+    for (name, set) in &VARIABLES {
+        if let Some(text) = lookup(name).filter(|text| !text.is_empty()) {
+            set(config, &text).map_err(|error| error.context(name))?;
+        }
+    }
+    Ok(())
+}
+
+fn parsed<T: std::str::FromStr>(text: &str, expected: &str) -> Result<T> {
+    text.parse()
+        .map_err(|_| Error::invalid(format!("'{text}' is not {expected}")))
+}

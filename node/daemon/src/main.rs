@@ -1,0 +1,65 @@
+//! The `activestore` program: the node and every command that talks to one. It parses the command
+//! line, reads settings and wires parts together; it decides nothing about data.
+
+mod cli;
+mod client;
+mod completions;
+mod config;
+mod demo;
+mod doctor;
+mod enrol;
+mod export;
+mod figures;
+mod load;
+mod logging;
+mod plugin;
+mod sql;
+mod start;
+mod sync_report;
+
+use std::process::ExitCode;
+
+use activestore_types::{Error, Result};
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+/// The request failed.
+const EXIT_FAILED: u8 = 1;
+
+fn main() -> ExitCode {
+    // clap itself ends the process with 2 where the usage is wrong.
+    let cli = Cli::parse();
+    logging::start(cli.log_format);
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            report(&error);
+            ExitCode::from(EXIT_FAILED)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Start(args) => start::run(&args),
+        Command::Sql(args) => sql::run(&args),
+        Command::Load(args) => load::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Plugin(command) => plugin::run(command),
+        Command::Token(command) => enrol::create_token(&command),
+        Command::Join(args) => enrol::join(&args),
+        Command::Sync(command) => sync_report::run(&command),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Completions { shell } => completions::run(shell),
+        Command::Demo(args) => demo::run(args),
+    }
+}
+
+/// One sentence on stderr, and below it what to do.
+fn report(error: &Error) {
+    eprintln!("error: {}", error.message());
+    if let Some(hint) = error.hint() {
+        eprintln!("hint: {hint}");
+    }
+}

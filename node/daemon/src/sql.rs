@@ -1,0 +1,52 @@
+//! `activestore sql`: one statement, a script, or an interactive session.
+
+mod completer;
+mod highlighter;
+mod lexer;
+mod meta;
+mod prompt;
+mod repl;
+mod session;
+mod table;
+
+use std::io::{IsTerminal, Read};
+use std::process::ExitCode;
+
+use activestore_types::{Error, Result};
+
+use crate::cli::{OutputFormat, SqlArgs};
+use crate::client::Client;
+use session::Session;
+
+pub use lexer::statements;
+pub use table::Grid;
+
+/// Runs the command.
+///
+/// # Errors
+/// The first statement's that fails.
+pub fn run(args: &SqlArgs) -> Result<ExitCode> {
+    if args.format == OutputFormat::Parquet {
+        return Err(Error::invalid("this build does not write Parquet")
+            .with_hint("use --format arrow, csv or ndjson"));
+    }
+    let mut session = Session::new(Client::new(&args.node.url)?, args.format);
+    let text = match &args.command {
+        Some(text) => text.clone(),
+        None if std::io::stdin().is_terminal() => return repl::run(session),
+        None => {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text)?;
+            text
+        }
+    };
+    let statements = statements(&text);
+    if statements.is_empty() {
+        return Err(Error::invalid("there is no statement to run")
+            .with_hint("write one after -c, or run activestore sql on a terminal"));
+    }
+    for statement in statements {
+        session.run(statement)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,266 @@
+//! The other nodes: an edge's connection to its cloud, or the cloud's listener for edges, and what
+//! the HTTP interface asks of them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use activestore_db::{Db, Role};
+use activestore_gateway::{Hooks, TokenRequest};
+use activestore_sync_proto::TableDigest;
+use activestore_sync_quic::{
+    ClientOptions, CloudIdentity, EdgeIdentity, ServerOptions, SyncClient, SyncServer, TokenStore,
+    TransportOptions, VerifyReport,
+};
+use activestore_types::{Error, NodeId, Result};
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+use super::settings::Settings;
+use crate::config::LinkSetting;
+
+/// Keys and certificates, inside the data directory.
+pub const IDENTITY_DIR: &str = "identity";
+
+enum Side {
+    Alone,
+    Edge(SyncClient),
+    Cloud(Cloud),
+}
+
+struct Cloud {
+    server: SyncServer,
+    identity: Arc<CloudIdentity>,
+    tokens: Arc<TokenStore>,
+}
+
+/// The node's peers.
+pub struct Peers {
+    db: Db,
+    local_addr: Option<SocketAddr>,
+    /// Taken at shutdown.
+    side: Mutex<Side>,
+}
+
+impl Peers {
+    /// Starts the side that the role asks for.
+    ///
+    /// # Errors
+    /// `Conflict` when the address is in use, `Invalid` for a token that cannot be read, `Corrupt`
+    /// for a broken identity.
+    pub fn start(settings: &Settings, db: &Db) -> Result<Peers> {
+        let directory = settings.db.data_dir.join(IDENTITY_DIR);
+        let hosts = db.sync_hosts();
+        let side = match (db.role(), settings.quic, hosts.outbox) {
+            (Role::Cloud, Some(listen), _) => {
+                let identity = Arc::new(CloudIdentity::open_or_create(&directory)?);
+                let tokens = Arc::new(TokenStore::open(&directory)?);
+                let mut options =
+                    ServerOptions::new(listen, identity.clone(), hosts.inbox, tokens.clone());
+                if settings.link == LinkSetting::Quick {
+                    options.transport = TransportOptions {
+                        // The edge keeps its connection alive.
+                        keep_alive: None,
+                        ..TransportOptions::quick()
+                    };
+                }
+                Side::Cloud(Cloud {
+                    server: SyncServer::start(options)?,
+                    identity,
+                    tokens,
+                })
+            }
+            (Role::Edge, _, Some(outbox)) if !settings.peers.is_empty() => {
+                let identity = Arc::new(EdgeIdentity::open_or_create(&directory)?);
+                if !identity.joined() && settings.token.is_none() {
+                    return Err(Error::denied("this edge has not joined its cloud yet").with_hint(
+                        "make a token at the cloud with activestore token create, and start once with --token TOKEN",
+                    ));
+                }
+                let mut options = ClientOptions::new(
+                    settings.peers.clone(),
+                    identity,
+                    settings.token.clone(),
+                    outbox,
+                    hosts.replica,
+                );
+                if settings.link == LinkSetting::Quick {
+                    options = options.quick();
+                }
+                Side::Edge(SyncClient::start(options)?)
+            }
+            _ => Side::Alone,
+        };
+        let local_addr = match &side {
+            Side::Cloud(cloud) => Some(cloud.server.local_addr()),
+            _ => None,
+        };
+        Ok(Peers {
+            db: db.clone(),
+            local_addr,
+            side: Mutex::new(side),
+        })
+    }
+
+    /// Where the cloud listens for edges.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.local_addr
+    }
+
+    /// Says goodbye to the peers.
+    pub async fn shutdown(&self) {
+        let side = std::mem::replace(&mut *self.side.lock().await, Side::Alone);
+        match side {
+            Side::Alone => {}
+            Side::Edge(client) => client.shutdown().await,
+            Side::Cloud(cloud) => cloud.server.shutdown().await,
+        }
+    }
+
+    async fn verified(&self) -> Result<Value> {
+        match &*self.side.lock().await {
+            Side::Alone => Err(Error::conflict("this node has no peer to compare with")
+                .with_hint("start it with --peer HOST:PORT")),
+            Side::Edge(client) => Ok(report(&client.verify().await?)),
+            Side::Cloud(_) => self.held().await,
+        }
+    }
+
+    /// What the cloud holds of each edge: the edges compare it with what they hold.
+    async fn held(&self) -> Result<Value> {
+        let mut peers = Vec::new();
+        for peer in self.db.sync_status().peers {
+            let node: NodeId = peer.node.parse()?;
+            let tables: Vec<Value> = self
+                .db
+                .digests(Some(node))
+                .await?
+                .iter()
+                .map(|digest| json!({ "table": digest.table.to_string(), "rows": digest.rows, "digest": hex(digest) }))
+                .collect();
+            peers.push(json!({ "name": peer.name, "node": peer.node, "tables": tables }));
+        }
+        Ok(json!({ "equal": null, "peers": peers }))
+    }
+
+    fn token(cloud: &Cloud, request: TokenRequest) -> Result<Value> {
+        let local = cloud.server.local_addr();
+        let addresses = match (request.addresses.is_empty(), local.ip().is_unspecified()) {
+            (false, _) => request.addresses,
+            (true, false) => vec![local.to_string()],
+            (true, true) => Vec::new(),
+        };
+        let token = cloud.tokens.create(
+            &cloud.identity,
+            activestore_sync_quic::TokenRequest {
+                label: request.label,
+                lifetime: request.ttl,
+                addresses: addresses.clone(),
+                ..Default::default()
+            },
+        )?;
+        Ok(json!({
+            "token": token.to_string(),
+            "addresses": addresses,
+            "valid_s": request.ttl.as_secs(),
+        }))
+    }
+
+    fn state(side: &Side) -> Value {
+        match side {
+            Side::Alone => json!([]),
+            Side::Edge(client) => {
+                let status = client.status();
+                json!([{
+                    "joined": status.joined,
+                    "connected_to": status.connected_to,
+                    "rtt_ms": status.rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
+                    "bytes_sent": status.bytes_sent,
+                    "bytes_received": status.bytes_received,
+                    "connections": status.connections,
+                    "acknowledged_seq": status.acknowledged_seq,
+                    "last_ack_ms": status.last_ack_wall_ms,
+                    "behind": status.behind,
+                    "epochs_set_aside": status.epochs_set_aside,
+                    "catalog_version": status.catalog_version,
+                    "last_error": status.last_error,
+                }])
+            }
+            Side::Cloud(cloud) => cloud
+                .server
+                .peers()
+                .into_iter()
+                .map(|peer| {
+                    json!({
+                        "name": peer.status.name,
+                        "node": peer.status.node.to_string(),
+                        "address": peer.address.to_string(),
+                        "rtt_ms": peer.rtt.as_secs_f64() * 1e3,
+                        "bytes_sent": peer.bytes_sent,
+                        "bytes_received": peer.bytes_received,
+                        "durable_seq": peer.status.durable_seq,
+                        "last_sealed": peer.status.last_sealed,
+                        "catalog_version": peer.status.catalog_version,
+                        "last_error": peer.status.last_error,
+                    })
+                })
+                .collect(),
+        }
+    }
+}
+
+impl Hooks for Peers {
+    fn verify(&self) -> BoxFuture<'_, Result<Value>> {
+        Box::pin(self.verified())
+    }
+
+    fn create_token(&self, request: TokenRequest) -> BoxFuture<'_, Result<Value>> {
+        Box::pin(async move {
+            match &*self.side.lock().await {
+                Side::Cloud(cloud) => Peers::token(cloud, request),
+                _ => Err(Error::conflict("this node does not admit edges")
+                    .with_hint("run activestore token create at the cloud node")),
+            }
+        })
+    }
+
+    fn connections(&self) -> Value {
+        // Locked only while a comparison or the shutdown runs.
+        self.side
+            .try_lock()
+            .map_or(Value::Null, |side| Peers::state(&side))
+    }
+}
+
+fn report(report: &VerifyReport) -> Value {
+    let differing = report.comparison.differing();
+    let tables: Vec<Value> = report
+        .comparison
+        .tables
+        .iter()
+        .map(|(table, here, there)| {
+            json!({
+                "table": table.to_string(),
+                "equal": !differing.contains(&table),
+                "rows_here": here.as_ref().map_or(0, |digest| digest.rows),
+                "rows_there": there.as_ref().map_or(0, |digest| digest.rows),
+                "digest_here": here.as_ref().map(hex),
+                "digest_there": there.as_ref().map(hex),
+            })
+        })
+        .collect();
+    json!({
+        "peer": report.peer,
+        "equal": differing.is_empty(),
+        "behind": report.behind,
+        "tables": tables,
+    })
+}
+
+fn hex(digest: &TableDigest) -> String {
+    digest
+        .hash
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}

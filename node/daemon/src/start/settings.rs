@@ -1,0 +1,192 @@
+//! What a node is started with: flags over variables over the file over defaults.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use activestore_db::{DbOptions, Role};
+use activestore_gateway::GatewayOptions;
+use activestore_ingest::mqtt::MqttConfig;
+use activestore_store::WalSync;
+use activestore_types::{Error, Result};
+
+use crate::cli::{DEFAULT_HTTP, DEFAULT_QUIC, StartArgs};
+use crate::config::{
+    ByteSize, Config, LinkSetting, RoleSetting, WalSyncSetting, apply_environment,
+};
+
+/// Where a node keeps everything unless told otherwise.
+const DEFAULT_DATA_DIR: &str = "activestore-data";
+
+/// How often the log is synced with `wal_sync = "interval"` unless told otherwise.
+const DEFAULT_WAL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Threads that run requests and queries unless told otherwise.
+const DEFAULT_WORKERS: usize = 2;
+
+/// Everything that starting a node takes.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// For the database.
+    pub db: DbOptions,
+    /// For the HTTP listener.
+    pub gateway: GatewayOptions,
+    /// The listener for edges; cloud nodes only.
+    pub quic: Option<SocketAddr>,
+    /// The MQTT listener.
+    pub mqtt_listen: Option<SocketAddr>,
+    /// Brokers and the mapping of topics.
+    pub mqtt: MqttConfig,
+    /// The cloud nodes to ship to.
+    pub peers: Vec<String>,
+    /// What the link to them is like.
+    pub link: LinkSetting,
+    /// Joins the peer first.
+    pub token: Option<String>,
+    /// Threads.
+    pub workers: usize,
+}
+
+impl Settings {
+    /// From the command line, this process's variables and the file that it names.
+    ///
+    /// # Errors
+    /// `Invalid`, naming the setting and where it comes from.
+    pub fn gather(args: &StartArgs) -> Result<Settings> {
+        let mut config = match &args.config {
+            Some(path) => Config::read(path)?,
+            None => Config::default(),
+        };
+        apply_environment(&mut config, |name| std::env::var(name).ok())?;
+        Settings::resolve(args, config)
+    }
+
+    /// Flags over the configuration.
+    ///
+    /// # Errors
+    /// `Invalid` where settings do not go together.
+    pub fn resolve(args: &StartArgs, config: Config) -> Result<Settings> {
+        if args.pg.is_some() {
+            return Err(Error::invalid("this build has no PostgreSQL wire")
+                .with_hint("leave out --pg and use HTTP: activestore sql, or POST /v1/sql"));
+        }
+        let role = match args.role.or(config.node.role) {
+            Some(RoleSetting::Cloud) => Role::Cloud,
+            Some(RoleSetting::Edge) | None => Role::Edge,
+        };
+        let peers = if args.peers.is_empty() {
+            config.sync.peers
+        } else {
+            args.peers.clone()
+        };
+        let quic = args.quic.or(config.listen.quic);
+        match role {
+            Role::Cloud if !peers.is_empty() => {
+                return Err(Error::invalid("a cloud node ships to no peer")
+                    .with_hint("leave out --peer, or start it with --role edge"));
+            }
+            Role::Edge if quic.is_some() => {
+                return Err(Error::invalid("an edge node takes in no edges")
+                    .with_hint("leave out --quic, or start it with --role cloud"));
+            }
+            Role::Edge if args.token.is_some() && peers.is_empty() => {
+                return Err(Error::invalid("a token is of use only with a peer to join")
+                    .with_hint("add --peer HOST:PORT"));
+            }
+            _ => {}
+        }
+        if let Some(peer) = peers.iter().find(|peer| !is_host_and_port(peer)) {
+            return Err(
+                Error::invalid(format!("the peer '{peer}' is not HOST:PORT"))
+                    .with_hint("write cloud.example:7490"),
+            );
+        }
+        if let Some(second) = peers.get(1) {
+            return Err(Error::invalid(format!(
+                "this build ships to one peer, and '{second}' is a second"
+            ))
+            .with_hint("name one peer"));
+        }
+        let data_dir = args
+            .data_dir
+            .clone()
+            .or(config.node.data_dir)
+            .unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR));
+        let mut db = DbOptions::new(data_dir, role);
+        if let Some(name) = args.name.clone().or(config.node.name) {
+            db.name = name;
+        }
+        set_bytes(&mut db.memory_bytes, config.limits.memory)?;
+        set_bytes(&mut db.query_memory_bytes, config.limits.query_memory)?;
+        set_bytes(&mut db.plugin_memory_bytes, config.plugins.memory)?;
+        db.disk_bytes_max = config.limits.disk.map(|size| size.0);
+        if let Some(deadline) = config.plugins.deadline {
+            db.plugin_deadline = deadline.0;
+        }
+        db.plugin_cache = args.plugin_cache.clone().or(config.plugins.cache_dir);
+        if let Some(seal_after) = config.sync.seal_after {
+            db.seal_after = seal_after.0;
+        }
+        let interval = config
+            .storage
+            .wal_sync_interval
+            .map_or(DEFAULT_WAL_INTERVAL, |interval| interval.0);
+        match config.storage.wal_sync {
+            Some(WalSyncSetting::Batch) => db.wal_sync = WalSync::Batch,
+            Some(WalSyncSetting::Always) => db.wal_sync = WalSync::Always,
+            Some(WalSyncSetting::Interval) => db.wal_sync = WalSync::Interval(interval),
+            None => {}
+        }
+        db.outbox = role == Role::Edge && !peers.is_empty();
+        let workers = config.limits.workers.unwrap_or(DEFAULT_WORKERS).max(1);
+        db.query_partitions = workers;
+
+        let http = match args.http.or(config.listen.http) {
+            Some(address) => address,
+            None => address(DEFAULT_HTTP)?,
+        };
+        let mut gateway = GatewayOptions::listening_on(http);
+        gateway.query_threads = workers;
+        if let Some(requests) = config.limits.requests {
+            gateway.requests_max = requests.max(1);
+        }
+        set_bytes(&mut gateway.body_bytes_max, config.limits.request_body)?;
+        let quic = match (role, quic) {
+            (Role::Cloud, Some(address)) => Some(address),
+            (Role::Cloud, None) => Some(address(DEFAULT_QUIC)?),
+            (Role::Edge, _) => None,
+        };
+        Ok(Settings {
+            db,
+            gateway,
+            quic,
+            mqtt_listen: args.mqtt.or(config.listen.mqtt),
+            mqtt: config.mqtt,
+            peers,
+            link: config.sync.link.unwrap_or_default(),
+            token: args.token.clone(),
+            workers,
+        })
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr> {
+    text.parse()
+        .map_err(|_| Error::internal(format!("'{text}' is not an address")))
+}
+
+fn is_host_and_port(peer: &str) -> bool {
+    peer.rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+fn set_bytes(target: &mut usize, size: Option<ByteSize>) -> Result<()> {
+    if let Some(size) = size {
+        *target = usize::try_from(size.0)
+            .map_err(|_| Error::invalid("a limit is larger than this machine can address"))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

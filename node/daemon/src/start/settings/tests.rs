@@ -1,0 +1,67 @@
+//! Which setting wins, and which do not go together.
+
+use super::*;
+
+fn resolve(args: &StartArgs, file: &str) -> Result<Settings> {
+    Settings::resolve(args, Config::parse(file, "edge.toml").unwrap())
+}
+
+#[test]
+fn a_flag_beats_the_file_and_the_file_beats_the_default() {
+    let file =
+        "[node]\nname = \"file\"\n[listen]\nhttp = \"127.0.0.1:1\"\n[limits]\nmemory = \"1MiB\"\n";
+    let settings = resolve(&StartArgs::default(), file).unwrap();
+    assert_eq!(settings.db.name, "file");
+    assert_eq!(settings.gateway.listen.port(), 1);
+    assert_eq!(settings.db.memory_bytes, 1 << 20);
+    let args = StartArgs {
+        name: Some("flag".to_owned()),
+        http: Some("127.0.0.1:2".parse().unwrap()),
+        ..StartArgs::default()
+    };
+    let settings = resolve(&args, file).unwrap();
+    assert_eq!(settings.db.name, "flag");
+    assert_eq!(settings.gateway.listen.port(), 2);
+    let settings = resolve(&StartArgs::default(), "").unwrap();
+    assert_eq!(settings.db.name, "edge");
+    assert_eq!(settings.gateway.listen.port(), 7480);
+}
+
+#[test]
+fn only_an_edge_with_a_peer_seals_segments() {
+    assert!(!resolve(&StartArgs::default(), "").unwrap().db.outbox);
+    let args = StartArgs {
+        peers: vec!["cloud:7490".to_owned()],
+        ..StartArgs::default()
+    };
+    assert!(resolve(&args, "").unwrap().db.outbox);
+    let cloud = StartArgs {
+        role: Some(RoleSetting::Cloud),
+        ..StartArgs::default()
+    };
+    let cloud = resolve(&cloud, "").unwrap();
+    assert!(!cloud.db.outbox);
+    assert_eq!(cloud.quic.unwrap().port(), 7490);
+}
+
+#[test]
+fn what_does_not_go_together_is_refused_with_what_to_do() {
+    let args = |change: fn(&mut StartArgs)| {
+        let mut args = StartArgs::default();
+        change(&mut args);
+        resolve(&args, "").unwrap_err()
+    };
+    let error = args(|args| args.pg = Some("127.0.0.1:7432".to_owned()));
+    assert!(error.message().contains("PostgreSQL"), "{error}");
+    let error = args(|args| args.quic = Some("127.0.0.1:0".parse().unwrap()));
+    assert!(error.hint().unwrap().contains("cloud"), "{error}");
+    let error = args(|args| args.token = Some("t".to_owned()));
+    assert!(error.hint().unwrap().contains("--peer"), "{error}");
+    let error = args(|args| args.peers = vec!["cloud".to_owned()]);
+    assert!(error.message().contains("HOST:PORT"), "{error}");
+    let error = args(|args| {
+        args.role = Some(RoleSetting::Cloud);
+        args.peers = vec!["a:1".to_owned()];
+    });
+    assert!(error.message().contains("cloud"), "{error}");
+}

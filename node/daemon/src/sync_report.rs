@@ -1,0 +1,111 @@
+//! `activestore sync …`: what the node knows about its peers, for people or as JSON.
+
+use std::process::ExitCode;
+
+use activestore_types::Result;
+use serde_json::Value;
+
+use crate::cli::SyncCommand;
+use crate::client::Client;
+use crate::sql::Grid;
+
+/// Runs the command; `verify` gives 1 where the ends differ.
+///
+/// # Errors
+/// What the node says.
+pub fn run(command: &SyncCommand) -> Result<ExitCode> {
+    match command {
+        SyncCommand::Status { json, node } => {
+            let status = Client::new(&node.url)?.get("/v1/sync")?;
+            show(&status, *json);
+            Ok(ExitCode::SUCCESS)
+        }
+        SyncCommand::Verify { json, node } => {
+            let report =
+                Client::new(&node.url)?.post("/v1/sync/verify", "application/json", b"")?;
+            show(&report, *json);
+            let equal = report.get("equal").and_then(Value::as_bool);
+            if !*json {
+                println!(
+                    "{}",
+                    match equal {
+                        Some(true) => "Both ends hold the same.",
+                        _ => "The ends differ; what is still on its way counts as a difference.",
+                    }
+                );
+            }
+            Ok(ExitCode::from(u8::from(equal != Some(true))))
+        }
+    }
+}
+
+fn show(value: &Value, as_json: bool) {
+    if as_json {
+        println!("{value:#}");
+        return;
+    }
+    let mut out = String::new();
+    write(value, "", &mut out);
+    println!("{}", out.trim_end());
+}
+
+/// Plain members as `name: value` lines, lists of several objects as tables under their name.
+fn write(value: &Value, path: &str, out: &mut String) {
+    match value {
+        Value::Object(members) => {
+            for (name, inner) in members {
+                let name = name.replace('_', " ");
+                let path = if path.is_empty() {
+                    name
+                } else {
+                    format!("{path} {name}")
+                };
+                write(inner, &path, out);
+            }
+        }
+        Value::Array(rows) if rows.len() == 1 && rows.iter().all(Value::is_object) => {
+            rows.iter().for_each(|row| write(row, path, out));
+        }
+        Value::Array(rows) if rows.iter().any(Value::is_object) => {
+            out.push_str(&format!("{path}:\n{}\n", table(rows)));
+        }
+        Value::Array(rows) if rows.is_empty() => out.push_str(&format!("{path}: none\n")),
+        _ => out.push_str(&format!(
+            "{path}: {}\n",
+            text(value).unwrap_or_else(|| "–".to_owned())
+        )),
+    }
+}
+
+fn table(rows: &[Value]) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for name in rows
+        .iter()
+        .filter_map(Value::as_object)
+        .flat_map(|row| row.keys())
+    {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    let cells = rows
+        .iter()
+        .map(|row| {
+            names
+                .iter()
+                .map(|name| row.get(*name).and_then(text))
+                .collect()
+        })
+        .collect();
+    let titles: Vec<String> = names.iter().map(|name| name.replace('_', " ")).collect();
+    let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
+    Grid::of_text(&titles, cells).render(None)
+}
+
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}

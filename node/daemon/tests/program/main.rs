@@ -1,0 +1,9 @@
+//! The real program, as a user runs it: processes, files, exit codes and what they say.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+
+mod configurations;
+mod files;
+mod life;
+mod process;
+mod two_nodes;

@@ -1,0 +1,70 @@
+//! An edge and its cloud: joined by a token, rows shipped, both ends equal.
+
+use super::process::{Node, eventually, run, said, wrote};
+
+#[test]
+fn an_edge_joins_ships_its_rows_and_both_ends_are_equal() {
+    let dir = tempfile::tempdir().unwrap();
+    let quick = dir.path().join("quick.toml");
+    std::fs::write(&quick, "[sync]\nlink = \"quick\"\nseal_after = \"50ms\"\n").unwrap();
+    let quick = quick.to_str().unwrap();
+    let cloud = Node::start(
+        &dir.path().join("cloud"),
+        &[
+            "--config",
+            quick,
+            "--role",
+            "cloud",
+            "--quic",
+            "127.0.0.1:0",
+        ],
+    );
+    let quic = cloud.listener("quic");
+    let token = run(&["token", "create", "--url", &cloud.url()]);
+    assert!(token.status.success(), "{}", said(&token));
+    let token = wrote(&token).trim().to_owned();
+
+    let edge_dir = dir.path().join("edge");
+    let unjoined = run(&[
+        "start",
+        "--http",
+        "127.0.0.1:0",
+        "--peer",
+        &quic,
+        "--data-dir",
+        edge_dir.to_str().unwrap(),
+    ]);
+    assert_eq!(unjoined.status.code(), Some(1));
+    assert!(said(&unjoined).contains("--token"), "{}", said(&unjoined));
+    let joined = run(&[
+        "join",
+        "--peer",
+        &quic,
+        "--token",
+        &token,
+        "--data-dir",
+        edge_dir.to_str().unwrap(),
+    ]);
+    assert!(joined.status.success(), "{}", said(&joined));
+
+    cloud.execute("CREATE KEYSPACE plant; CREATE TABLE plant.readings (device TEXT, n BIGINT, PRIMARY KEY ((device), n)) WITH (sync = 'up')");
+    let edge = Node::start(&edge_dir, &["--config", quick, "--peer", &quic]);
+    eventually("the definitions' way down", || {
+        let rows = edge.rows("SELECT count(*) FROM system.tables WHERE keyspace = 'plant'");
+        (rows == ["1"]).then_some(())
+    });
+    edge.execute("INSERT INTO plant.readings (device, n) VALUES ('p1', 1), ('p1', 2), ('p2', 1)");
+    eventually("the rows' way up", || {
+        (cloud.rows("SELECT count(*) FROM plant.readings") == ["3"]).then_some(())
+    });
+    eventually("equal digests", || {
+        let verify = run(&["sync", "verify", "--url", &edge.url()]);
+        verify.status.success().then_some(())
+    });
+    let status = wrote(&run(&["sync", "status", "--url", &edge.url()]));
+    assert!(status.contains("connected to"), "{status}");
+    let alone = run(&["token", "create", "--url", &edge.url()]);
+    assert_eq!(alone.status.code(), Some(1));
+    assert_eq!(edge.stop(), Some(0));
+    assert_eq!(cloud.stop(), Some(0));
+}
