@@ -1,0 +1,46 @@
+//! `cargo xtask`: the two commands of the README and their neighbours. It installs what a fresh
+//! machine lacks, says so first, and does no more than call cargo, rustup and the built program.
+
+mod bench;
+mod demo;
+mod plugins;
+mod run;
+mod tests;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+
+  demo [--input FILE] [--exit]   builds the program and its plugins and runs the main job
+  test                           format, lints, every test, house rules; one summary at the end
+  build-plugins                  builds plugins/ into plugins/target/components/*.wasm
+  bench [ingest|point|scan|all]  measures against SQLite and DuckDB in one run
+
+example: cargo xtask demo --exit";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    let done = match command.as_str() {
+        "demo" => demo::run(&rest),
+        "test" => tests::run(&rest),
+        "build-plugins" => plugins::build(),
+        "bench" => bench::run(&rest),
+        "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
