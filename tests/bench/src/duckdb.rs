@@ -37,7 +37,10 @@ pub fn run(plan: &Plan, data: &Data) -> Result<Figures, Box<dyn std::error::Erro
     let mut parts = text.split_whitespace();
     let version = parts.next().unwrap_or("?").to_owned();
     let mut number = || -> Result<f64, Box<dyn std::error::Error>> {
-        Ok(parts.next().ok_or("the DuckDB peer printed too little")?.parse()?)
+        Ok(parts
+            .next()
+            .ok_or("the DuckDB peer printed too little")?
+            .parse()?)
     };
     Ok(Figures {
         engine: format!("DuckDB {version} (a transaction a batch)"),
@@ -55,8 +58,14 @@ fn environment(here: &std::path::Path) -> Result<PathBuf, Box<dyn std::error::Er
     let venv = here.join("target/python");
     let python = venv.join("bin/python");
     if !python.exists() {
-        eprintln!("installing duckdb and pyarrow from PyPI into {}", venv.display());
-        let made = Command::new("python3").args(["-m", "venv"]).arg(&venv).status()?;
+        eprintln!(
+            "installing duckdb and pyarrow from PyPI into {}",
+            venv.display()
+        );
+        let made = Command::new("python3")
+            .args(["-m", "venv"])
+            .arg(&venv)
+            .status()?;
         let installed = made.success()
             && Command::new(&python)
                 .args(["-m", "pip", "install", "--quiet", "duckdb", "pyarrow"])
@@ -70,7 +79,11 @@ fn environment(here: &std::path::Path) -> Result<PathBuf, Box<dyn std::error::Er
     Ok(python)
 }
 
-fn write(plan: &Plan, data: &Data, path: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
+fn write(
+    plan: &Plan,
+    data: &Data,
+    path: &std::path::Path,
+) -> Result<(), Box<dyn std::error::Error>> {
     let mut writer: Option<FileWriter<File>> = None;
     for start in (0..plan.rows).step_by(plan.batch) {
         let end = (start + plan.batch).min(plan.rows);
@@ -78,13 +91,21 @@ fn write(plan: &Plan, data: &Data, path: &std::path::Path) -> Result<(), Box<dyn
             (
                 "device",
                 Arc::new(StringArray::from_iter_values(
-                    data.device[start..end].iter().map(|device| Data::name(*device)),
+                    data.device[start..end]
+                        .iter()
+                        .map(|device| Data::name(*device)),
                 )),
             ),
-            ("ts", Arc::new(Int64Array::from(data.ts_ns[start..end].to_vec()))),
+            (
+                "ts",
+                Arc::new(Int64Array::from(data.ts_ns[start..end].to_vec())),
+            ),
         ];
         for (field, values) in FIELDS.iter().zip(&data.fields) {
-            columns.push((field.0, Arc::new(Float64Array::from(values[start..end].to_vec()))));
+            columns.push((
+                field.0,
+                Arc::new(Float64Array::from(values[start..end].to_vec())),
+            ));
         }
         let batch = RecordBatch::try_from_iter(columns)?;
         if writer.is_none() {

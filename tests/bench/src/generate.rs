@@ -77,7 +77,11 @@ impl Data {
         for row in 0..plan.rows {
             let device = row % DEVICES;
             let tick = (row / DEVICES) as i64;
-            let jitter = if random.next() % 4 == 0 { random.next() % 5 } else { 0 };
+            let jitter = if random.next() % 4 == 0 {
+                random.next() % 5
+            } else {
+                0
+            };
             data.device.push(device as u32);
             data.ts_ns.push(
                 start_ns

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use report::Figures;
 
-const USAGE: &str = "usage: cargo xtask bench [ingest|point|scan|all] [--rows N] [--batch N]
+const USAGE: &str = "usage: cargo xtask bench [ingest|point|scan|replay|all] [--rows N] [--batch N]
 example: cargo xtask bench all --rows 2000000 --batch 10000";
 
 /// What to run.
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next().and_then(|text| text.parse().ok());
         match argument.as_str() {
-            "ingest" | "point" | "scan" | "all" => what = argument,
+            "ingest" | "point" | "scan" | "replay" | "all" => what = argument,
             "--rows" => plan.rows = number().unwrap_or(plan.rows),
             "--batch" => plan.batch = number().unwrap_or(plan.batch),
             _ => {
@@ -59,6 +59,12 @@ fn main() -> ExitCode {
 fn run(plan: &Plan, what: &str) -> Result<(), Box<dyn std::error::Error>> {
     eprintln!("generating {} rows in batches of {}", plan.rows, plan.batch);
     let data = generate::Data::new(plan);
+    if what == "replay" || what == "all" {
+        ours::replay(plan, &data)?;
+    }
+    if what == "replay" {
+        return Ok(());
+    }
     let mut all: Vec<Figures> = Vec::new();
     eprintln!("activestore …");
     all.push(ours::run(plan, &data)?);

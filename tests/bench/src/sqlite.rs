@@ -19,12 +19,17 @@ pub fn run(plan: &Plan, data: &Data) -> Result<Figures, Box<dyn std::error::Erro
     database.pragma_update(None, "journal_mode", "WAL")?;
     database.pragma_update(None, "synchronous", "FULL")?;
     database.pragma_update(None, "mmap_size", 4_i64 << 30)?;
-    let columns: Vec<String> = FIELDS.iter().map(|field| format!("{} REAL", field.0)).collect();
+    let columns: Vec<String> = FIELDS
+        .iter()
+        .map(|field| format!("{} REAL", field.0))
+        .collect();
     database.execute_batch(&format!(
         "CREATE TABLE readings (device TEXT, ts INTEGER, {}, PRIMARY KEY (device, ts)) WITHOUT ROWID",
         columns.join(", ")
     ))?;
-    let names: Vec<String> = (0..crate::generate::DEVICES as u32).map(Data::name).collect();
+    let names: Vec<String> = (0..crate::generate::DEVICES as u32)
+        .map(Data::name)
+        .collect();
     let started = Instant::now();
     for start in (0..plan.rows).step_by(plan.batch) {
         let transaction = database.transaction()?;
@@ -37,7 +42,16 @@ pub fn run(plan: &Plan, data: &Data) -> Result<Figures, Box<dyn std::error::Erro
                 insert.execute(rusqlite::params![
                     names[data.device[row] as usize],
                     data.ts_ns[row],
-                    f(0), f(1), f(2), f(3), f(4), f(5), f(6), f(7), f(8), f(9),
+                    f(0),
+                    f(1),
+                    f(2),
+                    f(3),
+                    f(4),
+                    f(5),
+                    f(6),
+                    f(7),
+                    f(8),
+                    f(9),
                 ])?;
             }
         }
@@ -50,7 +64,8 @@ pub fn run(plan: &Plan, data: &Data) -> Result<Figures, Box<dyn std::error::Erro
     let mut random = Random::seeded(7);
     let mut times = Vec::with_capacity(plan.points);
     {
-        let mut select = database.prepare("SELECT * FROM readings WHERE device = ?1 AND ts = ?2")?;
+        let mut select =
+            database.prepare("SELECT * FROM readings WHERE device = ?1 AND ts = ?2")?;
         for _ in 0..plan.points {
             let row = random.next() as usize % plan.rows;
             let begun = Instant::now();
@@ -62,7 +77,10 @@ pub fn run(plan: &Plan, data: &Data) -> Result<Figures, Box<dyn std::error::Erro
             std::hint::black_box(value);
         }
     }
-    let averages: Vec<String> = FIELDS.iter().map(|field| format!("avg({})", field.0)).collect();
+    let averages: Vec<String> = FIELDS
+        .iter()
+        .map(|field| format!("avg({})", field.0))
+        .collect();
     let sql = format!("SELECT {} FROM readings", averages.join(", "));
     let mut scans = Vec::new();
     let mut scan_sum = 0.0;
