@@ -340,6 +340,18 @@ pub enum PluginCommand {
         #[command(flatten)]
         node: NodeUrl,
     },
+    /// Put an earlier version of a plugin in force again.
+    #[command(after_help = "Example:\n  activestore plugin rollback celsius")]
+    Rollback {
+        /// The plugin.
+        name: String,
+        /// The version; default the one before.
+        #[arg(long = "to", value_name = "VERSION")]
+        version: Option<String>,
+        /// The node.
+        #[command(flatten)]
+        node: NodeUrl,
+    },
     /// Remove a plugin that nothing uses.
     #[command(after_help = "Example:\n  activestore plugin remove celsius")]
     Remove {

@@ -43,6 +43,11 @@ pub fn run(command: PluginCommand) -> Result<ExitCode> {
         } => remote::deploy(&wasm, name.as_deref(), version.as_deref(), &node),
         PluginCommand::List { node } => remote::list(&node),
         PluginCommand::Logs { name, node } => remote::logs(&name, &node),
+        PluginCommand::Rollback {
+            name,
+            version,
+            node,
+        } => remote::rollback(&name, version.as_deref(), &node),
         PluginCommand::Remove { name, node } => remote::remove(&name, &node),
     }
     .map(|()| ExitCode::SUCCESS)

@@ -49,6 +49,39 @@ impl Db {
             .await
     }
 
+    /// Puts an earlier version of a plugin in force again: the one named, or the one before.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such plugin or version.
+    pub async fn roll_back_plugin(&self, name: &str, version: Option<&str>) -> Result<PluginInfo> {
+        let inner = self.inner.clone();
+        let (name, version) = (name.to_owned(), version.map(str::to_owned));
+        self.blocking(move || {
+            let state = inner.catalog.state();
+            let def = state.plugin(&name)?;
+            let earlier = match &version {
+                Some(version) => def.find(Some(version)),
+                None => def.earlier.first().cloned(),
+            }
+            .ok_or_else(|| {
+                let known: Vec<&str> = def.earlier.iter().map(|v| v.version.as_str()).collect();
+                Error::not_found(format!("plugin '{name}' has no such earlier version"))
+                    .with_hint(format!("earlier versions: {}", known.join(", ")))
+            })?;
+            inner.change(Change::PutPlugin(PluginDef {
+                name: name.clone(),
+                version: earlier.version,
+                sha256: earlier.sha256,
+                size_bytes: earlier.size_bytes,
+                kind: earlier.kind,
+                deployed_ms: inner.wall_ms(),
+                earlier: Vec::new(),
+            }))?;
+            inner.plugin_info(&name)
+        })
+        .await
+    }
+
     /// Every deployed plugin.
     pub fn plugins(&self) -> Vec<PluginInfo> {
         self.inner.plugin_infos()
@@ -108,6 +141,10 @@ impl Inner {
             deployed_ms: self.wall_ms(),
             earlier: Vec::new(),
         }))?;
+        self.plugin_info(name)
+    }
+
+    fn plugin_info(&self, name: &str) -> Result<PluginInfo> {
         self.plugin_infos()
             .into_iter()
             .find(|info| info.name == name)

@@ -32,6 +32,7 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/v1/plugins", get(plugins::list).post(plugins::deploy))
         .route("/v1/plugins/{name}", delete(plugins::remove))
         .route("/v1/plugins/{name}/logs", get(plugins::logs))
+        .route("/v1/plugins/{name}/rollback", post(plugins::rollback))
         .route("/v1/files/{name}", post(plugins::put_file))
         .route("/v1/sync", get(sync::status))
         .route("/v1/sync/verify", post(sync::verify))

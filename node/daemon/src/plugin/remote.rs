@@ -46,6 +46,24 @@ pub fn deploy(
     Ok(())
 }
 
+/// Puts an earlier version in force.
+///
+/// # Errors
+/// What the node says.
+pub fn rollback(name: &str, version: Option<&str>, node: &NodeUrl) -> Result<()> {
+    let mut path = format!("/v1/plugins/{}/rollback", encoded(name));
+    if let Some(version) = version {
+        path.push_str("?version=");
+        path.push_str(&encoded(version));
+    }
+    let info = Client::new(&node.url)?.post(&path, "application/json", b"")?;
+    println!(
+        "{name} {} is in force",
+        shown(info.get("version")).unwrap_or_default()
+    );
+    Ok(())
+}
+
 /// Prints the node's plugins.
 ///
 /// # Errors

@@ -152,3 +152,22 @@ fn a_plugins_function_answers_in_sql() {
         db.shutdown().await.unwrap();
     });
 }
+
+#[test]
+fn a_rollback_puts_the_version_before_in_force() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let db = with_plugin(dir.path(), "units").await;
+        db.put_plugin("units", Some("2"), component("anomaly"))
+            .await
+            .unwrap();
+        assert_eq!(db.plugins()[0].kind, "processor");
+        let back = db.roll_back_plugin("units", None).await.unwrap();
+        assert_eq!((back.version.as_str(), back.kind.as_str()), ("1", "scalar"));
+        let again = db.roll_back_plugin("units", Some("2")).await.unwrap();
+        assert_eq!(again.version, "2");
+        let error = db.roll_back_plugin("units", Some("9")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        db.shutdown().await.unwrap();
+    });
+}

@@ -39,6 +39,17 @@ pub(super) async fn deploy(State(shared): State<Arc<Shared>>, request: Request) 
     Ok(json_body(StatusCode::CREATED, &value(&info)?))
 }
 
+pub(super) async fn rollback(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Answer {
+    let parameters = parameters(request.uri());
+    let version = parameters.get("version").map(String::as_str);
+    let info = shared.db.roll_back_plugin(&name, version).await?;
+    Ok(json_body(StatusCode::OK, &value(&info)?))
+}
+
 pub(super) async fn remove(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Answer {
     shared.db.remove_plugin(&name).await?;
     Ok(no_content())
