@@ -1,6 +1,7 @@
 //! The ports through which everything below the gateway reaches the world: wall clock, randomness
-//! and disk, each with a real and a simulated version. Nothing here decides anything; it only
-//! states what callers may rely on, so that the simulated versions may do all the rest.
+//! and disk, each with a real and a simulated version; and [`seal`], the one place that encrypts what
+//! is kept on that disk. Nothing here decides anything; it only states what callers may rely on, so
+//! that the simulated versions may do all the rest.
 //!
 //! ```
 //! use activestore_env::Env;
@@ -18,6 +19,7 @@ pub mod clock;
 pub mod disk;
 pub mod real;
 pub mod rng;
+pub mod seal;
 pub mod sim;
 
 use std::path::Path;
@@ -29,6 +31,7 @@ pub use clock::Clock;
 pub use disk::{Disk, DiskFile};
 pub use real::{RealClock, RealDisk, RealRng};
 pub use rng::Rng;
+pub use seal::{Keyring, MasterKey, ValueSealer};
 pub use sim::{SimClock, SimDisk, SimDiskOptions, SimEnv, SimRng};
 
 /// The world as one node sees it. Cloning shares it.
