@@ -5,8 +5,9 @@
 //! (the array is null and the row is set), or absent (the `set` bitmap says so: this write leaves
 //! the cell as it was). A fragment may instead be a row tombstone.
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::{BooleanBuffer, ScalarBuffer};
+use arrow::datatypes::DataType as ArrowType;
 
 use crate::error::{Error, Result};
 use crate::hlc::Hlc;
@@ -129,21 +130,45 @@ impl RowBatch {
         Ok(())
     }
 
-    /// Bytes that the batch's buffers take in memory, about.
-    pub fn memory_bytes(&self) -> usize {
+    /// Bytes of the rows themselves: cells, stamps, origins, expiries.
+    pub fn data_bytes(&self) -> usize {
         let columns: usize = self
             .columns
             .iter()
-            .map(|column| {
-                // A slice counts for its own rows, not for the buffers it shares.
-                let data = column.array.to_data();
-                data.get_slice_memory_size()
-                    .unwrap_or_else(|_| column.array.get_array_memory_size())
-                    + 64
-            })
+            .map(|column| array_bytes(&column.array))
             .sum();
-        columns + self.rows * 20
+        let expiry = self.expiry_ms.as_ref().map_or(0, |_| self.rows * 8);
+        columns + self.rows * 12 + expiry
     }
+
+    /// Bytes that the batch takes in memory, about, with what its arrays take beside their rows.
+    pub fn memory_bytes(&self) -> usize {
+        self.data_bytes() + self.columns.len() * 64
+    }
+}
+
+/// Bytes of an array's values and nulls: a slice counts for its own rows, not for the buffers that
+/// it shares. Allocates nothing.
+fn array_bytes(array: &ArrayRef) -> usize {
+    let rows = array.len();
+    let values = match array.data_type() {
+        ArrowType::Utf8 => text_bytes(array.as_string::<i32>().value_offsets()),
+        ArrowType::Binary => text_bytes(array.as_binary::<i32>().value_offsets()),
+        ArrowType::Boolean => rows.div_ceil(8),
+        other => match other.primitive_width() {
+            Some(width) => rows * width,
+            None => array.get_array_memory_size(),
+        },
+    };
+    values + array.nulls().map_or(0, |_| rows.div_ceil(8))
+}
+
+fn text_bytes(offsets: &[i32]) -> usize {
+    let (first, last) = (offsets.first(), offsets.last());
+    let bytes = first
+        .zip(last)
+        .map_or(0, |(first, last)| first.abs_diff(*last));
+    bytes as usize + size_of_val(offsets)
 }
 
 /// A stamped delete of every row whose encoded key lies in `[start, end)` and whose stamp is lower.

@@ -26,6 +26,6 @@ pub use data_type::DataType;
 pub use error::{Error, ErrorKind, Result};
 pub use hlc::{Hlc, HlcClock};
 pub use id::{ColumnId, Epoch, Lsn, NodeId, OriginId, TableId};
-pub use key::{KeyBuffer, KeyRange, encode_keys};
+pub use key::{KeyBuffer, KeyRange, encode_keys, encode_split_keys};
 pub use named::{KeyHint, NamedBatch, NamedColumn};
 pub use schema::{ClusteringColumn, Column, SyncMode, TableName, TableSchema};

@@ -3,7 +3,9 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryArray, Float64Array, Int64Array, StringArray};
+use arrow::array::{
+    ArrayRef, BinaryArray, BooleanArray, Float64Array, Int32Array, Int64Array, StringArray,
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -57,4 +59,54 @@ proptest! {
 fn null_in_a_key_is_refused() {
     let array: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None]));
     assert!(encode_keys(&[(array, false)]).is_err());
+}
+
+/// The order's definition, value by value: what the encoder's passes over whole columns must give.
+fn push_text(text: &[u8], out: &mut Vec<u8>) {
+    for byte in text {
+        out.push(*byte);
+        if *byte == 0 {
+            out.push(0xff);
+        }
+    }
+    out.extend([0, 0]);
+}
+
+proptest! {
+    #[test]
+    fn keys_are_their_values_one_after_the_other_and_prefixes_end_between(
+        rows in prop::collection::vec(
+            (prop_oneof![any::<Vec<u8>>(), Just(vec![0; 3]), Just(b"device-7".to_vec())], any::<i32>(), any::<bool>()), 1..40),
+        down in any::<[bool; 3]>(), cut in 0_usize..40, leading in 0_usize..4,
+    ) {
+        // A slice, so that offsets do not start at zero.
+        let cut = cut.min(rows.len());
+        let bytes: ArrayRef = Arc::new(BinaryArray::from_iter_values(rows.iter().map(|r| &r.0)));
+        let ints: ArrayRef = Arc::new(Int32Array::from_iter_values(rows.iter().map(|r| r.1)));
+        let bools: ArrayRef = Arc::new(BooleanArray::from_iter(rows.iter().map(|r| Some(r.2))));
+        let columns = [(bytes, down[0]), (ints, down[1]), (bools, down[2])]
+            .map(|(array, down)| (array.slice(cut, rows.len() - cut), down));
+        let (keys, prefixes) = encode_split_keys(&columns, leading).unwrap();
+        prop_assert_eq!(keys.len(), rows.len() - cut);
+        prop_assert_eq!(prefixes.len(), keys.len());
+        let mut joined = KeyBuffer::default();
+        for (row, (text, int, bool)) in rows.iter().skip(cut).enumerate() {
+            let mut parts = [Vec::new(), (int.cast_unsigned() ^ (1 << 31)).to_be_bytes().to_vec(), vec![u8::from(*bool)]];
+            push_text(text, &mut parts[0]);
+            for (part, down) in parts.iter_mut().zip(down) {
+                part.iter_mut().for_each(|byte| *byte = if down { !*byte } else { *byte });
+            }
+            prop_assert_eq!(keys.key(row), parts.concat());
+            let prefix: usize = parts.iter().take(leading).map(Vec::len).sum();
+            prop_assert_eq!(prefixes[row] as usize, prefix);
+            joined.push(keys.key(row)).unwrap();
+        }
+        prop_assert_eq!(keys.iter().collect::<Vec<_>>(), (0..keys.len()).map(|row| keys.key(row)).collect::<Vec<_>>());
+        joined.extend(&keys).unwrap();
+        let picks: Vec<(usize, usize)> = (0..joined.len()).rev().map(|row| (1, row)).collect();
+        let back = KeyBuffer::gather(&[&keys, &joined], &picks).unwrap();
+        for row in 0..joined.len() {
+            prop_assert_eq!(back.key(joined.len() - 1 - row), keys.key(row % keys.len().max(1)));
+        }
+    }
 }
