@@ -8,27 +8,24 @@
 
 use std::sync::Arc;
 
-use activestore_types::{
-    Error, Hlc, KeyBuffer, RangeTombstone, Result, RowBatch, TableSchema, encode_keys,
-};
-use arrow::array::ArrayRef;
+use activestore_types::{Error, Hlc, KeyBuffer, RangeTombstone, Result, RowBatch, TableSchema};
 use parking_lot::RwLock;
 
 pub mod flush;
 pub(crate) mod gather;
+mod join;
+mod keys;
 mod partition;
 pub(crate) mod prefix;
 mod view;
 
 pub use flush::flush;
+pub use keys::RowKeys;
+pub(crate) use keys::{key_arrays, row_keys};
 pub use view::MemtableView;
 
 use partition::Partitions;
 use prefix::PrefixShape;
-
-/// Batches below this many rows are joined with their neighbour, so that many small writes do not
-/// leave many small batches.
-const JOIN_ROWS_MAX: usize = 1024;
 
 /// Bytes that the index takes a row, about: a row number and its share of a partition's entry.
 const INDEX_BYTES_ROW: usize = 8;
@@ -63,6 +60,10 @@ impl Chunks {
 
     pub(crate) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Chunk> {
+        self.0.iter().map(Arc::as_ref)
     }
 
     /// The row's encoded key.
@@ -106,26 +107,9 @@ impl Memtable {
     /// # Errors
     /// `Invalid` for parts of unequal length, a column that the table does not have or has with
     /// another type, and a key column that is missing, NULL or not set in every row.
-    pub fn check(schema: &TableSchema, batch: &RowBatch) -> Result<KeyBuffer> {
-        batch.validate()?;
-        for column in &batch.columns {
-            let Some(known) = schema.column_by_id(column.id) else {
-                return Err(Error::invalid(format!(
-                    "table {} has no column with the id {}",
-                    schema.name, column.id.0
-                )));
-            };
-            if *column.array.data_type() != known.data_type.arrow() {
-                return Err(Error::invalid(format!(
-                    "column '{}' of table {} is {}, not {}",
-                    known.name,
-                    schema.name,
-                    known.data_type,
-                    column.array.data_type()
-                )));
-            }
-        }
-        row_keys(schema, batch)
+    pub fn check(schema: &TableSchema, batch: &RowBatch) -> Result<RowKeys> {
+        keys::check_columns(schema, batch)?;
+        RowKeys::encode(schema, batch)
     }
 
     /// Appends the rows; readers that come later see all of them.
@@ -134,15 +118,26 @@ impl Memtable {
     /// As [`Memtable::check`], for the key columns alone; nothing is appended then.
     pub fn append(&self, batch: RowBatch) -> Result<()> {
         batch.validate()?;
-        let keys = row_keys(&self.schema, &batch)?;
+        let keys = RowKeys::encode(&self.schema, &batch)?;
         self.append_keyed(batch, keys)
+    }
+
+    /// Appends batches that came together, small neighbours joined first.
+    ///
+    /// # Errors
+    /// As [`Memtable::append_keyed`]; the batches before the one that failed are appended then.
+    pub fn append_all(&self, batches: Vec<(RowBatch, RowKeys)>) -> Result<()> {
+        join::join_small(batches)
+            .into_iter()
+            .try_for_each(|(batch, keys)| self.append_keyed(batch, keys))
     }
 
     /// Appends rows whose keys are encoded already, by [`Memtable::check`].
     ///
     /// # Errors
-    /// `Invalid` if there is not one key a row; `Overloaded` at 2³² rows; nothing is appended then.
-    pub fn append_keyed(&self, batch: RowBatch, keys: KeyBuffer) -> Result<()> {
+    /// `Invalid` if there is not one key a row; `Overloaded` at 2³² rows or 4 GiB of partition keys;
+    /// nothing is appended then.
+    pub fn append_keyed(&self, batch: RowBatch, keys: RowKeys) -> Result<()> {
         if batch.rows == 0 {
             return Ok(());
         }
@@ -157,27 +152,25 @@ impl Memtable {
             .map_err(|_| Error::invalid("a batch holds 2^32 rows or more"))?;
         let lowest = batch.hlc.iter().copied().min().map(Hlc);
         let highest = batch.hlc.iter().copied().max().map(Hlc);
-        let bytes = memory_bytes(&batch);
+        let RowKeys { keys, partitions } = keys;
+        let bytes = batch.data_bytes() + keys.memory_bytes();
         let mut inner = self.inner.write();
         let inner = &mut *inner;
         let first = inner.rows;
         let Some(rows) = first.checked_add(added) else {
             return Err(Error::overloaded("a memtable holds 2^32 rows"));
         };
-        let mut key_bytes = 0;
-        for (row, key) in (first..rows).zip(keys.iter()) {
-            key_bytes += key.len();
-            let (prefix, suffix) = self.shape.split(key);
-            inner.partitions.append(prefix, suffix, row);
+        inner.partitions.admit(&keys)?;
+        for ((row, key), of) in (first..rows).zip(keys.iter()).zip(&partitions) {
+            let (prefix, suffix) = key
+                .split_at_checked(of.prefix_len as usize)
+                .unwrap_or((key, &[]));
+            inner.partitions.append(of.hash, prefix, suffix, row)?;
         }
-        push_chunk(
-            &self.schema,
-            &mut inner.chunks,
-            Chunk { first, batch, keys },
-        );
+        join::push_chunk(&mut inner.chunks, Chunk { first, batch, keys });
         inner.rows = rows;
         inner.partitions.tidy(&inner.chunks);
-        inner.bytes += bytes + key_bytes + added as usize * INDEX_BYTES_ROW;
+        inner.bytes += bytes + added as usize * INDEX_BYTES_ROW;
         inner.min_hlc = inner.min_hlc.into_iter().chain(lowest).min();
         inner.max_hlc = inner.max_hlc.into_iter().chain(highest).max();
         Ok(())
@@ -234,75 +227,6 @@ impl Memtable {
     pub fn tombstones(&self) -> Vec<RangeTombstone> {
         self.inner.read().tombstones.as_ref().clone()
     }
-}
-
-/// The encoded key of each row of a batch.
-pub(crate) fn row_keys(schema: &TableSchema, batch: &RowBatch) -> Result<KeyBuffer> {
-    encode_keys(&key_arrays(schema, batch)?)
-}
-
-/// The key columns of a batch, in key order, each with its direction.
-pub(crate) fn key_arrays(schema: &TableSchema, batch: &RowBatch) -> Result<Vec<(ArrayRef, bool)>> {
-    schema
-        .key_columns()
-        .map(|key| {
-            let column = batch.column(key.id).ok_or_else(|| {
-                let name = schema
-                    .column_by_id(key.id)
-                    .map_or("?", |column| &column.name);
-                Error::invalid(format!(
-                    "a write to {} leaves out the key column '{name}'",
-                    schema.name
-                ))
-            })?;
-            if column
-                .set
-                .as_ref()
-                .is_some_and(|set| set.count_set_bits() < batch.rows)
-            {
-                return Err(Error::invalid(format!(
-                    "a write to {} leaves a key column unset",
-                    schema.name
-                )));
-            }
-            Ok((Arc::clone(&column.array), key.descending))
-        })
-        .collect()
-}
-
-/// Adds a chunk, joining it with a small neighbour. Row numbers stay what they are, so the index
-/// and every reader's list stay right.
-fn push_chunk(schema: &TableSchema, chunks: &mut Chunks, chunk: Chunk) {
-    let list = Arc::make_mut(&mut chunks.0);
-    list.push(Arc::new(chunk));
-    // As a binary counter carries: neighbours of like size are joined, so a row is copied at most
-    // log2(JOIN_ROWS_MAX) times.
-    while let [.., left, right] = list.as_slice() {
-        if right.batch.rows < left.batch.rows || left.batch.rows + right.batch.rows > JOIN_ROWS_MAX
-        {
-            break;
-        }
-        let Some(joined) = gather::join(schema, left, right) else {
-            break;
-        };
-        list.truncate(list.len() - 2);
-        list.push(Arc::new(joined));
-    }
-}
-
-/// Bytes of the rows themselves: slices count as what they show, not as the buffer they share.
-fn memory_bytes(batch: &RowBatch) -> usize {
-    let columns: usize = batch
-        .columns
-        .iter()
-        .map(|column| {
-            use arrow::array::Array;
-            let data = column.array.to_data();
-            data.get_slice_memory_size()
-                .unwrap_or_else(|_| column.array.get_array_memory_size())
-        })
-        .sum();
-    columns + batch.rows * 12 + batch.expiry_ms.as_ref().map_or(0, |_| batch.rows * 8)
 }
 
 #[cfg(test)]

@@ -24,6 +24,9 @@ pub struct StoreOptions {
     /// Memory that the active memtables of all tables may take together before they are frozen and
     /// flushed, in bytes. Up to [`crate::store::FROZEN_MAX`] such sets wait beside it.
     pub memtable_bytes: usize,
+    /// Memory that commits on their way may take together, in bytes: their rows, their keys and their
+    /// log records, until they are answered. Who would pass it waits; one commit is always let in.
+    pub queue_bytes_max: usize,
     /// Log bytes after which memtables are flushed even if they are small, so that the log of a
     /// node that writes mostly notes stays short.
     pub wal_flush_bytes: u64,
@@ -46,6 +49,7 @@ impl StoreOptions {
         StoreOptions {
             node,
             memtable_bytes: 8 << 20,
+            queue_bytes_max: 16 << 20,
             wal_flush_bytes: 64 << 20,
             wal_segment_bytes: 16 << 20,
             wal_sync: WalSync::Batch,

@@ -46,6 +46,10 @@ pub struct StoreStats {
     pub orphans_removed: u64,
     /// Memory of the active memtables now, in bytes, about.
     pub memtable_bytes: u64,
+    /// Memory of the frozen memtables now, in bytes, about.
+    pub frozen_bytes: u64,
+    /// Memory of the commits on their way now, in bytes, about.
+    pub queue_bytes: u64,
     /// Sets of frozen memtables that wait for a flush now.
     pub frozen: u64,
     /// Notes held now.

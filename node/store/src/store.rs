@@ -19,13 +19,13 @@ use std::thread::JoinHandle;
 
 use activestore_env::Env;
 use activestore_types::{
-    Error, Hlc, KeyBuffer, Lsn, NodeId, OriginId, Result, RowBatch, TableId, TableSchema,
+    Error, Hlc, Lsn, NodeId, OriginId, Result, RowBatch, TableId, TableSchema,
 };
 use parking_lot::Mutex;
 
 use crate::group::CheckedSet;
 use crate::manifest::Edit;
-use crate::memtable::Memtable;
+use crate::memtable::{Memtable, RowKeys};
 use crate::options::StoreOptions;
 use crate::read::Snapshot;
 use crate::stats::{SstInfo, StoreStats};
@@ -183,6 +183,9 @@ impl Store {
     fn commit_checked(&self, set: WriteSet) -> Result<Lsn> {
         let shared = &self.shared;
         shared.check()?;
+        worker::wait_for_room(shared)?;
+        // Admitted before anything is made of it: who waits holds no more than it came with.
+        let admission = shared.queue.admit(set.commit_bytes());
         let keys = self.check_set(&set)?;
         let record = record::encode(&set)?;
         let set = CheckedSet {
@@ -190,12 +193,10 @@ impl Store {
             tombstones: set.tombstones,
             notes: set.notes,
         };
-        worker::wait_for_room(shared)?;
         let lsn = shared
             .queue
-            .submit(record, set, shared.records_max(), |records, sets| {
-                shared.write_group(records, sets)
-            })?;
+            .submit(record, set, shared.records_max(), &**shared)?;
+        drop(admission);
         if !shared.options.background {
             worker::run_due(shared);
         }
@@ -203,7 +204,7 @@ impl Store {
     }
 
     /// What has to hold before a record is logged: whatever is in the log can be replayed.
-    fn check_set(&self, set: &WriteSet) -> Result<Vec<KeyBuffer>> {
+    fn check_set(&self, set: &WriteSet) -> Result<Vec<RowKeys>> {
         let version = self.shared.version();
         let keys = set
             .batches
@@ -339,6 +340,7 @@ impl Store {
         let version = shared.version();
         let files = || version.tables().flat_map(|table| &table.files);
         let notes = shared.notes.read();
+        let (frozen, frozen_bytes) = shared.frozen_sets();
         StoreStats {
             commits: counters.commits.get(),
             commit_errors: counters.commit_errors.get(),
@@ -359,7 +361,9 @@ impl Store {
             compaction_bytes: counters.compaction_bytes.get(),
             orphans_removed: counters.orphans_removed.get(),
             memtable_bytes: shared.active_bytes.load(Ordering::Relaxed),
-            frozen: shared.frozen.lock().generations.len() as u64,
+            frozen_bytes,
+            queue_bytes: shared.queue.bytes() as u64,
+            frozen,
             notes: notes.len() as u64,
             note_bytes: notes.bytes() as u64,
             sst_files: files().count() as u64,

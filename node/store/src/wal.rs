@@ -9,6 +9,7 @@
 //!
 //! This module does not know what is in a record beyond [`record`], and tells nobody.
 
+mod ahead;
 mod column;
 mod frame;
 mod reader;
@@ -73,18 +74,24 @@ pub(crate) struct Appended {
 }
 
 impl Wal {
-    /// Opens the log and hands every record above `flushed` to `each`, in order.
-    pub(crate) fn open(
+    /// Opens the log and hands every record above `flushed` to `each`, in order, after `prepare`,
+    /// which may run on another thread.
+    pub(crate) fn open<P: Send>(
         env: &Env,
         options: &StoreOptions,
         flushed: Lsn,
-        mut each: impl FnMut(Lsn, WriteSet) -> Result<()>,
+        prepare: impl Fn(WriteSet) -> Result<P> + Send,
+        mut each: impl FnMut(Lsn, P) -> Result<()>,
     ) -> Result<Replayed> {
         let mut found = SegmentPool::open(&env.disk, options.wal_segment_bytes)?;
         let (mut chain, mut stale) = recovery::chain(&mut found, options.node, flushed)?;
-        let mut end = recovery::replay(&chain, flushed, |lsn, payload| {
-            each(lsn, record::decode(&payload)?)
-        })?;
+        let prepare = move |payload| prepare(record::decode(&payload)?);
+        // Without threads of its own, a store takes its steps in a fixed order.
+        let mut end = if options.background {
+            ahead::replay_ahead(&chain, flushed, prepare, each)?
+        } else {
+            recovery::replay(&chain, flushed, |lsn, payload| each(lsn, prepare(payload)?))?
+        };
         if end.is_some_and(|end| end.next_lsn <= flushed) {
             // Everything is in SSTables, and the log ends before them: it starts anew after them.
             stale.append(&mut chain);
@@ -121,7 +128,9 @@ impl Wal {
             segment,
         };
         // What was read may be in the system's cache alone: it is made durable before it is built on.
+        // Those before the last were synced when they were left.
         writer.segment.file.sync_data()?;
+        chain.iter().for_each(|segment| segment.set_durable());
         Ok(Replayed {
             wal: Wal {
                 env: env.clone(),
@@ -143,10 +152,15 @@ impl Wal {
     pub(crate) fn append(&self, records: &mut [Encoded]) -> Appended {
         let mut writer = self.writer.lock();
         let first = writer.next;
-        let result = self
-            .check()
-            .and_then(|()| self.write(&mut writer, records))
-            .and_then(|()| self.sync_if_asked(&mut writer));
+        let written = self.check().and_then(|()| self.write(&mut writer, records));
+        let result = match written {
+            Ok(()) => self.sync_if_asked(&mut writer),
+            // What came before the record that found no space is in the log and is acknowledged.
+            Err(full) if full.kind() == ErrorKind::DiskFull => {
+                self.sync_if_asked(&mut writer).and(Err(full))
+            }
+            Err(error) => Err(error),
+        };
         let reached = match self.options.wal_sync {
             WalSync::Interval(_) => Lsn(writer.next.0 - 1),
             WalSync::Always | WalSync::Batch => writer.synced,
@@ -179,6 +193,16 @@ impl Wal {
                     break;
                 }
             }
+            // A long record is written from where it is; copying it into the group gains nothing.
+            let long = record.bytes.len() >= LONG_RECORD_BYTES;
+            if long {
+                result = self.put(writer, &group, &places, pending);
+                group.clear();
+                places.clear();
+                if result.is_err() {
+                    break;
+                }
+            }
             let mut header = FrameHeader {
                 header_crc: 0,
                 payload_crc: record.payload_crc,
@@ -189,16 +213,24 @@ impl Wal {
                 previous: pending.previous,
             };
             let encoded = header.encode(writer.segment.header.salt);
-            for (to, from) in record.bytes.iter_mut().zip(encoded) {
-                *to = from;
+            if let Some(gap) = record.bytes.first_chunk_mut() {
+                *gap = encoded;
             }
             places.push((pending.next, pending.end));
-            group.extend_from_slice(&record.bytes);
             pending = Pending {
                 end: pending.end + bytes,
                 next: Lsn(pending.next.0 + 1),
                 previous: header.header_crc,
             };
+            if long {
+                result = self.put(writer, &record.bytes, &places, pending);
+                places.clear();
+                if result.is_err() {
+                    break;
+                }
+            } else {
+                group.extend_from_slice(&record.bytes);
+            }
         }
         let result = result.and_then(|()| self.put(writer, &group, &places, pending));
         // One large record must not pin its buffer for ever.
@@ -287,6 +319,7 @@ impl Wal {
         self.sync_ns
             .add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
         synced.map_err(|error| self.poison(&error.into()))?;
+        writer.segment.set_durable();
         writer.synced = last;
         writer.last_sync = ended;
         Ok(())
@@ -307,7 +340,13 @@ impl Wal {
         let mut writer = self.writer.lock();
         self.check()?;
         self.sync_if_asked(&mut writer)?;
-        Ok(Some(every))
+        let since = self.env.clock.monotonic().saturating_sub(writer.last_sync);
+        let waits = writer.synced.0 + 1 < writer.next.0;
+        Ok(Some(if waits {
+            every.saturating_sub(since)
+        } else {
+            every
+        }))
     }
 
     /// Ends the log with a mark that vouches for every record.
@@ -332,13 +371,16 @@ impl Wal {
         self.pool.prepare()
     }
 
-    /// Gives back the segments whose records are all below `keep`.
+    /// Gives back the segments whose records are all below `keep`, and that the log can do without:
+    /// without the header of the next one it would seem to be missing.
     pub(crate) fn release_below(&self, keep: Lsn) -> Result<()> {
         loop {
             let oldest: Option<Arc<Segment>> = {
                 let mut segments = self.segments.lock();
                 match segments.as_slice() {
-                    [_, second, ..] if second.header.first_lsn <= keep => Some(segments.remove(0)),
+                    [_, second, ..] if second.header.first_lsn <= keep && second.is_durable() => {
+                        Some(segments.remove(0))
+                    }
                     _ => None,
                 }
             };
@@ -383,6 +425,9 @@ impl Wal {
             .clone()
     }
 }
+
+/// Records of this length are written on their own, shorter ones together.
+const LONG_RECORD_BYTES: usize = 64 << 10;
 
 /// The group buffer that is kept from one append to the next is at most this long.
 const GROUP_BUFFER_BYTES_MAX: usize = 4 << 20;

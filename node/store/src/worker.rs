@@ -1,7 +1,7 @@
 //! What runs behind the commits: flushes, compactions, a spare log segment, the log's timed sync.
 //!
-//! Two threads, so that a long merge never holds up a flush that commits wait for; without
-//! `StoreOptions::background` the same steps run in the caller, in a fixed order. A step that fails
+//! Two threads, so that a long merge never holds up a flush that commits wait for, and a third where
+//! the log is synced by the clock, so that neither holds up that; without `StoreOptions::background` the same steps run in the caller, in a fixed order. A step that fails
 //! changes nothing, is counted and is tried again; a failure that a retry cannot mend (a sync that
 //! did not happen) poisons the store.
 
@@ -17,6 +17,7 @@ use std::time::Duration;
 use activestore_types::{Error, ErrorKind, Result};
 
 use crate::manifest::Edit;
+use crate::options::WalSync;
 use crate::store::shared::{FROZEN_MAX, Shared};
 use crate::version::Origins;
 
@@ -32,21 +33,24 @@ const MERGES_PER_ROUND: usize = 4;
 pub(crate) fn spawn(shared: &Arc<Shared>) -> Result<Vec<JoinHandle<()>>> {
     let flusher = spawn_loop(shared, "store-flush", |shared| {
         let flushed = flush::flush_all(shared);
-        let kept = tend_log(shared);
-        flushed.and(kept)
+        flushed.and(tend_log(shared).map(|()| None))
     });
     let compactor = spawn_loop(shared, "store-compact", |shared| {
         compact_due(shared, usize::MAX).map(|()| None)
     });
-    match (flusher, compactor) {
-        (Ok(flusher), Ok(compactor)) => Ok(vec![flusher, compactor]),
-        (flusher, compactor) => {
-            shared.closed.store(true, Ordering::Release);
-            shared.signal.raise();
-            let error = flusher.err().or(compactor.err());
-            Err(error.map_or_else(|| Error::internal("a thread"), Error::from))
-        }
+    let mut threads = vec![flusher, compactor];
+    if let WalSync::Interval(_) = shared.options.wal_sync {
+        threads.push(spawn_loop(shared, "store-sync", |shared| {
+            shared.wal.sync_if_due()
+        }));
     }
+    let spawned: std::io::Result<Vec<_>> = threads.into_iter().collect();
+    spawned.map_err(|error| {
+        // Those that did start end by themselves.
+        shared.closed.store(true, Ordering::Release);
+        shared.signal.raise();
+        Error::from(error)
+    })
 }
 
 /// Runs `step` whenever there may be work, until the store is closed. A step says how long to wait
@@ -81,18 +85,16 @@ pub(crate) fn run_due(shared: &Shared) {
     // Each of these has counted and logged its own failure.
     let _ = flush::flush_all(shared);
     let _ = tend_log(shared);
+    let _ = shared.wal.sync_if_due();
     let _ = compact_due(shared, MERGES_PER_ROUND);
 }
 
-/// Releases segments that are not needed, prepares the next one, syncs the log if it is due.
-fn tend_log(shared: &Shared) -> Result<Option<Duration>> {
+/// Releases segments that are not needed, prepares the next one.
+fn tend_log(shared: &Shared) -> Result<()> {
     if shared.check().is_err() {
-        return Ok(None);
+        return Ok(());
     }
-    let tended = shared
-        .release_log()
-        .and_then(|()| shared.wal.prepare())
-        .and_then(|()| shared.wal.sync_if_due());
+    let tended = shared.release_log().and_then(|()| shared.wal.prepare());
     if let Err(error) = &tended {
         tracing::warn!(%error, "the log's segments could not be tended; trying again");
     }
@@ -111,12 +113,14 @@ fn compact_due(shared: &Shared, merges_max: usize) -> Result<()> {
     Ok(())
 }
 
-/// Waits until fewer than [`FROZEN_MAX`] sets of memtables wait for their flush.
+/// Waits while the active memtables are full and cannot be frozen, since [`FROZEN_MAX`] sets of
+/// them wait for their flush already.
 ///
 /// # Errors
 /// Why the flush does not get on.
 pub(crate) fn wait_for_room(shared: &Shared) -> Result<()> {
-    wait_for(shared, |frozen| frozen < FROZEN_MAX, true)
+    let room = |frozen| frozen < FROZEN_MAX || !shared.freeze_is_due();
+    wait_for(shared, room, true)
 }
 
 /// Waits until everything frozen is flushed.

@@ -32,6 +32,25 @@ impl WriteSet {
         self.batches.is_empty() && self.tombstones.is_empty() && self.notes.is_empty()
     }
 
+    /// Memory that its commit takes until it is answered, about: itself, its keys, its log record.
+    pub(crate) fn commit_bytes(&self) -> usize {
+        const KEY_BYTES: usize = 48;
+        let rows: usize = self
+            .batches
+            .iter()
+            .map(|batch| 2 * batch.memory_bytes() + batch.rows * KEY_BYTES)
+            .sum();
+        let tombstones = self
+            .tombstones
+            .iter()
+            .map(|tombstone| 2 * (tombstone.start.len() + tombstone.end.len()));
+        let notes = self
+            .notes
+            .iter()
+            .map(|note| 2 * (note.key.len() + note.value.as_ref().map_or(0, Vec::len)));
+        rows + tombstones.sum::<usize>() + notes.sum::<usize>() + size_of::<WriteSet>()
+    }
+
     /// The highest stamp of a row or tombstone.
     pub fn max_hlc(&self) -> Hlc {
         let rows = self.batches.iter().map(RowBatch::max_hlc);

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use activestore_env::Disk;
 use activestore_sst::{SstMeta, SstOptions, SstWriter};
-use activestore_types::{KeyRange, Result, RowBatch, TableSchema};
+use activestore_types::{KeyBuffer, KeyRange, Result, RowBatch, TableSchema};
 
 use super::gather::{Pick, gather};
-use super::{Memtable, MemtableView, row_keys};
+use super::{Chunk, Chunks, Memtable, MemtableView};
 
-/// Rows handed to the SSTable's writer at once.
-const FLUSH_ROWS: usize = 16 * 1024;
+/// Rows handed to the SSTable's writer at once; the fragments of one key are not divided.
+const FLUSH_ROWS: usize = if cfg!(test) { 100 } else { 16 * 1024 };
 
 /// Writes the memtable's fragments to a new file at `path` with the newest schema. Range tombstones
 /// are left to the caller. Returns `None`, and makes no file, where there is no fragment.
@@ -44,65 +44,157 @@ fn write(
     options: SstOptions,
 ) -> Result<SstMeta> {
     let mut writer = SstWriter::create(disk, path, Arc::clone(schema), options)?;
-    for batch in sorted_batches(view, schema) {
-        let batch = batch?;
-        writer.append(&batch, &row_keys(schema, &batch)?)?;
+    for rows in sorted_batches(view, schema) {
+        let (batch, keys) = rows?;
+        writer.append(&batch, &keys)?;
     }
     writer.finish()
 }
 
-/// All fragments of a view by (key, stamp descending), in batches of at most [`FLUSH_ROWS`] rows.
+/// All fragments of a view by (key, stamp descending) with their keys, in batches of about
+/// [`FLUSH_ROWS`] rows.
 pub(crate) fn sorted_batches<'a>(
     view: &'a MemtableView,
     schema: &'a TableSchema,
-) -> impl Iterator<Item = Result<RowBatch>> + 'a {
-    let chunks = view.chunks();
-    let mut order = view.order(&KeyRange::all());
-    newest_first(view, &mut order);
-    let mut batches = Vec::with_capacity(chunks.len());
-    for chunk in 0..chunks.len() {
-        batches.extend(chunks.get(chunk).map(|chunk| &chunk.batch));
-    }
+) -> impl Iterator<Item = Result<(RowBatch, KeyBuffer)>> + 'a {
+    let order = view.order(&KeyRange::all());
+    let finder = Finder::new(view.chunks());
     let mut next = 0;
     std::iter::from_fn(move || {
-        let rows = order.get(next..)?;
-        let rows = rows.get(..FLUSH_ROWS).unwrap_or(rows);
-        if rows.is_empty() {
-            return None;
-        }
-        next += rows.len();
-        // Only the batches that these rows lie in, so that the gather's cost follows the rows.
-        let mut places = vec![usize::MAX; batches.len()];
-        let mut used: Vec<&RowBatch> = Vec::new();
-        let mut picks: Vec<Pick> = Vec::with_capacity(rows.len());
+        let rows = order.get(next..).filter(|rows| !rows.is_empty())?;
+        let mut sorted = Sorted::new(view.chunks());
         for row in rows {
-            let (chunk, at) = chunks.locate(*row);
-            let (Some(place), Some(batch)) = (places.get_mut(chunk), batches.get(chunk)) else {
-                continue;
-            };
-            if *place == usize::MAX {
-                *place = used.len();
-                used.push(batch);
+            let (chunk, at) = finder.find(*row);
+            if !sorted.push(chunk, at) {
+                break;
             }
-            picks.push((*place, at));
+            next += 1;
         }
-        Some(gather(schema, &used, &picks, None))
+        Some(sorted.finish(schema))
     })
 }
 
-/// Puts the fragments of each key from the highest stamp to the lowest.
-fn newest_first(view: &MemtableView, order: &mut [u32]) {
-    let chunks = view.chunks();
-    let hlc = |row: u32| {
-        let (chunk, at) = chunks.locate(row);
-        chunks
-            .get(chunk)
-            .and_then(|chunk| chunk.batch.hlc.get(at).copied())
-            .unwrap_or(0)
-    };
-    for run in order.chunk_by_mut(|left, right| chunks.key(*left) == chunks.key(*right)) {
-        if run.len() > 1 {
-            run.sort_by_key(|row| std::cmp::Reverse(hlc(*row)));
+/// Finds the chunk of a row without a search.
+struct Finder {
+    /// The first row of each chunk.
+    firsts: Vec<u32>,
+    /// For each stretch of [`Finder::STRETCH`] rows the chunk that holds its first one.
+    stretches: Vec<u32>,
+}
+
+impl Finder {
+    const STRETCH: u32 = 256;
+
+    fn new(chunks: &Chunks) -> Self {
+        let mut finder = Finder {
+            firsts: Vec::with_capacity(chunks.len()),
+            stretches: Vec::new(),
+        };
+        for (number, chunk) in (0..).zip(chunks.iter()) {
+            // The stretches that start before this chunk belong to the one before it.
+            let begun = chunk.first.div_ceil(Finder::STRETCH) as usize;
+            if number > 0 {
+                finder.stretches.resize(begun, number - 1);
+            }
+            finder.firsts.push(chunk.first);
         }
+        let rows = chunks
+            .iter()
+            .last()
+            .map_or(0, |chunk| chunk.first as usize + chunk.batch.rows);
+        let last = finder.firsts.len().saturating_sub(1);
+        finder.stretches.resize(
+            rows.div_ceil(Finder::STRETCH as usize),
+            u32::try_from(last).unwrap_or(u32::MAX),
+        );
+        finder
+    }
+
+    /// Which chunk holds the row, and where in it.
+    fn find(&self, row: u32) -> (usize, usize) {
+        let start = self.stretches.get((row / Finder::STRETCH) as usize);
+        let mut chunk = start.map_or(0, |start| *start as usize);
+        while self
+            .firsts
+            .get(chunk + 1)
+            .is_some_and(|first| *first <= row)
+        {
+            chunk += 1;
+        }
+        let first = self.firsts.get(chunk).copied().unwrap_or(0);
+        (chunk, row.saturating_sub(first) as usize)
+    }
+}
+
+/// One batch in the making: rows by key, those of one key from the highest stamp to the lowest.
+struct Sorted<'a> {
+    chunks: &'a Chunks,
+    /// Only the chunks that the rows lie in, so that the gather's cost follows the rows.
+    used: Vec<&'a Chunk>,
+    /// The place of each chunk in `used`.
+    places: Vec<usize>,
+    picks: Vec<Pick>,
+    last_key: &'a [u8],
+    /// Where the rows of the last key start in `picks`.
+    run: usize,
+}
+
+impl<'a> Sorted<'a> {
+    fn new(chunks: &'a Chunks) -> Self {
+        Sorted {
+            chunks,
+            used: Vec::new(),
+            places: vec![usize::MAX; chunks.len()],
+            picks: Vec::with_capacity(FLUSH_ROWS),
+            last_key: &[],
+            run: 0,
+        }
+    }
+
+    /// Takes the next row by key; false where the batch is full, which it is not between two rows
+    /// of one key.
+    fn push(&mut self, chunk: usize, row: usize) -> bool {
+        let Some(held) = self.chunks.get(chunk) else {
+            return true;
+        };
+        let key = held.keys.key(row);
+        if key != self.last_key || self.picks.is_empty() {
+            if self.picks.len() >= FLUSH_ROWS {
+                return false;
+            }
+            self.end_run();
+            self.last_key = key;
+        }
+        if let Some(place) = self.places.get_mut(chunk) {
+            if *place == usize::MAX {
+                *place = self.used.len();
+                self.used.push(held);
+            }
+            self.picks.push((*place, row));
+        }
+        true
+    }
+
+    fn end_run(&mut self) {
+        let run = self.picks.get_mut(self.run..).unwrap_or_default();
+        if run.len() > 1 {
+            let used = &self.used;
+            let hlc = |(place, row): &Pick| {
+                let chunk = used.get(*place);
+                chunk.and_then(|chunk| chunk.batch.hlc.get(*row).copied())
+            };
+            run.sort_by_key(|pick| std::cmp::Reverse(hlc(pick)));
+        }
+        self.run = self.picks.len();
+    }
+
+    fn finish(mut self, schema: &TableSchema) -> Result<(RowBatch, KeyBuffer)> {
+        self.end_run();
+        let batches: Vec<&RowBatch> = self.used.iter().map(|chunk| &chunk.batch).collect();
+        let keys: Vec<&KeyBuffer> = self.used.iter().map(|chunk| &chunk.keys).collect();
+        Ok((
+            gather(schema, &batches, &self.picks, None)?,
+            KeyBuffer::gather(&keys, &self.picks)?,
+        ))
     }
 }

@@ -1,14 +1,10 @@
 //! Gathering: a new batch of fragments picked from several batches, cell states kept.
 
-use std::sync::Arc;
-
 use activestore_types::{BatchColumn, ColumnId, Error, Result, RowBatch, TableSchema};
-use arrow::array::{Array, ArrayRef, new_null_array};
+use arrow::array::{Array, new_null_array};
 use arrow::buffer::{BooleanBuffer, ScalarBuffer};
-use arrow::compute::{concat, interleave};
+use arrow::compute::interleave;
 use arrow::datatypes::DataType as ArrowType;
-
-use super::{Chunk, row_keys};
 
 /// One fragment: which batch, which row.
 pub(crate) type Pick = (usize, usize);
@@ -158,85 +154,4 @@ pub(crate) fn is_tombstone(batch: &RowBatch, row: usize) -> bool {
         .tombstone
         .as_ref()
         .is_some_and(|dead| row < dead.len() && dead.value(row))
-}
-
-/// Two neighbouring chunks as one; `None` where they cannot be joined.
-pub(crate) fn join(schema: &TableSchema, left: &Chunk, right: &Chunk) -> Option<Chunk> {
-    let batches = [&left.batch, &right.batch];
-    let rows = left.batch.rows + right.batch.rows;
-    let mut columns = Vec::new();
-    let ids = left.batch.columns.iter().chain(
-        right
-            .batch
-            .columns
-            .iter()
-            .filter(|column| left.batch.column(column.id).is_none()),
-    );
-    for BatchColumn { id, array, .. } in ids {
-        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(2);
-        let mut set: Vec<bool> = Vec::new();
-        let partial = batches
-            .iter()
-            .any(|batch| batch.column(*id).is_none_or(|column| column.set.is_some()));
-        for batch in batches {
-            let column = batch.column(*id);
-            arrays.push(column.map_or_else(
-                || new_null_array(array.data_type(), batch.rows),
-                |column| Arc::clone(&column.array),
-            ));
-            if partial {
-                match column.map(|column| &column.set) {
-                    None => set.extend(std::iter::repeat_n(false, batch.rows)),
-                    Some(None) => set.extend(std::iter::repeat_n(true, batch.rows)),
-                    Some(Some(bits)) => set.extend(bits.iter()),
-                }
-            }
-        }
-        let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
-        columns.push(BatchColumn {
-            id: *id,
-            array: concat(&arrays).ok()?,
-            set: partial.then(|| BooleanBuffer::from(set)),
-        });
-    }
-    let both = |of: &dyn Fn(&RowBatch, usize) -> u64| -> Vec<u64> {
-        batches
-            .iter()
-            .flat_map(|batch| (0..batch.rows).map(|row| of(batch, row)))
-            .collect()
-    };
-    let expires = batches.iter().any(|batch| batch.expiry_ms.is_some());
-    let dies = batches.iter().any(|batch| batch.tombstone.is_some());
-    let batch = RowBatch {
-        table: left.batch.table,
-        rows,
-        columns,
-        hlc: left
-            .batch
-            .hlc
-            .iter()
-            .chain(right.batch.hlc.iter())
-            .copied()
-            .collect(),
-        origin: left
-            .batch
-            .origin
-            .iter()
-            .chain(right.batch.origin.iter())
-            .copied()
-            .collect(),
-        expiry_ms: expires.then(|| both(&expiry_of).into()),
-        tombstone: dies.then(|| {
-            batches
-                .iter()
-                .flat_map(|batch| (0..batch.rows).map(|row| is_tombstone(batch, row)))
-                .collect()
-        }),
-    };
-    let keys = row_keys(schema, &batch).ok()?;
-    Some(Chunk {
-        first: left.first,
-        batch,
-        keys,
-    })
 }

@@ -3,8 +3,14 @@
 //! Time series arrive in key order, and then an append is a push. A row that comes out of order
 //! goes to the partition's tail, which is sorted in once it has grown; a reader looks through the
 //! few rows of the tail.
+//!
+//! Partitions are found by a hash of their prefix with a seed that is drawn at random once a
+//! process, so that no writer can choose keys that collide.
 
-use std::collections::HashMap;
+use std::cmp::Ordering;
+
+use activestore_types::{Error, KeyBuffer, Result};
+use hashbrown::HashTable;
 
 use super::Chunks;
 
@@ -13,7 +19,7 @@ const TAIL_ROWS_MIN: usize = 256;
 /// … or this share of the sorted rows, whichever is more.
 const TAIL_SHARE: usize = 16;
 /// Memory of an empty partition's entry, about.
-const PARTITION_BYTES: usize = 160;
+const PARTITION_BYTES: usize = size_of::<Partition>() + 32;
 
 #[derive(Default)]
 pub(super) struct Partition {
@@ -22,67 +28,134 @@ pub(super) struct Partition {
     /// Row numbers that came out of order, by row number.
     tail: Vec<u32>,
     /// The clustering suffix of the last sorted row.
-    last: Vec<u8>,
+    last: Suffix,
     /// The length of the partition's prefix.
-    prefix_len: usize,
+    prefix_len: u32,
+}
+
+/// A clustering suffix: its first bytes as a number, which is all there is to a timestamp, and the
+/// rest. No suffix of a table is the beginning of another, so the zeros that fill a short one decide
+/// nothing.
+#[derive(Default)]
+struct Suffix {
+    head: u64,
+    rest: Vec<u8>,
+}
+
+impl Suffix {
+    fn compare(&self, head: u64, rest: &[u8]) -> Ordering {
+        let heads = self.head.cmp(&head);
+        heads.then_with(|| self.rest.as_slice().cmp(rest))
+    }
+
+    fn set(&mut self, head: u64, rest: &[u8]) {
+        self.head = head;
+        if !rest.is_empty() || !self.rest.is_empty() {
+            self.rest.clear();
+            self.rest.extend_from_slice(rest);
+        }
+    }
+}
+
+fn split_suffix(suffix: &[u8]) -> (u64, &[u8]) {
+    if let Some((head, rest)) = suffix.split_first_chunk::<8>() {
+        return (u64::from_be_bytes(*head), rest);
+    }
+    let mut head = [0; 8];
+    for (to, from) in head.iter_mut().zip(suffix) {
+        *to = *from;
+    }
+    (u64::from_be_bytes(head), &[])
 }
 
 #[derive(Default)]
 pub(super) struct Partitions {
-    codes: HashMap<Box<[u8]>, u32>,
+    /// Places in `list` by the hash of the prefix.
+    codes: HashTable<u32>,
     list: Vec<Partition>,
+    /// The prefix of each partition of the list, and its hash.
+    prefixes: KeyBuffer,
+    hashes: Vec<u64>,
     /// The partition of the row before: batches often hold runs of one.
-    recent: Option<(Vec<u8>, u32)>,
+    recent: u32,
     /// Partitions whose tail is due.
     due: Vec<u32>,
-    prefix_bytes: usize,
 }
 
 impl Partitions {
-    pub(super) fn append(&mut self, prefix: &[u8], suffix: &[u8], row: u32) {
-        let code = self.code(prefix);
+    /// Whether the prefixes of these keys would fit, were they all new.
+    ///
+    /// # Errors
+    /// `Overloaded` where they would not.
+    pub(super) fn admit(&self, keys: &KeyBuffer) -> Result<()> {
+        let bytes = self.prefixes.memory_bytes() + keys.memory_bytes();
+        u32::try_from(bytes)
+            .map(|_| ())
+            .map_err(|_| Error::overloaded("a memtable holds 4 GiB of partition keys"))
+    }
+
+    /// Adds a row; `hash` is [`super::prefix::hash`] of the prefix.
+    ///
+    /// # Errors
+    /// `Invalid` beyond 4 GiB of prefixes; nothing is added then.
+    pub(super) fn append(
+        &mut self,
+        hash: u64,
+        prefix: &[u8],
+        suffix: &[u8],
+        row: u32,
+    ) -> Result<()> {
+        let code = self.code(hash, prefix)?;
         let Some(partition) = self.list.get_mut(code as usize) else {
-            return;
+            return Ok(());
         };
-        if partition.tail.is_empty()
-            && (partition.sorted.is_empty() || suffix >= partition.last.as_slice())
-        {
+        let (head, rest) = split_suffix(suffix);
+        let in_order = partition.tail.is_empty()
+            && (partition.sorted.is_empty() || partition.last.compare(head, rest).is_le());
+        if in_order {
             partition.sorted.push(row);
-            partition.last.clear();
-            partition.last.extend_from_slice(suffix);
+            partition.last.set(head, rest);
         } else {
             partition.tail.push(row);
             if partition.tail.len() == TAIL_ROWS_MIN.max(partition.sorted.len() / TAIL_SHARE) {
                 self.due.push(code);
             }
         }
+        Ok(())
     }
 
-    fn code(&mut self, prefix: &[u8]) -> u32 {
-        if let Some((recent, code)) = &self.recent
-            && recent.as_slice() == prefix
-        {
-            return *code;
-        }
-        let code = match self.codes.get(prefix) {
-            Some(code) => *code,
-            None => {
-                // Rows are counted in 32 bits, and a partition has at least one.
-                let code = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
-                self.codes.insert(prefix.into(), code);
-                self.list.push(Partition {
-                    prefix_len: prefix.len(),
-                    ..Partition::default()
-                });
-                self.prefix_bytes += prefix.len();
-                code
-            }
+    fn code(&mut self, hash: u64, prefix: &[u8]) -> Result<u32> {
+        let is = |code: u32| {
+            self.hashes.get(code as usize) == Some(&hash)
+                && self.prefixes.key(code as usize) == prefix
         };
-        let (recent, recent_code) = self.recent.get_or_insert_with(Default::default);
-        recent.clear();
-        recent.extend_from_slice(prefix);
-        *recent_code = code;
-        code
+        if is(self.recent) {
+            return Ok(self.recent);
+        }
+        let known = self.codes.find(hash, |code| is(*code)).copied();
+        let code = match known {
+            Some(code) => code,
+            None => self.add(hash, prefix)?,
+        };
+        self.recent = code;
+        Ok(code)
+    }
+
+    #[cold]
+    fn add(&mut self, hash: u64, prefix: &[u8]) -> Result<u32> {
+        self.prefixes.push(prefix)?;
+        // Rows are counted in 32 bits, and a partition has at least one.
+        let code = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
+        self.hashes.push(hash);
+        self.list.push(Partition {
+            prefix_len: u32::try_from(prefix.len()).unwrap_or(u32::MAX),
+            ..Partition::default()
+        });
+        let hashes = &self.hashes;
+        self.codes.insert_unique(hash, code, |code| {
+            hashes.get(*code as usize).copied().unwrap_or(0)
+        });
+        Ok(code)
     }
 
     /// Sorts in the tails that have grown. The rows of the last append are in `chunks` by now.
@@ -92,28 +165,27 @@ impl Partitions {
                 partition.sorted.append(&mut partition.tail);
                 sort(&mut partition.sorted, chunks);
                 if let Some(last) = partition.sorted.last() {
-                    let key = chunks.key(*last);
-                    partition.last.clear();
-                    partition
-                        .last
-                        .extend_from_slice(key.get(partition.prefix_len..).unwrap_or(&[]));
+                    let suffix = chunks.key(*last).get(partition.prefix_len as usize..);
+                    let (head, rest) = split_suffix(suffix.unwrap_or(&[]));
+                    partition.last.set(head, rest);
                 }
             }
         }
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.list.len() * PARTITION_BYTES + self.prefix_bytes
+        self.list.len() * PARTITION_BYTES + self.prefixes.memory_bytes()
     }
 
-    pub(super) fn get(&self, prefix: &[u8]) -> Option<&Partition> {
-        self.list.get(*self.codes.get(prefix)? as usize)
+    pub(super) fn get(&self, hash: u64, prefix: &[u8]) -> Option<&Partition> {
+        let code = self
+            .codes
+            .find(hash, |code| self.prefixes.key(*code as usize) == prefix)?;
+        self.list.get(*code as usize)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &Partition)> {
-        self.codes
-            .iter()
-            .filter_map(|(prefix, code)| Some((prefix.as_ref(), self.list.get(*code as usize)?)))
+        self.prefixes.iter().zip(&self.list)
     }
 }
 
@@ -128,7 +200,11 @@ impl Partition {
         chunks: &Chunks,
         out: &mut Vec<u32>,
     ) {
-        let low = self.sorted.partition_point(|row| chunks.key(*row) < start);
+        let low = if start.is_empty() {
+            0
+        } else {
+            self.sorted.partition_point(|row| chunks.key(*row) < start)
+        };
         let high = if end.is_empty() {
             self.sorted.len()
         } else {

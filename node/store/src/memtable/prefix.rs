@@ -1,7 +1,19 @@
-//! Where the partition's part of an encoded key ends.
+//! Where the partition's part of an encoded key ends, and its hash.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
 
 use activestore_types::key::prefix_end;
 use activestore_types::{DataType, KeyRange, TableSchema};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// What no writer can know. It decides no order and is written nowhere.
+static SEED: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0_u64));
+
+/// The hash by which memtables find a partition; another one in every process.
+pub(crate) fn hash(prefix: &[u8]) -> u64 {
+    xxh3_64_with_seed(prefix, *SEED)
+}
 
 #[derive(Clone, Copy, Debug)]
 enum Width {
@@ -51,12 +63,6 @@ impl PrefixShape {
             }
         }
         (at <= key.len()).then_some(at)
-    }
-
-    /// The key as partition prefix and clustering suffix.
-    pub(crate) fn split<'a>(&self, key: &'a [u8]) -> (&'a [u8], &'a [u8]) {
-        key.split_at_checked(self.prefix_len(key).unwrap_or(key.len()))
-            .unwrap_or((key, &[]))
     }
 
     /// The partition prefix that every key of the range has, if the range lies in one partition.

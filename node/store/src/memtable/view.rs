@@ -61,7 +61,7 @@ impl MemtableView {
         let inner = self.memtable.inner.read();
         let (start, end) = (range.start.as_slice(), range.end.as_slice());
         if let Some(prefix) = self.memtable.shape.single_partition(range) {
-            if let Some(partition) = inner.partitions.get(prefix) {
+            if let Some(partition) = inner.partitions.get(super::prefix::hash(prefix), prefix) {
                 partition.select(start, end, self.rows, &inner.chunks, &mut rows);
             }
             return rows;

@@ -16,8 +16,9 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use super::origins::OriginMap;
 use super::shared::{Frozen, Shared, Signal};
 use super::{SST_DIR, sst_path};
-use crate::group::GroupQueue;
+use crate::group::{CheckedSet, GroupQueue, Pending};
 use crate::manifest::{Contents, Manifest};
+use crate::memtable::RowKeys;
 use crate::note::Notes;
 use crate::options::StoreOptions;
 use crate::stats::Counters;
@@ -39,11 +40,24 @@ pub(super) fn open(env: Env, options: StoreOptions) -> Result<Shared> {
         let files = table.files.iter().map(|file| file.sst.meta().max_hlc);
         max_hlc = files.fold(max_hlc, Hlc::max);
     }
-    let replayed = Wal::open(&env, &options, contents.flushed, |_, set| {
-        counters.replayed_records.add(1);
-        max_hlc = max_hlc.max(set.max_hlc());
-        replay(&version, &mut notes, set)
-    })?;
+    let mut replay = Replay {
+        version: &version,
+        notes: &mut notes,
+        pending: Pending::default(),
+    };
+    let prepare = |set: WriteSet| Ok((set.max_hlc(), checked(&version, set)?));
+    let replayed = Wal::open(
+        &env,
+        &options,
+        contents.flushed,
+        prepare,
+        |_, (highest, set)| {
+            counters.replayed_records.add(1);
+            max_hlc = max_hlc.max(highest);
+            replay.apply(set)
+        },
+    )?;
+    replay.append()?;
     counters.torn_tails.add(u64::from(replayed.torn));
     let active_bytes: usize = version.tables().map(|table| table.active.bytes()).sum();
     let log_bytes_before = replayed.wal.bytes.get();
@@ -64,10 +78,10 @@ pub(super) fn open(env: Env, options: StoreOptions) -> Result<Shared> {
         hold: Mutex::new(contents.hold),
         wal: replayed.wal,
         env,
+        queue: GroupQueue::new(options.queue_bytes_max),
         options,
         counters,
         manifest,
-        queue: GroupQueue::default(),
         visible: RwLock::new(()),
         structure: Mutex::new(()),
         compacting: Mutex::new(()),
@@ -134,19 +148,53 @@ fn version_of(disk: &Arc<dyn Disk>, contents: &Contents) -> Result<Version> {
     Ok(version)
 }
 
-/// One record of the log, as a commit would have applied it. Rows of a table that was dropped since
-/// go with it.
-fn replay(version: &Version, notes: &mut Notes, set: WriteSet) -> Result<()> {
-    for batch in set.batches {
-        if let Some(table) = version.table(batch.table) {
-            table.active.append(batch)?;
+/// Row fragments of replayed records that wait to be appended together.
+const PENDING_ROWS_MAX: usize = 4096;
+
+/// Applies records of the log as commits would have applied them. Rows of a table that was dropped
+/// since go with it.
+struct Replay<'a> {
+    version: &'a Version,
+    notes: &'a mut Notes,
+    pending: Pending,
+}
+
+impl Replay<'_> {
+    fn apply(&mut self, set: CheckedSet) -> Result<()> {
+        for (batch, keys) in set.batches {
+            self.pending.push(batch, keys);
         }
-    }
-    for tombstone in set.tombstones {
-        if let Some(table) = version.table(tombstone.table) {
-            table.active.append_tombstone(tombstone);
+        for tombstone in set.tombstones {
+            if let Some(table) = self.version.table(tombstone.table) {
+                table.active.append_tombstone(tombstone);
+            }
         }
+        self.notes.apply(set.notes);
+        if self.pending.rows() >= PENDING_ROWS_MAX {
+            self.append()?;
+        }
+        Ok(())
     }
-    notes.apply(set.notes);
-    Ok(())
+
+    fn append(&mut self) -> Result<()> {
+        for (id, batches) in self.pending.take() {
+            if let Some(table) = self.version.table(id) {
+                table.active.append_all(batches)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a commit's check made of a set, made again of a record.
+fn checked(version: &Version, set: WriteSet) -> Result<CheckedSet> {
+    let known = set.batches.into_iter().filter_map(|batch| {
+        let table = version.table(batch.table)?;
+        Some(RowKeys::encode(&table.schema, &batch).map(|keys| (batch, keys)))
+    });
+    Ok(CheckedSet {
+        batches: known.collect::<Result<_>>()?,
+        tombstones: set.tombstones,
+        notes: set.notes,
+    })
 }

@@ -14,15 +14,15 @@ use activestore_types::{Error, Hlc, Lsn, Result, TableId};
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::origins::OriginMap;
-use crate::group::{CheckedSet, GroupQueue};
+use crate::group::{CheckedSet, GroupQueue, Pending, Steps};
 use crate::manifest::Manifest;
 use crate::memtable::Memtable;
 use crate::note::Notes;
 use crate::options::{StoreOptions, WalSync};
 use crate::stats::Counters;
 use crate::version::Version;
-use crate::wal::Wal;
 use crate::wal::record::Encoded;
+use crate::wal::{Appended, Wal};
 use crate::write_set::Note;
 
 /// Sets of frozen memtables that may wait for their flush; a commit that finds as many waits.
@@ -111,6 +111,30 @@ impl Signal {
     }
 }
 
+impl Steps for Shared {
+    fn log(&self, records: &mut [Encoded]) -> Appended {
+        self.counters.groups.add(1);
+        self.wal.append(records)
+    }
+
+    /// Also freezes the memtables that have grown enough.
+    fn apply(&self, first: Lsn, sets: impl Iterator<Item = CheckedSet>) -> Result<()> {
+        let _visible = self.visible.write();
+        let version = self.version();
+        let count = self.apply_sets(&version, sets).map_err(|error| {
+            // The records are durable and cannot be shown: only a new start can be trusted.
+            self.wal.poison(&error)
+        })?;
+        if count > 0 {
+            self.last.store(first.0 + count - 1, Ordering::Release);
+        }
+        if self.freeze_is_due() && self.frozen.lock().generations.len() < FROZEN_MAX {
+            self.freeze_visible();
+        }
+        Ok(())
+    }
+}
+
 impl Shared {
     pub(crate) fn version(&self) -> Arc<Version> {
         Arc::clone(&self.version.read())
@@ -140,71 +164,40 @@ impl Shared {
         }
     }
 
-    /// The leader's steps: append, sync, apply; an answer for each record.
-    pub(crate) fn write_group(
-        &self,
-        mut records: Vec<Encoded>,
-        sets: Vec<CheckedSet>,
-    ) -> Vec<Result<Lsn>> {
-        let appended = self.wal.append(&mut records);
-        self.counters.groups.add(1);
-        let failed = appended
-            .error
-            .unwrap_or_else(|| Error::internal("a record was left out of its group"));
-        let count = sets.len();
-        let applied = self.apply(appended.first, sets.into_iter().take(appended.done));
-        (0..count)
-            .map(|at| match &applied {
-                Err(error) => Err(error.clone()),
-                Ok(()) if at < appended.done => Ok(Lsn(appended.first.0 + at as u64)),
-                Ok(()) => Err(failed.clone()),
-            })
-            .collect()
-    }
-
-    /// Makes durable records visible, and freezes the memtables that have grown enough.
-    fn apply(&self, first: Lsn, sets: impl Iterator<Item = CheckedSet>) -> Result<()> {
-        let _visible = self.visible.write();
-        let version = self.version();
-        for (set, lsn) in sets.zip(first.0..) {
-            self.apply_set(&version, set).map_err(|error| {
-                // The record is durable and cannot be shown: only a new start can be trusted.
-                self.wal.poison(&error)
-            })?;
-            self.last.store(lsn, Ordering::Release);
-        }
-        let log_bytes = self.wal.bytes.get() - self.frozen_at_bytes.load(Ordering::Relaxed);
-        let due = self.active_bytes.load(Ordering::Relaxed) >= self.options.memtable_bytes as u64
-            || log_bytes >= self.options.wal_flush_bytes;
-        if due && self.frozen.lock().generations.len() < FROZEN_MAX {
-            self.freeze_visible();
-        }
-        Ok(())
-    }
-
-    pub(crate) fn apply_set(&self, version: &Version, set: CheckedSet) -> Result<()> {
+    /// Applies the sets in their order; how many there were.
+    fn apply_sets(&self, version: &Version, sets: impl Iterator<Item = CheckedSet>) -> Result<u64> {
         let mut max_hlc = Hlc::ZERO;
-        for (batch, keys) in set.batches {
+        let mut pending = Pending::default();
+        let mut count = 0;
+        for set in sets {
+            count += 1;
+            for (batch, keys) in set.batches {
+                pending.push(batch, keys);
+            }
+            for tombstone in set.tombstones {
+                if let Some(table) = version.table(tombstone.table) {
+                    max_hlc = max_hlc.max(tombstone.hlc);
+                    self.grow(&table.active, |memtable| {
+                        memtable.append_tombstone(tombstone);
+                        Ok(())
+                    })?;
+                }
+            }
+            if !set.notes.is_empty() {
+                self.notes.write().apply(set.notes);
+            }
+        }
+        for (id, batches) in pending.take() {
             // A table that was dropped in the meantime takes its rows with it.
-            if let Some(table) = version.table(batch.table) {
-                max_hlc = max_hlc.max(batch.max_hlc());
-                self.grow(&table.active, |memtable| memtable.append_keyed(batch, keys))?;
+            if let Some(table) = version.table(id) {
+                max_hlc = batches
+                    .iter()
+                    .fold(max_hlc, |highest, (batch, _)| highest.max(batch.max_hlc()));
+                self.grow(&table.active, |memtable| memtable.append_all(batches))?;
             }
-        }
-        for tombstone in set.tombstones {
-            if let Some(table) = version.table(tombstone.table) {
-                max_hlc = max_hlc.max(tombstone.hlc);
-                self.grow(&table.active, |memtable| {
-                    memtable.append_tombstone(tombstone);
-                    Ok(())
-                })?;
-            }
-        }
-        if !set.notes.is_empty() {
-            self.notes.write().apply(set.notes);
         }
         self.max_hlc.fetch_max(max_hlc.0, Ordering::AcqRel);
-        Ok(())
+        Ok(count)
     }
 
     fn grow(
@@ -217,6 +210,18 @@ impl Shared {
         let grown = memtable.bytes().saturating_sub(before);
         self.active_bytes.fetch_add(grown as u64, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Whether the active memtables, or the log since they were begun, have grown enough.
+    pub(crate) fn freeze_is_due(&self) -> bool {
+        // Both are read without a lock; a freeze in between only makes the difference too small.
+        let log_bytes = self
+            .wal
+            .bytes
+            .get()
+            .saturating_sub(self.frozen_at_bytes.load(Ordering::Relaxed));
+        self.active_bytes.load(Ordering::Relaxed) >= self.options.memtable_bytes as u64
+            || log_bytes >= self.options.wal_flush_bytes
     }
 
     /// Freezes what is in memory, so that a flush can take it. False if there is nothing new.
@@ -261,6 +266,14 @@ impl Shared {
         drop(frozen);
         self.signal.raise();
         true
+    }
+
+    /// How many sets of frozen memtables wait, and their memory in bytes.
+    pub(crate) fn frozen_sets(&self) -> (u64, u64) {
+        let frozen = self.frozen.lock();
+        let memtables = frozen.generations.iter().flat_map(|set| &set.tables);
+        let bytes = memtables.map(|(_, memtable)| memtable.bytes() as u64).sum();
+        (frozen.generations.len() as u64, bytes)
     }
 
     /// Ends all writing after a failure of the storage that a retry cannot mend.

@@ -1,10 +1,13 @@
 //! The store's glue: log reading and holding, back-pressure, schema changes, statistics.
 
+use std::time::Duration;
+
 use activestore_env::SimEnv;
 use activestore_types::{BatchColumn, Column, ColumnId, DataType, ErrorKind, SyncMode, TableName};
 use arrow::array::{ArrayRef, Int64Array};
 
 use super::*;
+use crate::options::WalSync;
 use crate::write_set::Note;
 
 const NODE: NodeId = NodeId([1; 16]);
@@ -244,4 +247,88 @@ fn notes_are_bounded() {
     );
     assert_eq!(store.stats().commit_errors, 1);
     store.commit(note(1)).unwrap();
+}
+
+#[test]
+fn the_log_is_synced_when_the_options_say() {
+    for (wal_sync, writers) in [
+        (WalSync::Always, 4),
+        (WalSync::Batch, 4),
+        (WalSync::Interval(Duration::from_millis(100)), 1),
+    ] {
+        let world = SimEnv::seeded(6);
+        let options = StoreOptions {
+            wal_sync,
+            memtable_bytes: 1 << 20,
+            wal_segment_bytes: 1 << 20,
+            ..small(false)
+        };
+        let store = Store::open(world.env(), options).unwrap();
+        store.put_schema(Arc::new(schema(false))).unwrap();
+        std::thread::scope(|scope| {
+            for writer in 0..writers {
+                let (store, world) = (&store, &world);
+                scope.spawn(move || {
+                    for at in 0..50_i64 {
+                        let id = writer * 100 + at;
+                        store.commit(rows(id..id + 1, 1 + id as u64, 2)).unwrap();
+                        world.clock.advance(Duration::from_millis(7));
+                    }
+                });
+            }
+        });
+        let stats = store.stats();
+        assert_eq!(stats.commits, 50 * writers as u64);
+        match wal_sync {
+            WalSync::Always => assert_eq!((stats.wal_syncs, stats.groups), (200, 200)),
+            WalSync::Batch => assert_eq!(stats.wal_syncs, stats.groups),
+            // 350 ms have gone by.
+            WalSync::Interval(_) => assert!((3..=4).contains(&stats.wal_syncs), "{stats:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_memory_of_what_waits_is_shown_and_bounded() {
+    let world = SimEnv::seeded(7);
+    let options = StoreOptions {
+        queue_bytes_max: 20_000,
+        ..small(true)
+    };
+    let store = Store::open(world.env(), options).unwrap();
+    store.put_schema(Arc::new(schema(false))).unwrap();
+    let one = rows(0..100, 1, 2).commit_bytes() as u64;
+    assert!((5_000..20_000).contains(&one), "{one} bytes");
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (store, done) = (&store, &done);
+        let watcher = scope.spawn(move || {
+            while !done.load(Ordering::Acquire) {
+                let stats = store.stats();
+                assert!(stats.queue_bytes <= 20_000, "{}", stats.queue_bytes);
+                assert_eq!(stats.frozen == 0, stats.frozen_bytes == 0);
+            }
+        });
+        let writers: Vec<_> = (0..6_i64)
+            .map(|writer| {
+                scope.spawn(move || {
+                    for at in 0..30_i64 {
+                        let first = writer * 10_000 + at * 100;
+                        store
+                            .commit(rows(first..first + 100, 1 + first as u64, 2))
+                            .unwrap();
+                    }
+                })
+            })
+            .collect();
+        let wrote: Vec<_> = writers
+            .into_iter()
+            .map(|writer| writer.join().is_ok())
+            .collect();
+        done.store(true, Ordering::Release);
+        watcher.join().unwrap();
+        assert!(wrote.into_iter().all(|ended| ended));
+    });
+    assert_eq!(store.stats().queue_bytes, 0);
+    assert_eq!(visible(&store), 18_000);
 }

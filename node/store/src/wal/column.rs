@@ -134,7 +134,7 @@ pub(crate) struct BufferReader<'a> {
 }
 
 impl<'a> BufferReader<'a> {
-    /// `payload` has to start at a place aligned for every type, as Arrow allocates it.
+    /// Values are cut from `payload` uncopied where it starts at a place aligned for their type.
     pub(crate) fn new(payload: &'a Buffer, at: usize) -> Self {
         BufferReader { payload, at }
     }
@@ -156,7 +156,11 @@ impl<'a> BufferReader<'a> {
 
     pub(crate) fn numbers<T: ArrowNativeType>(&mut self, rows: usize) -> Result<ScalarBuffer<T>> {
         let length = rows.checked_mul(size_of::<T>()).ok_or_else(short)?;
-        let bytes = self.bytes(length, align_of::<T>())?;
+        let mut bytes = self.bytes(length, align_of::<T>())?;
+        if bytes.as_ptr().align_offset(align_of::<T>()) != 0 {
+            // Only for 128-bit values, where the payload does not start at a multiple of 16.
+            bytes = Buffer::from_slice_ref(bytes.as_slice());
+        }
         Ok(ScalarBuffer::new(bytes, 0, rows))
     }
 

@@ -19,6 +19,9 @@ use activestore_types::Lsn;
 /// Bytes before a record's payload.
 pub(crate) const FRAME_HEADER_BYTES: usize = 40;
 
+/// Where in a frame its record's number stands.
+pub(crate) const LSN_AT: usize = 16;
+
 /// Bytes of a segment before its first frame: one disk sector, so that it is written whole.
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 512;
 
@@ -101,11 +104,6 @@ impl FrameHeader {
     /// Bytes from this frame's start to the next one's.
     pub(crate) fn frame_bytes(&self) -> u64 {
         frame_bytes(self.length as usize)
-    }
-
-    /// The record number that stands in unchecked bytes, for a quick look before a checksum.
-    pub(crate) fn peek_lsn(bytes: &[u8]) -> Option<Lsn> {
-        Reader(bytes.get(16..24)?).u64().map(Lsn)
     }
 }
 

@@ -224,7 +224,7 @@ fn write_batch(writer: &mut BufferWriter<'_>, batch: &RowBatch, header: &BatchHe
     }
 }
 
-/// Decodes a record's payload, which has to start where Arrow aligns buffers.
+/// Decodes a record's payload; the set's columns are slices of it.
 ///
 /// # Errors
 /// `Corrupt` for bytes that are not a record.

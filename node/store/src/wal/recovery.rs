@@ -13,15 +13,16 @@
 //! What no log can tell apart is decay in the very last group before a crash from a torn tail. A
 //! store that was closed ends with an empty record that vouches for everything before it.
 
-use activestore_types::{Error, Lsn, NodeId, Result};
-use arrow::buffer::Buffer;
-use arrow::buffer::MutableBuffer;
+use std::ops::Range;
 
-use super::frame::{FRAME_HEADER_BYTES, FrameHeader, SEGMENT_HEADER_BYTES};
+use activestore_types::{Error, Lsn, NodeId, Result};
+use arrow::buffer::{Buffer, MutableBuffer};
+
+use super::frame::{FRAME_HEADER_BYTES, FrameHeader, LSN_AT, SEGMENT_HEADER_BYTES};
 use super::segment::{Found, Segment};
 
 /// Bytes read from a segment at once.
-const READ_BYTES: usize = 1 << 20;
+const READ_BYTES: usize = 8 << 20;
 
 /// Where the next frame goes.
 #[derive(Clone, Copy, Debug)]
@@ -122,10 +123,10 @@ pub(crate) fn replay(
     Ok(end)
 }
 
-/// Walks over the frames of one segment.
+/// Walks over the frames of one segment. Payloads are cut from the windows that were read, uncopied.
 struct SegmentScan<'a> {
     segment: &'a Segment,
-    window: Vec<u8>,
+    window: Buffer,
     window_start: u64,
     offset: u64,
     lsn: Lsn,
@@ -136,7 +137,7 @@ impl<'a> SegmentScan<'a> {
     fn new(segment: &'a Segment) -> Self {
         SegmentScan {
             segment,
-            window: Vec::new(),
+            window: MutableBuffer::new(0).into(),
             window_start: 0,
             offset: SEGMENT_HEADER_BYTES as u64,
             lsn: segment.header.first_lsn,
@@ -144,19 +145,30 @@ impl<'a> SegmentScan<'a> {
         }
     }
 
-    /// Bytes of the segment, fewer at its end.
-    fn bytes(&mut self, offset: u64, length: usize) -> Result<&[u8]> {
+    /// Where in the window so many bytes of the segment stand, fewer at the segment's end.
+    fn find(&mut self, offset: u64, length: usize) -> Result<Range<usize>> {
         let inside = offset >= self.window_start
             && offset + length as u64 <= self.window_start + self.window.len() as u64;
         if !inside {
-            self.window.resize(length.max(READ_BYTES), 0);
+            // A new window, since payloads of this one may live on.
+            let left = self.segment.length.saturating_sub(offset);
+            let bytes = left.min(length.max(READ_BYTES) as u64);
+            let bytes = usize::try_from(bytes).unwrap_or(READ_BYTES);
+            let mut window = MutableBuffer::from_len_zeroed(bytes);
+            let read = self.segment.file.read_at(offset, window.as_slice_mut())?;
+            window.truncate(read);
+            self.window = window.into();
             self.window_start = offset;
-            let read = self.segment.file.read_at(offset, &mut self.window)?;
-            self.window.truncate(read);
         }
         let start = usize::try_from(offset - self.window_start).unwrap_or(usize::MAX);
-        let end = start.saturating_add(length).min(self.window.len());
-        Ok(self.window.get(start..end).unwrap_or_default())
+        let start = start.min(self.window.len());
+        Ok(start..start.saturating_add(length).min(self.window.len()))
+    }
+
+    /// Bytes of the segment, fewer at its end.
+    fn bytes(&mut self, offset: u64, length: usize) -> Result<&[u8]> {
+        let range = self.find(offset, length)?;
+        Ok(self.window.as_slice().get(range).unwrap_or_default())
     }
 
     /// The next record, or `None` at the first frame that does not count. An empty payload is a
@@ -172,46 +184,70 @@ impl<'a> SegmentScan<'a> {
             return Ok(None);
         }
         let length = header.length as usize;
-        let payload = self.bytes(offset + FRAME_HEADER_BYTES as u64, length)?;
-        if payload.len() != length || crc32c::crc32c(payload) != header.payload_crc {
+        // Header and payload together, so that a record that the window cuts is read once more whole.
+        let frame = self.find(offset, FRAME_HEADER_BYTES + length)?;
+        if frame.len() != FRAME_HEADER_BYTES + length {
             return Ok(None);
         }
-        let mut copy = MutableBuffer::new(length);
-        copy.extend_from_slice(payload);
+        let payload = self
+            .window
+            .slice_with_length(frame.start + FRAME_HEADER_BYTES, length);
+        if crc32c::crc32c(payload.as_slice()) != header.payload_crc {
+            return Ok(None);
+        }
         self.segment.remember(header.lsn, offset);
         self.offset += header.frame_bytes();
         self.lsn = Lsn(self.lsn.0 + 1);
         self.previous = header.header_crc;
-        Ok(Some((header.lsn, copy.into())))
+        Ok(Some((header.lsn, payload)))
     }
 
     /// Decides what the first frame that does not count is; true for a torn tail.
     fn judge_tail(&mut self) -> Result<bool> {
-        let salt = self.segment.header.salt;
-        let mut at = self.offset;
         let mut torn = false;
+        let mut at = self.offset;
         while at + FRAME_HEADER_BYTES as u64 <= self.segment.length {
-            let lost = self.lsn;
-            let bytes = self.bytes(at, FRAME_HEADER_BYTES)?;
+            let (start, lost, first) = (at, self.lsn, self.offset);
+            let salt = self.segment.header.salt;
+            let bytes = self.bytes(at, READ_BYTES)?;
             if bytes.len() < FRAME_HEADER_BYTES {
                 break;
             }
-            let proof = FrameHeader::peek_lsn(bytes)
-                .filter(|lsn| *lsn >= lost)
-                .and_then(|_| FrameHeader::decode(salt, bytes));
-            if let Some(header) = proof {
-                torn = true;
-                if header.synced >= lost && header.lsn > lost {
-                    return Err(Error::corrupt(format!(
-                        "record {} of the write-ahead log, at byte {} of {}, is not what was written",
-                        lost.0, self.offset, self.segment.path
-                    ))
-                    .with_hint(
-                        "the disk has lost an acknowledged write; restore the node from a backup or its peer",
-                    ));
+            // A frame's place bounds its number: no frame is shorter than its header. That and the
+            // number itself rule out nearly everything that is no frame, at a word a look.
+            let numbers = bytes.get(LSN_AT..).unwrap_or_default().chunks_exact(8);
+            let mut found = None;
+            for (word, number) in (0_u64..).zip(numbers) {
+                let number = number
+                    .first_chunk()
+                    .map_or(0, |word| u64::from_le_bytes(*word));
+                let offset = start + word * 8;
+                let ahead = number.wrapping_sub(lost.0);
+                if ahead > (offset - first) / FRAME_HEADER_BYTES as u64 {
+                    continue;
+                }
+                let frame = usize::try_from(word * 8)
+                    .ok()
+                    .and_then(|at| bytes.get(at..));
+                if let Some(header) = frame.and_then(|frame| FrameHeader::decode(salt, frame)) {
+                    torn = true;
+                    if header.synced >= lost && header.lsn > lost {
+                        found = Some(header);
+                        break;
+                    }
                 }
             }
-            at += 8;
+            if found.is_some() {
+                return Err(Error::corrupt(format!(
+                    "record {} of the write-ahead log, at byte {first} of {}, is not what was written",
+                    lost.0, self.segment.path
+                ))
+                .with_hint(
+                    "the disk has lost an acknowledged write; restore the node from a backup or its peer",
+                ));
+            }
+            // The last header that the window cuts is looked at in the next one.
+            at += (bytes.len() - FRAME_HEADER_BYTES) as u64 / 8 * 8 + 8;
         }
         Ok(torn)
     }

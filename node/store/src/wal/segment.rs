@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use activestore_env::{Disk, DiskFile};
 use activestore_types::{Lsn, Result};
@@ -38,6 +39,8 @@ pub(crate) struct Segment {
     pub(crate) length: u64,
     /// Some of its frames: record number and offset, both rising.
     index: Mutex<Vec<(Lsn, u64)>>,
+    /// Whether its header is known to be durable.
+    durable: AtomicBool,
 }
 
 impl Segment {
@@ -53,7 +56,18 @@ impl Segment {
             file,
             length,
             index: Mutex::new(Vec::new()),
+            durable: AtomicBool::new(false),
         }
+    }
+
+    /// To be called after a sync of its file.
+    pub(crate) fn set_durable(&self) {
+        self.durable.store(true, Ordering::Release);
+    }
+
+    /// Whether the log would go on with it after a power cut.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.durable.load(Ordering::Acquire)
     }
 
     /// Remembers where a frame starts, if the last one remembered is far enough away.

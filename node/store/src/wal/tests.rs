@@ -27,7 +27,7 @@ fn record(text: &str) -> Encoded {
 
 fn open(world: &SimEnv, flushed: u64) -> Result<(Wal, Vec<(u64, String)>)> {
     let mut seen = Vec::new();
-    let replayed = Wal::open(&world.env(), &options(), Lsn(flushed), |lsn, set| {
+    let replayed = Wal::open(&world.env(), &options(), Lsn(flushed), Ok, |lsn, set| {
         seen.push((lsn.0, String::from_utf8(set.notes[0].key.clone()).unwrap()));
         Ok(())
     })?;
@@ -140,8 +140,64 @@ fn a_log_that_is_gone_or_of_another_node_is_refused() {
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     drop(open(&world, 0).unwrap());
     let other = StoreOptions::new(NodeId([5; 16]));
-    let error = Wal::open(&world.env(), &other, Lsn(0), |_, _| Ok(()))
+    let error = Wal::open(&world.env(), &other, Lsn(0), Ok, |_, _| Ok(()))
         .err()
         .unwrap();
     assert_eq!(error.kind(), ErrorKind::Conflict);
+}
+
+#[test]
+fn a_group_that_the_disk_cuts_short_is_acknowledged_as_far_as_it_got() {
+    let world = SimEnv::seeded(7);
+    let (wal, _) = open(&world, 0).unwrap();
+    put(&wal, &["r1".to_owned()]);
+    let used = world.disk.list("wal").unwrap().len() as u64 * 4096;
+    world.disk.set_options(SimDiskOptions {
+        capacity_bytes: Some(used),
+        ..SimDiskOptions::default()
+    });
+    let texts: Vec<String> = (2..=90).map(|at| format!("r{at}")).collect();
+    let mut records: Vec<_> = texts.iter().map(|text| record(text)).collect();
+    let appended = wal.append(&mut records);
+    assert_eq!(appended.error.unwrap().kind(), ErrorKind::DiskFull);
+    assert!(appended.done > 0 && appended.done < texts.len());
+    // What was acknowledged survives a power cut, and nothing else does; the rest goes after it.
+    drop(wal);
+    world.disk.crash();
+    world.disk.set_options(SimDiskOptions::default());
+    let records =
+        |to: usize| -> Vec<_> { (1..=to).map(|at| (at as u64, format!("r{at}"))).collect() };
+    let (wal, seen) = open(&world, 0).unwrap();
+    assert_eq!(seen, records(1 + appended.done));
+    put(&wal, &texts[appended.done..]);
+    drop(wal);
+    assert_eq!(open(&world, 0).unwrap().1, records(90));
+}
+
+#[test]
+fn a_segment_is_kept_until_the_header_of_the_next_is_durable() {
+    for seed in 0..20 {
+        let world = SimEnv::seeded(seed);
+        let options = StoreOptions {
+            wal_sync: WalSync::Interval(Duration::from_secs(3600)),
+            ..options()
+        };
+        let open = || Wal::open(&world.env(), &options, Lsn(10), Ok, |_, _| Ok(()));
+        let (wal, _) = self::open(&world, 0).unwrap();
+        put(
+            &wal,
+            &(1..=10).map(|at| format!("r{at}")).collect::<Vec<_>>(),
+        );
+        drop(wal);
+        let wal = open().unwrap().wal;
+        while wal.segment_count() < 2 {
+            put(&wal, &["later".to_owned()]);
+        }
+        // All before the second segment may go, but its header is not on the disk yet.
+        let second = wal.segments.lock()[1].header.first_lsn;
+        wal.release_below(second).unwrap();
+        drop(wal);
+        world.disk.crash();
+        assert!(open().is_ok(), "seed {seed}");
+    }
 }

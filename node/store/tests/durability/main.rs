@@ -4,6 +4,7 @@
 //! Every test runs from a seed. `ACTIVESTORE_SEED=n` replays one seed in place of many.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod atomic;
 mod faults;
 mod model;
 mod power;
