@@ -30,6 +30,7 @@ use crate::plugins::Plugins;
 use crate::replica::Adopter;
 use crate::tables::Relations;
 use crate::write::WriteReceipt;
+use crate::write::gates::Gates;
 
 /// Writes that may be under way at once; more wait their turn.
 const WRITES_MAX: usize = 128;
@@ -75,6 +76,7 @@ pub(crate) struct Inner {
     pub(crate) engine: Engine,
     pub(crate) outbox: Option<Arc<Sealer>>,
     pub(crate) processing: Mutex<()>,
+    pub(crate) gates: Gates,
     /// One change of the definitions at a time, with everything that follows from it.
     pub(crate) changing: Mutex<()>,
     pub(crate) peers: Mutex<HashMap<NodeId, PeerStatus>>,
@@ -164,6 +166,7 @@ impl Db {
             engine,
             outbox,
             processing: Mutex::new(()),
+            gates: Gates::default(),
             changing: Mutex::new(()),
             peers: Mutex::new(HashMap::new()),
             counts: Counts::default(),
@@ -271,13 +274,22 @@ impl Db {
             .acquire_owned()
             .await
             .map_err(|_| Error::closed("the node is shutting down"))?;
-        tokio::task::spawn_blocking(move || {
+        Self::unqueued(move || {
             let done = work();
             drop(permit);
             done
         })
         .await
-        .map_err(|error| Error::internal(format!("a task of the database failed: {error}")))?
+    }
+
+    /// Runs blocking work off the asynchronous workers at once: for who holds something that those
+    /// in the queue of writes may be waiting for.
+    pub(crate) async fn unqueued<T: Send + 'static>(
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|error| Error::internal(format!("a task of the database failed: {error}")))?
     }
 }
 

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::db::Inner;
 use crate::outbox::segment::{Section, Segment};
+use crate::write::gates::Way;
 
 const PREFIX: &str = "sync/in/";
 
@@ -186,6 +187,12 @@ impl Inbox for Receiver {
         };
         let value = postcard::to_stdvec(&progress)
             .map_err(|error| Error::internal(format!("progress cannot be kept: {error}")))?;
+        let touched = content.sections.iter().map(|section| &section.table);
+        let touched = touched.chain(content.erased.iter().map(|erased| &erased.table));
+        let state = inner.catalog.state();
+        let touched = touched.filter_map(|name| state.tables.get(name));
+        let gates = touched.map(|schema| (schema.id, Way::Together)).collect();
+        let _passage = inner.gates.pass_blocking(gates);
         inner.store.commit(WriteSet {
             batches,
             tombstones,

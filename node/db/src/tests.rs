@@ -3,6 +3,7 @@
 mod processors;
 mod rows;
 mod shipping;
+mod together;
 
 use std::path::Path;
 use std::time::Duration;

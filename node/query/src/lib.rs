@@ -33,7 +33,9 @@ pub use cast::{cast_assigned, cast_lossless};
 pub use engine::{Engine, EngineOptions, EngineStats, MAX_CONCURRENT_QUERIES};
 pub use function::ColumnFunction;
 pub use model::{Models, Predict};
-pub use parse::{Delete, Insert, ModelStatement, Show, Statement, Update, parse};
+pub use parse::{
+    Condition, Delete, Existing, Insert, ModelStatement, Show, Statement, Update, parse,
+};
 pub use rows::{BatchStream, QueryStats, Rows, StatsHandle};
 pub use tables::Tables;
 pub use write::{DeletePlan, quote};

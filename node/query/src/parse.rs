@@ -16,7 +16,7 @@ pub(crate) use limits::MAX_RECURSION;
 pub use limits::{
     MAX_CHAIN_OPERATORS, MAX_CHAIN_TOKENS, MAX_NESTING, MAX_STATEMENTS, MAX_TEXT_BYTES,
 };
-pub use statement::{Delete, Insert, ModelStatement, Show, Statement, Update};
+pub use statement::{Condition, Delete, Existing, Insert, ModelStatement, Show, Statement, Update};
 
 use activestore_types::{Error, Result};
 use datafusion::sql::sqlparser::tokenizer::Token;
@@ -24,9 +24,9 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use cursor::Cursor;
 
 /// Words that a statement may begin with.
-const FIRST_WORDS: [&str; 12] = [
+const FIRST_WORDS: [&str; 13] = [
     "SELECT", "WITH", "VALUES", "INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP", "SHOW",
-    "DESCRIBE", "EXPLAIN",
+    "DESCRIBE", "EXPLAIN", "BEGIN",
 ];
 
 /// Reads one or more statements, separated by `;`. A table named without a keyspace is one of
@@ -89,6 +89,9 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
     }
     if cursor.word("DELETE") {
         return rows::delete(cursor);
+    }
+    if cursor.word("BEGIN") {
+        return rows::batch(cursor);
     }
     if cursor.word("CREATE") {
         return create::create(cursor);
@@ -166,14 +169,9 @@ fn refused(cursor: &Cursor<'_>) -> Error {
             "every INSERT is an upsert by primary key",
         ),
         (
-            "BEGIN",
-            "transactions over several statements are not available",
-            "each statement is durable on its own; one INSERT may hold many rows",
-        ),
-        (
             "START",
             "transactions over several statements are not available",
-            "each statement is durable on its own; one INSERT may hold many rows",
+            "BEGIN BATCH …; …; APPLY BATCH writes several statements as one",
         ),
         (
             "COMMIT",
@@ -208,7 +206,7 @@ fn refused(cursor: &Cursor<'_>) -> Error {
         (
             "VACUUM",
             "VACUUM is not needed",
-            "compaction runs by itself",
+            "compaction runs by itself; ALTER TABLE … COMPACT runs it now",
         ),
     ] {
         if cursor.peek_word(word) {

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use activestore_types::{Error, KeyRange, Result, TableSchema};
-use arrow::array::ArrayRef;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::array::{ArrayRef, AsArray};
+use arrow::datatypes::{Field, Int64Type, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::scalar::ScalarValue;
@@ -116,6 +116,36 @@ impl Engine {
             .query(&select(schema, &outputs, filter), params)
             .await?;
         target(schema, &names, rows)
+    }
+
+    /// Of the rows that match a filter: how many there are, and for how many the condition is true.
+    ///
+    /// # Errors
+    /// As [`Engine::query`].
+    pub async fn evaluate_condition(
+        &self,
+        schema: &TableSchema,
+        filter: &str,
+        condition: &str,
+        params: &[Value],
+    ) -> Result<(u64, u64)> {
+        let outputs = [
+            "count(*)".to_owned(),
+            format!("count(*) FILTER (WHERE ({condition}\n))"),
+        ];
+        let mut rows = self
+            .query(&select(schema, &outputs, Some(filter)), params)
+            .await?;
+        let (mut found, mut held) = (0, 0);
+        while let Some(batch) = rows.stream.next().await {
+            let batch = batch?;
+            for (sum, column) in [&mut found, &mut held].into_iter().zip(batch.columns()) {
+                let counts = column.as_primitive_opt::<Int64Type>();
+                let counts = counts.ok_or_else(|| Error::internal("a count that is no number"))?;
+                *sum += counts.iter().flatten().map(i64::unsigned_abs).sum::<u64>();
+            }
+        }
+        Ok((found, held))
     }
 
     /// How a `DELETE` with this filter is carried out; `None` means every row.

@@ -6,7 +6,7 @@ use activestore_catalog::{
     ProcessorSource, TableDefinition,
 };
 use activestore_query::ModelStatement;
-use activestore_types::{DataType, Error, Result, TableSchema};
+use activestore_types::{DataType, Error, Result, TableName, TableSchema};
 use arrow::datatypes::Schema;
 
 use super::SqlOutcome;
@@ -25,6 +25,19 @@ impl Db {
             }
             inner.change(change)?;
             Ok(SqlOutcome::definition(tag))
+        })
+        .await
+    }
+
+    /// Merges all files of a table; returns when it is done.
+    pub(super) async fn compact(&self, table: &TableName) -> Result<SqlOutcome> {
+        let schema = self.inner.catalog.state().table(table)?.clone();
+        let inner = self.inner.clone();
+        self.blocking(move || {
+            inner.settle();
+            inner.store.flush()?;
+            inner.store.compact(schema.id)?;
+            Ok(SqlOutcome::definition("ALTER TABLE"))
         })
         .await
     }

@@ -4,10 +4,11 @@
 mod definitions;
 mod describe;
 mod rows;
+mod together;
 
 use std::sync::atomic::Ordering;
 
-use activestore_query::{Rows, Statement, parse};
+use activestore_query::{Existing, Rows, Statement, parse};
 use activestore_types::Result;
 use serde_json::Value;
 
@@ -69,9 +70,23 @@ impl Db {
             Statement::Query { sql } | Statement::Explain { sql } => Ok(SqlOutcome::Rows(
                 self.inner.engine.query(&sql, params).await?,
             )),
-            Statement::Insert(insert) => self.insert(insert, params).await,
-            Statement::Update(update) => self.update(update, params).await,
-            Statement::Delete(delete) => self.delete(delete, params).await,
+            Statement::Insert(insert) if insert.existing == Existing::Merge => {
+                self.insert(insert, params).await
+            }
+            Statement::Update(update) if update.condition.is_none() => {
+                self.update(update, params).await
+            }
+            Statement::Delete(delete) if delete.condition.is_none() => {
+                self.delete(delete, params).await
+            }
+            Statement::Insert(_) => self.one("INSERT", statement, params).await,
+            Statement::Update(_) => self.one("UPDATE", statement, params).await,
+            Statement::Delete(_) => self.one("DELETE", statement, params).await,
+            Statement::Batch(statements) => {
+                let affected = self.together(statements, params).await?;
+                Ok(SqlOutcome::counted("BATCH", affected))
+            }
+            Statement::Compact { table } => self.compact(&table).await,
             Statement::Change { change, tag } => self.define(change, tag).await,
             Statement::CreateModel(model) => self.create_model(model).await,
             Statement::Show(show) => self.show(&show).await,

@@ -3,17 +3,14 @@
 use std::sync::Arc;
 
 use activestore_query::{Delete, DeletePlan, Insert, Rows, Update};
-use activestore_types::{
-    BatchColumn, KeyRange, NamedBatch, OriginId, RangeTombstone, Result, RowBatch, TableName,
-    TableSchema,
-};
-use arrow::buffer::BooleanBuffer;
+use activestore_types::{KeyRange, NamedBatch, Result, TableName, TableSchema};
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
 use serde_json::Value;
 
 use super::SqlOutcome;
 use crate::db::Db;
+use crate::write::effect::Erasure;
 
 impl Db {
     /// Rows of VALUES are one write; rows of a query are written batch by batch as they come.
@@ -78,22 +75,9 @@ impl Db {
     }
 
     async fn erase_ranges(&self, schema: &Arc<TableSchema>, ranges: Vec<KeyRange>) -> Result<()> {
-        let (inner, table) = (self.inner.clone(), schema.id);
-        self.blocking(move || {
-            let first = inner.clock.reserve(inner.wall_ms(), ranges.len() as u64);
-            let tombstones = (0_u64..)
-                .zip(ranges)
-                .map(|(number, range)| RangeTombstone {
-                    table,
-                    start: range.start,
-                    end: range.end,
-                    hlc: first.plus(number),
-                    origin: OriginId(0),
-                })
-                .collect();
-            inner.erase(Vec::new(), tombstones)
-        })
-        .await
+        let (inner, schema) = (self.inner.clone(), schema.clone());
+        self.blocking(move || inner.erase(Erasure::Ranges { schema, ranges }))
+            .await
     }
 
     async fn erase_rows(&self, schema: &Arc<TableSchema>, keys: RecordBatch) -> Result<u64> {
@@ -101,23 +85,9 @@ impl Db {
         if rows == 0 {
             return Ok(0);
         }
-        let columns = schema
-            .key_columns()
-            .zip(keys.columns())
-            .map(|(key, array)| BatchColumn {
-                id: key.id,
-                array: array.clone(),
-                set: None,
-            })
-            .collect();
-        let (inner, table) = (self.inner.clone(), schema.id);
-        self.blocking(move || {
-            let first = inner.clock.reserve(inner.wall_ms(), rows as u64);
-            let mut batch = RowBatch::upsert(table, rows, columns, first, OriginId(0));
-            batch.tombstone = Some(BooleanBuffer::new_set(rows));
-            inner.erase(vec![batch], Vec::new())
-        })
-        .await?;
+        let (inner, schema) = (self.inner.clone(), schema.clone());
+        self.blocking(move || inner.erase(Erasure::Rows { schema, keys }))
+            .await?;
         Ok(rows as u64)
     }
 }

@@ -1,19 +1,25 @@
 //! The write path, on one screen: names are resolved, processors run, rows are stamped, one log
 //! record holds it all, and only then is the write acknowledged.
 
+pub(crate) mod effect;
+pub(crate) mod gates;
 mod process;
 pub(crate) mod processor;
 mod rejected;
 pub(crate) mod resolve;
 mod stamp;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use activestore_store::{Note, WriteSet};
-use activestore_types::{Hlc, NamedBatch, RangeTombstone, Result, RowBatch, SyncMode};
+use activestore_store::WriteSet;
+use activestore_types::{Hlc, NamedBatch, Result, SyncMode, TableId, TableSchema};
 
 use crate::db::Inner;
 use crate::options::Role;
+use effect::{Effects, Erasure};
+use gates::Way;
 use resolve::Staged;
 
 pub(crate) use rejected::read_rejected;
@@ -33,11 +39,23 @@ pub struct WriteReceipt {
 impl Inner {
     /// Takes rows in; they are durable when it returns. All batches or none.
     pub(crate) fn write(&self, batches: &[NamedBatch]) -> Result<WriteReceipt> {
-        self.admit()?;
-        let staged = self.resolve(batches)?;
-        let processed = self.process(staged)?; // holds the processors until the commit
-        let set = self.stamp(processed.staged, processed.notes);
-        let rows = set.batches.iter().map(|batch| batch.rows as u64).sum();
+        let effects = Effects {
+            upserts: self.resolve(batches)?,
+            erasures: Vec::new(),
+        };
+        let _passage = self.gates.pass_blocking(self.passing(&effects));
+        self.apply(effects)
+    }
+
+    /// Carries effects out, all or none; who calls has passed the tables' gates.
+    pub(crate) fn apply(&self, effects: Effects) -> Result<WriteReceipt> {
+        if !effects.upserts.is_empty() {
+            self.admit()?; // what only erases may pass: it is how space is made
+        }
+        let processed = self.process(effects.upserts)?; // holds the processors until the commit
+        let set = self.stamp(processed.staged, effects.erasures, processed.notes);
+        let batches = set.batches.iter().filter(|batch| batch.tombstone.is_none());
+        let rows = batches.map(|batch| batch.rows as u64).sum();
         self.commit(set)?;
         drop(processed.turn);
         let receipt = WriteReceipt {
@@ -48,25 +66,58 @@ impl Inner {
         Ok(receipt)
     }
 
-    /// Erases rows and ranges of one table, stamped by this node.
-    pub(crate) fn erase(&self, rows: Vec<RowBatch>, ranges: Vec<RangeTombstone>) -> Result<()> {
-        self.commit(WriteSet {
-            batches: rows,
-            tombstones: ranges,
-            notes: Vec::<Note>::new(),
-        })
+    /// Erases rows or ranges of one table.
+    pub(crate) fn erase(&self, erasure: Erasure) -> Result<()> {
+        let effects = Effects::erasing(erasure);
+        let _passage = self.gates.pass_blocking(self.passing(&effects));
+        self.apply(effects).map(|_| ())
+    }
+
+    /// The gates that effects pass: those of their tables and of the tables that processors send
+    /// rows to on their account.
+    fn passing(&self, effects: &Effects) -> BTreeMap<TableId, Way> {
+        let upserts = effects.upserts.iter().map(|batch| &batch.schema);
+        let erasures = effects.erasures.iter().map(|(_, part)| part.schema());
+        let schemas = upserts.chain(erasures).map(Arc::clone);
+        self.gates_of(schemas.map(|schema| (schema, Way::Together)))
+    }
+
+    /// The gates to pass for writes to these tables, each in its way.
+    pub(crate) fn gates_of(
+        &self,
+        tables: impl IntoIterator<Item = (Arc<TableSchema>, Way)>,
+    ) -> BTreeMap<TableId, Way> {
+        let plugins = self.plugins.current();
+        let state = self.catalog.state();
+        let mut gates: BTreeMap<TableId, Way> = BTreeMap::new();
+        let mut open: Vec<(Arc<TableSchema>, Way)> = tables.into_iter().collect();
+        while let Some((schema, way)) = open.pop() {
+            let known = gates.get(&schema.id).copied();
+            if known.is_some_and(|known| known >= way) {
+                continue;
+            }
+            gates.insert(schema.id, way);
+            for runtime in plugins.processors_on(&schema.name) {
+                let into = runtime.def.into.as_ref();
+                let into = into.and_then(|name| state.tables.get(name));
+                open.extend(into.map(|schema| (schema.clone(), Way::Together)));
+            }
+        }
+        gates
     }
 
     fn resolve(&self, batches: &[NamedBatch]) -> Result<Vec<Staged>> {
         batches
             .iter()
             .filter(|batch| batch.rows > 0)
-            .map(|batch| {
-                resolve::resolve(&self.catalog, batch, self.new_keyspaces(), &|schema| {
-                    self.store.put_schema(schema.clone())
-                })
-            })
+            .map(|batch| self.resolve_one(batch))
             .collect()
+    }
+
+    pub(crate) fn resolve_one(&self, batch: &NamedBatch) -> Result<Staged> {
+        resolve::resolve(&self.catalog, batch, self.new_keyspaces(), &|schema| {
+            self.store.put_schema(schema.clone())
+        })
     }
 
     /// What a keyspace that a wire makes does with its rows: they travel up where there is a way up.
@@ -95,7 +146,7 @@ impl Inner {
     /// Lets compaction drop what only shadows older writes. An edge takes rows from nobody else, so
     /// all that could still come is stamped within the last minute; a cloud cannot know what its
     /// edges still hold, and keeps tombstones.
-    fn settle(&self) {
+    pub(crate) fn settle(&self) {
         if self.options.role == Role::Edge {
             let past = self.wall_ms().saturating_sub(SETTLED_AFTER_MS);
             self.store.settle(Some(Hlc::from_ms(past)));

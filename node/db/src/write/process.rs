@@ -68,12 +68,15 @@ impl Inner {
                     let outcome = outcome?;
                     refused.extend(outcome.refused);
                     if let Some(sent) = outcome.sent {
-                        next.push(resolve(
-                            &self.catalog,
-                            &sent,
-                            self.new_keyspaces(),
-                            &|schema| self.store.put_schema(schema.clone()),
-                        )?);
+                        let sent =
+                            resolve(&self.catalog, &sent, self.new_keyspaces(), &|schema| {
+                                self.store.put_schema(schema.clone())
+                            })?;
+                        // What a processor sends follows every statement that it saw.
+                        next.push(Staged {
+                            place: usize::MAX,
+                            ..sent
+                        });
                     }
                 }
                 if batch.rows > 0 {

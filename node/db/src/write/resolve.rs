@@ -22,6 +22,8 @@ pub(crate) struct Staged {
     pub(crate) rows: usize,
     pub(crate) columns: Vec<BatchColumn>,
     pub(crate) ttl_s: Option<u64>,
+    /// Which statement of a batch it comes from: later ones are stamped later.
+    pub(crate) place: usize,
 }
 
 /// Resolves one batch. `publish` is called with every schema that this makes or changes, before
@@ -69,6 +71,7 @@ pub(crate) fn resolve(
         rows: batch.rows,
         columns,
         schema,
+        place: 0,
     })
 }
 

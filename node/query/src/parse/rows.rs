@@ -1,11 +1,12 @@
-//! `SELECT`, `EXPLAIN`, `INSERT`, `UPDATE`, `DELETE`.
+//! `SELECT`, `EXPLAIN`, `INSERT`, `UPDATE`, `DELETE`, and batches of the last three.
 
 use activestore_catalog::parse_duration;
 use activestore_types::{Error, Result};
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::cursor::Cursor;
-use super::statement::{Delete, Insert, Statement, Update};
+use super::limits::MAX_STATEMENTS;
+use super::statement::{Condition, Delete, Existing, Insert, Statement, Update};
 
 pub(super) fn query(cursor: &mut Cursor<'_>) -> Result<Statement> {
     let (sql, _) = cursor.query()?;
@@ -70,11 +71,12 @@ pub(super) fn insert(cursor: &mut Cursor<'_>) -> Result<Statement> {
     {
         return Err(cursor.expected("VALUES or SELECT"));
     }
+    let values = cursor.peek_word("VALUES");
     let (source, _) = cursor.query()?;
-    let ttl_s = ttl(cursor)?;
-    if cursor.peek_word("ON") {
-        return Err(Error::invalid("ON CONFLICT is not needed")
-            .with_hint("an INSERT is an upsert by primary key; leave ON CONFLICT out"));
+    let mut ttl_s = ttl(cursor)?;
+    let existing = existing(cursor, values)?;
+    if ttl_s.is_none() {
+        ttl_s = ttl(cursor)?;
     }
     no_returning(cursor)?;
     Ok(Statement::Insert(Insert {
@@ -82,7 +84,52 @@ pub(super) fn insert(cursor: &mut Cursor<'_>) -> Result<Statement> {
         columns,
         source: source.to_owned(),
         ttl_s,
+        existing,
     }))
+}
+
+/// `IF NOT EXISTS` or `ON CONFLICT DO NOTHING`.
+fn existing(cursor: &mut Cursor<'_>, values: bool) -> Result<Existing> {
+    let existing = if cursor.if_not_exists()? {
+        Existing::Fail
+    } else if cursor.word("ON") {
+        cursor.expect_word("CONFLICT")?;
+        if cursor.token(&Token::LParen) {
+            // Rows are in conflict by their primary key and by nothing else.
+            while !cursor.token(&Token::RParen) {
+                cursor.identifier("a column of the primary key")?;
+                let _more = cursor.token(&Token::Comma);
+            }
+        }
+        cursor.expect_word("DO")?;
+        if cursor.peek_word("UPDATE") {
+            return Err(Error::invalid("ON CONFLICT DO UPDATE is not needed")
+                .with_hint("an INSERT is an upsert by primary key; leave ON CONFLICT out"));
+        }
+        cursor.expect_word("NOTHING")?;
+        Existing::Keep
+    } else {
+        return Ok(Existing::Merge);
+    };
+    if values {
+        return Ok(existing);
+    }
+    Err(
+        Error::invalid("only an INSERT of VALUES can look at the rows that are there")
+            .with_hint("leave them out in the query: … WHERE NOT EXISTS (SELECT …)"),
+    )
+}
+
+/// `IF EXISTS` or `IF expression`.
+fn condition(cursor: &mut Cursor<'_>) -> Result<Option<Condition>> {
+    if !cursor.word("IF") {
+        return Ok(None);
+    }
+    if cursor.word("EXISTS") {
+        return Ok(Some(Condition::Exists));
+    }
+    let (text, _) = cursor.expression()?;
+    Ok(Some(Condition::Holds(text.to_owned())))
 }
 
 /// After `UPDATE`.
@@ -115,12 +162,14 @@ pub(super) fn update(cursor: &mut Cursor<'_>) -> Result<Statement> {
             .with_hint("use INSERT INTO … SELECT, which is an upsert by primary key"));
     }
     let filter = filter(cursor)?;
+    let condition = condition(cursor)?;
     no_returning(cursor)?;
     Ok(Statement::Update(Update {
         table,
         assignments,
         filter,
         ttl_s,
+        condition,
     }))
 }
 
@@ -134,8 +183,54 @@ pub(super) fn delete(cursor: &mut Cursor<'_>) -> Result<Statement> {
         ));
     }
     let filter = filter(cursor)?;
+    let condition = condition(cursor)?;
     no_returning(cursor)?;
-    Ok(Statement::Delete(Delete { table, filter }))
+    Ok(Statement::Delete(Delete {
+        table,
+        filter,
+        condition,
+    }))
+}
+
+/// After `BEGIN`.
+pub(super) fn batch(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    if !cursor.word("BATCH") {
+        return Err(
+            Error::invalid("transactions over several statements are not available").with_hint(
+                "BEGIN BATCH …; …; APPLY BATCH writes INSERT, UPDATE and DELETE statements as one",
+            ),
+        );
+    }
+    let mut statements = Vec::new();
+    loop {
+        while cursor.token(&Token::SemiColon) {}
+        if cursor.word("APPLY") {
+            cursor.expect_word("BATCH")?;
+            break;
+        }
+        if statements.len() >= MAX_STATEMENTS {
+            return Err(Error::invalid(format!(
+                "the batch holds more than {MAX_STATEMENTS} statements"
+            ))
+            .with_hint("an INSERT may hold many rows"));
+        }
+        statements.push(if cursor.word("INSERT") {
+            insert(cursor)?
+        } else if cursor.word("UPDATE") {
+            update(cursor)?
+        } else if cursor.word("DELETE") {
+            delete(cursor)?
+        } else {
+            return Err(cursor.expected("INSERT, UPDATE, DELETE or APPLY BATCH"));
+        });
+        if !cursor.peek_token(&Token::SemiColon) && !cursor.peek_word("APPLY") {
+            return Err(cursor.expected("';' or APPLY BATCH"));
+        }
+    }
+    if statements.is_empty() {
+        return Err(Error::invalid("the batch is empty"));
+    }
+    Ok(Statement::Batch(statements))
 }
 
 fn filter(cursor: &mut Cursor<'_>) -> Result<Option<String>> {

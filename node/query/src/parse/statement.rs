@@ -24,6 +24,13 @@ pub enum Statement {
     Update(Update),
     /// `DELETE FROM`.
     Delete(Delete),
+    /// `BEGIN BATCH …; APPLY BATCH`: inserts, updates and deletes that are written as one.
+    Batch(Vec<Statement>),
+    /// `ALTER TABLE … COMPACT`.
+    Compact {
+        /// The table.
+        table: TableName,
+    },
     /// Every `CREATE`, `ALTER` and `DROP` that the catalog can apply as it stands.
     Change {
         /// What to apply.
@@ -42,7 +49,28 @@ pub enum Statement {
     },
 }
 
-/// `INSERT INTO table (columns) source [USING TTL n]`.
+/// What an `INSERT` does where a row of its key is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Existing {
+    /// Its cells are written over the row's.
+    #[default]
+    Merge,
+    /// `IF NOT EXISTS`: nothing of the statement is written.
+    Fail,
+    /// `ON CONFLICT DO NOTHING`: that row is left as it is, the others are written.
+    Keep,
+}
+
+/// What has to hold of every row that a statement names, or nothing of it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// `IF EXISTS`.
+    Exists,
+    /// `IF expression` (SQL text) over the row's columns. A row that does not exist fails it.
+    Holds(String),
+}
+
+/// `INSERT INTO table (columns) source [USING TTL n] [IF NOT EXISTS | ON CONFLICT DO NOTHING]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Insert {
     /// The table.
@@ -53,9 +81,11 @@ pub struct Insert {
     pub source: String,
     /// How long the rows live, in seconds.
     pub ttl_s: Option<u64>,
+    /// What happens to rows that are there.
+    pub existing: Existing,
 }
 
-/// `UPDATE table SET column = expression, … [USING TTL n] [WHERE filter]`.
+/// `UPDATE table SET column = expression, … [USING TTL n] [WHERE filter] [IF …]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update {
     /// The table.
@@ -66,15 +96,19 @@ pub struct Update {
     pub filter: Option<String>,
     /// How long the written cells' rows live, in seconds.
     pub ttl_s: Option<u64>,
+    /// What the rows must fulfil; the filter then names whole keys.
+    pub condition: Option<Condition>,
 }
 
-/// `DELETE FROM table [WHERE filter]`.
+/// `DELETE FROM table [WHERE filter] [IF …]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delete {
     /// The table.
     pub table: TableName,
     /// The filter (SQL text), for [`crate::Engine::delete_plan`]; `None` means every row.
     pub filter: Option<String>,
+    /// What the rows must fulfil; the filter then names whole keys.
+    pub condition: Option<Condition>,
 }
 
 /// `CREATE [OR REPLACE] MODEL name USING PLUGIN 'p' WITH (file = '…', …)`.

@@ -184,6 +184,9 @@ pub(super) fn alter(cursor: &mut Cursor<'_>) -> Result<Statement> {
         return Err(cursor.expected("TABLE or KEYSPACE"));
     }
     let table = cursor.table_name()?;
+    if cursor.word("COMPACT") {
+        return Ok(Statement::Compact { table });
+    }
     let change = if cursor.word("SET") || cursor.word("WITH") {
         Change::AlterOptions {
             table,
@@ -225,7 +228,7 @@ pub(super) fn alter(cursor: &mut Cursor<'_>) -> Result<Statement> {
                 );
             }
         }
-        return Err(cursor.expected("ADD COLUMN or SET (…)"));
+        return Err(cursor.expected("ADD COLUMN, SET (…) or COMPACT"));
     };
     Ok(Statement::Change {
         change,

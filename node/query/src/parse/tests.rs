@@ -251,6 +251,7 @@ fn rows() {
             columns: vec!["device".into(), "ts".into(), "temp".into()],
             source: "VALUES ('p1', now(), 21.5)".into(),
             ttl_s: Some(3600),
+            existing: Existing::Merge,
         })
     );
     let Statement::Insert(insert) =
@@ -282,6 +283,7 @@ fn rows() {
             ],
             filter: Some("device = 'p1' AND ts = '2026-01-01'".into()),
             ttl_s: None,
+            condition: None,
         })
     );
     assert!(matches!(
@@ -297,6 +299,7 @@ fn rows() {
         Statement::Delete(Delete {
             table: TableName::new("plant", "readings"),
             filter: Some("device = 'p1' AND ts < now() - interval '1 day'".into()),
+            condition: None,
         })
     );
     assert!(matches!(
@@ -406,8 +409,21 @@ fn what_is_wrong_is_said_with_its_place() {
     wrong("INSERT INTO t (a, a) VALUES (1, 2)", "named twice");
     wrong("INSERT INTO t SET a = 1", "expected VALUES or SELECT");
     wrong(
-        "INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING",
-        "ON CONFLICT is not needed",
+        "INSERT INTO t VALUES (1) ON CONFLICT (a) DO UPDATE SET a = 2",
+        "DO UPDATE is not needed",
+    );
+    wrong(
+        "INSERT INTO t SELECT a FROM u ON CONFLICT DO NOTHING",
+        "only an INSERT of VALUES",
+    );
+    wrong(
+        "BEGIN BATCH INSERT INTO t VALUES (1); SELECT 1; APPLY BATCH",
+        "expected INSERT, UPDATE, DELETE or APPLY BATCH, found 'SELECT'",
+    );
+    wrong("BEGIN BATCH APPLY BATCH", "the batch is empty");
+    wrong(
+        "BEGIN BATCH INSERT INTO t VALUES (1)",
+        "expected ';' or APPLY BATCH",
     );
     wrong("INSERT INTO t VALUES (1) RETURNING a", "RETURNING");
     wrong(
@@ -435,6 +451,45 @@ fn what_is_wrong_is_said_with_its_place() {
     wrong("DROP TABLE t CASCADE", "CASCADE");
     wrong("ALTER TABLE t DROP COLUMN a", "DROP is not available");
     wrong("SHOW STATUS", "expected TABLES, KEYSPACES");
+}
+
+#[test]
+fn conditions_and_batches_are_read() {
+    let all = parse(
+        "INSERT INTO t VALUES (1, 2) IF NOT EXISTS USING TTL 5;
+         INSERT INTO t VALUES (1, 2) USING TTL 5 ON CONFLICT (a, b) DO NOTHING;
+         UPDATE t SET b = 3 WHERE a = 1 IF b = 2 AND c IS NULL;
+         UPDATE t SET b = 3 WHERE a = 1 IF EXISTS;
+         DELETE FROM t WHERE a = 1 IF b > 2;
+         BEGIN BATCH DELETE FROM t WHERE a = 1; INSERT INTO t VALUES (1, 2); APPLY BATCH;
+         ALTER TABLE t COMPACT",
+    )
+    .unwrap();
+    let [
+        Statement::Insert(fail),
+        Statement::Insert(keep),
+        Statement::Update(holds),
+        Statement::Update(exists),
+        Statement::Delete(delete),
+        Statement::Batch(batch),
+        Statement::Compact { table },
+    ] = all.as_slice()
+    else {
+        panic!("{all:?}");
+    };
+    assert_eq!((fail.existing, fail.ttl_s), (Existing::Fail, Some(5)));
+    assert_eq!((keep.existing, keep.ttl_s), (Existing::Keep, Some(5)));
+    assert_eq!(fail.source, "VALUES (1, 2)");
+    let text = |condition: &str| Some(Condition::Holds(condition.to_owned()));
+    assert_eq!(holds.condition, text("b = 2 AND c IS NULL"));
+    assert_eq!(holds.filter.as_deref(), Some("a = 1"));
+    assert_eq!(exists.condition, Some(Condition::Exists));
+    assert_eq!(delete.condition, text("b > 2"));
+    assert!(matches!(
+        batch.as_slice(),
+        [Statement::Delete(_), Statement::Insert(_)]
+    ));
+    assert_eq!(table.table, "t");
 }
 
 #[test]
