@@ -2,12 +2,14 @@
 //! A reader never waits for a writer.
 //!
 //! Entries: `format` → version of this layout, `meta` → counters, and `keyspace/…`, `table/…`,
-//! `function/…`, `processor/…`, `model/…`, `plugin/…` → the definition in postcard.
+//! `function/…`, `processor/…`, `model/…`, `plugin/…` → the definition in postcard. In an encrypted
+//! directory all but `format` pass through [`EntrySealer`].
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use activestore_env::Keyring;
 use activestore_types::{Error, ErrorKind, Result, TableId, TableSchema};
 use parking_lot::{Mutex, RwLock};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
@@ -15,33 +17,48 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::apply::apply;
 use crate::change::Change;
+use crate::seal::EntrySealer;
 use crate::state::CatalogState;
 
 const ENTRIES: TableDefinition<&str, &[u8]> = TableDefinition::new("catalog");
 /// Raised when the layout of the entries changes.
 const FORMAT: u8 = 1;
+/// Follows it in the entry of an encrypted catalog.
+const SEALED: u8 = 1;
 
 /// The definitions of one node, durable. Shared between threads.
 pub struct Catalog {
     database: Database,
+    sealer: EntrySealer,
     state: RwLock<Arc<CatalogState>>,
     writer: Mutex<()>,
 }
 
 impl Catalog {
-    /// Opens the file at `path`, made with its folder where it is missing.
+    /// Opens the plain file at `path`, made with its folder where it is missing.
     ///
     /// # Errors
-    /// `Conflict` when another process holds it, `Corrupt` when it is not what was written,
-    /// `Invalid` when a newer release wrote it, and what the disk says.
+    /// As [`Catalog::open_with`].
     pub fn open(path: &Path) -> Result<Catalog> {
+        Catalog::open_with(path, None)
+    }
+
+    /// Opens the file at `path`, encrypted with the keys if there are any; made with its folder
+    /// where it is missing.
+    ///
+    /// # Errors
+    /// `Denied` when it is encrypted and there are no keys, `Conflict` the other way round and when
+    /// another process holds it, `Corrupt` when it is not what was written,
+    /// `Invalid` when a newer release wrote it, and what the disk says.
+    pub fn open_with(path: &Path, keyring: Option<&Arc<Keyring>>) -> Result<Catalog> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)
                 .map_err(|error| Error::from(error).context(folder.display()))?;
         }
         let database = Database::create(path)
             .map_err(|error| storage(error.into()).context(path.display()))?;
-        Catalog::load(database).map_err(|error| error.context(path.display()))
+        Catalog::load(database, EntrySealer::new(keyring))
+            .map_err(|error| error.context(path.display()))
     }
 
     /// A catalog in memory, gone when it is dropped.
@@ -52,7 +69,7 @@ impl Catalog {
         let database = Database::builder()
             .create_with_backend(redb::backends::InMemoryBackend::new())
             .map_err(|error| storage(error.into()))?;
-        Catalog::load(database)
+        Catalog::load(database, EntrySealer::new(None))
     }
 
     /// The newest state. Cheap; holds still while others change the catalog.
@@ -79,12 +96,24 @@ impl Catalog {
         Ok(next)
     }
 
-    fn load(database: Database) -> Result<Catalog> {
+    fn load(database: Database, sealer: EntrySealer) -> Result<Catalog> {
         let stored = read(&database)?;
-        let state = match stored.get("format").map(Vec::as_slice) {
-            None if stored.is_empty() => CatalogState::default(),
-            Some([FORMAT]) => decode(&stored)?,
-            Some([format]) if *format > FORMAT => {
+        let state = match (stored.get("format").map(Vec::as_slice), sealer.is_on()) {
+            (None, _) if stored.is_empty() => CatalogState::default(),
+            (Some([FORMAT]), false) | (Some([FORMAT, SEALED]), true) => {
+                decode(&opened(&sealer, &stored)?)?
+            }
+            (Some([FORMAT]), true) => {
+                return Err(Error::conflict(
+                    "a key was given, but the catalog is not encrypted",
+                ));
+            }
+            (Some([FORMAT, SEALED]), false) => {
+                return Err(Error::denied(
+                    "the catalog is encrypted, and no key was given",
+                ));
+            }
+            (Some([format, ..]), _) if *format > FORMAT => {
                 return Err(Error::invalid(format!(
                     "the catalog has format {format}, this program knows up to {FORMAT}"
                 ))
@@ -94,6 +123,7 @@ impl Catalog {
         };
         Ok(Catalog {
             database,
+            sealer,
             state: RwLock::new(Arc::new(state)),
             writer: Mutex::new(()),
         })
@@ -113,22 +143,28 @@ impl Catalog {
                 .open_table(ENTRIES)
                 .map_err(|error| storage(error.into()))?;
             let failed = |error: redb::StorageError| storage(error.into());
-            table
-                .insert("format", [FORMAT].as_slice())
-                .map_err(failed)?;
+            let format: &[u8] = if self.sealer.is_on() {
+                &[FORMAT, SEALED]
+            } else {
+                &[FORMAT]
+            };
+            table.insert("format", format).map_err(failed)?;
             for name in before.keys().filter(|name| !after.contains_key(*name)) {
-                table.remove(name.as_str()).map_err(failed)?;
+                let stored_name = self.sealer.name(name)?;
+                table.remove(stored_name.as_str()).map_err(failed)?;
             }
             for (name, value) in after {
                 // On a fresh file nothing of the initial state is stored yet, so unchanged entries
                 // are looked up in the file rather than in the state before.
-                let same = table
-                    .get(name.as_str())
-                    .map_err(failed)?
-                    .is_some_and(|stored| stored.value() == value.as_slice());
+                let stored_name = self.sealer.name(name)?;
+                let same = match table.get(stored_name.as_str()).map_err(failed)? {
+                    Some(stored) => self.sealer.open(&stored_name, stored.value())?.1 == *value,
+                    None => false,
+                };
                 if !same {
+                    let value = self.sealer.seal(&stored_name, name, value)?;
                     table
-                        .insert(name.as_str(), value.as_slice())
+                        .insert(stored_name.as_str(), value.as_slice())
                         .map_err(failed)?;
                 }
             }
@@ -186,6 +222,18 @@ fn put<T: Serialize>(all: &mut BTreeMap<String, Vec<u8>>, name: String, value: &
     Ok(())
 }
 
+/// The entries beside `format`, by their own names.
+fn opened(
+    sealer: &EntrySealer,
+    stored: &BTreeMap<String, Vec<u8>>,
+) -> Result<BTreeMap<String, Vec<u8>>> {
+    stored
+        .iter()
+        .filter(|(name, _)| *name != "format")
+        .map(|(name, value)| sealer.open(name, value))
+        .collect()
+}
+
 fn decode(stored: &BTreeMap<String, Vec<u8>>) -> Result<CatalogState> {
     let mut state = CatalogState {
         keyspaces: BTreeMap::new(),
@@ -193,7 +241,6 @@ fn decode(stored: &BTreeMap<String, Vec<u8>>) -> Result<CatalogState> {
     };
     for (entry, bytes) in stored {
         match entry.split_once('/') {
-            None if entry == "format" => {}
             None if entry == "meta" => {
                 let meta: Meta = value(entry, bytes)?;
                 state.version = meta.version;

@@ -30,6 +30,7 @@ mod file;
 mod names;
 mod options;
 mod plugin;
+mod seal;
 mod state;
 
 pub use bundle::Bundle;

@@ -129,6 +129,13 @@ pub fn major(version: &TableVersion, policy: &Policy) -> Option<Choice> {
     })
 }
 
+/// All files of the table in one merge, also where it changes nothing that is read: what no row
+/// shows any more is then in no file.
+pub fn rewrite(version: &TableVersion, policy: &Policy) -> Option<Choice> {
+    let all: Vec<u64> = version.files.iter().map(|file| file.id).collect();
+    (!all.is_empty()).then(|| pick(version, policy, all))
+}
+
 fn pick(version: &TableVersion, policy: &Policy, inputs: Vec<u64>) -> Choice {
     let complete = inputs.len() == version.files.len();
     let in_memory = version

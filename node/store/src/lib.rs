@@ -40,4 +40,5 @@ pub use options::{StoreOptions, WalSync};
 pub use read::{Digest, Scan, ScanRequest, ScanStats, Snapshot};
 pub use stats::{SstInfo, StoreStats};
 pub use store::Store;
+pub use store::encryption::{open_keyring, table_disk};
 pub use write_set::{LogRecord, Note, WriteSet};

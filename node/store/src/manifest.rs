@@ -6,13 +6,14 @@
 //! again before the next one. After a sync that failed nothing more is written.
 
 mod backend;
+mod seal;
 mod tables;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use activestore_env::Disk;
+use activestore_env::{Disk, Keyring};
 use activestore_sst::SstMeta;
 use activestore_types::{
     Error, Hlc, Lsn, NodeId, OriginId, RangeTombstone, Result, TableId, TableSchema,
@@ -22,6 +23,7 @@ use redb::Database;
 
 use crate::write_set::Note;
 use backend::DiskBackend;
+use seal::EntrySealer;
 
 const PATH: &str = "manifest.redb";
 const NEW_PATH: &str = "manifest.new";
@@ -72,8 +74,14 @@ pub(crate) struct Contents {
     pub(crate) hold: Option<Lsn>,
 }
 
+/// Whether there is a manifest: whether the directory holds a store.
+pub(crate) fn exists(disk: &Arc<dyn Disk>) -> bool {
+    disk.exists(PATH)
+}
+
 pub(crate) struct Manifest {
     disk: Arc<dyn Disk>,
+    sealer: EntrySealer,
     database: Mutex<Option<Database>>,
     /// Set for good once nobody can tell what is on the disk.
     broken: Arc<AtomicBool>,
@@ -83,9 +91,14 @@ impl Manifest {
     /// Opens the manifest, making a new one for `node` if there is none.
     ///
     /// # Errors
-    /// `Conflict` when it belongs to another node; `Corrupt` when it is not a manifest of a known
+    /// `Conflict` when it belongs to another node, or is encrypted without a keyring or the reverse; `Corrupt` when it is not a manifest of a known
     /// format or its checksums do not hold.
-    pub(crate) fn open(disk: &Arc<dyn Disk>, node: NodeId) -> Result<(Manifest, Contents)> {
+    pub(crate) fn open(
+        disk: &Arc<dyn Disk>,
+        node: NodeId,
+        keyring: Option<&Arc<Keyring>>,
+    ) -> Result<(Manifest, Contents)> {
+        let sealer = EntrySealer::new(keyring);
         if disk.exists(NEW_PATH) {
             disk.remove(NEW_PATH)?;
         }
@@ -94,7 +107,7 @@ impl Manifest {
             // Made beside its place and moved there whole: a crash leaves all of it or nothing.
             let file = disk.create(NEW_PATH)?;
             let database = open_database(DiskBackend::new(file, &broken))?;
-            tables::create(&database, FORMAT, node)?;
+            tables::create(&database, FORMAT, node, &sealer)?;
             drop(database);
             let file = disk.open(NEW_PATH)?;
             file.sync_data()?;
@@ -103,11 +116,12 @@ impl Manifest {
         }
         let manifest = Manifest {
             disk: Arc::clone(disk),
+            sealer,
             database: Mutex::new(None),
             broken,
         };
         let database = manifest.reopen()?;
-        let contents = tables::load(&database, FORMAT, node)?;
+        let contents = tables::load(&database, FORMAT, node, &manifest.sealer)?;
         *manifest.database.lock() = Some(database);
         Ok((manifest, contents))
     }
@@ -127,7 +141,7 @@ impl Manifest {
             None => self.reopen()?,
         };
         let number = tables::changes(&database)? + 1;
-        let Err(error) = tables::commit(&database, edit, number) else {
+        let Err(error) = tables::commit(&database, edit, number, &self.sealer) else {
             *slot = Some(database);
             return Ok(());
         };
@@ -150,6 +164,40 @@ impl Manifest {
                 Err(unsynced())
             }
         }
+    }
+
+    /// Writes the file anew, so that it holds what counts and nothing of what it held before.
+    ///
+    /// # Errors
+    /// As [`Manifest::commit`]; the old file is in place then, or the new one, which says the same.
+    pub(crate) fn rewrite(&self) -> Result<()> {
+        let mut slot = self.database.lock();
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(unsynced());
+        }
+        let database = match slot.take() {
+            Some(database) => database,
+            None => self.reopen()?,
+        };
+        if self.disk.exists(NEW_PATH) {
+            self.disk.remove(NEW_PATH)?;
+        }
+        let file = self.disk.create(NEW_PATH)?;
+        // A sync of the new file that fails says nothing about the old one.
+        let unused = Arc::new(AtomicBool::new(false));
+        let copy = open_database(DiskBackend::new(Arc::clone(&file), &unused))?;
+        tables::copy(&database, &copy)?;
+        drop((database, copy));
+        file.sync_data()?;
+        self.disk.rename(NEW_PATH, PATH)?;
+        if let Err(error) = self.disk.sync_dir("") {
+            // Which of the two a start will find is unknown, and changes go into one.
+            self.broken.store(true, Ordering::SeqCst);
+            tracing::warn!(%error, "the manifest's new file may not have its name");
+            return Err(unsynced());
+        }
+        *slot = Some(self.reopen()?);
+        Ok(())
     }
 
     /// Ends the use of the file; the next change would open it again.

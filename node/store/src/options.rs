@@ -1,7 +1,9 @@
 //! What a store is told when it is opened. Settings are data: nothing here reads a file.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use activestore_env::Keyring;
 use activestore_types::NodeId;
 
 /// When a commit's bytes are made durable.
@@ -41,6 +43,9 @@ pub struct StoreOptions {
     pub background: bool,
     /// Whether files are compacted without being asked.
     pub auto_compact: bool,
+    /// The keys of an encrypted directory, from [`crate::open_keyring`]; `None` for a plain one. A
+    /// directory stays what it was made as.
+    pub encryption: Option<Arc<Keyring>>,
 }
 
 impl StoreOptions {
@@ -56,6 +61,7 @@ impl StoreOptions {
             note_bytes_max: 16 << 20,
             background: true,
             auto_compact: true,
+            encryption: None,
         }
     }
 }

@@ -9,6 +9,7 @@
 //! - memory is bounded: active memtables, [`FROZEN_MAX`] sets of frozen ones, the commit queue and
 //!   the notes each have a limit, and who would pass it waits or is refused.
 
+pub mod encryption;
 mod open;
 pub(crate) mod origins;
 pub(crate) mod shared;
@@ -55,7 +56,8 @@ impl Store {
     /// Opens the store in `env`'s disk, making it if there is none, and recovers what a crash left.
     ///
     /// # Errors
-    /// `Conflict` when the directory belongs to another node; `Corrupt` when an acknowledged record
+    /// `Conflict` when the directory belongs to another node, or is not encrypted where a keyring
+    /// was given; `Denied` when it is encrypted and none was; `Corrupt` when an acknowledged record
     /// or a file is damaged or missing; as the disk.
     pub fn open(env: Env, options: StoreOptions) -> Result<Arc<Store>> {
         let background = options.background;
@@ -331,6 +333,22 @@ impl Store {
         table(&self.shared.version(), id)?;
         self.flush()?;
         worker::compact_all(&self.shared, id)
+    }
+
+    /// Removes from every file of the directory the bytes of what was deleted from a table before
+    /// the call: flushes, writes all files of the table anew, empties the log and writes the manifest
+    /// anew. Takes as long as that takes, and writes zeros over the log's files. Keys of tombstones
+    /// and rows that expired stay until [`Store::settle`] lets them go. What the file system has
+    /// freed is out of reach; in an encrypted directory it is ciphertext.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown table; `Conflict` when the log is held from an earlier record on:
+    /// everything else was done, and the bytes are gone once the hold is moved up and this is called
+    /// again; why a step failed.
+    pub fn erase(&self, id: TableId) -> Result<()> {
+        table(&self.shared.version(), id)?;
+        self.shared.check()?;
+        worker::erase(&self.shared, id)
     }
 
     /// The counters.

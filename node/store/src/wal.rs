@@ -15,6 +15,7 @@ mod frame;
 mod reader;
 pub(crate) mod record;
 mod recovery;
+mod seal;
 mod segment;
 
 use std::sync::Arc;
@@ -29,15 +30,19 @@ use crate::stats::Counter;
 use crate::write_set::{LogRecord, WriteSet};
 use frame::{FrameHeader, SEGMENT_HEADER_BYTES, SegmentHeader, frame_bytes};
 use record::Encoded;
+use seal::RecordSealer;
 use segment::{Segment, SegmentPool};
 
 pub(crate) struct Wal {
     env: Env,
     options: StoreOptions,
+    sealer: RecordSealer,
     pool: SegmentPool,
     writer: Mutex<Writer>,
     /// The log's segments, oldest first; the last is the one being written.
     segments: Mutex<Vec<Arc<Segment>>>,
+    /// Held by whoever gives segments back; whether they are filled with zeros then.
+    releasing: Mutex<bool>,
     poison: Mutex<Option<Error>>,
     pub(crate) bytes: Counter,
     pub(crate) syncs: Counter,
@@ -85,12 +90,15 @@ impl Wal {
     ) -> Result<Replayed> {
         let mut found = SegmentPool::open(&env.disk, options.wal_segment_bytes)?;
         let (mut chain, mut stale) = recovery::chain(&mut found, options.node, flushed)?;
+        let sealer = RecordSealer::new(options.encryption.as_ref());
         let prepare = move |payload| prepare(record::decode(&payload)?);
         // Without threads of its own, a store takes its steps in a fixed order.
         let mut end = if options.background {
-            ahead::replay_ahead(&chain, flushed, prepare, each)?
+            ahead::replay_ahead(&chain, &sealer, flushed, prepare, each)?
         } else {
-            recovery::replay(&chain, flushed, |lsn, payload| each(lsn, prepare(payload)?))?
+            recovery::replay(&chain, &sealer, flushed, |lsn, payload| {
+                each(lsn, prepare(payload)?)
+            })?
         };
         if end.is_some_and(|end| end.next_lsn <= flushed) {
             // Everything is in SSTables, and the log ends before them: it starts anew after them.
@@ -111,7 +119,7 @@ impl Wal {
             chain.push(segment);
         }
         for segment in &stale {
-            found.pool.release(segment)?;
+            found.pool.release(segment, false)?;
         }
         let chain: Vec<Arc<Segment>> = chain.into_iter().map(Arc::new).collect();
         let Some(segment) = chain.last().map(Arc::clone) else {
@@ -135,9 +143,11 @@ impl Wal {
             wal: Wal {
                 env: env.clone(),
                 options: options.clone(),
+                sealer,
                 pool: found.pool,
                 writer: Mutex::new(writer),
                 segments: Mutex::new(chain),
+                releasing: Mutex::new(false),
                 poison: Mutex::new(None),
                 bytes: Counter::default(),
                 syncs: Counter::default(),
@@ -181,7 +191,7 @@ impl Wal {
         let mut pending = Pending::at(writer);
         let mut result = Ok(());
         for record in records {
-            let bytes = frame_bytes(record.payload_length as usize);
+            let bytes = frame_bytes(self.sealer.stored_length(record.payload_length));
             if pending.end + bytes > writer.segment.length {
                 result = self
                     .put(writer, &group, &places, pending)
@@ -202,6 +212,12 @@ impl Wal {
                 if result.is_err() {
                     break;
                 }
+            }
+            result = self
+                .sealer
+                .seal(&writer.segment.header, pending.next, record);
+            if result.is_err() {
+                break;
             }
             let mut header = FrameHeader {
                 header_crc: 0,
@@ -374,6 +390,7 @@ impl Wal {
     /// Gives back the segments whose records are all below `keep`, and that the log can do without:
     /// without the header of the next one it would seem to be missing.
     pub(crate) fn release_below(&self, keep: Lsn) -> Result<()> {
+        let wipe = self.releasing.lock();
         loop {
             let oldest: Option<Arc<Segment>> = {
                 let mut segments = self.segments.lock();
@@ -387,14 +404,36 @@ impl Wal {
             let Some(oldest) = oldest else {
                 return Ok(());
             };
-            self.pool.release(&oldest)?;
+            self.pool.release(&oldest, *wipe)?;
         }
+    }
+
+    /// Goes on in a segment that holds nothing of an earlier use; until [`Wal::end_wiping`], those that
+    /// are given back are filled with zeros. Returns the first record that goes there.
+    pub(crate) fn begin_wiping(&self) -> Result<Lsn> {
+        {
+            let mut wipe = self.releasing.lock();
+            *wipe = true;
+            self.pool.wipe_spares()?;
+        }
+        let mut writer = self.writer.lock();
+        self.check()?;
+        self.next_segment(&mut writer, frame_bytes(0))?;
+        // The ones before it may go only once its header is there to stay.
+        let synced = writer.segment.file.sync_data();
+        synced.map_err(|error| self.poison(&error.into()))?;
+        writer.segment.set_durable();
+        Ok(writer.next)
+    }
+
+    pub(crate) fn end_wiping(&self) {
+        *self.releasing.lock() = false;
     }
 
     /// Records `from..=to`, at least one and otherwise up to `max_bytes`.
     pub(crate) fn read(&self, from: Lsn, to: Lsn, max_bytes: usize) -> Result<Vec<LogRecord>> {
         let segments = self.segments.lock().clone();
-        reader::read(&segments, from, to, max_bytes)
+        reader::read(&segments, &self.sealer, from, to, max_bytes)
     }
 
     /// The first record that can be read.

@@ -6,6 +6,7 @@
 //! did not happen) poisons the store.
 
 mod compact;
+mod erase;
 mod flush;
 
 use std::panic::AssertUnwindSafe;
@@ -22,6 +23,7 @@ use crate::store::shared::{FROZEN_MAX, Shared};
 use crate::version::Origins;
 
 pub(crate) use compact::compact_all;
+pub(crate) use erase::erase;
 
 /// How long a failed step waits before it is tried again, unless a commit asks for it sooner.
 const RETRY_DELAY: Duration = Duration::from_secs(1);

@@ -1,5 +1,6 @@
 //! What was applied is there after the file is opened again, and a wrong file is named.
 
+use activestore_env::{Env, Keyring, MasterKey};
 use activestore_types::ErrorKind;
 
 use super::{full, keyspace};
@@ -71,4 +72,42 @@ fn a_foreign_file_is_no_catalog() {
     std::fs::write(&path, vec![b'x'; 10_000]).unwrap();
     let error = Catalog::open(&path).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+}
+
+#[test]
+fn an_encrypted_catalog_shows_no_name_and_opens_with_its_keys_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("catalog.redb");
+    let master = MasterKey::parse(&[5; 32]).unwrap();
+    let keys = Keyring::open_or_create(&Env::simulated(1), &master).unwrap();
+    let before = {
+        let catalog = Catalog::open_with(&path, Some(&keys)).unwrap();
+        full(&catalog);
+        catalog.apply(keyspace("more")).unwrap();
+        catalog
+            .apply(Change::DropFunction {
+                name: "f_to_c".into(),
+                if_exists: false,
+            })
+            .unwrap();
+        catalog.state()
+    };
+    let stored = std::fs::read(&path).unwrap();
+    for name in ["plant", "readings", "device", "more"] {
+        let name = name.as_bytes();
+        assert!(!stored.windows(name.len()).any(|window| window == name));
+    }
+    let again = Catalog::open_with(&path, Some(&keys)).unwrap();
+    assert_eq!(*before, *again.state());
+    drop(again);
+    let error = Catalog::open(&path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    let others = Keyring::open_or_create(&Env::simulated(2), &master).unwrap();
+    let error = Catalog::open_with(&path, Some(&others)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+
+    let plain = folder.path().join("plain.redb");
+    full(&Catalog::open(&plain).unwrap());
+    let error = Catalog::open_with(&plain, Some(&keys)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
 }

@@ -1,4 +1,5 @@
-//! The manifest's redb tables and what stands in them. Values are postcard unless said otherwise.
+//! The manifest's redb tables and what stands in them. Values are postcard unless said otherwise, and
+//! pass through the [`EntrySealer`].
 
 use std::collections::BTreeMap;
 
@@ -10,20 +11,21 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::seal::EntrySealer;
 use super::{Contents, Edit, FileRecord, corrupt, storage};
 
-/// `format`, `changes` (how many there were), `flushed`, `max_hlc`, `next_file`, `hold` (absent: none): plain numbers.
-const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
+/// `format`, `sealed` (1: values are encrypted), `changes` (how many there were), `flushed`, `max_hlc`, `next_file`, `hold` (absent: none): plain numbers.
+const NUMBERS: TableDefinition<'static, &str, u64> = TableDefinition::new("numbers");
 /// Origin id → node id, as it is; 0 is the node itself.
-const ORIGINS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("origins");
+const ORIGINS: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("origins");
 /// Table id → [`TableSchema`].
-const SCHEMAS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("schemas");
+const SCHEMAS: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("schemas");
 /// Table id, file id → [`SstMeta`].
-const FILES: TableDefinition<'_, (u32, u64), &[u8]> = TableDefinition::new("files");
+const FILES: TableDefinition<'static, (u32, u64), &[u8]> = TableDefinition::new("files");
 /// Table id → list of [`StoredTombstone`].
-const TOMBSTONES: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("tombstones");
-/// Key → value, both as they are.
-const NOTES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("notes");
+const TOMBSTONES: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("tombstones");
+/// Key → value, both as they are; encrypted, the key's pseudonym → key and value.
+const NOTES: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("notes");
 
 #[derive(Serialize, Deserialize)]
 struct StoredTombstone {
@@ -47,12 +49,20 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 }
 
 /// Makes all tables, in one transaction.
-pub(super) fn create(database: &Database, format: u32, node: NodeId) -> Result<()> {
+pub(super) fn create(
+    database: &Database,
+    format: u32,
+    node: NodeId,
+    sealer: &EntrySealer,
+) -> Result<()> {
     let transaction = database.begin_write().map_err(failed)?;
     {
         let mut numbers = transaction.open_table(NUMBERS).map_err(failed)?;
         numbers
             .insert("format", u64::from(format))
+            .map_err(failed)?;
+        numbers
+            .insert("sealed", u64::from(sealer.is_on()))
             .map_err(failed)?;
         let mut origins = transaction.open_table(ORIGINS).map_err(failed)?;
         origins.insert(0, node.0.as_slice()).map_err(failed)?;
@@ -65,7 +75,12 @@ pub(super) fn create(database: &Database, format: u32, node: NodeId) -> Result<(
 }
 
 /// Reads everything.
-pub(super) fn load(database: &Database, format: u32, node: NodeId) -> Result<Contents> {
+pub(super) fn load(
+    database: &Database,
+    format: u32,
+    node: NodeId,
+    sealer: &EntrySealer,
+) -> Result<Contents> {
     let transaction = database.begin_read().map_err(failed)?;
     let numbers = transaction.open_table(NUMBERS).map_err(failed)?;
     let number = |name: &str| -> Result<Option<u64>> {
@@ -80,6 +95,7 @@ pub(super) fn load(database: &Database, format: u32, node: NodeId) -> Result<Con
             "its format is {found}, and this program knows {format}"
         )));
     }
+    check_sealed(number("sealed")? == Some(1), sealer.is_on())?;
     let mut contents = Contents {
         flushed: Lsn(number("flushed")?.unwrap_or(0)),
         max_hlc: Hlc(number("max_hlc")?.unwrap_or(0)),
@@ -104,39 +120,42 @@ pub(super) fn load(database: &Database, format: u32, node: NodeId) -> Result<Con
     }
     let schemas = transaction.open_table(SCHEMAS).map_err(failed)?;
     for entry in schemas.iter().map_err(failed)? {
-        let (_, bytes) = entry.map_err(failed)?;
-        contents.schemas.push(decode::<TableSchema>(bytes.value())?);
+        let (id, bytes) = entry.map_err(failed)?;
+        let bytes = sealer.open("schemas", (id.value(), 0), bytes.value())?;
+        contents.schemas.push(decode::<TableSchema>(&bytes)?);
     }
     let files = transaction.open_table(FILES).map_err(failed)?;
     for entry in files.iter().map_err(failed)? {
         let (key, bytes) = entry.map_err(failed)?;
         let (table, id) = key.value();
+        let bytes = sealer.open("files", (table, id), bytes.value())?;
         contents.files.push(FileRecord {
             table: TableId(table),
             id,
-            meta: decode::<SstMeta>(bytes.value())?,
+            meta: decode::<SstMeta>(&bytes)?,
         });
     }
-    contents.tombstones = load_tombstones(&transaction)?;
+    contents.tombstones = load_tombstones(&transaction, sealer)?;
     let notes = transaction.open_table(NOTES).map_err(failed)?;
     for entry in notes.iter().map_err(failed)? {
         let (key, value) = entry.map_err(failed)?;
-        contents
-            .notes
-            .insert(key.value().to_vec(), value.value().to_vec());
+        let (key, value) = sealer.open_note(key.value(), value.value())?;
+        contents.notes.insert(key, value);
     }
     Ok(contents)
 }
 
 fn load_tombstones(
     transaction: &redb::ReadTransaction,
+    sealer: &EntrySealer,
 ) -> Result<BTreeMap<TableId, Vec<RangeTombstone>>> {
     let mut all = BTreeMap::new();
     let tombstones = transaction.open_table(TOMBSTONES).map_err(failed)?;
     for entry in tombstones.iter().map_err(failed)? {
         let (table, bytes) = entry.map_err(failed)?;
         let table = TableId(table.value());
-        let list = decode::<Vec<StoredTombstone>>(bytes.value())?
+        let bytes = sealer.open("tombstones", (table.0, 0), bytes.value())?;
+        let list = decode::<Vec<StoredTombstone>>(&bytes)?
             .into_iter()
             .map(|stored| RangeTombstone {
                 table,
@@ -152,9 +171,14 @@ fn load_tombstones(
 }
 
 /// Carries out one change in one transaction.
-pub(super) fn commit(database: &Database, edit: &Edit, number: u64) -> Result<()> {
+pub(super) fn commit(
+    database: &Database,
+    edit: &Edit,
+    number: u64,
+    sealer: &EntrySealer,
+) -> Result<()> {
     let transaction = database.begin_write().map_err(failed)?;
-    apply(&transaction, edit, number)?;
+    apply(&transaction, edit, number, sealer)?;
     transaction.commit().map_err(failed)
 }
 
@@ -166,7 +190,12 @@ pub(super) fn changes(database: &Database) -> Result<u64> {
     Ok(found.map_or(0, |value| value.value()))
 }
 
-fn apply(transaction: &redb::WriteTransaction, edit: &Edit, number: u64) -> Result<()> {
+fn apply(
+    transaction: &redb::WriteTransaction,
+    edit: &Edit,
+    number: u64,
+    sealer: &EntrySealer,
+) -> Result<()> {
     let mut numbers = transaction.open_table(NUMBERS).map_err(failed)?;
     let set = [
         ("changes", Some(number)),
@@ -189,8 +218,9 @@ fn apply(transaction: &redb::WriteTransaction, edit: &Edit, number: u64) -> Resu
     }
     let mut schemas = transaction.open_table(SCHEMAS).map_err(failed)?;
     for schema in &edit.schemas {
+        let value = sealer.seal("schemas", (schema.id.0, 0), encode(schema.as_ref())?)?;
         schemas
-            .insert(schema.id.0, encode(schema.as_ref())?.as_slice())
+            .insert(schema.id.0, value.as_slice())
             .map_err(failed)?;
     }
     let mut files = transaction.open_table(FILES).map_err(failed)?;
@@ -198,9 +228,9 @@ fn apply(transaction: &redb::WriteTransaction, edit: &Edit, number: u64) -> Resu
         files.remove((table.0, *id)).map_err(failed)?;
     }
     for file in &edit.add_files {
-        files
-            .insert((file.table.0, file.id), encode(&file.meta)?.as_slice())
-            .map_err(failed)?;
+        let key = (file.table.0, file.id);
+        let value = sealer.seal("files", key, encode(&file.meta)?)?;
+        files.insert(key, value.as_slice()).map_err(failed)?;
     }
     let mut tombstones = transaction.open_table(TOMBSTONES).map_err(failed)?;
     for (table, list) in &edit.tombstones {
@@ -217,8 +247,9 @@ fn apply(transaction: &redb::WriteTransaction, edit: &Edit, number: u64) -> Resu
                 origin: tombstone.origin,
             })
             .collect();
+        let value = sealer.seal("tombstones", (table.0, 0), encode(&stored)?)?;
         tombstones
-            .insert(table.0, encode(&stored)?.as_slice())
+            .insert(table.0, value.as_slice())
             .map_err(failed)?;
     }
     for table in &edit.drop_tables {
@@ -230,12 +261,54 @@ fn apply(transaction: &redb::WriteTransaction, edit: &Edit, number: u64) -> Resu
     }
     let mut notes = transaction.open_table(NOTES).map_err(failed)?;
     for note in &edit.notes {
+        let key = sealer.note_key(&note.key)?;
         match &note.value {
-            Some(value) => notes
-                .insert(note.key.as_slice(), value.as_slice())
-                .map_err(failed)?,
-            None => notes.remove(note.key.as_slice()).map_err(failed)?,
+            Some(value) => {
+                let value = sealer.seal_note(&key, &note.key, value)?;
+                notes.insert(&*key, &*value).map_err(failed)?
+            }
+            None => notes.remove(&*key).map_err(failed)?,
         };
+    }
+    Ok(())
+}
+
+/// A manifest and its reader agree on whether values are encrypted.
+fn check_sealed(is: bool, asked: bool) -> Result<()> {
+    match (is, asked) {
+        (true, false) => Err(Error::denied(
+            "the manifest is encrypted, and there is no key for it",
+        )),
+        (false, true) => Err(Error::conflict(
+            "a key was given, and the manifest is not encrypted",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Copies every entry of one database into another, new one, as it is stored.
+pub(super) fn copy(from: &Database, to: &Database) -> Result<()> {
+    let read = from.begin_read().map_err(failed)?;
+    let write = to.begin_write().map_err(failed)?;
+    copy_table(&read, &write, NUMBERS)?;
+    copy_table(&read, &write, ORIGINS)?;
+    copy_table(&read, &write, SCHEMAS)?;
+    copy_table(&read, &write, FILES)?;
+    copy_table(&read, &write, TOMBSTONES)?;
+    copy_table(&read, &write, NOTES)?;
+    write.commit().map_err(failed)
+}
+
+fn copy_table<K: redb::Key + 'static, V: redb::Value + 'static>(
+    read: &redb::ReadTransaction,
+    write: &redb::WriteTransaction,
+    table: TableDefinition<'static, K, V>,
+) -> Result<()> {
+    let source = read.open_table(table).map_err(failed)?;
+    let mut target = write.open_table(table).map_err(failed)?;
+    for entry in source.iter().map_err(failed)? {
+        let (key, value) = entry.map_err(failed)?;
+        target.insert(key.value(), value.value()).map_err(failed)?;
     }
     Ok(())
 }

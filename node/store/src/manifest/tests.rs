@@ -1,6 +1,6 @@
 //! The manifest keeps what it was told through crashes, and says whose it is.
 
-use activestore_env::{SimDisk, SimDiskOptions};
+use activestore_env::{Env, MasterKey, SimDisk, SimDiskOptions};
 use activestore_types::ErrorKind;
 
 use super::*;
@@ -10,6 +10,11 @@ const NODE: NodeId = NodeId([7; 16]);
 fn disk(seed: u64) -> (SimDisk, Arc<dyn Disk>) {
     let disk = SimDisk::seeded(seed, SimDiskOptions::default());
     (disk.clone(), Arc::new(disk))
+}
+
+fn keyring() -> Arc<Keyring> {
+    let master = MasterKey::parse(&[3; 32]).unwrap();
+    Keyring::open_or_create(&Env::simulated(1), &master).unwrap()
 }
 
 fn note(index: u64) -> Edit {
@@ -25,14 +30,17 @@ fn note(index: u64) -> Edit {
 
 #[test]
 fn an_edit_is_whole_or_absent_after_a_power_cut_at_any_operation() {
-    for cut in 1..60 {
+    let keys = keyring();
+    for cut in 1..120 {
         let (sim, disk) = disk(cut);
+        let keyring = (cut % 2 == 0).then_some(&keys);
+        let cut = cut / 2;
         let mut acknowledged = 0;
         sim.set_options(SimDiskOptions {
             power_cut_at: Some(cut),
             ..SimDiskOptions::default()
         });
-        if let Ok((manifest, _)) = Manifest::open(&disk, NODE) {
+        if let Ok((manifest, _)) = Manifest::open(&disk, NODE, keyring) {
             for index in 1..20 {
                 if manifest.commit(&note(index)).is_err() {
                     break;
@@ -41,7 +49,7 @@ fn an_edit_is_whole_or_absent_after_a_power_cut_at_any_operation() {
             }
         }
         sim.crash();
-        let (_, contents) = Manifest::open(&disk, NODE).unwrap();
+        let (_, contents) = Manifest::open(&disk, NODE, keyring).unwrap();
         assert!(contents.flushed.0 >= acknowledged, "cut at {cut}");
         assert!(contents.flushed.0 <= acknowledged + 1, "cut at {cut}");
         assert_eq!(contents.notes.len() as u64, contents.flushed.0);
@@ -51,7 +59,7 @@ fn an_edit_is_whole_or_absent_after_a_power_cut_at_any_operation() {
 #[test]
 fn a_full_disk_refuses_an_edit_and_takes_it_later() {
     let (sim, disk) = disk(1);
-    let (manifest, _) = Manifest::open(&disk, NODE).unwrap();
+    let (manifest, _) = Manifest::open(&disk, NODE, None).unwrap();
     let used = sim.contents(PATH).unwrap().len() as u64;
     sim.set_options(SimDiskOptions {
         capacity_bytes: Some(used),
@@ -70,14 +78,14 @@ fn a_full_disk_refuses_an_edit_and_takes_it_later() {
     sim.set_options(SimDiskOptions::default());
     manifest.commit(&big).unwrap();
     drop(manifest);
-    let (_, contents) = Manifest::open(&disk, NODE).unwrap();
+    let (_, contents) = Manifest::open(&disk, NODE, None).unwrap();
     assert_eq!(contents.notes.len(), 3);
 }
 
 #[test]
 fn a_failed_sync_ends_all_writing() {
     let (sim, disk) = disk(1);
-    let (manifest, _) = Manifest::open(&disk, NODE).unwrap();
+    let (manifest, _) = Manifest::open(&disk, NODE, None).unwrap();
     sim.set_options(SimDiskOptions {
         fail_sync: Some(sim.syncs() + 1),
         ..SimDiskOptions::default()
@@ -93,12 +101,71 @@ fn a_failed_sync_ends_all_writing() {
 #[test]
 fn another_node_and_other_bytes_are_refused() {
     let (sim, disk) = disk(1);
-    drop(Manifest::open(&disk, NODE).unwrap());
-    let error = Manifest::open(&disk, NodeId([8; 16])).err().unwrap();
+    drop(Manifest::open(&disk, NODE, None).unwrap());
+    let error = Manifest::open(&disk, NodeId([8; 16]), None).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Conflict);
     for offset in 0..64 {
         sim.flip(PATH, offset, 0xff);
     }
-    let error = Manifest::open(&disk, NODE).err().unwrap();
+    let error = Manifest::open(&disk, NODE, None).err().unwrap();
     assert_ne!(error.kind(), ErrorKind::Conflict);
+}
+
+#[test]
+fn an_encrypted_manifest_shows_no_name_no_key_and_no_note_and_opens_with_its_keys_alone() {
+    let (sim, disk) = disk(1);
+    let keys = keyring();
+    let (manifest, _) = Manifest::open(&disk, NODE, Some(&keys)).unwrap();
+    let schema = Arc::new(TableSchema {
+        id: TableId(4),
+        name: activestore_types::TableName::new("secretspace", "secrettable"),
+        columns: Vec::new(),
+        partition_key: Vec::new(),
+        clustering_key: Vec::new(),
+        flexible: false,
+        ttl_s: None,
+        sync: activestore_types::SyncMode::None,
+        version: 1,
+    });
+    let tombstone = RangeTombstone {
+        table: TableId(4),
+        start: b"secretstart".to_vec(),
+        end: b"secretstop".to_vec(),
+        hlc: Hlc(9),
+        origin: OriginId(0),
+    };
+    let secret = |value: Option<&[u8]>| Note {
+        key: b"secretkey".to_vec(),
+        value: value.map(<[u8]>::to_vec),
+    };
+    let edit = Edit {
+        schemas: vec![Arc::clone(&schema)],
+        tombstones: vec![(TableId(4), vec![tombstone.clone()])],
+        notes: vec![secret(Some(b"secretvalue"))],
+        ..Edit::default()
+    };
+    manifest.commit(&edit).unwrap();
+    drop(manifest);
+    let stored = sim.contents(PATH).unwrap();
+    assert!(!stored.windows(6).any(|window| window == b"secret"));
+    let (manifest, contents) = Manifest::open(&disk, NODE, Some(&keys)).unwrap();
+    assert_eq!(contents.schemas, [schema.as_ref().clone()]);
+    assert_eq!(contents.tombstones[&TableId(4)], [tombstone]);
+    assert_eq!(contents.notes[b"secretkey".as_slice()], b"secretvalue");
+    let edit = Edit {
+        notes: vec![secret(None)],
+        ..Edit::default()
+    };
+    manifest.commit(&edit).unwrap();
+    drop(manifest);
+    let (manifest, contents) = Manifest::open(&disk, NODE, Some(&keys)).unwrap();
+    assert!(contents.notes.is_empty());
+    drop(manifest);
+    let error = Manifest::open(&disk, NODE, None).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    let other = Keyring::open_or_create(&Env::simulated(2), &MasterKey::parse(&[3; 32]).unwrap());
+    let error = Manifest::open(&disk, NODE, Some(&other.unwrap()))
+        .err()
+        .unwrap();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
 }

@@ -13,6 +13,7 @@ use activestore_sst::Sst;
 use activestore_types::{Error, Hlc, Result, TableId};
 use parking_lot::{Condvar, Mutex, RwLock};
 
+use super::encryption;
 use super::origins::OriginMap;
 use super::shared::{Frozen, Shared, Signal};
 use super::{SST_DIR, sst_path};
@@ -28,12 +29,15 @@ use crate::write_set::WriteSet;
 
 pub(super) fn open(env: Env, options: StoreOptions) -> Result<Shared> {
     let counters = Counters::default();
+    let keyring = options.encryption.as_ref();
+    encryption::check(&env.disk, keyring)?;
     env.disk.create_dir_all(SST_DIR)?;
-    let (manifest, mut contents) = Manifest::open(&env.disk, options.node)?;
+    let (manifest, mut contents) = Manifest::open(&env.disk, options.node, keyring)?;
     counters
         .orphans_removed
         .add(remove_orphans(&env.disk, &contents)?);
-    let version = version_of(&env.disk, &contents)?;
+    let sst_disk = encryption::table_disk(&env.disk, keyring);
+    let version = version_of(&sst_disk, &contents)?;
     let mut notes = Notes::from_checkpoint(std::mem::take(&mut contents.notes));
     let mut max_hlc = contents.max_hlc;
     for table in version.tables() {
@@ -77,6 +81,7 @@ pub(super) fn open(env: Env, options: StoreOptions) -> Result<Shared> {
         frozen_at_bytes: AtomicU64::new(log_bytes_before),
         hold: Mutex::new(contents.hold),
         wal: replayed.wal,
+        sst_disk,
         env,
         queue: GroupQueue::new(options.queue_bytes_max),
         options,
@@ -85,6 +90,7 @@ pub(super) fn open(env: Env, options: StoreOptions) -> Result<Shared> {
         visible: RwLock::new(()),
         structure: Mutex::new(()),
         compacting: Mutex::new(()),
+        erasing: Mutex::new(()),
         frozen_changed: Condvar::new(),
         settled: Mutex::new(None),
         closed: AtomicBool::new(false),

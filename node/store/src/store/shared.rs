@@ -1,6 +1,6 @@
 //! What the store's threads share, and the steps that change it: apply a group, freeze, publish.
 //!
-//! Locks, in the order in which they are taken: `structure`, `visible`, `version`, `notes`,
+//! Locks, in the order in which they are taken: `erasing`, `compacting`, `structure`, `visible`, `version`, `notes`,
 //! `frozen`. `visible` is held for writing while a group is applied, so that a snapshot sees whole
 //! commits; `structure` while the manifest and the files of the version change.
 
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use activestore_env::Env;
+use activestore_env::{Disk, Env};
 use activestore_types::{Error, Hlc, Lsn, Result, TableId};
 use parking_lot::{Condvar, Mutex, RwLock};
 
@@ -50,6 +50,8 @@ pub(crate) struct Frozen {
 
 pub(crate) struct Shared {
     pub(crate) env: Env,
+    /// The disk as SSTables see it: encrypted where the store is.
+    pub(crate) sst_disk: Arc<dyn Disk>,
     pub(crate) options: StoreOptions,
     pub(crate) counters: Counters,
     pub(crate) wal: Wal,
@@ -62,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) structure: Mutex<()>,
     /// Held by whoever merges files.
     pub(crate) compacting: Mutex<()>,
+    /// Held by whoever erases; taken before all others.
+    pub(crate) erasing: Mutex<()>,
     pub(crate) frozen: Mutex<Frozen>,
     pub(crate) frozen_changed: Condvar,
     pub(crate) last: AtomicU64,

@@ -7,6 +7,7 @@ use std::sync::mpsc::sync_channel;
 use activestore_types::{Error, Lsn, Result};
 
 use super::recovery::{End, replay};
+use super::seal::RecordSealer;
 use super::segment::Segment;
 
 /// Records are handed over in lots of about so many bytes of payload.
@@ -19,6 +20,7 @@ const LOTS_AHEAD: usize = 4;
 /// the order of the log.
 pub(super) fn replay_ahead<P: Send>(
     chain: &[Segment],
+    sealer: &RecordSealer,
     flushed: Lsn,
     prepare: impl Fn(arrow::buffer::Buffer) -> Result<P> + Send,
     mut each: impl FnMut(Lsn, P) -> Result<()>,
@@ -30,7 +32,7 @@ pub(super) fn replay_ahead<P: Send>(
             .spawn_scoped(scope, move || {
                 let (mut lot, mut bytes) = (Vec::new(), 0);
                 let stopped = || Error::internal("a record could not be applied");
-                let end = replay(chain, flushed, |lsn, payload| {
+                let end = replay(chain, sealer, flushed, |lsn, payload| {
                     bytes += payload.len();
                     lot.push((lsn, prepare(payload)?));
                     if bytes >= LOT_BYTES {

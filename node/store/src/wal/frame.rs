@@ -14,6 +14,7 @@
 //! and after a write that failed. `synced` is the last record known to be durable when the frame
 //! was made: a frame that can be read is proof that every record up to its `synced` was durable.
 
+use activestore_env::seal::VALUE_OVERHEAD_BYTES;
 use activestore_types::Lsn;
 
 /// Bytes before a record's payload.
@@ -25,7 +26,7 @@ pub(crate) const LSN_AT: usize = 16;
 /// Bytes of a segment before its first frame: one disk sector, so that it is written whole.
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 512;
 
-/// The longest payload; a longer commit is refused.
+/// The longest payload before it is encrypted; a longer commit is refused.
 pub(crate) const RECORD_BYTES_MAX: usize = 64 << 20;
 
 const MAGIC: &[u8; 8] = b"ACTSWAL\x01";
@@ -97,7 +98,8 @@ impl FrameHeader {
             synced: Lsn(reader.u64()?),
             previous: reader.u32()?,
         };
-        (header.length as usize <= RECORD_BYTES_MAX && header.header_crc == header_crc(salt, bytes))
+        let longest = RECORD_BYTES_MAX + VALUE_OVERHEAD_BYTES;
+        (header.length as usize <= longest && header.header_crc == header_crc(salt, bytes))
             .then_some(header)
     }
 

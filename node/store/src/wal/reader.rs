@@ -7,6 +7,7 @@ use arrow::buffer::MutableBuffer;
 
 use super::frame::{FRAME_HEADER_BYTES, FrameHeader};
 use super::record::decode;
+use super::seal::RecordSealer;
 use super::segment::Segment;
 use crate::write_set::LogRecord;
 
@@ -14,6 +15,7 @@ use crate::write_set::LogRecord;
 /// least one record is returned if there is one.
 pub(crate) fn read(
     segments: &[Arc<Segment>],
+    sealer: &RecordSealer,
     from: Lsn,
     to: Lsn,
     max_bytes: usize,
@@ -37,7 +39,7 @@ pub(crate) fn read(
                 segment.remember(lsn, offset);
                 if header.length > 0 {
                     bytes += header.length as usize;
-                    records.push(record(segment, &header, offset)?);
+                    records.push(record(segment, sealer, &header, offset)?);
                 }
                 want = Lsn(lsn.0 + 1);
             }
@@ -56,7 +58,12 @@ fn frame(segment: &Segment, lsn: Lsn, offset: u64) -> Result<FrameHeader> {
         .ok_or_else(|| gone(lsn))
 }
 
-fn record(segment: &Segment, header: &FrameHeader, offset: u64) -> Result<LogRecord> {
+fn record(
+    segment: &Segment,
+    sealer: &RecordSealer,
+    header: &FrameHeader,
+    offset: u64,
+) -> Result<LogRecord> {
     let mut payload = MutableBuffer::from_len_zeroed(header.length as usize);
     segment
         .file
@@ -64,9 +71,10 @@ fn record(segment: &Segment, header: &FrameHeader, offset: u64) -> Result<LogRec
     if crc32c::crc32c(payload.as_slice()) != header.payload_crc {
         return Err(gone(header.lsn));
     }
+    let payload = sealer.open(&segment.header, header.lsn, payload.into())?;
     Ok(LogRecord {
         lsn: header.lsn,
-        set: decode(&payload.into())?,
+        set: decode(&payload)?,
     })
 }
 

@@ -19,6 +19,7 @@ use activestore_types::{Error, Lsn, NodeId, Result};
 use arrow::buffer::{Buffer, MutableBuffer};
 
 use super::frame::{FRAME_HEADER_BYTES, FrameHeader, LSN_AT, SEGMENT_HEADER_BYTES};
+use super::seal::RecordSealer;
 use super::segment::{Found, Segment};
 
 /// Bytes read from a segment at once.
@@ -87,6 +88,7 @@ fn missing(from: Lsn, to: Lsn) -> Error {
 /// Reads every record above `flushed` and finds the log's end.
 pub(crate) fn replay(
     chain: &[Segment],
+    sealer: &RecordSealer,
     flushed: Lsn,
     mut each: impl FnMut(Lsn, Buffer) -> Result<()>,
 ) -> Result<Option<End>> {
@@ -103,7 +105,7 @@ pub(crate) fn replay(
                 break;
             };
             if lsn > flushed && !payload.is_empty() {
-                each(lsn, payload)?;
+                each(lsn, sealer.open(&segment.header, lsn, payload)?)?;
             }
         }
         match next_lsn {

@@ -200,16 +200,29 @@ impl SegmentPool {
         Ok(Spare { path, file, length })
     }
 
+    /// Fills the files that wait for use with zeros.
+    pub(crate) fn wipe_spares(&self) -> Result<()> {
+        let spares = std::mem::take(&mut self.state.lock().spares);
+        let wiped = spares
+            .iter()
+            .try_for_each(|spare| fill_with_zeros(spare.file.as_ref(), spare.length));
+        self.state.lock().spares.extend(spares);
+        wiped
+    }
+
     /// Puts a segment into use. Its header is durable with the next sync of its file.
     pub(crate) fn claim(spare: Spare, header: SegmentHeader) -> std::io::Result<Segment> {
         spare.file.write_at(0, &header.encode())?;
         Ok(Segment::new(header, spare.path, spare.file, spare.length))
     }
 
-    /// Takes back a segment whose records are not needed any more.
-    pub(crate) fn release(&self, segment: &Segment) -> Result<()> {
+    /// Takes back a segment whose records are not needed any more, and with `wipe` nothing of them.
+    pub(crate) fn release(&self, segment: &Segment, wipe: bool) -> Result<()> {
         segment.file.write_at(0, &[0; SEGMENT_HEADER_BYTES])?;
         segment.file.sync_data()?;
+        if wipe {
+            fill_with_zeros(segment.file.as_ref(), segment.length)?;
+        }
         let mut state = self.state.lock();
         if segment.length == self.segment_bytes && state.spares.len() < SPARE_MAX {
             state.spares.push_back(Spare {
@@ -222,4 +235,16 @@ impl SegmentPool {
         drop(state);
         Ok(self.disk.remove(&segment.path)?)
     }
+}
+
+fn fill_with_zeros(file: &dyn DiskFile, length: u64) -> Result<()> {
+    static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+    let mut at = 0;
+    while at < length {
+        let piece = usize::try_from(length - at).unwrap_or(usize::MAX);
+        let zeros = ZEROS.get(..piece).unwrap_or(&ZEROS);
+        file.write_at(at, zeros)?;
+        at += zeros.len() as u64;
+    }
+    Ok(file.sync_data()?)
 }

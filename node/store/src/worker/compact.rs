@@ -52,6 +52,22 @@ pub(crate) fn compact_all(shared: &Shared, id: TableId) -> Result<()> {
     }
 }
 
+/// Merges all files of a table into new ones, whatever that changes.
+///
+/// # Errors
+/// Why the merge failed; nothing has changed then.
+pub(super) fn rewrite_all(shared: &Shared, id: TableId) -> Result<()> {
+    let _compacting = shared.compacting.lock();
+    let version = shared.version();
+    let Some(table) = version.table(id) else {
+        return Ok(());
+    };
+    match compaction::rewrite(table, &policy(shared)) {
+        Some(choice) => counted(shared, merge(shared, table, &choice)),
+        None => Ok(()),
+    }
+}
+
 fn policy(shared: &Shared) -> Policy {
     Policy {
         settled: *shared.settled.lock(),
@@ -90,7 +106,7 @@ fn merge(shared: &Shared, table: &TableVersion, choice: &Choice) -> Result<()> {
         table,
         choice,
         &origins(shared),
-        &shared.env.disk,
+        &shared.sst_disk,
         options,
         &mut next_path,
     )?;
@@ -116,7 +132,7 @@ fn publish(
     outcome: &Outcome,
     numbers: &[u64],
 ) -> Result<()> {
-    let disk = &shared.env.disk;
+    let disk = &shared.sst_disk;
     let mut files = Vec::new();
     for new in &outcome.files {
         let number = numbers.iter().find(|number| sst_path(**number) == new.path);

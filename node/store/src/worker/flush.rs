@@ -74,7 +74,7 @@ fn run(shared: &Shared, generation: &Generation) -> Result<()> {
 
 fn write_files(shared: &Shared, generation: &Generation, made: &mut Vec<Made>) -> Result<()> {
     let version = shared.version();
-    let disk = &shared.env.disk;
+    let disk = &shared.sst_disk;
     for (id, memtable) in &generation.tables {
         let Some(table) = version.table(*id) else {
             continue;

@@ -29,7 +29,7 @@ fn a_full_disk_refuses_commits_keeps_reading_and_recovers_when_there_is_space() 
         let rng = SimRng::seeded(seed);
         let options = StoreOptions {
             background: seed % 2 == 0,
-            ..options()
+            ..options_for(seed, &world)
         };
         let store = opened(&world, &options);
         let stamps = Stamps::default();
@@ -90,7 +90,8 @@ fn a_sync_that_fails_poisons_the_store_and_loses_nothing_acknowledged() {
     for_seeds(100, |seed| {
         let world = SimEnv::seeded(seed);
         let rng = SimRng::seeded(seed);
-        let store = opened(&world, &options());
+        let options = options_for(seed, &world);
+        let store = opened(&world, &options);
         let stamps = Stamps::default();
         let mut tracked = Tracked::new();
         world.disk.set_options(SimDiskOptions {
@@ -114,7 +115,7 @@ fn a_sync_that_fails_poisons_the_store_and_loses_nothing_acknowledged() {
             assert_eq!(Model::read(&store), tracked.model, "reads go on");
         }
         killed(&world, store);
-        tracked.check(&opened(&world, &options()));
+        tracked.check(&opened(&world, &options));
     });
 }
 
@@ -123,7 +124,8 @@ fn an_operation_that_fails_once_loses_nothing() {
     for_seeds(300, |seed| {
         let world = SimEnv::seeded(seed);
         let rng = SimRng::seeded(seed);
-        let store = opened(&world, &options());
+        let options = options_for(seed, &world);
+        let store = opened(&world, &options);
         let stamps = Stamps::default();
         let mut tracked = Tracked::new();
         world.disk.set_options(SimDiskOptions {
@@ -137,7 +139,7 @@ fn an_operation_that_fails_once_loses_nothing() {
             }
         }
         killed(&world, store);
-        tracked.check(&opened(&world, &options()));
+        tracked.check(&opened(&world, &options));
     });
 }
 
@@ -146,7 +148,8 @@ fn a_drive_that_lies_about_syncs_costs_rows_but_never_sense() {
     for_seeds(60, |seed| {
         let world = SimEnv::seeded(seed);
         let rng = SimRng::seeded(seed);
-        let store = opened(&world, &options());
+        let options = options_for(seed, &world);
+        let store = opened(&world, &options);
         world.disk.set_options(SimDiskOptions {
             lying_sync: true,
             ..SimDiskOptions::default()
@@ -161,7 +164,7 @@ fn a_drive_that_lies_about_syncs_costs_rows_but_never_sense() {
         drop(store);
         world.disk.crash();
         world.disk.set_options(SimDiskOptions::default());
-        match Store::open(world.env(), options()) {
+        match Store::open(world.env(), options) {
             Ok(store) => {
                 // What is left may be damaged, and then says so.
                 if let Ok(found) = Model::try_read(&store) {

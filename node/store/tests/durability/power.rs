@@ -19,32 +19,31 @@ fn a_thousand_power_cuts_lose_no_acknowledged_commit_and_invent_none() {
             1 => WalSync::Interval(Duration::from_secs(3600)),
             _ => WalSync::Batch,
         };
-        lives(
-            seed,
-            &StoreOptions {
-                wal_sync: sync,
-                ..options()
-            },
-        );
+        lives(seed, sync);
     });
 }
 
-fn lives(seed: u64, options: &StoreOptions) {
+fn lives(seed: u64, wal_sync: WalSync) {
     let world = SimEnv::seeded(seed);
     let rng = SimRng::seeded(seed ^ 0xdead);
-    let durable = !matches!(options.wal_sync, WalSync::Interval(_));
+    let durable = !matches!(wal_sync, WalSync::Interval(_));
+    let options = || StoreOptions {
+        wal_sync,
+        ..options_for(seed, &world)
+    };
     let mut tracked = Tracked::new();
     for life in 0..LIVES {
+        let options = options();
         let reach = [20, 60, 200, 600][rng.below(4) as usize];
         world.disk.set_options(SimDiskOptions {
             power_cut_at: Some(world.disk.ops() + 1 + rng.below(reach)),
             ..SimDiskOptions::default()
         });
-        one_life(&world, &rng, options, durable, life, &mut tracked);
+        one_life(&world, &rng, &options, durable, life, &mut tracked);
         world.disk.crash();
     }
     world.disk.set_options(SimDiskOptions::default());
-    let store = Store::open(world.env(), options.clone()).unwrap();
+    let store = Store::open(world.env(), options()).unwrap();
     if store.snapshot(TABLE).is_err() {
         assert_eq!(tracked.model.commits, 0);
         return;
@@ -53,7 +52,7 @@ fn lives(seed: u64, options: &StoreOptions) {
     // A store that was closed in order comes back as it was, too.
     store.close().unwrap();
     drop(store);
-    let store = Store::open(world.env(), options.clone()).unwrap();
+    let store = Store::open(world.env(), options()).unwrap();
     tracked.check(&store);
 }
 
@@ -92,6 +91,7 @@ fn one_life(
         let maintained = match step {
             0 => store.flush(),
             1 => store.compact(TABLE),
+            2 => store.erase(TABLE),
             _ => Ok(()),
         };
         // The replay of one seed says which step went wrong, not only that one did.
@@ -126,7 +126,7 @@ fn power_cuts_under_concurrent_writers_and_background_threads() {
         let world = SimEnv::seeded(seed);
         let options = StoreOptions {
             background: true,
-            ..options()
+            ..options_for(seed, &world)
         };
         let store = Store::open(world.env(), options.clone()).unwrap();
         store.put_schema(schema()).unwrap();

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use activestore_env::SimRng;
-use activestore_store::{Note, ScanRequest, Store, StoreOptions, WalSync, WriteSet};
+use activestore_env::{MasterKey, SimEnv, SimRng};
+use activestore_store::{Note, ScanRequest, Store, StoreOptions, WalSync, WriteSet, open_keyring};
 use activestore_types::{
     BatchColumn, Column, ColumnId, DataType, Hlc, NodeId, OriginId, RangeTombstone, RowBatch,
     SyncMode, TableId, TableName, TableSchema, encode_keys,
@@ -50,6 +50,16 @@ pub fn options() -> StoreOptions {
         wal_sync: WalSync::Batch,
         background: false,
         ..StoreOptions::new(NODE)
+    }
+}
+
+/// The options for one seed: half of the seeds have an encrypted store, whose keys are read anew.
+pub fn options_for(seed: u64, world: &SimEnv) -> StoreOptions {
+    let encrypted = seed / 4 % 2 == 1;
+    let master = encrypted.then(|| MasterKey::parse(&[seed as u8; 32]).unwrap());
+    StoreOptions {
+        encryption: open_keyring(&world.env(), master.as_ref(), false).unwrap(),
+        ..options()
     }
 }
 
