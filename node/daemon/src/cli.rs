@@ -97,6 +97,11 @@ pub enum Command {
     /// Check a data directory that no node is running on.
     #[command(after_help = "Example:\n  activestore doctor --data-dir ./data")]
     Doctor(DoctorArgs),
+    /// Give an encrypted data directory that no node is running on another key.
+    #[command(
+        after_help = "Example:\n  openssl rand -hex 32 > new.key\n  activestore rotate-key --data-dir ./data --encryption-key-file old.key --new-key-file new.key"
+    )]
+    RotateKey(RotateKeyArgs),
     /// Print a completion script for a shell.
     #[command(
         after_help = "Example:\n  activestore completions bash > /etc/bash_completion.d/activestore"
@@ -420,6 +425,9 @@ pub struct JoinArgs {
         default_value = "edge"
     )]
     pub name: String,
+    /// The key of the data directory, where it is encrypted.
+    #[command(flatten)]
+    pub key: KeyFile,
 }
 
 /// `sync …`.
@@ -453,6 +461,33 @@ pub struct DoctorArgs {
     /// The data directory [env: ACTIVESTORE_DATA_DIR].
     #[arg(long, value_name = "DIR", env = "ACTIVESTORE_DATA_DIR", hide_env = true, default_value = "activestore-data", value_hint = ValueHint::DirPath)]
     pub data_dir: PathBuf,
+}
+
+/// The key of an encrypted data directory.
+#[derive(Args, Clone, Debug)]
+pub struct KeyFile {
+    /// The key of an encrypted data directory; the variable ACTIVESTORE_ENCRYPTION_KEY may hold the
+    /// key itself [env: ACTIVESTORE_STORAGE_ENCRYPTION_KEY_FILE].
+    #[arg(long, value_name = "FILE", env = "ACTIVESTORE_STORAGE_ENCRYPTION_KEY_FILE", hide_env = true, value_hint = ValueHint::FilePath)]
+    pub encryption_key_file: Option<PathBuf>,
+}
+
+/// `rotate-key`.
+#[derive(Args, Debug)]
+pub struct RotateKeyArgs {
+    /// The data directory [env: ACTIVESTORE_DATA_DIR].
+    #[arg(long, value_name = "DIR", env = "ACTIVESTORE_DATA_DIR", hide_env = true, default_value = "activestore-data", value_hint = ValueHint::DirPath)]
+    pub data_dir: PathBuf,
+    /// The present key.
+    #[command(flatten)]
+    pub key: KeyFile,
+    /// The new key: 32 bytes, raw, in hex or in base64.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub new_key_file: PathBuf,
+    /// Also encrypt what is written from now on with a new data key; compaction brings older rows
+    /// over.
+    #[arg(long)]
+    pub new_data_key: bool,
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

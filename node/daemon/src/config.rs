@@ -99,6 +99,8 @@ pub struct Storage {
     pub wal_sync: Option<WalSyncSetting>,
     /// How often, with `wal_sync = "interval"`.
     pub wal_sync_interval: Option<Span>,
+    /// The file with the key that encrypts the data directory.
+    pub encryption_key_file: Option<PathBuf>,
 }
 
 /// `storage.wal_sync`.

@@ -10,6 +10,7 @@ mod doctor;
 mod enrol;
 mod export;
 mod figures;
+mod key;
 mod load;
 mod logging;
 mod plugin;
@@ -51,6 +52,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Join(args) => enrol::join(&args),
         Command::Sync(command) => sync_report::run(&command),
         Command::Doctor(args) => doctor::run(&args),
+        Command::RotateKey(args) => key::rotate(&args),
         Command::Completions { shell } => completions::run(shell),
         Command::Demo(args) => demo::run(args),
     }

@@ -24,6 +24,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{JoinArgs, StartArgs};
+use crate::key;
 use listeners::Listeners;
 use mqtt::Mqtt;
 use peers::{IDENTITY_DIR, Peers};
@@ -147,6 +148,7 @@ pub fn join(args: &JoinArgs) -> Result<()> {
     let mut options = DbOptions::new(args.data_dir.clone(), Role::Edge);
     options.name.clone_from(&args.name);
     options.outbox = true;
+    options.encryption_key = key::find(args.key.encryption_key_file.as_deref())?;
     runtime(1)?.block_on(async {
         let db = open(options).await?;
         let joined = join_with(&db, args).await;

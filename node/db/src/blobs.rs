@@ -1,10 +1,13 @@
 //! Files by the hash of their content: plugins' components and models' artifacts. A blob is written
-//! once, synced, renamed into place and checked against its name whenever it is read.
+//! once, synced, renamed into place and checked against its name whenever it is read. In an encrypted
+//! directory it is kept encrypted under that name.
 
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use activestore_env::{Keyring, ValueSealer};
 use activestore_types::{Error, Result};
 use ring::digest;
 
@@ -15,6 +18,7 @@ pub const BLOB_BYTES_MAX: usize = 64 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Blobs {
     dir: PathBuf,
+    sealer: Option<ValueSealer>,
 }
 
 impl Blobs {
@@ -22,7 +26,7 @@ impl Blobs {
     ///
     /// # Errors
     /// What the file system says.
-    pub fn open(dir: &Path) -> Result<Self> {
+    pub fn open(dir: &Path, keyring: Option<&Arc<Keyring>>) -> Result<Self> {
         fs::create_dir_all(dir)?;
         for entry in fs::read_dir(dir)? {
             let path = entry?.path();
@@ -35,6 +39,7 @@ impl Blobs {
         }
         Ok(Blobs {
             dir: dir.to_owned(),
+            sealer: keyring.map(|keyring| keyring.values("blob")),
         })
     }
 
@@ -56,7 +61,10 @@ impl Blobs {
         }
         let part = path.with_extension("part");
         let mut file = File::create(&part)?;
-        file.write_all(bytes)?;
+        match &self.sealer {
+            Some(sealer) => file.write_all(&sealer.sealed(&hash, bytes)?)?,
+            None => file.write_all(bytes)?,
+        }
         file.sync_all()?;
         fs::rename(&part, &path)?;
         File::open(&self.dir)?.sync_all()?;
@@ -73,6 +81,12 @@ impl Blobs {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
+        };
+        let bytes = match &self.sealer {
+            Some(sealer) => sealer
+                .open_vec(hash, bytes)
+                .map_err(|error| error.context(path.display()))?,
+            None => bytes,
         };
         if sha256(&bytes) != *hash {
             return Err(Error::corrupt(format!(

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use activestore_catalog::{Catalog, CatalogState, Change};
-use activestore_env::Env;
+use activestore_env::{Env, Keyring};
 use activestore_plugin_host::{HostOptions, PluginHost};
 use activestore_query::{Engine, EngineOptions};
-use activestore_store::{Store, StoreOptions};
+use activestore_store::{Store, StoreOptions, open_keyring};
 use activestore_sync_proto::{Inbox, Outbox, PeerStatus, Replica, TableDigest};
 use activestore_types::{
     Epoch, Error, HlcClock, NamedBatch, NodeId, Result, SyncMode, TableName, TableSchema,
@@ -32,6 +32,8 @@ use crate::tables::Relations;
 use crate::write::WriteReceipt;
 use crate::write::gates::Gates;
 
+/// The definitions, in the data directory.
+const CATALOG_FILE: &str = "catalog.redb";
 /// Writes that may be under way at once; more wait their turn.
 const WRITES_MAX: usize = 128;
 /// The largest part of the memory limit that one memtable takes.
@@ -100,19 +102,30 @@ impl Db {
     /// Opens or makes the database in `options.data_dir`. Blocks while the log is replayed.
     ///
     /// # Errors
-    /// `Conflict` when another process has the directory open; `Corrupt` when its files are not
-    /// what was written; what the file system says otherwise.
+    /// `Conflict` when another process has the directory open, or a key was given for one that is
+    /// not encrypted; `Denied` when it is, and the key is missing or another one; `Corrupt` when its
+    /// files are not what was written; what the file system says otherwise.
     pub fn open(options: DbOptions) -> Result<Db> {
         std::fs::create_dir_all(&options.data_dir).map_err(|error| {
             Error::from(error).context(format!("data directory {}", options.data_dir.display()))
         })?;
         let env = Env::real(&options.data_dir)?;
         let dir = options.data_dir.clone();
+        // First of all, so that a wrong key touches nothing.
+        let holds_data = env.disk.exists(CATALOG_FILE);
+        let keyring = open_keyring(&env, options.encryption_key.as_ref(), holds_data)?;
         let identity = Identity::open(&dir, env.rng.as_ref())?;
-        let catalog = Arc::new(Catalog::open(&dir.join("catalog.redb"))?);
-        let blobs = Arc::new(Blobs::open(&dir.join("blobs"))?);
-        let files = Files::open(&dir.join("files"))?;
-        let store = Store::open(env.clone(), store_options(&options, identity.node))?;
+        let catalog = Catalog::open_with(&dir.join(CATALOG_FILE), keyring.as_ref())?;
+        let catalog = Arc::new(catalog);
+        let blobs = Arc::new(Blobs::open(&dir.join("blobs"), keyring.as_ref())?);
+        let files = Files::open(&dir.join("files"), keyring.as_ref())?;
+        let store = Store::open(
+            env.clone(),
+            StoreOptions {
+                encryption: keyring.clone(),
+                ..store_options(&options, identity.node)
+            },
+        )?;
         for schema in catalog.state().tables.values() {
             store.put_schema(schema.clone())?;
         }
@@ -148,7 +161,13 @@ impl Db {
         plugins.refresh(&catalog.state(), &engine);
         let outbox = if options.outbox {
             Some(Arc::new(open_outbox(
-                &dir, &options, &identity, &env, &store, &catalog,
+                &dir,
+                &options,
+                &identity,
+                &env,
+                &store,
+                &catalog,
+                keyring.as_ref(),
             )?))
         } else {
             None
@@ -386,12 +405,14 @@ fn open_outbox(
     env: &Env,
     store: &Arc<Store>,
     catalog: &Arc<Catalog>,
+    keyring: Option<&Arc<Keyring>>,
 ) -> Result<Sealer> {
     let queue = Queue::open(
         &dir.join("outbox.redb"),
         identity.node,
         Epoch(env.rng.next_u64()),
         store.first_log_lsn(),
+        keyring,
     )?;
     Sealer::start(
         identity.node,

@@ -4,7 +4,9 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use activestore_env::{Keyring, ValueSealer};
 use activestore_types::{Error, Result};
 
 use crate::blobs::BLOB_BYTES_MAX;
@@ -13,13 +15,15 @@ use crate::blobs::BLOB_BYTES_MAX;
 #[derive(Debug)]
 pub(crate) struct Files {
     dir: PathBuf,
+    sealer: Option<ValueSealer>,
 }
 
 impl Files {
-    pub(crate) fn open(dir: &Path) -> Result<Self> {
+    pub(crate) fn open(dir: &Path, keyring: Option<&Arc<Keyring>>) -> Result<Self> {
         fs::create_dir_all(dir)?;
         Ok(Files {
             dir: dir.to_owned(),
+            sealer: keyring.map(|keyring| keyring.values("upload")),
         })
     }
 
@@ -34,7 +38,10 @@ impl Files {
         let path = self.path(name)?;
         let part = self.dir.join(format!(".{name}.part"));
         let mut file = File::create(&part)?;
-        file.write_all(bytes)?;
+        match &self.sealer {
+            Some(sealer) => file.write_all(&sealer.sealed(name.as_bytes(), bytes)?)?,
+            None => file.write_all(bytes)?,
+        }
         file.sync_all()?;
         fs::rename(&part, &path)?;
         File::open(&self.dir)?.sync_all()?;
@@ -43,14 +50,21 @@ impl Files {
 
     /// The bytes of a file.
     pub(crate) fn get(&self, name: &str) -> Result<Vec<u8>> {
-        fs::read(self.path(name)?).map_err(|error| {
+        let path = self.path(name)?;
+        let bytes = fs::read(&path).map_err(|error| {
             if error.kind() == std::io::ErrorKind::NotFound {
                 Error::not_found(format!("there is no uploaded file '{name}'"))
                     .with_hint(format!("POST it to /v1/files/{name} first"))
             } else {
-                error.into()
+                Error::from(error)
             }
-        })
+        })?;
+        match &self.sealer {
+            Some(sealer) => sealer
+                .open_vec(name.as_bytes(), bytes)
+                .map_err(|error| error.context(path.display())),
+            None => Ok(bytes),
+        }
     }
 
     /// A name is one path component of plain characters: an upload must not leave its folder.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use activestore_env::MasterKey;
 use activestore_store::WalSync;
 
 const MIB: usize = 1024 * 1024;
@@ -41,6 +42,9 @@ pub struct DbOptions {
     pub disk_bytes_max: Option<u64>,
     /// When the log is synced.
     pub wal_sync: WalSync,
+    /// Encrypts everything in the directory that users wrote; a directory is made with a key or
+    /// without one and stays so.
+    pub encryption_key: Option<MasterKey>,
     /// What queries may hold in memory together, in bytes.
     pub query_memory_bytes: usize,
     /// What one plugin instance may hold in memory, in bytes.
@@ -69,6 +73,7 @@ impl DbOptions {
             memory_bytes: if edge { 64 * MIB } else { 256 * MIB },
             disk_bytes_max: None,
             wal_sync: WalSync::Batch,
+            encryption_key: None,
             query_memory_bytes: if edge { 64 * MIB } else { 512 * MIB },
             plugin_memory_bytes: 64 * MIB,
             plugin_deadline: Duration::from_secs(1),

@@ -7,7 +7,7 @@ use super::{Config, LinkSetting, RoleSetting, WalSyncSetting};
 type Set = fn(&mut Config, &str) -> Result<()>;
 
 /// Every variable that carries a setting of the file, and how it is applied.
-const VARIABLES: [(&str, Set); 20] = [
+const VARIABLES: [(&str, Set); 21] = [
     ("ACTIVESTORE_ROLE", |config, text| {
         config.node.role = Some(match text {
             "edge" => RoleSetting::Edge,
@@ -83,6 +83,10 @@ const VARIABLES: [(&str, Set); 20] = [
     }),
     ("ACTIVESTORE_STORAGE_WAL_SYNC_INTERVAL", |config, text| {
         config.storage.wal_sync_interval = Some(text.parse()?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_STORAGE_ENCRYPTION_KEY_FILE", |config, text| {
+        config.storage.encryption_key_file = Some(text.into());
         Ok(())
     }),
     ("ACTIVESTORE_SYNC_SEAL_AFTER", |config, text| {

@@ -31,6 +31,7 @@ fn every_section_is_read() {
         [storage]
         wal_sync = "interval"
         wal_sync_interval = "200ms"
+        encryption_key_file = "/etc/activestore/key"
         [sync]
         peers = ["cloud.example:7490"]
         [plugins]
@@ -47,6 +48,8 @@ fn every_section_is_read() {
     assert_eq!(config.limits.memory, Some(ByteSize(64 << 20)));
     assert_eq!(config.limits.disk, Some(ByteSize(8 << 30)));
     assert_eq!(config.storage.wal_sync, Some(WalSyncSetting::Interval));
+    let key_file = config.storage.encryption_key_file.as_deref();
+    assert_eq!(key_file, Some(Path::new("/etc/activestore/key")));
     assert_eq!(config.plugins.deadline, Some(Span(Duration::from_secs(2))));
     assert_eq!(config.mqtt.topics[0].columns["device"], "$1");
 }

@@ -14,6 +14,7 @@ use crate::cli::{DEFAULT_HTTP, DEFAULT_QUIC, StartArgs};
 use crate::config::{
     ByteSize, Config, LinkSetting, RoleSetting, WalSyncSetting, apply_environment,
 };
+use crate::key;
 
 /// Where a node keeps everything unless told otherwise.
 const DEFAULT_DATA_DIR: &str = "activestore-data";
@@ -137,6 +138,7 @@ impl Settings {
             Some(WalSyncSetting::Interval) => db.wal_sync = WalSync::Interval(interval),
             None => {}
         }
+        db.encryption_key = key::find(config.storage.encryption_key_file.as_deref())?;
         db.outbox = role == Role::Edge && !peers.is_empty();
         let workers = config.limits.workers.unwrap_or(DEFAULT_WORKERS).max(1);
         db.query_partitions = workers;

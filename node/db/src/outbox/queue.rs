@@ -3,9 +3,13 @@
 //!
 //! Invariants: sequences are consecutive; `cursor` is the first log record that no sealed segment
 //! holds; a segment leaves the queue only when the receiver has said that it is durable there.
+//! In an encrypted directory a segment is kept encrypted under its sequence; the state is numbers and
+//! hashes and stays plain.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use activestore_env::{Keyring, ValueSealer};
 use activestore_sync_proto::{ChainHash, SealedSegment};
 use activestore_types::{Epoch, Error, Lsn, NodeId, Result};
 use parking_lot::Mutex;
@@ -56,12 +60,19 @@ impl QueueState {
 pub(crate) struct Queue {
     node: NodeId,
     database: Database,
+    sealer: Option<ValueSealer>,
     state: Mutex<QueueState>,
 }
 
 impl Queue {
     /// Opens or makes the queue; `epoch` and `cursor` are used only when it is new.
-    pub(crate) fn open(path: &Path, node: NodeId, epoch: Epoch, cursor: Lsn) -> Result<Self> {
+    pub(crate) fn open(
+        path: &Path,
+        node: NodeId,
+        epoch: Epoch,
+        cursor: Lsn,
+        keyring: Option<&Arc<Keyring>>,
+    ) -> Result<Self> {
         let database = Database::builder()
             .set_cache_size(CACHE_BYTES)
             .create(path)
@@ -83,6 +94,7 @@ impl Queue {
         Ok(Queue {
             node,
             database,
+            sealer: keyring.map(|keyring| keyring.values("outbox")),
             state: Mutex::new(state),
         })
     }
@@ -100,7 +112,7 @@ impl Queue {
         next.cursor = cursor;
         self.change(Durability::Immediate, |segments| {
             for (rows, payload) in payloads {
-                next = put(segments, self.node, next, rows, payload.into())?;
+                next = self.put(segments, next, rows, payload.into())?;
             }
             Ok(next)
         })?;
@@ -126,7 +138,7 @@ impl Queue {
         let Some(bytes) = table.get(sequence).map_err(failed)? else {
             return Ok(None);
         };
-        read_kept(bytes.value()).map(Some)
+        self.read_kept(sequence, bytes.value()).map(Some)
     }
 
     /// Drops what the receiver holds: every segment up to `sequence`. Not synced: after a crash a
@@ -140,7 +152,7 @@ impl Queue {
         self.change(Durability::None, |segments| {
             for dropped in state.acknowledged + 1..=sequence {
                 if let Some(bytes) = segments.remove(dropped).map_err(failed)? {
-                    let kept = read_kept(bytes.value())?;
+                    let kept = self.read_kept(dropped, bytes.value())?;
                     next.pending_rows = next.pending_rows.saturating_sub(kept.rows);
                     next.pending_bytes =
                         next.pending_bytes.saturating_sub(kept.payload.len() as u64);
@@ -162,11 +174,11 @@ impl Queue {
             let mut waiting = Vec::new();
             for sequence in state.acknowledged + 1..=state.last_sealed {
                 if let Some(bytes) = segments.remove(sequence).map_err(failed)? {
-                    waiting.push(read_kept(bytes.value())?);
+                    waiting.push(self.read_kept(sequence, bytes.value())?);
                 }
             }
             for kept in waiting {
-                next = put(segments, self.node, next, kept.rows, kept.payload)?;
+                next = self.put(segments, next, kept.rows, kept.payload)?;
             }
             Ok(next)
         })?;
@@ -191,39 +203,52 @@ impl Queue {
         }
         write.commit().map_err(failed)
     }
-}
 
-/// Seals one payload after `state` and stores it; returns the state that follows.
-fn put(
-    segments: &mut redb::Table<'_, u64, &'static [u8]>,
-    node: NodeId,
-    mut state: QueueState,
-    rows: u64,
-    payload: bytes::Bytes,
-) -> Result<QueueState> {
-    state.last_sealed += 1;
-    let sealed = SealedSegment::seal(
-        node,
-        state.epoch,
-        state.last_sealed,
-        state.last_hash,
-        rows,
-        payload,
-    );
-    state.last_hash = sealed.hash;
-    state.pending_rows += rows;
-    state.pending_bytes += sealed.payload.len() as u64;
-    let bytes = postcard::to_stdvec(&sealed)
-        .map_err(|error| Error::internal(format!("a segment cannot be kept: {error}")))?;
-    segments
-        .insert(state.last_sealed, bytes.as_slice())
-        .map_err(failed)?;
-    Ok(state)
-}
+    /// Seals one payload after `state` and stores it; returns the state that follows.
+    fn put(
+        &self,
+        segments: &mut redb::Table<'_, u64, &'static [u8]>,
+        mut state: QueueState,
+        rows: u64,
+        payload: bytes::Bytes,
+    ) -> Result<QueueState> {
+        state.last_sealed += 1;
+        let sealed = SealedSegment::seal(
+            self.node,
+            state.epoch,
+            state.last_sealed,
+            state.last_hash,
+            rows,
+            payload,
+        );
+        state.last_hash = sealed.hash;
+        state.pending_rows += rows;
+        state.pending_bytes += sealed.payload.len() as u64;
+        let mut bytes = postcard::to_stdvec(&sealed)
+            .map_err(|error| Error::internal(format!("a segment cannot be kept: {error}")))?;
+        if let Some(sealer) = &self.sealer {
+            sealer.seal(&state.last_sealed.to_le_bytes(), &mut bytes, 0)?;
+        }
+        segments
+            .insert(state.last_sealed, bytes.as_slice())
+            .map_err(failed)?;
+        Ok(state)
+    }
 
-fn read_kept(bytes: &[u8]) -> Result<SealedSegment> {
-    postcard::from_bytes(bytes)
-        .map_err(|error| Error::corrupt(format!("a waiting segment cannot be read: {error}")))
+    fn read_kept(&self, sequence: u64, bytes: &[u8]) -> Result<SealedSegment> {
+        let broken = |error: postcard::Error| {
+            Error::corrupt(format!("a waiting segment cannot be read: {error}"))
+        };
+        match &self.sealer {
+            None => postcard::from_bytes(bytes).map_err(broken),
+            Some(sealer) => {
+                let bytes = sealer
+                    .open_vec(&sequence.to_le_bytes(), bytes.to_vec())
+                    .map_err(|error| error.context("the outbox"))?;
+                postcard::from_bytes(&bytes).map_err(broken)
+            }
+        }
+    }
 }
 
 fn failed(error: impl Into<redb::Error>) -> Error {
