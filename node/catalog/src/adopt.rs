@@ -50,7 +50,7 @@ pub(crate) fn adopt(state: &mut CatalogState, bundle: Bundle) -> Result<()> {
                     }
                 }
                 let grown = add_columns(&table, &wanted, true)?;
-                let altered = alter_options(&grown, &definition.options);
+                let altered = alter_options(&grown, &definition.options)?;
                 state.tables.insert(definition.name.clone(), altered);
             }
         }

@@ -61,7 +61,7 @@ fn step(state: &mut CatalogState, change: Change) -> Result<()> {
             Ok(())
         }
         Change::AlterOptions { table, options } => {
-            let altered = alter_options(state.table(&table)?, &options);
+            let altered = alter_options(state.table(&table)?, &options)?;
             state.tables.insert(table, altered);
             Ok(())
         }
@@ -254,15 +254,21 @@ pub(crate) fn add_columns(
     Ok(bumped(table, grown))
 }
 
-/// The table with other options; the same one where nothing differs.
-pub(crate) fn alter_options(table: &Arc<TableSchema>, options: &TableOptions) -> Arc<TableSchema> {
+/// The table with other options; the same one where nothing differs. `Invalid` for options that do
+/// not fit the table.
+pub(crate) fn alter_options(
+    table: &Arc<TableSchema>,
+    options: &TableOptions,
+) -> Result<Arc<TableSchema>> {
     let mut altered = TableSchema::clone(table);
     altered.flexible = options.flexible.unwrap_or(altered.flexible);
     altered.sync = options.sync.unwrap_or(altered.sync);
+    altered.compaction = options.compaction.unwrap_or(altered.compaction);
     if let Some(seconds) = options.ttl_s {
         altered.ttl_s = (seconds > 0).then_some(seconds);
     }
-    bumped(table, altered)
+    altered.validate()?;
+    Ok(bumped(table, altered))
 }
 
 fn bumped(before: &Arc<TableSchema>, mut after: TableSchema) -> Arc<TableSchema> {

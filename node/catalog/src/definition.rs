@@ -116,6 +116,7 @@ impl TableDefinition {
                 flexible: Some(schema.flexible),
                 ttl_s: Some(schema.ttl_s.unwrap_or(0)),
                 sync: Some(schema.sync),
+                compaction: Some(schema.compaction),
             },
         }
     }
@@ -182,6 +183,7 @@ impl TableDefinition {
                 None => keyspace.ttl_s,
             },
             sync: self.options.sync.unwrap_or(keyspace.sync),
+            compaction: self.options.compaction.unwrap_or_default(),
             version: 1,
         };
         schema.validate()?;

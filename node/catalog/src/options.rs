@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use activestore_types::{Error, Result, SyncMode};
+use activestore_types::{CompactionMode, Error, Result, SyncMode};
 use serde::{Deserialize, Serialize};
 
 use crate::duration::parse_duration;
@@ -28,6 +28,8 @@ pub struct TableOptions {
     pub ttl_s: Option<u64>,
     /// Which way rows travel; `None` leaves it as it is (a new table takes its keyspace's).
     pub sync: Option<SyncMode>,
+    /// How files are merged; `None` leaves it as it is (automatic for a new table).
+    pub compaction: Option<CompactionMode>,
 }
 
 impl KeyspaceOptions {
@@ -49,7 +51,7 @@ impl KeyspaceOptions {
 }
 
 impl TableOptions {
-    /// Reads the options by name: `flexible`, `ttl`, `sync`.
+    /// Reads the options by name: `flexible`, `ttl`, `sync`, `compaction`.
     ///
     /// # Errors
     /// `Invalid` for an unknown name or a value that does not fit.
@@ -60,7 +62,11 @@ impl TableOptions {
                 "flexible" => parsed.flexible = Some(boolean("flexible", value)?),
                 "ttl" => parsed.ttl_s = Some(ttl(value)?),
                 "sync" => parsed.sync = Some(sync(value)?),
-                _ => return Err(unknown(name, "table", &["flexible", "ttl", "sync"])),
+                "compaction" => parsed.compaction = Some(value.to_ascii_lowercase().parse()?),
+                _ => {
+                    let known = ["flexible", "ttl", "sync", "compaction"];
+                    return Err(unknown(name, "table", &known));
+                }
             }
         }
         Ok(parsed)

@@ -101,6 +101,15 @@ pub struct Storage {
     pub wal_sync_interval: Option<Span>,
     /// The file with the key that encrypts the data directory.
     pub encryption_key_file: Option<PathBuf>,
+    /// What compaction writes in a second at most.
+    pub compaction_rate: Option<ByteSize>,
+    /// Compaction rests while the hottest sensor is above this, in degrees Celsius.
+    pub pause_above_celsius: Option<f64>,
+    /// Compaction rests while the machine runs on battery.
+    pub pause_on_battery: Option<bool>,
+    /// Compaction rests while tasks wait for the disk for more than this part of the time, in
+    /// percent over ten seconds.
+    pub pause_above_io_pressure: Option<f64>,
 }
 
 /// `storage.wal_sync`.

@@ -6,6 +6,7 @@
 //! 3. Print the listeners and write `listeners.json`: ready.
 //! 4. On SIGTERM or SIGINT: HTTP drains, MQTT and QUIC say goodbye, the database closes; exit 0.
 
+mod governor;
 mod listeners;
 mod mqtt;
 mod peers;
@@ -25,6 +26,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{JoinArgs, StartArgs};
 use crate::key;
+use governor::Governor;
 use listeners::Listeners;
 use mqtt::Mqtt;
 use peers::{IDENTITY_DIR, Peers};
@@ -108,6 +110,7 @@ struct Running {
     gateway: Gateway,
     mqtt: Mqtt,
     peers: Arc<Peers>,
+    governor: Option<Governor>,
     _listeners: Listeners,
 }
 
@@ -129,11 +132,13 @@ impl Running {
             gateway,
             mqtt,
             peers,
+            governor: Governor::start(settings.watch, db),
             _listeners: listeners,
         })
     }
 
     async fn stop(self) {
+        drop(self.governor);
         self.gateway.shutdown().await;
         self.mqtt.shutdown().await;
         self.peers.shutdown().await;

@@ -41,6 +41,7 @@ impl Db {
     pub fn counters(&self) -> Vec<Counter> {
         let mut all = Figures::default();
         self.store_figures(&mut all);
+        self.compaction_figures(&mut all);
         self.sync_figures(&mut all);
         self.plugin_figures(&mut all);
         all.0
@@ -278,16 +279,27 @@ impl Db {
     }
 }
 
+/// The figures gathered so far.
 #[derive(Default)]
-struct Figures(Vec<Counter>);
+pub(crate) struct Figures(Vec<Counter>);
 
 impl Figures {
-    fn counter(&mut self, name: &'static str, help: &'static str, value: f64) {
+    pub(crate) fn counter(&mut self, name: &'static str, help: &'static str, value: f64) {
         self.push(name, help, CounterKind::Counter, Vec::new(), value);
     }
 
-    fn gauge(&mut self, name: &'static str, help: &'static str, value: f64) {
+    pub(crate) fn gauge(&mut self, name: &'static str, help: &'static str, value: f64) {
         self.push(name, help, CounterKind::Gauge, Vec::new(), value);
+    }
+
+    pub(crate) fn labelled(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        label: (&'static str, String),
+        value: f64,
+    ) {
+        self.push(name, help, CounterKind::Gauge, vec![label], value);
     }
 
     fn push(

@@ -36,9 +36,6 @@ use crate::write::gates::Gates;
 const CATALOG_FILE: &str = "catalog.redb";
 /// Writes that may be under way at once; more wait their turn.
 const WRITES_MAX: usize = 128;
-/// The largest part of the memory limit that one memtable takes.
-const MEMTABLE_SHARE: usize = 4;
-const MEMTABLE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How often the space that the data directory takes is looked at again.
 const SPACE_CHECK_EVERY: Duration = Duration::from_secs(1);
 const WASM_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -392,9 +389,9 @@ impl Inner {
 
 fn store_options(options: &DbOptions, node: NodeId) -> StoreOptions {
     StoreOptions {
-        memtable_bytes: (options.memory_bytes / MEMTABLE_SHARE).min(MEMTABLE_BYTES_MAX),
         wal_sync: options.wal_sync,
-        ..StoreOptions::new(node)
+        compaction_bytes_s: options.compaction_bytes_s,
+        ..StoreOptions::within_memory(node, options.memory_bytes)
     }
 }
 

@@ -17,6 +17,7 @@
 //! ```
 
 mod blobs;
+mod compaction;
 mod counters;
 mod db;
 mod files;
@@ -33,6 +34,7 @@ mod system;
 mod tables;
 mod write;
 
+pub use activestore_store::PauseReason;
 pub use blobs::BLOB_BYTES_MAX;
 pub use counters::{Counter, CounterKind};
 pub use db::{Db, SyncHosts};

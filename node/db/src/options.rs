@@ -36,7 +36,7 @@ pub struct DbOptions {
     pub role: Role,
     /// The node's name for people; defaults to the role.
     pub name: String,
-    /// What the store may hold in memory before writers wait, in bytes.
+    /// What the store may hold in memory, in bytes; writers wait where it would hold more.
     pub memory_bytes: usize,
     /// The most the data directory may take, in bytes; a write beyond it is refused.
     pub disk_bytes_max: Option<u64>,
@@ -45,6 +45,8 @@ pub struct DbOptions {
     /// Encrypts everything in the directory that users wrote; a directory is made with a key or
     /// without one and stays so.
     pub encryption_key: Option<MasterKey>,
+    /// What compaction writes in a second at most, in bytes; `None` is no limit.
+    pub compaction_bytes_s: Option<u64>,
     /// What queries may hold in memory together, in bytes.
     pub query_memory_bytes: usize,
     /// What one plugin instance may hold in memory, in bytes.
@@ -74,6 +76,7 @@ impl DbOptions {
             disk_bytes_max: None,
             wal_sync: WalSync::Batch,
             encryption_key: None,
+            compaction_bytes_s: None,
             query_memory_bytes: if edge { 64 * MIB } else { 512 * MIB },
             plugin_memory_bytes: 64 * MIB,
             plugin_deadline: Duration::from_secs(1),

@@ -11,6 +11,7 @@ use arrow::array::{
 use arrow::record_batch::RecordBatch;
 
 use crate::blobs::hex;
+use crate::compaction::compactions;
 use crate::inbox::all_progress;
 use crate::tables::Relations;
 use crate::write::processor::Source;
@@ -19,6 +20,7 @@ use crate::write::read_rejected;
 /// The tables of the keyspace.
 pub(crate) const NAMES: &[&str] = &[
     "columns",
+    "compactions",
     "functions",
     "models",
     "plugins",
@@ -34,6 +36,7 @@ pub(crate) const NAMES: &[&str] = &[
 pub(crate) fn table(relations: &Relations, name: &str) -> Result<Option<RecordBatch>> {
     Ok(Some(match name {
         "columns" => columns(relations)?,
+        "compactions" => compactions(relations)?,
         "functions" => functions(relations)?,
         "models" => models(relations)?,
         "plugins" => plugins(relations)?,
@@ -47,17 +50,17 @@ pub(crate) fn table(relations: &Relations, name: &str) -> Result<Option<RecordBa
     }))
 }
 
-fn text<T: Into<String>>(values: impl IntoIterator<Item = T>) -> ArrayRef {
+pub(crate) fn text<T: Into<String>>(values: impl IntoIterator<Item = T>) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(
         values.into_iter().map(Into::into),
     ))
 }
 
-fn optional(values: impl IntoIterator<Item = Option<String>>) -> ArrayRef {
+pub(crate) fn optional(values: impl IntoIterator<Item = Option<String>>) -> ArrayRef {
     Arc::new(values.into_iter().collect::<StringArray>())
 }
 
-fn count(values: impl IntoIterator<Item = u64>) -> ArrayRef {
+pub(crate) fn count(values: impl IntoIterator<Item = u64>) -> ArrayRef {
     Arc::new(Int64Array::from_iter_values(
         values
             .into_iter()
@@ -65,7 +68,7 @@ fn count(values: impl IntoIterator<Item = u64>) -> ArrayRef {
     ))
 }
 
-fn batch(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch> {
+pub(crate) fn batch(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch> {
     Ok(RecordBatch::try_from_iter_with_nullable(
         columns.into_iter().map(|(name, array)| (name, array, true)),
     )?)
@@ -125,6 +128,7 @@ fn tables(relations: &Relations) -> Result<RecordBatch> {
             ),
         ),
         ("sync", text(all.iter().map(|t| t.sync.name()))),
+        ("compaction", text(all.iter().map(|t| t.compaction.name()))),
         ("columns", count(all.iter().map(|t| t.columns.len() as u64))),
         ("row_fragments", count(rows)),
         ("version", count(all.iter().map(|t| u64::from(t.version)))),
@@ -398,6 +402,10 @@ fn sstables(relations: &Relations) -> Result<RecordBatch> {
         ("file", text(all.iter().map(|info| info.path.as_str()))),
         ("rows", count(all.iter().map(|info| info.meta.rows))),
         ("bytes", count(all.iter().map(|info| info.meta.bytes))),
+        (
+            "level",
+            count(all.iter().map(|info| u64::from(info.meta.level))),
+        ),
         (
             "unique",
             Arc::new(BooleanArray::from_iter(

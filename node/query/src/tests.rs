@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use activestore_env::Env;
 use activestore_store::{Snapshot, Store, StoreOptions, WriteSet};
 use activestore_types::{
-    BatchColumn, ClusteringColumn, Column, ColumnId, DataType, Error, Hlc, NodeId, OriginId,
-    Result, RowBatch, SyncMode, TableId, TableName, TableSchema,
+    BatchColumn, ClusteringColumn, Column, ColumnId, CompactionMode, DataType, Error, Hlc, NodeId,
+    OriginId, Result, RowBatch, SyncMode, TableId, TableName, TableSchema,
 };
 use arrow::array::{ArrayRef, Float64Array, StringArray};
 use arrow::record_batch::RecordBatch;
@@ -88,6 +88,7 @@ impl World {
             flexible: false,
             ttl_s: None,
             sync: SyncMode::None,
+            compaction: CompactionMode::Automatic,
             version: 1,
         });
         schema.validate().unwrap();

@@ -20,6 +20,7 @@
 //! ```
 
 pub mod compaction;
+pub mod governor;
 mod group;
 mod manifest;
 pub mod memtable;
@@ -36,9 +37,10 @@ pub mod write_set;
 pub use activestore_sst::{
     ColumnMeta, SstMeta, VECTOR_ROWS, ZonePredicate, ZoneValue, decode_array, encode_array,
 };
+pub use governor::PauseReason;
 pub use options::{StoreOptions, WalSync};
 pub use read::{Digest, Scan, ScanRequest, ScanStats, Snapshot};
-pub use stats::{SstInfo, StoreStats};
+pub use stats::{CompactionInfo, FileGroup, SstInfo, StoreStats, TableStats};
 pub use store::Store;
 pub use store::encryption::{open_keyring, table_disk};
 pub use write_set::{LogRecord, Note, WriteSet};

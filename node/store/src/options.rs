@@ -46,7 +46,17 @@ pub struct StoreOptions {
     /// The keys of an encrypted directory, from [`crate::open_keyring`]; `None` for a plain one. A
     /// directory stays what it was made as.
     pub encryption: Option<Arc<Keyring>>,
+    /// How fast compaction writes at most, in bytes per second; `None`: as fast as it can. It goes
+    /// faster where flushed files pile up.
+    pub compaction_bytes_s: Option<u64>,
+    /// Memory that a merge takes for the rows it has decoded, in bytes, about.
+    pub merge_bytes_max: usize,
+    /// Memory that a flush and a merge take each for the rows they encode next, in bytes, about.
+    pub group_bytes_max: usize,
 }
+
+/// The largest memtables that a memory budget gives: larger ones gain nothing.
+const MEMTABLE_BYTES_MAX: usize = 64 << 20;
 
 impl StoreOptions {
     /// The settings of a small edge node.
@@ -62,6 +72,26 @@ impl StoreOptions {
             background: true,
             auto_compact: true,
             encryption: None,
+            compaction_bytes_s: None,
+            merge_bytes_max: 16 << 20,
+            group_bytes_max: 32 << 20,
+        }
+    }
+
+    /// The settings of a node whose store may take so much memory, in bytes. All that grows has a
+    /// part: of 32, the memtables 6 (the active ones and two frozen sets of 2 each), a merge 3, what
+    /// is encoded 2 (a flush and a merge), notes 2, and 2 the commits on their way; the rest is for
+    /// the files' indexes, the log's buffers, copies that live for a moment and what the allocator
+    /// loses.
+    pub fn within_memory(node: NodeId, memory_bytes: usize) -> Self {
+        let part = memory_bytes / 32;
+        StoreOptions {
+            memtable_bytes: (2 * part).clamp(64 << 10, MEMTABLE_BYTES_MAX),
+            merge_bytes_max: (3 * part).clamp(256 << 10, 64 << 20),
+            group_bytes_max: part.clamp(64 << 10, 32 << 20),
+            note_bytes_max: 2 * part,
+            queue_bytes_max: (2 * part).clamp(64 << 10, 64 << 20),
+            ..StoreOptions::new(node)
         }
     }
 }

@@ -29,9 +29,11 @@ pub use digest::Digest;
 pub use scan::{Scan, ScanRequest, ScanStats};
 
 pub(crate) use merge::{Merge, Step};
+#[cfg(test)]
+pub(crate) use piece::Held;
 pub(crate) use piece::{Fragment, Pieces, VECTORS_HELD_MAX};
 pub(crate) use resolve::order_fragments;
-pub(crate) use source::{FileSource, Plan, Source};
+pub(crate) use source::{FileSource, Plan, Source, bad_keys};
 
 /// One table at one moment. Immutable, cheap to make and to clone; what is committed later does
 /// not show in it.

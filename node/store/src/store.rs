@@ -24,12 +24,13 @@ use activestore_types::{
 };
 use parking_lot::Mutex;
 
+use crate::governor::PauseReason;
 use crate::group::CheckedSet;
 use crate::manifest::Edit;
 use crate::memtable::{Memtable, RowKeys};
 use crate::options::StoreOptions;
 use crate::read::Snapshot;
-use crate::stats::{SstInfo, StoreStats};
+use crate::stats::{CompactionInfo, SstInfo, StoreStats, TableStats};
 use crate::version::{Origins, TableVersion, Version};
 use crate::wal::record;
 use crate::worker;
@@ -63,6 +64,9 @@ impl Store {
         let background = options.background;
         let shared = Arc::new(open::open(env, options)?);
         let workers = if background {
+            // What the log left in memory is as much as there ever was: it is written out before
+            // more comes in. A failure is tried again by the thread that flushes.
+            worker::flush_frozen(&shared);
             worker::spawn(&shared)?
         } else {
             worker::run_due(&shared);
@@ -125,6 +129,7 @@ impl Store {
             let mut slot = self.shared.version.write();
             *slot = Arc::new(slot.without_table(id));
         }
+        self.shared.history.forget(id);
         worker::remove_files(
             &self.shared,
             table.files.iter().map(|file| file.path.as_str()),
@@ -351,11 +356,36 @@ impl Store {
         worker::erase(&self.shared, id)
     }
 
+    /// Asks compaction to rest, for one more reason. Merges go on all the same where flushed files
+    /// pile up, and where [`Store::compact`] waits for them.
+    pub fn pause_compaction(&self, reason: PauseReason) {
+        self.shared.governor.pause(reason);
+    }
+
+    /// Takes a reason back; compaction goes on when none is left.
+    pub fn resume_compaction(&self, reason: PauseReason) {
+        self.shared.governor.resume(reason);
+        if self.shared.options.background {
+            self.shared.signal.raise();
+        }
+    }
+
+    /// The running compaction and the latest ones, newest first.
+    pub fn compactions(&self) -> Vec<CompactionInfo> {
+        self.shared.history.all()
+    }
+
+    /// What is to be told of each table's files, by table.
+    pub fn table_stats(&self) -> Vec<TableStats> {
+        worker::table_stats(&self.shared)
+    }
+
     /// The counters.
     pub fn stats(&self) -> StoreStats {
         let shared = &self.shared;
         let counters = &shared.counters;
         let version = shared.version();
+        let tables = self.table_stats();
         let files = || version.tables().flat_map(|table| &table.files);
         let notes = shared.notes.read();
         let (frozen, frozen_bytes) = shared.frozen_sets();
@@ -377,6 +407,12 @@ impl Store {
             compactions: counters.compactions.get(),
             compaction_errors: counters.compaction_errors.get(),
             compaction_bytes: counters.compaction_bytes.get(),
+            compaction_read_bytes: counters.compaction_read_bytes.get(),
+            compaction_ns: counters.compaction_ns.get(),
+            compaction_wait_ns: counters.compaction_wait_ns.get(),
+            pending_compaction_bytes: sum(&tables, |table| table.pending_compaction_bytes),
+            garbage_bytes: sum(&tables, |table| table.garbage_bytes),
+            compaction_paused: shared.governor.reasons(),
             orphans_removed: counters.orphans_removed.get(),
             memtable_bytes: shared.active_bytes.load(Ordering::Relaxed),
             frozen_bytes,
@@ -449,6 +485,10 @@ impl Drop for Store {
             tracing::warn!(%error, "the store was not closed in order; the next start recovers it");
         }
     }
+}
+
+fn sum(tables: &[TableStats], of: impl Fn(&TableStats) -> u64) -> u64 {
+    tables.iter().map(of).sum()
 }
 
 fn table(version: &Version, id: TableId) -> Result<&Arc<TableVersion>> {

@@ -56,6 +56,9 @@ struct Writer {
     previous: u32,
     life: u32,
     synced: Lsn,
+    /// Whether the segment was begun since the last sync: until then a crash may take its header,
+    /// and with it the place where the log goes on.
+    begun: bool,
     last_sync: Duration,
     group: Vec<u8>,
 }
@@ -131,6 +134,7 @@ impl Wal {
             next,
             life: new_life(env),
             synced: Lsn(next.0 - 1),
+            begun: false,
             last_sync: env.clock.monotonic(),
             group: Vec::new(),
             segment,
@@ -306,6 +310,7 @@ impl Wal {
         self.segments.lock().push(Arc::clone(&segment));
         writer.previous = segment.header.salt;
         writer.segment = segment;
+        writer.begun = true;
         writer.offset = SEGMENT_HEADER_BYTES as u64;
         Ok(())
     }
@@ -324,7 +329,7 @@ impl Wal {
 
     fn sync_writer(&self, writer: &mut Writer) -> Result<()> {
         let last = Lsn(writer.next.0 - 1);
-        if writer.synced == last {
+        if writer.synced == last && !writer.begun {
             return Ok(());
         }
         let started = self.env.clock.monotonic();
@@ -337,6 +342,7 @@ impl Wal {
         synced.map_err(|error| self.poison(&error.into()))?;
         writer.segment.set_durable();
         writer.synced = last;
+        writer.begun = false;
         writer.last_sync = ended;
         Ok(())
     }
@@ -404,6 +410,13 @@ impl Wal {
             let Some(oldest) = oldest else {
                 return Ok(());
             };
+            // The log has to go on somewhere: never is an old segment freed while the header of the
+            // one being written may still be lost.
+            let mut writer = self.writer.lock();
+            if writer.begun {
+                self.sync_writer(&mut writer)?;
+            }
+            drop(writer);
             self.pool.release(&oldest, *wipe)?;
         }
     }

@@ -8,6 +8,7 @@
 mod compact;
 mod erase;
 mod flush;
+pub(crate) mod history;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use crate::options::WalSync;
 use crate::store::shared::{FROZEN_MAX, Shared};
 use crate::version::Origins;
 
-pub(crate) use compact::compact_all;
+pub(crate) use compact::{compact_all, table_stats};
 pub(crate) use erase::erase;
 
 /// How long a failed step waits before it is tried again, unless a commit asks for it sooner.
@@ -34,11 +35,11 @@ const MERGES_PER_ROUND: usize = 4;
 /// Starts the threads.
 pub(crate) fn spawn(shared: &Arc<Shared>) -> Result<Vec<JoinHandle<()>>> {
     let flusher = spawn_loop(shared, "store-flush", |shared| {
-        let flushed = flush::flush_all(shared);
+        let flushed = flush::flush_all(shared, true);
         flushed.and(tend_log(shared).map(|()| None))
     });
     let compactor = spawn_loop(shared, "store-compact", |shared| {
-        compact_due(shared, usize::MAX).map(|()| None)
+        compact_due(shared, usize::MAX).map(|()| compact::next_expiry(shared))
     });
     let mut threads = vec![flusher, compactor];
     if let WalSync::Interval(_) = shared.options.wal_sync {
@@ -82,10 +83,15 @@ fn spawn_loop(
         })
 }
 
+/// Flushes what is frozen, in the caller's thread. A failure is counted.
+pub(crate) fn flush_frozen(shared: &Shared) {
+    let _ = flush::flush_all(shared, false);
+}
+
 /// Everything that is due, in the caller's thread. Failures are counted; the next round retries.
 pub(crate) fn run_due(shared: &Shared) {
     // Each of these has counted and logged its own failure.
-    let _ = flush::flush_all(shared);
+    let _ = flush::flush_all(shared, false);
     let _ = tend_log(shared);
     let _ = shared.wal.sync_if_due();
     let _ = compact_due(shared, MERGES_PER_ROUND);
@@ -132,7 +138,7 @@ pub(crate) fn wait_for_room(shared: &Shared) -> Result<()> {
 pub(crate) fn wait_for_flush(shared: &Shared) -> Result<()> {
     let target = shared.frozen.lock().last;
     if !shared.options.background {
-        flush::flush_all(shared)?;
+        flush::flush_all(shared, false)?;
         tend_log(shared)?;
         return Ok(());
     }
@@ -147,7 +153,7 @@ fn wait_for(shared: &Shared, met: impl Fn(usize) -> bool, stall: bool) -> Result
         shared.counters.stalls.add(1);
     }
     if !shared.options.background {
-        flush::flush_all(shared)?;
+        flush::flush_all(shared, false)?;
         return Ok(());
     }
     let mut frozen = shared.frozen.lock();

@@ -47,6 +47,7 @@ fn schema() -> Arc<TableSchema> {
         flexible: false,
         ttl_s: None,
         sync: SyncMode::None,
+        compaction: activestore_types::CompactionMode::Automatic,
         version: 1,
     })
 }
@@ -266,7 +267,10 @@ fn a_forged_log_is_not_replayed() {
     }
     let error = open(&sealed, Some(&key)).err().unwrap();
     // What stands where the number of a data key should be is one that there is none of.
-    assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Denied));
+    assert!(matches!(
+        error.kind(),
+        ErrorKind::Corrupt | ErrorKind::Denied
+    ));
     assert!(
         error.message().contains("record 1 of the write-ahead log"),
         "{error}"

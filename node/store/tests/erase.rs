@@ -40,6 +40,7 @@ fn schema() -> Arc<TableSchema> {
         flexible: false,
         ttl_s: None,
         sync: SyncMode::None,
+        compaction: activestore_types::CompactionMode::Automatic,
         version: 1,
     })
 }

@@ -4,6 +4,8 @@
 //! into 0.0 and every NaN into one; text and bytes escape 0x00 as 0x00 0xFF and end with 0x00 0x00,
 //! so that no key is a prefix of another by accident; a descending column inverts all its bytes.
 
+use std::ops::Range;
+
 use crate::error::{Error, Result};
 
 mod encode;
@@ -38,6 +40,30 @@ impl KeyBuffer {
             .and_then(|before| self.ends.get(before))
             .map_or(0, |start| *start as usize);
         self.bytes.get(start..*end as usize).unwrap_or(&[])
+    }
+
+    /// Adds the keys of some rows of another buffer; rows that it does not have are left out.
+    ///
+    /// # Errors
+    /// `Invalid` for more than 4 GiB of keys.
+    pub fn append(&mut self, from: &KeyBuffer, rows: Range<usize>) -> Result<()> {
+        let rows = rows.start..rows.end.min(from.len());
+        let Some(ends) = from.ends.get(rows.clone()).filter(|ends| !ends.is_empty()) else {
+            return Ok(());
+        };
+        let before = rows.start.checked_sub(1);
+        let start = before.and_then(|before| from.ends.get(before)).copied();
+        let start = start.unwrap_or(0);
+        let end = ends.last().copied().unwrap_or(start);
+        let base = self.bytes.len();
+        let bytes = from.bytes.get(start as usize..end as usize).unwrap_or(&[]);
+        let base = u32::try_from(base + bytes.len())
+            .map(|total| total - (end - start))
+            .map_err(|_| too_long())?;
+        self.bytes.extend_from_slice(bytes);
+        self.ends
+            .extend(ends.iter().map(|end| base + (end - start)));
+        Ok(())
     }
 
     /// All keys in row order.

@@ -95,6 +95,44 @@ impl FromStr for SyncMode {
     }
 }
 
+/// How a table's files are merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+pub enum CompactionMode {
+    /// By windows of time where the first clustering column is a TIMESTAMP, else by levels.
+    #[default]
+    Automatic,
+    /// By windows of time: rows come about in the order of time and are rarely written again.
+    TimeWindow,
+    /// By levels of key ranges: rows are written again and again.
+    Levelled,
+}
+
+impl CompactionMode {
+    /// The name in DDL.
+    pub fn name(self) -> &'static str {
+        match self {
+            CompactionMode::Automatic => "automatic",
+            CompactionMode::TimeWindow => "time_window",
+            CompactionMode::Levelled => "levelled",
+        }
+    }
+}
+
+impl FromStr for CompactionMode {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "automatic" => Ok(CompactionMode::Automatic),
+            "time_window" => Ok(CompactionMode::TimeWindow),
+            "levelled" => Ok(CompactionMode::Levelled),
+            _ => Err(Error::invalid(format!(
+                "compaction = '{text}' is unknown: 'automatic', 'time_window' or 'levelled' expected"
+            ))),
+        }
+    }
+}
+
 /// One column.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
@@ -134,6 +172,8 @@ pub struct TableSchema {
     pub ttl_s: Option<u64>,
     /// Which way rows travel.
     pub sync: SyncMode,
+    /// How its files are merged.
+    pub compaction: CompactionMode,
     /// Rises by one with each change.
     pub version: u32,
 }
@@ -158,6 +198,24 @@ impl TableSchema {
                 descending: false,
             })
             .chain(self.clustering_key.iter().copied())
+    }
+
+    /// The first clustering column, where it is a TIMESTAMP: the time that a row is about.
+    pub fn time_column(&self) -> Option<ColumnId> {
+        let first = self.column_by_id(self.clustering_key.first()?.id)?;
+        (first.data_type == DataType::Timestamp).then_some(first.id)
+    }
+
+    /// Bytes that a row takes in memory, about: its columns' widths, a guess for text, the stamps.
+    pub fn row_bytes_estimate(&self) -> usize {
+        let width = |column: &Column| match column.data_type {
+            DataType::Boolean => 1,
+            DataType::Int | DataType::Date | DataType::Real => 4,
+            DataType::BigInt | DataType::Timestamp | DataType::Double => 8,
+            DataType::Decimal { .. } => 16,
+            DataType::Text | DataType::Bytes | DataType::Uuid | DataType::Json => 24,
+        };
+        self.columns.iter().map(width).sum::<usize>() + 20
     }
 
     /// How many columns the primary key has.
@@ -199,7 +257,7 @@ impl TableSchema {
     ///
     /// # Errors
     /// `Invalid` for a missing partition key, a key column that does not exist or stands twice, a
-    /// repeated column name or id, or a JSON key column.
+    /// repeated column name or id, a JSON key column, or windows of time without a time.
     pub fn validate(&self) -> Result<()> {
         if self.partition_key.is_empty() {
             return Err(
@@ -239,6 +297,14 @@ impl TableSchema {
                     column.name
                 )));
             }
+        }
+        if self.compaction == CompactionMode::TimeWindow && self.time_column().is_none() {
+            return Err(Error::invalid(format!(
+                "compaction = 'time_window' does not fit table {}: its first clustering column is no \
+                 TIMESTAMP",
+                self.name
+            ))
+            .with_hint("leave the option out, or use 'levelled'"));
         }
         Ok(())
     }

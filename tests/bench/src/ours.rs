@@ -7,7 +7,7 @@ use std::time::Instant;
 use activestore_env::Env;
 use activestore_store::{ScanRequest, Store, StoreOptions, WalSync, WriteSet};
 use activestore_types::{
-    BatchColumn, ClusteringColumn, Column, ColumnId, DataType, HlcClock, NodeId, OriginId,
+    BatchColumn, ClusteringColumn, Column, ColumnId, CompactionMode, DataType, HlcClock, NodeId, OriginId,
     RowBatch, SyncMode, TableId, TableName, TableSchema, encode_keys,
 };
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, StringArray, TimestampNanosecondArray};
@@ -51,6 +51,7 @@ fn schema() -> Arc<TableSchema> {
         flexible: false,
         ttl_s: None,
         sync: SyncMode::None,
+        compaction: CompactionMode::Automatic,
         version: 1,
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use activestore_types::{DataType, ErrorKind, SyncMode, TableName};
+use activestore_types::{CompactionMode, DataType, ErrorKind, SyncMode, TableName};
 
 use super::{create, full, keyspace, named, plugin, processor, readings};
 use crate::*;
@@ -153,6 +153,7 @@ fn a_table_takes_what_it_does_not_say_from_its_keyspace() {
         flexible: Some(true),
         ttl_s: Some(0),
         sync: Some(SyncMode::None),
+        compaction: None,
     };
     let state = catalog.apply(create(own)).unwrap();
     let table = state.table(&"plant.own".parse().unwrap()).unwrap();
@@ -323,6 +324,7 @@ fn options_are_read_by_name() {
         ("flexible", "TRUE"),
         ("ttl", "30d"),
         ("sync", "up"),
+        ("compaction", "levelled"),
     ]))
     .unwrap();
     assert_eq!(
@@ -330,7 +332,8 @@ fn options_are_read_by_name() {
         TableOptions {
             flexible: Some(true),
             ttl_s: Some(30 * 86_400),
-            sync: Some(SyncMode::Up)
+            sync: Some(SyncMode::Up),
+            compaction: Some(CompactionMode::Levelled),
         }
     );
     let error = TableOptions::parse(&options(&[("flexibel", "true")])).unwrap_err();

@@ -7,7 +7,7 @@ use super::{Config, LinkSetting, RoleSetting, WalSyncSetting};
 type Set = fn(&mut Config, &str) -> Result<()>;
 
 /// Every variable that carries a setting of the file, and how it is applied.
-const VARIABLES: [(&str, Set); 21] = [
+const VARIABLES: [(&str, Set); 25] = [
     ("ACTIVESTORE_ROLE", |config, text| {
         config.node.role = Some(match text {
             "edge" => RoleSetting::Edge,
@@ -89,6 +89,25 @@ const VARIABLES: [(&str, Set); 21] = [
         config.storage.encryption_key_file = Some(text.into());
         Ok(())
     }),
+    ("ACTIVESTORE_STORAGE_COMPACTION_RATE", |config, text| {
+        config.storage.compaction_rate = Some(text.parse()?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_STORAGE_PAUSE_ABOVE_CELSIUS", |config, text| {
+        config.storage.pause_above_celsius = Some(parsed(text, "a number")?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_STORAGE_PAUSE_ON_BATTERY", |config, text| {
+        config.storage.pause_on_battery = Some(parsed(text, "true or false")?);
+        Ok(())
+    }),
+    (
+        "ACTIVESTORE_STORAGE_PAUSE_ABOVE_IO_PRESSURE",
+        |config, text| {
+            config.storage.pause_above_io_pressure = Some(parsed(text, "a number")?);
+            Ok(())
+        },
+    ),
     ("ACTIVESTORE_SYNC_SEAL_AFTER", |config, text| {
         config.sync.seal_after = Some(text.parse()?);
         Ok(())

@@ -10,6 +10,7 @@ use activestore_ingest::mqtt::MqttConfig;
 use activestore_store::WalSync;
 use activestore_types::{Error, Result};
 
+use super::governor::Watch;
 use crate::cli::{DEFAULT_HTTP, DEFAULT_QUIC, StartArgs};
 use crate::config::{
     ByteSize, Config, LinkSetting, RoleSetting, WalSyncSetting, apply_environment,
@@ -44,6 +45,8 @@ pub struct Settings {
     pub link: LinkSetting,
     /// Joins the peer first.
     pub token: Option<String>,
+    /// When compaction rests.
+    pub watch: Watch,
     /// Threads.
     pub workers: usize,
 }
@@ -139,6 +142,12 @@ impl Settings {
             None => {}
         }
         db.encryption_key = key::find(config.storage.encryption_key_file.as_deref())?;
+        db.compaction_bytes_s = config.storage.compaction_rate.map(|rate| rate.0);
+        let watch = Watch {
+            celsius_max: config.storage.pause_above_celsius,
+            on_battery: config.storage.pause_on_battery.unwrap_or(false),
+            io_pressure_max: config.storage.pause_above_io_pressure,
+        };
         db.outbox = role == Role::Edge && !peers.is_empty();
         let workers = config.limits.workers.unwrap_or(DEFAULT_WORKERS).max(1);
         db.query_partitions = workers;
@@ -167,6 +176,7 @@ impl Settings {
             peers,
             link: config.sync.link.unwrap_or_default(),
             token: args.token.clone(),
+            watch,
             workers,
         })
     }

@@ -1,6 +1,6 @@
 //! JSON rows: types with and without a schema, absent and NULL, and what is refused.
 
-use activestore_types::{ClusteringColumn, Column, ColumnId, SyncMode, TableId};
+use activestore_types::{ClusteringColumn, Column, ColumnId, CompactionMode, SyncMode, TableId};
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{
     DataType as ArrowType, Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type,
@@ -54,6 +54,7 @@ fn schema() -> Arc<TableSchema> {
         flexible: false,
         ttl_s: None,
         sync: SyncMode::None,
+        compaction: CompactionMode::Automatic,
         version: 1,
     })
 }

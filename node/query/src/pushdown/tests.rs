@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use activestore_types::{
-    ClusteringColumn, Column, DataType, SyncMode, TableId, TableName, encode_keys,
+    ClusteringColumn, Column, CompactionMode, DataType, SyncMode, TableId, TableName, encode_keys,
 };
 use arrow::array::{ArrayRef, Int32Array};
 use datafusion::prelude::{Expr, col, lit};
@@ -40,6 +40,7 @@ fn table() -> TableSchema {
         flexible: false,
         ttl_s: None,
         sync: SyncMode::None,
+        compaction: CompactionMode::Automatic,
         version: 1,
     }
 }

@@ -1,27 +1,34 @@
-//! Carrying out a merge: the chosen files as one stream of keys, each reduced, written in batches.
+//! Carrying out a merge: the chosen files as one stream of runs and keys, written in batches.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use activestore_env::Disk;
-use activestore_sst::{SstOptions, SstWriter};
-use activestore_types::{ColumnId, Error, KeyRange, RangeTombstone, Result, TableSchema};
+use activestore_sst::{SstMeta, SstOptions, SstWriter, VECTOR_ROWS};
+use activestore_types::{ColumnId, Error, Hlc, KeyBuffer, KeyRange, Result, RowBatch, TableSchema};
+use arrow::array::AsArray;
+use arrow::datatypes::TimestampNanosecondType;
 
+use super::copy::{Spans, copy, copy_keys};
 use super::reduce::Reducer;
-use super::{Choice, NewFile, Outcome};
+use super::{Choice, NewFile, Outcome, Reason, shadow};
 use crate::memtable::gather::{Pick, gather};
 use crate::memtable::row_keys;
-use crate::read::{FileSource, Merge, Pieces, Plan, Source, Step, VECTORS_HELD_MAX};
+use crate::read::{FileSource, Merge, Pieces, Plan, Source, Step, VECTORS_HELD_MAX, bad_keys};
 use crate::version::{Origins, TableFile, TableVersion, TombstoneMap};
 
 /// Rows handed to the SSTable's writer at once.
 const WRITE_ROWS: usize = 8192;
+/// The same, of tables of very many columns.
+const WRITE_ROWS_MIN: usize = 256;
 
-/// Merges the chosen files of the version into new ones, whose paths `next_path` names. On failure
-/// the files that were begun are removed.
+/// Merges the chosen files of the version into new ones, whose paths `next_path` names; expired ones
+/// leave nothing and are not read. `pace` is told of the bytes written since the last call, and may
+/// wait or end the merge. On failure the files that were begun are removed.
 ///
 /// # Errors
-/// `Internal` if the version lacks a chosen file; `Corrupt` from a damaged one; as the disk.
+/// `Internal` if the version lacks a chosen file; `Corrupt` from a damaged one; as the disk and as
+/// `pace`.
 pub fn run(
     version: &TableVersion,
     choice: &Choice,
@@ -29,6 +36,7 @@ pub fn run(
     disk: &Arc<dyn Disk>,
     options: SstOptions,
     next_path: &mut dyn FnMut() -> String,
+    pace: &mut dyn FnMut(u64) -> Result<()>,
 ) -> Result<Outcome> {
     let inputs = choice
         .inputs
@@ -40,18 +48,31 @@ pub fn run(
             })
         })
         .collect::<Result<Vec<&TableFile>>>()?;
+    if choice.reason == Reason::Expired {
+        return Ok(Outcome {
+            dropped_tombstones: shadow::spent_tombstones(version, choice.settled, &choice.inputs),
+            ..Outcome::default()
+        });
+    }
     let mut begun = Vec::new();
     let mut named = || {
         let path = next_path();
         begun.push(path.clone());
         path
     };
-    let mut writer = Writer::new(&version.schema, choice, &inputs, disk, options, &mut named);
+    let target = Target {
+        disk,
+        options,
+        next_path: &mut named,
+        pace,
+    };
+    let mut writer = Writer::new(&version.schema, choice, &inputs, target);
     let merged =
         merge(version, choice, origins, &inputs, &mut writer).and_then(|()| writer.finish());
     match merged {
         Ok(mut outcome) => {
-            outcome.dropped_tombstones = dropped_tombstones(version, choice);
+            outcome.dropped_tombstones =
+                shadow::spent_tombstones(version, choice.settled, &choice.inputs);
             Ok(outcome)
         }
         Err(error) => {
@@ -64,18 +85,8 @@ pub fn run(
     }
 }
 
-/// The manifest's range tombstones that can shadow nothing any more once the merge is published.
-fn dropped_tombstones(version: &TableVersion, choice: &Choice) -> Vec<RangeTombstone> {
-    let Some(below) = choice.drop_below else {
-        return Vec::new();
-    };
-    let tombstones = version.tombstones.iter();
-    tombstones
-        .filter(|tombstone| tombstone.hlc < below)
-        .cloned()
-        .collect()
-}
-
+/// The steps of a merge: what no other input shares its keys with goes over in runs; the fragments
+/// of a key that several inputs hold, or that may have to go, are reduced together.
 fn merge(
     version: &TableVersion,
     choice: &Choice,
@@ -94,36 +105,56 @@ fn merge(
         key_predicates: Vec::new(),
         reverse: false,
     });
-    let mut pieces = Pieces::new(columns);
+    let mut pieces = Pieces::new(columns.clone());
     let all = KeyRange::all();
     let mut sources = Vec::with_capacity(inputs.len());
     for file in inputs {
-        sources.extend(FileSource::new(&file.sst, &plan, &all, &mut pieces).map(Source::File));
+        let source = FileSource::new(&file.sst, &plan, &all, &mut pieces);
+        let dropping = may_drop(file.sst.meta(), choice);
+        sources.extend(source.map(|source| Source::File(source.rewriting(dropping))));
     }
     let mut merge = Merge::new(sources, false);
+    let row_bytes = schema.row_bytes_estimate();
+    let vectors_max = choice.memory_bytes_max / 2 / (row_bytes * VECTOR_ROWS);
+    let vectors_max = vectors_max.min(VECTORS_HELD_MAX);
+    let rows_max = (choice.memory_bytes_max / 8 / row_bytes).clamp(WRITE_ROWS_MIN, WRITE_ROWS);
     let mut fragments = Vec::new();
     loop {
         fragments.clear();
-        match merge.step(None, &mut pieces, &mut fragments)? {
+        match merge.step(Some((&tombstones, rows_max)), &mut pieces, &mut fragments)? {
             Step::End => break,
-            Step::Whole(_) | Step::Run(_) => continue,
-            Step::Key => {}
+            Step::Whole(whole) => {
+                writer.write(&pieces)?;
+                pieces.clear();
+                let batch = whole.sst.read_stamped(whole.index, &columns)?;
+                let keys =
+                    row_keys(schema, &batch).map_err(|error| bad_keys(&whole.sst, &error))?;
+                writer.outcome.fragments_in += batch.rows as u64;
+                writer.append(&batch, &keys)?;
+                continue;
+            }
+            Step::Run(run) => {
+                writer.outcome.fragments_in += run.rows.len() as u64;
+                writer.spans.push(run.piece, run.rows);
+            }
+            Step::Key => {
+                writer.outcome.fragments_in += fragments.len() as u64;
+                let barrier = match fragments.first() {
+                    Some(first) if !tombstones.is_empty() => tombstones.covering(pieces.key(first)),
+                    _ => None,
+                };
+                reducer.reduce(&pieces, &mut fragments, barrier);
+                let first = writer.spans.rows();
+                for (place, column) in &reducer.trimmed {
+                    writer.trimmed.insert((*column, first + place));
+                }
+                for fragment in &fragments {
+                    let row = fragment.row;
+                    writer.spans.push(fragment.piece, row..row + 1);
+                }
+            }
         }
-        writer.outcome.fragments_in += fragments.len() as u64;
-        let barrier = match fragments.first() {
-            Some(first) if !tombstones.is_empty() => tombstones.covering(pieces.key(first)),
-            _ => None,
-        };
-        reducer.reduce(&pieces, &mut fragments, barrier);
-        for (place, column) in &reducer.trimmed {
-            writer.trimmed.insert((*column, writer.picks.len() + place));
-        }
-        writer.picks.extend(
-            fragments
-                .iter()
-                .map(|fragment| (fragment.piece, fragment.row)),
-        );
-        if writer.picks.len() >= WRITE_ROWS || pieces.vectors() > VECTORS_HELD_MAX {
+        if writer.spans.rows() >= rows_max || pieces.vectors() > vectors_max {
             writer.write(&pieces)?;
             pieces.clear();
         }
@@ -131,16 +162,51 @@ fn merge(
     writer.write(&pieces)
 }
 
-struct Writer<'a> {
-    schema: &'a Arc<TableSchema>,
+/// Whether the merge may leave out fragments of a file that nothing newer shadows.
+fn may_drop(meta: &SstMeta, choice: &Choice) -> bool {
+    let expired = meta
+        .min_expiry_ms
+        .is_some_and(|first| first <= choice.now_ms);
+    let old = |below: Hlc| meta.min_hlc < below;
+    choice.drop_below.is_some_and(old) && (meta.tombstones > 0 || expired)
+}
+
+/// Where and how a merge writes.
+struct Target<'a> {
     disk: &'a Arc<dyn Disk>,
     options: SstOptions,
     next_path: &'a mut dyn FnMut() -> String,
-    file: Option<(String, SstWriter, u64)>,
+    pace: &'a mut dyn FnMut(u64) -> Result<()>,
+}
+
+/// A file being written.
+struct Output {
+    path: String,
+    writer: SstWriter,
+    rows: u64,
+}
+
+/// Which of a merge's two streams of rows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    /// The window of the merged files, and all rows where nothing is split.
+    Window,
+    /// What is about a time before it.
+    Late,
+}
+
+struct Writer<'a> {
+    schema: &'a Arc<TableSchema>,
+    target: Target<'a>,
+    window: Option<Output>,
+    late: Option<Output>,
+    /// The column and the time by which rows are split.
+    split: Option<(ColumnId, i64)>,
     /// Rows that make a file of about the largest size wanted.
     file_rows_max: u64,
-    picks: Vec<Pick>,
-    /// (column, pick) of cells to clear.
+    /// The fragments to write next.
+    spans: Spans,
+    /// (column, place among them) of cells to clear.
     trimmed: HashSet<(usize, usize)>,
     outcome: Outcome,
 }
@@ -150,9 +216,7 @@ impl<'a> Writer<'a> {
         schema: &'a Arc<TableSchema>,
         choice: &Choice,
         inputs: &[&TableFile],
-        disk: &'a Arc<dyn Disk>,
-        options: SstOptions,
-        next_path: &'a mut dyn FnMut() -> String,
+        target: Target<'a>,
     ) -> Self {
         let rows: u64 = inputs.iter().map(|file| file.sst.meta().rows).sum();
         let bytes: u64 = inputs.iter().map(|file| file.sst.meta().bytes).sum();
@@ -160,68 +224,125 @@ impl<'a> Writer<'a> {
             u128::from(choice.file_bytes_max) * u128::from(rows) / u128::from(bytes.max(1));
         Writer {
             schema,
-            disk,
-            options,
-            next_path,
-            file: None,
+            target,
+            window: None,
+            late: None,
+            split: schema.time_column().zip(choice.split_time_ns),
             file_rows_max: u64::try_from(rows_max).unwrap_or(u64::MAX).max(1),
-            picks: Vec::new(),
+            spans: Spans::default(),
             trimmed: HashSet::new(),
             outcome: Outcome::default(),
         }
     }
 
-    /// Writes the picked fragments; the keys that they belong to are complete.
+    /// Writes the fragments that were picked; the keys that they belong to are complete.
     fn write(&mut self, pieces: &Pieces) -> Result<()> {
-        if self.picks.is_empty() {
+        if self.spans.rows() == 0 {
             return Ok(());
         }
-        let trims = |column: usize, pick: usize| self.trimmed.contains(&(column, pick));
-        let trimmed: Option<&dyn Fn(usize, usize) -> bool> = if self.trimmed.is_empty() {
-            None
+        let keys = copy_keys(pieces, &self.spans)?;
+        let batch = if self.trimmed.is_empty() && !self.spans.are_short() {
+            copy(self.schema, pieces, &self.spans)?
         } else {
-            Some(&trims)
+            let spans = self.spans.iter();
+            let picks: Vec<Pick> = spans
+                .flat_map(|span| span.rows.clone().map(|row| (span.piece, row)))
+                .collect();
+            let trims = |column: usize, pick: usize| self.trimmed.contains(&(column, pick));
+            let trimmed: Option<&dyn Fn(usize, usize) -> bool> = if self.trimmed.is_empty() {
+                None
+            } else {
+                Some(&trims)
+            };
+            gather(self.schema, &pieces.batches(), &picks, trimmed)?
         };
-        let batch = gather(self.schema, &pieces.batches(), &self.picks, trimmed)?;
-        let keys = row_keys(self.schema, &batch)?;
-        let rows = batch.rows as u64;
-        if self.file.is_none() {
-            let path = (self.next_path)();
-            let writer = SstWriter::create(
-                self.disk,
-                &path,
-                Arc::clone(self.schema),
-                self.options.clone(),
-            )?;
-            self.file = Some((path, writer, 0));
-        }
-        if let Some((_, writer, written)) = &mut self.file {
-            writer.append(&batch, &keys)?;
-            *written += rows;
-        }
-        self.outcome.fragments_out += rows;
-        self.picks.clear();
+        self.spans.clear();
         self.trimmed.clear();
-        if self
-            .file
-            .as_ref()
-            .is_some_and(|(_, _, written)| *written >= self.file_rows_max)
-        {
-            self.close()?;
+        self.append(&batch, &keys)
+    }
+
+    /// Adds rows, those about an earlier time to the file of the late ones.
+    fn append(&mut self, batch: &RowBatch, keys: &KeyBuffer) -> Result<()> {
+        let times = self.split.and_then(|(id, start_ns)| {
+            let array = batch
+                .column(id)?
+                .array
+                .as_primitive_opt::<TimestampNanosecondType>()?;
+            Some((array.values().clone(), start_ns))
+        });
+        let Some((times, start_ns)) = times else {
+            return self.append_to(Side::Window, batch, keys);
+        };
+        let side = |time: i64| {
+            if time < start_ns {
+                Side::Late
+            } else {
+                Side::Window
+            }
+        };
+        let mut first = 0;
+        for same in times.chunk_by(|left, right| side(*left) == side(*right)) {
+            let to = same.first().map_or(Side::Window, |time| side(*time));
+            if same.len() == batch.rows {
+                return self.append_to(to, batch, keys);
+            }
+            let mut part = KeyBuffer::default();
+            part.append(keys, first..first + same.len())?;
+            self.append_to(to, &batch.slice(first, same.len()), &part)?;
+            first += same.len();
         }
         Ok(())
     }
 
-    fn close(&mut self) -> Result<()> {
-        if let Some((path, writer, _)) = self.file.take() {
-            let meta = writer.finish()?;
-            self.outcome.files.push(NewFile { path, meta });
+    /// Adds rows to a file, begins one where none is open and ends one that is full.
+    fn append_to(&mut self, side: Side, batch: &RowBatch, keys: &KeyBuffer) -> Result<()> {
+        let open = match side {
+            Side::Window => &mut self.window,
+            Side::Late => &mut self.late,
+        };
+        let mut output = match open.take() {
+            Some(output) => output,
+            None => {
+                let path = (self.target.next_path)();
+                let (schema, options) = (Arc::clone(self.schema), self.target.options.clone());
+                let writer = SstWriter::create(self.target.disk, &path, schema, options)?;
+                Output {
+                    path,
+                    writer,
+                    rows: 0,
+                }
+            }
+        };
+        let before = output.writer.bytes();
+        output.writer.append(batch, keys)?;
+        let bytes = output.writer.bytes() - before;
+        output.rows += batch.rows as u64;
+        self.outcome.fragments_out += batch.rows as u64;
+        if output.rows >= self.file_rows_max {
+            self.close(output)?;
+        } else {
+            *(match side {
+                Side::Window => &mut self.window,
+                Side::Late => &mut self.late,
+            }) = Some(output);
         }
+        if bytes == 0 {
+            return Ok(());
+        }
+        (self.target.pace)(bytes)
+    }
+
+    fn close(&mut self, output: Output) -> Result<()> {
+        let meta = output.writer.finish()?;
+        let path = output.path;
+        self.outcome.files.push(NewFile { path, meta });
         Ok(())
     }
 
     fn finish(mut self) -> Result<Outcome> {
-        self.close()?;
+        for output in [self.window.take(), self.late.take()].into_iter().flatten() {
+            self.close(output)?;
+        }
         Ok(self.outcome)
     }
 }

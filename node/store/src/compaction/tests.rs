@@ -1,4 +1,4 @@
-//! What is chosen, what a merge keeps, what it may drop and when.
+//! What a merge keeps, what it may drop and when, by either policy.
 
 use activestore_types::Hlc;
 
@@ -7,7 +7,7 @@ use crate::read::ScanRequest;
 use crate::read::tests::model::{Cell, Delete, Write};
 use crate::read::tests::table::{ALL, Table, rows};
 
-fn write(at: i64, hlc: u64) -> Write {
+pub(super) fn write(at: i64, hlc: u64) -> Write {
     Write {
         device: 0,
         at,
@@ -19,12 +19,27 @@ fn write(at: i64, hlc: u64) -> Write {
     }
 }
 
-fn file_of(table: &mut Table, writes: &[Write]) {
+fn dead(at: i64, hlc: u64) -> Write {
+    Write {
+        cells: [Cell::Absent, Cell::Absent, Cell::Absent],
+        tombstone: true,
+        ..write(at, hlc)
+    }
+}
+
+fn expiring(at: i64, hlc: u64) -> Write {
+    Write {
+        expiry_ms: 500,
+        ..write(at, hlc)
+    }
+}
+
+pub(super) fn file_of(table: &mut Table, writes: &[Write]) {
     table.write(writes);
     table.flush_all();
 }
 
-fn shown(table: &Table) -> usize {
+pub(super) fn shown(table: &Table) -> usize {
     let request = ScanRequest {
         columns: ALL.to_vec(),
         ..ScanRequest::default()
@@ -47,45 +62,20 @@ fn fragments(table: &Table) -> u64 {
         .sum()
 }
 
-#[test]
-fn four_files_of_like_size_are_merged_and_three_are_not() {
-    let mut table = Table::new();
-    for round in 0..3_i64 {
-        file_of(&mut table, &[write(round, round as u64 + 1)]);
-    }
-    let policy = Policy::default();
-    assert_eq!(choose(&table.version, &policy), None);
-    file_of(&mut table, &[write(3, 9)]);
-    let choice = choose(&table.version, &policy).unwrap();
-    assert_eq!(choice.inputs.len(), 4);
-    table.compact(&choice);
-    assert_eq!(table.version.files.len(), 1);
-    assert!(table.version.files[0].sst.meta().unique);
-    assert_eq!(choose(&table.version, &policy), None);
-    assert_eq!(major(&table.version, &policy), None);
-    assert_eq!(shown(&table), 4);
+/// The files with these places, in one merge.
+fn merge_of(table: &Table, policy: &Policy, places: &[usize]) -> Choice {
+    let files = places
+        .iter()
+        .map(|place| table.version.files[*place].as_ref());
+    pick(&table.version, policy, Reason::Files, files.collect(), 1)
 }
 
-#[test]
-fn files_that_reached_their_size_are_left_alone_unless_they_overlap() {
-    let mut table = Table::new();
-    for part in 0..6_i64 {
-        let writes: Vec<Write> = (part * 100..part * 100 + 100)
-            .map(|at| write(at, at as u64 + 1))
-            .collect();
-        file_of(&mut table, &writes);
-    }
-    // Every file is "large" under this bound, and none overlaps another.
-    let policy = Policy {
-        file_bytes_max: 1,
+fn settled() -> Policy {
+    Policy {
+        settled: Some(Hlc(1000)),
+        now_ms: 600,
         ..Policy::default()
-    };
-    assert_eq!(choose(&table.version, &policy), None);
-    for _ in 0..3 {
-        let writes: Vec<Write> = (0..600).map(|at| write(at, at as u64 + 5000)).collect();
-        file_of(&mut table, &writes);
     }
-    assert_eq!(choose(&table.version, &policy).unwrap().inputs.len(), 4);
 }
 
 #[test]
@@ -102,7 +92,7 @@ fn a_merge_splits_its_output() {
         file_bytes_max: bytes / 3,
         ..Policy::default()
     };
-    table.compact(&major(&table.version, &policy).unwrap());
+    table.compact(&merge_of(&table, &policy, &[0, 1]));
     assert!(table.version.files.len() >= 3);
     assert_eq!(fragments(&table), 60_000);
     assert_eq!(shown(&table), 60_000);
@@ -123,6 +113,21 @@ fn a_fragment_that_says_nothing_new_goes_and_a_partial_one_is_trimmed() {
 }
 
 #[test]
+fn runs_of_one_input_and_shared_keys_come_out_in_order() {
+    let mut table = Table::new();
+    // Long runs of one file, then of the other, then keys of both.
+    let old: Vec<Write> = (0..3000).chain(6000..7000).map(|at| write(at, 1)).collect();
+    let new: Vec<Write> = (3000..6500).map(|at| write(at, 2)).collect();
+    file_of(&mut table, &old);
+    file_of(&mut table, &new);
+    let outcome = table.compact(&major(&table.version, &Policy::default()).unwrap());
+    assert_eq!((outcome.fragments_in, outcome.fragments_out), (7500, 7000));
+    assert!(table.version.files[0].sst.meta().unique);
+    assert_eq!(major(&table.version, &Policy::default()), None);
+    assert_eq!(shown(&table), 7000);
+}
+
+#[test]
 fn tombstones_stay_until_nothing_older_can_come() {
     let delete = Delete {
         device: 0,
@@ -130,87 +135,128 @@ fn tombstones_stay_until_nothing_older_can_come() {
         hlc: 50,
         origin: 0,
     };
-    let dead = Write {
-        cells: [Cell::Absent, Cell::Absent, Cell::Absent],
-        tombstone: true,
-        ..write(1, 51)
-    };
     let mut table = Table::new();
     let writes: Vec<Write> = (1..30).map(|at| write(at, at as u64)).collect();
     file_of(&mut table, &writes);
     table.delete(&delete);
-    file_of(&mut table, std::slice::from_ref(&dead));
+    file_of(&mut table, &[dead(1, 51)]);
     table.compact(&major(&table.version, &Policy::default()).unwrap());
     // Shadowed rows are gone, both tombstones are still there.
     assert_eq!(fragments(&table), 19);
     assert_eq!(table.version.tombstones.len(), 1);
     // An older write waits in the memtable: a tombstone above it must not go yet.
     table.write(&[write(1, 40), write(12, 41)]);
-    let settled = Policy {
-        settled: Some(Hlc(1000)),
-        ..Policy::default()
-    };
+    let policy = settled();
     assert_eq!(
-        major(&table.version, &settled).unwrap().drop_below,
+        major(&table.version, &policy).unwrap().drop_below,
         Some(Hlc(40))
     );
-    table.compact(&major(&table.version, &settled).unwrap());
+    table.compact(&major(&table.version, &policy).unwrap());
     assert_eq!((fragments(&table), shown(&table)), (19, 18));
     table.flush_all();
-    table.compact(&major(&table.version, &settled).unwrap());
+    table.compact(&major(&table.version, &policy).unwrap());
     assert_eq!((fragments(&table), shown(&table)), (18, 18));
     assert!(table.version.tombstones.is_empty());
 }
 
 #[test]
-fn a_merge_that_leaves_a_file_out_keeps_every_tombstone() {
+fn a_merge_that_leaves_an_older_file_out_keeps_what_shadows_it() {
     let mut table = Table::new();
     let older: Vec<Write> = (0..600).map(|at| write(at, at as u64 + 1)).collect();
-    let dead = Write {
-        cells: [Cell::Absent, Cell::Absent, Cell::Absent],
-        tombstone: true,
-        ..write(1, 700)
-    };
-    file_of(&mut table, std::slice::from_ref(&dead));
+    file_of(&mut table, &[dead(1, 700)]);
     file_of(&mut table, &[write(1, 650)]);
     file_of(&mut table, &older);
-    let policy = Policy {
-        files_min: 2,
-        files_max: 2,
-        settled: Some(Hlc(1000)),
-        ..Policy::default()
-    };
-    let choice = choose(&table.version, &policy).unwrap();
-    assert_eq!((choice.inputs.len(), choice.drop_below), (2, None));
+    let choice = merge_of(&table, &settled(), &[0, 1]);
+    assert_eq!(choice.drop_below, Some(Hlc(1)));
     table.compact(&choice);
-    assert_eq!(shown(&table), 599);
-    table.compact(&major(&table.version, &policy).unwrap());
+    assert_eq!((fragments(&table), shown(&table)), (601, 599));
+    table.compact(&major(&table.version, &settled()).unwrap());
     assert_eq!((fragments(&table), shown(&table)), (599, 599));
 }
 
 #[test]
-fn expired_rows_go_only_from_a_complete_and_settled_merge() {
+fn a_tombstone_goes_where_the_files_left_out_cannot_hold_its_key() {
     let mut table = Table::new();
-    let expiring: Vec<Write> = (0..10)
-        .map(|at| Write {
-            expiry_ms: 500,
-            ..write(at, at as u64 + 1)
-        })
-        .collect();
-    file_of(&mut table, &expiring);
+    file_of(&mut table, &[write(1, 10)]);
+    file_of(&mut table, &[dead(1, 20)]);
+    // Older, of the same device, but about another time.
+    file_of(&mut table, &[write(5, 1), write(6, 2)]);
+    let choice = merge_of(&table, &settled(), &[0, 1]);
+    assert_eq!(choice.drop_below, Some(Hlc(1000)));
+    table.compact(&choice);
+    assert_eq!((fragments(&table), shown(&table)), (2, 2));
+    // A range tombstone may cover any key of its range.
+    table.delete(&Delete {
+        device: 0,
+        span: Some((1, 6)),
+        hlc: 30,
+        origin: 0,
+    });
+    file_of(&mut table, &[write(1, 40)]);
+    table.compact(&merge_of(&table, &settled(), &[1]));
+    assert_eq!(table.version.tombstones.len(), 1);
+    table.compact(&major(&table.version, &settled()).unwrap());
+    assert!(table.version.tombstones.is_empty());
+    assert_eq!((fragments(&table), shown(&table)), (2, 2));
+}
+
+#[test]
+fn expired_rows_go_only_from_a_settled_merge() {
+    let mut table = Table::new();
+    let rows: Vec<Write> = (0..10).map(|at| expiring(at, at as u64 + 1)).collect();
+    file_of(&mut table, &rows);
     file_of(&mut table, &[write(100, 100)]);
-    let late = Policy {
-        now_ms: 600,
-        ..Policy::default()
+    let unknown = Policy {
+        settled: None,
+        ..settled()
     };
-    table.compact(&major(&table.version, &late).unwrap());
+    table.compact(&major(&table.version, &unknown).unwrap());
     assert_eq!(fragments(&table), 11);
-    let settled = Policy {
-        settled: Some(Hlc(1000)),
-        ..late
-    };
-    table.compact(&major(&table.version, &settled).unwrap());
+    table.compact(&major(&table.version, &settled()).unwrap());
     assert_eq!(fragments(&table), 1);
+}
+
+#[test]
+fn an_expired_file_is_dropped_unread() {
+    for strategy in [Strategy::Levelled, Strategy::TimeWindow { length_ns: 4 }] {
+        let mut table = Table::new();
+        file_of(&mut table, &[expiring(1, 1), expiring(2, 2)]);
+        file_of(&mut table, &[write(9, 9)]);
+        let unknown = Policy {
+            settled: None,
+            ..settled()
+        };
+        let early = Policy {
+            now_ms: 499,
+            ..settled()
+        };
+        assert_eq!(choose_by(strategy, &table.version, &unknown), None);
+        assert_eq!(choose_by(strategy, &table.version, &early), None);
+        let choice = choose_by(strategy, &table.version, &settled()).unwrap();
+        assert_eq!(choice.reason, Reason::Expired);
+        let outcome = table.compact(&choice);
+        assert_eq!((outcome.fragments_in, outcome.files.len()), (0, 0));
+        assert_eq!((table.version.files.len(), shown(&table)), (1, 1));
+    }
+}
+
+#[test]
+fn an_expired_file_stays_while_it_hides_an_older_row() {
+    let mut table = Table::new();
+    file_of(&mut table, &[write(1, 1), write(3, 50)]);
+    file_of(&mut table, &[expiring(1, 10), expiring(2, 11)]);
+    assert_eq!(expired(&table.version, &settled()), None);
+    // Nor while an older write of its key is in memory.
+    let mut table = Table::new();
+    file_of(&mut table, &[expiring(1, 10)]);
+    table.write(&[write(1, 5)]);
+    assert_eq!(expired(&table.version, &settled()), None);
+    // Newer rows and expired ones do not keep it.
+    let mut table = Table::new();
+    file_of(&mut table, &[expiring(1, 10)]);
+    file_of(&mut table, &[expiring(1, 5)]);
+    file_of(&mut table, &[write(1, 20)]);
+    assert_eq!(expired(&table.version, &settled()).unwrap().inputs.len(), 2);
 }
 
 #[test]
@@ -224,11 +270,7 @@ fn everything_deleted_leaves_no_file() {
         origin: 0,
     });
     table.flush_all();
-    let settled = Policy {
-        settled: Some(Hlc(1000)),
-        ..Policy::default()
-    };
-    table.compact(&major(&table.version, &settled).unwrap());
+    table.compact(&major(&table.version, &settled()).unwrap());
     assert!(table.version.files.is_empty());
     assert!(table.version.tombstones.is_empty());
     assert_eq!(shown(&table), 0);

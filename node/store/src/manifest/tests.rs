@@ -125,6 +125,7 @@ fn an_encrypted_manifest_shows_no_name_no_key_and_no_note_and_opens_with_its_key
         flexible: false,
         ttl_s: None,
         sync: activestore_types::SyncMode::None,
+        compaction: activestore_types::CompactionMode::Automatic,
         version: 1,
     });
     let tombstone = RangeTombstone {

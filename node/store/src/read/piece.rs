@@ -202,6 +202,15 @@ impl Pieces {
             .map_or(&[], |piece| piece.held.key(fragment.row))
     }
 
+    /// The keys of a piece's rows.
+    pub(crate) fn keys(&self, piece: usize) -> Option<&KeyBuffer> {
+        let held = self.list.get(piece).map(|piece| &piece.held)?;
+        Some(match held {
+            Held::Chunk(chunk) => &chunk.keys,
+            Held::Vector(vector) => &vector.keys,
+        })
+    }
+
     pub(crate) fn batches(&self) -> Vec<&RowBatch> {
         self.list.iter().map(|piece| piece.held.batch()).collect()
     }

@@ -143,6 +143,8 @@ pub(crate) struct FileSource {
     low: usize,
     high: usize,
     slot: Slot,
+    /// Whether a fragment that no other source shares its key with needs no work of its own.
+    plain: bool,
 }
 
 /// A vector that can be shown as it is.
@@ -184,9 +186,17 @@ impl FileSource {
             low: 0,
             high: 0,
             slot: Slot::default(),
+            plain: meta.unique,
         };
         source.skip_pruned(pieces);
         (!source.vectors.is_empty()).then_some(source)
+    }
+
+    /// Of a merge that only rewrites fragments: runs are handed out where no key of the file stands
+    /// twice, unless `dropping` says that some of its fragments may have to go.
+    pub(crate) fn rewriting(mut self, dropping: bool) -> Self {
+        self.plain = self.sst.meta().distinct && !dropping;
+        self
     }
 
     fn next_vector(&self) -> Option<usize> {
@@ -297,7 +307,7 @@ impl FileSource {
                 self.loaded = None;
             }
             // The fragments of one key may go on in the next vector.
-            if self.sst.meta().unique || self.bound() != Some(key) {
+            if self.sst.meta().distinct || self.bound() != Some(key) {
                 return Ok(());
             }
             self.load(pieces)?;
@@ -341,7 +351,7 @@ impl FileSource {
         room: usize,
         covered: impl Fn(&[u8], &[u8]) -> bool,
     ) -> usize {
-        let Some(held) = self.loaded.as_ref().filter(|_| self.sst.meta().unique) else {
+        let Some(held) = self.loaded.as_ref().filter(|_| self.plain) else {
             return 0;
         };
         let left = self.high - self.low;

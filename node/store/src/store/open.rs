@@ -17,6 +17,7 @@ use super::encryption;
 use super::origins::OriginMap;
 use super::shared::{Frozen, Shared, Signal};
 use super::{SST_DIR, sst_path};
+use crate::governor::Governor;
 use crate::group::{CheckedSet, GroupQueue, Pending};
 use crate::manifest::{Contents, Manifest};
 use crate::memtable::RowKeys;
@@ -25,6 +26,7 @@ use crate::options::StoreOptions;
 use crate::stats::Counters;
 use crate::version::{TableFile, TableVersion, Version};
 use crate::wal::Wal;
+use crate::worker::history::History;
 use crate::write_set::WriteSet;
 
 pub(super) fn open(env: Env, options: StoreOptions) -> Result<Shared> {
@@ -65,6 +67,7 @@ pub(super) fn open(env: Env, options: StoreOptions) -> Result<Shared> {
     counters.torn_tails.add(u64::from(replayed.torn));
     let active_bytes: usize = version.tables().map(|table| table.active.bytes()).sum();
     let log_bytes_before = replayed.wal.bytes.get();
+    let governor = Governor::new(options.compaction_bytes_s);
     let shared = Shared {
         origins: Arc::new(OriginMap::new(options.node, contents.origins)),
         notes: RwLock::new(notes),
@@ -95,6 +98,8 @@ pub(super) fn open(env: Env, options: StoreOptions) -> Result<Shared> {
         settled: Mutex::new(None),
         closed: AtomicBool::new(false),
         signal: Signal::default(),
+        governor,
+        history: History::default(),
     };
     let log_bytes = shared.wal.segment_count() as u64 * shared.options.wal_segment_bytes;
     if shared.active_bytes.load(Ordering::Relaxed) >= shared.options.memtable_bytes as u64

@@ -14,6 +14,7 @@ use activestore_types::{Error, Hlc, Lsn, Result, TableId};
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::origins::OriginMap;
+use crate::governor::Governor;
 use crate::group::{CheckedSet, GroupQueue, Pending, Steps};
 use crate::manifest::Manifest;
 use crate::memtable::Memtable;
@@ -23,6 +24,7 @@ use crate::stats::Counters;
 use crate::version::Version;
 use crate::wal::record::Encoded;
 use crate::wal::{Appended, Wal};
+use crate::worker::history::History;
 use crate::write_set::Note;
 
 /// Sets of frozen memtables that may wait for their flush; a commit that finds as many waits.
@@ -80,6 +82,8 @@ pub(crate) struct Shared {
     pub(crate) settled: Mutex<Option<Hlc>>,
     pub(crate) closed: AtomicBool,
     pub(crate) signal: Signal,
+    pub(crate) governor: Governor,
+    pub(crate) history: History,
 }
 
 /// Wakes the worker threads. Each wake-up is counted, so that none is missed.

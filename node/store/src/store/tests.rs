@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use activestore_env::SimEnv;
-use activestore_types::{BatchColumn, Column, ColumnId, DataType, ErrorKind, SyncMode, TableName};
+use activestore_types::{
+    BatchColumn, Column, ColumnId, CompactionMode, DataType, ErrorKind, SyncMode, TableName,
+};
 use arrow::array::{ArrayRef, Int64Array};
 
 use super::*;
@@ -30,6 +32,7 @@ fn schema(extra: bool) -> TableSchema {
         flexible: true,
         ttl_s: None,
         sync: SyncMode::None,
+        compaction: CompactionMode::Automatic,
         version: 1 + u32::from(extra),
     }
 }

@@ -4,13 +4,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use activestore_sst::{Sst, SstOptions};
-use activestore_types::{ErrorKind, RangeTombstone, Result, TableId};
+use activestore_types::{Error, ErrorKind, RangeTombstone, Result, TableId};
 
 use super::{change, origins, remove_files};
-use crate::compaction::{self, Choice, Outcome, Policy};
+use crate::compaction::{self, Choice, Outcome, Policy, Reason, Strategy};
 use crate::manifest::{Edit, FileRecord};
+use crate::stats::{CompactionInfo, TableStats};
 use crate::store::shared::Shared;
 use crate::store::{SST_DIR, sst_path};
 use crate::version::{TableFile, TableVersion};
@@ -18,89 +20,243 @@ use crate::version::{TableFile, TableVersion};
 /// Merges of at least this many bytes are written with the slower, smaller encoding.
 const COLD_BYTES: u64 = 32 << 20;
 
-/// Runs the first merge that the policy finds worth its cost; false if there is none.
+/// How often a merge that waits looks again.
+const PAUSE_LOOK: Duration = Duration::from_millis(100);
+
+/// Between looks for files that have expired, at least and at most.
+const EXPIRY_WAIT_MIN: Duration = Duration::from_secs(10);
+const EXPIRY_WAIT_MAX: Duration = Duration::from_secs(3600);
+
+/// Flushed files of a table that are too many: merges go on at full speed, whatever asks them to
+/// rest or to be slow.
+pub(super) const BACKLOG_URGENT: usize = 24;
+
+/// Flushed files of a table that stand side by side at most: flushes wait, and commits behind them.
+pub(super) const BACKLOG_MAX: usize = 2 * BACKLOG_URGENT;
+
+/// Runs the merge that is due most; false if there is none.
 ///
 /// # Errors
 /// Why the merge failed; nothing has changed then.
 pub(super) fn compact_one(shared: &Shared) -> Result<bool> {
     let _compacting = shared.compacting.lock();
-    let policy = policy(shared);
+    if shared.governor.is_paused() && !is_urgent(shared) {
+        return Ok(false);
+    }
+    let policy = policy(shared)?;
     let version = shared.version();
     let chosen = version
         .tables()
-        .find_map(|table| Some((table, compaction::choose(table, &policy)?)));
+        .filter_map(|table| Some((table, compaction::choose(table, &policy)?)))
+        .max_by_key(|(table, _)| compaction::backlog(table));
     let Some((table, choice)) = chosen else {
         return Ok(false);
     };
-    counted(shared, merge(shared, table, &choice))?;
+    merge(shared, table, &choice)?;
     Ok(true)
 }
 
 /// Merges all files of a table, if that changes anything.
 ///
 /// # Errors
-/// Why the merge failed; nothing has changed then.
+/// `DiskFull` where there is no space for the new file beside the old ones; why the merge failed.
+/// Nothing has changed then.
 pub(crate) fn compact_all(shared: &Shared, id: TableId) -> Result<()> {
+    let _hurry = shared.governor.hurry();
     let _compacting = shared.compacting.lock();
-    let version = shared.version();
-    let Some(table) = version.table(id) else {
-        return Ok(());
-    };
-    match compaction::major(table, &policy(shared)) {
-        Some(choice) => counted(shared, merge(shared, table, &choice)),
-        None => Ok(()),
+    loop {
+        let version = shared.version();
+        let Some(table) = version.table(id) else {
+            return Ok(());
+        };
+        let policy = policy(shared)?;
+        let Some(choice) = compaction::major(table, &policy) else {
+            return Ok(());
+        };
+        let needed = bytes_of(table, &choice);
+        if needed > policy.input_bytes_max {
+            return Err(Error::new(
+                ErrorKind::DiskFull,
+                format!(
+                    "to merge {} takes {needed} bytes beside its files, and {} are free",
+                    table.schema.name, policy.input_bytes_max
+                ),
+            ));
+        }
+        let all = choice.inputs.len() == table.files.len();
+        merge(shared, table, &choice)?;
+        if all {
+            return Ok(());
+        }
     }
 }
 
-/// Merges all files of a table into new ones, whatever that changes.
+/// Merges all files of a table into new ones at once, whatever that changes.
 ///
 /// # Errors
 /// Why the merge failed; nothing has changed then.
 pub(super) fn rewrite_all(shared: &Shared, id: TableId) -> Result<()> {
+    let _hurry = shared.governor.hurry();
     let _compacting = shared.compacting.lock();
     let version = shared.version();
     let Some(table) = version.table(id) else {
         return Ok(());
     };
-    match compaction::rewrite(table, &policy(shared)) {
-        Some(choice) => counted(shared, merge(shared, table, &choice)),
+    match compaction::rewrite(table, &policy(shared)?) {
+        Some(choice) => merge(shared, table, &choice),
         None => Ok(()),
     }
 }
 
-fn policy(shared: &Shared) -> Policy {
-    Policy {
+fn bytes_of(table: &TableVersion, choice: &Choice) -> u64 {
+    let files = table.files.iter();
+    let inputs = files.filter(|file| choice.inputs.contains(&file.id));
+    inputs.map(|file| file.sst.meta().bytes).sum()
+}
+
+/// Whether flushed files of some table have piled up so far that merges must not rest.
+pub(super) fn is_urgent(shared: &Shared) -> bool {
+    backlog(shared) >= BACKLOG_URGENT
+}
+
+/// The most flushed files that a table has side by side.
+pub(super) fn backlog(shared: &Shared) -> usize {
+    let version = shared.version();
+    let tables = version.tables().map(|table| compaction::backlog(table));
+    tables.max().unwrap_or(0)
+}
+
+/// When the next file expires, from now.
+pub(super) fn next_expiry(shared: &Shared) -> Option<Duration> {
+    let now_ms = shared.env.clock.wall_ms();
+    let version = shared.version();
+    let files = version.tables().flat_map(|table| &table.files);
+    let next = files
+        .filter_map(|file| file.sst.meta().max_expiry_ms)
+        .min()?;
+    // One that has expired and is still there waits for what it shadows to be settled.
+    let wait = Duration::from_millis(next.saturating_sub(now_ms));
+    Some(wait.clamp(EXPIRY_WAIT_MIN, EXPIRY_WAIT_MAX))
+}
+
+/// The policy as of now, with the space that a merge may take.
+fn policy(shared: &Shared) -> Result<Policy> {
+    let free = shared.env.disk.free_bytes()?;
+    // Commits come first: a log segment, and what is in memory and not flushed yet.
+    let reserve = shared.options.wal_segment_bytes + shared.options.memtable_bytes as u64;
+    Ok(Policy {
         settled: *shared.settled.lock(),
         now_ms: shared.env.clock.wall_ms(),
+        input_bytes_max: free.saturating_sub(reserve),
+        memory_bytes_max: shared.options.merge_bytes_max,
         ..Policy::default()
-    }
+    })
 }
 
-fn counted(shared: &Shared, result: Result<()>) -> Result<()> {
-    match &result {
-        Ok(()) => shared.counters.compactions.add(1),
+/// What is to be told of each table's files.
+pub(crate) fn table_stats(shared: &Shared) -> Vec<TableStats> {
+    let policy = policy(shared).unwrap_or_default();
+    let version = shared.version();
+    version
+        .tables()
+        .map(|table| {
+            let strategy = Strategy::of(&table.schema);
+            let sums = shared.history.sums(table.schema.id);
+            let chosen = compaction::choose(table, &policy);
+            let due = |file: &&Arc<TableFile>| {
+                chosen.iter().any(|choice| {
+                    choice.reason != Reason::Expired && choice.inputs.contains(&file.id)
+                })
+            };
+            let pending = table.files.iter().filter(due);
+            TableStats {
+                table: table.schema.id,
+                name: table.schema.name.clone(),
+                policy: strategy.name(),
+                flush_bytes: sums.flush_bytes,
+                compaction_bytes: sums.compaction_bytes,
+                garbage_bytes: compaction::garbage_bytes(table, sums.dropped()),
+                pending_compaction_bytes: pending.map(|file| file.sst.meta().bytes).sum(),
+                groups: compaction::groups(table),
+            }
+        })
+        .collect()
+}
+
+/// Carries out a choice and keeps the books.
+fn merge(shared: &Shared, table: &TableVersion, choice: &Choice) -> Result<()> {
+    let clock = &shared.env.clock;
+    let bytes_in = bytes_of(table, choice);
+    let begun = clock.monotonic();
+    let waited_before = shared.counters.compaction_wait_ns.get();
+    shared.history.begin(CompactionInfo {
+        table: table.schema.id,
+        name: table.schema.name.clone(),
+        policy: Strategy::of(&table.schema).name(),
+        reason: choice.reason.name(),
+        level: choice.level,
+        inputs: choice.inputs.clone(),
+        outputs: Vec::new(),
+        bytes_in,
+        bytes_out: 0,
+        rows_in: 0,
+        rows_out: 0,
+        started_ms: clock.wall_ms(),
+        duration_ms: None,
+        error: None,
+    });
+    let mut numbers = Vec::new();
+    let result = merge_files(shared, table, choice, bytes_in, &mut numbers);
+    let counters = &shared.counters;
+    let took = clock.monotonic().saturating_sub(begun);
+    let waited = counters.compaction_wait_ns.get() - waited_before;
+    let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+    counters.compaction_ns.add(took_ns.saturating_sub(waited));
+    shared.history.end(|info| {
+        info.duration_ms = Some(took_ns / 1_000_000);
+        match &result {
+            Ok(outcome) => {
+                info.outputs = numbers;
+                info.bytes_out = outcome.files.iter().map(|file| file.meta.bytes).sum();
+                (info.rows_in, info.rows_out) = (outcome.fragments_in, outcome.fragments_out);
+            }
+            Err(error) => info.error = Some(error.to_string()),
+        }
+    });
+    match result {
+        Ok(outcome) => {
+            let written = outcome.files.iter().map(|file| file.meta.bytes);
+            counters.compactions.add(1);
+            counters.compaction_bytes.add(written.sum());
+            counters.compaction_read_bytes.add(bytes_in);
+            Ok(())
+        }
         Err(error) => {
-            shared.counters.compaction_errors.add(1);
-            tracing::warn!(%error, "a compaction failed");
+            if error.kind() != ErrorKind::Closed {
+                counters.compaction_errors.add(1);
+                tracing::warn!(%error, table = %table.schema.name, "a compaction failed");
+            }
+            Err(error)
         }
     }
-    result
 }
 
-fn merge(shared: &Shared, table: &TableVersion, choice: &Choice) -> Result<()> {
-    let inputs = table
-        .files
-        .iter()
-        .filter(|file| choice.inputs.contains(&file.id));
-    let input_bytes: u64 = inputs.map(|file| file.sst.meta().bytes).sum();
-    let mut numbers = Vec::new();
+fn merge_files(
+    shared: &Shared,
+    table: &TableVersion,
+    choice: &Choice,
+    bytes_in: u64,
+    numbers: &mut Vec<u64>,
+) -> Result<Outcome> {
     let mut next_path = || {
         let number = shared.next_file.fetch_add(1, Ordering::Relaxed);
         numbers.push(number);
         sst_path(number)
     };
     let options = SstOptions {
-        cold: input_bytes >= COLD_BYTES,
+        cold: bytes_in >= COLD_BYTES,
+        level: choice.level,
+        group_bytes_max: Some(shared.options.group_bytes_max),
     };
     let outcome = compaction::run(
         table,
@@ -109,20 +265,59 @@ fn merge(shared: &Shared, table: &TableVersion, choice: &Choice) -> Result<()> {
         &shared.sst_disk,
         options,
         &mut next_path,
+        &mut |bytes| pace(shared, bytes),
     )?;
     // The merge may have left out what a delete shadows that is so far only in memory and in the
     // log: the rows must not go before that delete is durable.
     let published = shared
         .wal
         .sync()
-        .and_then(|()| publish(shared, table.schema.id, choice, &outcome, &numbers));
+        .and_then(|()| publish(shared, table.schema.id, choice, &outcome, numbers));
     if let Err(error) = &published
         && error.kind() != ErrorKind::Poisoned
     {
         // Only after a sync that failed may the manifest name these files all the same.
         remove_files(shared, outcome.files.iter().map(|file| file.path.as_str()));
     }
-    published
+    published.map(|()| outcome)
+}
+
+/// Called as a merge writes: waits where it is to be slower or to rest, and ends it with the store.
+fn pace(shared: &Shared, bytes: u64) -> Result<()> {
+    let now = || shared.env.clock.monotonic();
+    shared.history.written(bytes);
+    shared.governor.spend(now(), bytes);
+    let begun = now();
+    let mut waited = false;
+    loop {
+        shared.check()?;
+        // Without threads of its own the store would hold up the commit that it runs in.
+        if !shared.options.background {
+            break;
+        }
+        let owed = shared.governor.owed(now());
+        let paused = shared.governor.is_paused();
+        if owed.is_zero() && !paused {
+            break;
+        }
+        if is_urgent(shared) || shared.governor.is_hurried() {
+            shared.governor.forgive(now());
+            break;
+        }
+        waited = true;
+        let wait = if paused {
+            PAUSE_LOOK
+        } else {
+            owed.min(PAUSE_LOOK)
+        };
+        shared.signal.wait(shared.signal.count(), Some(wait));
+    }
+    if waited {
+        let waited = now().saturating_sub(begun).as_nanos();
+        let waited = u64::try_from(waited).unwrap_or(u64::MAX);
+        shared.counters.compaction_wait_ns.add(waited);
+    }
+    Ok(())
 }
 
 fn publish(
@@ -192,8 +387,9 @@ fn publish(
         *slot = Arc::new(slot.with_table(table));
         out.iter().map(|file| file.path.clone()).collect()
     };
-    let written = outcome.files.iter().map(|file| file.meta.bytes);
-    shared.counters.compaction_bytes.add(written.sum());
     remove_files(shared, old.iter().map(String::as_str));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

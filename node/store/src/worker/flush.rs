@@ -12,6 +12,7 @@ use std::time::Duration;
 use activestore_sst::{Sst, SstOptions};
 use activestore_types::{ErrorKind, Lsn, RangeTombstone, Result, TableId};
 
+use super::compact::{BACKLOG_MAX, backlog};
 use super::{change, remove_files};
 use crate::manifest::{Edit, FileRecord};
 use crate::memtable::{Memtable, flush};
@@ -19,15 +20,23 @@ use crate::store::shared::{Generation, Shared};
 use crate::store::{SST_DIR, sst_path};
 use crate::version::{TableFile, Version};
 
-/// Flushes every generation that waits, oldest first.
+/// How long a flush waits for merges before it looks again, and how often it does.
+const MERGE_WAIT: Duration = Duration::from_millis(100);
+const MERGE_WAITS_MAX: usize = 100;
+
+/// Flushes every generation that waits, oldest first; a `patient` one lets merges get on before it
+/// adds to the files.
 ///
 /// # Errors
 /// Why one failed; it stays and is tried again.
-pub(super) fn flush_all(shared: &Shared) -> Result<Option<Duration>> {
+pub(super) fn flush_all(shared: &Shared, patient: bool) -> Result<Option<Duration>> {
     loop {
         let Some(generation) = shared.frozen.lock().generations.front().map(Arc::clone) else {
             return Ok(None);
         };
+        if patient {
+            wait_for_merges(shared);
+        }
         let dead = shared.wal.check().err();
         let result = dead.clone().map_or_else(|| run(shared, &generation), Err);
         let mut frozen = shared.frozen.lock();
@@ -49,6 +58,25 @@ pub(super) fn flush_all(shared: &Shared) -> Result<Option<Duration>> {
         shared.frozen_changed.notify_all();
         // The next merge may have become worth its cost.
         result.inspect(|()| shared.signal.raise())?;
+    }
+}
+
+/// Waits while so many flushed files stand beside each other that another one would be too many for
+/// reads and for memory; commits then wait for the flush. Merges that fail, or that have no space,
+/// are not waited for: the log has no room without end either.
+fn wait_for_merges(shared: &Shared) {
+    if !shared.options.auto_compact {
+        return;
+    }
+    let mut waited = 0;
+    while waited < MERGE_WAITS_MAX
+        && backlog(shared) >= BACKLOG_MAX
+        && !shared.history.is_failing()
+        && shared.check().is_ok()
+    {
+        // A merge makes itself known when it ends; one that is never due ends the wait.
+        waited += 1;
+        shared.signal.wait(shared.signal.count(), Some(MERGE_WAIT));
     }
 }
 
@@ -81,9 +109,13 @@ fn write_files(shared: &Shared, generation: &Generation, made: &mut Vec<Made>) -
         };
         let number = shared.next_file.fetch_add(1, Ordering::Relaxed);
         let path = sst_path(number);
-        let options = SstOptions { cold: false };
+        let options = SstOptions {
+            group_bytes_max: Some(shared.options.group_bytes_max),
+            ..SstOptions::default()
+        };
         if let Some(meta) = flush::flush(memtable, &table.schema, disk, &path, options)? {
             shared.counters.flush_bytes.add(meta.bytes);
+            shared.history.flushed(*id, meta.bytes);
             let sst = Sst::open(disk, &path);
             let sst = sst.inspect_err(|_| remove_files(shared, [path.as_str()].into_iter()))?;
             made.push(Made {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use activestore_env::{Clock, Disk, RealClock, SimDisk, SimDiskOptions};
 use activestore_sst::{Sst, SstOptions, SstWriter};
 use activestore_types::{
-    BatchColumn, ClusteringColumn, Column, ColumnId, DataType, Hlc, KeyBuffer, OriginId, Result,
-    RowBatch, SyncMode, TableId, TableName, TableSchema, encode_keys,
+    BatchColumn, ClusteringColumn, Column, ColumnId, CompactionMode, DataType, Hlc, KeyBuffer,
+    OriginId, Result, RowBatch, SyncMode, TableId, TableName, TableSchema, encode_keys,
 };
 use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampNanosecondArray};
 
@@ -35,7 +35,15 @@ fn main() -> Result<()> {
     for cold in [false, true] {
         let disk: Arc<dyn Disk> = Arc::new(SimDisk::seeded(1, SimDiskOptions::default()));
         let begin = clock.monotonic();
-        let mut writer = SstWriter::create(&disk, "a.sst", schema.clone(), SstOptions { cold })?;
+        let mut writer = SstWriter::create(
+            &disk,
+            "a.sst",
+            schema.clone(),
+            SstOptions {
+                cold,
+                ..SstOptions::default()
+            },
+        )?;
         for (batch, keys) in &batches {
             writer.append(batch, keys)?;
         }
@@ -112,6 +120,7 @@ fn schema() -> Arc<TableSchema> {
         flexible: false,
         ttl_s: None,
         sync: SyncMode::None,
+        compaction: CompactionMode::Automatic,
         version: 1,
     })
 }

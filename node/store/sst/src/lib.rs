@@ -21,6 +21,7 @@
 //!     flexible: false,
 //!     ttl_s: None,
 //!     sync: SyncMode::None,
+//!     compaction: CompactionMode::Automatic,
 //!     version: 1,
 //! });
 //! let device: ArrayRef = Arc::new(Int64Array::from_iter_values(0..5000));

@@ -22,8 +22,17 @@ pub struct SstMeta {
     pub min_expiry_ms: Option<u64>,
     /// The latest expiry in milliseconds since 1970; `None` where any row never expires.
     pub max_expiry_ms: Option<u64>,
+    /// The least value of the first clustering column in nanoseconds since 1970, where that column is
+    /// a TIMESTAMP and the file has rows.
+    pub min_time_ns: Option<i64>,
+    /// Its greatest value.
+    pub max_time_ns: Option<i64>,
+    /// 0 for a flush; what compaction says of its own files.
+    pub level: u8,
     /// Row tombstones among the rows.
     pub tombstones: u64,
+    /// No key stands twice.
+    pub distinct: bool,
     /// No key stands twice, no row is a tombstone, none expires, and every listed column is set in
     /// every row: the rows can be shown as they are.
     pub unique: bool,

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use activestore_types::{
-    BatchColumn, ClusteringColumn, Column, ColumnId, DataType, KeyBuffer, RowBatch, SyncMode,
-    TableId, TableName, TableSchema, encode_keys,
+    BatchColumn, ClusteringColumn, Column, ColumnId, CompactionMode, DataType, KeyBuffer, RowBatch,
+    SyncMode, TableId, TableName, TableSchema, encode_keys,
 };
 use arrow::array::{
     ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, TimestampNanosecondArray,
@@ -48,6 +48,7 @@ pub(crate) fn schema() -> Arc<TableSchema> {
         flexible: false,
         ttl_s: None,
         sync: SyncMode::None,
+        compaction: CompactionMode::Automatic,
         version: 1,
     })
 }

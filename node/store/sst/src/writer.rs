@@ -5,8 +5,10 @@
 use std::sync::Arc;
 
 use activestore_env::{Disk, DiskFile};
-use activestore_types::{DataType, Error, Hlc, KeyBuffer, Result, RowBatch, TableSchema};
+use activestore_types::{ColumnId, DataType, Error, Hlc, KeyBuffer, Result, RowBatch, TableSchema};
+use arrow::array::AsArray;
 use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::TimestampNanosecondType;
 use serde::Serialize;
 
 use crate::block::VECTOR_ROWS;
@@ -17,7 +19,7 @@ use crate::footer::{ColumnKind, FooterColumn, GROUP_ROWS, MAGIC, Section, family
 use crate::group::{gather, slice, text_bytes};
 use crate::meta::SstMeta;
 
-/// Text that a row group gathers before it is cut short of its rows, in bytes.
+/// Text that a row group gathers at most, in bytes.
 const GROUP_TEXT_BYTES: usize = 32 << 20;
 
 /// How a file is written.
@@ -26,6 +28,11 @@ pub struct SstOptions {
     /// Try zstd on top of every vector and keep it where it gains an eighth: for files that are
     /// read rarely.
     pub cold: bool,
+    /// As [`SstMeta::level`].
+    pub level: u8,
+    /// Rows that are gathered before they are encoded, in bytes, about; `None`: as many as a row
+    /// group may have. At least one vector is.
+    pub group_bytes_max: Option<usize>,
 }
 
 /// A file being written. Dropping it unfinished leaves a file that cannot be opened.
@@ -46,6 +53,12 @@ pub struct SstWriter {
     meta: SstMeta,
     expiring: u64,
     repeated: bool,
+    /// The first clustering column, where it is a TIMESTAMP.
+    time: Option<ColumnId>,
+    /// Rows of a row group, at most.
+    group_rows_max: usize,
+    /// Text that a row group gathers before it is cut short of its rows, in bytes.
+    group_text_max: usize,
 }
 
 impl SstWriter {
@@ -85,6 +98,12 @@ impl SstWriter {
         Ok(SstWriter {
             file,
             path: path.to_owned(),
+            time: schema.time_column(),
+            group_rows_max: options.group_bytes_max.map_or(GROUP_ROWS, |bytes| {
+                let vectors = bytes / (schema.row_bytes_estimate() * VECTOR_ROWS);
+                (vectors * VECTOR_ROWS).clamp(VECTOR_ROWS, GROUP_ROWS)
+            }),
+            group_text_max: GROUP_TEXT_BYTES.min(options.group_bytes_max.unwrap_or(usize::MAX)),
             schema,
             columns,
             offset: MAGIC.len() as u64,
@@ -105,7 +124,11 @@ impl SstWriter {
                 max_hlc: Hlc::ZERO,
                 min_expiry_ms: None,
                 max_expiry_ms: None,
+                min_time_ns: None,
+                max_time_ns: None,
+                level: options.level,
                 tombstones: 0,
+                distinct: true,
                 unique: true,
                 columns: Vec::new(),
             },
@@ -126,9 +149,9 @@ impl SstWriter {
         self.note_stamps(batch);
         let mut start = 0;
         while start < batch.rows {
-            let mut rows = (GROUP_ROWS - self.pending_rows).min(batch.rows - start);
+            let mut rows = (self.group_rows_max - self.pending_rows).min(batch.rows - start);
             let mut piece = slice(batch, start, rows);
-            while rows > 1 && self.pending_text + text_bytes(&piece) > GROUP_TEXT_BYTES {
+            while rows > 1 && self.pending_text + text_bytes(&piece) > self.group_text_max {
                 rows /= 2;
                 piece = slice(batch, start, rows);
             }
@@ -136,12 +159,19 @@ impl SstWriter {
             self.pending_text += text_bytes(&piece);
             self.pending_rows += rows;
             self.pending.push(piece);
-            if self.pending_rows >= GROUP_ROWS || self.pending_text > GROUP_TEXT_BYTES / 2 {
+            if self.pending_rows >= self.group_rows_max
+                || self.pending_text > self.group_text_max / 2
+            {
                 self.write_group()?;
             }
             start += rows;
         }
         Ok(())
+    }
+
+    /// Bytes written so far.
+    pub fn bytes(&self) -> u64 {
+        self.offset
     }
 
     /// Writes what is left and the footer, and makes the file's bytes durable. The directory is the
@@ -177,6 +207,7 @@ impl SstWriter {
                 sparse |= column.sparse;
             }
         }
+        self.meta.distinct = !self.repeated;
         self.meta.unique =
             !(self.repeated || sparse || self.expiring > 0) && self.meta.tombstones == 0;
         if self.expiring < self.meta.rows {
@@ -262,6 +293,15 @@ impl SstWriter {
                     .map_or(*expiry, |least| least.min(*expiry)),
             );
             meta.max_expiry_ms = meta.max_expiry_ms.max(Some(*expiry));
+        }
+        let times = self.time.and_then(|id| batch.column(id));
+        if let Some(times) = times.and_then(|column| {
+            let array = column.array.as_primitive_opt::<TimestampNanosecondType>();
+            array.map(|array| array.values())
+        }) {
+            let (least, greatest) = (times.iter().min(), times.iter().max());
+            meta.min_time_ns = meta.min_time_ns.into_iter().chain(least.copied()).min();
+            meta.max_time_ns = meta.max_time_ns.max(greatest.copied());
         }
         let tombstones = batch
             .tombstone

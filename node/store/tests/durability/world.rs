@@ -6,8 +6,8 @@ use std::sync::Arc;
 use activestore_env::{MasterKey, SimEnv, SimRng};
 use activestore_store::{Note, ScanRequest, Store, StoreOptions, WalSync, WriteSet, open_keyring};
 use activestore_types::{
-    BatchColumn, Column, ColumnId, DataType, Hlc, NodeId, OriginId, RangeTombstone, RowBatch,
-    SyncMode, TableId, TableName, TableSchema, encode_keys,
+    BatchColumn, Column, ColumnId, CompactionMode, DataType, Hlc, NodeId, OriginId, RangeTombstone,
+    RowBatch, SyncMode, TableId, TableName, TableSchema, encode_keys,
 };
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray};
 use arrow::buffer::BooleanBuffer;
@@ -82,6 +82,7 @@ pub fn schema() -> Arc<TableSchema> {
         flexible: false,
         ttl_s: None,
         sync: SyncMode::None,
+        compaction: CompactionMode::Automatic,
         version: 1,
     })
 }

@@ -16,6 +16,21 @@ fn flip(order: Ordering, descending: bool) -> Ordering {
 
 proptest! {
     #[test]
+    fn keys_are_appended_in_ranges(
+        texts in prop::collection::vec(".{0,4}", 1..12), parts in prop::collection::vec((0_usize..14, 0_usize..14), 0..5),
+    ) {
+        let text: ArrayRef = Arc::new(StringArray::from_iter_values(&texts));
+        let keys = encode_keys(&[(text, false)]).unwrap();
+        let mut all = KeyBuffer::default();
+        let mut expected: Vec<&[u8]> = Vec::new();
+        for (start, end) in parts {
+            all.append(&keys, start..end).unwrap();
+            expected.extend((start..end.min(keys.len())).map(|row| keys.key(row)));
+        }
+        prop_assert!(all.iter().eq(expected));
+    }
+
+    #[test]
     fn composite_keys_sort_as_their_values(
         rows in prop::collection::vec((any::<Vec<u8>>(), any::<i64>(), "\\PC{0,6}"), 2..20),
         down in any::<[bool; 3]>(),

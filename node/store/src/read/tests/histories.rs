@@ -7,8 +7,9 @@ use proptest::prelude::*;
 
 use super::model::{Cell, Delete, Model, Row, Write};
 use super::table::{ALL, AT, DEVICE, Table, VALUES, device_name, key, partition, rows, span};
-use crate::compaction::{Policy, choose, major};
+use crate::compaction::{self, Choice, Policy, Reason, choose_by, major, pick};
 use crate::read::{ScanRequest, ZonePredicate, ZoneValue};
+use crate::version::TableFile;
 
 const NOW_MS: u64 = 1000;
 
@@ -18,8 +19,10 @@ enum Op {
     Delete(Delete),
     Freeze,
     Flush,
-    Choose,
+    Choose(compaction::Strategy),
     Major,
+    /// The files of the mask in one merge, split at a time: no policy would, and nothing may break.
+    Merge(u8, Option<i64>),
 }
 
 fn cell() -> impl Strategy<Value = Cell> {
@@ -78,8 +81,11 @@ fn op() -> impl Strategy<Value = Op> {
         1 => delete().prop_map(Op::Delete),
         2 => Just(Op::Freeze),
         2 => Just(Op::Flush),
-        1 => Just(Op::Choose),
+        1 => (1_i64..4).prop_map(|length_ns| Op::Choose(compaction::Strategy::TimeWindow { length_ns })),
+        1 => Just(Op::Choose(compaction::Strategy::Levelled)),
         1 => Just(Op::Major),
+        1 => (any::<u8>(), prop::option::of(0_i64..6))
+            .prop_map(|(mask, split)| Op::Merge(mask, split)),
     ]
 }
 
@@ -133,8 +139,22 @@ fn replay(ops: &[Op]) -> (Table, Model) {
             }
             Op::Freeze => table.freeze(),
             Op::Flush => table.flush(),
-            Op::Choose => {
-                if let Some(choice) = choose(&table.version, &policy) {
+            Op::Choose(strategy) => {
+                if let Some(choice) = choose_by(*strategy, &table.version, &policy) {
+                    table.compact(&choice);
+                }
+            }
+            Op::Merge(mask, split_time_ns) => {
+                let files = table.version.files.iter().enumerate();
+                let chosen: Vec<&TableFile> = files
+                    .filter(|(place, _)| (mask >> (place % 8)) & 1 == 1)
+                    .map(|(_, file)| file.as_ref())
+                    .collect();
+                if !chosen.is_empty() {
+                    let choice = Choice {
+                        split_time_ns: *split_time_ns,
+                        ..pick(&table.version, &policy, Reason::Files, chosen, 1)
+                    };
                     table.compact(&choice);
                 }
             }

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use activestore_env::{Disk, Env};
 use activestore_sst::{Sst, SstOptions};
 use activestore_types::{
-    BatchColumn, ClusteringColumn, Column, ColumnId, DataType, Hlc, KeyRange, OriginId,
-    RangeTombstone, RowBatch, SyncMode, TableId, TableName, TableSchema, encode_keys,
+    BatchColumn, ClusteringColumn, Column, ColumnId, CompactionMode, DataType, Hlc, KeyRange,
+    OriginId, RangeTombstone, RowBatch, SyncMode, TableId, TableName, TableSchema, encode_keys,
 };
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, StringArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Float64Array, Int64Array, StringArray, TimestampNanosecondArray,
+};
 use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::{Float64Type, Int64Type};
+use arrow::datatypes::{Float64Type, Int64Type, TimestampNanosecondType};
 use arrow::record_batch::RecordBatch;
 
 use super::model::{Cell, Delete, Row, Write, node};
-use crate::compaction::{Choice, run};
+use crate::compaction::{Choice, Outcome, run};
 use crate::memtable::{Memtable, flush};
 use crate::read::Snapshot;
 use crate::version::{Origins, TableFile, TableVersion};
@@ -38,7 +40,7 @@ pub(crate) fn schema() -> Arc<TableSchema> {
             column(VALUES[0], "temperature", DataType::Double),
             column(DEVICE, "device", DataType::Text),
             column(VALUES[1], "note", DataType::Text),
-            column(AT, "at", DataType::BigInt),
+            column(AT, "at", DataType::Timestamp),
             column(VALUES[2], "count", DataType::BigInt),
         ],
         partition_key: vec![DEVICE],
@@ -49,6 +51,7 @@ pub(crate) fn schema() -> Arc<TableSchema> {
         flexible: false,
         ttl_s: None,
         sync: SyncMode::None,
+        compaction: CompactionMode::Automatic,
         version: 1,
     })
 }
@@ -64,7 +67,7 @@ pub(crate) fn device_name(device: u8) -> String {
 
 pub(crate) fn key(device: u8, at: i64) -> Vec<u8> {
     let device: ArrayRef = Arc::new(StringArray::from(vec![device_name(device)]));
-    let at: ArrayRef = Arc::new(Int64Array::from(vec![at]));
+    let at: ArrayRef = Arc::new(TimestampNanosecondArray::from(vec![at]));
     encode_keys(&[(device, false), (at, true)])
         .unwrap()
         .key(0)
@@ -91,7 +94,9 @@ pub(crate) fn batch(writes: &[Write]) -> RowBatch {
     let device: ArrayRef = Arc::new(StringArray::from_iter_values(
         writes.iter().map(|w| device_name(w.device)),
     ));
-    let at: ArrayRef = Arc::new(Int64Array::from_iter_values(writes.iter().map(|w| w.at)));
+    let at: ArrayRef = Arc::new(TimestampNanosecondArray::from_iter_values(
+        writes.iter().map(|w| w.at),
+    ));
     let plain = |id, array| BatchColumn {
         id,
         array,
@@ -171,10 +176,14 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new() -> Self {
+        Table::of(schema())
+    }
+
+    pub(crate) fn of(schema: Arc<TableSchema>) -> Self {
         let disk = Env::simulated(1).disk;
         disk.create_dir_all("sst").unwrap();
         Table {
-            version: TableVersion::new(schema()),
+            version: TableVersion::new(schema),
             disk,
             files: 0,
         }
@@ -192,7 +201,7 @@ impl Table {
 
     pub(crate) fn freeze(&mut self) {
         if !self.version.active.is_empty() {
-            let next = Arc::new(Memtable::new(schema()));
+            let next = Arc::new(Memtable::new(Arc::clone(&self.version.schema)));
             self.version
                 .frozen
                 .push(std::mem::replace(&mut self.version.active, next));
@@ -229,7 +238,7 @@ impl Table {
         }
     }
 
-    pub(crate) fn compact(&mut self, choice: &Choice) {
+    pub(crate) fn compact(&mut self, choice: &Choice) -> Outcome {
         let mut files = self.files;
         let mut next_path = || {
             files += 1;
@@ -240,8 +249,12 @@ impl Table {
             choice,
             &origins(),
             &self.disk,
-            SstOptions::default(),
+            SstOptions {
+                level: choice.level,
+                ..SstOptions::default()
+            },
             &mut next_path,
+            &mut |_| Ok(()),
         )
         .unwrap();
         self.files = files;
@@ -251,9 +264,10 @@ impl Table {
         let mut tombstones = self.version.tombstones.as_ref().clone();
         tombstones.retain(|tombstone| !outcome.dropped_tombstones.contains(tombstone));
         self.version.tombstones = Arc::new(tombstones);
-        for file in outcome.files {
-            self.open(file.path);
+        for file in &outcome.files {
+            self.open(file.path.clone());
         }
+        outcome
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
@@ -280,7 +294,7 @@ pub(crate) fn rows(batches: &[RecordBatch]) -> Vec<((u8, i64), Row)> {
     for batch in batches {
         assert!(batch.num_rows() <= 8192);
         let device = batch.column(0).as_string::<i32>();
-        let at = batch.column(1).as_primitive::<Int64Type>();
+        let at = batch.column(1).as_primitive::<TimestampNanosecondType>();
         let (a, b, c) = (
             batch.column(2).as_primitive::<Float64Type>(),
             batch.column(3).as_string::<i32>(),

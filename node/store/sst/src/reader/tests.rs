@@ -20,7 +20,16 @@ fn sim() -> Arc<SimDisk> {
 
 fn write(disk: &Arc<SimDisk>, rows: &[Row], piece: usize, cold: bool) -> SstMeta {
     let disk: Arc<dyn Disk> = disk.clone();
-    let mut writer = SstWriter::create(&disk, PATH, tables::schema(), SstOptions { cold }).unwrap();
+    let mut writer = SstWriter::create(
+        &disk,
+        PATH,
+        tables::schema(),
+        SstOptions {
+            cold,
+            ..SstOptions::default()
+        },
+    )
+    .unwrap();
     for rows in rows.chunks(piece.max(1)) {
         let (batch, keys) = tables::batch(rows);
         writer.append(&batch, &keys).unwrap();
