@@ -1,18 +1,65 @@
 //! Runs the benchmarks of `tests/bench`, a workspace of its own, so that the peers it builds cost
-//! nothing to anybody else.
+//! nothing to anybody else; and the store's simulated crashes, as many as are asked for.
+
+use std::time::Instant;
 
 use crate::run::{cargo, root, run as execute};
+
+/// Crash runs unless told otherwise.
+const CRASH_RUNS: u64 = 10_000;
 
 /// Runs the benchmark named, or all.
 ///
 /// # Errors
 /// A sentence that names the step that failed.
 pub fn run(arguments: &[String]) -> Result<(), String> {
+    if let Some(("crash", rest)) = arguments
+        .split_first()
+        .map(|(name, rest)| (name.as_str(), rest))
+    {
+        return crash(rest);
+    }
     let bench = root().join("tests/bench");
     let mut command = cargo(&["run", "--release", "--locked", "--"]);
-    command
-        .args(arguments)
-        .current_dir(&bench)
-        .env("CARGO_TARGET_DIR", bench.join("target"));
+    command.args(arguments).current_dir(&bench);
+    if std::env::var_os("CARGO_TARGET_DIR").is_none() {
+        command.env("CARGO_TARGET_DIR", bench.join("target"));
+    }
     execute("benchmarks (release build)", &mut command)
+}
+
+/// `[--runs N] [--from SEED]`: power cuts, failing and lying disks, by seed.
+fn crash(arguments: &[String]) -> Result<(), String> {
+    let (mut runs, mut from) = (CRASH_RUNS, 1);
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        let number = rest.next().and_then(|text| text.parse().ok());
+        let number = number.ok_or_else(|| format!("{argument} needs a number"))?;
+        match argument.as_str() {
+            "--runs" => runs = number,
+            "--from" => from = number,
+            _ => return Err("usage: cargo xtask bench crash [--runs N] [--from SEED]".into()),
+        }
+    }
+    let begun = Instant::now();
+    let test = [
+        "test",
+        "--locked",
+        "--package",
+        "activestore-store",
+        "--test",
+        "durability",
+    ];
+    execute(
+        &format!("{runs} crash runs from seed {from}"),
+        cargo(&test)
+            .env("ACTIVESTORE_CRASH_RUNS", runs.to_string())
+            .env("ACTIVESTORE_CRASH_FROM", from.to_string()),
+    )?;
+    println!(
+        "no crash run failed: seeds {from} to {}, the tests that run fewer in proportion, {} s",
+        from + runs.saturating_sub(1),
+        begun.elapsed().as_secs()
+    );
+    Ok(())
 }

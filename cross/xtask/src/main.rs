@@ -14,7 +14,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   demo [--input FILE] [--exit]   builds the program and its plugins and runs the main job
   test                           format, lints, every test, house rules; one summary at the end
   build-plugins                  builds plugins/ into plugins/target/components/*.wasm
-  bench [ingest|point|scan|replay|all]  measures against SQLite and DuckDB in one run
+  bench NAME [--help]            measures the store beside its peers: ingest, size, point, last, scan,
+                                 memory, replay, all; crash: simulated crashes by seed
 
 example: cargo xtask demo --exit";
 

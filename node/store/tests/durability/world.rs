@@ -17,12 +17,26 @@ pub const NODE: NodeId = NodeId([1; 16]);
 pub const TABLE: TableId = TableId(1);
 const COUNT: &[u8] = b"count";
 
-/// Seeds to run: `many` of them, or the one in `ACTIVESTORE_SEED`.
-pub fn seeds(many: u64) -> Vec<u64> {
-    match std::env::var("ACTIVESTORE_SEED") {
-        Ok(seed) => vec![seed.parse().expect("ACTIVESTORE_SEED is a number")],
-        Err(_) => (1..=many).collect(),
+/// Seeds to run: `many` of them, or the one in `ACTIVESTORE_SEED`. `ACTIVESTORE_CRASH_RUNS=n` asks for
+/// n where a test would run a thousand, and as many more or fewer of every other test;
+/// `ACTIVESTORE_CRASH_FROM` is the first of them, 1 unless it is told.
+pub fn seeds(many: u64) -> std::ops::RangeInclusive<u64> {
+    let number = |name: &str| {
+        let text = std::env::var(name).ok()?;
+        Some(
+            text.parse::<u64>()
+                .expect("seeds and their counts are numbers"),
+        )
+    };
+    if let Some(seed) = number("ACTIVESTORE_SEED") {
+        return seed..=seed;
     }
+    let many = match number("ACTIVESTORE_CRASH_RUNS") {
+        Some(runs) => (many * runs).div_ceil(1000),
+        None => many,
+    };
+    let first = number("ACTIVESTORE_CRASH_FROM").unwrap_or(1);
+    first..=first + many.saturating_sub(1)
 }
 
 /// Whether one seed is being replayed.
