@@ -29,6 +29,9 @@ pub struct StoreOptions {
     /// Memory that commits on their way may take together, in bytes: their rows, their keys and their
     /// log records, until they are answered. Who would pass it waits; one commit is always let in.
     pub queue_bytes_max: usize,
+    /// Memory for encoded vectors of files that point reads came by, in bytes; 0 keeps none. See
+    /// [`activestore_sst::BlockCache`].
+    pub block_cache_bytes: usize,
     /// Log bytes after which memtables are flushed even if they are small, so that the log of a
     /// node that writes mostly notes stays short.
     pub wal_flush_bytes: u64,
@@ -65,6 +68,7 @@ impl StoreOptions {
             node,
             memtable_bytes: 8 << 20,
             queue_bytes_max: 16 << 20,
+            block_cache_bytes: 8 << 20,
             wal_flush_bytes: 64 << 20,
             wal_segment_bytes: 16 << 20,
             wal_sync: WalSync::Batch,
@@ -80,9 +84,9 @@ impl StoreOptions {
 
     /// The settings of a node whose store may take so much memory, in bytes. All that grows has a
     /// part: of 32, the memtables 6 (the active ones and two frozen sets of 2 each), a merge 3, what
-    /// is encoded 2 (a flush and a merge), notes 2, and 2 the commits on their way; the rest is for
-    /// the files' indexes, the log's buffers, copies that live for a moment and what the allocator
-    /// loses.
+    /// is encoded 2 (a flush and a merge), notes 2, the commits on their way 2, and encoded vectors 2;
+    /// the rest is for the files' indexes, the log's buffers, copies that live for a moment and what
+    /// the allocator loses.
     pub fn within_memory(node: NodeId, memory_bytes: usize) -> Self {
         let part = memory_bytes / 32;
         StoreOptions {
@@ -91,6 +95,7 @@ impl StoreOptions {
             group_bytes_max: part.clamp(64 << 10, 32 << 20),
             note_bytes_max: 2 * part,
             queue_bytes_max: (2 * part).clamp(64 << 10, 64 << 20),
+            block_cache_bytes: 2 * part,
             ..StoreOptions::new(node)
         }
     }

@@ -29,7 +29,6 @@ const OWNED: &[(&str, &[&str])] = &[
     ("datafusion", &["activestore-query"]),
     ("quinn", &["activestore-sync-quic"]),
     ("axum", &["activestore-gateway"]),
-    ("fastlanes", &["activestore-sst"]),
 ];
 
 fn packages() -> Vec<(String, Vec<String>)> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use activestore_env::{Disk, Env};
-use activestore_sst::Sst;
+use activestore_sst::{BlockCache, Sst};
 use activestore_types::{Error, Hlc, Result, TableId};
 use parking_lot::{Condvar, Mutex, RwLock};
 
@@ -39,7 +39,9 @@ pub(super) fn open(env: Env, options: StoreOptions) -> Result<Shared> {
         .orphans_removed
         .add(remove_orphans(&env.disk, &contents)?);
     let sst_disk = encryption::table_disk(&env.disk, keyring);
-    let version = version_of(&sst_disk, &contents)?;
+    let blocks =
+        (options.block_cache_bytes > 0).then(|| BlockCache::new(options.block_cache_bytes));
+    let version = version_of(&sst_disk, &contents, blocks.as_ref())?;
     let mut notes = Notes::from_checkpoint(std::mem::take(&mut contents.notes));
     let mut max_hlc = contents.max_hlc;
     for table in version.tables() {
@@ -89,6 +91,7 @@ pub(super) fn open(env: Env, options: StoreOptions) -> Result<Shared> {
         queue: GroupQueue::new(options.queue_bytes_max),
         options,
         counters,
+        blocks,
         manifest,
         visible: RwLock::new(()),
         structure: Mutex::new(()),
@@ -129,14 +132,18 @@ fn remove_orphans(disk: &Arc<dyn Disk>, contents: &Contents) -> Result<u64> {
     Ok(removed)
 }
 
-fn version_of(disk: &Arc<dyn Disk>, contents: &Contents) -> Result<Version> {
+fn version_of(
+    disk: &Arc<dyn Disk>,
+    contents: &Contents,
+    blocks: Option<&Arc<BlockCache>>,
+) -> Result<Version> {
     let mut version = Version::default();
     for schema in &contents.schemas {
         let id: TableId = schema.id;
         let mut table = TableVersion::new(Arc::new(schema.clone()));
         for record in contents.files.iter().filter(|file| file.table == id) {
             let path = sst_path(record.id);
-            let sst = Sst::open(disk, &path)
+            let sst = Sst::open_cached(disk, &path, blocks)
                 .map_err(|error| error.context(format!("table {}", schema.name)))?;
             if *sst.meta() != record.meta {
                 return Err(Error::corrupt(format!(

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use activestore_env::{Disk, Env};
+use activestore_sst::BlockCache;
 use activestore_types::{Error, Hlc, Lsn, Result, TableId};
 use parking_lot::{Condvar, Mutex, RwLock};
 
@@ -56,6 +57,8 @@ pub(crate) struct Shared {
     pub(crate) sst_disk: Arc<dyn Disk>,
     pub(crate) options: StoreOptions,
     pub(crate) counters: Counters,
+    /// Shared by all files.
+    pub(crate) blocks: Option<Arc<BlockCache>>,
     pub(crate) wal: Wal,
     pub(crate) manifest: Manifest,
     pub(crate) queue: GroupQueue,

@@ -16,6 +16,8 @@ pub(crate) mod dictionary;
 pub(crate) mod floats;
 pub(crate) mod ints;
 pub(crate) mod pack;
+pub(crate) mod stamps;
+pub(crate) mod symbols;
 pub(crate) mod text;
 pub(crate) mod vector;
 pub(crate) mod zip;
@@ -73,6 +75,12 @@ pub(crate) enum Encoding {
     Text,
     /// Decimals of 128 bits.
     Wide,
+    /// Row stamps as numbers of the file's map.
+    Stamps,
+    /// Text or bytes as codes of the file's symbol table.
+    Symbols,
+    /// Floats as codes of their front bits and the rest.
+    Split,
 }
 
 impl Encoding {
@@ -91,6 +99,9 @@ impl Encoding {
             Encoding::Dictionary => 6,
             Encoding::Text => 7,
             Encoding::Wide => 8,
+            Encoding::Stamps => 9,
+            Encoding::Symbols => 10,
+            Encoding::Split => 11,
         }
     }
 
@@ -106,6 +117,9 @@ impl Encoding {
             6 => Encoding::Dictionary,
             7 => Encoding::Text,
             8 => Encoding::Wide,
+            9 => Encoding::Stamps,
+            10 => Encoding::Symbols,
+            11 => Encoding::Split,
             _ => return Err(Error::corrupt(format!("vector encoding {tag} is unknown"))),
         })
     }
@@ -125,6 +139,9 @@ impl Encoding {
             Encoding::Dictionary => "dictionary",
             Encoding::Text => "text",
             Encoding::Wide => "wide",
+            Encoding::Stamps => "stamps",
+            Encoding::Symbols => "fsst",
+            Encoding::Split => "alp_rd",
         }
     }
 }

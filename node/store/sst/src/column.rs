@@ -6,16 +6,19 @@ use activestore_types::{Column, Result};
 use arrow::array::Array;
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 
-use crate::block::dictionary::DictionaryBuilder;
+use crate::block::dictionary::{DictionaryBuilder, Values};
+use crate::block::stamps::StampMapBuilder;
+use crate::block::symbols::SymbolsBuilder;
 use crate::block::vector::VectorEncoder;
 use crate::block::{Encoding, Family, VECTOR_ROWS};
-use crate::footer::{CHECKSUM_BYTES, ColumnIndex, ColumnKind};
+use crate::footer::{ColumnKind, seal_vector};
+use crate::index::{INLINE_BYTES_MAX, IndexBuilder};
 use crate::meta::ColumnMeta;
 
 /// Encodes the vectors of one column and keeps their index.
 pub(crate) struct ColumnWriter {
     pub(crate) kind: ColumnKind,
-    pub(crate) index: ColumnIndex,
+    pub(crate) index: IndexBuilder,
     pub(crate) dictionary: Option<DictionaryBuilder>,
     /// Whether any row does not set it.
     pub(crate) sparse: bool,
@@ -27,12 +30,15 @@ pub(crate) struct ColumnWriter {
 impl ColumnWriter {
     /// A column without rows.
     pub(crate) fn new(kind: ColumnKind, family: Family, cold: bool) -> Self {
+        let mut encoder = VectorEncoder::new(cold);
+        encoder.symbols = family.is_string().then(SymbolsBuilder::default);
+        encoder.stamps = (kind == ColumnKind::Hlc).then(StampMapBuilder::default);
         ColumnWriter {
             kind,
-            index: ColumnIndex::new(family),
+            index: IndexBuilder::new(family),
             dictionary: family.is_string().then(DictionaryBuilder::default),
             sparse: false,
-            encoder: VectorEncoder::new(cold),
+            encoder,
             encodings: BTreeMap::new(),
             bytes: 0,
         }
@@ -40,10 +46,10 @@ impl ColumnWriter {
 
     /// A row group that holds nothing of this column.
     pub(crate) fn skip_group(&mut self, rows: usize) {
-        self.index.chunks.push(None);
+        self.index.push_group(None);
         self.sparse = true;
         for start in (0..rows).step_by(VECTOR_ROWS) {
-            self.index.lengths.push(0);
+            self.index.push_stored(0);
             self.index.zones.push_empty(VECTOR_ROWS.min(rows - start));
         }
     }
@@ -59,7 +65,7 @@ impl ColumnWriter {
         base: u64,
         out: &mut Vec<u8>,
     ) -> Result<()> {
-        self.index.chunks.push(Some(base + out.len() as u64));
+        self.index.push_group(Some(base + out.len() as u64));
         for start in (0..array.len()).step_by(VECTOR_ROWS) {
             let rows = VECTOR_ROWS.min(array.len() - start);
             let cells = array.slice(start, rows);
@@ -72,20 +78,42 @@ impl ColumnWriter {
             let encoding =
                 self.encoder
                     .encode(&cells, set.as_ref(), self.dictionary.as_mut(), out)?;
-            let crc = crc32c::crc32c(out.get(begin..).unwrap_or(&[]));
-            out.extend(crc.to_le_bytes());
-            debug_assert!(out.len() >= begin + CHECKSUM_BYTES);
-            let length = (out.len() - begin) as u64;
-            self.index.lengths.push(length);
-            self.bytes += length;
+            if out.len() - begin <= INLINE_BYTES_MAX {
+                self.index.push_inline(out.get(begin..).unwrap_or(&[]));
+                out.truncate(begin);
+            } else {
+                seal_vector(out, begin);
+                self.index.push_stored((out.len() - begin) as u64);
+            }
+            self.bytes += (out.len() - begin) as u64;
             *self.encodings.entry(encoding).or_default() += 1;
         }
         Ok(())
     }
 
+    /// The bytes of what its vectors share: a dictionary and a table of symbols, or
+    /// the map of stamps.
+    pub(crate) fn shared(&self) -> Option<Vec<u8>> {
+        if let Some(map) = &self.encoder.stamps {
+            return map.used.then(|| map.encode());
+        }
+        let (dictionary, symbols) = (self.dictionary.as_ref()?, self.encoder.symbols.as_ref()?);
+        if !dictionary.used && !symbols.used {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        if dictionary.used {
+            dictionary.values().encode(&mut bytes);
+        } else {
+            Values::default().encode(&mut bytes);
+        }
+        symbols.encode_table(&mut bytes);
+        Some(bytes)
+    }
+
     /// Whether any row group holds a chunk of it.
     pub(crate) fn is_held(&self) -> bool {
-        self.index.chunks.iter().any(Option::is_some)
+        self.index.is_held()
     }
 
     /// What the file says about it.

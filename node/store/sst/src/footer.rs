@@ -12,18 +12,16 @@ use serde::{Deserialize, Serialize};
 use crate::block::cursor::Cursor;
 use crate::block::{Family, VECTOR_ROWS};
 use crate::meta::SstMeta;
-use crate::zone::{Zones, push_ints, read_ints};
 
 /// The first and the last eight bytes of a file; the last byte is the format's version.
 pub(crate) const MAGIC: [u8; 8] = *b"ASTSST\0\x01";
 /// Footer length, footer checksum, magic.
 pub(crate) const TAIL_BYTES: usize = 16;
-/// Rows of a full row group.
-pub(crate) const GROUP_ROWS: usize = 64 * VECTOR_ROWS;
+/// Rows of a full row group. All columns of a few vectors lie side by side, so that a row is one read
+/// of some tens of kilobytes, while a scan of one column still finds some vectors in a row.
+pub(crate) const GROUP_ROWS: usize = 4 * VECTOR_ROWS;
 /// A section or a footer above this is not believed.
 const SECTION_BYTES_MAX: u64 = 1 << 31;
-/// A vector's checksum follows it.
-pub(crate) const CHECKSUM_BYTES: usize = 4;
 
 /// Where a part of the file lies.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -66,64 +64,6 @@ pub(crate) struct Footer {
     pub(crate) columns: Vec<FooterColumn>,
     pub(crate) fences: Section,
     pub(crate) filter: Section,
-}
-
-/// Where one column's vectors lie, and what is in them.
-#[derive(Debug)]
-pub(crate) struct ColumnIndex {
-    /// Per row group: where its chunk begins; `None` where the group holds nothing of the column.
-    pub(crate) chunks: Vec<Option<u64>>,
-    /// Per vector: its length with its checksum; 0 in a group without a chunk.
-    pub(crate) lengths: Vec<u64>,
-    pub(crate) zones: Zones,
-}
-
-impl ColumnIndex {
-    /// Nothing yet.
-    pub(crate) fn new(family: Family) -> Self {
-        ColumnIndex {
-            chunks: Vec::new(),
-            lengths: Vec::new(),
-            zones: Zones::new(family),
-        }
-    }
-
-    /// Its bytes.
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        // 0 says that there is no chunk: the magic stands there.
-        let chunks: Vec<u64> = self.chunks.iter().map(|chunk| chunk.unwrap_or(0)).collect();
-        push_ints(&chunks, &mut out);
-        push_ints(&self.lengths, &mut out);
-        self.zones.encode(&mut out);
-        out
-    }
-
-    /// From its bytes.
-    ///
-    /// # Errors
-    /// `Corrupt` for bytes that [`ColumnIndex::encode`] does not write.
-    pub(crate) fn decode(
-        bytes: &[u8],
-        family: Family,
-        groups: usize,
-        vectors: usize,
-    ) -> Result<Self> {
-        let mut bytes = Cursor::new(bytes);
-        let chunks = read_ints(&mut bytes, groups)?;
-        let chunks = chunks
-            .into_iter()
-            .map(|chunk| (chunk > 0).then_some(chunk))
-            .collect();
-        let lengths = read_ints(&mut bytes, vectors)?;
-        let zones = Zones::decode(&mut bytes, family, vectors)?;
-        bytes.finish()?;
-        Ok(ColumnIndex {
-            chunks,
-            lengths,
-            zones,
-        })
-    }
 }
 
 /// The Arrow family of a stored column; `None` for a column that the schema does not have.
@@ -189,6 +129,24 @@ pub(crate) fn check(bytes: &[u8], crc: u32, what: &str) -> Result<()> {
     }
     Err(Error::corrupt(format!("the checksum of {what} does not match"))
         .with_hint("the disk returned other bytes than were written; restore the file from a peer or a backup"))
+}
+
+/// Appends a vector's checksum to its bytes, which begin at `begin`.
+pub(crate) fn seal_vector(out: &mut Vec<u8>, begin: usize) {
+    let crc = crc32c::crc32c(out.get(begin..).unwrap_or(&[]));
+    out.extend(crc.to_le_bytes());
+}
+
+/// The bytes that [`seal_vector`] was given.
+///
+/// # Errors
+/// `Corrupt` where the checksum does not match.
+pub(crate) fn open_vector(sealed: &[u8]) -> Result<&[u8]> {
+    let (bytes, crc) = sealed
+        .split_last_chunk::<4>()
+        .ok_or_else(|| Error::corrupt("a vector without a checksum"))?;
+    check(bytes, u32::from_le_bytes(*crc), "a vector")?;
+    Ok(bytes)
 }
 
 /// Reads magic, tail and footer; the second value is the file's length.

@@ -46,16 +46,19 @@
 //! ```
 
 pub mod block;
+pub mod cache;
 mod column;
 mod filter;
 mod footer;
 mod group;
+mod index;
 pub mod meta;
 mod reader;
 mod writer;
 pub mod zone;
 
 pub use block::{VECTOR_ROWS, decode_array, encode_array};
+pub use cache::BlockCache;
 pub use meta::{ColumnMeta, SstMeta};
 pub use reader::{SequentialReader, Sst};
 pub use writer::{SstOptions, SstWriter};

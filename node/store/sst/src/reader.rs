@@ -3,29 +3,32 @@
 //! checked against its checksum before it is decoded. Nothing is merged here.
 
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use activestore_env::{Disk, DiskFile};
 use activestore_types::{BatchColumn, ColumnId, Error, KeyRange, Result, RowBatch, TableSchema};
 use arrow::array::{ArrayRef, AsArray, new_null_array};
 use arrow::buffer::{BooleanBuffer, ScalarBuffer};
-use arrow::datatypes::{DataType as ArrowType, UInt32Type, UInt64Type};
+use arrow::datatypes::{UInt32Type, UInt64Type};
 
+use crate::block::VECTOR_ROWS;
 use crate::block::cursor::Cursor;
-use crate::block::dictionary::{DICTIONARY_BYTES_MAX, DICTIONARY_VALUES_MAX, Values};
-use crate::block::vector::{EXPANSION_BYTES_MAX, Vector, decode_vector};
-use crate::block::{Family, VECTOR_ROWS};
+use crate::block::dictionary::Values;
+use crate::block::vector::{EXPANSION_BYTES_MAX, Vector, decode_rows};
+use crate::cache::BlockCache;
 use crate::filter::Filter;
-use crate::footer::{
-    CHECKSUM_BYTES, ColumnIndex, ColumnKind, FooterColumn, check, family_of, read_footer,
-    read_range, read_section,
-};
+use crate::footer::{ColumnKind, open_vector, read_footer, read_section};
+use crate::index::Spot;
 use crate::meta::SstMeta;
 use crate::zone::ZonePredicate;
 
-use self::ahead::ReadAhead;
+use self::ahead::{Window, Wish};
+use self::point::Kept;
+use self::stored::StoredColumn;
 
 mod ahead;
+mod point;
+mod stored;
 
 pub use ahead::SequentialReader;
 
@@ -41,23 +44,24 @@ pub struct Sst {
     columns: Vec<StoredColumn>,
     fences: Values,
     filter: Filter,
+    /// Where encoded vectors are kept, and this file's number there.
+    cache: Option<(Arc<BlockCache>, u64)>,
 }
 
-/// A column of the file, with what was read of it so far.
-struct StoredColumn {
-    footer: FooterColumn,
-    family: Family,
-    data_type: ArrowType,
-    index: OnceLock<ColumnIndex>,
-    dictionary: OnceLock<Values>,
+/// How vectors come from the disk.
+enum Reading<'a> {
+    /// Those of all columns together, with the rest of the row group if the flag says so.
+    Ahead(&'a mut Window, bool),
+    /// From the cache first, and kept for the length of one call.
+    Point(&'a mut Kept),
 }
 
 /// Where a vector lies.
 #[derive(Clone, Copy)]
 struct Place {
-    group: usize,
-    in_group: usize,
     rows: usize,
+    /// The last vector of its row group.
+    last: usize,
 }
 
 impl Sst {
@@ -66,10 +70,23 @@ impl Sst {
     /// # Errors
     /// `NotFound` where there is none, `Corrupt` for one that is cut, changed or of another version.
     pub fn open(disk: &Arc<dyn Disk>, path: &str) -> Result<Arc<Sst>> {
+        Sst::open_cached(disk, path, None)
+    }
+
+    /// Opens a finished file whose point reads go through a cache, if there is one.
+    ///
+    /// # Errors
+    /// As [`Sst::open`].
+    pub fn open_cached(
+        disk: &Arc<dyn Disk>,
+        path: &str,
+        cache: Option<&Arc<BlockCache>>,
+    ) -> Result<Arc<Sst>> {
         let file = disk
             .open(path)
             .map_err(|error| Error::from(error).context(path))?;
-        let sst = Sst::read_parts(file, path).map_err(|error| error.context(path))?;
+        let mut sst = Sst::read_parts(file, path).map_err(|error| error.context(path))?;
+        sst.cache = cache.map(|cache| (Arc::clone(cache), cache.number_file()));
         Ok(Arc::new(sst))
     }
 
@@ -89,24 +106,8 @@ impl Sst {
         let filter = Filter::decode(&read_section(&file, file_bytes, footer.filter)?)?;
         let schema = Arc::new(footer.schema);
         let mut columns = Vec::new();
-        for column in footer.columns {
-            let family = family_of(column.kind, &schema)
-                .ok_or_else(|| Error::corrupt("a stored column is not in the file's schema"))?;
-            let data_type = match column.kind {
-                ColumnKind::Hlc | ColumnKind::Expiry => ArrowType::UInt64,
-                ColumnKind::Origin => ArrowType::UInt32,
-                ColumnKind::Tombstone => ArrowType::Boolean,
-                ColumnKind::Cells(id) => schema
-                    .column_by_id(id)
-                    .map_or(ArrowType::Null, |column| column.data_type.arrow()),
-            };
-            columns.push(StoredColumn {
-                footer: column,
-                family,
-                data_type,
-                index: OnceLock::new(),
-                dictionary: OnceLock::new(),
-            });
+        for (place, column) in (0..).zip(footer.columns) {
+            columns.push(StoredColumn::new(place, column, &schema)?);
         }
         Ok(Sst {
             file,
@@ -118,6 +119,7 @@ impl Sst {
             columns,
             fences,
             filter,
+            cache: None,
         })
     }
 
@@ -191,8 +193,14 @@ impl Sst {
     /// # Errors
     /// `Invalid` where there is no such vector, `Corrupt` where bytes changed on disk.
     pub fn read(&self, v: usize, columns: &[ColumnId]) -> Result<RowBatch> {
-        self.read_batch(v, columns, false, None)
-            .map_err(|error| error.context(&self.path))
+        self.read_batch(
+            v,
+            None,
+            columns,
+            false,
+            Reading::Ahead(&mut Window::default(), false),
+        )
+        .map_err(|error| error.context(&self.path))
     }
 
     /// [`Sst::read`] with stamp, origin, expiry and tombstone of each row.
@@ -200,8 +208,14 @@ impl Sst {
     /// # Errors
     /// As [`Sst::read`].
     pub fn read_stamped(&self, v: usize, columns: &[ColumnId]) -> Result<RowBatch> {
-        self.read_batch(v, columns, true, None)
-            .map_err(|error| error.context(&self.path))
+        self.read_batch(
+            v,
+            None,
+            columns,
+            true,
+            Reading::Ahead(&mut Window::default(), false),
+        )
+        .map_err(|error| error.context(&self.path))
     }
 
     /// Reads the whole file, checks every checksum and decodes every vector.
@@ -222,42 +236,62 @@ impl Sst {
             if let Some(section) = column.footer.dictionary {
                 read_section(&self.file, file_bytes, section)?;
             }
-            let mut ahead = ReadAhead::default();
-            for v in 0..self.vectors {
-                self.vector(column, v, Some(&mut ahead))?;
+        }
+        let all: Vec<&StoredColumn> = self.columns.iter().collect();
+        for v in 0..self.vectors {
+            let mut window = Window::default();
+            let how = &mut Reading::Ahead(&mut window, false);
+            self.prepare(&all, v, how)?;
+            for column in &all {
+                self.vector(column, v, 0..self.vector_rows(v), how)?;
             }
         }
         Ok(())
     }
 
+    /// `wanted` are the rows to be read; `None` means all.
     fn read_batch(
         &self,
         v: usize,
+        wanted: Option<Range<usize>>,
         columns: &[ColumnId],
         stamped: bool,
-        mut ahead: Option<&mut ReadAhead>,
+        mut how: Reading<'_>,
     ) -> Result<RowBatch> {
         let place = self
             .place(v)
             .ok_or_else(|| Error::invalid(format!("vector {v} of a file of {}", self.vectors)))?;
-        let rows = place.rows;
-        let mut cells = Vec::with_capacity(columns.len());
-        for id in columns {
-            let Some(column) = self.column(ColumnKind::Cells(*id)) else {
+        let wanted = wanted.unwrap_or(0..place.rows);
+        if wanted.start > wanted.end || wanted.end > place.rows {
+            return Err(Error::invalid(format!(
+                "rows {wanted:?} of a vector of {}",
+                place.rows
+            )));
+        }
+        let rows = wanted.len();
+        let stored: Vec<&StoredColumn> = columns
+            .iter()
+            .filter_map(|id| self.column(ColumnKind::Cells(*id)))
+            .collect();
+        let hidden = self
+            .columns
+            .iter()
+            .filter(|column| stamped && !matches!(column.footer.kind, ColumnKind::Cells(_)));
+        let all: Vec<&StoredColumn> = stored.iter().copied().chain(hidden).collect();
+        self.prepare(&all, v, &mut how)?;
+        let mut cells = Vec::with_capacity(stored.len());
+        for column in stored {
+            let ColumnKind::Cells(id) = column.footer.kind else {
                 continue;
             };
-            let (array, set) = match self.vector(column, v, ahead.as_deref_mut())? {
+            let (array, set) = match self.vector(column, v, wanted.clone(), &mut how)? {
                 Some(vector) => (vector.array, vector.set),
                 None => (
                     new_null_array(&column.data_type, rows),
                     Some(BooleanBuffer::new_unset(rows)),
                 ),
             };
-            cells.push(BatchColumn {
-                id: *id,
-                array,
-                set,
-            });
+            cells.push(BatchColumn { id, array, set });
         }
         let mut batch = RowBatch {
             table: self.schema.id,
@@ -270,20 +304,15 @@ impl Sst {
         };
         if stamped {
             let missing = || Error::corrupt("a file without stamps");
-            let hlc = self
-                .hidden(ColumnKind::Hlc, v, ahead.as_deref_mut())?
-                .ok_or_else(missing)?;
+            let mut hidden = |kind| self.hidden(kind, v, wanted.clone(), &mut how);
+            let hlc = hidden(ColumnKind::Hlc)?.ok_or_else(missing)?;
             batch.hlc = hlc.as_primitive::<UInt64Type>().values().clone();
-            let origin = self
-                .hidden(ColumnKind::Origin, v, ahead.as_deref_mut())?
-                .ok_or_else(missing)?;
+            let origin = hidden(ColumnKind::Origin)?.ok_or_else(missing)?;
             batch.origin = origin.as_primitive::<UInt32Type>().values().clone();
-            let expiry = self.hidden(ColumnKind::Expiry, v, ahead.as_deref_mut())?;
-            batch.expiry_ms = expiry
+            batch.expiry_ms = hidden(ColumnKind::Expiry)?
                 .map(|expiry| expiry.as_primitive::<UInt64Type>().values().clone())
                 .filter(|expiry| expiry.iter().any(|expiry| *expiry > 0));
-            let tombstone = self.hidden(ColumnKind::Tombstone, v, ahead)?;
-            batch.tombstone = tombstone
+            batch.tombstone = hidden(ColumnKind::Tombstone)?
                 .map(|tombstone| tombstone.as_boolean().values().clone())
                 .filter(|tombstone| tombstone.count_set_bits() > 0);
         }
@@ -294,12 +323,13 @@ impl Sst {
         &self,
         kind: ColumnKind,
         v: usize,
-        ahead: Option<&mut ReadAhead>,
+        wanted: Range<usize>,
+        how: &mut Reading<'_>,
     ) -> Result<Option<ArrayRef>> {
         let Some(column) = self.column(kind) else {
             return Ok(None);
         };
-        let Some(vector) = self.vector(column, v, ahead)? else {
+        let Some(vector) = self.vector(column, v, wanted, how)? else {
             return Ok(None);
         };
         if vector.set.is_some() || vector.array.null_count() > 0 {
@@ -308,87 +338,60 @@ impl Sst {
         Ok(Some(vector.array))
     }
 
-    /// Reads, checks and decodes one vector; `None` where its group holds nothing of the column.
+    /// Reads what is needed of a vector of these columns, together.
+    fn prepare(&self, columns: &[&StoredColumn], v: usize, how: &mut Reading<'_>) -> Result<()> {
+        let last = self.place(v).map_or(v, |place| place.last);
+        let mut wishes = Vec::with_capacity(columns.len());
+        for column in columns {
+            let index = self.index(column)?;
+            let Spot::Stored { offset, length } = index.spot(v) else {
+                continue;
+            };
+            if offset.saturating_add(length) > self.meta.bytes {
+                return Err(Error::corrupt("a vector lies outside the file"));
+            }
+            let chunk_end = index.end(last).min(self.meta.bytes);
+            let wish = Wish {
+                offset,
+                length,
+                chunk_end,
+            };
+            wishes.push((column.place, wish));
+        }
+        match how {
+            Reading::Ahead(window, ahead) => {
+                let wishes: Vec<Wish> = wishes.into_iter().map(|(_, wish)| wish).collect();
+                window.fill(&self.file, &wishes, *ahead)
+            }
+            Reading::Point(kept) => kept.fill(self, v as u32, &wishes),
+        }
+    }
+
+    /// Checks and decodes some rows of one vector, which was prepared; `None` where its group holds nothing of
+    /// the column.
     fn vector(
         &self,
         column: &StoredColumn,
         v: usize,
-        ahead: Option<&mut ReadAhead>,
+        wanted: Range<usize>,
+        how: &mut Reading<'_>,
     ) -> Result<Option<Vector>> {
         let index = self.index(column)?;
         let place = self
             .place(v)
             .ok_or_else(|| Error::invalid("no such vector"))?;
-        let Some(chunk) = index.chunks.get(place.group).copied().flatten() else {
-            return Ok(None);
+        let bytes = match index.spot(v) {
+            Spot::Nowhere => return Ok(None),
+            Spot::Inline(bytes) => bytes,
+            Spot::Stored { offset, length } => match how {
+                Reading::Ahead(window, _) => open_vector(window.get(offset, length)?)?,
+                Reading::Point(kept) => kept.get(column.place)?,
+            },
         };
-        let before = index
-            .lengths
-            .iter()
-            .skip(v - place.in_group)
-            .take(place.in_group);
-        let offset = before.fold(chunk, |sum, length| sum.saturating_add(*length));
-        let length = index.lengths.get(v).copied().unwrap_or(0);
-        if offset
-            .checked_add(length)
-            .is_none_or(|end| end > self.meta.bytes)
-        {
-            return Err(Error::corrupt("a vector lies outside the file"));
-        }
-        let owned;
-        let bytes = match ahead {
-            Some(ahead) => {
-                let group_rows = self.groups.get(place.group).map_or(0, |(_, rows)| *rows);
-                let left = group_rows.div_ceil(VECTOR_ROWS) - place.in_group;
-                let rest = index.lengths.iter().skip(v).take(left);
-                let chunk_end = rest.fold(offset, |sum, length| sum.saturating_add(*length));
-                let limit = chunk_end.min(self.meta.bytes);
-                ahead
-                    .window(column.footer.kind)
-                    .read(&self.file, offset, length, limit)?
-            }
-            None => {
-                owned = read_range(&self.file, offset, length)?;
-                &owned
-            }
-        };
-        let (bytes, crc) = bytes
-            .split_last_chunk::<CHECKSUM_BYTES>()
-            .ok_or_else(|| Error::corrupt("a vector without a checksum"))?;
-        check(bytes, u32::from_le_bytes(*crc), "a vector")?;
-        let dictionary = self.dictionary(column)?;
+        let shared = self.shared(column)?;
         let mut budget = EXPANSION_BYTES_MAX;
-        decode_vector(
-            bytes,
-            place.rows,
-            &column.data_type,
-            dictionary,
-            &mut budget,
-        )
-        .map(Some)
-    }
-
-    fn index<'a>(&self, column: &'a StoredColumn) -> Result<&'a ColumnIndex> {
-        if let Some(index) = column.index.get() {
-            return Ok(index);
-        }
-        let bytes = read_section(&self.file, self.meta.bytes, column.footer.index)?;
-        let index = ColumnIndex::decode(&bytes, column.family, self.groups.len(), self.vectors)?;
-        Ok(column.index.get_or_init(|| index))
-    }
-
-    fn dictionary<'a>(&self, column: &'a StoredColumn) -> Result<Option<&'a Values>> {
-        let Some(section) = column.footer.dictionary else {
-            return Ok(None);
-        };
-        if let Some(dictionary) = column.dictionary.get() {
-            return Ok(Some(dictionary));
-        }
-        let bytes = read_section(&self.file, self.meta.bytes, section)?;
-        let mut bytes = Cursor::new(&bytes);
-        let values = Values::decode(&mut bytes, DICTIONARY_VALUES_MAX, DICTIONARY_BYTES_MAX)?;
-        bytes.finish()?;
-        Ok(Some(column.dictionary.get_or_init(|| values)))
+        let data_type = &column.data_type;
+        decode_rows(bytes, place.rows, wanted, data_type, shared, &mut budget).map(Some)
     }
 
     fn column(&self, kind: ColumnKind) -> Option<&StoredColumn> {
@@ -403,14 +406,12 @@ impl Sst {
             .partition_point(|(first, _)| *first <= v)
             .checked_sub(1)?;
         let (first, rows) = *self.groups.get(group)?;
-        let in_group = v - first;
-        let rows = rows
-            .checked_sub(in_group * VECTOR_ROWS)
-            .filter(|rows| *rows > 0)?;
+        let left = rows
+            .checked_sub((v - first) * VECTOR_ROWS)
+            .filter(|left| *left > 0)?;
         Some(Place {
-            group,
-            in_group,
-            rows: rows.min(VECTOR_ROWS),
+            rows: left.min(VECTOR_ROWS),
+            last: first + rows.div_ceil(VECTOR_ROWS) - 1,
         })
     }
 

@@ -22,6 +22,9 @@ use crate::meta::SstMeta;
 /// Text that a row group gathers at most, in bytes.
 const GROUP_TEXT_BYTES: usize = 32 << 20;
 
+/// Bytes that are gathered for one write.
+const WRITE_BYTES: usize = 256 << 10;
+
 /// How a file is written.
 #[derive(Clone, Debug, Default)]
 pub struct SstOptions {
@@ -41,7 +44,10 @@ pub struct SstWriter {
     path: String,
     schema: Arc<TableSchema>,
     columns: Vec<ColumnWriter>,
+    /// Where the next byte goes.
     offset: u64,
+    /// The bytes before it that are not written yet.
+    buffer: Vec<u8>,
     pending: Vec<RowBatch>,
     pending_rows: usize,
     pending_text: usize,
@@ -75,8 +81,6 @@ impl SstWriter {
         let file = disk
             .create(path)
             .map_err(|error| Error::from(error).context(path))?;
-        file.write_at(0, &MAGIC)
-            .map_err(|error| Error::from(error).context(path))?;
         let hidden = [
             ColumnKind::Hlc,
             ColumnKind::Origin,
@@ -107,6 +111,7 @@ impl SstWriter {
             schema,
             columns,
             offset: MAGIC.len() as u64,
+            buffer: MAGIC.to_vec(),
             pending: Vec::new(),
             pending_rows: 0,
             pending_text: 0,
@@ -185,13 +190,9 @@ impl SstWriter {
         let mut stored = Vec::new();
         let mut sparse = false;
         for column in columns.iter().filter(|column| column.is_held()) {
-            let dictionary = match &column.dictionary {
-                Some(dictionary) if dictionary.used => {
-                    let mut bytes = Vec::new();
-                    dictionary.values().encode(&mut bytes);
-                    Some(self.write_section(&bytes)?)
-                }
-                _ => None,
+            let dictionary = match column.shared() {
+                Some(bytes) => Some(self.write_section(&bytes)?),
+                None => None,
             };
             let index = self.write_section(&column.index.encode())?;
             stored.push(FooterColumn {
@@ -239,7 +240,8 @@ impl SstWriter {
         tail.extend(length.to_le_bytes());
         tail.extend(crc.to_le_bytes());
         tail.extend(MAGIC);
-        self.write(&tail)?;
+        self.emit(&tail)?;
+        self.write_buffer()?;
         self.file
             .sync_data()
             .map_err(|error| Error::from(error).context(&self.path))?;
@@ -376,7 +378,7 @@ impl SstWriter {
             }
         }
         self.groups.push(rows as u32);
-        self.write(&out)
+        self.emit(&out)
     }
 
     fn write_section(&mut self, bytes: &[u8]) -> Result<Section> {
@@ -385,15 +387,26 @@ impl SstWriter {
             length: bytes.len() as u64,
             crc: crc32c::crc32c(bytes),
         };
-        self.write(bytes)?;
+        self.emit(bytes)?;
         Ok(section)
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file
-            .write_at(self.offset, bytes)
-            .map_err(|error| Error::from(error).context(&self.path))?;
+    /// Appends bytes to the file; everything that is written goes through here.
+    fn emit(&mut self, bytes: &[u8]) -> Result<()> {
+        self.buffer.extend_from_slice(bytes);
         self.offset += bytes.len() as u64;
+        if self.buffer.len() >= WRITE_BYTES {
+            self.write_buffer()?;
+        }
+        Ok(())
+    }
+
+    fn write_buffer(&mut self) -> Result<()> {
+        let start = self.offset - self.buffer.len() as u64;
+        self.file
+            .write_at(start, &self.buffer)
+            .map_err(|error| Error::from(error).context(&self.path))?;
+        self.buffer.clear();
         Ok(())
     }
 }

@@ -100,7 +100,7 @@ pub fn decode_array(bytes: &[u8], data_type: &ArrowType) -> Result<ArrayRef> {
             bytes.take(length)?,
             part,
             data_type,
-            dictionary.as_ref(),
+            dictionary.as_ref().into(),
             &mut budget,
         )?;
         if vector.set.is_some() {

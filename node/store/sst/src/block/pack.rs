@@ -1,15 +1,29 @@
 //! Bit packing: `width` bits a value. A full vector uses the FastLanes layout (Afroozeh and Boncz,
 //! VLDB 2023) in 32-bit lanes where the width allows and 64-bit lanes otherwise; a shorter one is
 //! packed lowest bit first without padding.
+//!
+//! The layout is a table of *lines* of 128 bytes, one column a lane. A lane holds its values lowest
+//! bit first, one a *layer*; layer `8 o + s` holds the rows from `128 s + 16 ORDER[o]` on, one a
+//! lane. So a layer's rows lie side by side, and a kernel is two shifts, an or and a mask over whole
+//! lines, at any width. Layers `8 o + 2 c` and the next hold chain `c`, a quarter of the vector.
 
 use activestore_types::{Error, Result};
-use fastlanes::BitPacking;
 
+use self::lane::{Lane, chain_layers, get_full, pack_layers};
 use super::VECTOR_ROWS;
 use super::cursor::Cursor;
 
+mod lane;
+mod simd;
+
+pub(crate) use simd::{decimals, multiply, short_decimals, sum_chains};
+
 /// A vector's worth of 64-bit values.
 pub(crate) type Lanes = [u64; VECTOR_ROWS];
+/// Rows of a quarter of a vector, which can be unpacked alone.
+pub(crate) const CHAIN: usize = 256;
+/// Bytes of a line.
+const LINE: usize = 128;
 
 /// Bits needed to hold the value.
 pub(crate) fn bits(value: u64) -> u32 {
@@ -26,71 +40,96 @@ pub(crate) fn pack(values: &[u64], width: u32, out: &mut Vec<u8>) {
     if width == 0 {
         return;
     }
-    match <&Lanes>::try_from(values) {
-        Ok(full) if width <= 32 => pack_full_32(full, width, out),
-        Ok(full) => pack_full_64(full, width, out),
-        Err(_) => pack_short(values, width, out),
+    let Ok(full) = <&Lanes>::try_from(values) else {
+        pack_short(values, width, out);
+        return;
+    };
+    let start = out.len();
+    out.resize(start + LINE * width as usize, 0);
+    let lines = out.get_mut(start..).unwrap_or_default();
+    let lines = lines.as_chunks_mut::<LINE>().0;
+    if width <= 32 {
+        pack_layers::<u32, 32>(full, width, lines);
+    } else {
+        pack_layers::<u64, 16>(full, width, lines);
     }
 }
 
-/// Reads `rows` values of `width` bits, adding `reference` (wrapping) to each.
-///
-/// # Errors
-/// `Corrupt` for a width above 64 or too few bytes.
-pub(crate) fn unpack(
-    bytes: &mut Cursor<'_>,
+/// Packed values where they lie.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Packed<'a> {
     rows: usize,
     width: u32,
-    reference: u64,
-    out: &mut Lanes,
-) -> Result<()> {
-    if width > u64::BITS {
-        return Err(Error::corrupt(format!("a packed width of {width} bits")));
-    }
-    let packed = bytes.take(packed_len(rows, width))?;
-    match (rows == VECTOR_ROWS, width) {
-        (_, 0) => out.fill(reference),
-        (true, 1..=32) => unpack_full_32(packed, width, reference, out),
-        (true, _) => unpack_full_64(packed, width, reference, out),
-        (false, _) => unpack_short(packed, width, reference, out),
-    }
-    Ok(())
+    bytes: &'a [u8],
 }
 
-#[expect(
-    unsafe_code,
-    reason = "FastLanes takes run-time widths only unchecked; lengths are made here"
-)]
-fn pack_full_32(values: &Lanes, width: u32, out: &mut Vec<u8>) {
-    let mut narrow = [0_u32; VECTOR_ROWS];
-    for (to, from) in narrow.iter_mut().zip(values) {
-        *to = *from as u32;
+impl<'a> Packed<'a> {
+    /// Takes what `rows` values of `width` bits take.
+    ///
+    /// # Errors
+    /// `Corrupt` for a width above 64 or too few bytes.
+    pub(crate) fn take(bytes: &mut Cursor<'a>, rows: usize, width: u32) -> Result<Self> {
+        if width > u64::BITS {
+            return Err(Error::corrupt(format!("a packed width of {width} bits")));
+        }
+        let bytes = bytes.take(packed_len(rows, width))?;
+        Ok(Packed { rows, width, bytes })
     }
-    let mut words = [0_u32; VECTOR_ROWS];
-    let used = VECTOR_ROWS / 32 * width as usize;
-    if let Some(words) = words.get_mut(..used) {
-        // SAFETY: 1,024 values in, 1024 * width / 32 words out, width is 1..=32.
-        unsafe { u32::unchecked_pack(width as usize, &narrow, words) };
-    }
-    out.extend(words.iter().take(used).flat_map(|word| word.to_le_bytes()));
-}
 
-#[expect(
-    unsafe_code,
-    reason = "FastLanes takes run-time widths only unchecked; lengths are made here"
-)]
-fn pack_full_64(values: &Lanes, width: u32, out: &mut Vec<u8>) {
-    let mut words = [0_u64; VECTOR_ROWS];
-    let used = VECTOR_ROWS / 64 * width as usize;
-    if let Some(words) = words.get_mut(..used) {
-        // SAFETY: 1,024 values in, 1024 * width / 64 words out, width is 33..=64.
-        unsafe { u64::unchecked_pack(width as usize, values, words) };
+    /// Lines of the FastLanes layout; `None` where the values are packed one after the other.
+    fn lines(&self) -> Option<&'a [[u8; LINE]]> {
+        (self.rows == VECTOR_ROWS).then_some(self.bytes.as_chunks::<LINE>().0)
     }
-    out.extend(words.iter().take(used).flat_map(|word| word.to_le_bytes()));
+
+    /// All values, with `reference` added (wrapping) to each; slots behind the last are unspecified.
+    pub(crate) fn unpack(&self, reference: u64, out: &mut Lanes) {
+        match self.lines() {
+            _ if self.width == 0 => out.fill(reference),
+            Some(lines) => simd::unpack(lines, self.width, reference, out),
+            None => unpack_short(self.bytes, self.width, 0, reference, out),
+        }
+    }
+
+    /// All values as decimals: `(reference + value) / power`, as the bits of doubles.
+    pub(crate) fn unpack_decimals(&self, reference: u64, power: f64, out: &mut Lanes) {
+        match self.lines() {
+            Some(lines) if self.width > 0 => {
+                simd::unpack_decimals(lines, self.width, reference, power, out);
+            }
+            _ => {
+                self.unpack(reference, out);
+                decimals(power, out);
+            }
+        }
+    }
+
+    /// The values of one quarter, with `reference` added to each.
+    pub(crate) fn unpack_chain(&self, chain: usize, reference: u64, out: &mut [u64; CHAIN]) {
+        match self.lines() {
+            _ if self.width == 0 => out.fill(reference),
+            Some(lines) if self.width <= 32 => {
+                chain_layers::<u32, 32>(lines, self.width, chain, reference, out);
+            }
+            Some(lines) => chain_layers::<u64, 16>(lines, self.width, chain, reference, out),
+            None => unpack_short(self.bytes, self.width, chain * CHAIN, reference, out),
+        }
+    }
+
+    /// One value; 0 where there is no such row.
+    pub(crate) fn get(&self, row: usize) -> u64 {
+        if row >= self.rows || self.width == 0 {
+            return 0;
+        }
+        match self.lines() {
+            Some(lines) if self.width <= 32 => get_full::<u32, 32>(lines, self.width, row),
+            Some(lines) => get_full::<u64, 16>(lines, self.width, row),
+            None => get_short(self.bytes, self.width, row),
+        }
+    }
 }
 
 fn pack_short(values: &[u64], width: u32, out: &mut Vec<u8>) {
-    let mask = mask(width);
+    let mask = u64::mask(width);
     let (mut pending, mut filled) = (0_u128, 0_u32);
     for value in values {
         pending |= u128::from(value & mask) << filled;
@@ -106,48 +145,17 @@ fn pack_short(values: &[u64], width: u32, out: &mut Vec<u8>) {
     }
 }
 
-#[expect(
-    unsafe_code,
-    reason = "FastLanes takes run-time widths only unchecked; lengths are made here"
-)]
-fn unpack_full_32(packed: &[u8], width: u32, reference: u64, out: &mut Lanes) {
-    let mut words = [0_u32; VECTOR_ROWS];
-    for (word, bytes) in words.iter_mut().zip(packed.as_chunks::<4>().0) {
-        *word = u32::from_le_bytes(*bytes);
-    }
-    let mut narrow = [0_u32; VECTOR_ROWS];
-    if let Some(words) = words.get(..VECTOR_ROWS / 32 * width as usize) {
-        // SAFETY: 1024 * width / 32 words in, 1,024 values out, width is 1..=32.
-        unsafe { u32::unchecked_unpack(width as usize, words, &mut narrow) };
-    }
-    for (to, from) in out.iter_mut().zip(narrow) {
-        *to = reference.wrapping_add(u64::from(from));
-    }
-}
-
-#[expect(
-    unsafe_code,
-    reason = "FastLanes takes run-time widths only unchecked; lengths are made here"
-)]
-fn unpack_full_64(packed: &[u8], width: u32, reference: u64, out: &mut Lanes) {
-    let mut words = [0_u64; VECTOR_ROWS];
-    for (word, bytes) in words.iter_mut().zip(packed.as_chunks::<8>().0) {
-        *word = u64::from_le_bytes(*bytes);
-    }
-    if let Some(words) = words.get(..VECTOR_ROWS / 64 * width as usize) {
-        // SAFETY: 1024 * width / 64 words in, 1,024 values out, width is 33..=64.
-        unsafe { u64::unchecked_unpack(width as usize, words, out) };
-    }
-    for value in out.iter_mut() {
-        *value = reference.wrapping_add(*value);
-    }
-}
-
-fn unpack_short(packed: &[u8], width: u32, reference: u64, out: &mut Lanes) {
-    let mask = mask(width);
+/// Runs over the whole of `out`: slots after the last row get the reference, which nobody reads.
+fn unpack_short(packed: &[u8], width: u32, first: usize, reference: u64, out: &mut [u64]) {
+    let mask = u64::mask(width);
+    let start = first * width as usize;
+    let mut bytes = packed.get(start / 8..).unwrap_or(&[]).iter();
     let (mut pending, mut filled) = (0_u128, 0_u32);
-    let mut bytes = packed.iter();
-    // Runs over the whole array: slots after the last row get the reference, which nobody reads.
+    if !start.is_multiple_of(8) {
+        let skipped = (start % 8) as u32;
+        pending = u128::from(bytes.next().copied().unwrap_or(0)) >> skipped;
+        filled = 8 - skipped;
+    }
     for value in out.iter_mut() {
         while filled < width {
             let Some(byte) = bytes.next() else { break };
@@ -160,6 +168,15 @@ fn unpack_short(packed: &[u8], width: u32, reference: u64, out: &mut Lanes) {
     }
 }
 
-fn mask(width: u32) -> u64 {
-    u64::MAX.checked_shr(u64::BITS - width).unwrap_or(0)
+fn get_short(packed: &[u8], width: u32, row: usize) -> u64 {
+    let bit = row * width as usize;
+    let mut word = [0_u8; 16];
+    let from = packed.get(bit / 8..).unwrap_or(&[]);
+    for (to, from) in word.iter_mut().zip(from).take(9) {
+        *to = *from;
+    }
+    (u128::from_le_bytes(word) >> (bit % 8)) as u64 & u64::mask(width)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,14 @@
 //! Text and bytes: codes of a dictionary, or lengths followed by the bytes themselves.
 
+use std::ops::Range;
+
 use activestore_types::{Error, Result};
 use arrow::buffer::NullBuffer;
 
 use super::cursor::Cursor;
 use super::dictionary::{DictionaryBuilder, Values};
 use super::pack::Lanes;
+use super::symbols::SymbolTable;
 use super::{VECTOR_ROWS, ints};
 
 /// The values of a vector where they lie: Arrow's offsets and bytes, and which rows have a value.
@@ -108,23 +111,15 @@ impl<'a> Strings<'a> {
     }
 }
 
-/// Reads codes and looks them up. `budget` is what may still be expanded, in bytes.
+/// Looks up the values of codes. `budget` is what may still be expanded, in bytes.
 ///
 /// # Errors
 /// `Corrupt` for a code that the dictionary does not have, or values beyond the budget.
-pub(crate) fn decode_codes(
-    bytes: &mut Cursor<'_>,
-    rows: usize,
-    dictionary: &Values,
-    budget: usize,
-) -> Result<Decoded> {
-    let mut codes = [0; VECTOR_ROWS];
-    ints::decode(bytes, rows, &mut codes)?;
-    let mut offsets = Vec::with_capacity(rows + 1);
+pub(crate) fn look_up(codes: &[u64], dictionary: &Values, budget: usize) -> Result<Decoded> {
+    let mut offsets = Vec::with_capacity(codes.len() + 1);
     offsets.push(0);
     let mut data = Vec::new();
-    let runs = codes.get(..rows).unwrap_or(&[]).chunk_by(|a, b| a == b);
-    for run in runs {
+    for run in codes.chunk_by(|a, b| a == b) {
         let code = run.first().copied().unwrap_or(0);
         let value = usize::try_from(code)
             .ok()
@@ -158,21 +153,62 @@ fn repeat(value: &[u8], added: usize, data: &mut Vec<u8>) {
     }
 }
 
-/// Reads lengths and then bytes up to the end.
+/// Reads the lengths of `rows` values and then their bytes, of which those of some rows are kept.
 ///
 /// # Errors
 /// `Corrupt` where the lengths do not add up to the bytes.
-pub(crate) fn decode_plain(bytes: &mut Cursor<'_>, rows: usize) -> Result<Decoded> {
+pub(crate) fn decode_plain(
+    bytes: &mut Cursor<'_>,
+    rows: usize,
+    wanted: Range<usize>,
+) -> Result<Decoded> {
     let mut lengths: Lanes = [0; VECTOR_ROWS];
     ints::decode(bytes, rows, &mut lengths)?;
-    let mut offsets = Vec::with_capacity(rows + 1);
+    let total = |lengths: &[u64]| {
+        let sum = lengths.iter().try_fold(0_u64, |sum, length| {
+            sum.checked_add(*length)
+                .filter(|sum| *sum <= i32::MAX as u64)
+        });
+        sum.map(|sum| sum as usize).ok_or_else(too_large)
+    };
+    let data = bytes.take(total(lengths.get(..rows).unwrap_or(&[]))?)?;
+    let start = total(lengths.get(..wanted.start).unwrap_or(&[]))?;
+    let mut offsets = Vec::with_capacity(wanted.len() + 1);
     offsets.push(0);
-    let mut end = 0_u64;
-    for length in lengths.iter().take(rows) {
-        end = end.saturating_add(*length);
-        offsets.push(i32::try_from(end).map_err(|_| too_large())?);
+    let mut end = 0;
+    for length in lengths.get(wanted).unwrap_or(&[]) {
+        end += *length as usize;
+        offsets.push(end as i32);
     }
-    let data = bytes.take(end as usize)?.to_vec();
+    let data = data.get(start..start + end).unwrap_or(&[]).to_vec();
+    Ok(Decoded { offsets, data })
+}
+
+/// Reads the lengths of `rows` compressed values and then their codes, and expands some of them.
+/// `budget` is what may still be expanded, in bytes.
+///
+/// # Errors
+/// `Corrupt` for codes without symbols, lengths that do not add up, or values beyond the budget.
+pub(crate) fn decode_symbols(
+    bytes: &mut Cursor<'_>,
+    rows: usize,
+    wanted: Range<usize>,
+    table: &SymbolTable,
+    budget: usize,
+) -> Result<Decoded> {
+    let packed = decode_plain(bytes, rows, wanted)?;
+    let mut offsets = Vec::with_capacity(packed.offsets.len());
+    offsets.push(0);
+    let mut data = Vec::with_capacity(packed.data.len() * 2);
+    for pair in packed.offsets.windows(2) {
+        let &[start, end] = pair else { continue };
+        let codes = packed.data.get(start as usize..end as usize).unwrap_or(&[]);
+        table.expand(codes, &mut data)?;
+        if data.len() > budget {
+            return Err(too_large());
+        }
+        offsets.push(i32::try_from(data.len()).map_err(|_| too_large())?);
+    }
     Ok(Decoded { offsets, data })
 }
 

@@ -1,26 +1,26 @@
 //! One vector: up to 1,024 cells of one column as a tag, its bitmaps and its payload.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
-use activestore_types::{Error, Result};
-use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BooleanArray, PrimitiveArray,
-    StringArray, new_null_array,
-};
-use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer};
+use activestore_types::Result;
+use arrow::array::{Array, ArrowPrimitiveType, AsArray};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{
-    DataType as ArrowType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type,
-    Int64Type, TimestampNanosecondType, UInt32Type, UInt64Type,
+    Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type,
+    TimestampNanosecondType, UInt32Type, UInt64Type,
 };
 
-use super::cursor::Cursor;
-use super::dictionary::{DictionaryBuilder, Values};
-use super::floats::{self, FloatHistory, Real};
-use super::pack::Lanes;
-use super::text::{self, Strings};
-use super::zip::{Zipper, expand};
+use super::dictionary::DictionaryBuilder;
+use super::floats::{self, FloatHistory};
+use super::stamps::StampMapBuilder;
+use super::symbols::SymbolsBuilder;
+use super::text::Strings;
+use super::zip::Zipper;
 use super::{Encoding, Family, VECTOR_ROWS, bitmap, ints};
+
+mod read;
+
+pub(crate) use read::{Shared, Vector, decode_rows, decode_vector};
 
 const TAG_MASK: u8 = 0x0f;
 const HAS_NULLS: u8 = 0x10;
@@ -37,17 +37,13 @@ pub(crate) struct VectorEncoder {
     cold: bool,
     /// Never compress text.
     pub(crate) plain_text: bool,
+    /// The map of row stamps, where this is their column.
+    pub(crate) stamps: Option<StampMapBuilder>,
+    /// The table of symbols, where text may take one.
+    pub(crate) symbols: Option<SymbolsBuilder>,
     floats: FloatHistory,
     zipper: Zipper,
     payload: Vec<u8>,
-}
-
-/// A decoded vector.
-pub(crate) struct Vector {
-    /// The cells; absent ones are NULL.
-    pub(crate) array: ArrayRef,
-    /// Which cells the rows set; `None` means all.
-    pub(crate) set: Option<BooleanBuffer>,
 }
 
 impl VectorEncoder {
@@ -80,14 +76,13 @@ impl VectorEncoder {
         let empty = present
             .as_ref()
             .is_some_and(|present| present.null_count() == rows);
-        let encoding = if empty {
+        let mut encoding = if empty {
             Encoding::Null
         } else {
             self.encode_payload(array, family, present.as_ref(), dictionary)
         };
-        let nulls = present
-            .filter(|_| !empty)
-            .map(|present| present.into_inner());
+        let valid = present.clone().filter(|_| !empty);
+        let nulls = valid.map(|present| present.into_inner());
         let nulls = match (nulls, set) {
             // Absent cells are known from `set`; only NULLs that were written need a bit.
             (Some(valid), Some(set)) => Some(&valid | &!set),
@@ -98,11 +93,18 @@ impl VectorEncoder {
             Encoding::Text => !self.plain_text,
             Encoding::Wide => true,
             Encoding::FloatBits => self.cold || self.payload.len() > rows * 6,
+            Encoding::Split => false,
             _ => self.cold,
         };
-        let zipped = wants_zip
+        let mut zipped = wants_zip
             .then(|| self.zipper.squeeze(&self.payload))
             .flatten();
+        let rival = zipped.as_ref().unwrap_or(&self.payload).len();
+        if encoding == Encoding::Text
+            && let Some(payload) = self.encode_symbols(array, present.as_ref(), rival)
+        {
+            (self.payload, zipped, encoding) = (payload, None, Encoding::Symbols);
+        }
         let flag = |on: bool, bit: u8| if on { bit } else { 0 };
         out.push(
             encoding.tag()
@@ -115,6 +117,31 @@ impl VectorEncoder {
         }
         out.extend_from_slice(zipped.as_ref().unwrap_or(&self.payload));
         Ok(encoding)
+    }
+
+    /// Text by its symbols, where that takes no more than `rival` bytes, or half as much again in
+    /// files that are read often: single values are read without the rest.
+    fn encode_symbols(
+        &mut self,
+        array: &dyn Array,
+        present: Option<&NullBuffer>,
+        rival: usize,
+    ) -> Option<Vec<u8>> {
+        let (offsets, data) = string_parts(array)?;
+        let strings = Strings {
+            offsets,
+            data,
+            present,
+        };
+        let symbols = self.symbols.as_mut()?;
+        if self.plain_text || strings.bytes() > EXPANSION_BYTES_MAX {
+            return None;
+        }
+        let payload = symbols.encode(strings)?;
+        let limit = if self.cold { rival } else { rival / 2 * 3 };
+        let taken = payload.len() <= limit.min(self.payload.len() / 8 * 7);
+        symbols.taken(taken);
+        taken.then_some(payload)
     }
 
     fn encode_payload(
@@ -138,7 +165,16 @@ impl VectorEncoder {
             Family::Date => encode_ints::<Date32Type>(array, present, widen, out),
             Family::Id => encode_ints::<UInt32Type>(array, present, u64::from, out),
             Family::BigInt => encode_ints::<Int64Type>(array, present, i64::cast_unsigned, out),
-            Family::Stamp => encode_ints::<UInt64Type>(array, present, |value| value, out),
+            Family::Stamp => {
+                let plain = encode_ints::<UInt64Type>(array, present, |value| value, out);
+                match &mut self.stamps {
+                    Some(map) if present.is_none() => {
+                        let stamps = array.as_primitive::<UInt64Type>().values();
+                        encode_stamps(stamps, map, out).unwrap_or(plain)
+                    }
+                    _ => plain,
+                }
+            }
             Family::Timestamp => {
                 encode_ints::<TimestampNanosecondType>(array, present, i64::cast_unsigned, out)
             }
@@ -171,169 +207,6 @@ impl VectorEncoder {
                 Encoding::Text
             }
         }
-    }
-}
-
-/// Reads one vector of `rows` cells. `budget` is how many bytes of text may still be expanded from
-/// a dictionary or by zstd; it is reduced by what was.
-///
-/// # Errors
-/// `Corrupt` for bytes that [`VectorEncoder::encode`] does not write, `Invalid` for an Arrow type
-/// that no column has.
-pub(crate) fn decode_vector(
-    bytes: &[u8],
-    rows: usize,
-    data_type: &ArrowType,
-    dictionary: Option<&Values>,
-    budget: &mut usize,
-) -> Result<Vector> {
-    let family = Family::of(data_type)?;
-    if rows > VECTOR_ROWS {
-        return Err(Error::corrupt(format!("a vector of {rows} rows")));
-    }
-    let mut bytes = Cursor::new(bytes);
-    let tag = bytes.byte()?;
-    let bitmap = |flag: u8, bytes: &mut Cursor<'_>| {
-        (tag & flag != 0)
-            .then(|| bitmap::decode(bytes, rows))
-            .transpose()
-    };
-    let set = bitmap(HAS_SET, &mut bytes)?;
-    let nulls = bitmap(HAS_NULLS, &mut bytes)?;
-    let present = match (&set, nulls) {
-        (Some(set), Some(nulls)) => Some(set & &nulls),
-        (Some(set), None) => Some(set.clone()),
-        (None, nulls) => nulls,
-    };
-    let present = present.map(NullBuffer::new);
-    let encoding = Encoding::from_tag(tag & TAG_MASK)?;
-    let unpacked;
-    if tag & ZIPPED != 0 {
-        unpacked = expand(bytes)?;
-        bytes = Cursor::new(&unpacked);
-    }
-    let array = if encoding == Encoding::Null {
-        new_null_array(data_type, rows)
-    } else {
-        let payload = Payload {
-            bytes: &mut bytes,
-            encoding,
-            rows,
-            data_type,
-            present,
-            zipped: tag & ZIPPED != 0,
-        };
-        payload.decode(family, dictionary, budget)?
-    };
-    bytes.finish()?;
-    Ok(Vector { array, set })
-}
-
-/// A vector's payload on its way to an array.
-struct Payload<'a, 'b> {
-    bytes: &'a mut Cursor<'b>,
-    encoding: Encoding,
-    rows: usize,
-    data_type: &'a ArrowType,
-    present: Option<NullBuffer>,
-    zipped: bool,
-}
-
-impl Payload<'_, '_> {
-    fn decode(
-        self,
-        family: Family,
-        dictionary: Option<&Values>,
-        budget: &mut usize,
-    ) -> Result<ArrayRef> {
-        match family {
-            Family::Boolean => {
-                self.expect(&[Encoding::Bits])?;
-                let bits = bitmap::decode(self.bytes, self.rows)?;
-                Ok(Arc::new(BooleanArray::new(bits, self.present)))
-            }
-            Family::Int => self.ints::<Int32Type>(|lane| lane as i32),
-            Family::Date => self.ints::<Date32Type>(|lane| lane as i32),
-            Family::Id => self.ints::<UInt32Type>(|lane| lane as u32),
-            Family::BigInt => self.ints::<Int64Type>(u64::cast_signed),
-            Family::Stamp => self.ints::<UInt64Type>(|lane| lane),
-            Family::Timestamp => self.ints::<TimestampNanosecondType>(u64::cast_signed),
-            Family::Decimal if self.encoding == Encoding::Wide => {
-                let wide = self.bytes.take(self.rows * 16)?.as_chunks::<16>().0;
-                let values = wide
-                    .iter()
-                    .map(|bytes| i128::from_le_bytes(*bytes))
-                    .collect();
-                Ok(self.primitive::<Decimal128Type>(values))
-            }
-            Family::Decimal => self.ints::<Decimal128Type>(|lane| i128::from(lane.cast_signed())),
-            Family::Real => self.floats::<Float32Type>(),
-            Family::Double => self.floats::<Float64Type>(),
-            Family::Text | Family::Bytes => self.strings(family, dictionary, budget),
-        }
-    }
-
-    fn expect(&self, encodings: &[Encoding]) -> Result<()> {
-        if encodings.contains(&self.encoding) {
-            return Ok(());
-        }
-        Err(Error::corrupt(format!(
-            "{} is no encoding of {}",
-            self.encoding.name(),
-            self.data_type
-        )))
-    }
-
-    fn primitive<T: ArrowPrimitiveType>(self, values: Vec<T::Native>) -> ArrayRef {
-        let array = PrimitiveArray::<T>::new(values.into(), self.present);
-        Arc::new(array.with_data_type(self.data_type.clone()))
-    }
-
-    fn ints<T: ArrowPrimitiveType>(self, narrow: impl Fn(u64) -> T::Native) -> Result<ArrayRef> {
-        self.expect(&[Encoding::FrameOfReference])?;
-        let mut lanes: Lanes = [0; VECTOR_ROWS];
-        ints::decode(self.bytes, self.rows, &mut lanes)?;
-        let values = lanes
-            .iter()
-            .take(self.rows)
-            .map(|lane| narrow(*lane))
-            .collect();
-        Ok(self.primitive::<T>(values))
-    }
-
-    fn floats<T: ArrowPrimitiveType<Native: Real>>(self) -> Result<ArrayRef> {
-        let values = floats::decode::<T::Native>(self.bytes, self.encoding, self.rows)?;
-        Ok(self.primitive::<T>(values))
-    }
-
-    fn strings(
-        self,
-        family: Family,
-        dictionary: Option<&Values>,
-        budget: &mut usize,
-    ) -> Result<ArrayRef> {
-        self.expect(&[Encoding::Dictionary, Encoding::Text])?;
-        let expands = self.zipped || self.encoding == Encoding::Dictionary;
-        let decoded = if self.encoding == Encoding::Dictionary {
-            let dictionary =
-                dictionary.ok_or_else(|| Error::corrupt("a column's dictionary is missing"))?;
-            text::decode_codes(self.bytes, self.rows, dictionary, *budget)?
-        } else {
-            text::decode_plain(self.bytes, self.rows)?
-        };
-        if expands {
-            *budget = budget.checked_sub(decoded.data.len()).ok_or_else(|| {
-                Error::corrupt("an encoded column expands to more text than it may")
-            })?;
-        }
-        let offsets = OffsetBuffer::new(decoded.offsets.into());
-        let data = decoded.data.into();
-        if family == Family::Bytes {
-            return Ok(Arc::new(BinaryArray::new(offsets, data, self.present)));
-        }
-        let array = StringArray::try_new(offsets, data, self.present)
-            .map_err(|_| Error::corrupt("a text column holds bytes that are not UTF-8"))?;
-        Ok(Arc::new(array))
     }
 }
 
@@ -377,6 +250,23 @@ fn encode_ints<T: ArrowPrimitiveType>(
         *lane = widen(*value);
     }
     ints::encode(lanes.get(..values.len()).unwrap_or(&[]), out)
+}
+
+/// Puts numbers of the map in place of the payload, where they take fewer bytes.
+fn encode_stamps(stamps: &[u64], map: &mut StampMapBuilder, out: &mut Vec<u8>) -> Option<Encoding> {
+    let mut numbers = [0; VECTOR_ROWS];
+    let numbers = numbers.get_mut(..stamps.len())?;
+    if !map.number(stamps, numbers) {
+        return None;
+    }
+    let mut shorter = Vec::new();
+    ints::encode(numbers, &mut shorter);
+    if shorter.len() >= out.len() {
+        return None;
+    }
+    *out = shorter;
+    map.used = true;
+    Some(Encoding::Stamps)
 }
 
 fn encode_decimals(array: &dyn Array, present: Option<&NullBuffer>, out: &mut Vec<u8>) -> Encoding {

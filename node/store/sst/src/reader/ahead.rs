@@ -1,22 +1,28 @@
-//! Reading ahead: a scan takes vectors in order, and a chunk's vectors lie side by side, so one read
-//! serves many. Only a second vector in a row sets it off; a point read stays one vector long.
+//! Bytes that are read together. The vectors of all columns of a row group lie near each other, so
+//! one read serves many columns: those of one row, and, when vectors are read in order, those of the
+//! rest of the group.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use activestore_env::DiskFile;
 use activestore_types::{ColumnId, Error, Result, RowBatch};
 
-use super::Sst;
-use crate::footer::{ColumnKind, read_range};
+use super::{Reading, Sst};
+use crate::footer::read_range;
 
-/// Bytes read at once, per column.
-const WINDOW_BYTES: u64 = 64 << 10;
+/// Reading this many bytes that nobody wants costs less than another read.
+const GAP_BYTES: u64 = 8 << 10;
+/// A column's vectors are read ahead to the end of their row group where they take no more.
+const AHEAD_BYTES: u64 = 64 << 10;
 
-/// Reads the vectors of one file in order, with fewer and longer reads than [`Sst::read`]. Holds up
-/// to 64 KiB (or one vector, if that is longer) for each column read.
+/// Reads the vectors of one file in order, with fewer and longer reads than [`Sst::read`]. Holds the
+/// row group's part of each column read, up to 64 KiB a column, or one vector if that is longer.
 pub struct SequentialReader {
     sst: Arc<Sst>,
-    ahead: ReadAhead,
+    window: Window,
+    /// The vector read last, and whether it came behind the one before.
+    last: Option<(usize, bool)>,
 }
 
 impl Sst {
@@ -24,7 +30,8 @@ impl Sst {
     pub fn sequential(self: &Arc<Self>) -> SequentialReader {
         SequentialReader {
             sst: Arc::clone(self),
-            ahead: ReadAhead::default(),
+            window: Window::default(),
+            last: None,
         }
     }
 }
@@ -40,10 +47,7 @@ impl SequentialReader {
     /// # Errors
     /// As [`Sst::read`].
     pub fn read(&mut self, v: usize, columns: &[ColumnId]) -> Result<RowBatch> {
-        let batch = self
-            .sst
-            .read_batch(v, columns, false, Some(&mut self.ahead));
-        batch.map_err(|error| error.context(&self.sst.path))
+        self.read_batch(v, columns, false)
     }
 
     /// As [`Sst::read_stamped`].
@@ -51,69 +55,106 @@ impl SequentialReader {
     /// # Errors
     /// As [`Sst::read`].
     pub fn read_stamped(&mut self, v: usize, columns: &[ColumnId]) -> Result<RowBatch> {
-        let batch = self.sst.read_batch(v, columns, true, Some(&mut self.ahead));
+        self.read_batch(v, columns, true)
+    }
+
+    fn read_batch(&mut self, v: usize, columns: &[ColumnId], stamped: bool) -> Result<RowBatch> {
+        // A first vector says nothing about the next one; columns of one vector may come in parts.
+        let in_order = self
+            .last
+            .is_some_and(|(last, in_order)| last + 1 == v || last == v && in_order);
+        let group = |v: usize| self.sst.place(v).map(|place| place.last);
+        if self.last.is_none_or(|(last, _)| group(last) != group(v)) {
+            self.window.clear();
+        }
+        self.last = Some((v, in_order));
+        let how = Reading::Ahead(&mut self.window, in_order);
+        let batch = self.sst.read_batch(v, None, columns, stamped, how);
         batch.map_err(|error| error.context(&self.sst.path))
     }
 }
 
-/// What was read ahead, per column.
+/// Stretches of the file.
 #[derive(Default)]
-pub(crate) struct ReadAhead {
-    windows: Vec<(ColumnKind, Window)>,
+pub(super) struct Window {
+    stretches: Vec<(u64, Vec<u8>)>,
 }
 
-impl ReadAhead {
-    /// The window of a column.
-    pub(crate) fn window(&mut self, kind: ColumnKind) -> &mut Window {
-        let known = self.windows.iter().position(|(known, _)| *known == kind);
-        let at = known.unwrap_or(self.windows.len());
-        if known.is_none() {
-            self.windows.push((kind, Window::default()));
+/// What a reader asks of the file for one column: a vector, and perhaps those behind it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wish {
+    /// Where the vector begins.
+    pub(super) offset: u64,
+    /// Its bytes.
+    pub(super) length: u64,
+    /// Where the column's part of the row group ends.
+    pub(super) chunk_end: u64,
+}
+
+impl Wish {
+    fn range(&self, ahead: bool) -> Range<u64> {
+        let end = self.offset.saturating_add(self.length);
+        if ahead && self.chunk_end.saturating_sub(self.offset) <= AHEAD_BYTES {
+            self.offset..self.chunk_end.max(end)
+        } else {
+            self.offset..end
         }
-        // There is one at this place now, in either case.
-        self.windows
-            .get_mut(at)
-            .map(|(_, window)| window)
-            .expect("a window was just added")
     }
 }
 
-/// A stretch of the file.
-#[derive(Default)]
-pub(crate) struct Window {
-    start: u64,
-    bytes: Vec<u8>,
-    /// Where the vector read last ended.
-    next: u64,
-}
-
 impl Window {
-    /// The bytes at `offset`, from what is held or from the file, then perhaps up to `limit`.
-    pub(crate) fn read(
+    /// Forgets everything.
+    fn clear(&mut self) {
+        self.stretches.clear();
+    }
+
+    /// Reads what is wished and not held, in as few reads as are cheap.
+    pub(super) fn fill(
         &mut self,
         file: &Arc<dyn DiskFile>,
-        offset: u64,
-        length: u64,
-        limit: u64,
-    ) -> Result<&[u8]> {
-        let held_end = self.start + self.bytes.len() as u64;
-        if offset < self.start || offset + length > held_end {
-            let in_order = offset == self.next && self.next > 0;
-            let wanted = if in_order {
-                WINDOW_BYTES.max(length)
+        wishes: &[Wish],
+        ahead: bool,
+    ) -> Result<()> {
+        let missing = wishes
+            .iter()
+            .filter(|wish| self.find(wish.offset, wish.length).is_none());
+        let mut ranges: Vec<Range<u64>> = missing.map(|wish| wish.range(ahead)).collect();
+        ranges.sort_unstable_by_key(|range| range.start);
+        let mut ranges = ranges.into_iter();
+        let Some(mut stretch) = ranges.next() else {
+            return Ok(());
+        };
+        for range in ranges {
+            if range.start > stretch.end.saturating_add(GAP_BYTES) {
+                self.read(file, std::mem::replace(&mut stretch, range))?;
             } else {
-                length
-            };
-            let wanted = wanted.min(limit.saturating_sub(offset)).max(length);
-            self.bytes = read_range(file, offset, wanted)?;
-            self.start = offset;
+                stretch.end = stretch.end.max(range.end);
+            }
         }
-        self.next = offset + length;
-        let from = (offset - self.start) as usize;
-        let held = self
-            .bytes
-            .get(from..)
-            .and_then(|bytes| bytes.get(..length as usize));
-        held.ok_or_else(|| Error::internal("a read window does not hold what it read"))
+        self.read(file, stretch)
+    }
+
+    fn read(&mut self, file: &Arc<dyn DiskFile>, range: Range<u64>) -> Result<()> {
+        let bytes = read_range(file, range.start, range.end - range.start)?;
+        self.stretches.push((range.start, bytes));
+        Ok(())
+    }
+
+    /// Takes what another holds.
+    pub(super) fn join(&mut self, mut other: Window) {
+        self.stretches.append(&mut other.stretches);
+    }
+
+    /// The bytes of a vector that [`Window::fill`] was asked for.
+    pub(super) fn get(&self, offset: u64, length: u64) -> Result<&[u8]> {
+        self.find(offset, length)
+            .ok_or_else(|| Error::internal("a read window does not hold what it read"))
+    }
+
+    fn find(&self, offset: u64, length: u64) -> Option<&[u8]> {
+        self.stretches.iter().find_map(|(start, bytes)| {
+            let from = usize::try_from(offset.checked_sub(*start)?).ok()?;
+            bytes.get(from..)?.get(..usize::try_from(length).ok()?)
+        })
     }
 }

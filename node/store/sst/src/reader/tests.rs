@@ -166,6 +166,57 @@ proptest! {
     }
 
     #[test]
+    fn a_few_rows_are_those_of_the_whole(
+        rows in tables::rows(1..4000),
+        picks in prop::collection::vec((any::<prop::sample::Index>(), 0..90_usize), 1..12),
+        cached in any::<bool>(),
+        cold in any::<bool>(),
+    ) {
+        let disk = sim();
+        write(&disk, &rows, 4096, cold);
+        let cache = cached.then(|| crate::BlockCache::new(1 << 16));
+        let disk: Arc<dyn Disk> = disk;
+        let sst = Sst::open_cached(&disk, PATH, cache.as_ref()).unwrap();
+        let (_, keys) = tables::batch(&rows);
+        for (pick, count) in picks {
+            let row = pick.index(rows.len());
+            let (v, first) = (row / VECTOR_ROWS, row % VECTOR_ROWS);
+            let base = v * VECTOR_ROWS;
+            let end = (first + count).min(sst.vector_rows(v));
+            let some = sst.read_rows(v, first..end, &ALL, true).unwrap();
+            some.validate().unwrap();
+            prop_assert_eq!(rows_of(&some), rows[base + first..base + end].to_vec());
+            prop_assert!(sst.read_rows(v, first..end, &[TEMP], false).unwrap().hlc.is_empty());
+
+            // One key, a stretch of them, all from one on; and what lies between two keys.
+            let mut after = keys.key(row).to_vec();
+            after.push(0);
+            let far = keys.key((row + count).min(rows.len() - 1)).to_vec();
+            for range in [
+                KeyRange { start: keys.key(row).to_vec(), end: after.clone() },
+                KeyRange { start: keys.key(row).to_vec(), end: far },
+                KeyRange { start: after.clone(), end: Vec::new() },
+                KeyRange { start: after.clone(), end: [after.as_slice(), &[0]].concat() },
+                KeyRange::prefix(&keys.key(row)[..keys.key(row).len() - 8]),
+            ] {
+                let all = base..base + sst.vector_rows(v);
+                let inside: Vec<usize> = all.filter(|row| range.contains(keys.key(*row))).collect();
+                let found = sst.find_rows(v, &range).unwrap();
+                let model: Vec<usize> = found.clone().map(|row| base + row).collect();
+                prop_assert_eq!(model, inside);
+                let read = sst.read_key_range(v, &range, &ALL, true).unwrap();
+                prop_assert_eq!(read.is_none(), found.is_empty());
+                if let Some((at, batch)) = read {
+                    prop_assert_eq!(&at, &found);
+                    prop_assert_eq!(rows_of(&batch), rows[base + at.start..base + at.end].to_vec());
+                }
+            }
+        }
+        prop_assert!(sst.read_rows(sst.vectors(), 0..1, &ALL, true).is_err());
+        prop_assert!(sst.read_rows(0, 0..sst.vector_rows(0) + 1, &ALL, true).is_err());
+    }
+
+    #[test]
     fn every_changed_byte_is_noticed(
         rows in tables::rows(1..400),
         at in any::<prop::sample::Index>(),

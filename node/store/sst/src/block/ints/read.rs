@@ -1,0 +1,315 @@
+//! Reading integers: a payload is first parsed, which checks every length and touches no value, and
+//! then decoded whole or for a few rows. A few rows cost about as little as they look: a packed
+//! value is two words, a difference at most one chain, a run one pass over the lengths.
+
+use std::ops::Range;
+
+use activestore_types::{Error, Result};
+
+use super::super::VECTOR_ROWS;
+use super::super::cursor::Cursor;
+use super::super::pack::{CHAIN, Lanes, Packed, multiply, sum_chains};
+use super::{CONSTANT, DELTA, FRAME, RUNS, SCALED, factor_of};
+
+/// A parsed payload.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ints<'a> {
+    rows: usize,
+    factor: u64,
+    body: Body<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Body<'a> {
+    Constant(u64),
+    Frame(Patched<'a>),
+    Delta {
+        bases: [u64; VECTOR_ROWS / CHAIN],
+        deltas: Patched<'a>,
+    },
+    Runs {
+        heads: Patched<'a>,
+        runs: usize,
+        lengths: Packed<'a>,
+    },
+}
+
+/// Packed values over a reference, with those that stand aside.
+#[derive(Clone, Copy, Debug)]
+struct Patched<'a> {
+    rows: usize,
+    reference: u64,
+    packed: Packed<'a>,
+    positions: &'a [[u8; 2]],
+    offsets: &'a [u8],
+    offset_bytes: usize,
+}
+
+impl<'a> Ints<'a> {
+    /// Takes a payload of `rows` values.
+    ///
+    /// # Errors
+    /// `Corrupt` for bytes that [`super::encode`] does not write.
+    pub(crate) fn parse(bytes: &mut Cursor<'a>, rows: usize) -> Result<Self> {
+        if rows > VECTOR_ROWS {
+            return Err(Error::corrupt(format!("a vector of {rows} rows")));
+        }
+        let kind = bytes.byte()?;
+        let scale = if kind & SCALED == 0 { 0 } else { bytes.byte()? };
+        let factor = factor_of(scale)
+            .ok_or_else(|| Error::corrupt(format!("integers of the unknown scale {scale}")))?;
+        let body = match kind & !SCALED {
+            CONSTANT => Body::Constant(bytes.signed()?),
+            FRAME => Body::Frame(Patched::parse(bytes, rows)?),
+            DELTA => {
+                let mut bases = [0_u64; VECTOR_ROWS / CHAIN];
+                let mut before = 0_u64;
+                for base in bases.iter_mut().take(rows.div_ceil(CHAIN)) {
+                    before = before.wrapping_add(bytes.signed()?);
+                    *base = before;
+                }
+                let deltas = Patched::parse(bytes, rows)?;
+                Body::Delta { bases, deltas }
+            }
+            RUNS => {
+                let runs = bytes.count("runs", rows)?;
+                let heads = Patched::parse(bytes, runs)?;
+                let width = u32::from(bytes.byte()?);
+                let lengths = Packed::take(bytes, runs, width)?;
+                Body::Runs {
+                    heads,
+                    runs,
+                    lengths,
+                }
+            }
+            other => {
+                return Err(Error::corrupt(format!(
+                    "integer encoding {other} is unknown"
+                )));
+            }
+        };
+        Ok(Ints { rows, factor, body })
+    }
+
+    /// The value of all rows, where the payload says that there is only one.
+    pub(crate) fn constant(&self) -> Option<u64> {
+        match self.body {
+            Body::Constant(value) => Some(value.wrapping_mul(self.factor)),
+            _ => None,
+        }
+    }
+
+    /// All values, into the front of `out`; what lies behind them is unspecified.
+    ///
+    /// # Errors
+    /// `Corrupt` for exceptions or runs outside the rows.
+    pub(crate) fn decode(&self, out: &mut Lanes) -> Result<()> {
+        match &self.body {
+            Body::Constant(value) => out.fill(*value),
+            Body::Frame(values) => values.unpack(out)?,
+            Body::Delta { bases, deltas } => {
+                deltas.unpack(out)?;
+                sum_chains(*bases, out);
+            }
+            Body::Runs { .. } => self.unroll(0..self.rows, out)?,
+        }
+        if self.factor != 1 {
+            multiply(self.factor, out);
+        }
+        Ok(())
+    }
+
+    /// Packed offsets that nothing is set aside of and nothing scales, and their reference: such
+    /// values can be unpacked into something else in one pass.
+    pub(crate) fn as_plain_frame(&self) -> Option<(Packed<'a>, u64)> {
+        match &self.body {
+            Body::Frame(values) if self.factor == 1 && values.positions.is_empty() => {
+                Some((values.packed, values.reference))
+            }
+            _ => None,
+        }
+    }
+
+    /// The values of some rows, as many as `out` holds, from `first` on.
+    ///
+    /// # Errors
+    /// As [`Ints::decode`], of the rows that are looked at; `Internal` for rows beyond the last.
+    pub(crate) fn read(&self, first: usize, out: &mut [u64]) -> Result<()> {
+        let range = first..first.saturating_add(out.len());
+        if range.end > self.rows {
+            return Err(Error::internal("rows beyond those of a vector are read"));
+        }
+        match &self.body {
+            Body::Constant(value) => out.fill(*value),
+            Body::Frame(values) => {
+                for (slot, row) in out.iter_mut().zip(range.clone()) {
+                    *slot = values.get(row);
+                }
+                values.patch(range, |row| row.checked_sub(first), out)?;
+            }
+            Body::Delta { bases, deltas } => {
+                for chain in range.start / CHAIN..range.end.div_ceil(CHAIN) {
+                    deltas.sum_chain(chain, bases, &range, out)?;
+                }
+            }
+            Body::Runs { .. } => self.unroll(range, out)?,
+        }
+        if self.factor != 1 {
+            for value in out {
+                *value = value.wrapping_mul(self.factor);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the runs that lie in the range, each as often as it does.
+    fn unroll(&self, range: Range<usize>, out: &mut [u64]) -> Result<()> {
+        let Body::Runs {
+            heads,
+            runs,
+            lengths,
+        } = &self.body
+        else {
+            return Ok(());
+        };
+        let mut unpacked: Lanes = [0; VECTOR_ROWS];
+        lengths.unpack(0, &mut unpacked);
+        let mut all_heads: Lanes = [0; VECTOR_ROWS];
+        // For a few rows it is cheaper to look up the few heads that they have.
+        let many = range.len() > CHAIN;
+        if many {
+            heads.unpack(&mut all_heads)?;
+        }
+        let mut end = 0_usize;
+        for (run, length) in unpacked.iter().take(*runs).enumerate() {
+            let start = end;
+            end = usize::try_from(*length)
+                .unwrap_or(usize::MAX)
+                .saturating_add(1)
+                .saturating_add(start);
+            if end > self.rows {
+                return Err(Error::corrupt("runs are longer than their vector"));
+            }
+            let (from, to) = (start.max(range.start), end.min(range.end));
+            if from >= to {
+                continue;
+            }
+            let head = if many {
+                all_heads.get(run).copied().unwrap_or(0)
+            } else {
+                let mut head = [heads.get(run)];
+                heads.patch(run..run + 1, |row| row.checked_sub(run), &mut head)?;
+                head.first().copied().unwrap_or(0)
+            };
+            if let Some(slots) = out.get_mut(from - range.start..to - range.start) {
+                slots.fill(head);
+            }
+        }
+        if end == self.rows {
+            Ok(())
+        } else {
+            Err(Error::corrupt("runs are shorter than their vector"))
+        }
+    }
+}
+
+impl<'a> Patched<'a> {
+    fn parse(bytes: &mut Cursor<'a>, rows: usize) -> Result<Self> {
+        let reference = bytes.signed()?;
+        let width = u32::from(bytes.byte()?);
+        let exceptions = bytes.count("exceptions", rows)?;
+        let (mut positions, mut offsets, mut offset_bytes): (_, &[u8], _) = (&[][..], &[], 1);
+        if exceptions > 0 {
+            offset_bytes = usize::from(bytes.byte()?);
+            if !(1..=8).contains(&offset_bytes) {
+                return Err(Error::corrupt(format!(
+                    "exceptions of {offset_bytes} bytes"
+                )));
+            }
+            positions = bytes.take(exceptions * 2)?.as_chunks::<2>().0;
+            offsets = bytes.take(exceptions * offset_bytes)?;
+        }
+        Ok(Patched {
+            rows,
+            reference,
+            packed: Packed::take(bytes, rows, width)?,
+            positions,
+            offsets,
+            offset_bytes,
+        })
+    }
+
+    fn unpack(&self, out: &mut Lanes) -> Result<()> {
+        self.packed.unpack(self.reference, out);
+        self.patch(0..self.rows, Some, out)
+    }
+
+    /// A row's value, unless it stands aside.
+    fn get(&self, row: usize) -> u64 {
+        self.reference.wrapping_add(self.packed.get(row))
+    }
+
+    /// Writes the values that stand aside and whose row lies in the range, to the place of that row.
+    fn patch(
+        &self,
+        range: Range<usize>,
+        place: impl Fn(usize) -> Option<usize>,
+        out: &mut [u64],
+    ) -> Result<()> {
+        let offsets = self.offsets.chunks_exact(self.offset_bytes);
+        for (position, offset) in self.positions.iter().zip(offsets) {
+            let row = usize::from(u16::from_le_bytes(*position));
+            if row >= self.rows {
+                let rows = self.rows;
+                return Err(Error::corrupt(format!(
+                    "an exception at row {row} of {rows}"
+                )));
+            }
+            if !range.contains(&row) {
+                continue;
+            }
+            let mut wide = [0_u8; 8];
+            for (to, from) in wide.iter_mut().zip(offset) {
+                *to = *from;
+            }
+            if let Some(slot) = place(row).and_then(|place| out.get_mut(place)) {
+                *slot = self.reference.wrapping_add(u64::from_le_bytes(wide));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sums one chain and writes what of it lies in the range.
+    fn sum_chain(
+        &self,
+        chain: usize,
+        bases: &[u64; VECTOR_ROWS / CHAIN],
+        range: &Range<usize>,
+        out: &mut [u64],
+    ) -> Result<()> {
+        let start = chain * CHAIN;
+        let mut deltas = [0_u64; CHAIN];
+        self.packed.unpack_chain(chain, self.reference, &mut deltas);
+        self.patch(
+            start..start + CHAIN,
+            |row| row.checked_sub(start),
+            &mut deltas,
+        )?;
+        let base = bases.get(chain).copied().unwrap_or(0);
+        let (from, to) = (range.start.max(start), range.end.min(start + CHAIN));
+        // The first slot of a chain means nothing: the base stands there.
+        let before = deltas.get(1..=from - start).unwrap_or(&[]);
+        let mut value = before
+            .iter()
+            .fold(base, |sum, delta| sum.wrapping_add(*delta));
+        let slots = out.get_mut(from - range.start..to - range.start);
+        for (place, slot) in slots.unwrap_or_default().iter_mut().enumerate() {
+            if place > 0 {
+                let delta = deltas.get(from - start + place).copied().unwrap_or(0);
+                value = value.wrapping_add(delta);
+            }
+            *slot = value;
+        }
+        Ok(())
+    }
+}
