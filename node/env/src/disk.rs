@@ -94,6 +94,18 @@ pub trait DiskFile: Send + Sync {
     /// What the system says.
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize>;
 
+    /// As [`DiskFile::read_at`], into memory of its own, for large reads: memory that is fresh is
+    /// not filled twice.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn read_vec(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        let read = self.read_at(offset, &mut bytes)?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+
     /// Fills `out`.
     ///
     /// # Errors

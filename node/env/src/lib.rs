@@ -15,6 +15,8 @@
 //! assert_eq!(env.disk.list("sst").unwrap(), ["1"]);
 //! ```
 
+mod memory;
+
 pub mod clock;
 pub mod disk;
 pub mod real;

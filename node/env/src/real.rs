@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use activestore_types::{Error, Result};
 
+use crate::memory::prefer_huge_pages;
 use crate::{Clock, Disk, DiskFile, Rng};
 
 /// The file whose lock says that a node works in the directory.
@@ -233,6 +234,22 @@ impl DiskFile for RealFile {
             }
         }
         Ok(done)
+    }
+
+    fn read_vec(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        use rustix::buffer::spare_capacity;
+        let mut bytes: Vec<u8> = Vec::with_capacity(len);
+        prefer_huge_pages(bytes.as_ptr(), len);
+        while bytes.len() < len {
+            let at = offset + bytes.len() as u64;
+            match rustix::io::pread(&self.file, spare_capacity(&mut bytes), at) {
+                Ok(0) => break,
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        bytes.truncate(len);
+        Ok(bytes)
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {

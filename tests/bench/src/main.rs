@@ -174,7 +174,7 @@ fn run(bench: &Bench, session: &mut Session, goals: &mut Goals) -> Result<()> {
             suite::own::mixed(session, goals)
         }
         Bench::Memory(_) => suite::own::memory(session, goals),
-        Bench::Replay(_) => suite::own::replay(session),
+        Bench::Replay(_) => suite::own::replay(session, goals),
         Bench::All(_) => {
             suite::ingest::run(session, goals)?;
             suite::size::run(session, goals)?;
@@ -182,7 +182,7 @@ fn run(bench: &Bench, session: &mut Session, goals: &mut Goals) -> Result<()> {
             suite::own::overlap(session, goals)?;
             suite::own::mixed(session, goals)?;
             suite::own::memory(session, goals)?;
-            suite::own::replay(session)
+            suite::own::replay(session, goals)
         }
         Bench::Run { .. } => Err("not a benchmark".into()),
     }

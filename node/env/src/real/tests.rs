@@ -43,6 +43,9 @@ fn files_are_written_read_listed_renamed_and_removed() {
         file.read_exact_at(99_997, &mut out).unwrap_err().kind(),
         io::ErrorKind::UnexpectedEof
     );
+    assert_eq!(file.read_vec(99_997, 4).unwrap(), [0, 0, b'x', b'y']);
+    assert_eq!(file.read_vec(99_998, 4).unwrap(), [0, b'x', b'y']);
+    assert_eq!(file.read_vec(0, 5 << 20).unwrap().len(), 100_001);
     disk.rename("a/b/one", "a/b/two").unwrap();
     disk.sync_dir("a/b").unwrap();
     assert_eq!(disk.list("a/b").unwrap(), ["two"]);

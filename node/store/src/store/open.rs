@@ -53,7 +53,9 @@ pub(super) fn open(env: Env, options: StoreOptions) -> Result<Shared> {
         notes: &mut notes,
         pending: Pending::default(),
     };
-    let prepare = |set: WriteSet| Ok((set.max_hlc(), checked(&version, set)?));
+    // The two threads have about as much to do each: one reads, checks and decodes, the other makes
+    // the keys and the index.
+    let prepare = |set: WriteSet| Ok((set.max_hlc(), set));
     let replayed = Wal::open(
         &env,
         &options,
@@ -62,7 +64,7 @@ pub(super) fn open(env: Env, options: StoreOptions) -> Result<Shared> {
         |_, (highest, set)| {
             counters.replayed_records.add(1);
             max_hlc = max_hlc.max(highest);
-            replay.apply(set)
+            replay.apply(checked(&version, set)?)
         },
     )?;
     replay.append()?;

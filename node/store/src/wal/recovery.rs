@@ -16,7 +16,7 @@
 use std::ops::Range;
 
 use activestore_types::{Error, Lsn, NodeId, Result};
-use arrow::buffer::{Buffer, MutableBuffer};
+use arrow::buffer::Buffer;
 
 use super::frame::{FRAME_HEADER_BYTES, FrameHeader, LSN_AT, SEGMENT_HEADER_BYTES};
 use super::seal::RecordSealer;
@@ -139,7 +139,7 @@ impl<'a> SegmentScan<'a> {
     fn new(segment: &'a Segment) -> Self {
         SegmentScan {
             segment,
-            window: MutableBuffer::new(0).into(),
+            window: Vec::<u8>::new().into(),
             window_start: 0,
             offset: SEGMENT_HEADER_BYTES as u64,
             lsn: segment.header.first_lsn,
@@ -156,10 +156,7 @@ impl<'a> SegmentScan<'a> {
             let left = self.segment.length.saturating_sub(offset);
             let bytes = left.min(length.max(READ_BYTES) as u64);
             let bytes = usize::try_from(bytes).unwrap_or(READ_BYTES);
-            let mut window = MutableBuffer::from_len_zeroed(bytes);
-            let read = self.segment.file.read_at(offset, window.as_slice_mut())?;
-            window.truncate(read);
-            self.window = window.into();
+            self.window = self.segment.file.read_vec(offset, bytes)?.into();
             self.window_start = offset;
         }
         let start = usize::try_from(offset - self.window_start).unwrap_or(usize::MAX);

@@ -1,0 +1,34 @@
+//! Advice to the system about memory.
+
+/// A huge page of the processors that have one of this size, in bytes.
+const HUGE_PAGE_BYTES: usize = 2 << 20;
+
+/// Asks for huge pages behind a range of memory that is about to be filled for the first time. A
+/// fresh small page costs a fault, which takes longer than filling it. Where the system has none,
+/// nothing changes; nothing is touched either way.
+pub(crate) fn prefer_huge_pages(start: *const u8, bytes: usize) {
+    let first = start.addr().next_multiple_of(HUGE_PAGE_BYTES);
+    let end = (start.addr() + bytes) / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
+    if end > first {
+        advise(start.with_addr(first), end - first);
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn advise(start: *const u8, bytes: usize) {
+    #[expect(
+        unsafe_code,
+        reason = "the system is handed an address; this advice changes no byte behind it and is refused for memory that is not mapped"
+    )]
+    // A system that refuses it goes on with small pages.
+    let _ = unsafe {
+        rustix::mm::madvise(
+            start.cast_mut().cast(),
+            bytes,
+            rustix::mm::Advice::LinuxHugepage,
+        )
+    };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn advise(_start: *const u8, _bytes: usize) {}
