@@ -9,7 +9,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use activestore_types::{KeyRange, Result, TableSchema};
+use activestore_types::{ColumnId, KeyRange, Result, TableSchema};
+use arrow::datatypes::SchemaRef;
 
 use crate::memtable::MemtableView;
 use crate::version::{Origins, Stamp, TableFile, TableVersion, TombstoneMap};
@@ -47,6 +48,8 @@ struct Inner {
     origins: Origins,
     version: Arc<TableVersion>,
     tombstones: OnceLock<TombstoneMap>,
+    /// The columns of a point read, and the Arrow schema of them.
+    row_schema: OnceLock<(Vec<ColumnId>, SchemaRef)>,
 }
 
 impl Snapshot {
@@ -63,6 +66,7 @@ impl Snapshot {
             origins,
             version,
             tombstones: OnceLock::new(),
+            row_schema: OnceLock::new(),
         }))
     }
 

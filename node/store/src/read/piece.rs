@@ -1,5 +1,6 @@
 //! Pieces: decoded batches that rows are picked from while an output batch is being made.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use activestore_sst::Sst;
@@ -40,10 +41,12 @@ impl Fragment {
     }
 }
 
-/// A decoded vector of a file.
+/// A decoded vector of a file, or some of its rows.
 pub(crate) struct Vector {
     pub(crate) sst: Arc<Sst>,
     pub(crate) index: usize,
+    /// Which rows of the vector the batch holds, if not all.
+    part: Option<Range<usize>>,
     /// The key columns, the wanted ones and the stamps.
     pub(crate) batch: RowBatch,
     pub(crate) keys: KeyBuffer,
@@ -56,9 +59,18 @@ impl Vector {
         Vector {
             sst,
             index,
+            part: None,
             batch,
             keys,
             full: OnceLock::new(),
+        }
+    }
+
+    /// Rows of a vector that were decoded alone, without their keys.
+    pub(crate) fn part(sst: Arc<Sst>, index: usize, rows: Range<usize>, batch: RowBatch) -> Self {
+        Vector {
+            part: Some(rows),
+            ..Vector::new(sst, index, batch, KeyBuffer::default())
         }
     }
 }
@@ -219,6 +231,12 @@ impl Pieces {
         self.list.get(piece).is_some_and(|piece| piece.plain)
     }
 
+    /// Whether the piece's arrays are its own and hold little beside the rows that are wanted.
+    pub(crate) fn small(&self, piece: usize) -> bool {
+        let held = self.list.get(piece).map(|piece| &piece.held);
+        matches!(held, Some(Held::Vector(vector)) if vector.part.is_some())
+    }
+
     /// The array of a wanted column, by its place among the wanted ones.
     pub(crate) fn array(&self, piece: usize, wanted: usize) -> Option<&ArrayRef> {
         let piece = self.list.get(piece)?;
@@ -251,7 +269,12 @@ impl Pieces {
                 if let Some(full) = vector.full.get() {
                     return Ok(Some(full));
                 }
-                let full = vector.sst.read(vector.index, all)?;
+                let full = match &vector.part {
+                    Some(rows) => vector
+                        .sst
+                        .read_rows(vector.index, rows.clone(), all, false)?,
+                    None => vector.sst.read(vector.index, all)?,
+                };
                 Ok(Some(vector.full.get_or_init(|| full)))
             }
         }

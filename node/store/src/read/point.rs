@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use activestore_sst::Sst;
-use activestore_types::{ColumnId, Hlc, KeyBuffer, KeyRange, Result, encode_keys};
+use activestore_types::{ColumnId, Hlc, KeyRange, Result, encode_keys};
 use arrow::array::{Array, ArrayRef};
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 
 use super::Snapshot;
-use super::output::{Picker, output_schema};
+use super::output::{Picker, output_schema, record_batch};
 use super::piece::{Fragment, Held, Pieces, Vector};
 use super::resolve::Resolver;
 use super::scan::single_partition;
-use super::source::{bad_keys, lower_bound};
-use crate::memtable::{MemtableView, key_arrays};
+use super::source::lower_bound;
+use crate::memtable::MemtableView;
 
 enum Place<'a> {
     View(&'a MemtableView),
@@ -33,7 +34,7 @@ impl Snapshot {
         now_ms: u64,
     ) -> Result<Option<RecordBatch>> {
         let inner = &self.0;
-        let schema = output_schema(&inner.schema, columns)?;
+        let schema = self.row_schema(columns)?;
         let mut end = key.to_vec();
         end.push(0);
         let range = KeyRange {
@@ -61,9 +62,28 @@ impl Snapshot {
         if found.is_empty() || !resolver.resolve(&pieces, &mut found, barrier)? {
             return Ok(None);
         }
+        if let Some(arrays) = alone(&pieces, &found, &resolver.winners) {
+            return record_batch(&schema, arrays, 1).map(Some);
+        }
         let mut picker = Picker::new(schema);
         picker.push(&found, &resolver.winners);
         picker.finish(&pieces).map(Some)
+    }
+
+    /// The Arrow schema of a row. That of the columns that were asked for first is kept: they are
+    /// mostly asked for again.
+    fn row_schema(&self, columns: &[ColumnId]) -> Result<SchemaRef> {
+        let inner = &self.0;
+        if let Some((known, schema)) = inner.row_schema.get()
+            && known == columns
+        {
+            return Ok(Arc::clone(schema));
+        }
+        let schema = output_schema(&inner.schema, columns)?;
+        let _ = inner
+            .row_schema
+            .set((columns.to_vec(), Arc::clone(&schema)));
+        Ok(schema)
     }
 
     /// Every source that may hold the partition, each with its newest stamp.
@@ -84,34 +104,39 @@ impl Snapshot {
         pieces: &mut Pieces,
         found: &mut Vec<Fragment>,
     ) -> Result<()> {
-        let schema = &self.0.schema;
         let meta = sst.meta();
         if meta.rows == 0 || !range.overlaps(&meta.first_key, &meta.last_key) {
             return Ok(());
         }
-        let key_columns: Vec<ColumnId> = schema.key_columns().map(|key| key.id).collect();
-        let wanted = pieces.wanted().iter().copied();
-        let values: Vec<ColumnId> = wanted.filter(|id| !key_columns.contains(id)).collect();
         for vector in sst.vectors_in(range) {
-            // The key's columns first: a vector that does not hold the key costs no more.
-            let key_batch = sst.read(vector, &key_columns)?;
             pieces.stats.vectors_read += 1;
-            let rows = key_batch.rows;
-            let bad = |error| bad_keys(sst, &error);
-            let keys = key_arrays(schema, &key_batch).map_err(bad)?;
-            let low = lower_bound_in(&keys, rows, &range.start).map_err(bad)?;
-            let high = lower_bound_in(&keys, rows, &range.end).map_err(bad)?;
-            if low < high {
-                let mut batch = sst.read_stamped(vector, &values)?;
-                batch.columns.extend(key_batch.columns);
+            let read = sst.read_key_range(vector, range, pieces.wanted(), true)?;
+            if let Some((rows, batch)) = read {
                 let piece = pieces.len();
-                let decoded = Vector::new(Arc::clone(sst), vector, batch, KeyBuffer::default());
+                let count = batch.rows;
+                let decoded = Vector::part(Arc::clone(sst), vector, rows, batch);
                 pieces.push(Held::Vector(Arc::new(decoded)));
-                found.extend((low..high).map(|row| pieces.fragment(piece, row)));
+                found.extend((0..count).map(|row| pieces.fragment(piece, row)));
             }
         }
         Ok(())
     }
+}
+
+/// The cells of a row that one fragment decides, uncopied, where that keeps nothing else in memory.
+fn alone(pieces: &Pieces, found: &[Fragment], winners: &[Option<usize>]) -> Option<Vec<ArrayRef>> {
+    let first = (*winners.first()?)?;
+    let fragment = found.get(first)?;
+    let whole = winners.iter().all(|winner| *winner == Some(first));
+    if !whole || !pieces.small(fragment.piece) {
+        return None;
+    }
+    (0..winners.len())
+        .map(|column| {
+            let array = pieces.array(fragment.piece, column)?;
+            (fragment.row < array.len()).then(|| array.slice(fragment.row, 1))
+        })
+        .collect()
 }
 
 fn read_view(
