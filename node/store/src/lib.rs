@@ -39,7 +39,7 @@ pub use activestore_sst::{
 };
 pub use governor::PauseReason;
 pub use options::{StoreOptions, WalSync};
-pub use read::{Digest, Scan, ScanRequest, ScanStats, Snapshot};
+pub use read::{Digest, LastRequest, LastRows, Scan, ScanRequest, ScanStats, Snapshot};
 pub use stats::{CompactionInfo, FileGroup, SstInfo, StoreStats, TableStats};
 pub use store::Store;
 pub use store::encryption::{open_keyring, table_disk};

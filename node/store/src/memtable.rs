@@ -21,7 +21,7 @@ mod view;
 
 pub use flush::flush;
 pub use keys::RowKeys;
-pub(crate) use keys::{key_arrays, row_keys};
+pub(crate) use keys::row_keys;
 pub use view::MemtableView;
 
 use partition::Partitions;

@@ -4,8 +4,9 @@
 //! fragments of a key are *resolved* to at most one visible row. A *piece* is a batch of decoded
 //! fragments that rows are picked from. This module never writes and keeps no state between calls.
 //!
-//! A vector of a file goes straight to Arrow, untouched by key work, where its file is unique and
-//! nothing else overlaps it; everything else is merged row by row.
+//! A vector of a file goes straight to Arrow, untouched by key work, where its keys stand once and
+//! nothing else overlaps it. Where keys interleave, runs of rows are taken from each source in turn;
+//! only a key that several fragments have is resolved by itself.
 
 use std::sync::{Arc, OnceLock};
 
@@ -15,7 +16,11 @@ use arrow::datatypes::SchemaRef;
 use crate::memtable::MemtableView;
 use crate::version::{Origins, Stamp, TableFile, TableVersion, TombstoneMap};
 
+mod copy;
 mod digest;
+mod ends;
+mod keys;
+mod last;
 mod merge;
 mod output;
 mod piece;
@@ -27,6 +32,7 @@ mod split;
 
 pub use activestore_sst::{ZonePredicate, ZoneValue};
 pub use digest::Digest;
+pub use last::{LastRequest, LastRows};
 pub use scan::{Scan, ScanRequest, ScanStats};
 
 pub(crate) use merge::{Merge, Step};

@@ -225,6 +225,42 @@ impl Partition {
         }
     }
 
+    /// The row before `visible` with the greatest key (or the least, without `last`), and whether it
+    /// is the only one with that key.
+    pub(super) fn end(&self, last: bool, visible: u32, chunks: &Chunks) -> Option<(u32, bool)> {
+        let seen = |row: &&u32| **row < visible;
+        let (mut ahead, mut behind);
+        let sorted: &mut dyn Iterator<Item = &u32> = if last {
+            behind = self.sorted.iter().rev().filter(seen);
+            &mut behind
+        } else {
+            ahead = self.sorted.iter().filter(seen);
+            &mut ahead
+        };
+        let first = sorted.next().copied();
+        let mut best = first;
+        let mut alone = match (first, sorted.next()) {
+            (Some(row), Some(next)) => chunks.key(row) != chunks.key(*next),
+            _ => true,
+        };
+        for row in self.tail.iter().filter(seen) {
+            let order = best.map_or(Ordering::Greater, |best| {
+                chunks.key(*row).cmp(chunks.key(best))
+            });
+            let beyond = if last {
+                Ordering::Greater
+            } else {
+                Ordering::Less
+            };
+            if order == Ordering::Equal {
+                alone = false;
+            } else if best.is_none() || order == beyond {
+                (best, alone) = (Some(*row), true);
+            }
+        }
+        best.map(|row| (row, alone))
+    }
+
     /// Every `step`-th row, tail and all; the rows are in no order.
     pub(super) fn sample(&self, step: usize) -> impl Iterator<Item = u32> {
         self.sorted

@@ -80,6 +80,31 @@ impl MemtableView {
         rows
     }
 
+    /// How many bytes of a key are its partition's prefix.
+    pub(crate) fn prefix_len(&self, key: &[u8]) -> usize {
+        self.memtable.shape.prefix_len(key).unwrap_or(key.len())
+    }
+
+    /// The visible row with the greatest key of a partition (or the least, without `last`), the
+    /// newest of its fragments by arrival, and whether it is the key's only one.
+    pub(crate) fn end(&self, prefix: &[u8], last: bool) -> Option<(u32, bool)> {
+        let inner = self.memtable.inner.read();
+        let hash = super::prefix::hash(prefix);
+        let partition = inner.partitions.get(hash, prefix)?;
+        partition.end(last, self.rows, &inner.chunks)
+    }
+
+    /// [`MemtableView::end`] of every partition, in key order.
+    pub(crate) fn ends(&self, last: bool) -> Vec<(u32, bool)> {
+        let inner = self.memtable.inner.read();
+        let mut partitions: Vec<_> = inner.partitions.iter().collect();
+        partitions.sort_unstable_by_key(|(prefix, _)| *prefix);
+        partitions
+            .into_iter()
+            .filter_map(|(_, partition)| partition.end(last, self.rows, &inner.chunks))
+            .collect()
+    }
+
     /// Keys that cut the rows into pieces of about `step` rows, in no order.
     pub(crate) fn sample_keys(&self, step: usize) -> Vec<(Vec<u8>, u64)> {
         let inner = self.memtable.inner.read();

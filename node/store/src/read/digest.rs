@@ -15,11 +15,11 @@ use arrow::datatypes::{
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::Snapshot;
-use super::merge::Step;
+use super::merge::{Merge, Step};
 use super::piece::{Pieces, VECTORS_HELD_MAX};
 use super::resolve::Resolver;
 use super::scan::read_columns;
-use super::source::Plan;
+use super::source::{FileSource, Plan, Source, ViewSource};
 
 /// What a table shows, in a few bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -53,7 +53,7 @@ impl Snapshot {
         let mut resolver = Resolver::new(Arc::clone(&self.0.origins), schema, &wanted, now_ms);
         let mut pieces = Pieces::new(wanted);
         let mut sum = Sum::default();
-        let Some(mut merge) = self.merge(&KeyRange::all(), &plan, &mut pieces) else {
+        let Some(mut merge) = self.all_sources(&plan, &mut pieces) else {
             return Ok(sum.digest());
         };
         let mut fragments = Vec::new();
@@ -96,6 +96,20 @@ impl Snapshot {
                 pieces.clear();
             }
         }
+    }
+}
+
+impl Snapshot {
+    fn all_sources(&self, plan: &Arc<Plan>, pieces: &mut Pieces) -> Option<Merge> {
+        let all = KeyRange::all();
+        let views = self.0.views.iter();
+        let mut sources: Vec<Source> = views
+            .filter_map(|view| ViewSource::new(view, &all, false).map(Source::View))
+            .collect();
+        for file in &self.0.files {
+            sources.extend(FileSource::new(&file.sst, plan, &all, pieces).map(Source::File));
+        }
+        (!sources.is_empty()).then(|| Merge::new(sources, false))
     }
 }
 

@@ -20,6 +20,7 @@ pub(crate) struct Merge {
     key: Vec<u8>,
 }
 
+#[allow(dead_code, reason = "no merge of fragments copies runs yet")]
 pub(crate) enum Step {
     /// Nothing is left.
     End,

@@ -3,14 +3,15 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use activestore_types::{ColumnId, Error, Result, RowBatch, TableSchema};
-use arrow::array::{Array, ArrayRef, new_null_array};
-use arrow::compute::{concat_batches, interleave};
+use activestore_types::{ColumnId, Error, Result, TableSchema};
+use arrow::array::{Array, ArrayRef};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
-use super::piece::{Fragment, Pieces};
-use super::source::Run;
+use super::copy::{Span, Stretch, copy_column};
+use super::piece::Fragment;
+use super::resolve::Cells;
 
 /// Rows of an output batch, at most.
 pub(crate) const BATCH_ROWS: usize = 8192;
@@ -46,42 +47,30 @@ pub(crate) fn record_batch(
         .map_err(|error| Error::corrupt(format!("stored columns do not fit the table: {error}")))
 }
 
-/// The asked columns of a batch without overlap; those that it lacks are NULL.
-pub(crate) fn project(
-    schema: &SchemaRef,
-    columns: &[ColumnId],
-    batch: &RowBatch,
-) -> Result<RecordBatch> {
-    let arrays = columns
-        .iter()
-        .zip(schema.fields())
-        .map(|(id, field)| {
-            batch.column(*id).map_or_else(
-                || new_null_array(field.data_type(), batch.rows),
-                |column| Arc::clone(&column.array),
-            )
-        })
-        .collect();
-    record_batch(schema, arrays, batch.rows)
+/// What is picked, in order.
+#[derive(Clone, Copy)]
+enum Pick {
+    /// Rows of a piece as they are.
+    Rows(Span),
+    /// One row put together from cells, the n-th of those.
+    Cells(usize),
 }
 
 /// Rows that were picked and not yet copied.
 pub(crate) struct Picker {
     schema: SchemaRef,
-    /// For each column the array and row of each cell; array 0 is NULL, piece n is array n + 1.
-    cells: Vec<Vec<(usize, usize)>>,
-    /// Whether a column has a NULL that no array holds.
-    absent: Vec<bool>,
+    picks: Vec<Pick>,
+    /// The cells of the rows that were put together, one for each column; `None` is NULL.
+    cells: Vec<Option<(usize, usize)>>,
     rows: usize,
 }
 
 impl Picker {
     pub(crate) fn new(schema: SchemaRef) -> Self {
-        let columns = schema.fields().len();
         Picker {
             schema,
-            cells: vec![Vec::new(); columns],
-            absent: vec![false; columns],
+            picks: Vec::new(),
+            cells: Vec::new(),
             rows: 0,
         }
     }
@@ -92,76 +81,94 @@ impl Picker {
 
     /// Adds a resolved row.
     pub(crate) fn push(&mut self, fragments: &[Fragment], winners: &[Option<usize>]) {
+        if let [only] = fragments
+            && winners.iter().all(|winner| *winner == Some(0))
+        {
+            self.push_rows(Span {
+                piece: only.piece,
+                start: only.row,
+                rows: 1,
+                reverse: false,
+            });
+            return;
+        }
         self.rows += 1;
-        let columns = self.cells.iter_mut().zip(&mut self.absent);
-        for ((cells, absent), winner) in columns.zip(winners) {
-            match winner.and_then(|place| fragments.get(place)) {
-                Some(fragment) => cells.push((fragment.piece + 1, fragment.row)),
-                None => {
-                    *absent = true;
-                    cells.push((0, 0));
-                }
-            }
+        let columns = self.schema.fields().len();
+        self.picks
+            .push(Pick::Cells(self.cells.len() / columns.max(1)));
+        for winner in winners {
+            let fragment = winner.and_then(|place| fragments.get(place));
+            self.cells
+                .push(fragment.map(|fragment| (fragment.piece, fragment.row)));
         }
     }
 
     /// Adds rows of a piece that need no resolving.
-    pub(crate) fn push_run(&mut self, run: &Run, pieces: &Pieces) {
-        self.rows += run.rows.len();
-        let piece = run.piece + 1;
-        for (column, (cells, absent)) in self.cells.iter_mut().zip(&mut self.absent).enumerate() {
-            if pieces.array(run.piece, column).is_none() {
-                *absent = true;
-                cells.extend(run.rows.clone().map(|_| (0, 0)));
-            } else if run.reverse {
-                cells.extend(run.rows.clone().rev().map(|row| (piece, row)));
-            } else {
-                cells.extend(run.rows.clone().map(|row| (piece, row)));
-            }
+    pub(crate) fn push_rows(&mut self, span: Span) {
+        self.rows += span.rows;
+        if let Some(Pick::Rows(before)) = self.picks.last_mut()
+            && before.piece == span.piece
+            && !before.reverse
+            && !span.reverse
+            && before.start + before.rows == span.start
+        {
+            before.rows += span.rows;
+            return;
         }
+        self.picks.push(Pick::Rows(span));
     }
 
     /// Copies the picked rows together; the picker is empty afterwards.
-    pub(crate) fn finish(&mut self, pieces: &Pieces) -> Result<RecordBatch> {
-        let mut arrays = Vec::with_capacity(self.cells.len());
-        let columns = self.cells.iter_mut().zip(&mut self.absent);
-        for (place, ((cells, absent), field)) in columns.zip(self.schema.fields()).enumerate() {
-            let null = new_null_array(field.data_type(), 1);
-            let held: Vec<Option<&ArrayRef>> = (0..pieces.len())
+    pub(crate) fn finish<P: Cells>(&mut self, pieces: &mut P) -> Result<RecordBatch> {
+        let mut used = vec![false; pieces.pieces()];
+        let from_picks = self.picks.iter().filter_map(|pick| match pick {
+            Pick::Rows(span) => Some(span.piece),
+            Pick::Cells(_) => None,
+        });
+        let from_cells = self.cells.iter().flatten().map(|(piece, _)| *piece);
+        for piece in from_picks.chain(from_cells) {
+            if let Some(used) = used.get_mut(piece) {
+                *used = true;
+            }
+        }
+        for piece in (0..used.len()).filter(|piece| used.get(*piece) == Some(&true)) {
+            pieces.load(piece)?;
+        }
+        let pieces = &*pieces;
+        let columns = self.schema.fields().len();
+        let mut arrays = Vec::with_capacity(columns);
+        for (place, field) in self.schema.fields().iter().enumerate() {
+            let held: Vec<Option<&ArrayRef>> = (0..pieces.pieces())
                 .map(|piece| pieces.array(piece, place))
                 .collect();
-            if held
-                .iter()
-                .flatten()
-                .any(|array| array.data_type() != field.data_type())
-            {
+            let misfit = |array: &&&ArrayRef| array.data_type() != field.data_type();
+            if held.iter().flatten().any(|array| misfit(&array)) {
                 return Err(Error::corrupt(format!(
                     "column '{}' is stored with another type than {}",
                     field.name(),
                     field.data_type()
                 )));
             }
-            // Where no NULL is picked, any other array may stand in its place, so that the output
-            // needs no validity bitmap.
-            let filler = held
-                .iter()
-                .flatten()
-                .copied()
-                .find(|array| array.null_count() == 0);
-            let filler = filler.filter(|_| !*absent).unwrap_or(&null);
-            let sources: Vec<&dyn Array> = std::iter::once(filler)
-                .chain(held.iter().map(|array| array.unwrap_or(filler)))
-                .map(AsRef::as_ref)
-                .collect();
-            arrays.push(interleave(&sources, cells)?);
-            cells.clear();
-            *absent = false;
+            let stretches = self.picks.iter().map(|pick| match pick {
+                Pick::Rows(span) => Stretch::Cells(*span),
+                Pick::Cells(row) => match self.cells.get(row * columns + place) {
+                    Some(Some((piece, row))) => Stretch::Cells(Span {
+                        piece: *piece,
+                        start: *row,
+                        rows: 1,
+                        reverse: false,
+                    }),
+                    _ => Stretch::Nulls(1),
+                },
+            });
+            arrays.push(copy_column(field.data_type(), self.rows, &held, stretches)?);
         }
         let rows = std::mem::take(&mut self.rows);
+        self.picks.clear();
+        self.cells.clear();
         record_batch(&self.schema, arrays, rows)
     }
 }
-
 /// Joins small batches into large ones, in order.
 pub(crate) struct Coalescer {
     schema: SchemaRef,

@@ -8,6 +8,7 @@ use activestore_types::{ColumnId, KeyBuffer, NodeId, OriginId, Result, RowBatch}
 use arrow::array::ArrayRef;
 
 use super::ScanStats;
+use super::resolve::Cells;
 use crate::memtable::Chunk;
 use crate::memtable::gather::{expiry_of, is_tombstone};
 use crate::version::Stamp;
@@ -278,5 +279,35 @@ impl Pieces {
                 Ok(Some(vector.full.get_or_init(|| full)))
             }
         }
+    }
+}
+
+impl Cells for Pieces {
+    fn wanted(&self) -> &[ColumnId] {
+        self.wanted()
+    }
+
+    fn pieces(&self) -> usize {
+        self.len()
+    }
+
+    fn load(&mut self, _piece: usize) -> Result<()> {
+        Ok(())
+    }
+
+    fn plain(&self, piece: usize) -> bool {
+        self.plain(piece)
+    }
+
+    fn array(&self, piece: usize, wanted: usize) -> Option<&ArrayRef> {
+        self.array(piece, wanted)
+    }
+
+    fn sets(&self, fragment: &Fragment, wanted: usize) -> bool {
+        self.sets(fragment, wanted)
+    }
+
+    fn full(&self, fragment: &Fragment, all: &[ColumnId]) -> Result<Option<&RowBatch>> {
+        self.full(fragment, all)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use activestore_sst::Sst;
-use activestore_types::{ColumnId, Hlc, KeyRange, Result, encode_keys};
+use activestore_types::{ColumnId, Hlc, KeyRange, Result};
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -13,7 +13,6 @@ use super::output::{Picker, output_schema, record_batch};
 use super::piece::{Fragment, Held, Pieces, Vector};
 use super::resolve::Resolver;
 use super::scan::single_partition;
-use super::source::lower_bound;
 use crate::memtable::MemtableView;
 
 enum Place<'a> {
@@ -67,7 +66,7 @@ impl Snapshot {
         }
         let mut picker = Picker::new(schema);
         picker.push(&found, &resolver.winners);
-        picker.finish(&pieces).map(Some)
+        picker.finish(&mut pieces).map(Some)
     }
 
     /// The Arrow schema of a row. That of the columns that were asked for first is kept: they are
@@ -167,27 +166,4 @@ fn settled(pieces: &Pieces, found: &[Fragment], newest: Hlc) -> bool {
         && above().all(|fragment| fragment.expiry_ms == 0)
         && (0..pieces.wanted().len())
             .all(|column| above().any(|fragment| pieces.sets(fragment, column)))
-}
-
-/// The first row whose key is not below `target`; `rows` sorted rows, of which few keys are encoded.
-pub(super) fn lower_bound_in(
-    keys: &[(ArrayRef, bool)],
-    rows: usize,
-    target: &[u8],
-) -> Result<usize> {
-    let mut failure = None;
-    let place = lower_bound(rows, |row| {
-        let one: Vec<(ArrayRef, bool)> = keys
-            .iter()
-            .map(|(array, descending)| (array.slice(row, 1), *descending))
-            .collect();
-        match encode_keys(&one) {
-            Ok(encoded) => encoded.key(0) < target,
-            Err(error) => {
-                failure = Some(error);
-                false
-            }
-        }
-    });
-    failure.map_or(Ok(place), Err)
 }

@@ -5,11 +5,36 @@
 //! 3. The row exists if its newest fragment is an unexpired upsert, or if any column of the table,
 //!    asked for or not, is decided by an unexpired fragment with a value.
 
-use activestore_types::{ColumnId, Result, TableSchema};
-use arrow::array::Array;
+use activestore_types::{ColumnId, Result, RowBatch, TableSchema};
+use arrow::array::{Array, ArrayRef};
 
-use super::piece::{Fragment, Pieces};
+use super::piece::Fragment;
 use crate::version::{Origins, Stamp};
+
+/// The pieces that rows are picked from, as resolving and copying see them.
+pub(crate) trait Cells {
+    /// The wanted columns.
+    fn wanted(&self) -> &[ColumnId];
+
+    /// How many pieces.
+    fn pieces(&self) -> usize;
+
+    /// Makes sure that the wanted columns of a piece are there.
+    fn load(&mut self, piece: usize) -> Result<()>;
+
+    /// Whether every wanted column of the piece is there and set in every row.
+    fn plain(&self, piece: usize) -> bool;
+
+    /// The array of a wanted column, by its place among the wanted ones; `None` where the piece has
+    /// none or is not loaded.
+    fn array(&self, piece: usize, wanted: usize) -> Option<&ArrayRef>;
+
+    /// Whether the fragment sets the wanted column. Its piece is plain or loaded.
+    fn sets(&self, fragment: &Fragment, wanted: usize) -> bool;
+
+    /// The fragment's batch with every column of the table.
+    fn full(&self, fragment: &Fragment, all: &[ColumnId]) -> Result<Option<&RowBatch>>;
+}
 
 /// Sorts the fragments of one key from the newest to the oldest.
 pub(crate) fn order_fragments(fragments: &mut [Fragment], origins: &Origins) {
@@ -64,7 +89,7 @@ impl Resolver {
     /// Orders the fragments and decides the wanted columns; returns whether the row is visible.
     pub(crate) fn resolve(
         &mut self,
-        pieces: &Pieces,
+        pieces: &impl Cells,
         fragments: &mut Vec<Fragment>,
         barrier: Option<Stamp>,
     ) -> Result<bool> {
@@ -118,7 +143,7 @@ impl Resolver {
     }
 
     /// Whether any column is decided by an unexpired fragment with a value.
-    fn survives(&self, pieces: &Pieces, fragments: &[Fragment]) -> Result<bool> {
+    fn survives(&self, pieces: &impl Cells, fragments: &[Fragment]) -> Result<bool> {
         if fragments
             .iter()
             .all(|fragment| fragment.expired(self.now_ms))

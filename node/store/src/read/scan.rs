@@ -1,27 +1,36 @@
 //! The scan: ranges in, record batches of visible rows out, in key order or its reverse.
 //!
-//! For each range: make the sources; while there is a step, either show a vector as it is (pruned
-//! by every predicate), or resolve a key and pick its cells; copy the picked rows together when
-//! there are enough of them or the pieces they lie in grow many.
+//! For each range: make the sources; while there is a step, either pick a run of rows that nothing
+//! is merged with, or resolve a key and pick its cells; copy the picked rows together when there are
+//! enough of them or the pieces they lie in grow many. Only then are the cells of the picked
+//! vectors decoded.
 
 use std::sync::Arc;
 
 use activestore_sst::ZonePredicate;
 use activestore_types::{ColumnId, Error, KeyRange, Result, TableSchema};
-use arrow::array::UInt32Array;
-use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 
 use super::Snapshot;
-use super::merge::{Merge, Step};
-use super::output::{BATCH_ROWS, Coalescer, Picker, output_schema, project, record_batch};
-use super::piece::{Fragment, Pieces, VECTORS_HELD_MAX};
-use super::point::lower_bound_in;
-use super::resolve::Resolver;
-use super::source::{FileSource, Plan, Source, ViewSource, Whole};
-use crate::memtable::key_arrays;
+use super::copy::Span;
+use super::keys::KeyShape;
+use super::output::{BATCH_ROWS, Coalescer, Picker, output_schema};
+use super::piece::{Fragment, VECTORS_HELD_MAX};
+use super::resolve::{Cells, Resolver};
 use crate::memtable::prefix::PrefixShape;
+
+mod file;
+mod merge;
+pub(super) mod piece;
+mod source;
+mod view;
+
+use file::FileSource;
+use merge::{Merge, Step};
+use piece::Pieces;
+use source::{Alone, Plan, Source};
+use view::ViewSource;
 
 /// What to scan.
 #[derive(Clone, Debug, Default)]
@@ -43,13 +52,15 @@ pub struct ScanRequest {
 /// What a scan did so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ScanStats {
-    /// Vectors decoded.
+    /// Vectors whose cells were decoded.
     pub vectors_read: u64,
-    /// Of those, shown as they were, without a merge.
+    /// Vectors whose keys were read, to merge them with others or to cut them at the range's ends.
+    pub keys_read: u64,
+    /// Vectors shown as they were, their keys unread.
     pub vectors_whole: u64,
-    /// Vectors skipped by the predicates.
+    /// Vectors skipped by the predicates or because all of it has expired.
     pub vectors_pruned: u64,
-    /// Rows of decoded vectors that came between the rows of other sources and were not resolved.
+    /// Rows that nothing was merged with and nobody resolved, shown or not.
     pub rows_run: u64,
     /// Keys merged row by row.
     pub keys_merged: u64,
@@ -61,13 +72,14 @@ pub struct ScanStats {
 pub struct Scan {
     snapshot: Snapshot,
     plan: Arc<Plan>,
-    columns: Vec<ColumnId>,
     value_predicates: Vec<ZonePredicate>,
     /// In the order that they are to be read, the next one last.
     ranges: Vec<KeyRange>,
     merge: Option<Merge>,
     pieces: Pieces,
     fragments: Vec<Fragment>,
+    spans: Vec<Span>,
+    now_ms: u64,
     resolver: Resolver,
     picker: Picker,
     output: Coalescer,
@@ -109,8 +121,7 @@ impl Scan {
         }
         let (key_predicates, value_predicates) = split_predicates(&table, request.predicates);
         let plan = Plan {
-            read: read_columns(&table, &request.columns),
-            schema: Arc::clone(&table),
+            shape: Arc::new(KeyShape::of(&table)),
             key_predicates,
             reverse: request.reverse,
         };
@@ -122,12 +133,13 @@ impl Scan {
                 request.now_ms,
             ),
             plan: Arc::new(plan),
-            pieces: Pieces::new(request.columns.clone()),
-            columns: request.columns,
+            pieces: Pieces::new(request.columns),
+            now_ms: request.now_ms,
             value_predicates,
             ranges,
             merge: None,
             fragments: Vec::new(),
+            spans: Vec::new(),
             picker: Picker::new(Arc::clone(&schema)),
             output: Coalescer::new(Arc::clone(&schema)),
             schema,
@@ -163,24 +175,26 @@ impl Scan {
             let Some(merge) = &mut self.merge else {
                 match self.ranges.pop() {
                     Some(range) => {
-                        self.merge = self.snapshot.merge(&range, &self.plan, &mut self.pieces)
+                        self.merge =
+                            self.snapshot
+                                .scan_sources(&range, &self.plan, &mut self.pieces)
                     }
                     None => self.finish()?,
                 }
                 continue;
             };
             self.fragments.clear();
-            let room = (BATCH_ROWS - self.picker.rows()).min(self.left);
-            let alone = Some((self.snapshot.tombstones(), room));
-            match merge.step(alone, &mut self.pieces, &mut self.fragments)? {
+            let alone = Alone {
+                tombstones: self.snapshot.tombstones(),
+                origins: &self.snapshot.0.origins,
+                now_ms: self.now_ms,
+                room: (BATCH_ROWS - self.picker.rows()).min(self.left),
+                predicates: &self.value_predicates,
+            };
+            let (pieces, fragments) = (&mut self.pieces, &mut self.fragments);
+            match merge.step(&alone, pieces, fragments, &mut self.spans)? {
                 Step::End => self.merge = None,
-                Step::Whole(whole) => self.show(&whole)?,
-                Step::Run(run) => {
-                    self.pieces.stats.rows_run += run.rows.len() as u64;
-                    self.left -= run.rows.len();
-                    self.picker.push_run(&run, &self.pieces);
-                    self.copy_out_if_full()?;
-                }
+                Step::Run => self.pick_run()?,
                 Step::Key => self.pick()?,
             }
         }
@@ -193,16 +207,60 @@ impl Scan {
         self.output.flush()
     }
 
+    /// Picks rows as they are.
+    fn pick_run(&mut self) -> Result<()> {
+        for place in 0..self.spans.len() {
+            let Some(mut span) = self.spans.get(place).copied() else {
+                break;
+            };
+            loop {
+                let rows = span
+                    .rows
+                    .min(self.left)
+                    .min(BATCH_ROWS - self.picker.rows());
+                let start = if span.reverse {
+                    span.start + span.rows - rows
+                } else {
+                    span.start
+                };
+                self.picker.push_rows(Span {
+                    start,
+                    rows,
+                    ..span
+                });
+                self.pieces.stats.rows_run += rows as u64;
+                self.left -= rows;
+                if rows == span.rows || self.left == 0 {
+                    break;
+                }
+                // The batch is full; the rest of the vector goes into the next.
+                let held = self.pieces.held(span.piece);
+                self.copy_out()?;
+                if let Some(held) = held {
+                    span.piece = self.pieces.push(held);
+                }
+                span.rows -= rows;
+                if !span.reverse {
+                    span.start += rows;
+                }
+            }
+        }
+        self.spans.clear();
+        self.copy_out_if_full()
+    }
+
     /// Resolves the key whose fragments were found and picks its row.
     fn pick(&mut self) -> Result<()> {
         self.pieces.stats.keys_merged += 1;
         let tombstones = self.snapshot.tombstones();
-        let barrier = match self.fragments.first() {
-            Some(fragment) if !tombstones.is_empty() => {
-                tombstones.covering(self.pieces.key(fragment))
+        let key = self.merge.as_ref().map_or(&[][..], Merge::key);
+        let barrier = tombstones.covering(key);
+        for fragment in &self.fragments {
+            // A newer fragment that sets everything needs no look at the older ones.
+            if !self.pieces.plain(fragment.piece) {
+                self.pieces.load(fragment.piece)?;
             }
-            _ => None,
-        };
+        }
         if self
             .resolver
             .resolve(&self.pieces, &mut self.fragments, barrier)?
@@ -223,58 +281,11 @@ impl Scan {
     /// Copies the picked rows into the output and lets the pieces go.
     fn copy_out(&mut self) -> Result<()> {
         if self.picker.rows() > 0 {
-            let batch = self.picker.finish(&self.pieces)?;
+            let batch = self.picker.finish(&mut self.pieces)?;
             self.output.push(batch)?;
         }
         self.pieces.clear();
         Ok(())
-    }
-
-    /// Puts a vector out as it is.
-    fn show(&mut self, whole: &Whole) -> Result<()> {
-        let sst = &whole.sst;
-        if !self
-            .value_predicates
-            .iter()
-            .all(|predicate| sst.may_match(whole.index, predicate))
-        {
-            self.pieces.stats.vectors_pruned += 1;
-            return Ok(());
-        }
-        self.copy_out()?;
-        let mut batch = if whole.inside && self.columns.is_empty() {
-            record_batch(&self.schema, Vec::new(), sst.vector_rows(whole.index))?
-        } else {
-            self.pieces.stats.vectors_read += 1;
-            self.pieces.stats.vectors_whole += 1;
-            if whole.inside {
-                project(
-                    &self.schema,
-                    &self.columns,
-                    &sst.read(whole.index, &self.columns)?,
-                )?
-            } else {
-                let rows = sst.read(whole.index, &self.plan.read)?;
-                let keys = key_arrays(&self.plan.schema, &rows)?;
-                let range = &whole.range;
-                let low = lower_bound_in(&keys, rows.rows, &range.start)?;
-                let high = if range.end.is_empty() {
-                    rows.rows
-                } else {
-                    lower_bound_in(&keys, rows.rows, &range.end)?
-                };
-                project(&self.schema, &self.columns, &rows)?.slice(low, high.saturating_sub(low))
-            }
-        };
-        if self.plan.reverse && !self.columns.is_empty() {
-            let rows = u32::try_from(batch.num_rows()).unwrap_or(u32::MAX);
-            batch = take_record_batch(&batch, &UInt32Array::from_iter_values((0..rows).rev()))?;
-        }
-        if batch.num_rows() > self.left {
-            batch = batch.slice(0, self.left);
-        }
-        self.left -= batch.num_rows();
-        self.output.push(batch)
     }
 }
 
@@ -305,7 +316,7 @@ pub(crate) fn read_columns(schema: &TableSchema, wanted: &[ColumnId]) -> Vec<Col
 
 impl Snapshot {
     /// The sources of a range, ready to be merged; `None` where there is nothing.
-    pub(super) fn merge(
+    fn scan_sources(
         &self,
         range: &KeyRange,
         plan: &Arc<Plan>,
@@ -317,11 +328,15 @@ impl Snapshot {
         let prefix = single_partition(&self.0.schema, range);
         let views = self.0.views.iter();
         let mut sources: Vec<Source> = views
-            .filter_map(|view| ViewSource::new(view, range, plan.reverse).map(Source::View))
+            .filter_map(|view| {
+                let source = ViewSource::new(view, range, plan.reverse, pieces.wanted());
+                source.map(Source::View)
+            })
             .collect();
         for file in &self.0.files {
             if prefix.is_none_or(|prefix| file.sst.may_hold_partition(prefix)) {
-                sources.extend(FileSource::new(&file.sst, plan, range, pieces).map(Source::File));
+                let source = FileSource::new(&file.sst, plan, range, pieces);
+                sources.extend(source.map(|source| Source::File(Box::new(source))));
             }
         }
         (!sources.is_empty()).then(|| Merge::new(sources, plan.reverse))

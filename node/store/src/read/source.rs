@@ -148,6 +148,7 @@ pub(crate) struct FileSource {
 }
 
 /// A vector that can be shown as it is.
+#[allow(dead_code, reason = "no merge of fragments copies whole vectors yet")]
 pub(crate) struct Whole {
     pub(crate) sst: Arc<Sst>,
     pub(crate) index: usize,
@@ -158,6 +159,7 @@ pub(crate) struct Whole {
 }
 
 /// Rows of one piece that nothing is merged with.
+#[allow(dead_code, reason = "no merge of fragments copies runs yet")]
 pub(crate) struct Run {
     pub(crate) piece: usize,
     pub(crate) rows: Range<usize>,

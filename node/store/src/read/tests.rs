@@ -1,7 +1,9 @@
 //! Whatever the history of flushes and compactions, a table shows what a naive per-cell model
 //! shows: scans of any range in either direction, point reads, predicates, limits and digests.
 
+mod bulk;
 mod histories;
+mod last;
 pub(crate) mod model;
 mod paths;
 pub(crate) mod table;

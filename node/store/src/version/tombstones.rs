@@ -21,6 +21,17 @@ struct Piece {
     stamp: Stamp,
 }
 
+/// Keys `[start, end)` that one stamp covers, or none; an empty `end` is the table's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch<'a> {
+    /// The first key.
+    pub start: &'a [u8],
+    /// The first key after it.
+    pub end: &'a [u8],
+    /// The highest stamp that shadows its keys.
+    pub stamp: Option<Stamp>,
+}
+
 /// The range tombstones of one table, ready to be asked.
 #[derive(Default)]
 pub struct TombstoneMap {
@@ -89,6 +100,26 @@ impl TombstoneMap {
             .partition_point(|piece| piece.start.as_slice() <= key);
         let piece = self.pieces.get(after.checked_sub(1)?)?;
         (piece.end.is_empty() || key < piece.end.as_slice()).then_some(piece.stamp)
+    }
+
+    /// What covers this key, and how far around it the same holds.
+    pub fn stretch(&self, key: &[u8]) -> Stretch<'_> {
+        let after = self
+            .pieces
+            .partition_point(|piece| piece.start.as_slice() <= key);
+        let before = after.checked_sub(1).and_then(|at| self.pieces.get(at));
+        match before {
+            Some(piece) if piece.end.is_empty() || key < piece.end.as_slice() => Stretch {
+                start: &piece.start,
+                end: &piece.end,
+                stamp: Some(piece.stamp),
+            },
+            _ => Stretch {
+                start: before.map_or(&[], |piece| &piece.end),
+                end: self.pieces.get(after).map_or(&[], |piece| &piece.start),
+                stamp: None,
+            },
+        }
     }
 
     /// Whether any key of the closed range `[first, last]` is covered.

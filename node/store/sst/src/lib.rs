@@ -60,7 +60,7 @@ pub mod zone;
 pub use block::{VECTOR_ROWS, decode_array, encode_array};
 pub use cache::BlockCache;
 pub use meta::{ColumnMeta, SstMeta};
-pub use reader::{SequentialReader, Sst};
+pub use reader::{SequentialReader, Sst, StampZone};
 pub use writer::{SstOptions, SstWriter};
 pub use zone::{ZonePredicate, ZoneValue};
 

@@ -27,10 +27,13 @@ use self::point::Kept;
 use self::stored::StoredColumn;
 
 mod ahead;
+mod codes;
 mod point;
+mod stamps;
 mod stored;
 
 pub use ahead::SequentialReader;
+pub use stamps::StampZone;
 
 /// An open SSTable: immutable, shared between threads.
 pub struct Sst {
@@ -376,6 +379,22 @@ impl Sst {
         wanted: Range<usize>,
         how: &mut Reading<'_>,
     ) -> Result<Option<Vector>> {
+        let shared = self.shared(column)?;
+        self.with_vector(column, v, how, |bytes, rows| {
+            let mut budget = EXPANSION_BYTES_MAX;
+            decode_rows(bytes, rows, wanted, &column.data_type, shared, &mut budget)
+        })
+    }
+
+    /// Checks the bytes of one vector, which was prepared, and hands them, with its rows, to
+    /// `decode`; `None` where its group holds nothing of the column.
+    fn with_vector<T>(
+        &self,
+        column: &StoredColumn,
+        v: usize,
+        how: &mut Reading<'_>,
+        decode: impl FnOnce(&[u8], usize) -> Result<T>,
+    ) -> Result<Option<T>> {
         let index = self.index(column)?;
         let place = self
             .place(v)
@@ -388,10 +407,7 @@ impl Sst {
                 Reading::Point(kept) => kept.get(column.place)?,
             },
         };
-        let shared = self.shared(column)?;
-        let mut budget = EXPANSION_BYTES_MAX;
-        let data_type = &column.data_type;
-        decode_rows(bytes, place.rows, wanted, data_type, shared, &mut budget).map(Some)
+        decode(bytes, place.rows).map(Some)
     }
 
     fn column(&self, kind: ColumnKind) -> Option<&StoredColumn> {

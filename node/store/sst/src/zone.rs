@@ -197,6 +197,17 @@ impl Zones {
         self.below(vector, predicate.low.as_ref()) && self.above(vector, predicate.high.as_ref())
     }
 
+    /// The least and the greatest value of a vector of integers; `None` for one without a value.
+    pub(crate) fn ints(&self, vector: usize, rows: usize) -> Option<(u64, u64)> {
+        let missing = *self.missing.get(vector)?;
+        match &self.bounds {
+            Bounds::Ints { low, high } if missing < rows as u64 => {
+                Some((*low.get(vector)?, *high.get(vector)?))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the greatest value reaches the low bound.
     fn below(&self, vector: usize, bound: Option<&ZoneValue>) -> bool {
         let Some(bound) = bound else { return true };

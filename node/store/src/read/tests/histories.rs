@@ -11,10 +11,10 @@ use crate::compaction::{self, Choice, Policy, Reason, choose_by, major, pick};
 use crate::read::{ScanRequest, ZonePredicate, ZoneValue};
 use crate::version::TableFile;
 
-const NOW_MS: u64 = 1000;
+pub(super) const NOW_MS: u64 = 1000;
 
 #[derive(Clone, Debug)]
-enum Op {
+pub(super) enum Op {
     Write(Vec<Write>),
     Delete(Delete),
     Freeze,
@@ -75,7 +75,7 @@ fn delete() -> impl Strategy<Value = Delete> {
         })
 }
 
-fn op() -> impl Strategy<Value = Op> {
+pub(super) fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         8 => prop::collection::vec(write(), 1..8).prop_map(Op::Write),
         1 => delete().prop_map(Op::Delete),
@@ -90,7 +90,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 /// Leaves out what reuses a stamp: (hlc, origin) names one write.
-fn with_own_stamps(mut ops: Vec<Op>) -> Vec<Op> {
+pub(super) fn with_own_stamps(mut ops: Vec<Op>) -> Vec<Op> {
     let mut seen = HashSet::new();
     for op in &mut ops {
         if let Op::Write(writes) = op {
@@ -116,7 +116,10 @@ fn settled(later: &[Op]) -> Hlc {
 }
 
 fn replay(ops: &[Op]) -> (Table, Model) {
-    let mut table = Table::new();
+    replay_on(Table::new(), ops)
+}
+
+pub(super) fn replay_on(mut table: Table, ops: &[Op]) -> (Table, Model) {
     let mut model = Model::default();
     for (index, op) in ops.iter().enumerate() {
         let later = ops.get(index + 1..).unwrap();

@@ -28,6 +28,11 @@ pub(crate) const ALL: [ColumnId; 5] = [DEVICE, AT, VALUES[0], VALUES[1], VALUES[
 
 /// `PRIMARY KEY ((device), at DESC)`, with a float, a text and an integer column.
 pub(crate) fn schema() -> Arc<TableSchema> {
+    schema_ordered(true)
+}
+
+/// [`schema`] with `at` in either order.
+pub(crate) fn schema_ordered(descending: bool) -> Arc<TableSchema> {
     let column = |id, name: &str, data_type| Column {
         id,
         name: name.to_owned(),
@@ -44,10 +49,7 @@ pub(crate) fn schema() -> Arc<TableSchema> {
             column(VALUES[2], "count", DataType::BigInt),
         ],
         partition_key: vec![DEVICE],
-        clustering_key: vec![ClusteringColumn {
-            id: AT,
-            descending: true,
-        }],
+        clustering_key: vec![ClusteringColumn { id: AT, descending }],
         flexible: false,
         ttl_s: None,
         sync: SyncMode::None,
@@ -66,9 +68,13 @@ pub(crate) fn device_name(device: u8) -> String {
 }
 
 pub(crate) fn key(device: u8, at: i64) -> Vec<u8> {
+    key_ordered(device, at, true)
+}
+
+fn key_ordered(device: u8, at: i64, descending: bool) -> Vec<u8> {
     let device: ArrayRef = Arc::new(StringArray::from(vec![device_name(device)]));
     let at: ArrayRef = Arc::new(TimestampNanosecondArray::from(vec![at]));
-    encode_keys(&[(device, false), (at, true)])
+    encode_keys(&[(device, false), (at, descending)])
         .unwrap()
         .key(0)
         .to_vec()
@@ -153,8 +159,12 @@ pub(crate) fn batch(writes: &[Write]) -> RowBatch {
     }
 }
 
-pub(crate) fn range_tombstone(delete: &Delete) -> RangeTombstone {
+pub(crate) fn range_tombstone(delete: &Delete, descending: bool) -> RangeTombstone {
     let range = match delete.span {
+        Some((from, to)) if !descending => KeyRange {
+            start: key_ordered(delete.device, from, false),
+            end: key_ordered(delete.device, to, false),
+        },
         None => KeyRange::prefix(&partition(delete.device)),
         // `from <= at < to`, and the clustering key descends.
         Some((from, to)) => span(delete.device, to - 1, from),
@@ -170,13 +180,22 @@ pub(crate) fn range_tombstone(delete: &Delete) -> RangeTombstone {
 
 pub(crate) struct Table {
     pub(crate) version: TableVersion,
+    descending: bool,
     disk: Arc<dyn Disk>,
     files: u64,
 }
 
 impl Table {
     pub(crate) fn new() -> Self {
-        Table::of(schema())
+        Table::ordered(true)
+    }
+
+    /// With `at` in either order.
+    pub(crate) fn ordered(descending: bool) -> Self {
+        Table {
+            descending,
+            ..Table::of(schema_ordered(descending))
+        }
     }
 
     pub(crate) fn of(schema: Arc<TableSchema>) -> Self {
@@ -184,6 +203,7 @@ impl Table {
         disk.create_dir_all("sst").unwrap();
         Table {
             version: TableVersion::new(schema),
+            descending: true,
             disk,
             files: 0,
         }
@@ -196,7 +216,7 @@ impl Table {
     pub(crate) fn delete(&self, delete: &Delete) {
         self.version
             .active
-            .append_tombstone(range_tombstone(delete));
+            .append_tombstone(range_tombstone(delete, self.descending));
     }
 
     pub(crate) fn freeze(&mut self) {

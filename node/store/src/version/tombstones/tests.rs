@@ -28,6 +28,15 @@ proptest! {
         for key in 0..15_u8 {
             prop_assert_eq!(map.covering(&[key]), naive(&[key]));
             prop_assert_eq!(map.covering(&[key, 7]), naive(&[key, 7]));
+            let stretch = map.stretch(&[key]);
+            prop_assert_eq!(stretch.stamp, naive(&[key]));
+            prop_assert!(stretch.start <= &[key][..] && (stretch.end.is_empty() || stretch.end > &[key][..]));
+            for other in 0..15_u8 {
+                let inside = stretch.start <= &[other][..] && (stretch.end.is_empty() || &[other][..] < stretch.end);
+                if inside {
+                    prop_assert_eq!(naive(&[other]), stretch.stamp);
+                }
+            }
         }
         let last = first + length;
         let hit = (first..=last).any(|key| naive(&[key]).is_some() || (key < last && naive(&[key, 0]).is_some()));

@@ -58,7 +58,8 @@ impl SequentialReader {
         self.read_batch(v, columns, true)
     }
 
-    fn read_batch(&mut self, v: usize, columns: &[ColumnId], stamped: bool) -> Result<RowBatch> {
+    /// The file, and how its vector `v` is read, which comes next.
+    pub(super) fn enter(&mut self, v: usize) -> (&Sst, Reading<'_>) {
         // A first vector says nothing about the next one; columns of one vector may come in parts.
         let in_order = self
             .last
@@ -68,9 +69,13 @@ impl SequentialReader {
             self.window.clear();
         }
         self.last = Some((v, in_order));
-        let how = Reading::Ahead(&mut self.window, in_order);
-        let batch = self.sst.read_batch(v, None, columns, stamped, how);
-        batch.map_err(|error| error.context(&self.sst.path))
+        (&self.sst, Reading::Ahead(&mut self.window, in_order))
+    }
+
+    fn read_batch(&mut self, v: usize, columns: &[ColumnId], stamped: bool) -> Result<RowBatch> {
+        let (sst, how) = self.enter(v);
+        let batch = sst.read_batch(v, None, columns, stamped, how);
+        batch.map_err(|error| error.context(&sst.path))
     }
 }
 

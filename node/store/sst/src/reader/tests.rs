@@ -102,6 +102,26 @@ proptest! {
             batch.validate().unwrap();
             prop_assert_eq!(&batch.columns[0].id, &DEVICE);
             prop_assert_eq!(rows_of(&sequential.read_stamped(v, &ALL).unwrap()), rows_of(&batch));
+            for id in [DEVICE, STATUS] {
+                if let Some(codes) = sequential.read_codes(v, id).unwrap() {
+                    let text = batch.column(id).unwrap().array.as_string::<i32>();
+                    prop_assert_eq!((codes.len(), text.null_count()), (batch.rows, 0));
+                    for (code, value) in codes.iter().zip(text.iter()) {
+                        prop_assert_eq!(sst.dictionary_value(id, *code).unwrap(), value.unwrap().as_bytes());
+                    }
+                } else {
+                    prop_assert!(id == STATUS, "six devices repeat");
+                }
+            }
+            let expiries = || batch.expiry_ms.iter().flat_map(|expiry| expiry.iter().copied());
+            let zone = StampZone {
+                min_hlc: *batch.hlc.iter().min().unwrap(),
+                max_hlc: *batch.hlc.iter().max().unwrap(),
+                min_expiry_ms: expiries().min().unwrap_or(0),
+                max_expiry_ms: expiries().max().unwrap_or(0),
+                tombstones: batch.tombstone.is_some(),
+            };
+            prop_assert_eq!(sst.stamps(v).unwrap(), zone);
             read.extend(rows_of(&batch));
         }
         prop_assert_eq!(&read, &rows);
@@ -124,6 +144,8 @@ proptest! {
             && whole(&|row| row.status.is_some())
             && whole(&|row| row.count.is_some());
         prop_assert_eq!(meta.unique, unique);
+        let distinct = (1..rows.len()).all(|row| keys.key(row - 1) != keys.key(row));
+        prop_assert_eq!(meta.distinct, distinct);
     }
 
     #[test]
@@ -300,6 +322,10 @@ fn many_row_groups_and_columns_that_come_later() {
     ));
     assert!(!sst.may_match(5, &predicate(TEMP, ZoneValue::Float(0.7))));
     assert!(sst.read(sst.vectors(), &ALL).is_err());
+    assert!(sst.sequential().read_codes(sst.vectors(), DEVICE).is_err());
+    assert_eq!(sst.sequential().read_codes(0, TS).unwrap(), None);
+    assert!(sst.dictionary_value(DEVICE, 150).is_err());
+    assert!(sst.dictionary_value(TS, 0).is_err());
     assert_eq!(sst.vector_rows(sst.vectors()), 0);
 }
 

@@ -147,6 +147,36 @@ pub(crate) fn decode_rows(
     })
 }
 
+/// Reads the dictionary codes of a vector of `rows` cells; `None` where it is not encoded by a
+/// dictionary or not every cell has a value.
+///
+/// # Errors
+/// `Corrupt` for bytes that [`super::VectorEncoder::encode`] does not write.
+pub(crate) fn decode_codes(bytes: &[u8], rows: usize) -> Result<Option<Vec<u32>>> {
+    if rows > VECTOR_ROWS {
+        return Err(Error::corrupt(format!("a vector of {rows} rows")));
+    }
+    let mut bytes = Cursor::new(bytes);
+    let tag = bytes.byte()?;
+    let encoding = Encoding::from_tag(tag & TAG_MASK)?;
+    if encoding != Encoding::Dictionary || tag & (HAS_NULLS | HAS_SET) != 0 {
+        return Ok(None);
+    }
+    let unpacked;
+    if tag & ZIPPED != 0 {
+        unpacked = expand(bytes)?;
+        bytes = Cursor::new(&unpacked);
+    }
+    let mut lanes: Lanes = [0; VECTOR_ROWS];
+    Ints::parse(&mut bytes, rows)?.decode(&mut lanes)?;
+    bytes.finish()?;
+    let codes = lanes.iter().take(rows);
+    let codes: Option<Vec<u32>> = codes.map(|code| u32::try_from(*code).ok()).collect();
+    codes
+        .map(Some)
+        .ok_or_else(|| Error::corrupt("a dictionary code beyond 32 bits"))
+}
+
 /// A vector's payload on its way to an array.
 struct Payload<'a, 'b> {
     bytes: &'a mut Cursor<'b>,

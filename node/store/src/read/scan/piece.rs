@@ -1,0 +1,306 @@
+//! Pieces: batches that rows are picked from while an output batch is being made. Of a vector, its
+//! stamps and its cells are decoded only when something asks for them.
+
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use activestore_sst::{SequentialReader, Sst};
+use activestore_types::{BatchColumn, ColumnId, OriginId, Result, RowBatch};
+use arrow::array::ArrayRef;
+use parking_lot::Mutex;
+
+use super::ScanStats;
+use crate::memtable::Chunk;
+use crate::memtable::gather::{expiry_of, is_tombstone};
+use crate::read::piece::Fragment;
+use crate::read::resolve::Cells;
+
+/// A reader that a source shares with the vectors it read.
+pub(crate) type SharedReader = Arc<Mutex<SequentialReader>>;
+
+/// A vector of a file, decoded as far as it was asked for.
+pub(crate) struct Vector {
+    sst: Arc<Sst>,
+    reader: SharedReader,
+    index: usize,
+    /// Which of its rows are wanted, if not all.
+    part: Option<Range<usize>>,
+    stamped: OnceLock<RowBatch>,
+    /// The wanted columns that the file has.
+    cells: OnceLock<Vec<BatchColumn>>,
+    /// All columns, read only where the existence of a row hangs on them.
+    full: OnceLock<RowBatch>,
+}
+
+impl Vector {
+    pub(crate) fn new(reader: &SharedReader, sst: &Arc<Sst>, index: usize) -> Self {
+        Vector {
+            sst: Arc::clone(sst),
+            reader: Arc::clone(reader),
+            index,
+            part: None,
+            stamped: OnceLock::new(),
+            cells: OnceLock::new(),
+            full: OnceLock::new(),
+        }
+    }
+
+    /// Some rows of a vector, decoded without the others.
+    pub(crate) fn part(
+        reader: &SharedReader,
+        sst: &Arc<Sst>,
+        index: usize,
+        rows: Range<usize>,
+    ) -> Self {
+        Vector {
+            part: Some(rows),
+            ..Vector::new(reader, sst, index)
+        }
+    }
+
+    /// The rows' stamps.
+    pub(crate) fn stamps(&self) -> Result<&RowBatch> {
+        if let Some(stamped) = self.stamped.get() {
+            return Ok(stamped);
+        }
+        let read = match &self.part {
+            Some(rows) => self.sst.read_rows(self.index, rows.clone(), &[], true)?,
+            None => self.reader.lock().read_stamped(self.index, &[])?,
+        };
+        Ok(self.stamped.get_or_init(|| read))
+    }
+
+    fn cells(&self, wanted: &[ColumnId]) -> Result<&[BatchColumn]> {
+        if let Some(cells) = self.cells.get() {
+            return Ok(cells);
+        }
+        let read = match &self.part {
+            Some(rows) => self
+                .sst
+                .read_rows(self.index, rows.clone(), wanted, false)?,
+            None => self.reader.lock().read(self.index, wanted)?,
+        };
+        Ok(self.cells.get_or_init(|| read.columns))
+    }
+
+    fn full(&self, all: &[ColumnId]) -> Result<&RowBatch> {
+        if let Some(full) = self.full.get() {
+            return Ok(full);
+        }
+        let read = match &self.part {
+            Some(rows) => self.sst.read_rows(self.index, rows.clone(), all, false)?,
+            None => self.sst.read(self.index, all)?,
+        };
+        Ok(self.full.get_or_init(|| read))
+    }
+}
+
+/// What a piece shares with its source.
+#[derive(Clone)]
+pub(crate) enum Held {
+    Chunk(Arc<Chunk>),
+    Vector(Arc<Vector>),
+}
+
+struct Piece {
+    held: Held,
+    /// Whether every wanted column is there and set in every row.
+    plain: bool,
+    /// For each wanted column its place in the batch or among the cells; empty until they are there.
+    places: Vec<Option<usize>>,
+}
+
+/// The pieces of the output batch in the making.
+pub(crate) struct Pieces {
+    wanted: Vec<ColumnId>,
+    list: Vec<Piece>,
+    /// Rises when the list is emptied, which makes the numbers that sources remember void.
+    epoch: u64,
+    vectors: usize,
+    pub(crate) stats: ScanStats,
+}
+
+/// The number of a piece as a source remembers it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Slot {
+    epoch: u64,
+    piece: usize,
+}
+
+impl Pieces {
+    pub(crate) fn new(wanted: Vec<ColumnId>) -> Self {
+        Pieces {
+            wanted,
+            list: Vec::new(),
+            epoch: 1,
+            vectors: 0,
+            stats: ScanStats::default(),
+        }
+    }
+
+    pub(crate) fn wanted(&self) -> &[ColumnId] {
+        &self.wanted
+    }
+
+    /// Rises whenever the pieces are let go.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Pieces that hold memory of their own.
+    pub(crate) fn vectors(&self) -> usize {
+        self.vectors
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.list.clear();
+        self.vectors = 0;
+        self.epoch += 1;
+    }
+
+    /// The number of the piece; it is added if the slot does not know it.
+    pub(crate) fn slot(&mut self, slot: &mut Slot, held: &Held) -> usize {
+        if slot.epoch != self.epoch {
+            *slot = Slot {
+                epoch: self.epoch,
+                piece: self.push(held.clone()),
+            };
+        }
+        slot.piece
+    }
+
+    /// Adds a piece and returns its number.
+    pub(crate) fn push(&mut self, held: Held) -> usize {
+        let (plain, places) = match &held {
+            Held::Chunk(chunk) => {
+                let columns = &chunk.batch.columns;
+                (
+                    is_plain(columns, &self.wanted),
+                    places(columns, &self.wanted),
+                )
+            }
+            Held::Vector(vector) => {
+                let meta = vector.sst.meta();
+                let has = |id: &ColumnId| meta.columns.iter().any(|column| column.id == *id);
+                let plain = meta.unique && self.wanted.iter().all(has);
+                (plain, Vec::new())
+            }
+        };
+        self.vectors += usize::from(matches!(held, Held::Vector(_)));
+        self.list.push(Piece {
+            held,
+            plain,
+            places,
+        });
+        self.list.len() - 1
+    }
+
+    /// What a piece shares with its source.
+    pub(crate) fn held(&self, piece: usize) -> Option<Held> {
+        self.list.get(piece).map(|piece| piece.held.clone())
+    }
+
+    /// The fragment at a row of a piece, with its stamp.
+    pub(crate) fn fragment(&self, piece: usize, row: usize) -> Result<Fragment> {
+        match self.list.get(piece).map(|piece| &piece.held) {
+            Some(Held::Chunk(chunk)) => Ok(fragment(&chunk.batch, piece, row)),
+            Some(Held::Vector(vector)) => Ok(fragment(vector.stamps()?, piece, row)),
+            // Never: sources pass the numbers that they were given.
+            None => Ok(Fragment {
+                piece,
+                row,
+                hlc: 0,
+                origin: OriginId(0),
+                expiry_ms: 0,
+                tombstone: false,
+            }),
+        }
+    }
+
+    fn column(&self, piece: usize, wanted: usize) -> Option<&BatchColumn> {
+        let piece = self.list.get(piece)?;
+        let place = (*piece.places.get(wanted)?)?;
+        match &piece.held {
+            Held::Chunk(chunk) => chunk.batch.columns.get(place),
+            Held::Vector(vector) => vector.cells.get()?.get(place),
+        }
+    }
+}
+
+impl Cells for Pieces {
+    fn wanted(&self) -> &[ColumnId] {
+        &self.wanted
+    }
+
+    fn pieces(&self) -> usize {
+        self.list.len()
+    }
+
+    fn load(&mut self, piece: usize) -> Result<()> {
+        let Some(piece) = self.list.get_mut(piece) else {
+            return Ok(());
+        };
+        if let Held::Vector(vector) = &piece.held
+            && piece.places.is_empty()
+            && !self.wanted.is_empty()
+        {
+            if vector.cells.get().is_none() {
+                self.stats.vectors_read += 1;
+            }
+            piece.places = places(vector.cells(&self.wanted)?, &self.wanted);
+        }
+        Ok(())
+    }
+
+    fn plain(&self, piece: usize) -> bool {
+        self.list.get(piece).is_some_and(|piece| piece.plain)
+    }
+
+    fn array(&self, piece: usize, wanted: usize) -> Option<&ArrayRef> {
+        Some(&self.column(piece, wanted)?.array)
+    }
+
+    fn sets(&self, fragment: &Fragment, wanted: usize) -> bool {
+        self.plain(fragment.piece)
+            || self.column(fragment.piece, wanted).is_some_and(|column| {
+                column
+                    .set
+                    .as_ref()
+                    .is_none_or(|set| fragment.row < set.len() && set.value(fragment.row))
+            })
+    }
+
+    fn full(&self, fragment: &Fragment, all: &[ColumnId]) -> Result<Option<&RowBatch>> {
+        match self.list.get(fragment.piece).map(|piece| &piece.held) {
+            None => Ok(None),
+            Some(Held::Chunk(chunk)) => Ok(Some(&chunk.batch)),
+            Some(Held::Vector(vector)) => vector.full(all).map(Some),
+        }
+    }
+}
+
+/// The fragment at a row of a batch with stamps.
+pub(crate) fn fragment(batch: &RowBatch, piece: usize, row: usize) -> Fragment {
+    Fragment {
+        piece,
+        row,
+        hlc: batch.hlc.get(row).copied().unwrap_or(0),
+        origin: OriginId(batch.origin.get(row).copied().unwrap_or(0)),
+        expiry_ms: expiry_of(batch, row),
+        tombstone: is_tombstone(batch, row),
+    }
+}
+
+fn places(columns: &[BatchColumn], wanted: &[ColumnId]) -> Vec<Option<usize>> {
+    wanted
+        .iter()
+        .map(|id| columns.iter().position(|column| column.id == *id))
+        .collect()
+}
+
+fn is_plain(columns: &[BatchColumn], wanted: &[ColumnId]) -> bool {
+    let column = |id: &ColumnId| columns.iter().find(|column| column.id == *id);
+    wanted
+        .iter()
+        .all(|id| column(id).is_some_and(|column| column.set.is_none()))
+}

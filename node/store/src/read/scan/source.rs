@@ -1,0 +1,89 @@
+//! Sources: where the fragments of one key range come from, in key order, either way.
+//!
+//! A source stands *before* a row whose key it knows or, at the edge of a vector not yet loaded,
+//! before rows of which it knows only a bound: forward no key is below the bound, in reverse none
+//! is above it. Loading a vector reads its keys and nothing else.
+
+use std::sync::Arc;
+
+use activestore_sst::ZonePredicate;
+use activestore_types::Result;
+
+use super::file::FileSource;
+use super::piece::Pieces;
+use super::view::ViewSource;
+use crate::read::keys::KeyShape;
+use crate::read::piece::Fragment;
+use crate::version::{Origins, TombstoneMap};
+
+pub(crate) enum Source {
+    View(ViewSource),
+    File(Box<FileSource>),
+}
+
+/// What decides whether a row that nothing is merged with shows.
+pub(crate) struct Alone<'a> {
+    pub(crate) tombstones: &'a TombstoneMap,
+    pub(crate) origins: &'a Origins,
+    pub(crate) now_ms: u64,
+    /// Rows wanted at most.
+    pub(crate) room: usize,
+    /// Predicates on columns outside the key.
+    pub(crate) predicates: &'a [ZonePredicate],
+}
+
+/// What all sources of a scan share.
+pub(crate) struct Plan {
+    pub(crate) shape: Arc<KeyShape>,
+    /// Predicates on key columns: a vector that none of its rows satisfies holds no fragment of a
+    /// wanted key, whatever else is merged.
+    pub(crate) key_predicates: Vec<ZonePredicate>,
+    pub(crate) reverse: bool,
+}
+
+impl Source {
+    /// A bound of the next key; `None` at the end.
+    pub(crate) fn bound(&self) -> Option<&[u8]> {
+        match self {
+            Source::View(view) => view.bound(),
+            Source::File(file) => file.bound(),
+        }
+    }
+
+    /// Whether [`Source::bound`] is the next key itself.
+    pub(crate) fn is_loaded(&self) -> bool {
+        match self {
+            Source::View(_) => true,
+            Source::File(file) => file.is_loaded(),
+        }
+    }
+
+    pub(crate) fn load(&mut self, pieces: &mut Pieces) -> Result<()> {
+        match self {
+            Source::View(_) => Ok(()),
+            Source::File(file) => file.load(pieces),
+        }
+    }
+
+    /// Adds every fragment of `key`, which is the next one, and moves past them.
+    pub(crate) fn take(
+        &mut self,
+        key: &[u8],
+        pieces: &mut Pieces,
+        out: &mut Vec<Fragment>,
+    ) -> Result<()> {
+        match self {
+            Source::View(view) => view.take(key, pieces, out),
+            Source::File(file) => file.take(key, pieces, out),
+        }
+    }
+
+    /// How many of the next rows, all loaded, are the only fragments of their keys, none of them at
+    /// or beyond `other`, the nearest bound of the other sources; and whether they show.
+    pub(crate) fn run(&self, other: Option<&[u8]>, alone: &Alone<'_>) -> Result<(usize, bool)> {
+        match self {
+            Source::View(view) => Ok((view.run(other, alone), true)),
+            Source::File(file) => file.run(other, alone),
+        }
+    }
+}
