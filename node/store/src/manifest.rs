@@ -104,6 +104,14 @@ impl Manifest {
         }
         let broken = Arc::new(AtomicBool::new(false));
         if !disk.exists(PATH) {
+            if let Some(left) = left_behind(disk.as_ref())? {
+                return Err(Error::corrupt(format!(
+                    "the manifest is missing, while the directory holds {left}"
+                ))
+                .with_hint(
+                    "put manifest.redb back, or the whole directory from a copy; to start anew, move the directory away",
+                ));
+            }
             // Made beside its place and moved there whole: a crash leaves all of it or nothing.
             let file = disk.create(NEW_PATH)?;
             let database = open_database(DiskBackend::new(file, &broken))?;
@@ -209,6 +217,17 @@ impl Manifest {
         let file = self.disk.open(PATH)?;
         open_database(DiskBackend::new(file, &self.broken))
     }
+}
+
+/// What a directory without a manifest holds that only a store with one can have made.
+fn left_behind(disk: &dyn Disk) -> Result<Option<&'static str>> {
+    Ok(if !disk.list(crate::store::SST_DIR)?.is_empty() {
+        Some("SSTables")
+    } else if !disk.list(crate::wal::WAL_DIR)?.is_empty() {
+        Some("a write-ahead log")
+    } else {
+        None
+    })
 }
 
 fn unsynced() -> Error {

@@ -54,45 +54,88 @@ pub fn tokens(text: &str) -> Vec<Token<'_>> {
     found
 }
 
-/// The statements of a text without their semicolons; empty ones and lone comments are left out.
+/// Where in `BEGIN BATCH … APPLY BATCH` the reader is: the semicolons inside end no statement.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Batch {
+    /// Before the statement's first word.
+    #[default]
+    Before,
+    /// After `BEGIN`, as the first word.
+    Begin,
+    /// After `BEGIN BATCH`.
+    Inside,
+    /// After an `APPLY` inside.
+    Apply,
+    /// In no batch, or after its end.
+    Outside,
+}
+
+impl Batch {
+    fn after(self, word: &str) -> Batch {
+        let is = |name: &str| word.eq_ignore_ascii_case(name);
+        match self {
+            Batch::Before if is("begin") => Batch::Begin,
+            Batch::Begin if is("batch") => Batch::Inside,
+            Batch::Inside | Batch::Apply if is("apply") => Batch::Apply,
+            Batch::Apply if is("batch") => Batch::Outside,
+            Batch::Inside | Batch::Apply => Batch::Inside,
+            _ => Batch::Outside,
+        }
+    }
+}
+
+/// Calls `each` with every token, and whether it is a semicolon that ends a statement.
+fn walk<'t>(text: &'t str, mut each: impl FnMut(&Token<'t>, bool)) {
+    let mut batch = Batch::default();
+    for token in tokens(text) {
+        let ends = token.kind == Kind::End && !matches!(batch, Batch::Inside | Batch::Apply);
+        batch = match token.kind {
+            _ if ends => Batch::Before,
+            Kind::Word => batch.after(token.text),
+            Kind::Comment => batch,
+            _ if token.text.trim().is_empty() => batch,
+            _ => batch.after(""),
+        };
+        each(&token, ends);
+    }
+}
+
+/// The statements of a text without their semicolons; empty ones and lone comments are left out. A
+/// batch is one statement.
 pub fn statements(text: &str) -> Vec<&str> {
     let mut found = Vec::new();
     let mut start = 0;
     let mut says_something = false;
-    for token in tokens(text) {
-        match token.kind {
-            Kind::End => {
-                if says_something {
-                    found.extend(text.get(start..token.start).map(str::trim));
-                }
-                start = token.start + token.text.len();
-                says_something = false;
+    walk(text, |token, ends| {
+        if ends {
+            if says_something {
+                found.extend(text.get(start..token.start).map(str::trim));
             }
-            Kind::Comment => {}
-            _ => says_something |= !token.text.trim().is_empty(),
+            start = token.start + token.text.len();
+            says_something = false;
+        } else if token.kind != Kind::Comment {
+            says_something |= !token.text.trim().is_empty();
         }
-    }
+    });
     if says_something {
         found.extend(text.get(start..).map(str::trim));
     }
     found
 }
 
-/// Whether the text ends after a semicolon, comments and white space aside, with nothing open.
+/// Whether the text ends after a statement's semicolon, comments and white space aside, with nothing
+/// open.
 pub fn is_complete(text: &str) -> bool {
     let mut complete = false;
-    for token in tokens(text) {
-        match token.kind {
-            Kind::End => complete = true,
-            Kind::Comment => {
-                if !token.closed && token.text.starts_with("/*") {
-                    return false;
-                }
-            }
-            _ if token.text.trim().is_empty() => {}
-            _ => complete = false,
+    walk(text, |token, ends| {
+        if ends {
+            complete = true;
+        } else if token.kind == Kind::Comment {
+            complete &= token.closed || !token.text.starts_with("/*");
+        } else if !token.text.trim().is_empty() {
+            complete = false;
         }
-    }
+    });
     complete
 }
 

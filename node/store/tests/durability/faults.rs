@@ -273,6 +273,38 @@ fn a_missing_segment_and_a_damaged_first_sector_are_reported() {
 }
 
 #[test]
+fn a_store_without_its_manifest_is_not_taken_for_a_new_one() {
+    for flushed in [false, true] {
+        let world = SimEnv::seeded(5);
+        let store = opened(&world, &options());
+        let stamps = Stamps::default();
+        let mut tracked = Tracked::new();
+        for commit in 1..=20 {
+            tracked
+                .commit(&store, marked(commit), &stamps, true)
+                .unwrap();
+        }
+        if flushed {
+            store.flush().unwrap();
+        }
+        store.close().unwrap();
+        drop(store);
+        let disk = &world.disk;
+        disk.rename("manifest.redb", "elsewhere").unwrap();
+        let error = Store::open(world.env(), options()).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        assert!(
+            error.message().contains("manifest is missing"),
+            "{error}"
+        );
+        // Nothing was touched: put back, it opens with all that it held.
+        disk.rename("elsewhere", "manifest.redb").unwrap();
+        let store = Store::open(world.env(), options()).unwrap();
+        assert_eq!(Model::read(&store).commits, 20);
+    }
+}
+
+#[test]
 fn a_directory_belongs_to_one_node() {
     let world = SimEnv::seeded(1);
     drop(opened(&world, &options()));

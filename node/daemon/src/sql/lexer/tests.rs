@@ -40,6 +40,25 @@ fn a_statement_is_complete_after_its_semicolon() {
 }
 
 #[test]
+fn a_batch_is_one_statement() {
+    let batch = "begin /* ; */ BATCH INSERT INTO apply VALUES ('APPLY BATCH'); DELETE FROM batch; APPLY\nBATCH";
+    let text = format!("SELECT 1; {batch}; BEGIN; APPLY; SELECT begin; SELECT batch; {batch}");
+    let cut = [
+        "SELECT 1",
+        batch,
+        "BEGIN",
+        "APPLY",
+        "SELECT begin",
+        "SELECT batch",
+        batch,
+    ];
+    assert_eq!(statements(&text), cut);
+    assert!(!is_complete("BEGIN BATCH INSERT INTO t VALUES (1);"));
+    assert!(!is_complete(batch));
+    assert!(is_complete(&format!("{batch};")));
+}
+
+#[test]
 fn the_stretches_are_the_whole_text() {
     for text in [
         "",
