@@ -96,6 +96,19 @@ impl Catalog {
         Ok(next)
     }
 
+    /// Writes the newest state to a new file, which must not exist; durable on return. It is
+    /// encrypted where this one is.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn copy_to(&self, path: &Path) -> Result<()> {
+        let database = Database::create(path)
+            .map_err(|error| storage(error.into()).context(path.display()))?;
+        let copy = Catalog::load(database, self.sealer.clone())?;
+        copy.write(&BTreeMap::new(), &entries(&self.state())?)
+            .map_err(|error| error.context(path.display()))
+    }
+
     fn load(database: Database, sealer: EntrySealer) -> Result<Catalog> {
         let stored = read(&database)?;
         let state = match (stored.get("format").map(Vec::as_slice), sealer.is_on()) {

@@ -8,12 +8,12 @@ use activestore_env::{Keyring, ValueSealer};
 use activestore_types::{Error, Result};
 
 /// Encrypts entries, or leaves them as they are.
-#[derive(Debug)]
-pub(crate) struct EntrySealer(Option<ValueSealer>);
+#[derive(Clone, Debug)]
+pub(crate) struct EntrySealer(Option<Arc<ValueSealer>>);
 
 impl EntrySealer {
     pub(crate) fn new(keyring: Option<&Arc<Keyring>>) -> Self {
-        EntrySealer(keyring.map(|keyring| keyring.values("catalog")))
+        EntrySealer(keyring.map(|keyring| Arc::new(keyring.values("catalog"))))
     }
 
     pub(crate) fn is_on(&self) -> bool {

@@ -19,6 +19,7 @@
 //! assert_eq!(store.note(b"progress").as_deref(), Some(b"41".as_slice()));
 //! ```
 
+pub mod backup;
 pub mod compaction;
 pub mod governor;
 mod group;
@@ -27,6 +28,7 @@ pub mod memtable;
 mod note;
 pub mod options;
 pub mod read;
+pub mod repair;
 pub mod stats;
 pub mod store;
 pub mod version;

@@ -6,6 +6,8 @@
 //! again before the next one. After a sync that failed nothing more is written.
 
 mod backend;
+pub(crate) mod copy;
+pub(crate) mod inspect;
 mod seal;
 mod tables;
 
@@ -19,13 +21,15 @@ use activestore_types::{
     Error, Hlc, Lsn, NodeId, OriginId, RangeTombstone, Result, TableId, TableSchema,
 };
 use parking_lot::Mutex;
-use redb::Database;
+use redb::{Database, StorageBackend};
+use serde::{Deserialize, Serialize};
 
 use crate::write_set::Note;
 use backend::DiskBackend;
-use seal::EntrySealer;
+use copy::Copy;
+pub(crate) use seal::EntrySealer;
 
-const PATH: &str = "manifest.redb";
+pub(crate) const PATH: &str = "manifest.redb";
 const NEW_PATH: &str = "manifest.new";
 
 /// Pages that redb keeps in memory, in bytes.
@@ -53,7 +57,7 @@ pub(crate) struct Edit {
 }
 
 /// One SSTable as the manifest lists it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct FileRecord {
     pub(crate) table: TableId,
     pub(crate) id: u64,
@@ -72,6 +76,31 @@ pub(crate) struct Contents {
     pub(crate) max_hlc: Hlc,
     pub(crate) next_file: u64,
     pub(crate) hold: Option<Lsn>,
+    /// How many changes there were.
+    pub(crate) changes: u64,
+}
+
+impl Contents {
+    /// Nothing yet.
+    pub(crate) fn new() -> Self {
+        Contents {
+            next_file: 1,
+            ..Contents::default()
+        }
+    }
+
+    /// Whether these are `node`'s, if one is given.
+    pub(crate) fn check_owner(&self, node: Option<NodeId>) -> Result<()> {
+        let owner = self.origins.get(&OriginId(0));
+        match node {
+            Some(node) if owner != Some(&node) => Err(Error::conflict(format!(
+                "the data directory belongs to node {}, not {node}",
+                owner.map_or_else(|| "?".to_owned(), ToString::to_string)
+            ))
+            .with_hint("use the data directory with the identity that it was made with")),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Whether there is a manifest: whether the directory holds a store.
@@ -81,7 +110,10 @@ pub(crate) fn exists(disk: &Arc<dyn Disk>) -> bool {
 
 pub(crate) struct Manifest {
     disk: Arc<dyn Disk>,
-    sealer: EntrySealer,
+    sealer: Arc<EntrySealer>,
+    node: NodeId,
+    /// Taken after `database`.
+    copy: Mutex<Copy>,
     database: Mutex<Option<Database>>,
     /// Set for good once nobody can tell what is on the disk.
     broken: Arc<AtomicBool>,
@@ -91,14 +123,14 @@ impl Manifest {
     /// Opens the manifest, making a new one for `node` if there is none.
     ///
     /// # Errors
-    /// `Conflict` when it belongs to another node, or is encrypted without a keyring or the reverse; `Corrupt` when it is not a manifest of a known
-    /// format or its checksums do not hold.
+    /// `Conflict` when it belongs to another node, or is encrypted without a keyring or the reverse;
+    /// `Corrupt` when it is not a manifest of a known format or its checksums do not hold.
     pub(crate) fn open(
         disk: &Arc<dyn Disk>,
         node: NodeId,
         keyring: Option<&Arc<Keyring>>,
     ) -> Result<(Manifest, Contents)> {
-        let sealer = EntrySealer::new(keyring);
+        let sealer = Arc::new(EntrySealer::new(keyring));
         if disk.exists(NEW_PATH) {
             disk.remove(NEW_PATH)?;
         }
@@ -108,9 +140,7 @@ impl Manifest {
                 return Err(Error::corrupt(format!(
                     "the manifest is missing, while the directory holds {left}"
                 ))
-                .with_hint(
-                    "put manifest.redb back, or the whole directory from a copy; to start anew, move the directory away",
-                ));
+                .with_hint("activestore doctor --repair makes it anew from what is there"));
             }
             // Made beside its place and moved there whole: a crash leaves all of it or nothing.
             let file = disk.create(NEW_PATH)?;
@@ -122,16 +152,36 @@ impl Manifest {
             disk.rename(NEW_PATH, PATH)?;
             disk.sync_dir("")?;
         }
+        let database = reopen(disk, &broken)?;
+        let contents = tables::load(&database, FORMAT, Some(node), &sealer)?;
+        let copy = Copy::of(disk, &contents, &sealer);
         let manifest = Manifest {
             disk: Arc::clone(disk),
             sealer,
-            database: Mutex::new(None),
+            node,
+            copy: Mutex::new(copy),
+            database: Mutex::new(Some(database)),
             broken,
         };
-        let database = manifest.reopen()?;
-        let contents = tables::load(&database, FORMAT, node, &manifest.sealer)?;
-        *manifest.database.lock() = Some(database);
         Ok((manifest, contents))
+    }
+
+    /// Everything that it holds now.
+    ///
+    /// # Errors
+    /// `Poisoned` after a failed sync; as the disk.
+    pub(crate) fn contents(&self) -> Result<Contents> {
+        let mut slot = self.database.lock();
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(unsynced());
+        }
+        let database = match slot.take() {
+            Some(database) => database,
+            None => self.reopen()?,
+        };
+        let contents = tables::load(&database, FORMAT, Some(self.node), &self.sealer);
+        *slot = Some(database);
+        contents
     }
 
     /// Carries out one change, durably, all of it or nothing.
@@ -150,6 +200,7 @@ impl Manifest {
         };
         let number = tables::changes(&database)? + 1;
         let Err(error) = tables::commit(&database, edit, number, &self.sealer) else {
+            self.tell(edit, number, &database);
             *slot = Some(database);
             return Ok(());
         };
@@ -161,6 +212,9 @@ impl Manifest {
         }
         let found = self.reopen().and_then(|database| {
             let found = tables::changes(&database)?;
+            if found == number {
+                self.tell(edit, number, &database);
+            }
             *slot = Some(database);
             Ok(found)
         });
@@ -174,7 +228,8 @@ impl Manifest {
         }
     }
 
-    /// Writes the file anew, so that it holds what counts and nothing of what it held before.
+    /// Writes the file and its copy anew, so that they hold what counts and nothing of what they held
+    /// before.
     ///
     /// # Errors
     /// As [`Manifest::commit`]; the old file is in place then, or the new one, which says the same.
@@ -204,8 +259,10 @@ impl Manifest {
             tracing::warn!(%error, "the manifest's new file may not have its name");
             return Err(unsynced());
         }
-        *slot = Some(self.reopen()?);
-        Ok(())
+        let database = self.reopen()?;
+        let contents = tables::load(&database, FORMAT, Some(self.node), &self.sealer)?;
+        *slot = Some(database);
+        self.copy.lock().rewrite(&contents)
     }
 
     /// Ends the use of the file; the next change would open it again.
@@ -213,15 +270,25 @@ impl Manifest {
         *self.database.lock() = None;
     }
 
+    fn tell(&self, edit: &Edit, number: u64, database: &Database) {
+        let state = || tables::load(database, FORMAT, Some(self.node), &self.sealer);
+        self.copy.lock().tell(edit, number, state);
+    }
+
     fn reopen(&self) -> Result<Database> {
-        let file = self.disk.open(PATH)?;
-        open_database(DiskBackend::new(file, &self.broken))
+        reopen(&self.disk, &self.broken)
     }
 }
 
+fn reopen(disk: &Arc<dyn Disk>, broken: &Arc<AtomicBool>) -> Result<Database> {
+    open_database(DiskBackend::new(disk.open(PATH)?, broken))
+}
+
 /// What a directory without a manifest holds that only a store with one can have made.
-fn left_behind(disk: &dyn Disk) -> Result<Option<&'static str>> {
-    Ok(if !disk.list(crate::store::SST_DIR)?.is_empty() {
+pub(crate) fn left_behind(disk: &dyn Disk) -> Result<Option<&'static str>> {
+    Ok(if disk.exists(copy::PATH) {
+        Some("its copy")
+    } else if !disk.list(crate::store::SST_DIR)?.is_empty() {
         Some("SSTables")
     } else if !disk.list(crate::wal::WAL_DIR)?.is_empty() {
         Some("a write-ahead log")
@@ -235,7 +302,7 @@ fn unsynced() -> Error {
         .with_hint("nothing more is written; check the disk and start the node again")
 }
 
-fn open_database(backend: DiskBackend) -> Result<Database> {
+fn open_database(backend: impl StorageBackend) -> Result<Database> {
     // redb trusts what its checksums cover, and may panic on what they do not: a check of the whole
     // file, which is small, turns decay into an error.
     let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -252,7 +319,7 @@ fn open_database(backend: DiskBackend) -> Result<Database> {
 
 fn corrupt(what: impl std::fmt::Display) -> Error {
     Error::corrupt(format!("the manifest is damaged: {what}"))
-        .with_hint("restore the node from a backup or its peer")
+        .with_hint("activestore doctor --repair rebuilds it from its copy")
 }
 
 /// What a failure of redb means to the caller.

@@ -24,6 +24,7 @@ use activestore_types::{
 };
 use parking_lot::Mutex;
 
+use crate::backup::{self, Backup, LogPin};
 use crate::governor::PauseReason;
 use crate::group::CheckedSet;
 use crate::manifest::Edit;
@@ -378,6 +379,26 @@ impl Store {
     /// What is to be told of each table's files, by table.
     pub fn table_stats(&self) -> Vec<TableStats> {
         worker::table_stats(&self.shared)
+    }
+
+    /// Keeps the log from the first record that is still needed now. The first step of a backup that
+    /// has parts outside the store: what follows the log is copied after it and before
+    /// [`Store::backup`], and finds its place in the log that the backup holds.
+    pub fn pin_log(&self) -> LogPin {
+        LogPin {
+            from: self.shared.pin_log(),
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// A consistent picture of the store, to be copied while writing goes on: everything committed
+    /// before the call, whole commits only. It holds open files and keeps the log from `pin` on.
+    ///
+    /// # Errors
+    /// Why the flush that it starts with failed; as the disk.
+    pub fn backup(&self, pin: LogPin) -> Result<Backup> {
+        self.flush()?;
+        backup::take(&self.shared, pin)
     }
 
     /// The counters.

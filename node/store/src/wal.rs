@@ -15,13 +15,15 @@ mod frame;
 mod reader;
 pub(crate) mod record;
 mod recovery;
+pub(crate) mod rewrite;
 mod seal;
 mod segment;
+pub(crate) mod survey;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use activestore_env::Env;
+use activestore_env::{DiskFile, Env};
 use activestore_types::{Error, ErrorKind, Lsn, Result};
 use parking_lot::{Mutex, MutexGuard};
 
@@ -32,6 +34,8 @@ use frame::{FrameHeader, SEGMENT_HEADER_BYTES, SegmentHeader, frame_bytes};
 use record::Encoded;
 use seal::RecordSealer;
 use segment::{Segment, SegmentPool};
+
+pub(crate) use segment::WAL_DIR;
 
 pub(crate) struct Wal {
     env: Env,
@@ -63,12 +67,36 @@ struct Writer {
     group: Vec<u8>,
 }
 
+impl Writer {
+    /// Before the first frame of a segment that was just put into use.
+    fn at_start(env: &Env, segment: Arc<Segment>, next: Lsn) -> Writer {
+        Writer {
+            offset: SEGMENT_HEADER_BYTES as u64,
+            previous: segment.header.salt,
+            next,
+            life: new_life(env),
+            synced: Lsn(next.0.saturating_sub(1)),
+            begun: true,
+            last_sync: env.clock.monotonic(),
+            group: Vec::new(),
+            segment,
+        }
+    }
+}
+
 /// What a replay found.
 pub(crate) struct Replayed {
     pub(crate) wal: Wal,
     /// The last record of the log, or the last one flushed.
     pub(crate) last: Lsn,
     pub(crate) torn: bool,
+}
+
+/// The front part of a segment's file.
+pub(crate) struct Part {
+    pub(crate) path: String,
+    pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) bytes: u64,
 }
 
 /// How far an append got.
@@ -91,7 +119,7 @@ impl Wal {
         prepare: impl Fn(WriteSet) -> Result<P> + Send,
         mut each: impl FnMut(Lsn, P) -> Result<()>,
     ) -> Result<Replayed> {
-        let mut found = SegmentPool::open(&env.disk, options.wal_segment_bytes)?;
+        let mut found = SegmentPool::open(&env.disk, WAL_DIR, options.wal_segment_bytes)?;
         let (mut chain, mut stale) = recovery::chain(&mut found, options.node, flushed)?;
         let sealer = RecordSealer::new(options.encryption.as_ref());
         let prepare = move |payload| prepare(record::decode(&payload)?);
@@ -128,38 +156,42 @@ impl Wal {
         let Some(segment) = chain.last().map(Arc::clone) else {
             return Err(Error::internal("a log without a segment"));
         };
-        let writer = Writer {
-            offset: end.map_or(SEGMENT_HEADER_BYTES as u64, |end| end.offset),
-            previous: end.map_or(segment.header.salt, |end| end.previous),
-            next,
-            life: new_life(env),
-            synced: Lsn(next.0 - 1),
-            begun: false,
-            last_sync: env.clock.monotonic(),
-            group: Vec::new(),
-            segment,
-        };
+        let mut writer = Writer::at_start(env, segment, next);
+        if let Some(end) = end {
+            (writer.offset, writer.previous) = (end.offset, end.previous);
+        }
         // What was read may be in the system's cache alone: it is made durable before it is built on.
         // Those before the last were synced when they were left.
         writer.segment.file.sync_data()?;
+        writer.begun = false;
         chain.iter().for_each(|segment| segment.set_durable());
         Ok(Replayed {
-            wal: Wal {
-                env: env.clone(),
-                options: options.clone(),
-                sealer,
-                pool: found.pool,
-                writer: Mutex::new(writer),
-                segments: Mutex::new(chain),
-                releasing: Mutex::new(false),
-                poison: Mutex::new(None),
-                bytes: Counter::default(),
-                syncs: Counter::default(),
-                sync_ns: Counter::default(),
-            },
+            wal: Wal::with(env, options, found.pool, writer, chain),
             last: Lsn(next.0 - 1),
             torn: end.is_some_and(|end| end.torn),
         })
+    }
+
+    fn with(
+        env: &Env,
+        options: &StoreOptions,
+        pool: SegmentPool,
+        writer: Writer,
+        segments: Vec<Arc<Segment>>,
+    ) -> Wal {
+        Wal {
+            env: env.clone(),
+            options: options.clone(),
+            sealer: RecordSealer::new(options.encryption.as_ref()),
+            pool,
+            writer: Mutex::new(writer),
+            segments: Mutex::new(segments),
+            releasing: Mutex::new(false),
+            poison: Mutex::new(None),
+            bytes: Counter::default(),
+            syncs: Counter::default(),
+            sync_ns: Counter::default(),
+        }
     }
 
     /// Appends a group of records and makes it as durable as the options ask for.
@@ -447,6 +479,26 @@ impl Wal {
     pub(crate) fn read(&self, from: Lsn, to: Lsn, max_bytes: usize) -> Result<Vec<LogRecord>> {
         let segments = self.segments.lock().clone();
         reader::read(&segments, &self.sealer, from, to, max_bytes)
+    }
+
+    /// The files that hold the records `from..=to`, and how many of their bytes do; at least the
+    /// one that the record after `to` goes to.
+    pub(crate) fn parts(&self, from: Lsn, to: Lsn) -> Result<Vec<Part>> {
+        let segments = self.segments.lock().clone();
+        let mut parts = Vec::new();
+        for (at, segment) in segments.iter().enumerate() {
+            let next = segments.get(at + 1).map(|next| next.header.first_lsn);
+            if segment.header.first_lsn.0 > to.0 + 1 || next.is_some_and(|next| next <= from) {
+                continue;
+            }
+            let last = next.map_or(to, |next| to.min(Lsn(next.0 - 1)));
+            parts.push(Part {
+                path: segment.path.clone(),
+                file: Arc::clone(&segment.file),
+                bytes: reader::end_of(segment, last)?,
+            });
+        }
+        Ok(parts)
     }
 
     /// The first record that can be read.

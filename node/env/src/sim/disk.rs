@@ -21,7 +21,7 @@ const UNLIMITED_BYTES: u64 = 1 << 40;
 const FILE_BYTES_MAX: u64 = 1 << 31;
 
 /// Which faults the disk has. Operations are counted from 1 over the disk's life: every creation,
-/// removal, renaming, write, change of length and sync counts, reads do not.
+/// removal, renaming, write, change of length and sync counts; reads are counted on their own.
 #[derive(Clone, Debug, Default)]
 pub struct SimDiskOptions {
     /// This operation fails with an I/O error, once; what it was to do is half done or not at all.
@@ -36,6 +36,13 @@ pub struct SimDiskOptions {
     /// This operation finds no space, once, whatever the capacity: what it was to write is partly
     /// written.
     pub full_at: Option<u64>,
+    /// This read fails with an I/O error, once.
+    pub fail_read: Option<u64>,
+    /// This read returns half of what it was asked for, once, although the file goes on: as a file
+    /// that a faulty file system shows cut.
+    pub short_read: Option<u64>,
+    /// In what this read returns one bit is not as it was written, once; the disk keeps the right one.
+    pub flip_read: Option<u64>,
     /// Syncs say they are done and do nothing, as a drive with a volatile cache does.
     pub lying_sync: bool,
 }
@@ -58,6 +65,7 @@ struct State {
     dirs: BTreeSet<String>,
     ops: u64,
     syncs: u64,
+    reads: u64,
     /// How many crashes there were; a handle of an earlier life is dead.
     life: u64,
     powered: bool,
@@ -121,6 +129,7 @@ impl SimDisk {
                 dirs: BTreeSet::new(),
                 ops: 0,
                 syncs: 0,
+                reads: 0,
                 life: 0,
                 powered: true,
             })),
@@ -172,6 +181,11 @@ impl SimDisk {
     /// How many calls of `sync_data` there were.
     pub fn syncs(&self) -> u64 {
         self.state.lock().syncs
+    }
+
+    /// How many calls of `read_at` there were.
+    pub fn reads(&self) -> u64 {
+        self.state.lock().reads
     }
 
     /// Whether a power cut has happened that no [`SimDisk::crash`] has ended yet.
@@ -439,7 +453,13 @@ impl DiskFile for SimFile {
     }
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
-        let state = self.state()?;
+        let mut state = self.state()?;
+        let state = &mut *state;
+        state.reads += 1;
+        let this = Some(state.reads);
+        if state.options.fail_read == this {
+            return Err(broken("input/output error"));
+        }
         let Some(inode) = state.inodes.get(&self.inode) else {
             return Ok(0);
         };
@@ -447,9 +467,18 @@ impl DiskFile for SimFile {
             .ok()
             .and_then(|offset| inode.written.get(offset..))
             .unwrap_or_default();
-        let length = rest.len().min(out.len());
+        let mut length = rest.len().min(out.len());
+        if state.options.short_read == this {
+            length /= 2;
+        }
         if let (Some(to), Some(from)) = (out.get_mut(..length), rest.get(..length)) {
             to.copy_from_slice(from);
+        }
+        if state.options.flip_read == this && length > 0 {
+            let at = usize::try_from(state.rng.below(length as u64)).unwrap_or_default();
+            if let Some(byte) = out.get_mut(at) {
+                *byte ^= 1 << state.rng.below(8);
+            }
         }
         Ok(length)
     }

@@ -13,10 +13,10 @@ use super::corrupt;
 
 /// Encrypts values, or leaves them as they are.
 #[derive(Debug)]
-pub(super) struct EntrySealer(Option<ValueSealer>);
+pub(crate) struct EntrySealer(Option<ValueSealer>);
 
 impl EntrySealer {
-    pub(super) fn new(keyring: Option<&Arc<Keyring>>) -> Self {
+    pub(crate) fn new(keyring: Option<&Arc<Keyring>>) -> Self {
         EntrySealer(keyring.map(|keyring| keyring.values("manifest")))
     }
 

@@ -27,12 +27,36 @@ const TOMBSTONES: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("t
 /// Key → value, both as they are; encrypted, the key's pseudonym → key and value.
 const NOTES: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("notes");
 
+/// A range tombstone beside the id of its table.
 #[derive(Serialize, Deserialize)]
-struct StoredTombstone {
+pub(super) struct StoredTombstone {
     start: Vec<u8>,
     end: Vec<u8>,
     hlc: Hlc,
     origin: OriginId,
+}
+
+impl From<&RangeTombstone> for StoredTombstone {
+    fn from(tombstone: &RangeTombstone) -> Self {
+        StoredTombstone {
+            start: tombstone.start.clone(),
+            end: tombstone.end.clone(),
+            hlc: tombstone.hlc,
+            origin: tombstone.origin,
+        }
+    }
+}
+
+impl StoredTombstone {
+    pub(super) fn of(self, table: TableId) -> RangeTombstone {
+        RangeTombstone {
+            table,
+            start: self.start,
+            end: self.end,
+            hlc: self.hlc,
+            origin: self.origin,
+        }
+    }
 }
 
 fn failed(error: impl Into<redb::Error>) -> Error {
@@ -74,11 +98,11 @@ pub(super) fn create(
     transaction.commit().map_err(failed)
 }
 
-/// Reads everything.
+/// Reads everything. The manifest must be `node`'s, if one is given.
 pub(super) fn load(
     database: &Database,
     format: u32,
-    node: NodeId,
+    node: Option<NodeId>,
     sealer: &EntrySealer,
 ) -> Result<Contents> {
     let transaction = database.begin_read().map_err(failed)?;
@@ -101,6 +125,7 @@ pub(super) fn load(
         max_hlc: Hlc(number("max_hlc")?.unwrap_or(0)),
         next_file: number("next_file")?.unwrap_or(1),
         hold: number("hold")?.map(Lsn),
+        changes: number("changes")?.unwrap_or(0),
         ..Contents::default()
     };
     let origins = transaction.open_table(ORIGINS).map_err(failed)?;
@@ -110,14 +135,7 @@ pub(super) fn load(
             .map_err(|_| corrupt("an origin is not 16 bytes"))?;
         contents.origins.insert(OriginId(id.value()), NodeId(bytes));
     }
-    let owner = contents.origins.get(&OriginId(0));
-    if owner != Some(&node) {
-        return Err(Error::conflict(format!(
-            "the data directory belongs to node {}, not {node}",
-            owner.map_or_else(|| "?".to_owned(), ToString::to_string)
-        ))
-        .with_hint("use the data directory with the identity that it was made with"));
-    }
+    contents.check_owner(node)?;
     let schemas = transaction.open_table(SCHEMAS).map_err(failed)?;
     for entry in schemas.iter().map_err(failed)? {
         let (id, bytes) = entry.map_err(failed)?;
@@ -157,13 +175,7 @@ fn load_tombstones(
         let bytes = sealer.open("tombstones", (table.0, 0), bytes.value())?;
         let list = decode::<Vec<StoredTombstone>>(&bytes)?
             .into_iter()
-            .map(|stored| RangeTombstone {
-                table,
-                start: stored.start,
-                end: stored.end,
-                hlc: stored.hlc,
-                origin: stored.origin,
-            })
+            .map(|stored| stored.of(table))
             .collect();
         all.insert(table, list);
     }
@@ -238,15 +250,7 @@ fn apply(
             tombstones.remove(table.0).map_err(failed)?;
             continue;
         }
-        let stored: Vec<StoredTombstone> = list
-            .iter()
-            .map(|tombstone| StoredTombstone {
-                start: tombstone.start.clone(),
-                end: tombstone.end.clone(),
-                hlc: tombstone.hlc,
-                origin: tombstone.origin,
-            })
-            .collect();
+        let stored: Vec<StoredTombstone> = list.iter().map(StoredTombstone::from).collect();
         let value = sealer.seal("tombstones", (table.0, 0), encode(&stored)?)?;
         tombstones
             .insert(table.0, value.as_slice())

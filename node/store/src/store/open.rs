@@ -23,6 +23,7 @@ use crate::manifest::{Contents, Manifest};
 use crate::memtable::RowKeys;
 use crate::note::Notes;
 use crate::options::StoreOptions;
+use crate::repair::DAMAGED;
 use crate::stats::Counters;
 use crate::version::{TableFile, TableVersion, Version};
 use crate::wal::Wal;
@@ -87,6 +88,7 @@ pub(super) fn open(env: Env, options: StoreOptions) -> Result<Shared> {
         active_bytes: AtomicU64::new(active_bytes as u64),
         frozen_at_bytes: AtomicU64::new(log_bytes_before),
         hold: Mutex::new(contents.hold),
+        pins: Mutex::new(Vec::new()),
         wal: replayed.wal,
         sst_disk,
         env,
@@ -126,7 +128,8 @@ fn remove_orphans(disk: &Arc<dyn Disk>, contents: &Contents) -> Result<u64> {
     let mut removed = 0;
     for name in disk.list(SST_DIR)? {
         let path = format!("{SST_DIR}/{name}");
-        if !known.contains(&path) {
+        // What a repair has set aside is for people to look at.
+        if !known.contains(&path) && !name.ends_with(DAMAGED) {
             disk.remove(&path)?;
             removed += 1;
         }
@@ -152,7 +155,9 @@ fn version_of(
                     "{path} of table {} is not the file that the manifest names",
                     schema.name
                 ))
-                .with_hint("restore the node from a backup or its peer"));
+                .with_hint(
+                    "activestore doctor --repair says what is lost and goes on without it",
+                ));
             }
             table.files.push(Arc::new(TableFile {
                 id: record.id,

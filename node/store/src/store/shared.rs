@@ -82,6 +82,8 @@ pub(crate) struct Shared {
     /// The log's length when the latest generation was frozen.
     pub(crate) frozen_at_bytes: AtomicU64,
     pub(crate) hold: Mutex<Option<Lsn>>,
+    /// First records that backups under way need; taken after `hold`.
+    pub(crate) pins: Mutex<Vec<Lsn>>,
     pub(crate) settled: Mutex<Option<Hlc>>,
     pub(crate) closed: AtomicBool,
     pub(crate) signal: Signal,
@@ -296,11 +298,27 @@ impl Shared {
 
     /// Gives back the log segments that neither a flush nor a holder needs.
     pub(crate) fn release_log(&self) -> Result<()> {
-        let unflushed = Lsn(self.flushed().0 + 1);
-        let keep = self
-            .hold
-            .lock()
-            .map_or(unflushed, |hold| hold.min(unflushed));
+        let keep = {
+            let hold = self.hold.lock();
+            let needed = self.needed(*hold);
+            let pinned = self.pins.lock().iter().min().copied();
+            pinned.map_or(needed, |pinned| pinned.min(needed))
+        };
         self.wal.release_below(keep)
+    }
+
+    /// The first record that a flush or a holder needs.
+    fn needed(&self, hold: Option<Lsn>) -> Lsn {
+        let unflushed = Lsn(self.flushed().0 + 1);
+        hold.map_or(unflushed, |hold| hold.min(unflushed))
+    }
+
+    /// Keeps the log from the first record that anybody needs now; returns that record. It ends with
+    /// the removal from `pins`.
+    pub(crate) fn pin_log(&self) -> Lsn {
+        let hold = self.hold.lock();
+        let from = self.needed(*hold);
+        self.pins.lock().push(from);
+        from
     }
 }

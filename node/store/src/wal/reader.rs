@@ -5,7 +5,7 @@ use std::sync::Arc;
 use activestore_types::{Error, Lsn, Result};
 use arrow::buffer::MutableBuffer;
 
-use super::frame::{FRAME_HEADER_BYTES, FrameHeader};
+use super::frame::{FRAME_HEADER_BYTES, FrameHeader, SEGMENT_HEADER_BYTES};
 use super::record::decode;
 use super::seal::RecordSealer;
 use super::segment::Segment;
@@ -48,6 +48,21 @@ pub(crate) fn read(
         }
     }
     Ok(records)
+}
+
+/// Where the frame of record `last` ends; the end of the segment's header if it is before its first.
+pub(crate) fn end_of(segment: &Segment, last: Lsn) -> Result<u64> {
+    if last < segment.header.first_lsn {
+        return Ok(SEGMENT_HEADER_BYTES as u64);
+    }
+    let (mut lsn, mut offset) = segment.near(last);
+    loop {
+        offset += frame(segment, lsn, offset)?.frame_bytes();
+        if lsn >= last {
+            return Ok(offset);
+        }
+        lsn = Lsn(lsn.0 + 1);
+    }
 }
 
 fn frame(segment: &Segment, lsn: Lsn, offset: u64) -> Result<FrameHeader> {

@@ -47,7 +47,7 @@ pub(crate) fn chain(
         return Err(Error::corrupt(format!(
             "the log segment {path} starts with bytes that are not a segment's"
         ))
-        .with_hint("restore the data directory, or remove the file if its rows may be lost"));
+        .with_hint("activestore doctor --repair saves what can be read of it"));
     }
     let mut used = std::mem::take(&mut found.used);
     if let Some(other) = used.iter().find(|segment| segment.header.node != node.0) {
@@ -82,7 +82,9 @@ fn missing(from: Lsn, to: Lsn) -> Error {
         from.0,
         to.0.saturating_sub(1)
     ))
-    .with_hint("restore the folder wal/ from where it was moved to, or the node from a backup")
+    .with_hint(
+        "restore the folder wal/ from where it was moved to, or go on without them: activestore doctor --repair",
+    )
 }
 
 /// Reads every record above `flushed` and finds the log's end.
@@ -126,17 +128,17 @@ pub(crate) fn replay(
 }
 
 /// Walks over the frames of one segment. Payloads are cut from the windows that were read, uncopied.
-struct SegmentScan<'a> {
+pub(super) struct SegmentScan<'a> {
     segment: &'a Segment,
     window: Buffer,
     window_start: u64,
-    offset: u64,
-    lsn: Lsn,
-    previous: u32,
+    pub(super) offset: u64,
+    pub(super) lsn: Lsn,
+    pub(super) previous: u32,
 }
 
 impl<'a> SegmentScan<'a> {
-    fn new(segment: &'a Segment) -> Self {
+    pub(super) fn new(segment: &'a Segment) -> Self {
         SegmentScan {
             segment,
             window: Vec::<u8>::new().into(),
@@ -156,7 +158,18 @@ impl<'a> SegmentScan<'a> {
             let left = self.segment.length.saturating_sub(offset);
             let bytes = left.min(length.max(READ_BYTES) as u64);
             let bytes = usize::try_from(bytes).unwrap_or(READ_BYTES);
-            self.window = self.segment.file.read_vec(offset, bytes)?.into();
+            let window = self.segment.file.read_vec(offset, bytes)?;
+            if window.len() < bytes {
+                // Taken for the log's end, this would cut off what was acknowledged.
+                return Err(Error::corrupt(format!(
+                    "{} ends at byte {} of {}",
+                    self.segment.path,
+                    offset + window.len() as u64,
+                    self.segment.length
+                ))
+                .with_hint("the disk returned less than the file holds; start the node again"));
+            }
+            self.window = window.into();
             self.window_start = offset;
         }
         let start = usize::try_from(offset - self.window_start).unwrap_or(usize::MAX);
@@ -165,14 +178,14 @@ impl<'a> SegmentScan<'a> {
     }
 
     /// Bytes of the segment, fewer at its end.
-    fn bytes(&mut self, offset: u64, length: usize) -> Result<&[u8]> {
+    pub(super) fn bytes(&mut self, offset: u64, length: usize) -> Result<&[u8]> {
         let range = self.find(offset, length)?;
         Ok(self.window.as_slice().get(range).unwrap_or_default())
     }
 
     /// The next record, or `None` at the first frame that does not count. An empty payload is a
     /// mark of a store that was closed; it takes a number like any record.
-    fn next(&mut self) -> Result<Option<(Lsn, Buffer)>> {
+    pub(super) fn next(&mut self) -> Result<Option<(Lsn, Buffer)>> {
         let salt = self.segment.header.salt;
         let offset = self.offset;
         let Some(header) = FrameHeader::decode(salt, self.bytes(offset, FRAME_HEADER_BYTES)?)
@@ -242,7 +255,7 @@ impl<'a> SegmentScan<'a> {
                     lost.0, self.segment.path
                 ))
                 .with_hint(
-                    "the disk has lost an acknowledged write; restore the node from a backup or its peer",
+                    "the disk has lost an acknowledged write; activestore doctor --repair goes on without it, a backup or a peer may have it",
                 ));
             }
             // The last header that the window cuts is looked at in the next one.

@@ -95,6 +95,7 @@ impl Segment {
 /// Makes, hands out and takes back segment files.
 pub(crate) struct SegmentPool {
     disk: Arc<dyn Disk>,
+    dir: &'static str,
     /// Length of a usual segment.
     segment_bytes: u64,
     state: Mutex<PoolState>,
@@ -115,12 +116,17 @@ pub(crate) struct Found {
 
 impl SegmentPool {
     /// Looks through the log's folder, making it if it is missing.
-    pub(crate) fn open(disk: &Arc<dyn Disk>, segment_bytes: u64) -> Result<Found> {
-        disk.create_dir_all(WAL_DIR)?;
+    pub(crate) fn open(
+        disk: &Arc<dyn Disk>,
+        dir: &'static str,
+        segment_bytes: u64,
+    ) -> Result<Found> {
+        disk.create_dir_all(dir)?;
         let segment_bytes = segment_bytes.max(2 * SEGMENT_HEADER_BYTES as u64);
         let mut found = Found {
             pool: SegmentPool {
                 disk: Arc::clone(disk),
+                dir,
                 segment_bytes,
                 state: Mutex::new(PoolState {
                     spares: VecDeque::new(),
@@ -130,7 +136,7 @@ impl SegmentPool {
             used: Vec::new(),
             bad: Vec::new(),
         };
-        for name in disk.list(WAL_DIR)? {
+        for name in disk.list(dir)? {
             let Some(number) = name
                 .strip_suffix(".wal")
                 .and_then(|number| number.parse::<u64>().ok())
@@ -139,7 +145,7 @@ impl SegmentPool {
             };
             let mut state = found.pool.state.lock();
             state.next_file = state.next_file.max(number + 1);
-            let path = format!("{WAL_DIR}/{name}");
+            let path = format!("{dir}/{name}");
             let file = disk.open(&path)?;
             let length = file.len()?;
             let mut sector = [0; SEGMENT_HEADER_BYTES];
@@ -158,6 +164,11 @@ impl SegmentPool {
         }
         found.used.sort_by_key(|segment| segment.header.sequence);
         Ok(found)
+    }
+
+    /// Names the files to come from `number` on.
+    pub(crate) fn name_from(&self, number: u64) {
+        self.state.lock().next_file = number;
     }
 
     /// A free file of at least `bytes`, made now if there is none.
@@ -186,12 +197,12 @@ impl SegmentPool {
             state.next_file += 1;
             state.next_file - 1
         };
-        let path = format!("{WAL_DIR}/{number:08}.wal");
+        let path = format!("{}/{number:08}.wal", self.dir);
         let file = self.disk.create(&path)?;
         let made = file
             .allocate(length)
             .and_then(|()| file.sync_data())
-            .and_then(|()| self.disk.sync_dir(WAL_DIR));
+            .and_then(|()| self.disk.sync_dir(self.dir));
         if let Err(error) = made {
             // What is left of the file is free and of the wrong length: the next start removes it.
             let _ = self.disk.remove(&path);

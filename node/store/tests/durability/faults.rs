@@ -177,7 +177,7 @@ fn a_drive_that_lies_about_syncs_costs_rows_but_never_sense() {
 }
 
 /// The segment in use, and where in it a value stands.
-fn find(world: &SimEnv, needle: &[u8]) -> (String, u64) {
+pub fn find(world: &SimEnv, needle: &[u8]) -> (String, u64) {
     for name in world.disk.list("wal").unwrap() {
         let path = format!("wal/{name}");
         let bytes = world.disk.contents(&path).unwrap();
@@ -293,10 +293,7 @@ fn a_store_without_its_manifest_is_not_taken_for_a_new_one() {
         disk.rename("manifest.redb", "elsewhere").unwrap();
         let error = Store::open(world.env(), options()).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
-        assert!(
-            error.message().contains("manifest is missing"),
-            "{error}"
-        );
+        assert!(error.message().contains("manifest is missing"), "{error}");
         // Nothing was touched: put back, it opens with all that it held.
         disk.rename("elsewhere", "manifest.redb").unwrap();
         let store = Store::open(world.env(), options()).unwrap();

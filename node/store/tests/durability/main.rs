@@ -6,7 +6,10 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod atomic;
+mod backup;
+mod every_step;
 mod faults;
 mod model;
 mod power;
+mod repair;
 mod world;

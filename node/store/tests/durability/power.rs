@@ -13,7 +13,7 @@ const LIVES: u64 = 4;
 
 #[test]
 fn a_thousand_power_cuts_lose_no_acknowledged_commit_and_invent_none() {
-    for_seeds(1000, |seed| {
+    for_seeds(crash_runs(1000), |seed| {
         let sync = match seed % 4 {
             0 => WalSync::Always,
             1 => WalSync::Interval(Duration::from_secs(3600)),
