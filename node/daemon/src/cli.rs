@@ -94,8 +94,21 @@ pub enum Command {
     /// See how far shipping is, and compare both ends.
     #[command(subcommand, after_help = "Example:\n  activestore sync status")]
     Sync(SyncCommand),
-    /// Check a data directory that no node is running on.
-    #[command(after_help = "Example:\n  activestore doctor --data-dir ./data")]
+    /// Back a whole node up, while it runs or not, and list backups.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  activestore backup create --to /mnt/backups\n  activestore backup list --from /mnt/backups\n  activestore restore --from /mnt/backups --data-dir ./restored"
+    )]
+    Backup(BackupCommand),
+    /// Bring a node back from a backup, to an empty directory.
+    #[command(
+        after_help = "Examples:\n  activestore restore --from /mnt/backups --data-dir ./restored\n  activestore restore --from s3://bucket/gateways --backup 20261124T151502Z-9f3a1c07 --data-dir ./restored\n\nThe node keeps its identity and starts a new sync epoch. Start only one of it and the node that was backed up.\nA restore that was interrupted goes on when it is started again."
+    )]
+    Restore(RestoreArgs),
+    /// Check a data directory that no node is running on, and repair it.
+    #[command(
+        after_help = "Examples:\n  activestore doctor --data-dir ./data\n  activestore doctor --data-dir ./data --repair\n\nA repair keeps every damaged file under the name FILE.damaged and says what is lost with it.\nThe exit code is 1 where something is wrong or, after a repair, lost."
+    )]
     Doctor(DoctorArgs),
     /// Give an encrypted data directory that no node is running on another key.
     #[command(
@@ -455,12 +468,68 @@ pub enum SyncCommand {
     },
 }
 
+/// `backup …`.
+#[derive(Debug, Subcommand)]
+pub enum BackupCommand {
+    /// Back a node up; what an earlier backup has brought is not copied again.
+    #[command(
+        after_help = "Examples:\n  activestore backup create --to /mnt/backups\n  activestore backup create --to /mnt/backups --data-dir ./data\n  activestore backup create --to s3://bucket/gateways\n\nA running node copies from its own machine, with the AWS_* variables it was started with: AWS_ACCESS_KEY_ID,\nAWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL. With --data-dir this command does it, and no node may run there.\nA backup that was interrupted goes on when it is started again. Settings files are not part of it."
+    )]
+    Create {
+        /// A directory, or s3://BUCKET/PREFIX.
+        #[arg(long, value_name = "PLACE", value_hint = ValueHint::DirPath)]
+        to: String,
+        /// Back up this directory, which no node is running on, in place of a running node.
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        data_dir: Option<PathBuf>,
+        /// The key of that directory.
+        #[command(flatten)]
+        key: KeyFile,
+        /// The node, on this machine.
+        #[command(flatten)]
+        node: NodeUrl,
+    },
+    /// Show what a place holds, oldest first.
+    #[command(after_help = "Example:\n  activestore backup list --from /mnt/backups")]
+    List {
+        /// A directory, or s3://BUCKET/PREFIX.
+        #[arg(long, value_name = "PLACE", value_hint = ValueHint::DirPath)]
+        from: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `restore`.
+#[derive(Args, Debug)]
+pub struct RestoreArgs {
+    /// A directory, or s3://BUCKET/PREFIX.
+    #[arg(long, value_name = "PLACE", value_hint = ValueHint::DirPath)]
+    pub from: String,
+    /// Which backup; default the newest.
+    #[arg(long, value_name = "NAME")]
+    pub backup: Option<String>,
+    /// Where the node is to live: an empty directory, or one that does not exist yet.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub data_dir: PathBuf,
+    /// The key that the node had when it was backed up.
+    #[command(flatten)]
+    pub key: KeyFile,
+}
+
 /// `doctor`.
 #[derive(Args, Debug)]
 pub struct DoctorArgs {
+    /// Mend what is wrong, keeping all that can be read.
+    #[arg(long)]
+    pub repair: bool,
     /// The data directory [env: ACTIVESTORE_DATA_DIR].
     #[arg(long, value_name = "DIR", env = "ACTIVESTORE_DATA_DIR", hide_env = true, default_value = "activestore-data", value_hint = ValueHint::DirPath)]
     pub data_dir: PathBuf,
+    /// The key.
+    #[command(flatten)]
+    pub key: KeyFile,
 }
 
 /// The key of an encrypted data directory.

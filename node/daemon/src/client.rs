@@ -141,6 +141,20 @@ impl Client {
         json(accepted(response)?)
     }
 
+    /// `POST path` with a body; the answer's body as it comes.
+    ///
+    /// # Errors
+    /// As [`Client::sql`].
+    pub fn post_body(&self, path: &str, content_type: &str, body: &[u8]) -> Result<BodyReader> {
+        let response = self
+            .agent
+            .post(format!("{}{path}", self.base))
+            .content_type(content_type)
+            .send(body)
+            .map_err(|error| self.unreachable(&error))?;
+        Ok(reader(accepted(response)?.into_body()))
+    }
+
     /// `DELETE path`.
     ///
     /// # Errors
@@ -221,7 +235,8 @@ fn accepted(response: Response<Body>) -> Result<Response<Body>> {
     })
 }
 
-fn kind(code: &str) -> ErrorKind {
+/// The kind that a node names so.
+pub fn kind(code: &str) -> ErrorKind {
     [
         ErrorKind::Invalid,
         ErrorKind::NotFound,

@@ -1,25 +1,30 @@
 //! `activestore doctor`: looks at a data directory that no node is running on and says what is
-//! wrong. It repairs nothing and runs nothing of what it finds.
+//! wrong, reading every byte that has a checksum. It changes nothing unless it is told to repair, and
+//! runs nothing of what it finds.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use activestore_env::{Disk, RealDisk};
-use activestore_sst::Sst;
+use activestore_db::{check_blobs, defined_tables};
+use activestore_env::{Disk, Env, Keyring};
+use activestore_store::repair::{self, Findings, Known};
+use activestore_store::{StoreOptions, open_keyring};
 use activestore_types::{Error, ErrorKind, NodeId, Result};
 
 use crate::cli::DoctorArgs;
 use crate::figures::{grouped, size};
+use crate::key;
+use crate::progress::Bar;
 
 /// Less free space than this is a finding.
 const FREE_BYTES_MIN: u64 = 256 * 1024 * 1024;
 
 const NODE_ID_FILE: &str = "node-id";
-const SST_DIR: &str = "sst";
-const WAL_DIR: &str = "wal";
 
-/// Runs the command; the exit code is 1 where something is wrong.
+/// Runs the command; the exit code is 1 where something is wrong, and after a repair where something
+/// is lost.
 ///
 /// # Errors
 /// `NotFound` where there is no data directory.
@@ -32,13 +37,39 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
         );
     }
     let mut report = Report::default();
-    check(dir, &mut report);
-    if report.problems == 0 {
-        println!("Nothing is wrong with {}.", dir.display());
-        return Ok(ExitCode::SUCCESS);
+    let Some(env) = admitted(dir, &mut report) else {
+        return Ok(report.verdict(dir));
+    };
+    let keyring = keys(&env, args, &report)?;
+    space(env.disk.as_ref(), &mut report);
+    let node = identity(dir, &mut report);
+    for file in ["catalog.redb", "outbox.redb"] {
+        if dir.join(file).exists() {
+            match database(&dir.join(file)) {
+                Ok(()) => report.fine(file, "whole"),
+                Err(error) => report.wrong(file, &error),
+            }
+        }
     }
-    println!("{} problems.", report.problems);
-    Ok(ExitCode::FAILURE)
+    // A damaged catalog was named above.
+    let tables = defined_tables(dir, keyring.as_ref()).unwrap_or_default();
+    let known = Known {
+        node,
+        schemas: tables.clone(),
+        keyring: keyring.clone(),
+    };
+    let findings = store(&env.disk, &known, &mut report)?;
+    blobs(dir, keyring.as_ref(), &mut report);
+    if args.repair && !findings.faults.is_empty() {
+        return mend(&env, dir, node.or(findings.owner), known);
+    }
+    if !findings.faults.is_empty() {
+        println!(
+            "activestore doctor --repair --data-dir {} goes on without what is lost and keeps the damaged files.",
+            dir.display()
+        );
+    }
+    Ok(report.verdict(dir))
 }
 
 #[derive(Default)]
@@ -58,43 +89,48 @@ impl Report {
             println!("         {hint}");
         }
     }
+
+    fn verdict(&self, dir: &Path) -> ExitCode {
+        match self.problems {
+            0 => {
+                println!("Nothing is wrong with {}.", dir.display());
+                return ExitCode::SUCCESS;
+            }
+            1 => println!("1 problem."),
+            many => println!("{many} problems."),
+        }
+        ExitCode::FAILURE
+    }
 }
 
-fn check(dir: &Path, report: &mut Report) {
-    if !dir.join(NODE_ID_FILE).exists() {
+/// The directory, held so that no node starts while its files are read; `None` where there is no
+/// node's directory to look at.
+fn admitted(dir: &Path, report: &mut Report) -> Option<Env> {
+    let marks = [NODE_ID_FILE, "manifest.redb", "manifest.copy", "sst", "wal"];
+    if !marks.iter().any(|mark| dir.join(mark).exists()) {
         report.wrong(
             "data directory",
             &Error::not_found(format!("{} holds no node", dir.display()))
                 .with_hint("name the directory that activestore start was given"),
         );
-        return;
+        return None;
     }
-    // Held until the end, so that no node starts while its files are read.
-    let disk: Arc<dyn Disk> = match RealDisk::open(dir) {
-        Ok(disk) => Arc::new(disk),
+    match Env::real(dir) {
+        Ok(env) => {
+            report.fine("lock", "no node is running");
+            Some(env)
+        }
         Err(error) if error.kind() == ErrorKind::Conflict => {
             let running = Error::conflict("a node is running on this directory")
                 .with_hint("ask it with activestore sql -c \"SELECT * FROM system.sstables\", or stop it first");
             report.wrong("lock", &running);
-            return;
+            None
         }
         Err(error) => {
             report.wrong("lock", &error);
-            return;
-        }
-    };
-    report.fine("lock", "no node is running");
-    space(disk.as_ref(), report);
-    identity(dir, report);
-    for file in ["catalog.redb", "manifest.redb"] {
-        match database(&dir.join(file)) {
-            Ok(()) => report.fine(file, "whole"),
-            Err(error) => report.wrong(file, &error),
+            None
         }
     }
-    files(&disk, report);
-    blobs(&dir.join("blobs"), report);
-    log(disk.as_ref(), report);
 }
 
 fn space(disk: &dyn Disk, report: &mut Report) {
@@ -109,16 +145,20 @@ fn space(disk: &dyn Disk, report: &mut Report) {
     }
 }
 
-fn identity(dir: &Path, report: &mut Report) {
+fn identity(dir: &Path, report: &mut Report) -> Option<NodeId> {
     let node = std::fs::read_to_string(dir.join(NODE_ID_FILE))
         .map_err(Error::from)
         .and_then(|text| text.trim().parse::<NodeId>());
     match node {
-        Ok(node) => report.fine("identity", &node.to_string()),
-        Err(error) => report.wrong(
-            "identity",
-            &error.with_hint("restore node-id from a backup"),
-        ),
+        Ok(node) => {
+            report.fine("identity", &node.to_string());
+            Some(node)
+        }
+        Err(error) => {
+            let hint = "the log and the manifest name it too: --repair writes it again";
+            report.wrong("identity", &error.with_hint(hint));
+            None
+        }
     }
 }
 
@@ -139,76 +179,107 @@ fn database(path: &Path) -> Result<()> {
         .map(drop)
 }
 
-fn files(disk: &Arc<dyn Disk>, report: &mut Report) {
-    let names = match disk.list(SST_DIR) {
-        Ok(names) => names,
-        Err(error) => return report.wrong("SSTables", &error.into()),
-    };
-    let (mut rows, mut bytes, mut whole) = (0, 0, 0_u64);
-    for name in names {
-        let path = format!("{SST_DIR}/{name}");
-        match Sst::open(disk, &path).and_then(|sst| sst.verify().map(|()| sst)) {
-            Ok(sst) => {
-                whole += 1;
-                rows += sst.meta().rows;
-                bytes += sst.meta().bytes;
-            }
-            Err(error) => report.wrong(&path, &error),
+/// Every checksum of the store.
+fn store(disk: &Arc<dyn Disk>, known: &Known, report: &mut Report) -> Result<Findings> {
+    let bar = Bar::bytes("checking");
+    let examined = repair::examine(disk, known, &mut |step| bar.store(step));
+    bar.end();
+    let findings = examined?;
+    for fault in &findings.faults {
+        report.wrong(&fault.path, &fault.error);
+        for lost in &fault.lost {
+            println!("         lost: {lost}");
         }
     }
     report.fine(
-        "SSTables",
+        "store",
         &format!(
-            "{} files with {} rows in {}, every checksum right",
-            grouped(whole),
-            grouped(rows),
-            size(bytes)
+            "{} tables; {} SSTables with {} rows in {}; {} records in the log; {}",
+            grouped(findings.tables),
+            grouped(findings.files),
+            grouped(findings.rows),
+            size(findings.bytes),
+            grouped(findings.records),
+            if findings.faults.is_empty() {
+                "every checksum right"
+            } else {
+                "damaged as said above"
+            }
         ),
     );
+    Ok(findings)
 }
 
-fn blobs(dir: &Path, report: &mut Report) {
-    let entries = match std::fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
-        Err(error) => return report.wrong("plugins and models", &error.into()),
+fn mend(env: &Env, dir: &Path, node: Option<NodeId>, known: Known) -> Result<ExitCode> {
+    let node = node.ok_or_else(|| {
+        Error::corrupt("neither node-id nor the store says whose directory this is")
+            .with_hint("write the node's 32 hex digits to the file node-id, or restore a backup")
+    })?;
+    let bar = Bar::bytes("repairing");
+    let options = StoreOptions {
+        encryption: known.keyring,
+        ..StoreOptions::new(node)
     };
-    let mut whole = 0_u64;
-    for entry in entries.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        match std::fs::read(entry.path()) {
-            Ok(bytes) if sha256(&bytes) == name || name.ends_with(".part") => whole += 1,
-            Ok(_) => report.wrong(
-                &format!("blobs/{name}"),
-                &Error::corrupt("the file does not match its hash")
-                    .with_hint("remove it and deploy the plugin or model again"),
-            ),
-            Err(error) => report.wrong(&format!("blobs/{name}"), &error.into()),
-        }
+    let mended = repair::repair(env, &options, known.schemas, &mut |step| {
+        bar.store(step);
+    });
+    bar.end();
+    let mended = mended?;
+    write_identity(dir, node)?;
+    for done in &mended.done {
+        println!("repaired {done}");
+    }
+    for lost in &mended.lost {
+        println!("LOST     {lost}");
+    }
+    if mended.lost.is_empty() {
+        println!("{} is whole again; nothing is lost.", dir.display());
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!(
+        "{} can be started. A peer or a backup may have what is lost.",
+        dir.display()
+    );
+    Ok(ExitCode::FAILURE)
+}
+
+/// Writes `node-id` where it does not say so already.
+fn write_identity(dir: &Path, node: NodeId) -> Result<()> {
+    let path = dir.join(NODE_ID_FILE);
+    let said = std::fs::read_to_string(&path).ok();
+    if said.is_some_and(|said| said.trim() == node.to_string()) {
+        return Ok(());
+    }
+    if path.exists() {
+        std::fs::rename(&path, dir.join("node-id.damaged"))?;
+    }
+    let part = dir.join("node-id.part");
+    let mut file = std::fs::File::create(&part)?;
+    writeln!(file, "{node}")?;
+    file.sync_all()?;
+    std::fs::rename(&part, &path)?;
+    std::fs::File::open(dir)?.sync_all()?;
+    println!("repaired node-id says {node} again");
+    Ok(())
+}
+
+fn blobs(dir: &Path, keyring: Option<&Arc<Keyring>>, report: &mut Report) {
+    let (whole, damaged) = match check_blobs(dir, keyring) {
+        Ok(checked) => checked,
+        Err(error) => return report.wrong("plugins and models", &error),
+    };
+    for (name, error) in damaged {
+        report.wrong(&format!("blobs/{name}"), &error);
     }
     report.fine("plugins and models", &format!("{} files", grouped(whole)));
 }
 
-fn sha256(bytes: &[u8]) -> String {
-    ring::digest::digest(&ring::digest::SHA256, bytes)
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
-/// Only whether the log is there: it is checked record by record at each start.
-fn log(disk: &dyn Disk, report: &mut Report) {
-    match disk.list(WAL_DIR) {
-        Ok(segments) if segments.is_empty() => report.wrong(
-            "log",
-            &Error::corrupt("the folder wal holds no segment")
-                .with_hint("restore it: rows written last may be only there"),
-        ),
-        Ok(segments) => report.fine(
-            "log",
-            &format!("{} segments, checked at the next start", segments.len()),
-        ),
-        Err(error) => report.wrong("log", &error.into()),
+/// The keys of the directory, if it is an encrypted one.
+fn keys(env: &Env, args: &DoctorArgs, report: &Report) -> Result<Option<Arc<Keyring>>> {
+    let master = key::find(args.key.encryption_key_file.as_deref())?;
+    let keyring = open_keyring(env, master.as_ref(), true)?;
+    if keyring.is_some() {
+        report.fine("encryption", "the key opens the keyring");
     }
+    Ok(keyring)
 }

@@ -1,6 +1,7 @@
 //! The `activestore` program: the node and every command that talks to one. It parses the command
 //! line, reads settings and wires parts together; it decides nothing about data.
 
+mod backup;
 mod cli;
 mod client;
 mod completions;
@@ -14,6 +15,7 @@ mod key;
 mod load;
 mod logging;
 mod plugin;
+mod progress;
 mod sql;
 mod start;
 mod sync_report;
@@ -51,6 +53,8 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Token(command) => enrol::create_token(&command),
         Command::Join(args) => enrol::join(&args),
         Command::Sync(command) => sync_report::run(&command),
+        Command::Backup(command) => backup::run(&command),
+        Command::Restore(args) => backup::restore(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::RotateKey(args) => key::rotate(&args),
         Command::Completions { shell } => completions::run(shell),

@@ -119,3 +119,16 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+/// The hash that a file is named by; `None` for any other name.
+pub(crate) fn unhex(name: &str) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    let digits = name.as_bytes();
+    if digits.len() != 2 * hash.len() {
+        return None;
+    }
+    for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    (hex(&hash) == name).then_some(hash)
+}

@@ -78,6 +78,10 @@ pub(crate) struct Inner {
     pub(crate) gates: Gates,
     /// One change of the definitions at a time, with everything that follows from it.
     pub(crate) changing: Mutex<()>,
+    /// One backup at a time.
+    pub(crate) backing_up: Mutex<()>,
+    /// The keys of an encrypted directory.
+    pub(crate) keyring: Option<Arc<Keyring>>,
     pub(crate) peers: Mutex<HashMap<NodeId, PeerStatus>>,
     pub(crate) counts: Counts,
     pub(crate) started: Duration,
@@ -106,6 +110,7 @@ impl Db {
         std::fs::create_dir_all(&options.data_dir).map_err(|error| {
             Error::from(error).context(format!("data directory {}", options.data_dir.display()))
         })?;
+        crate::backup::refuse_unfinished(&options.data_dir)?;
         let env = Env::real(&options.data_dir)?;
         let dir = options.data_dir.clone();
         // First of all, so that a wrong key touches nothing.
@@ -184,6 +189,8 @@ impl Db {
             processing: Mutex::new(()),
             gates: Gates::default(),
             changing: Mutex::new(()),
+            backing_up: Mutex::new(()),
+            keyring: keyring.clone(),
             peers: Mutex::new(HashMap::new()),
             counts: Counts::default(),
             space: Mutex::new((Duration::ZERO, 0)),

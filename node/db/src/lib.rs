@@ -16,10 +16,12 @@
 //! # });
 //! ```
 
+pub mod backup;
 mod blobs;
 mod compaction;
 mod counters;
 mod db;
+mod defined;
 mod files;
 mod identity;
 mod inbox;
@@ -38,6 +40,7 @@ pub use activestore_store::PauseReason;
 pub use blobs::BLOB_BYTES_MAX;
 pub use counters::{Counter, CounterKind};
 pub use db::{Db, SyncHosts};
+pub use defined::{check_blobs, defined_tables};
 pub use options::{DbOptions, Role};
 pub use plugin_registry::PluginInfo;
 pub use sql::SqlOutcome;

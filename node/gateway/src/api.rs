@@ -1,6 +1,7 @@
 //! The addresses and what answers each. `assets/openapi.json` describes the same list; a test
 //! calls every address that it names.
 
+mod backup;
 mod node;
 mod plugins;
 mod rows;
@@ -37,4 +38,5 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/v1/sync", get(sync::status))
         .route("/v1/sync/verify", post(sync::verify))
         .route("/v1/tokens", post(sync::create_token))
+        .route("/v1/backup", post(backup::create))
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use activestore_types::{Error, Result};
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 use serde_json::{Value, json};
 
 /// What `POST /v1/tokens` asks for.
@@ -26,6 +27,13 @@ pub trait Hooks: Send + Sync + 'static {
     /// Makes a token that lets one edge join: a JSON object with `token` for `POST /v1/tokens`.
     fn create_token(&self, request: TokenRequest) -> BoxFuture<'_, Result<Value>>;
 
+    /// Begins a backup of this node to a place: JSON objects that say how far it is, the last of
+    /// which is its outcome, for `POST /v1/backup`.
+    ///
+    /// # Errors
+    /// `Invalid` for a place that is none; `Conflict` where the process has no backups.
+    fn backup(&self, to: &str) -> Result<BoxStream<'static, Value>>;
+
     /// The connections' state: a JSON value that `GET /v1/sync` shows as `connections`.
     fn connections(&self) -> Value;
 }
@@ -45,6 +53,11 @@ impl Hooks for NoPeers {
         let error = Error::conflict("this node does not admit edges")
             .with_hint("ask the cloud node: tokens are made with activestore token create there");
         Box::pin(async { Err(error) })
+    }
+
+    fn backup(&self, _to: &str) -> Result<BoxStream<'static, Value>> {
+        Err(Error::conflict("this node does not back itself up")
+            .with_hint("run it as activestore start"))
     }
 
     fn connections(&self) -> Value {

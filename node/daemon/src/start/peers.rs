@@ -13,6 +13,7 @@ use activestore_sync_quic::{
 };
 use activestore_types::{Error, NodeId, Result};
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -222,6 +223,10 @@ impl Hooks for Peers {
                     .with_hint("run activestore token create at the cloud node")),
             }
         })
+    }
+
+    fn backup(&self, to: &str) -> Result<BoxStream<'static, Value>> {
+        crate::backup::stream(&self.db, to)
     }
 
     fn connections(&self) -> Value {

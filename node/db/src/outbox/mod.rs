@@ -7,6 +7,7 @@
 pub(crate) mod queue;
 pub(crate) mod segment;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -107,6 +108,11 @@ impl Sealer {
         {
             tracing::error!("the outbox thread panicked");
         }
+    }
+
+    /// Writes what waits to a new file.
+    pub(crate) fn copy_to(&self, path: &Path) -> Result<()> {
+        self.shared.queue.copy_to(path)
     }
 
     pub(crate) fn state(&self) -> queue::QueueState {

@@ -186,6 +186,24 @@ impl Queue {
         Ok(())
     }
 
+    /// Writes the queue as it is now to a new file, which must not exist; durable on return. What is
+    /// encrypted is copied as it stands.
+    pub(crate) fn copy_to(&self, path: &Path) -> Result<()> {
+        let state = self.state.lock();
+        let copy = Queue::open(path, self.node, state.epoch, state.cursor, None)?;
+        let read = self.database.begin_read().map_err(failed)?;
+        let waiting = read.open_table(SEGMENTS).map_err(failed)?;
+        copy.change(Durability::Immediate, |segments| {
+            for entry in waiting.iter().map_err(failed)? {
+                let (sequence, bytes) = entry.map_err(failed)?;
+                segments
+                    .insert(sequence.value(), bytes.value())
+                    .map_err(failed)?;
+            }
+            Ok(*state)
+        })
+    }
+
     fn change(
         &self,
         durability: Durability,

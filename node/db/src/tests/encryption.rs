@@ -54,6 +54,38 @@ async fn filled(db: &Db) {
 }
 
 #[test]
+fn a_backup_is_encrypted_as_the_node_is() {
+    use crate::backup::{Directory, restore};
+    runtime().block_on(async {
+        let dirs = tempfile::tempdir().unwrap();
+        let (data, place) = (dirs.path().join("data"), dirs.path().join("place"));
+        let db = with_key(&data, Some(1)).unwrap();
+        filled(&db).await;
+        let target = Directory::at(&place);
+        db.backup(&target, &mut |_| Ok(())).unwrap();
+        let then = rows(&db, "SELECT device, status FROM plant.readings").await;
+        db.shutdown().await.unwrap();
+        assert_eq!(marked(&place), [""; 0]);
+        for wrong in [None, Some([2; 32])] {
+            let to = dirs.path().join(format!("to-{}", wrong.is_some()));
+            let key = wrong.map(|bytes| MasterKey::parse(&bytes).unwrap());
+            let error = restore(&target, None, &to, key.as_ref(), &mut |_| Ok(())).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+        }
+        let key = MasterKey::parse(&[1; 32]).unwrap();
+        let to = dirs.path().join("back");
+        restore(&target, None, &to, Some(&key), &mut |_| Ok(())).unwrap();
+        assert_eq!(marked(&to), [""; 0]);
+        let back = with_key(&to, Some(1)).unwrap();
+        assert_eq!(
+            rows(&back, "SELECT device, status FROM plant.readings").await,
+            then
+        );
+        back.shutdown().await.unwrap();
+    });
+}
+
+#[test]
 fn no_file_of_the_directory_shows_what_users_wrote() {
     runtime().block_on(async {
         for key in [None, Some(1)] {

@@ -29,7 +29,7 @@ fn sealed(edge: &Db) -> Vec<SealedSegment> {
 }
 
 /// Ships what waits, every segment twice, and acknowledges it.
-fn ship(edge: &Db, cloud: &Db) {
+pub(super) fn ship(edge: &Db, cloud: &Db) {
     let outbox = edge.sync_hosts().outbox.unwrap();
     let inbox = cloud.sync_hosts().inbox;
     let (node, _, epoch) = outbox.identity();
