@@ -128,6 +128,17 @@ impl KeyBuffer {
     }
 }
 
+/// Appends a text or bytes as it stands in the key of an ascending column.
+pub fn push_text(value: &[u8], out: &mut Vec<u8>) {
+    for byte in value {
+        out.push(*byte);
+        if *byte == 0 {
+            out.push(0xff);
+        }
+    }
+    out.extend([0, 0]);
+}
+
 fn too_long() -> Error {
     Error::invalid("a batch holds more than 4 GiB of keys")
 }

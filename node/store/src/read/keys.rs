@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use activestore_sst::{SequentialReader, Sst};
+use activestore_types::key::push_text;
 use activestore_types::{ColumnId, Error, KeyBuffer, Result, TableSchema, encode_keys};
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::ScalarBuffer;
@@ -417,17 +418,6 @@ fn mark_changes<T: PartialEq>(values: &[T], starts: &mut [bool]) {
     for (start, (before, value)) in starts.iter_mut().skip(1).zip(pairs) {
         *start |= before != value;
     }
-}
-
-/// Text or bytes as `activestore_types::key` encodes them in an ascending column.
-fn push_text(value: &[u8], out: &mut Vec<u8>) {
-    for byte in value {
-        out.push(*byte);
-        if *byte == 0 {
-            out.push(0xff);
-        }
-    }
-    out.extend([0, 0]);
 }
 
 #[cfg(test)]

@@ -5,13 +5,16 @@ use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
+use activestore_types::key::push_text;
 use activestore_types::{ColumnId, Error, KeyBuffer, KeyRange, Result, RowBatch, encode_keys};
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, AsArray};
 use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::{DataType, Int64Type, TimestampNanosecondType};
 
 use super::ahead::{Window, Wish};
 use super::{Reading, Sst, StoredColumn};
+use crate::block::dictionary::Values;
+use crate::block::vector::decode_codes;
 use crate::cache::Slot;
 use crate::footer::{ColumnKind, open_vector};
 
@@ -90,120 +93,136 @@ impl Sst {
         let stored: Vec<&StoredColumn> = stored.collect();
         self.prepare(&stored, v, &mut Reading::Point(kept))?;
         let mut columns = Vec::with_capacity(self.schema.key_len());
-        for key in self.schema.key_columns() {
-            let leading = columns
-                .last()
-                .is_none_or(|(cells, _): &(ArrayRef, bool)| cells.len() < place.rows);
-            let cells = self.key_cells(key.id, v, place.rows, leading, kept)?;
-            columns.push((cells, key.descending));
+        for (column, key) in stored.iter().zip(self.schema.key_columns()) {
+            columns.push(self.key_column(column, v, place.rows, key.descending, kept)?);
         }
-        let keys = Keys::new(&columns, place.rows)?;
-        let low = keys.lower_bound(&range.start);
+        if columns.len() < self.schema.key_len() {
+            return Err(missing());
+        }
+        let mut keys = Keys {
+            rows: place.rows,
+            columns,
+            scratch: Vec::new(),
+        };
+        let low = keys.lower_bound(&range.start)?;
         let high = if range.end.is_empty() {
             place.rows
         } else {
-            keys.lower_bound(&range.end)
+            keys.lower_bound(&range.end)?
         };
         Ok(low..high.max(low))
     }
 
-    /// The cells of a key column: of a leading one only one, where the encoding says that all are
-    /// the same.
-    fn key_cells(
+    /// What of a key column is compared.
+    fn key_column<'a>(
         &self,
-        id: ColumnId,
+        column: &'a StoredColumn,
         v: usize,
         rows: usize,
-        leading: bool,
+        descending: bool,
         kept: &mut Kept,
-    ) -> Result<ArrayRef> {
-        let missing = || Error::corrupt("a row without a key");
-        let column = self.column(ColumnKind::Cells(id)).ok_or_else(missing)?;
+    ) -> Result<KeyColumn<'a>> {
         let mut how = Reading::Point(kept);
-        let first = self.vector(column, v, 0..1, &mut how)?;
-        let mut vector = first.ok_or_else(missing)?;
-        if !(vector.constant && leading) && rows > 1 {
-            vector = self
-                .vector(column, v, 0..rows, &mut how)?
-                .ok_or_else(missing)?;
+        if let Some(values) = self.shared(column)?.values
+            && !descending
+        {
+            let codes = self.with_vector(column, v, &mut how, decode_codes)?;
+            if let Some(codes) = codes.flatten() {
+                return Ok(KeyColumn::Codes(codes, values));
+            }
         }
+        let vector = self.vector(column, v, 0..rows, &mut how)?;
+        let vector = vector.ok_or_else(missing)?;
         if vector.set.is_some() || vector.array.null_count() > 0 {
             return Err(missing());
         }
-        Ok(vector.array)
+        let array = vector.array;
+        Ok(match array.data_type() {
+            DataType::Int64 => KeyColumn::Long(
+                array.as_primitive::<Int64Type>().values().clone(),
+                descending,
+            ),
+            DataType::Timestamp(_, _) => {
+                let array = array.as_primitive::<TimestampNanosecondType>();
+                KeyColumn::Long(array.values().clone(), descending)
+            }
+            _ => KeyColumn::Keys(
+                encode_keys(&[(array, descending)])
+                    .map_err(|error| Error::corrupt(error.message().to_owned()))?,
+            ),
+        })
     }
 }
 
-/// The encoded keys of a vector.
-struct Keys {
-    rows: usize,
-    /// What all keys begin with.
-    prefix: Vec<u8>,
-    /// What is behind it.
-    tail: Tail,
+fn missing() -> Error {
+    Error::corrupt("a row without a key")
 }
 
-enum Tail {
-    /// One column of 64-bit numbers, encoded as they are compared; descending if the flag says so.
+/// One column of the keys of a vector. An encoded key is the encodings of its columns one after the
+/// other, none of which begins another: keys are compared a column at a time, and few are encoded.
+enum KeyColumn<'a> {
+    /// Text by its dictionary, ascending.
+    Codes(Vec<u32>, &'a Values),
+    /// 64-bit numbers, encoded as they are compared; descending if the flag says so.
     Long(ScalarBuffer<i64>, bool),
     Keys(KeyBuffer),
 }
 
-impl Keys {
-    /// `columns` are leading ones of one cell, the same for all rows, and others of `rows` cells.
-    fn new(columns: &[(ArrayRef, bool)], rows: usize) -> Result<Self> {
-        let encode = |columns: &[(ArrayRef, bool)]| {
-            encode_keys(columns).map_err(|error| Error::corrupt(error.message().to_owned()))
-        };
-        let constant = columns.iter().take_while(|(array, _)| array.len() < rows);
-        let (constant, varying) = columns.split_at(constant.count());
-        let prefix = encode(constant)?.key(0).to_vec();
-        let tail = match varying {
-            [(array, descending)] if *array.data_type() == DataType::Int64 => Tail::Long(
-                array.as_primitive::<Int64Type>().values().clone(),
-                *descending,
-            ),
-            [(array, descending)] if matches!(array.data_type(), DataType::Timestamp(_, _)) => {
-                let array = array.as_primitive::<TimestampNanosecondType>();
-                Tail::Long(array.values().clone(), *descending)
-            }
-            _ => Tail::Keys(encode(varying)?),
-        };
-        Ok(Keys { rows, prefix, tail })
-    }
+/// The keys of a vector.
+struct Keys<'a> {
+    rows: usize,
+    columns: Vec<KeyColumn<'a>>,
+    scratch: Vec<u8>,
+}
 
-    /// Whether the key of a row, without the prefix, is below `target`.
-    fn is_below(&self, row: usize, target: &[u8]) -> bool {
-        match &self.tail {
-            Tail::Long(values, descending) => {
-                let value = values.get(row).copied().unwrap_or(0);
-                let ordered = value.cast_unsigned() ^ (1 << 63);
-                let ordered = if *descending { !ordered } else { ordered };
-                ordered.to_be_bytes().as_slice() < target
+impl Keys<'_> {
+    /// Whether the key of a row is below `target`.
+    fn is_below(&mut self, row: usize, target: &[u8]) -> Result<bool> {
+        let mut rest = target;
+        for column in &self.columns {
+            let number;
+            let part = match column {
+                KeyColumn::Codes(codes, values) => {
+                    let code = codes.get(row).copied().unwrap_or(0);
+                    let value = values.get(code as usize);
+                    let value = value.ok_or_else(|| {
+                        Error::corrupt(format!("code {code} is not in a dictionary"))
+                    })?;
+                    self.scratch.clear();
+                    push_text(value, &mut self.scratch);
+                    self.scratch.as_slice()
+                }
+                KeyColumn::Long(values, descending) => {
+                    let value = values.get(row).copied().unwrap_or(0);
+                    let ordered = value.cast_unsigned() ^ (1 << 63);
+                    let ordered = if *descending { !ordered } else { ordered };
+                    number = ordered.to_be_bytes();
+                    number.as_slice()
+                }
+                KeyColumn::Keys(keys) => keys.key(row),
+            };
+            let (head, after) = rest.split_at_checked(part.len()).unwrap_or((rest, &[]));
+            match part.cmp(head) {
+                Ordering::Less => return Ok(true),
+                Ordering::Greater => return Ok(false),
+                Ordering::Equal => rest = after,
             }
-            Tail::Keys(keys) => keys.key(row) < target,
         }
+        Ok(!rest.is_empty())
     }
 
     /// The first row whose key is not below `target`.
-    fn lower_bound(&self, target: &[u8]) -> usize {
-        let shared = self.prefix.len().min(target.len());
-        let (head, rest) = target.split_at_checked(shared).unwrap_or((target, &[]));
-        match self.prefix.as_slice().cmp(head) {
-            Ordering::Less => return self.rows,
-            Ordering::Greater => return 0,
-            Ordering::Equal => {}
-        }
+    fn lower_bound(&mut self, target: &[u8]) -> Result<usize> {
         let (mut low, mut high) = (0, self.rows);
         while low < high {
             let middle = low.midpoint(high);
-            if self.is_below(middle, rest) {
+            if self.is_below(middle, target)? {
                 low = middle + 1;
             } else {
                 high = middle;
             }
         }
-        low
+        Ok(low)
     }
 }
 

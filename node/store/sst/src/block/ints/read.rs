@@ -91,14 +91,6 @@ impl<'a> Ints<'a> {
         Ok(Ints { rows, factor, body })
     }
 
-    /// The value of all rows, where the payload says that there is only one.
-    pub(crate) fn constant(&self) -> Option<u64> {
-        match self.body {
-            Body::Constant(value) => Some(value.wrapping_mul(self.factor)),
-            _ => None,
-        }
-    }
-
     /// All values, into the front of `out`; what lies behind them is unspecified.
     ///
     /// # Errors

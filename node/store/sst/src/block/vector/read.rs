@@ -34,8 +34,6 @@ pub(crate) struct Vector {
     pub(crate) array: ArrayRef,
     /// Which cells the rows set; `None` means all.
     pub(crate) set: Option<BooleanBuffer>,
-    /// Whether the cells are all the same by their encoding alone: no bitmap, one value.
-    pub(crate) constant: bool,
 }
 
 /// What the vectors of a column share.
@@ -115,7 +113,6 @@ pub(crate) fn decode_rows(
             bits.slice(wanted.start, wanted.len())
         }
     };
-    let dense = present.is_none();
     let present = present.map(|present| NullBuffer::new(of_wanted(present)));
     let encoding = Encoding::from_tag(tag & TAG_MASK)?;
     let unpacked;
@@ -123,7 +120,6 @@ pub(crate) fn decode_rows(
         unpacked = expand(bytes)?;
         bytes = Cursor::new(&unpacked);
     }
-    let mut constant = false;
     let array = if encoding == Encoding::Null {
         new_null_array(data_type, wanted.len())
     } else {
@@ -135,7 +131,6 @@ pub(crate) fn decode_rows(
             data_type,
             present,
             zipped: tag & ZIPPED != 0,
-            constant: &mut constant,
         };
         payload.decode(family, shared, budget)?
     };
@@ -143,7 +138,6 @@ pub(crate) fn decode_rows(
     Ok(Vector {
         array,
         set: set.map(of_wanted),
-        constant: constant && dense,
     })
 }
 
@@ -186,7 +180,6 @@ struct Payload<'a, 'b> {
     data_type: &'a ArrowType,
     present: Option<NullBuffer>,
     zipped: bool,
-    constant: &'a mut bool,
 }
 
 impl Payload<'_, '_> {
@@ -280,7 +273,6 @@ impl Payload<'_, '_> {
     fn integers(&mut self) -> Result<Vec<u64>> {
         self.expect(&[Encoding::FrameOfReference])?;
         let integers = Ints::parse(self.bytes, self.rows)?;
-        *self.constant = integers.constant().is_some();
         self.lanes(
             |out| integers.decode(out),
             |first, out| integers.read(first, out),
