@@ -19,10 +19,7 @@ fn without_store(task: &Task) -> Result<f64> {
 pub fn run(task: &Task) -> Result<()> {
     let before = without_store(task)?;
     reset_peak();
-    let options = StoreOptions {
-        memtable_bytes: task.memory as usize / 8,
-        ..options()
-    };
+    let options = StoreOptions::within_memory(options().node, task.memory as usize);
     let opened = Opened::new(&task.dir, &task.data, options.clone())?;
     let mut arrow_bytes = 0.0;
     for batch in task.data.open()? {
