@@ -59,13 +59,13 @@ pub struct BackupInfo {
     pub bytes: u64,
 }
 
-/// A new backup's name: `20261124T151502Z-9f3a1c07`.
+/// A new backup's name: `20261124T151502123Z-9f3a1c07`.
 pub(super) fn name(made_ms: u64, random: u64) -> String {
     let made = i64::try_from(made_ms)
         .ok()
         .and_then(chrono::DateTime::from_timestamp_millis)
         .unwrap_or_default();
-    format!("{}-{:08x}", made.format("%Y%m%dT%H%M%SZ"), random >> 32)
+    format!("{}-{:08x}", made.format("%Y%m%dT%H%M%S%3fZ"), random >> 32)
 }
 
 impl Index {
