@@ -20,6 +20,7 @@ mod seal;
 mod segment;
 pub(crate) mod survey;
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::options::{StoreOptions, WalSync};
 use crate::stats::Counter;
 use crate::write_set::{LogRecord, WriteSet};
+use column::Reuse;
 use frame::{FrameHeader, SEGMENT_HEADER_BYTES, SegmentHeader, frame_bytes};
 use record::Encoded;
 use seal::RecordSealer;
@@ -122,7 +124,9 @@ impl Wal {
         let mut found = SegmentPool::open(&env.disk, WAL_DIR, options.wal_segment_bytes)?;
         let (mut chain, mut stale) = recovery::chain(&mut found, options.node, flushed)?;
         let sealer = RecordSealer::new(options.encryption.as_ref());
-        let prepare = move |payload| prepare(record::decode(&payload)?);
+        let reuse = RefCell::new(Reuse::default());
+        let prepare =
+            move |payload| prepare(record::decode_with(&payload, &mut reuse.borrow_mut())?);
         // Without threads of its own, a store takes its steps in a fixed order.
         let mut end = if options.background {
             ahead::replay_ahead(&chain, &sealer, flushed, prepare, each)?

@@ -127,16 +127,55 @@ fn text_shape(offsets: &[i32]) -> Shape {
     }
 }
 
+/// Buffers that many records have alike, made once: the offsets of texts of one length, and origins
+/// that are all the same.
+#[derive(Default)]
+pub(crate) struct Reuse {
+    offsets: Option<(u32, OffsetBuffer<i32>)>,
+    origins: Option<(u32, ScalarBuffer<u32>)>,
+}
+
+impl Reuse {
+    /// The offsets of `rows` texts of `each` bytes, together at most 2 GiB.
+    fn offsets(&mut self, each: u32, rows: usize) -> Result<OffsetBuffer<i32>> {
+        let kept = self.offsets.take();
+        let kept = kept.filter(|(known, offsets)| *known == each && offsets.len() > rows);
+        let offsets = match kept {
+            Some((_, offsets)) => offsets,
+            None => {
+                let step = i32::try_from(each).map_err(|_| short())?;
+                let last = i32::try_from(rows).map_err(|_| short())?;
+                OffsetBuffer::new((0..=last).map(|row| row * step).collect())
+            }
+        };
+        let wanted = offsets.slice(0, rows);
+        self.offsets = Some((each, offsets));
+        Ok(wanted)
+    }
+
+    /// `rows` times this origin.
+    pub(crate) fn origins(&mut self, origin: u32, rows: usize) -> ScalarBuffer<u32> {
+        let kept = self.origins.take();
+        let kept = kept.filter(|(known, origins)| *known == origin && origins.len() >= rows);
+        let (_, origins) =
+            kept.unwrap_or_else(|| (origin, std::iter::repeat_n(origin, rows).collect()));
+        let wanted = origins.slice(0, rows);
+        self.origins = Some((origin, origins));
+        wanted
+    }
+}
+
 /// Cuts buffers off a record, in the order in which they were appended.
 pub(crate) struct BufferReader<'a> {
     payload: &'a Buffer,
     at: usize,
+    pub(crate) reuse: &'a mut Reuse,
 }
 
 impl<'a> BufferReader<'a> {
     /// Values are cut from `payload` uncopied where it starts at a place aligned for their type.
-    pub(crate) fn new(payload: &'a Buffer, at: usize) -> Self {
-        BufferReader { payload, at }
+    pub(crate) fn new(payload: &'a Buffer, at: usize, reuse: &'a mut Reuse) -> Self {
+        BufferReader { payload, at, reuse }
     }
 
     pub(crate) fn bytes(&mut self, length: usize, align: usize) -> Result<Buffer> {
@@ -185,24 +224,21 @@ impl<'a> BufferReader<'a> {
                     .checked_mul(each as usize)
                     .filter(|length| i32::try_from(*length).is_ok())
                     .ok_or_else(short)?;
-                let each = i32::try_from(each).map_err(|_| short())?;
-                let last = i32::try_from(rows).map_err(|_| short())?;
-                ((0..=last).map(|row| row * each).collect(), length)
+                (self.reuse.offsets(each, rows)?, length)
             }
-            Shape::Text(length) => (self.numbers::<i32>(rows + 1)?, length as usize),
+            Shape::Text(length) => {
+                let offsets = self.numbers::<i32>(rows + 1)?;
+                let rising = offsets
+                    .windows(2)
+                    .all(|pair| matches!(pair, [start, end] if start <= end));
+                if !rising || offsets.first() != Some(&0) {
+                    return Err(Error::corrupt("a log record has text that overlaps"));
+                }
+                (OffsetBuffer::new(offsets), length as usize)
+            }
         };
-        let rising = offsets
-            .windows(2)
-            .all(|pair| matches!(pair, [start, end] if start <= end));
-        if !rising || offsets.first() != Some(&0) {
-            return Err(Error::corrupt("a log record has text that overlaps"));
-        }
         let values = self.bytes(length, 1)?;
-        Ok(GenericByteArray::try_new(
-            OffsetBuffer::new(offsets),
-            values,
-            nulls,
-        )?)
+        Ok(GenericByteArray::try_new(offsets, values, nulls)?)
     }
 
     /// Reads an array's values.

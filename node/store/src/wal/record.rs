@@ -15,7 +15,7 @@ use arrow::array::Array;
 use arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
 use serde::{Deserialize, Serialize};
 
-use super::column::{BufferReader, BufferWriter, Shape, shape, short};
+use super::column::{BufferReader, BufferWriter, Reuse, Shape, shape, short};
 use super::frame::{FRAME_HEADER_BYTES, RECORD_BYTES_MAX};
 use crate::write_set::{Note, WriteSet};
 
@@ -229,6 +229,14 @@ fn write_batch(writer: &mut BufferWriter<'_>, batch: &RowBatch, header: &BatchHe
 /// # Errors
 /// `Corrupt` for bytes that are not a record.
 pub(crate) fn decode(payload: &Buffer) -> Result<WriteSet> {
+    decode_with(payload, &mut Reuse::default())
+}
+
+/// [`decode`] for many records, which share what they have alike.
+///
+/// # Errors
+/// `Corrupt` for bytes that are not a record.
+pub(crate) fn decode_with(payload: &Buffer, reuse: &mut Reuse) -> Result<WriteSet> {
     let (length, rest) = payload
         .as_slice()
         .split_first_chunk::<4>()
@@ -237,7 +245,7 @@ pub(crate) fn decode(payload: &Buffer) -> Result<WriteSet> {
     let header = rest.get(..header_length).ok_or_else(short)?;
     let header: Header = postcard::from_bytes(header)
         .map_err(|error| Error::corrupt(format!("a log record's header is broken: {error}")))?;
-    let mut reader = BufferReader::new(payload, 4 + header_length);
+    let mut reader = BufferReader::new(payload, 4 + header_length, reuse);
     Ok(WriteSet {
         batches: header
             .batches
@@ -306,7 +314,7 @@ fn read_batch(reader: &mut BufferReader<'_>, header: BatchHeader) -> Result<RowB
             .map(|row| narrow(first.saturating_add(row)))
             .collect::<Result<Vec<_>>>()?
             .into(),
-        Numbers::Constant(value) => std::iter::repeat_n(narrow(value)?, rows).collect(),
+        Numbers::Constant(value) => reader.reuse.origins(narrow(value)?, rows),
         Numbers::Each => reader.numbers(rows)?,
     };
     let expiry_ms = match header.expiry_ms {

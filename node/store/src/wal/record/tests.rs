@@ -140,6 +140,10 @@ proptest! {
         let bytes = payload(&encoded);
         prop_assert_eq!(crc32c::crc32c(bytes.as_slice()), encoded.payload_crc);
         assert_same(&set, &decode(&bytes).unwrap());
+        let mut reuse = Reuse::default();
+        for _ in 0..2 {
+            assert_same(&set, &decode_with(&bytes, &mut reuse).unwrap());
+        }
         // Other bytes are an error or another record, never a panic.
         let mut broken = bytes.as_slice().to_vec();
         let at = flip.0 as usize % broken.len();
