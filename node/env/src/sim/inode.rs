@@ -16,6 +16,8 @@ pub(super) struct Inode {
     durable: Vec<u8>,
     /// Pieces written since the last sync.
     dirty: BTreeSet<usize>,
+    /// Lengths that the file was given since the last sync without a write, smallest first.
+    given: BTreeSet<usize>,
 }
 
 impl Inode {
@@ -35,6 +37,8 @@ impl Inode {
         let (low, high) = (len.min(self.written.len()), len.max(self.written.len()));
         self.written.resize(len, 0);
         self.dirty_range(low, high);
+        self.given.retain(|given| *given < len);
+        self.given.insert(len);
     }
 
     fn dirty_range(&mut self, start: usize, end: usize) {
@@ -45,6 +49,7 @@ impl Inode {
     }
 
     pub(super) fn sync(&mut self) {
+        self.given.clear();
         self.durable.resize(self.written.len(), 0);
         for piece in std::mem::take(&mut self.dirty) {
             self.persist(piece);
@@ -79,6 +84,7 @@ impl Inode {
         if self.durable.len() != self.written.len() && rng.one_in(2) {
             self.durable.resize(self.written.len(), 0);
         }
+        self.given.clear();
         self.written.clone_from(&self.durable);
     }
 
@@ -93,7 +99,10 @@ impl Inode {
     fn persist_lengthening(&mut self, piece: usize) {
         let end = (piece * PIECE_BYTES + PIECE_BYTES).min(self.written.len());
         if self.durable.len() < end {
-            self.durable.resize(end, 0);
+            // A file system changes the length of an inode in one piece: it never stops between two
+            // lengths that a file was given, while appended bytes may lengthen it by any part.
+            let length = self.given.range(end..).next().copied().unwrap_or(end);
+            self.durable.resize(length, 0);
         }
         self.persist(piece);
     }

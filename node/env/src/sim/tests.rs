@@ -1,5 +1,6 @@
 //! The simulated disk loses exactly what its contract allows it to lose.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
@@ -29,6 +30,34 @@ fn synced_bytes_under_synced_names_survive_every_crash() {
         assert_eq!(&bytes[..1000], &[7; 1000]);
         assert_eq!(&bytes[1600..], &[7; 1400]);
     }
+}
+
+#[test]
+fn a_length_that_was_given_is_there_or_not_while_appended_bytes_may_be_there_in_part() {
+    let (mut given, mut appended) = (BTreeSet::new(), BTreeSet::new());
+    for seed in 0..300 {
+        for append in [false, true] {
+            let disk = disk(seed);
+            let file = disk.create("f").unwrap();
+            file.write_at(0, &[1; 512]).unwrap();
+            file.sync_data().unwrap();
+            disk.sync_dir("").unwrap();
+            if append {
+                file.write_at(512, &[0; 4608]).unwrap();
+            } else {
+                file.set_len(2048).unwrap();
+                file.set_len(5120).unwrap();
+                file.write_at(600, &[2; 900]).unwrap();
+            }
+            disk.crash();
+            let length = disk.contents("f").unwrap().len();
+            let lengths = if append { &mut appended } else { &mut given };
+            lengths.insert(length);
+        }
+    }
+    assert_eq!(given, BTreeSet::from([512, 2048, 5120]));
+    let parts: BTreeSet<usize> = (1..=10).map(|pieces| pieces * 512).collect();
+    assert_eq!(appended, parts);
 }
 
 #[test]
