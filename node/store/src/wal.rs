@@ -20,7 +20,6 @@ mod seal;
 mod segment;
 pub(crate) mod survey;
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -112,28 +111,23 @@ pub(crate) struct Appended {
 }
 
 impl Wal {
-    /// Opens the log and hands every record above `flushed` to `each`, in order, after `prepare`,
-    /// which may run on another thread.
-    pub(crate) fn open<P: Send>(
+    /// Opens the log and hands every record above `flushed` to `each`, in order.
+    pub(crate) fn open(
         env: &Env,
         options: &StoreOptions,
         flushed: Lsn,
-        prepare: impl Fn(WriteSet) -> Result<P> + Send,
-        mut each: impl FnMut(Lsn, P) -> Result<()>,
+        mut each: impl FnMut(Lsn, WriteSet) -> Result<()>,
     ) -> Result<Replayed> {
         let mut found = SegmentPool::open(&env.disk, WAL_DIR, options.wal_segment_bytes)?;
         let (mut chain, mut stale) = recovery::chain(&mut found, options.node, flushed)?;
         let sealer = RecordSealer::new(options.encryption.as_ref());
-        let reuse = RefCell::new(Reuse::default());
-        let prepare =
-            move |payload| prepare(record::decode_with(&payload, &mut reuse.borrow_mut())?);
+        let mut reuse = Reuse::default();
+        let each = |lsn, payload| each(lsn, record::decode_with(&payload, &mut reuse)?);
         // Without threads of its own, a store takes its steps in a fixed order.
         let mut end = if options.background {
-            ahead::replay_ahead(&chain, &sealer, flushed, prepare, each)?
+            ahead::replay_ahead(&chain, &sealer, flushed, each)?
         } else {
-            recovery::replay(&chain, &sealer, flushed, |lsn, payload| {
-                each(lsn, prepare(payload)?)
-            })?
+            recovery::replay(&chain, &sealer, flushed, each)?
         };
         if end.is_some_and(|end| end.next_lsn <= flushed) {
             // Everything is in SSTables, and the log ends before them: it starts anew after them.

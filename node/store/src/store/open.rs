@@ -54,20 +54,11 @@ pub(super) fn open(env: Env, options: StoreOptions) -> Result<Shared> {
         notes: &mut notes,
         pending: Pending::default(),
     };
-    // The two threads have about as much to do each: one reads, checks and decodes, the other makes
-    // the keys and the index.
-    let prepare = |set: WriteSet| Ok((set.max_hlc(), set));
-    let replayed = Wal::open(
-        &env,
-        &options,
-        contents.flushed,
-        prepare,
-        |_, (highest, set)| {
-            counters.replayed_records.add(1);
-            max_hlc = max_hlc.max(highest);
-            replay.apply(checked(&version, set)?)
-        },
-    )?;
+    let replayed = Wal::open(&env, &options, contents.flushed, |_, set| {
+        counters.replayed_records.add(1);
+        max_hlc = max_hlc.max(set.max_hlc());
+        replay.apply(checked(&version, set)?)
+    })?;
     replay.append()?;
     counters.torn_tails.add(u64::from(replayed.torn));
     let active_bytes: usize = version.tables().map(|table| table.active.bytes()).sum();

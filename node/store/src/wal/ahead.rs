@@ -1,10 +1,11 @@
-//! Replay on two processors: a thread reads, checks and decodes records ahead of the one that
+//! Replay on two processors: a thread reads and checks records ahead of the one that decodes and
 //! applies them. It holds a bounded number of bytes ahead; records keep their order, and the first
 //! error ends both.
 
 use std::sync::mpsc::sync_channel;
 
 use activestore_types::{Error, Lsn, Result};
+use arrow::buffer::Buffer;
 
 use super::recovery::{End, replay};
 use super::seal::RecordSealer;
@@ -16,17 +17,16 @@ const LOT_BYTES: usize = 512 << 10;
 /// Lots that wait to be applied.
 const LOTS_AHEAD: usize = 4;
 
-/// Reads every record above `flushed`; `prepare` runs on the reading thread, `each` on this one, in
-/// the order of the log.
-pub(super) fn replay_ahead<P: Send>(
+/// Reads every record above `flushed` on a thread of its own; `each` runs on this one, in the order of
+/// the log.
+pub(super) fn replay_ahead(
     chain: &[Segment],
     sealer: &RecordSealer,
     flushed: Lsn,
-    prepare: impl Fn(arrow::buffer::Buffer) -> Result<P> + Send,
-    mut each: impl FnMut(Lsn, P) -> Result<()>,
+    mut each: impl FnMut(Lsn, Buffer) -> Result<()>,
 ) -> Result<Option<End>> {
     std::thread::scope(|scope| {
-        let (sender, receiver) = sync_channel::<Vec<(Lsn, P)>>(LOTS_AHEAD);
+        let (sender, receiver) = sync_channel::<Vec<(Lsn, Buffer)>>(LOTS_AHEAD);
         let reader = std::thread::Builder::new()
             .name("store-replay".to_owned())
             .spawn_scoped(scope, move || {
@@ -34,7 +34,7 @@ pub(super) fn replay_ahead<P: Send>(
                 let stopped = || Error::internal("a record could not be applied");
                 let end = replay(chain, sealer, flushed, |lsn, payload| {
                     bytes += payload.len();
-                    lot.push((lsn, prepare(payload)?));
+                    lot.push((lsn, payload));
                     if bytes >= LOT_BYTES {
                         bytes = 0;
                         return sender.send(std::mem::take(&mut lot)).map_err(|_| stopped());
@@ -48,7 +48,7 @@ pub(super) fn replay_ahead<P: Send>(
         let applied = receiver
             .into_iter()
             .flatten()
-            .try_for_each(|(lsn, record)| each(lsn, record));
+            .try_for_each(|(lsn, payload)| each(lsn, payload));
         let read = reader.join().unwrap_or_else(|_| {
             Err(Error::internal(
                 "the thread that reads the log ended by a defect",

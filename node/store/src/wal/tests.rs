@@ -27,7 +27,7 @@ fn record(text: &str) -> Encoded {
 
 fn open(world: &SimEnv, flushed: u64) -> Result<(Wal, Vec<(u64, String)>)> {
     let mut seen = Vec::new();
-    let replayed = Wal::open(&world.env(), &options(), Lsn(flushed), Ok, |lsn, set| {
+    let replayed = Wal::open(&world.env(), &options(), Lsn(flushed), |lsn, set| {
         seen.push((lsn.0, String::from_utf8(set.notes[0].key.clone()).unwrap()));
         Ok(())
     })?;
@@ -140,7 +140,7 @@ fn a_log_that_is_gone_or_of_another_node_is_refused() {
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     drop(open(&world, 0).unwrap());
     let other = StoreOptions::new(NodeId([5; 16]));
-    let error = Wal::open(&world.env(), &other, Lsn(0), Ok, |_, _| Ok(()))
+    let error = Wal::open(&world.env(), &other, Lsn(0), |_, _| Ok(()))
         .err()
         .unwrap();
     assert_eq!(error.kind(), ErrorKind::Conflict);
@@ -182,7 +182,7 @@ fn a_segment_is_kept_until_the_header_of_the_next_is_durable() {
             wal_sync: WalSync::Interval(Duration::from_secs(3600)),
             ..options()
         };
-        let open = || Wal::open(&world.env(), &options, Lsn(10), Ok, |_, _| Ok(()));
+        let open = || Wal::open(&world.env(), &options, Lsn(10), |_, _| Ok(()));
         let (wal, _) = self::open(&world, 0).unwrap();
         put(
             &wal,
