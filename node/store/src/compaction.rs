@@ -26,9 +26,11 @@ use crate::version::{TableFile, TableVersion};
 
 mod copy;
 mod levelled;
+mod merge;
 mod reduce;
 mod run;
 mod shadow;
+mod source;
 mod window;
 
 pub use run::run;

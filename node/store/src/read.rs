@@ -21,13 +21,12 @@ mod digest;
 mod ends;
 mod keys;
 mod last;
-mod merge;
+mod lead;
 mod output;
 mod piece;
 mod point;
 mod resolve;
 mod scan;
-mod source;
 mod split;
 
 pub use activestore_sst::{ZonePredicate, ZoneValue};
@@ -35,12 +34,10 @@ pub use digest::Digest;
 pub use last::{LastRequest, LastRows};
 pub use scan::{Scan, ScanRequest, ScanStats};
 
-pub(crate) use merge::{Merge, Step};
-#[cfg(test)]
-pub(crate) use piece::Held;
-pub(crate) use piece::{Fragment, Pieces, VECTORS_HELD_MAX};
+pub(crate) use keys::{bad_keys, lower_bound};
+pub(crate) use lead::{Head, Lead};
+pub(crate) use piece::{Fragment, Held, Pieces, Slot, VECTORS_HELD_MAX, Vector};
 pub(crate) use resolve::order_fragments;
-pub(crate) use source::{FileSource, Plan, Source, bad_keys};
 
 /// One table at one moment. Immutable, cheap to make and to clone; what is committed later does
 /// not show in it.

@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use activestore_env::Disk;
 use activestore_sst::{SstMeta, SstOptions, SstWriter, VECTOR_ROWS};
-use activestore_types::{ColumnId, Error, Hlc, KeyBuffer, KeyRange, Result, RowBatch, TableSchema};
+use activestore_types::{ColumnId, Error, Hlc, KeyBuffer, Result, RowBatch, TableSchema};
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampNanosecondType;
 
 use super::copy::{Spans, copy, copy_keys};
+use super::merge::{Merge, Step};
 use super::reduce::Reducer;
+use super::source::{Columns, FileSource};
 use super::{Choice, NewFile, Outcome, Reason, shadow};
 use crate::memtable::gather::{Pick, gather};
 use crate::memtable::row_keys;
-use crate::read::{FileSource, Merge, Pieces, Plan, Source, Step, VECTORS_HELD_MAX, bad_keys};
+use crate::read::{Pieces, VECTORS_HELD_MAX, bad_keys};
 use crate::version::{Origins, TableFile, TableVersion, TombstoneMap};
 
 /// Rows handed to the SSTable's writer at once.
@@ -99,21 +101,16 @@ fn merge(
     let keys = columns.iter().map(|id| schema.is_key(*id)).collect();
     let tombstones = TombstoneMap::build(&version.all_tombstones(), origins.as_ref());
     let mut reducer = Reducer::new(Arc::clone(origins), keys, choice.drop_below, choice.now_ms);
-    let plan = Arc::new(Plan {
-        schema: Arc::clone(schema),
-        read: columns.clone(),
-        key_predicates: Vec::new(),
-        reverse: false,
-    });
     let mut pieces = Pieces::new(columns.clone());
-    let all = KeyRange::all();
-    let mut sources = Vec::with_capacity(inputs.len());
-    for file in inputs {
-        let source = FileSource::new(&file.sst, &plan, &all, &mut pieces);
+    let shared = Arc::new(Columns {
+        schema: Arc::clone(schema),
+        all: columns.clone(),
+    });
+    let sources = inputs.iter().map(|file| {
         let dropping = may_drop(file.sst.meta(), choice);
-        sources.extend(source.map(|source| Source::File(source.rewriting(dropping))));
-    }
-    let mut merge = Merge::new(sources, false);
+        FileSource::new(&file.sst, &shared, dropping)
+    });
+    let mut merge = Merge::new(sources.collect());
     let row_bytes = schema.row_bytes_estimate();
     let vectors_max = choice.memory_bytes_max / 2 / (row_bytes * VECTOR_ROWS);
     let vectors_max = vectors_max.min(VECTORS_HELD_MAX);
@@ -121,7 +118,7 @@ fn merge(
     let mut fragments = Vec::new();
     loop {
         fragments.clear();
-        match merge.step(Some((&tombstones, rows_max)), &mut pieces, &mut fragments)? {
+        match merge.step(&tombstones, rows_max, &mut pieces, &mut fragments)? {
             Step::End => break,
             Step::Whole(whole) => {
                 writer.write(&pieces)?;
@@ -139,10 +136,7 @@ fn merge(
             }
             Step::Key => {
                 writer.outcome.fragments_in += fragments.len() as u64;
-                let barrier = match fragments.first() {
-                    Some(first) if !tombstones.is_empty() => tombstones.covering(pieces.key(first)),
-                    _ => None,
-                };
+                let barrier = tombstones.covering(merge.key());
                 reducer.reduce(&pieces, &mut fragments, barrier);
                 let first = writer.spans.rows();
                 for (place, column) in &reducer.trimmed {

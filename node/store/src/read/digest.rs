@@ -15,11 +15,10 @@ use arrow::datatypes::{
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::Snapshot;
-use super::merge::{Merge, Step};
-use super::piece::{Pieces, VECTORS_HELD_MAX};
-use super::resolve::Resolver;
-use super::scan::read_columns;
-use super::source::{FileSource, Plan, Source, ViewSource};
+use super::piece::VECTORS_HELD_MAX;
+use super::resolve::{Cells, Resolver};
+use super::scan::piece::Pieces;
+use super::scan::source::Plan;
 
 /// What a table shows, in a few bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -44,31 +43,20 @@ impl Snapshot {
             .filter(|column| !schema.is_key(column.id))
             .map(|column| (column.id, column.name.as_str()))
             .unzip();
-        let plan = Arc::new(Plan {
-            schema: Arc::clone(schema),
-            read: read_columns(schema, &wanted),
-            key_predicates: Vec::new(),
-            reverse: false,
-        });
+        let plan = Arc::new(Plan::all(schema));
         let mut resolver = Resolver::new(Arc::clone(&self.0.origins), schema, &wanted, now_ms);
         let mut pieces = Pieces::new(wanted);
         let mut sum = Sum::default();
-        let Some(mut merge) = self.all_sources(&plan, &mut pieces) else {
+        let Some(mut merge) = self.scan_sources(&KeyRange::all(), &plan, &mut pieces) else {
             return Ok(sum.digest());
         };
         let mut fragments = Vec::new();
-        loop {
-            fragments.clear();
-            match merge.step(None, &mut pieces, &mut fragments)? {
-                Step::End => return Ok(sum.digest()),
-                Step::Whole(_) | Step::Run(_) => continue,
-                Step::Key => {}
+        while merge.next_key(&mut pieces, &mut fragments)? {
+            sum.key(merge.key());
+            let barrier = self.tombstones().covering(merge.key());
+            for fragment in &fragments {
+                pieces.load(fragment.piece)?;
             }
-            let Some(first) = fragments.first() else {
-                continue;
-            };
-            sum.key(pieces.key(first));
-            let barrier = self.tombstones().covering(pieces.key(first));
             if resolver.resolve(&pieces, &mut fragments, barrier)? {
                 let counts = |writer: OriginId| origin.is_none_or(|origin| origin == writer);
                 let mut counted = fragments
@@ -92,24 +80,12 @@ impl Snapshot {
                     sum.row();
                 }
             }
+            fragments.clear();
             if pieces.vectors() > VECTORS_HELD_MAX {
                 pieces.clear();
             }
         }
-    }
-}
-
-impl Snapshot {
-    fn all_sources(&self, plan: &Arc<Plan>, pieces: &mut Pieces) -> Option<Merge> {
-        let all = KeyRange::all();
-        let views = self.0.views.iter();
-        let mut sources: Vec<Source> = views
-            .filter_map(|view| ViewSource::new(view, &all, false).map(Source::View))
-            .collect();
-        for file in &self.0.files {
-            sources.extend(FileSource::new(&file.sst, plan, &all, pieces).map(Source::File));
-        }
-        (!sources.is_empty()).then(|| Merge::new(sources, false))
+        Ok(sum.digest())
     }
 }
 

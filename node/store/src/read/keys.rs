@@ -12,7 +12,6 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::{DataType as ArrowType, Int64Type, TimeUnit, TimestampNanosecondType};
 
-use super::source::{bad_keys, lower_bound};
 use crate::memtable::prefix::PrefixShape;
 
 /// How a table's keys are read; shared by the vectors of a scan.
@@ -418,6 +417,29 @@ fn mark_changes<T: PartialEq>(values: &[T], starts: &mut [bool]) {
     for (start, (before, value)) in starts.iter_mut().skip(1).zip(pairs) {
         *start |= before != value;
     }
+}
+
+/// Keys that cannot be encoded were checked when they were written: the bytes have changed since.
+pub(crate) fn bad_keys(sst: &Sst, error: &Error) -> Error {
+    Error::corrupt(format!(
+        "the keys of {} cannot be read: {}",
+        sst.path(),
+        error.message()
+    ))
+}
+
+/// The first of `rows` rows that does not lie below.
+pub(crate) fn lower_bound(rows: usize, mut below: impl FnMut(usize) -> bool) -> usize {
+    let (mut low, mut high) = (0, rows);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if below(middle) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
 }
 
 #[cfg(test)]

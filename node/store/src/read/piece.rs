@@ -7,7 +7,6 @@ use activestore_sst::Sst;
 use activestore_types::{ColumnId, KeyBuffer, NodeId, OriginId, Result, RowBatch};
 use arrow::array::ArrayRef;
 
-use super::ScanStats;
 use super::resolve::Cells;
 use crate::memtable::Chunk;
 use crate::memtable::gather::{expiry_of, is_tombstone};
@@ -114,7 +113,6 @@ pub(crate) struct Pieces {
     /// Rises when the list is emptied, which makes the numbers that sources remember void.
     epoch: u64,
     vectors: usize,
-    pub(crate) stats: ScanStats,
 }
 
 /// The number of a piece as a source remembers it.
@@ -131,7 +129,6 @@ impl Pieces {
             list: Vec::new(),
             epoch: 1,
             vectors: 0,
-            stats: ScanStats::default(),
         }
     }
 
@@ -207,12 +204,6 @@ impl Pieces {
             expiry_ms: expiry_of(batch, row),
             tombstone: is_tombstone(batch, row),
         }
-    }
-
-    pub(crate) fn key(&self, fragment: &Fragment) -> &[u8] {
-        self.list
-            .get(fragment.piece)
-            .map_or(&[], |piece| piece.held.key(fragment.row))
     }
 
     /// The keys of a piece's rows.

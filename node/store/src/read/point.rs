@@ -108,7 +108,6 @@ impl Snapshot {
             return Ok(());
         }
         for vector in sst.vectors_in(range) {
-            pieces.stats.vectors_read += 1;
             let read = sst.read_key_range(vector, range, pieces.wanted(), true)?;
             if let Some((rows, batch)) = read {
                 let piece = pieces.len();

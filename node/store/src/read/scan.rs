@@ -21,9 +21,9 @@ use super::resolve::{Cells, Resolver};
 use crate::memtable::prefix::PrefixShape;
 
 mod file;
-mod merge;
+pub(super) mod merge;
 pub(super) mod piece;
-mod source;
+pub(super) mod source;
 mod view;
 
 use file::FileSource;
@@ -303,20 +303,9 @@ impl Iterator for Scan {
     }
 }
 
-/// The wanted columns and those of the key, each once.
-pub(crate) fn read_columns(schema: &TableSchema, wanted: &[ColumnId]) -> Vec<ColumnId> {
-    let mut read: Vec<ColumnId> = schema.key_columns().map(|key| key.id).collect();
-    for id in wanted {
-        if !read.contains(id) {
-            read.push(*id);
-        }
-    }
-    read
-}
-
 impl Snapshot {
     /// The sources of a range, ready to be merged; `None` where there is nothing.
-    fn scan_sources(
+    pub(super) fn scan_sources(
         &self,
         range: &KeyRange,
         plan: &Arc<Plan>,

@@ -1,8 +1,5 @@
 //! The merge of a scan: the sources of one key range as one stream of runs, rows that nothing has to be
 //! merged with, and of single keys with all their fragments.
-//!
-//! There are few sources (compaction sees to that), so the next one is found by looking at each;
-//! while one source is ahead of all others, only it is looked at.
 
 use std::cmp::Ordering;
 
@@ -13,13 +10,12 @@ use super::file::FileSource;
 use super::piece::Pieces;
 use super::source::{Alone, Source};
 use crate::read::copy::Span;
+use crate::read::lead::{Head, Lead};
 use crate::read::piece::Fragment;
 
 pub(crate) struct Merge {
     sources: Vec<Source>,
-    reverse: bool,
-    /// The source that is ahead and the nearest of the others, while they are known.
-    lead: Option<(usize, Option<usize>)>,
+    lead: Lead,
     key: Vec<u8>,
     /// The sources that hold the next key.
     tied: Vec<usize>,
@@ -39,8 +35,7 @@ impl Merge {
     pub(crate) fn new(sources: Vec<Source>, reverse: bool) -> Self {
         Merge {
             sources,
-            reverse,
-            lead: None,
+            lead: Lead::new(reverse),
             key: Vec::new(),
             tied: Vec::new(),
         }
@@ -60,11 +55,10 @@ impl Merge {
         spans: &mut Vec<Span>,
     ) -> Result<Step> {
         loop {
-            let Some((lead, known)) = self.lead() else {
+            let Some((lead, known)) = self.lead.find(&self.sources) else {
                 return Ok(Step::End);
             };
-            let runner = self.lead.and_then(|(_, runner)| runner);
-            let other = runner.and_then(|runner| self.sources.get(runner)?.bound());
+            let other = self.lead.other(&self.sources);
             let Some(source) = self.sources.get(lead) else {
                 return Ok(Step::End);
             };
@@ -72,7 +66,7 @@ impl Merge {
                 && !file.is_loaded()
                 && let Some(shows) = file.whole(other, alone)?
             {
-                self.lead = None;
+                self.lead.forget();
                 if let Some(Source::File(file)) = self.sources.get_mut(lead) {
                     spans.extend(file.take_whole(shows, pieces));
                 }
@@ -84,8 +78,7 @@ impl Merge {
             let Some(source) = self.sources.get(lead) else {
                 return Ok(Step::End);
             };
-            let runner = self.lead.and_then(|(_, runner)| runner);
-            let other = runner.and_then(|runner| self.sources.get(runner)?.bound());
+            let other = self.lead.other(&self.sources);
             let (rows, shows) = source.run(other, alone)?;
             if rows > 0 {
                 match self.sources.get_mut(lead) {
@@ -103,6 +96,23 @@ impl Merge {
         }
     }
 
+    /// The fragments of the next key, runs or not; whether there is one.
+    pub(crate) fn next_key(
+        &mut self,
+        pieces: &mut Pieces,
+        fragments: &mut Vec<Fragment>,
+    ) -> Result<bool> {
+        loop {
+            let Some((lead, known)) = self.lead.find(&self.sources) else {
+                return Ok(false);
+            };
+            if !self.load(lead, pieces)? {
+                self.take_key(lead, known, pieces, fragments)?;
+                return Ok(true);
+            }
+        }
+    }
+
     /// Where several files hold the same keys and one of them is newer throughout and sets everything,
     /// takes its rows and passes those of the others, unread. Whether it did.
     fn supersede(
@@ -112,7 +122,7 @@ impl Merge {
         pieces: &mut Pieces,
         spans: &mut Vec<Span>,
     ) -> Result<bool> {
-        let Some(key) = self.sources.get(lead).and_then(Source::bound) else {
+        let Some(key) = self.sources.get(lead).and_then(Head::bound) else {
             return Ok(false);
         };
         self.tied.clear();
@@ -123,7 +133,7 @@ impl Merge {
                 continue;
             };
             if bound != key {
-                if other.is_none_or(|other| self.compare(bound, other) == Ordering::Less) {
+                if other.is_none_or(|other| self.lead.compare(bound, other) == Ordering::Less) {
                     other = Some(bound);
                 }
                 continue;
@@ -169,7 +179,7 @@ impl Merge {
                 spans.extend(span);
             }
         }
-        self.lead = None;
+        self.lead.forget();
         Ok(true)
     }
 
@@ -177,7 +187,7 @@ impl Merge {
     fn load(&mut self, lead: usize, pieces: &mut Pieces) -> Result<bool> {
         match self.sources.get_mut(lead) {
             Some(source) if !source.is_loaded() => {
-                self.lead = None;
+                self.lead.forget();
                 source.load(pieces)?;
                 Ok(true)
             }
@@ -194,7 +204,7 @@ impl Merge {
         fragments: &mut Vec<Fragment>,
     ) -> Result<()> {
         self.key.clear();
-        let bound = self.sources.get(lead).and_then(Source::bound);
+        let bound = self.sources.get(lead).and_then(Head::bound);
         self.key.extend_from_slice(bound.unwrap_or(&[]));
         if known {
             if let Some(source) = self.sources.get_mut(lead) {
@@ -210,63 +220,8 @@ impl Merge {
             }
         }
         if shared {
-            self.lead = None;
+            self.lead.forget();
         }
         Ok(())
-    }
-
-    /// The source that is ahead, and whether it is known to be ahead of all others.
-    fn lead(&mut self) -> Option<(usize, bool)> {
-        match self.known_lead() {
-            Some(lead) => Some((lead, true)),
-            None => self.find_lead().map(|lead| (lead, false)),
-        }
-    }
-
-    /// The lead of the last step, if it is loaded and still ahead of all others.
-    fn known_lead(&self) -> Option<usize> {
-        let (lead, runner) = self.lead?;
-        let source = self.sources.get(lead).filter(|source| source.is_loaded())?;
-        let bound = source.bound()?;
-        let Some(runner) = runner else {
-            return Some(lead);
-        };
-        let other = self.sources.get(runner)?.bound()?;
-        (self.compare(bound, other) == Ordering::Less).then_some(lead)
-    }
-
-    /// Looks at every source; of equal bounds one that is not loaded comes first, since more
-    /// fragments of the key may hide in it.
-    fn find_lead(&mut self) -> Option<usize> {
-        self.lead = None;
-        let mut best: Option<(usize, &[u8], bool)> = None;
-        let mut second: Option<(usize, &[u8])> = None;
-        for (index, source) in self.sources.iter().enumerate() {
-            let Some(bound) = source.bound() else {
-                continue;
-            };
-            let loaded = source.is_loaded();
-            let first = best.is_none_or(|(_, best, best_loaded)| {
-                self.compare(bound, best).then(loaded.cmp(&best_loaded)) == Ordering::Less
-            });
-            if first {
-                second = best.map(|(index, bound, _)| (index, bound));
-                best = Some((index, bound, loaded));
-            } else if second.is_none_or(|(_, second)| self.compare(bound, second) == Ordering::Less)
-            {
-                second = Some((index, bound));
-            }
-        }
-        let (lead, ..) = best?;
-        self.lead = Some((lead, second.map(|(index, _)| index)));
-        Some(lead)
-    }
-
-    fn compare(&self, left: &[u8], right: &[u8]) -> Ordering {
-        if self.reverse {
-            right.cmp(left)
-        } else {
-            left.cmp(right)
-        }
     }
 }

@@ -7,12 +7,13 @@
 use std::sync::Arc;
 
 use activestore_sst::ZonePredicate;
-use activestore_types::Result;
+use activestore_types::{Result, TableSchema};
 
 use super::file::FileSource;
 use super::piece::Pieces;
 use super::view::ViewSource;
 use crate::read::keys::KeyShape;
+use crate::read::lead::Head;
 use crate::read::piece::Fragment;
 use crate::version::{Origins, TombstoneMap};
 
@@ -41,23 +42,34 @@ pub(crate) struct Plan {
     pub(crate) reverse: bool,
 }
 
-impl Source {
-    /// A bound of the next key; `None` at the end.
-    pub(crate) fn bound(&self) -> Option<&[u8]> {
+impl Plan {
+    /// Of everything, first key first.
+    pub(crate) fn all(schema: &TableSchema) -> Self {
+        Plan {
+            shape: Arc::new(KeyShape::of(schema)),
+            key_predicates: Vec::new(),
+            reverse: false,
+        }
+    }
+}
+
+impl Head for Source {
+    fn bound(&self) -> Option<&[u8]> {
         match self {
             Source::View(view) => view.bound(),
             Source::File(file) => file.bound(),
         }
     }
 
-    /// Whether [`Source::bound`] is the next key itself.
-    pub(crate) fn is_loaded(&self) -> bool {
+    fn is_loaded(&self) -> bool {
         match self {
             Source::View(_) => true,
             Source::File(file) => file.is_loaded(),
         }
     }
+}
 
+impl Source {
     pub(crate) fn load(&mut self, pieces: &mut Pieces) -> Result<()> {
         match self {
             Source::View(_) => Ok(()),

@@ -8,8 +8,8 @@ use super::piece::{Held, Pieces, Slot};
 use super::source::Alone;
 use crate::memtable::{Chunk, Chunks, MemtableView};
 use crate::read::copy::Span;
+use crate::read::keys::lower_bound;
 use crate::read::piece::Fragment;
-use crate::read::source::lower_bound;
 
 pub(crate) struct ViewSource {
     chunks: Chunks,
