@@ -3,6 +3,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod plugins;
 mod run;
 mod tests;
@@ -16,6 +17,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   build-plugins                  builds plugins/ into plugins/target/components/*.wasm
   bench NAME [--help]            measures the store beside its peers: ingest, size, point, last, scan,
                                  memory, replay, all; crash: simulated crashes by seed
+  fuzz TARGET|all [--seconds N] [--input FILE]
+                                 feeds hostile bytes to what the store reads from its disk:
+                                 array, sst, wal, manifest, copy, keys
 
 example: cargo xtask demo --exit";
 
@@ -28,6 +32,7 @@ fn main() -> ExitCode {
         "test" => tests::run(&rest),
         "build-plugins" => plugins::build(),
         "bench" => bench::run(&rest),
+        "fuzz" => fuzz::run(&rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;

@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 use redb::{Database, StorageBackend};
 use serde::{Deserialize, Serialize};
 
+use crate::wal::NUMBER_MAX;
 use crate::write_set::Note;
 use backend::DiskBackend;
 use copy::Copy;
@@ -86,6 +87,23 @@ impl Contents {
         Contents {
             next_file: 1,
             ..Contents::default()
+        }
+    }
+
+    /// Whether the numbers are such as a store counts.
+    ///
+    /// # Errors
+    /// `Corrupt` where they are not.
+    fn check_numbers(&self) -> Result<()> {
+        let counted = [self.changes, self.flushed.0, self.next_file]
+            .into_iter()
+            .chain(self.hold.map(|hold| hold.0))
+            .chain(self.files.iter().map(|file| file.id));
+        match counted.max() {
+            Some(highest) if highest >= NUMBER_MAX => {
+                Err(corrupt(format!("it counts up to {highest}")))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -36,6 +36,7 @@ use record::Encoded;
 use seal::RecordSealer;
 use segment::{Segment, SegmentPool};
 
+pub(crate) use frame::NUMBER_MAX;
 pub(crate) use segment::WAL_DIR;
 
 pub(crate) struct Wal {

@@ -176,6 +176,7 @@ pub(crate) fn read(disk: &dyn Disk, path: &str, sealer: &EntrySealer) -> Result<
             }
         }
     }
+    told.contents.check_numbers()?;
     if told.state_bytes == 0 {
         return Err(told
             .damage
@@ -204,7 +205,7 @@ fn read_frame(
     }
     let mut payload = vec![0; usize::try_from(bytes).unwrap_or(usize::MAX)];
     file.read_exact_at(at + FRAME_HEAD_BYTES as u64, &mut payload)?;
-    if crc32c::crc32c(&payload) != crc {
+    if crc32c::crc32c(&payload) != crc && !cfg!(fuzzing) {
         return Err(Error::corrupt("the checksum of a frame does not match"));
     }
     let payload = sealer.open(SEALED_AS, (0, at), &payload)?;

@@ -154,6 +154,7 @@ pub(super) fn load(
         });
     }
     contents.tombstones = load_tombstones(&transaction, sealer)?;
+    contents.check_numbers()?;
     let notes = transaction.open_table(NOTES).map_err(failed)?;
     for entry in notes.iter().map_err(failed)? {
         let (key, value) = entry.map_err(failed)?;

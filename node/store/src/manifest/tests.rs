@@ -57,6 +57,34 @@ fn an_edit_is_whole_or_absent_after_a_power_cut_at_any_operation() {
 }
 
 #[test]
+fn a_number_that_nobody_counts_to_is_damage() {
+    for edit in [
+        Edit {
+            flushed: Some(Lsn(u64::MAX)),
+            ..Edit::default()
+        },
+        Edit {
+            next_file: Some(1 << 62),
+            ..Edit::default()
+        },
+        Edit {
+            hold: Some(Some(Lsn(u64::MAX - 1))),
+            ..Edit::default()
+        },
+    ] {
+        let (_, disk) = disk(1);
+        let (manifest, _) = Manifest::open(&disk, NODE, None).unwrap();
+        manifest.commit(&edit).unwrap();
+        drop(manifest);
+        let error = Manifest::open(&disk, NODE, None).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        let sealer = EntrySealer::new(None);
+        let error = copy::read(disk.as_ref(), copy::PATH, &sealer).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    }
+}
+
+#[test]
 fn a_full_disk_refuses_an_edit_and_takes_it_later() {
     let (sim, disk) = disk(1);
     let (manifest, _) = Manifest::open(&disk, NODE, None).unwrap();

@@ -83,7 +83,7 @@ fn record(
     segment
         .file
         .read_exact_at(offset + FRAME_HEADER_BYTES as u64, payload.as_slice_mut())?;
-    if crc32c::crc32c(payload.as_slice()) != header.payload_crc {
+    if crc32c::crc32c(payload.as_slice()) != header.payload_crc && !cfg!(fuzzing) {
         return Err(gone(header.lsn));
     }
     let payload = sealer.open(&segment.header, header.lsn, payload.into())?;

@@ -309,7 +309,8 @@ fn next_proven(
         if let Some(header) = header {
             let length = header.length as usize;
             let payload = scan.bytes(at + FRAME_HEADER_BYTES as u64, length)?;
-            if payload.len() == length && crc32c::crc32c(payload) == header.payload_crc {
+            let sound = crc32c::crc32c(payload) == header.payload_crc || cfg!(fuzzing);
+            if payload.len() == length && sound {
                 return Ok(Some((at, header)));
             }
         }

@@ -201,3 +201,21 @@ fn a_segment_is_kept_until_the_header_of_the_next_is_durable() {
         assert!(open().is_ok(), "seed {seed}");
     }
 }
+
+#[test]
+fn a_frame_that_counts_further_than_anybody_counts_is_no_frame() {
+    let header = |lsn: u64, synced: u64| FrameHeader {
+        header_crc: 0,
+        payload_crc: 1,
+        length: 2,
+        life: 3,
+        lsn: Lsn(lsn),
+        synced: Lsn(synced),
+        previous: 4,
+    };
+    let known = |mut header: FrameHeader| FrameHeader::decode(5, &header.encode(5)).is_some();
+    assert!(known(header(7, 6)));
+    assert!(known(header(NUMBER_MAX - 1, 6)));
+    assert!(!known(header(u64::MAX, 6)));
+    assert!(!known(header(7, NUMBER_MAX)));
+}

@@ -124,7 +124,8 @@ pub(crate) fn read_section(
 /// # Errors
 /// `Corrupt` where it does not match.
 pub(crate) fn check(bytes: &[u8], crc: u32, what: &str) -> Result<()> {
-    if crc32c::crc32c(bytes) == crc {
+    // A fuzzer that had to guess checksums would never get past them.
+    if crc32c::crc32c(bytes) == crc || cfg!(fuzzing) {
         return Ok(());
     }
     Err(Error::corrupt(format!("the checksum of {what} does not match"))
