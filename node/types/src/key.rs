@@ -170,6 +170,16 @@ impl KeyRange {
         KeyRange::default()
     }
 
+    /// One key and no other.
+    pub fn only(key: &[u8]) -> Self {
+        let mut end = key.to_vec();
+        end.push(0);
+        KeyRange {
+            start: key.to_vec(),
+            end,
+        }
+    }
+
     /// Every key that starts with `prefix`.
     pub fn prefix(prefix: &[u8]) -> Self {
         KeyRange {

@@ -34,12 +34,7 @@ impl Snapshot {
     ) -> Result<Option<RecordBatch>> {
         let inner = &self.0;
         let schema = self.row_schema(columns)?;
-        let mut end = key.to_vec();
-        end.push(0);
-        let range = KeyRange {
-            start: key.to_vec(),
-            end,
-        };
+        let range = KeyRange::only(key);
         let prefix = single_partition(&inner.schema, &range);
         let barrier = self.covering(key);
         let mut pieces = Pieces::new(columns.to_vec());
@@ -108,7 +103,7 @@ impl Snapshot {
             return Ok(());
         }
         for vector in sst.vectors_in(range) {
-            let read = sst.read_key_range(vector, range, pieces.wanted(), true)?;
+            let read = sst.read_key(vector, &range.start, pieces.wanted())?;
             if let Some((rows, batch)) = read {
                 let piece = pieces.len();
                 let count = batch.rows;

@@ -40,8 +40,8 @@ pub(super) fn open(env: Env, options: StoreOptions) -> Result<Shared> {
         .orphans_removed
         .add(remove_orphans(&env.disk, &contents)?);
     let sst_disk = encryption::table_disk(&env.disk, keyring);
-    let blocks =
-        (options.block_cache_bytes > 0).then(|| BlockCache::new(options.block_cache_bytes));
+    let blocks = (options.block_cache_bytes + options.row_cache_bytes > 0)
+        .then(|| BlockCache::new(options.block_cache_bytes, options.row_cache_bytes));
     let version = version_of(&sst_disk, &contents, blocks.as_ref())?;
     let mut notes = Notes::from_checkpoint(std::mem::take(&mut contents.notes));
     let mut max_hlc = contents.max_hlc;

@@ -99,7 +99,7 @@ fn measure(devices: u64, folder: &Path) -> Result<()> {
             &clock,
             devices,
             &all,
-            Some(&BlockCache::new(256 << 20)),
+            Some(&BlockCache::new(256 << 20, 0)),
         )?;
         for column in &meta.columns {
             let encodings: BTreeMap<_, _> = column.encodings.iter().cloned().collect();
@@ -135,16 +135,11 @@ fn points(
     for round in 0..if cache.is_some() { 2 } else { 1 } {
         times.clear();
         for key in &keys {
-            let mut end = key.clone();
-            end.push(0);
             let begin = clock.monotonic();
-            let range = KeyRange {
-                start: key.clone(),
-                end,
-            };
+            let range = KeyRange::only(key);
             let mut found = 0;
             for v in sst.vectors_in(&range) {
-                let read = sst.read_key_range(v, &range, columns, true)?;
+                let read = sst.read_key(v, &range.start, columns)?;
                 found += read.map_or(0, |(rows, _)| rows.len());
             }
             times.push((clock.monotonic() - begin).as_nanos() as f64 / 1000.0);

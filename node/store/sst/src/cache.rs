@@ -1,7 +1,7 @@
-//! A cache of vectors as they lie in files: encoded and compressed, their checksums checked. It
-//! spares point reads the disk and the checksum, not the decoding, and so holds many times the rows
-//! that decoded vectors would take. Files are immutable, so nothing in it grows stale; what belongs
-//! to files that are gone ages out.
+//! What point reads keep: vectors as they lie in files, encoded and compressed, their checksums
+//! checked, and beside them the rows found last. The vectors spare reads the disk and the checksum, not
+//! the decoding, and so hold many times the rows that decoded ones would take. Files are immutable, so
+//! nothing here grows stale; what belongs to files that are gone ages out.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,15 +9,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+pub(crate) mod rows;
+
+use rows::RowCache;
+
 /// What an entry takes beside its bytes, about.
 const ENTRY_BYTES: usize = 96;
 /// A vector's bytes, about: sizes the table of entries.
 const VECTOR_BYTES: usize = 1024;
 
-/// Encoded vectors of any number of files, up to a number of bytes in all; scans do not enter it.
-/// Shared by the files that were opened with it, and by threads.
+/// Encoded vectors and rows of any number of files, each up to a number of bytes in all; scans do not
+/// enter it. Shared by the files that were opened with it, and by threads.
 pub struct BlockCache {
     entries: Cache<Slot, Arc<[u8]>, Weight>,
+    /// `None` where no rows are kept.
+    rows: Option<RowCache>,
     files: AtomicU64,
 }
 
@@ -39,18 +45,23 @@ impl Weighter<Slot, Arc<[u8]>> for Weight {
 }
 
 impl BlockCache {
-    /// An empty cache of at most so many bytes.
-    pub fn new(bytes_max: usize) -> Arc<Self> {
+    /// An empty cache of at most so many bytes of vectors, and so many of rows.
+    pub fn new(bytes_max: usize, row_bytes_max: usize) -> Arc<Self> {
         let entries = (bytes_max / (VECTOR_BYTES + ENTRY_BYTES)).max(16);
         Arc::new(BlockCache {
             entries: Cache::with_weighter(entries, bytes_max as u64, Weight),
+            rows: (row_bytes_max > 0).then(|| RowCache::new(row_bytes_max)),
             files: AtomicU64::new(0),
         })
     }
 
     /// Bytes held now, about.
     pub fn bytes(&self) -> u64 {
-        self.entries.weight()
+        self.entries.weight() + self.rows.as_ref().map_or(0, RowCache::bytes)
+    }
+
+    pub(crate) fn rows(&self) -> Option<&RowCache> {
+        self.rows.as_ref()
     }
 
     /// A number for a file, given to no other.

@@ -12,7 +12,7 @@ fn slot(file: u64, vector: u32) -> Slot {
 
 #[test]
 fn files_do_not_mix() {
-    let cache = BlockCache::new(1 << 20);
+    let cache = BlockCache::new(1 << 20, 0);
     let (first, second) = (cache.number_file(), cache.number_file());
     assert_ne!(first, second);
     cache.put(slot(first, 1), Arc::from([1_u8, 2].as_slice()));
@@ -28,7 +28,7 @@ fn files_do_not_mix() {
 #[test]
 fn it_keeps_to_its_bytes() {
     let bytes_max = 100 << 10;
-    let cache = BlockCache::new(bytes_max);
+    let cache = BlockCache::new(bytes_max, 0);
     for vector in 0..2000 {
         cache.put(slot(0, vector), Arc::from(vec![0_u8; 1200]));
         assert!(cache.bytes() <= bytes_max as u64);

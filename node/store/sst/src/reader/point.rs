@@ -16,6 +16,7 @@ use super::{Reading, Sst, StoredColumn};
 use crate::block::dictionary::Values;
 use crate::block::vector::decode_codes;
 use crate::cache::Slot;
+use crate::cache::rows::RowKey;
 use crate::footer::{ColumnKind, open_vector};
 
 impl Sst {
@@ -49,17 +50,39 @@ impl Sst {
             .map_err(|error| error.context(&self.path))
     }
 
-    /// [`Sst::find_rows`] and [`Sst::read_rows`] in one, which reads the key columns' bytes once:
-    /// the rows of a vector whose keys lie in the range; `None` where there are none.
+    /// The rows of a vector with this key, with their stamps as [`Sst::read_stamped`]; `None` where there
+    /// are none. What was read lately comes from the cache that the file was opened with.
     ///
     /// # Errors
     /// As [`Sst::read_rows`].
-    pub fn read_key_range(
+    pub fn read_key(
+        &self,
+        v: usize,
+        key: &[u8],
+        columns: &[ColumnId],
+    ) -> Result<Option<(Range<usize>, RowBatch)>> {
+        let vector = u32::try_from(v).unwrap_or(u32::MAX);
+        let cache = self.cache.as_ref();
+        let cache = cache.and_then(|(cache, file)| Some((cache.rows()?, *file)));
+        let kept = cache.map(|(rows, file)| (rows, RowKey { file, vector, key }));
+        if let Some((rows, key)) = kept
+            && let Some(found) = rows.get(key, columns)
+        {
+            return Ok(found);
+        }
+        let found = self.read_key_range(v, &KeyRange::only(key), columns)?;
+        if let Some((rows, key)) = kept {
+            rows.put(key, columns, &found);
+        }
+        Ok(found)
+    }
+
+    /// [`Sst::find_rows`] and [`Sst::read_rows`] in one, which reads the key columns' bytes once.
+    pub(super) fn read_key_range(
         &self,
         v: usize,
         range: &KeyRange,
         columns: &[ColumnId],
-        stamped: bool,
     ) -> Result<Option<(Range<usize>, RowBatch)>> {
         let mut kept = Kept::default();
         // The other columns lie near the key's: reading all at once costs little more.
@@ -68,7 +91,7 @@ impl Sst {
             .iter()
             .filter(|column| match column.footer.kind {
                 ColumnKind::Cells(id) => columns.contains(&id) || self.schema.is_key(id),
-                _ => stamped,
+                _ => true,
             });
         let wanted: Vec<&StoredColumn> = wanted.collect();
         let prepared = self.prepare(&wanted, v, &mut Reading::Point(&mut kept));
@@ -78,7 +101,7 @@ impl Sst {
                 return Ok(None);
             }
             let how = Reading::Point(&mut kept);
-            let batch = self.read_batch(v, Some(rows.clone()), columns, stamped, how)?;
+            let batch = self.read_batch(v, Some(rows.clone()), columns, true, how)?;
             Ok(Some((rows, batch)))
         });
         found.map_err(|error| error.context(&self.path))

@@ -196,7 +196,7 @@ proptest! {
     ) {
         let disk = sim();
         write(&disk, &rows, 4096, cold);
-        let cache = cached.then(|| crate::BlockCache::new(1 << 16));
+        let cache = cached.then(|| crate::BlockCache::new(1 << 16, 1 << 16));
         let disk: Arc<dyn Disk> = disk;
         let sst = Sst::open_cached(&disk, PATH, cache.as_ref()).unwrap();
         let (_, keys) = tables::batch(&rows);
@@ -226,12 +226,23 @@ proptest! {
                 let found = sst.find_rows(v, &range).unwrap();
                 let model: Vec<usize> = found.clone().map(|row| base + row).collect();
                 prop_assert_eq!(model, inside);
-                let read = sst.read_key_range(v, &range, &ALL, true).unwrap();
+                let read = sst.read_key_range(v, &range, &ALL).unwrap();
                 prop_assert_eq!(read.is_none(), found.is_empty());
                 if let Some((at, batch)) = read {
                     prop_assert_eq!(&at, &found);
                     prop_assert_eq!(rows_of(&batch), rows[base + at.start..base + at.end].to_vec());
                 }
+            }
+            // Read a second time, and of fewer columns, a key has the rows that it had.
+            let one = sst.find_rows(v, &KeyRange::only(keys.key(row))).unwrap();
+            for columns in [&ALL[..], &ALL[..], &[TEMP], &ALL[..]] {
+                let (at, batch) = sst.read_key(v, keys.key(row), columns).unwrap().unwrap();
+                prop_assert_eq!(&at, &one);
+                prop_assert_eq!(batch.columns.len(), columns.len());
+                if columns.len() > 1 {
+                    prop_assert_eq!(rows_of(&batch), rows[base + at.start..base + at.end].to_vec());
+                }
+                prop_assert!(sst.read_key(v, &after, columns).unwrap().is_none());
             }
         }
         prop_assert!(sst.read_rows(sst.vectors(), 0..1, &ALL, true).is_err());
