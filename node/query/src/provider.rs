@@ -40,7 +40,9 @@ impl StoredTable {
     fn partitions(&self, pushed: &Pushed, target: usize) -> Vec<Vec<KeyRange>> {
         let all = [KeyRange::all()];
         let ranges = pushed.ranges.as_deref().unwrap_or(&all);
-        if target <= 1 || self.snapshot.row_count_estimate() < ROWS_WORTH_SPLITTING {
+        // Single keys are read one by one, which is not shared out.
+        let few = !pushed.encoded_keys.is_empty();
+        if target <= 1 || few || self.snapshot.row_count_estimate() < ROWS_WORTH_SPLITTING {
             return vec![ranges.to_vec()];
         }
         self.snapshot

@@ -44,6 +44,8 @@ pub(crate) struct Pushed {
     pub(crate) prefixes: usize,
     /// The keys themselves, where every key column has points: one list of values a key.
     pub(crate) keys: Vec<Vec<ScalarValue>>,
+    /// The same keys encoded, in key order, each once.
+    pub(crate) encoded_keys: Vec<Vec<u8>>,
     consumed: Vec<ColumnId>,
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use activestore_store::{ScanRequest, ScanStats, Snapshot};
 use activestore_types::{ColumnId, KeyRange};
+use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::stats::Precision;
@@ -36,6 +37,8 @@ use crate::rows::QueryStats;
 
 /// Batches that a scan may be ahead of its reader.
 const BATCHES_AHEAD: usize = 2;
+/// Up to so many keys are read one by one; the vectors of more are decoded whole.
+const POINTS_MAX: usize = 64;
 /// Key ranges that EXPLAIN shows as bytes.
 const RANGES_SHOWN: usize = 2;
 
@@ -129,6 +132,42 @@ impl ScanExec {
         Some(reverse.unwrap_or(false))
     }
 
+    /// The keys that are read one by one, if this is what the scan comes to.
+    fn points(&self) -> Option<&[Vec<u8>]> {
+        let keys = self.pushed.encoded_keys.as_slice();
+        (!keys.is_empty() && keys.len() <= POINTS_MAX && self.partitions.len() == 1).then_some(keys)
+    }
+
+    /// The rows of these keys, in the order of the scan.
+    fn read_points(&self, keys: &[Vec<u8>]) -> Result<RecordBatch> {
+        let get = |key: &Vec<u8>| self.snapshot.get(key, &self.columns, self.now_ms);
+        let rows = keys
+            .iter()
+            .map(get)
+            .filter_map(activestore_types::Result::transpose);
+        let mut rows = rows
+            .collect::<activestore_types::Result<Vec<RecordBatch>>>()
+            .map_err(to_datafusion)?;
+        if self.reverse {
+            rows.reverse();
+        }
+        rows.truncate(self.limit.unwrap_or(usize::MAX));
+        let rows = rows.into_iter().map(|row| labelled(row, &self.schema));
+        let rows = rows.collect::<Result<Vec<RecordBatch>>>()?;
+        match rows.as_slice() {
+            [row] => Ok(row.clone()),
+            rows if self.columns.is_empty() => {
+                let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+                Ok(RecordBatch::try_new_with_options(
+                    self.schema.clone(),
+                    Vec::new(),
+                    &options,
+                )?)
+            }
+            rows => Ok(concat_batches(&self.schema, rows)?),
+        }
+    }
+
     fn estimate(&self) -> usize {
         let rows = usize::try_from(self.snapshot.row_count_estimate()).unwrap_or(usize::MAX);
         let rows = match self.pushed.keys.len() {
@@ -174,6 +213,9 @@ impl DisplayAs for ScanExec {
                 ""
             };
             write!(f, ", ranges={} [{}{more}]", ranges.len(), shown.join(", "))?;
+        }
+        if self.points().is_some() {
+            write!(f, ", point reads")?;
         }
         if !self.pushed.zone_text.is_empty() {
             write!(f, ", zones=[{}]", self.pushed.zone_text.join(" AND "))?;
@@ -242,6 +284,20 @@ impl ExecutionPlan for ScanExec {
         let Some(ranges) = self.partitions.get(partition) else {
             return internal_err!("a scan has no partition {partition}");
         };
+        let counters = Counters::new(&self.metrics, partition);
+        if let Some(keys) = self.points() {
+            let (scan, keys) = (self.clone(), keys.to_vec());
+            let mut builder = RecordBatchReceiverStreamBuilder::new(self.schema.clone(), 1);
+            let sender = builder.tx();
+            builder.spawn_blocking(move || {
+                let batch = scan.read_points(&keys)?;
+                counters.rows.add(batch.num_rows());
+                // Without a reader nobody wants it.
+                let _ = sender.blocking_send(Ok(batch));
+                Ok(())
+            });
+            return Ok(builder.build());
+        }
         let request = ScanRequest {
             columns: self.columns.clone(),
             ranges: ranges.clone(),
@@ -250,7 +306,6 @@ impl ExecutionPlan for ScanExec {
             reverse: self.reverse,
             now_ms: self.now_ms,
         };
-        let counters = Counters::new(&self.metrics, partition);
         let (snapshot, schema) = (self.snapshot.clone(), self.schema.clone());
         let mut builder = RecordBatchReceiverStreamBuilder::new(self.schema.clone(), BATCHES_AHEAD);
         let sender = builder.tx();

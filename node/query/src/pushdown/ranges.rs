@@ -61,7 +61,9 @@ pub(super) fn follow_key(schema: &TableSchema, limits: &BTreeMap<ColumnId, Limit
     });
     pushed.prefixes = prefixes.len();
     if pushed.point_columns == schema.key_len() {
-        pushed.keys = prefixes.into_iter().map(|(_, values)| values).collect();
+        (pushed.encoded_keys, pushed.keys) = prefixes.into_iter().unzip();
+        pushed.encoded_keys.sort_unstable();
+        pushed.encoded_keys.dedup();
     }
     pushed.ranges = Some(sorted(ranges));
     pushed

@@ -84,6 +84,53 @@ async fn explain_analyze_counts_vectors_and_rows() {
 }
 
 #[tokio::test]
+async fn whole_keys_are_read_one_by_one() {
+    let world = World::new();
+    readings(&world);
+    let engine = engine(&world);
+    let at = |second: i64| format!("'2026-01-01T00:00:{second:02}Z'");
+    let one = format!("WHERE device = 'p1' AND ts = {}", at(7));
+    let two = format!(
+        "WHERE device IN ('p1', 'p2', 'none') AND ts IN ({}, {})",
+        at(7),
+        at(8)
+    );
+    for flushed in [false, true] {
+        if flushed {
+            world.store.flush().unwrap();
+        }
+        let plan = explain(&engine, &format!("SELECT n FROM plant.readings {one}")).await;
+        has(&plan, &["point reads", "partitions=1"]);
+        let from = "FROM plant.readings";
+        assert_eq!(
+            lines(&engine, &format!("SELECT device, n, temp {from} {one}")).await,
+            ["p1 7 3.5"]
+        );
+        assert_eq!(
+            lines(&engine, &format!("SELECT count(*) {from} {two}")).await,
+            ["4"]
+        );
+        for (order, first) in [("", "p1 8"), (" DESC", "p2 7")] {
+            let backwards = if order.is_empty() { " DESC" } else { "" };
+            let sql = format!(
+                "SELECT device, n {from} {two} ORDER BY device{order}, ts{backwards} LIMIT 3"
+            );
+            let found = lines(&engine, &sql).await;
+            assert_eq!((found.len(), found[0].as_str()), (3, first), "{sql}");
+        }
+        let refused = format!("SELECT n {from} {one} AND n = 8");
+        assert!(lines(&engine, &refused).await.is_empty());
+    }
+    let many: Vec<String> = (0..60).map(at).collect();
+    let many = format!(
+        "SELECT count(*) FROM plant.readings WHERE device IN ('p1', 'p2') AND ts IN ({})",
+        many.join(", ")
+    );
+    assert!(!explain(&engine, &many).await.contains("point reads"));
+    assert_eq!(lines(&engine, &many).await, ["120"]);
+}
+
+#[tokio::test]
 async fn large_tables_are_read_in_parts() {
     let world = World::new();
     let schema = world.create(
