@@ -6,7 +6,7 @@ use activestore_catalog::{
     ProcessorSource, TableDefinition,
 };
 use activestore_query::ModelStatement;
-use activestore_types::{DataType, Error, Result, TableName, TableSchema};
+use activestore_types::{DataType, Error, ErrorKind, Result, TableName, TableSchema};
 use arrow::datatypes::Schema;
 
 use super::SqlOutcome;
@@ -30,13 +30,26 @@ impl Db {
     }
 
     /// Merges all files of a table; returns when it is done.
+    /// Merges a table's files into one, and leaves no byte of what was deleted before, in no file.
     pub(super) async fn compact(&self, table: &TableName) -> Result<SqlOutcome> {
         let schema = self.inner.catalog.state().table(table)?.clone();
         let inner = self.inner.clone();
         self.blocking(move || {
             inner.settle();
-            inner.store.flush()?;
-            inner.store.compact(schema.id)?;
+            inner.store.erase(schema.id).map_err(|error| {
+                if error.kind() == ErrorKind::Conflict {
+                    // Everything else was done.
+                    Error::conflict(format!(
+                        "the table is compacted, but what was deleted is not gone yet: {}",
+                        error.message()
+                    ))
+                    .with_hint(
+                        "wait until `activestore sync status` shows no backlog, and run it again",
+                    )
+                } else {
+                    error
+                }
+            })?;
             Ok(SqlOutcome::definition("ALTER TABLE"))
         })
         .await

@@ -222,6 +222,46 @@ fn writers_of_both_kinds_finish() {
     });
 }
 
+/// The files under a directory that hold the bytes.
+fn holding(dir: &std::path::Path, needle: &str) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(holding(&path, needle));
+            continue;
+        }
+        let bytes = std::fs::read(&path).unwrap();
+        let mut windows = bytes.windows(needle.len());
+        if windows.any(|window| window == needle.as_bytes()) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn compaction_removes_the_bytes_of_what_was_deleted() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open(dir.path(), Role::Edge);
+        run(&db, LEASES).await;
+        run(
+            &db,
+            "INSERT INTO k.leases (name, owner) VALUES ('a', 'secret owner'), ('b', 'known owner')",
+        )
+        .await;
+        assert!(!holding(dir.path(), "secret owner").is_empty());
+        run(&db, "DELETE FROM k.leases WHERE name = 'a'").await;
+        run(&db, "ALTER TABLE k.leases COMPACT").await;
+        let left = holding(dir.path(), "secret owner");
+        assert!(left.is_empty(), "{left:?}");
+        let all = "SELECT name, owner FROM k.leases";
+        assert_eq!(rows(&db, all).await, ["b|known owner"]);
+        db.shutdown().await.unwrap();
+    });
+}
+
 #[test]
 fn a_table_is_compacted_on_demand() {
     runtime().block_on(async {
