@@ -43,10 +43,13 @@ struct Opened {
     clock: HlcClock,
 }
 
-/// Settings of a small server: memtables of 64 MiB, which is what RocksDB takes by default.
+/// Settings of a small server: memtables of 64 MiB, which is what RocksDB takes by default, and as
+/// much for what point reads keep, which is what it is given here.
 fn options() -> StoreOptions {
     StoreOptions {
         memtable_bytes: 64 << 20,
+        block_cache_bytes: 48 << 20,
+        row_cache_bytes: 16 << 20,
         wal_sync: WalSync::Batch,
         ..StoreOptions::new(NodeId([1; 16]))
     }

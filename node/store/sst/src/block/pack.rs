@@ -9,7 +9,7 @@
 
 use activestore_types::{Error, Result};
 
-use self::lane::{Lane, chain_layers, get_full, pack_layers};
+use self::lane::{Lane, get_full, pack_layers};
 use super::VECTOR_ROWS;
 use super::cursor::Cursor;
 
@@ -107,10 +107,7 @@ impl<'a> Packed<'a> {
     pub(crate) fn unpack_chain(&self, chain: usize, reference: u64, out: &mut [u64; CHAIN]) {
         match self.lines() {
             _ if self.width == 0 => out.fill(reference),
-            Some(lines) if self.width <= 32 => {
-                chain_layers::<u32, 32>(lines, self.width, chain, reference, out);
-            }
-            Some(lines) => chain_layers::<u64, 16>(lines, self.width, chain, reference, out),
+            Some(lines) => simd::unpack_chain(lines, self.width, chain, reference, out),
             None => unpack_short(self.bytes, self.width, chain * CHAIN, reference, out),
         }
     }

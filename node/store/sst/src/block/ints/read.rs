@@ -2,6 +2,7 @@
 //! then decoded whole or for a few rows. A few rows cost about as little as they look: a packed
 //! value is two words, a difference at most one chain, a run one pass over the lengths.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use activestore_types::{Error, Result};
@@ -10,6 +11,11 @@ use super::super::VECTOR_ROWS;
 use super::super::cursor::Cursor;
 use super::super::pack::{CHAIN, Lanes, Packed, multiply, sum_chains};
 use super::{CONSTANT, DELTA, FRAME, RUNS, SCALED, factor_of};
+
+/// Bits of a run's length less one, in a vector of [`VECTOR_ROWS`] at most.
+const RUN_BITS_MAX: u32 = VECTOR_ROWS.trailing_zeros();
+/// Runs that are passed together.
+const BLOCK: usize = 16;
 
 /// A parsed payload.
 #[derive(Clone, Copy, Debug)]
@@ -27,11 +33,16 @@ enum Body<'a> {
         bases: [u64; VECTOR_ROWS / CHAIN],
         deltas: Patched<'a>,
     },
-    Runs {
-        heads: Patched<'a>,
-        runs: usize,
-        lengths: Packed<'a>,
-    },
+    Runs(Runs<'a>),
+}
+
+/// Values that repeat, and how often each does.
+#[derive(Clone, Copy, Debug)]
+struct Runs<'a> {
+    heads: Patched<'a>,
+    count: usize,
+    /// Each less one.
+    lengths: Packed<'a>,
 }
 
 /// Packed values over a reference, with those that stand aside.
@@ -75,12 +86,14 @@ impl<'a> Ints<'a> {
                 let runs = bytes.count("runs", rows)?;
                 let heads = Patched::parse(bytes, runs)?;
                 let width = u32::from(bytes.byte()?);
-                let lengths = Packed::take(bytes, runs, width)?;
-                Body::Runs {
-                    heads,
-                    runs,
-                    lengths,
+                if width > RUN_BITS_MAX {
+                    return Err(too_long());
                 }
+                Body::Runs(Runs {
+                    heads,
+                    count: runs,
+                    lengths: Packed::take(bytes, runs, width)?,
+                })
             }
             other => {
                 return Err(Error::corrupt(format!(
@@ -103,7 +116,7 @@ impl<'a> Ints<'a> {
                 deltas.unpack(out)?;
                 sum_chains(*bases, out);
             }
-            Body::Runs { .. } => self.unroll(0..self.rows, out)?,
+            Body::Runs(runs) => self.unroll(runs, out)?,
         }
         if self.factor != 1 {
             multiply(self.factor, out);
@@ -144,7 +157,7 @@ impl<'a> Ints<'a> {
                     deltas.sum_chain(chain, bases, &range, out)?;
                 }
             }
-            Body::Runs { .. } => self.unroll(range, out)?,
+            Body::Runs(runs) => self.find_runs(runs, &range, out)?,
         }
         if self.factor != 1 {
             for value in out {
@@ -154,55 +167,75 @@ impl<'a> Ints<'a> {
         Ok(())
     }
 
-    /// Writes the runs that lie in the range, each as often as it does.
-    fn unroll(&self, range: Range<usize>, out: &mut [u64]) -> Result<()> {
-        let Body::Runs {
-            heads,
-            runs,
-            lengths,
-        } = &self.body
-        else {
-            return Ok(());
-        };
-        let mut unpacked: Lanes = [0; VECTOR_ROWS];
-        lengths.unpack(0, &mut unpacked);
-        let mut all_heads: Lanes = [0; VECTOR_ROWS];
-        // For a few rows it is cheaper to look up the few heads that they have.
-        let many = range.len() > CHAIN;
-        if many {
-            heads.unpack(&mut all_heads)?;
-        }
-        let mut end = 0_usize;
-        for (run, length) in unpacked.iter().take(*runs).enumerate() {
+    /// Writes every run as often as it lasts.
+    fn unroll(&self, runs: &Runs<'a>, out: &mut Lanes) -> Result<()> {
+        let mut lengths: Lanes = [0; VECTOR_ROWS];
+        runs.lengths.unpack(1, &mut lengths);
+        let mut heads: Lanes = [0; VECTOR_ROWS];
+        runs.heads.unpack(&mut heads)?;
+        let mut end = 0;
+        for (length, head) in lengths.iter().zip(&heads).take(runs.count) {
             let start = end;
-            end = usize::try_from(*length)
-                .unwrap_or(usize::MAX)
-                .saturating_add(1)
-                .saturating_add(start);
-            if end > self.rows {
-                return Err(Error::corrupt("runs are longer than their vector"));
-            }
-            let (from, to) = (start.max(range.start), end.min(range.end));
-            if from >= to {
-                continue;
-            }
-            let head = if many {
-                all_heads.get(run).copied().unwrap_or(0)
-            } else {
-                let mut head = [heads.get(run)];
-                heads.patch(run..run + 1, |row| row.checked_sub(run), &mut head)?;
-                head.first().copied().unwrap_or(0)
-            };
-            if let Some(slots) = out.get_mut(from - range.start..to - range.start) {
-                slots.fill(head);
-            }
+            end += *length as usize;
+            out.get_mut(start..end.min(self.rows))
+                .ok_or_else(too_long)?
+                .fill(*head);
         }
-        if end == self.rows {
-            Ok(())
-        } else {
-            Err(Error::corrupt("runs are shorter than their vector"))
+        match end.cmp(&self.rows) {
+            Ordering::Less => Err(too_short()),
+            Ordering::Equal => Ok(()),
+            Ordering::Greater => Err(too_long()),
         }
     }
+
+    /// Writes of the runs what lies in the range. Of the heads only those are looked up.
+    fn find_runs(&self, runs: &Runs<'a>, range: &Range<usize>, out: &mut [u64]) -> Result<()> {
+        let mut lengths = [0_u64; CHAIN];
+        let mut start = 0;
+        for first in (0..runs.count).step_by(CHAIN) {
+            runs.lengths.unpack_chain(first / CHAIN, 1, &mut lengths);
+            let mut lengths = lengths
+                .get(..(runs.count - first).min(CHAIN))
+                .unwrap_or(&[]);
+            let mut run = first;
+            // What lies before the range is passed a block at a time.
+            while let Some((block, rest)) = lengths.split_first_chunk::<BLOCK>() {
+                let end = start + block.iter().sum::<u64>() as usize;
+                if end > range.start {
+                    break;
+                }
+                (start, run, lengths) = (end, run + BLOCK, rest);
+            }
+            for (run, length) in (run..).zip(lengths) {
+                let end = start + *length as usize;
+                if end > self.rows {
+                    return Err(too_long());
+                }
+                if end > range.start {
+                    let (from, to) = (start.max(range.start), end.min(range.end));
+                    let mut head = [runs.heads.get(run)];
+                    let place = |row: usize| row.checked_sub(run);
+                    runs.heads.patch(run..run + 1, place, &mut head)?;
+                    if let Some(slots) = out.get_mut(from - range.start..to - range.start) {
+                        slots.fill(head[0]);
+                    }
+                }
+                start = end;
+                if start >= range.end {
+                    return Ok(());
+                }
+            }
+        }
+        Err(too_short())
+    }
+}
+
+fn too_long() -> Error {
+    Error::corrupt("runs are longer than their vector")
+}
+
+fn too_short() -> Error {
+    Error::corrupt("runs are shorter than their vector")
 }
 
 impl<'a> Patched<'a> {

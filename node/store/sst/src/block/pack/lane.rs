@@ -136,6 +136,7 @@ pub(super) fn unpack_layers<T: Lane, const N: usize>(
 }
 
 /// Unpacks the layers of one quarter of the vector.
+#[inline(always)]
 pub(super) fn chain_layers<T: Lane, const N: usize>(
     lines: &[[u8; LINE]],
     width: u32,

@@ -1,7 +1,7 @@
 //! The hot loops, compiled twice on x86-64: for every such processor and for x86-64-v3 (AVX2, BMI2,
 //! FMA), chosen when they run. On aarch64 the baseline has NEON and fused multiplication already.
 
-use super::lane::unpack_layers;
+use super::lane::{chain_layers, unpack_layers};
 use super::{CHAIN, LINE, Lanes};
 use crate::block::VECTOR_ROWS;
 use crate::block::floats::decimal::{Division, Exact, Fused, decimal_bits, short_decimal_bits};
@@ -57,6 +57,23 @@ multiversioned! {
             unpack_layers::<u32, 32>(lines, width, out, add);
         } else {
             unpack_layers::<u64, 16>(lines, width, out, add);
+        }
+    }
+}
+
+multiversioned! {
+    /// Unpacks a quarter of a full vector of a width above 0, adding `reference` to each value.
+    pub(crate) fn unpack_chain<D>(
+        lines: &[[u8; LINE]],
+        width: u32,
+        chain: usize,
+        reference: u64,
+        out: &mut [u64; CHAIN]
+    ) {
+        if width <= 32 {
+            chain_layers::<u32, 32>(lines, width, chain, reference, out);
+        } else {
+            chain_layers::<u64, 16>(lines, width, chain, reference, out);
         }
     }
 }
