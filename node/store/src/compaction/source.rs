@@ -83,7 +83,7 @@ impl FileSource {
                 .map_err(|error| bad_keys(&self.sst, &error))?;
             self.rows = 0..keys.len();
             if !self.rows.is_empty() {
-                let vector = Vector::new(Arc::clone(&self.sst), next, batch, keys);
+                let vector = Vector::new(Arc::clone(&self.sst), next, Arc::new(batch), keys);
                 self.loaded = Some(Held::Vector(Arc::new(vector)));
                 self.slot = Slot::default();
             }

@@ -48,14 +48,14 @@ pub(crate) struct Vector {
     /// Which rows of the vector the batch holds, if not all.
     part: Option<Range<usize>>,
     /// The key columns, the wanted ones and the stamps.
-    pub(crate) batch: RowBatch,
+    pub(crate) batch: Arc<RowBatch>,
     pub(crate) keys: KeyBuffer,
     /// All columns, read only where the existence of a row hangs on them.
     full: OnceLock<RowBatch>,
 }
 
 impl Vector {
-    pub(crate) fn new(sst: Arc<Sst>, index: usize, batch: RowBatch, keys: KeyBuffer) -> Self {
+    pub(crate) fn new(sst: Arc<Sst>, index: usize, batch: Arc<RowBatch>, keys: KeyBuffer) -> Self {
         Vector {
             sst,
             index,
@@ -67,7 +67,12 @@ impl Vector {
     }
 
     /// Rows of a vector that were decoded alone, without their keys.
-    pub(crate) fn part(sst: Arc<Sst>, index: usize, rows: Range<usize>, batch: RowBatch) -> Self {
+    pub(crate) fn part(
+        sst: Arc<Sst>,
+        index: usize,
+        rows: Range<usize>,
+        batch: Arc<RowBatch>,
+    ) -> Self {
         Vector {
             part: Some(rows),
             ..Vector::new(sst, index, batch, KeyBuffer::default())

@@ -127,7 +127,10 @@ fn alone(pieces: &Pieces, found: &[Fragment], winners: &[Option<usize>]) -> Opti
     (0..winners.len())
         .map(|column| {
             let array = pieces.array(fragment.piece, column)?;
-            (fragment.row < array.len()).then(|| array.slice(fragment.row, 1))
+            match array.len() {
+                1 if fragment.row == 0 => Some(Arc::clone(array)),
+                rows => (fragment.row < rows).then(|| array.slice(fragment.row, 1)),
+            }
         })
         .collect()
 }

@@ -5,6 +5,8 @@
 //! 3. The row exists if its newest fragment is an unexpired upsert, or if any column of the table,
 //!    asked for or not, is decided by an unexpired fragment with a value.
 
+use std::sync::Arc;
+
 use activestore_types::{ColumnId, Result, RowBatch, TableSchema};
 use arrow::array::{Array, ArrayRef};
 
@@ -52,8 +54,7 @@ pub(crate) fn order_fragments(fragments: &mut [Fragment], origins: &Origins) {
 /// What a key resolves to.
 pub(crate) struct Resolver {
     origins: Origins,
-    /// Every column of the table that is not a key column.
-    values: Vec<ColumnId>,
+    schema: Arc<TableSchema>,
     /// For each wanted column whether it is a key column: those are set in every fragment and never
     /// expire.
     keys: Vec<bool>,
@@ -67,18 +68,13 @@ pub(crate) struct Resolver {
 impl Resolver {
     pub(crate) fn new(
         origins: Origins,
-        schema: &TableSchema,
+        schema: &Arc<TableSchema>,
         wanted: &[ColumnId],
         now_ms: u64,
     ) -> Self {
         Resolver {
             origins,
-            values: schema
-                .columns
-                .iter()
-                .map(|column| column.id)
-                .filter(|id| !schema.is_key(*id))
-                .collect(),
+            schema: Arc::clone(schema),
             keys: wanted.iter().map(|id| schema.is_key(*id)).collect(),
             now_ms,
             winners: Vec::new(),
@@ -150,9 +146,12 @@ impl Resolver {
         {
             return Ok(false);
         }
-        let mut open = self.values.clone();
+        // Every column of the table that is not a key column.
+        let columns = self.schema.columns.iter().map(|column| column.id);
+        let values: Vec<ColumnId> = columns.filter(|id| !self.schema.is_key(*id)).collect();
+        let mut open = values.clone();
         for fragment in fragments {
-            let Some(batch) = pieces.full(fragment, &self.values)? else {
+            let Some(batch) = pieces.full(fragment, &values)? else {
                 continue;
             };
             let mut survivor = false;

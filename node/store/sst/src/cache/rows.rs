@@ -20,7 +20,7 @@ const ROW_BYTES: usize = 2048;
 const ROW_BYTES_MAX: usize = 32 << 10;
 
 /// Rows of a file's vector and their batch, as [`crate::Sst::read_key`] returns them.
-pub(crate) type Found = Option<(Range<usize>, RowBatch)>;
+pub(crate) type Found = Option<(Range<usize>, Arc<RowBatch>)>;
 
 #[derive(PartialEq, Eq, Hash)]
 struct OwnedKey {

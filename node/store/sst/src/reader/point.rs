@@ -60,7 +60,7 @@ impl Sst {
         v: usize,
         key: &[u8],
         columns: &[ColumnId],
-    ) -> Result<Option<(Range<usize>, RowBatch)>> {
+    ) -> Result<Option<(Range<usize>, Arc<RowBatch>)>> {
         let vector = u32::try_from(v).unwrap_or(u32::MAX);
         let cache = self.cache.as_ref();
         let cache = cache.and_then(|(cache, file)| Some((cache.rows()?, *file)));
@@ -71,6 +71,7 @@ impl Sst {
             return Ok(found);
         }
         let found = self.read_key_range(v, &KeyRange::only(key), columns)?;
+        let found = found.map(|(rows, batch)| (rows, Arc::new(batch)));
         if let Some((rows, key)) = kept {
             rows.put(key, columns, &found);
         }

@@ -23,7 +23,7 @@ fn row(value: i64, cells: usize) -> Found {
         set: None,
     };
     let batch = RowBatch::upsert(TableId(1), cells, vec![column], Hlc(1), OriginId(0));
-    Some((7..7 + cells, batch))
+    Some((7..7 + cells, Arc::new(batch)))
 }
 
 #[test]
