@@ -81,6 +81,8 @@ pub(crate) enum Encoding {
     Symbols,
     /// Floats as codes of their front bits and the rest.
     Split,
+    /// Doubles that are 32-bit floats, those as integers over a power of ten.
+    Widened,
 }
 
 impl Encoding {
@@ -102,6 +104,7 @@ impl Encoding {
             Encoding::Stamps => 9,
             Encoding::Symbols => 10,
             Encoding::Split => 11,
+            Encoding::Widened => 12,
         }
     }
 
@@ -120,6 +123,7 @@ impl Encoding {
             9 => Encoding::Stamps,
             10 => Encoding::Symbols,
             11 => Encoding::Split,
+            12 => Encoding::Widened,
             _ => return Err(Error::corrupt(format!("vector encoding {tag} is unknown"))),
         })
     }
@@ -142,6 +146,7 @@ impl Encoding {
             Encoding::Stamps => "stamps",
             Encoding::Symbols => "fsst",
             Encoding::Split => "alp_rd",
+            Encoding::Widened => "widened_decimal",
         }
     }
 }

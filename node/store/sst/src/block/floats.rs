@@ -34,6 +34,8 @@ pub(crate) trait Real: Copy {
     fn widen(self) -> f64;
     /// From a double, rounded.
     fn narrow(wide: f64) -> Self;
+    /// The 32-bit float that this double is, if it is one.
+    fn shortened(self) -> Option<f32>;
     /// The bit pattern.
     fn pattern(self) -> u64;
 }
@@ -47,6 +49,11 @@ impl Real for f64 {
     #[inline(always)]
     fn narrow(wide: f64) -> Self {
         wide
+    }
+    #[inline(always)]
+    fn shortened(self) -> Option<f32> {
+        let short = self as f32;
+        (f64::from(short).to_bits() == self.to_bits()).then_some(short)
     }
     #[inline(always)]
     fn pattern(self) -> u64 {
@@ -63,6 +70,10 @@ impl Real for f32 {
     #[inline(always)]
     fn narrow(wide: f64) -> Self {
         wide as f32
+    }
+    #[inline(always)]
+    fn shortened(self) -> Option<f32> {
+        None
     }
     #[inline(always)]
     fn pattern(self) -> u64 {
@@ -83,10 +94,15 @@ pub(crate) fn encode<T: Real>(
     out: &mut Vec<u8>,
 ) -> Encoding {
     let start = out.len();
-    let encoding = encode_decimal(values, out).or_else(|| {
-        out.truncate(start);
-        encode_alp(values, history, out)
-    });
+    let encoding = encode_decimal(values, out)
+        .or_else(|| {
+            out.truncate(start);
+            encode_widened(values, out)
+        })
+        .or_else(|| {
+            out.truncate(start);
+            encode_alp(values, history, out)
+        });
     if let Some(encoding) = encoding
         && out.len() - start < values.len() * T::BYTES
     {
@@ -116,6 +132,13 @@ pub(crate) fn encode<T: Real>(
         MISTAKES.fetch_add(1, Ordering::Relaxed);
     }
     Encoding::FloatBits
+}
+
+/// Of doubles that once were 32-bit floats, as many sensors and files have them: 5.827 is then
+/// 5.827000141143799, decimal only in 32 bits.
+fn encode_widened<T: Real>(values: &[T], out: &mut Vec<u8>) -> Option<Encoding> {
+    let short: Option<Vec<f32>> = values.iter().map(|value| value.shortened()).collect();
+    encode_decimal(&short?, out).map(|_| Encoding::Widened)
 }
 
 /// Gives each exception's slot its neighbour's integer, so that it costs no width.

@@ -18,7 +18,10 @@ use crate::block::{Encoding, VECTOR_ROWS};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Floats<'a> {
     rows: usize,
+    /// Of a pattern.
     bytes: usize,
+    /// Whether the patterns are those of 32-bit floats, and doubles are wanted.
+    widened: bool,
     form: Form<'a>,
     integers: Ints<'a>,
     positions: &'a [[u8; 2]],
@@ -52,7 +55,10 @@ impl<'a> Floats<'a> {
     ) -> Result<Self> {
         let form = match encoding {
             Encoding::FloatConstant | Encoding::FloatBits => Form::Bits,
-            Encoding::Decimal => {
+            Encoding::Widened if T::BYTES != 8 => {
+                return Err(Error::corrupt("floats of 32 bits are no wider ones"));
+            }
+            Encoding::Decimal | Encoding::Widened => {
                 let digits = usize::from(bytes.byte()?);
                 let power = POWERS.get(digits);
                 Form::Decimal(
@@ -88,15 +94,18 @@ impl<'a> Floats<'a> {
             }
         };
         let integers = Ints::parse(bytes, rows)?;
+        let widened = encoding == Encoding::Widened;
+        let pattern_bytes = if widened { f32::BYTES } else { T::BYTES };
         let (mut positions, mut patterns): (_, &[u8]) = (&[][..], &[]);
         if !matches!(form, Form::Bits | Form::Split { .. }) {
             let exceptions = bytes.count("exceptions", rows)?;
             positions = bytes.take(exceptions * 2)?.as_chunks::<2>().0;
-            patterns = bytes.take(exceptions * T::BYTES)?;
+            patterns = bytes.take(exceptions * pattern_bytes)?;
         }
         Ok(Floats {
             rows,
-            bytes: T::BYTES,
+            bytes: pattern_bytes,
+            widened,
             form,
             integers,
             positions,
@@ -138,7 +147,18 @@ impl<'a> Floats<'a> {
                 }
             }
         }
-        self.patch(0..self.rows, out)
+        self.patch(0..self.rows, out)?;
+        self.widen(out);
+        Ok(())
+    }
+
+    /// Makes doubles of patterns of 32-bit floats, where doubles are wanted.
+    fn widen(&self, patterns: &mut [u64]) {
+        if self.widened {
+            for pattern in patterns {
+                *pattern = f64::from(f32::from_bits(*pattern as u32)).to_bits();
+            }
+        }
     }
 
     /// The patterns of some rows, as many as `out` holds, from `first` on.
@@ -173,7 +193,9 @@ impl<'a> Floats<'a> {
                 }
             }
         }
-        self.patch(first..first + out.len(), out)
+        self.patch(first..first + out.len(), out)?;
+        self.widen(out);
+        Ok(())
     }
 
     /// Writes the exceptions whose rows lie in the range.

@@ -39,9 +39,15 @@ proptest! {
     }
 
     #[test]
+    fn widened_reals_come_back(values in samples::doubles(1..1025)) {
+        let values: Vec<f64> = values.into_iter().map(|value| f64::from(value as f32)).collect();
+        round_trip(&values);
+    }
+
+    #[test]
     fn other_bytes_never_panic(
         bytes in prop::collection::vec(any::<u8>(), 0..200),
-        tag in prop::sample::select(vec![3_u8, 4, 5, 11]),
+        tag in prop::sample::select(vec![3_u8, 4, 5, 11, 12]),
         rows in 1..1025_usize,
     ) {
         let encoding = Encoding::from_tag(tag).unwrap();
@@ -65,6 +71,23 @@ fn readings_are_decimals_without_exceptions() {
         assert_eq!(encoding, Encoding::Decimal, "{digits} digits");
         assert!(bytes <= 7 * 128 + 12, "{digits} digits: {bytes} bytes");
     }
+}
+
+#[test]
+fn readings_that_were_floats_of_32_bits_cost_no_more_than_those() {
+    let readings = |row: u32| f64::from(20_000 + (row * 7919) % 100) / 1000.0;
+    let narrow: Vec<f32> = (0..1024).map(|row| readings(row) as f32).collect();
+    let mut wide: Vec<f64> = narrow.iter().map(|value| f64::from(*value)).collect();
+    let (encoding, bytes) = round_trip(&wide);
+    assert_eq!(encoding, Encoding::Widened);
+    assert_eq!(bytes, round_trip(&narrow).1);
+    // Odd ones among them stand aside, as long as they are 32-bit floats too.
+    wide[3] = -0.0;
+    wide[4] = f64::INFINITY;
+    wide[700] = f64::from(f32::MIN_POSITIVE);
+    assert_eq!(round_trip(&wide).0, Encoding::Widened);
+    wide[5] = 1.0 / 3.0;
+    assert_ne!(round_trip(&wide).0, Encoding::Widened);
 }
 
 #[test]
