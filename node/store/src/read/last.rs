@@ -299,12 +299,7 @@ impl LastRows {
     }
 
     fn copy_out(&mut self) -> Result<()> {
-        if self.picker.rows() > 0 {
-            let batch = self.picker.finish(&mut self.pieces)?;
-            self.output.push(batch)?;
-        }
-        self.pieces.clear();
-        Ok(())
+        self.output.push_picked(&mut self.picker, &mut self.pieces)
     }
 }
 

@@ -12,6 +12,7 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use super::copy::{Span, Stretch, copy_column};
 use super::piece::Fragment;
 use super::resolve::Cells;
+use super::scan::piece::Pieces;
 
 /// Rows of an output batch, at most.
 pub(crate) const BATCH_ROWS: usize = 8192;
@@ -200,6 +201,15 @@ impl Coalescer {
         if self.rows == BATCH_ROWS {
             self.flush()?;
         }
+        Ok(())
+    }
+
+    /// Adds what was picked, as one batch.
+    pub(crate) fn push_picked(&mut self, picker: &mut Picker, pieces: &mut Pieces) -> Result<()> {
+        if picker.rows() > 0 {
+            self.push(picker.finish(pieces)?)?;
+        }
+        pieces.clear();
         Ok(())
     }
 

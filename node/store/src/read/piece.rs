@@ -29,6 +29,29 @@ pub(crate) struct Fragment {
 }
 
 impl Fragment {
+    /// The fragment at a row of a batch with stamps.
+    pub(crate) fn of(batch: &RowBatch, piece: usize, row: usize) -> Self {
+        Fragment {
+            hlc: batch.hlc.get(row).copied().unwrap_or(0),
+            origin: OriginId(batch.origin.get(row).copied().unwrap_or(0)),
+            expiry_ms: expiry_of(batch, row),
+            tombstone: is_tombstone(batch, row),
+            ..Fragment::nothing(piece, row)
+        }
+    }
+
+    /// One that says nothing, older than any other.
+    pub(crate) fn nothing(piece: usize, row: usize) -> Self {
+        Fragment {
+            piece,
+            row,
+            hlc: 0,
+            origin: OriginId(0),
+            expiry_ms: 0,
+            tombstone: false,
+        }
+    }
+
     pub(crate) fn expired(&self, now_ms: u64) -> bool {
         self.expiry_ms != 0 && self.expiry_ms <= now_ms
     }
@@ -127,6 +150,19 @@ pub(crate) struct Slot {
     piece: usize,
 }
 
+impl Slot {
+    /// The piece's number in this epoch; it is added if it has none.
+    pub(crate) fn number(&mut self, epoch: u64, add: impl FnOnce() -> usize) -> usize {
+        if self.epoch != epoch {
+            *self = Slot {
+                epoch,
+                piece: add(),
+            };
+        }
+        self.piece
+    }
+}
+
 impl Pieces {
     pub(crate) fn new(wanted: Vec<ColumnId>) -> Self {
         Pieces {
@@ -158,17 +194,11 @@ impl Pieces {
 
     /// The number of the piece; it is added if the slot does not know it.
     pub(crate) fn slot(&mut self, slot: &mut Slot, held: &Held) -> usize {
-        if slot.epoch != self.epoch {
-            *slot = Slot {
-                epoch: self.epoch,
-                piece: self.list.len(),
-            };
-            self.push(held.clone());
-        }
-        slot.piece
+        slot.number(self.epoch, || self.push(held.clone()))
     }
 
-    pub(crate) fn push(&mut self, held: Held) {
+    /// Adds a piece and returns its number.
+    pub(crate) fn push(&mut self, held: Held) -> usize {
         let batch = held.batch();
         let places: Vec<Option<usize>> = self
             .wanted
@@ -186,28 +216,14 @@ impl Pieces {
             places,
             plain,
         });
+        self.list.len() - 1
     }
 
     pub(crate) fn fragment(&self, piece: usize, row: usize) -> Fragment {
-        let Some(held) = self.list.get(piece).map(|piece| &piece.held) else {
+        match self.list.get(piece) {
+            Some(found) => Fragment::of(found.held.batch(), piece, row),
             // Never: sources pass the numbers that they were given.
-            return Fragment {
-                piece,
-                row,
-                hlc: 0,
-                origin: OriginId(0),
-                expiry_ms: 0,
-                tombstone: false,
-            };
-        };
-        let batch = held.batch();
-        Fragment {
-            piece,
-            row,
-            hlc: batch.hlc.get(row).copied().unwrap_or(0),
-            origin: OriginId(batch.origin.get(row).copied().unwrap_or(0)),
-            expiry_ms: expiry_of(batch, row),
-            tombstone: is_tombstone(batch, row),
+            None => Fragment::nothing(piece, row),
         }
     }
 

@@ -105,10 +105,9 @@ impl Snapshot {
         for vector in sst.vectors_in(range) {
             let read = sst.read_key(vector, &range.start, pieces.wanted())?;
             if let Some((rows, batch)) = read {
-                let piece = pieces.len();
                 let count = batch.rows;
                 let decoded = Vector::part(Arc::clone(sst), vector, rows, batch);
-                pieces.push(Held::Vector(Arc::new(decoded)));
+                let piece = pieces.push(Held::Vector(Arc::new(decoded)));
                 found.extend((0..count).map(|row| pieces.fragment(piece, row)));
             }
         }
@@ -144,8 +143,7 @@ fn read_view(
     for row in view.order(range) {
         let (chunk, at) = view.chunks().locate(row);
         if let Some(chunk) = view.chunks().get(chunk) {
-            let piece = pieces.len();
-            pieces.push(Held::Chunk(Arc::clone(chunk)));
+            let piece = pieces.push(Held::Chunk(Arc::clone(chunk)));
             found.push(pieces.fragment(piece, at));
         }
     }

@@ -7,7 +7,7 @@ use activestore_sst::{Sst, StampZone};
 use activestore_types::{ColumnId, KeyRange, Result};
 use parking_lot::Mutex;
 
-use super::piece::{Held, Pieces, SharedReader, Slot, Vector, fragment};
+use super::piece::{Held, Pieces, SharedReader, Slot, Vector};
 use super::source::{Alone, Plan};
 use crate::read::copy::Span;
 use crate::read::keys::VectorKeys;
@@ -326,7 +326,7 @@ impl FileSource {
         }
         let stamps = loaded.vector.stamps()?;
         let shows = |row: usize| {
-            let fragment = fragment(stamps, 0, row);
+            let fragment = Fragment::of(stamps, 0, row);
             let stamp = || fragment.stamp(alone.origins.as_ref());
             let above = barrier.is_none_or(|barrier| stamp() >= barrier);
             above && !fragment.tombstone && !fragment.expired(alone.now_ms)

@@ -5,14 +5,14 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use activestore_sst::{SequentialReader, Sst};
-use activestore_types::{BatchColumn, ColumnId, OriginId, Result, RowBatch};
+use activestore_types::{BatchColumn, ColumnId, Result, RowBatch};
 use arrow::array::ArrayRef;
 use parking_lot::Mutex;
 
 use super::ScanStats;
 use crate::memtable::Chunk;
-use crate::memtable::gather::{expiry_of, is_tombstone};
 use crate::read::piece::Fragment;
+pub(crate) use crate::read::piece::Slot;
 use crate::read::resolve::Cells;
 
 /// A reader that a source shares with the vectors it read.
@@ -120,13 +120,6 @@ pub(crate) struct Pieces {
     pub(crate) stats: ScanStats,
 }
 
-/// The number of a piece as a source remembers it.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Slot {
-    epoch: u64,
-    piece: usize,
-}
-
 impl Pieces {
     pub(crate) fn new(wanted: Vec<ColumnId>) -> Self {
         Pieces {
@@ -160,13 +153,7 @@ impl Pieces {
 
     /// The number of the piece; it is added if the slot does not know it.
     pub(crate) fn slot(&mut self, slot: &mut Slot, held: &Held) -> usize {
-        if slot.epoch != self.epoch {
-            *slot = Slot {
-                epoch: self.epoch,
-                piece: self.push(held.clone()),
-            };
-        }
-        slot.piece
+        slot.number(self.epoch, || self.push(held.clone()))
     }
 
     /// Adds a piece and returns its number.
@@ -203,17 +190,10 @@ impl Pieces {
     /// The fragment at a row of a piece, with its stamp.
     pub(crate) fn fragment(&self, piece: usize, row: usize) -> Result<Fragment> {
         match self.list.get(piece).map(|piece| &piece.held) {
-            Some(Held::Chunk(chunk)) => Ok(fragment(&chunk.batch, piece, row)),
-            Some(Held::Vector(vector)) => Ok(fragment(vector.stamps()?, piece, row)),
+            Some(Held::Chunk(chunk)) => Ok(Fragment::of(&chunk.batch, piece, row)),
+            Some(Held::Vector(vector)) => Ok(Fragment::of(vector.stamps()?, piece, row)),
             // Never: sources pass the numbers that they were given.
-            None => Ok(Fragment {
-                piece,
-                row,
-                hlc: 0,
-                origin: OriginId(0),
-                expiry_ms: 0,
-                tombstone: false,
-            }),
+            None => Ok(Fragment::nothing(piece, row)),
         }
     }
 
@@ -276,18 +256,6 @@ impl Cells for Pieces {
             Some(Held::Chunk(chunk)) => Ok(Some(&chunk.batch)),
             Some(Held::Vector(vector)) => vector.full(all).map(Some),
         }
-    }
-}
-
-/// The fragment at a row of a batch with stamps.
-pub(crate) fn fragment(batch: &RowBatch, piece: usize, row: usize) -> Fragment {
-    Fragment {
-        piece,
-        row,
-        hlc: batch.hlc.get(row).copied().unwrap_or(0),
-        origin: OriginId(batch.origin.get(row).copied().unwrap_or(0)),
-        expiry_ms: expiry_of(batch, row),
-        tombstone: is_tombstone(batch, row),
     }
 }
 
