@@ -15,6 +15,7 @@ pub(crate) mod cursor;
 pub(crate) mod dictionary;
 pub(crate) mod floats;
 pub(crate) mod ints;
+pub(crate) mod numbers;
 pub(crate) mod pack;
 pub(crate) mod stamps;
 pub(crate) mod symbols;
@@ -83,6 +84,8 @@ pub(crate) enum Encoding {
     Split,
     /// Doubles that are 32-bit floats, those as integers over a power of ten.
     Widened,
+    /// Floats or integers as codes of the file's dictionary of numbers.
+    Numbers,
 }
 
 impl Encoding {
@@ -105,6 +108,7 @@ impl Encoding {
             Encoding::Symbols => 10,
             Encoding::Split => 11,
             Encoding::Widened => 12,
+            Encoding::Numbers => 13,
         }
     }
 
@@ -124,6 +128,7 @@ impl Encoding {
             10 => Encoding::Symbols,
             11 => Encoding::Split,
             12 => Encoding::Widened,
+            13 => Encoding::Numbers,
             _ => return Err(Error::corrupt(format!("vector encoding {tag} is unknown"))),
         })
     }
@@ -147,6 +152,7 @@ impl Encoding {
             Encoding::Symbols => "fsst",
             Encoding::Split => "alp_rd",
             Encoding::Widened => "widened_decimal",
+            Encoding::Numbers => "number_dictionary",
         }
     }
 }
@@ -206,6 +212,11 @@ impl Family {
             Family::Id => 11,
             Family::Stamp => 12,
         }
+    }
+
+    /// Whether values may go by a dictionary of numbers.
+    pub(crate) fn has_numbers(self) -> bool {
+        matches!(self, Family::BigInt | Family::Double)
     }
 
     /// Whether values have lengths of their own.

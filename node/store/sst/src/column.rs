@@ -7,6 +7,7 @@ use arrow::array::Array;
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 
 use crate::block::dictionary::{DictionaryBuilder, Values};
+use crate::block::numbers::NumbersBuilder;
 use crate::block::stamps::StampMapBuilder;
 use crate::block::symbols::SymbolsBuilder;
 use crate::block::vector::VectorEncoder;
@@ -32,6 +33,7 @@ impl ColumnWriter {
     pub(crate) fn new(kind: ColumnKind, family: Family, cold: bool) -> Self {
         let mut encoder = VectorEncoder::new(cold);
         encoder.symbols = family.is_string().then(SymbolsBuilder::default);
+        encoder.numbers = family.has_numbers().then(NumbersBuilder::default);
         encoder.stamps = (kind == ColumnKind::Hlc).then(StampMapBuilder::default);
         ColumnWriter {
             kind,
@@ -91,11 +93,14 @@ impl ColumnWriter {
         Ok(())
     }
 
-    /// The bytes of what its vectors share: a dictionary and a table of symbols, or
-    /// the map of stamps.
+    /// The bytes of what its vectors share: a dictionary and a table of symbols, a dictionary of
+    /// numbers, or the map of stamps.
     pub(crate) fn shared(&self) -> Option<Vec<u8>> {
         if let Some(map) = &self.encoder.stamps {
             return map.used.then(|| map.encode());
+        }
+        if let Some(numbers) = &self.encoder.numbers {
+            return numbers.encode_values();
         }
         let (dictionary, symbols) = (self.dictionary.as_ref()?, self.encoder.symbols.as_ref()?);
         if !dictionary.used && !symbols.used {

@@ -11,7 +11,8 @@ use arrow::datatypes::{
 };
 
 use super::dictionary::DictionaryBuilder;
-use super::floats::{self, FloatHistory};
+use super::floats::{self, FloatHistory, Real};
+use super::numbers::NumbersBuilder;
 use super::stamps::StampMapBuilder;
 use super::symbols::SymbolsBuilder;
 use super::text::Strings;
@@ -31,6 +32,9 @@ const ZIPPED: u8 = 0x40;
 /// allocates much more than its bytes.
 pub(crate) const EXPANSION_BYTES_MAX: usize = 64 << 20;
 
+/// A dictionary of numbers is tried where values take more than this.
+const NUMBER_BYTES_MIN: usize = 2;
+
 /// Encodes the vectors of one column, one after the other.
 #[derive(Default)]
 pub(crate) struct VectorEncoder {
@@ -41,6 +45,8 @@ pub(crate) struct VectorEncoder {
     pub(crate) stamps: Option<StampMapBuilder>,
     /// The table of symbols, where text may take one.
     pub(crate) symbols: Option<SymbolsBuilder>,
+    /// The dictionary of numbers, where 64-bit values may take one.
+    pub(crate) numbers: Option<NumbersBuilder>,
     floats: FloatHistory,
     zipper: Zipper,
     payload: Vec<u8>,
@@ -105,6 +111,12 @@ impl VectorEncoder {
         {
             (self.payload, zipped, encoding) = (payload, None, Encoding::Symbols);
         }
+        if rival > rows * NUMBER_BYTES_MIN
+            && let Some(payload) = self.encode_numbers(array, family, present.as_ref(), rival)
+        {
+            zipped = self.cold.then(|| self.zipper.squeeze(&payload)).flatten();
+            (self.payload, encoding) = (payload, Encoding::Numbers);
+        }
         let flag = |on: bool, bit: u8| if on { bit } else { 0 };
         out.push(
             encoding.tag()
@@ -142,6 +154,29 @@ impl VectorEncoder {
         let taken = payload.len() <= limit.min(self.payload.len() / 8 * 7);
         symbols.taken(taken);
         taken.then_some(payload)
+    }
+
+    /// Numbers of which only so many different ones come, by their dictionary.
+    fn encode_numbers(
+        &mut self,
+        array: &dyn Array,
+        family: Family,
+        present: Option<&NullBuffer>,
+        rival: usize,
+    ) -> Option<Vec<u8>> {
+        let numbers = self.numbers.as_mut()?;
+        let patterns: Vec<u64> = match family {
+            Family::Double => {
+                let values = dense(array.as_primitive::<Float64Type>().values(), present);
+                values.iter().map(|value| value.pattern()).collect()
+            }
+            Family::BigInt => {
+                let values = dense(array.as_primitive::<Int64Type>().values(), present);
+                values.iter().map(|value| value.cast_unsigned()).collect()
+            }
+            _ => return None,
+        };
+        numbers.encode(&patterns, rival)
     }
 
     fn encode_payload(

@@ -9,6 +9,7 @@ use super::Sst;
 use crate::block::Family;
 use crate::block::cursor::Cursor;
 use crate::block::dictionary::{DICTIONARY_BYTES_MAX, DICTIONARY_VALUES_MAX, Values};
+use crate::block::numbers::Numbers;
 use crate::block::stamps::StampMap;
 use crate::block::symbols::SymbolTable;
 use crate::block::vector::Shared;
@@ -29,6 +30,7 @@ pub(super) struct StoredColumn {
 /// What the vectors of a column share.
 enum Dictionary {
     Text(Values, Option<SymbolTable>),
+    Numbers(Numbers),
     Stamps(StampMap),
 }
 
@@ -82,6 +84,8 @@ impl Sst {
                 let bytes = read_section(&self.file, self.meta.bytes, section)?;
                 let read = if column.footer.kind == ColumnKind::Hlc {
                     Dictionary::Stamps(StampMap::decode(&bytes, self.meta.rows)?)
+                } else if column.family.has_numbers() {
+                    Dictionary::Numbers(Numbers::decode(&bytes)?)
                 } else {
                     let mut bytes = Cursor::new(&bytes);
                     let (values, length) = (DICTIONARY_VALUES_MAX, DICTIONARY_BYTES_MAX);
@@ -97,7 +101,11 @@ impl Sst {
             Dictionary::Text(values, symbols) => Shared {
                 values: Some(values),
                 symbols: symbols.as_ref(),
-                stamps: None,
+                ..Shared::default()
+            },
+            Dictionary::Numbers(numbers) => Shared {
+                numbers: Some(numbers),
+                ..Shared::default()
             },
             Dictionary::Stamps(map) => Shared {
                 stamps: Some(map),

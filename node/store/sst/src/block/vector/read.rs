@@ -19,6 +19,7 @@ use crate::block::cursor::Cursor;
 use crate::block::dictionary::Values;
 use crate::block::floats::Floats;
 use crate::block::ints::Ints;
+use crate::block::numbers::Numbers;
 use crate::block::pack::Lanes;
 use crate::block::stamps::StampMap;
 use crate::block::symbols::SymbolTable;
@@ -43,6 +44,8 @@ pub(crate) struct Shared<'a> {
     pub(crate) values: Option<&'a Values>,
     /// The symbols that other codes stand for.
     pub(crate) symbols: Option<&'a SymbolTable>,
+    /// The numbers that codes stand for.
+    pub(crate) numbers: Option<&'a Numbers>,
     /// The stamps that numbers stand for.
     pub(crate) stamps: Option<&'a StampMap>,
 }
@@ -190,6 +193,19 @@ impl Payload<'_, '_> {
         budget: &mut usize,
     ) -> Result<ArrayRef> {
         match family {
+            Family::BigInt | Family::Double if self.encoding == Encoding::Numbers => {
+                let numbers = shared.numbers.ok_or_else(|| {
+                    Error::corrupt("a column's dictionary of numbers is missing")
+                })?;
+                self.encoding = Encoding::FrameOfReference;
+                let mut values = self.integers()?;
+                numbers.look_up(&mut values)?;
+                let values = Buffer::from_vec(values);
+                Ok(match family {
+                    Family::BigInt => self.primitive::<Int64Type>(values),
+                    _ => self.primitive::<Float64Type>(values),
+                })
+            }
             Family::Boolean => {
                 self.expect(&[Encoding::Bits])?;
                 let bits = bitmap::decode(self.bytes, self.rows)?;

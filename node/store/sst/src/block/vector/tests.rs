@@ -103,7 +103,7 @@ fn huge_and_empty_text_comes_back() {
             let shared = Shared {
                 values: dictionary.as_ref().map(DictionaryBuilder::values),
                 symbols: table.as_ref(),
-                stamps: None,
+                ..Shared::default()
             };
             let mut budget = EXPANSION_BYTES_MAX;
             let read = decode_vector(&bytes, 5, array.data_type(), shared, &mut budget).unwrap();
