@@ -17,6 +17,7 @@ mod cast;
 mod engine;
 mod error;
 mod function;
+mod last;
 mod model;
 mod params;
 pub mod parse;

@@ -5,12 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use activestore_store::Snapshot;
-use activestore_types::KeyRange;
+use activestore_types::{KeyRange, TableSchema};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
-use datafusion::common::{Result, Statistics, project_schema};
+use datafusion::common::{Result, Statistics, internal_err, project_schema};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
@@ -25,6 +25,8 @@ pub(crate) struct StoredTable {
     snapshot: Snapshot,
     schema: SchemaRef,
     now_ms: u64,
+    /// Of each partition only its last row is wanted.
+    last_rows: bool,
 }
 
 impl StoredTable {
@@ -33,7 +35,26 @@ impl StoredTable {
             schema: snapshot.schema().arrow(),
             snapshot,
             now_ms,
+            last_rows: false,
         }
+    }
+
+    /// The same table, of which only the last row of each partition is read, if these filters
+    /// leave whole partitions.
+    pub(crate) fn of_last_rows(&self, filters: &[Expr]) -> Option<StoredTable> {
+        let table = self.snapshot.schema();
+        let whole = !self.last_rows && push_down(table, filters).whole_partitions(table).is_some();
+        whole.then(|| StoredTable {
+            snapshot: self.snapshot.clone(),
+            schema: self.schema.clone(),
+            now_ms: self.now_ms,
+            last_rows: true,
+        })
+    }
+
+    /// The table's definition.
+    pub(crate) fn table(&self) -> &Arc<TableSchema> {
+        self.snapshot.schema()
     }
 
     /// The ranges of each partition: about equal shares of the table's rows.
@@ -113,13 +134,19 @@ impl TableProvider for StoredTable {
                 .collect(),
         };
         let pushed = push_down(table, filters);
-        let partitions = self.partitions(&pushed, state.config().target_partitions());
+        let last = self.last_rows.then(|| pushed.whole_partitions(table));
+        let partitions = match last {
+            // One read goes through all of them, in key order.
+            Some(Some(_)) => vec![vec![KeyRange::all()]],
+            Some(None) => return internal_err!("last rows of parts of partitions are asked for"),
+            None => self.partitions(&pushed, state.config().target_partitions()),
+        };
         if partitions.iter().all(Vec::is_empty) {
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
         // A limit counts rows that match; with conditions left over the store cannot count them.
         let limit = limit.filter(|_| filters.is_empty() || pushed.exact);
-        Ok(Arc::new(ScanExec::new(
+        let scan = ScanExec::new(
             self.snapshot.clone(),
             schema,
             columns,
@@ -127,6 +154,10 @@ impl TableProvider for StoredTable {
             partitions,
             limit,
             self.now_ms,
-        )))
+        );
+        Ok(Arc::new(match last.flatten() {
+            Some(partitions) => scan.of_last_rows(partitions),
+            None => scan,
+        }))
     }
 }

@@ -49,6 +49,22 @@ pub(crate) struct Pushed {
     consumed: Vec<ColumnId>,
 }
 
+impl Pushed {
+    /// The prefixes of the partitions that are asked for, where the filters name whole partitions
+    /// and nothing else; `Some(None)` where there are no filters.
+    pub(crate) fn whole_partitions(&self, schema: &TableSchema) -> Option<Option<Vec<Vec<u8>>>> {
+        let Some(ranges) = &self.ranges else {
+            return (self.exact && self.zones.is_empty()).then_some(None);
+        };
+        let partition = schema.partition_key.len();
+        let whole = self.exact
+            && self.zones.is_empty()
+            && self.point_columns == partition
+            && self.consumed.len() == partition;
+        whole.then(|| Some(ranges.iter().map(|range| range.start.clone()).collect()))
+    }
+}
+
 /// Reads filters, all of which must hold.
 pub(crate) fn push_down<'a>(
     schema: &TableSchema,

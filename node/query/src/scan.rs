@@ -8,7 +8,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use activestore_store::{ScanRequest, ScanStats, Snapshot};
+use activestore_store::{LastRequest, ScanRequest, ScanStats, Snapshot};
 use activestore_types::{ColumnId, KeyRange};
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
@@ -56,6 +56,8 @@ pub(crate) struct ScanExec {
     reverse: bool,
     /// Whether the rows' order was asked for.
     ordered: bool,
+    /// Of each partition only the last row is read: of these partitions, or of all.
+    last_rows: Option<Arc<Option<Vec<Vec<u8>>>>>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -81,9 +83,16 @@ impl ScanExec {
             now_ms,
             reverse: false,
             ordered: false,
+            last_rows: None,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         }
+    }
+
+    /// Reads the last row of each partition alone; `None` means all partitions.
+    pub(crate) fn of_last_rows(mut self, partitions: Option<Vec<Vec<u8>>>) -> Self {
+        self.last_rows = Some(Arc::new(partitions));
+        self
     }
 
     /// Adds what this scan did to a query's statistics.
@@ -136,6 +145,41 @@ impl ScanExec {
     fn points(&self) -> Option<&[Vec<u8>]> {
         let keys = self.pushed.encoded_keys.as_slice();
         (!keys.is_empty() && keys.len() <= POINTS_MAX && self.partitions.len() == 1).then_some(keys)
+    }
+
+    /// The last rows of these partitions, or of all.
+    fn execute_last(
+        &self,
+        partitions: Option<Vec<Vec<u8>>>,
+        counters: Counters,
+    ) -> SendableRecordBatchStream {
+        let request = LastRequest {
+            columns: self.columns.clone(),
+            partitions,
+            now_ms: self.now_ms,
+        };
+        let (snapshot, schema) = (self.snapshot.clone(), self.schema.clone());
+        let mut builder = RecordBatchReceiverStreamBuilder::new(self.schema.clone(), BATCHES_AHEAD);
+        let sender = builder.tx();
+        builder.spawn_blocking(move || {
+            let mut rows = snapshot.last_rows(request).map_err(to_datafusion)?;
+            while let Some(batch) = rows.next() {
+                let batch = batch
+                    .map_err(to_datafusion)
+                    .and_then(|batch| labelled(batch, &schema));
+                if let Ok(batch) = &batch {
+                    counters.rows.add(batch.num_rows());
+                }
+                let failed = batch.is_err();
+                if sender.blocking_send(batch).is_err() || failed {
+                    break;
+                }
+            }
+            let vectors = usize::try_from(rows.vectors_read()).unwrap_or(usize::MAX);
+            counters.vectors_read.add(vectors);
+            Ok(())
+        });
+        builder.build()
     }
 
     /// The rows of these keys, in the order of the scan.
@@ -216,6 +260,9 @@ impl DisplayAs for ScanExec {
         }
         if self.points().is_some() {
             write!(f, ", point reads")?;
+        }
+        if self.last_rows.is_some() {
+            write!(f, ", last rows")?;
         }
         if !self.pushed.zone_text.is_empty() {
             write!(f, ", zones=[{}]", self.pushed.zone_text.join(" AND "))?;
@@ -298,6 +345,9 @@ impl ExecutionPlan for ScanExec {
             });
             return Ok(builder.build());
         }
+        if let Some(partitions) = &self.last_rows {
+            return Ok(self.execute_last(partitions.as_ref().clone(), counters));
+        }
         let request = ScanRequest {
             columns: self.columns.clone(),
             ranges: ranges.clone(),
@@ -368,7 +418,8 @@ impl ExecutionPlan for ScanExec {
         order: &[PhysicalSortExpr],
     ) -> Result<SortOrderPushdownResult<Arc<dyn ExecutionPlan>>> {
         // Rows cut off by a limit must not change with the order.
-        let Some(reverse) = self.direction(order).filter(|_| self.limit.is_none()) else {
+        let free = self.limit.is_none() && self.last_rows.is_none();
+        let Some(reverse) = self.direction(order).filter(|_| free) else {
             return Ok(SortOrderPushdownResult::Unsupported);
         };
         let mut scan = self.clone();

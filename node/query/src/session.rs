@@ -14,6 +14,7 @@ use datafusion::prelude::SessionConfig;
 
 use crate::engine::EngineOptions;
 use crate::error::from_datafusion;
+use crate::last::LastRows;
 use crate::parse::MAX_RECURSION;
 
 /// The one catalog; keyspaces are its schemas.
@@ -66,6 +67,7 @@ pub(crate) fn state(
         .with_runtime_env(runtime)
         .with_default_features()
         .with_catalog_list(Arc::new(catalogs))
+        .with_optimizer_rule(Arc::new(LastRows))
         // Nothing is read from files or URLs by SQL.
         .with_table_factories(Default::default())
         .with_file_formats(Vec::new())

@@ -1,6 +1,7 @@
 //! The engine against a store on a simulated disk.
 
 mod functions;
+mod last;
 mod model;
 mod planning;
 mod queries;

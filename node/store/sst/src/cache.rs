@@ -15,32 +15,85 @@ use rows::RowCache;
 
 /// What an entry takes beside its bytes, about.
 const ENTRY_BYTES: usize = 96;
-/// A vector's bytes, about: sizes the table of entries.
-const VECTOR_BYTES: usize = 1024;
+/// What a column takes in an entry beside its bytes.
+const COLUMN_BYTES: usize = size_of::<Part>();
+/// An entry's bytes, about: sizes the table of entries.
+const VECTOR_BYTES: usize = 16 << 10;
 
 /// Encoded vectors and rows of any number of files, each up to a number of bytes in all; scans do not
 /// enter it. Shared by the files that were opened with it, and by threads.
 pub struct BlockCache {
-    entries: Cache<Slot, Arc<[u8]>, Weight>,
+    entries: Cache<Slot, Arc<Bundle>, Weight>,
     /// `None` where no rows are kept.
     rows: Option<RowCache>,
     files: AtomicU64,
 }
 
-/// Which vector: of the file with this number, of its column with this place.
+/// Which vector: of the file with this number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Slot {
     pub(crate) file: u64,
-    pub(crate) column: u32,
     pub(crate) vector: u32,
+}
+
+/// The bytes of some columns of one vector, as they lie in the file.
+pub(crate) struct Bundle {
+    /// By column.
+    parts: Box<[Part]>,
+    bytes: Box<[u8]>,
+}
+
+struct Part {
+    /// The column's place among those of the file.
+    column: u32,
+    start: usize,
+    end: usize,
+}
+
+impl Bundle {
+    /// What another one holds, and the bytes of further columns.
+    pub(crate) fn new(other: Option<&Bundle>, further: &[(u32, &[u8])]) -> Self {
+        let held = other.map_or(&[] as &[Part], |other| &other.parts);
+        let known = held.iter().filter_map(|part| {
+            let bytes = other?.bytes.get(part.start..part.end)?;
+            Some((part.column, bytes))
+        });
+        let mut all: Vec<(u32, &[u8])> = known.chain(further.iter().copied()).collect();
+        all.sort_unstable_by_key(|(column, _)| *column);
+        let mut bytes = Vec::with_capacity(all.iter().map(|(_, bytes)| bytes.len()).sum());
+        let mut parts = Vec::with_capacity(all.len());
+        for (column, part) in all {
+            let start = bytes.len();
+            bytes.extend_from_slice(part);
+            parts.push(Part {
+                column,
+                start,
+                end: bytes.len(),
+            });
+        }
+        Bundle {
+            parts: parts.into(),
+            bytes: bytes.into(),
+        }
+    }
+
+    /// The bytes of a column.
+    pub(crate) fn get(&self, column: u32) -> Option<&[u8]> {
+        let at = self
+            .parts
+            .binary_search_by_key(&column, |part| part.column)
+            .ok()?;
+        let part = self.parts.get(at)?;
+        self.bytes.get(part.start..part.end)
+    }
 }
 
 #[derive(Clone)]
 struct Weight;
 
-impl Weighter<Slot, Arc<[u8]>> for Weight {
-    fn weight(&self, _: &Slot, bytes: &Arc<[u8]>) -> u64 {
-        (bytes.len() + ENTRY_BYTES) as u64
+impl Weighter<Slot, Arc<Bundle>> for Weight {
+    fn weight(&self, _: &Slot, bundle: &Arc<Bundle>) -> u64 {
+        (bundle.bytes.len() + bundle.parts.len() * COLUMN_BYTES + ENTRY_BYTES) as u64
     }
 }
 
@@ -69,12 +122,12 @@ impl BlockCache {
         self.files.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(crate) fn get(&self, slot: &Slot) -> Option<Arc<[u8]>> {
+    pub(crate) fn get(&self, slot: &Slot) -> Option<Arc<Bundle>> {
         self.entries.get(slot)
     }
 
-    pub(crate) fn put(&self, slot: Slot, bytes: Arc<[u8]>) {
-        self.entries.insert(slot, bytes);
+    pub(crate) fn put(&self, slot: Slot, bundle: Arc<Bundle>) {
+        self.entries.insert(slot, bundle);
     }
 }
 

@@ -10,11 +10,14 @@ use activestore_types::{ColumnId, Error, Result, TableSchema};
 use serde::{Deserialize, Serialize};
 
 use crate::block::cursor::Cursor;
+use crate::block::zip::{Zipper, expand};
 use crate::block::{Family, VECTOR_ROWS};
 use crate::meta::SstMeta;
 
 /// The first and the last eight bytes of a file; the last byte is the format's version.
-pub(crate) const MAGIC: [u8; 8] = *b"ASTSST\0\x01";
+pub(crate) const MAGIC: [u8; 8] = *b"ASTSST\0\x02";
+/// From this version on sections may be compressed, and zones of floats are encoded as floats.
+pub(crate) const PACKED_SINCE: u8 = 2;
 /// Footer length, footer checksum, magic.
 pub(crate) const TAIL_BYTES: usize = 16;
 /// Rows of a full row group. All columns of a few vectors lie side by side, so that a row is one read
@@ -64,6 +67,9 @@ pub(crate) struct Footer {
     pub(crate) columns: Vec<FooterColumn>,
     pub(crate) fences: Section,
     pub(crate) filter: Section,
+    /// The version of the format.
+    #[serde(skip)]
+    pub(crate) version: u8,
 }
 
 /// The Arrow family of a stored column; `None` for a column that the schema does not have.
@@ -98,13 +104,14 @@ pub(crate) fn read_range(file: &Arc<dyn DiskFile>, offset: u64, length: u64) -> 
     Ok(bytes)
 }
 
-/// Reads a section and checks it.
+/// Reads a section of a file of this version, and checks it.
 ///
 /// # Errors
 /// `Corrupt` where its checksum does not match.
 pub(crate) fn read_section(
     file: &Arc<dyn DiskFile>,
     file_bytes: u64,
+    version: u8,
     section: Section,
 ) -> Result<Vec<u8>> {
     if section
@@ -116,7 +123,10 @@ pub(crate) fn read_section(
     }
     let bytes = read_range(file, section.offset, section.length)?;
     check(&bytes, section.crc, "a section")?;
-    Ok(bytes)
+    if version < PACKED_SINCE {
+        return Ok(bytes);
+    }
+    unpack_section(bytes)
 }
 
 /// Compares a checksum.
@@ -150,6 +160,38 @@ pub(crate) fn open_vector(sealed: &[u8]) -> Result<&[u8]> {
     Ok(bytes)
 }
 
+/// The version that a file's first bytes name, if it is known.
+fn version_of(head: &[u8]) -> Option<u8> {
+    let (version, name) = head.split_last()?;
+    let (newest, own) = MAGIC.split_last()?;
+    (name == own && (1..=*newest).contains(version)).then_some(*version)
+}
+
+fn bytes_are(bytes: &mut Cursor<'_>, expected: &[u8]) -> bool {
+    bytes
+        .take(expected.len())
+        .is_ok_and(|found| found == expected)
+}
+
+/// A section as it is stored: behind a byte that says whether it is compressed.
+pub(crate) fn pack_section(bytes: &[u8]) -> Vec<u8> {
+    let zipped = Zipper::default().squeeze(bytes);
+    let mut out = vec![u8::from(zipped.is_some())];
+    out.extend_from_slice(zipped.as_deref().unwrap_or(bytes));
+    out
+}
+
+fn unpack_section(mut packed: Vec<u8>) -> Result<Vec<u8>> {
+    match packed.first() {
+        Some(0) => {
+            packed.remove(0);
+            Ok(packed)
+        }
+        Some(1) => expand(Cursor::new(packed.get(1..).unwrap_or(&[]))),
+        _ => Err(Error::corrupt("a section in an unknown form")),
+    }
+}
+
 /// Reads magic, tail and footer; the second value is the file's length.
 ///
 /// # Errors
@@ -170,9 +212,9 @@ pub(crate) fn read_footer(file: &Arc<dyn DiskFile>) -> Result<(Footer, u64)> {
     let mut tail = Cursor::new(&tail);
     let length = u64::from(u32::from_le_bytes(tail.array()?));
     let crc = u32::from_le_bytes(tail.array()?);
-    if head != MAGIC || tail.array()? != MAGIC {
-        return Err(Error::corrupt("this is no SSTable of a known version"));
-    }
+    let version = version_of(&head)
+        .filter(|_| bytes_are(&mut tail, &head))
+        .ok_or_else(|| Error::corrupt("this is no SSTable of a known version"))?;
     let offset = body_end
         .checked_sub(length)
         .ok_or_else(|| Error::corrupt("the footer is longer than the file"))?;
@@ -180,6 +222,7 @@ pub(crate) fn read_footer(file: &Arc<dyn DiskFile>) -> Result<(Footer, u64)> {
     check(&bytes, crc, "the footer")?;
     let mut footer: Footer = postcard::from_bytes(&bytes)
         .map_err(|error| Error::corrupt(format!("the footer cannot be read: {error}")))?;
+    footer.version = version;
     footer.meta.bytes = file_bytes;
     let mut rows = 0_u64;
     for group in &footer.groups {

@@ -99,13 +99,14 @@ pub(crate) enum Spot<'a> {
 }
 
 impl ColumnIndex {
-    /// From its bytes. `groups` gives each row group's first vector.
+    /// From its bytes in a file of this version. `groups` gives each row group's first vector.
     ///
     /// # Errors
     /// `Corrupt` for bytes that [`IndexBuilder::encode`] does not write.
     pub(crate) fn decode(
         bytes: &[u8],
         family: Family,
+        version: u8,
         groups: impl ExactSizeIterator<Item = usize>,
         vectors: usize,
     ) -> Result<Self> {
@@ -120,7 +121,7 @@ impl ColumnIndex {
         }
         let inline_bytes_max = vectors.saturating_mul(INLINE_BYTES_MAX);
         let inline = Values::decode(&mut bytes, vectors, inline_bytes_max)?;
-        let zones = Zones::decode(&mut bytes, family, vectors)?;
+        let zones = Zones::decode(&mut bytes, family, version, vectors)?;
         bytes.finish()?;
         let mut starts = Vec::with_capacity(vectors);
         let mut groups = groups.zip(chunks).peekable();

@@ -23,11 +23,13 @@ use crate::meta::SstMeta;
 use crate::zone::ZonePredicate;
 
 use self::ahead::{Window, Wish};
-use self::point::Kept;
+use self::kept::Kept;
 use self::stored::StoredColumn;
 
 mod ahead;
 mod codes;
+mod kept;
+mod keys;
 mod point;
 mod stamps;
 mod stored;
@@ -44,6 +46,8 @@ pub struct Sst {
     /// Per row group: its first vector and its rows.
     groups: Vec<(usize, usize)>,
     vectors: usize,
+    /// Of the format.
+    version: u8,
     columns: Vec<StoredColumn>,
     fences: Values,
     filter: Filter,
@@ -101,12 +105,13 @@ impl Sst {
             groups.push((vectors, *rows as usize));
             vectors += (*rows as usize).div_ceil(VECTOR_ROWS);
         }
-        let fences = read_section(&file, file_bytes, footer.fences)?;
+        let read = |section| read_section(&file, file_bytes, footer.version, section);
+        let fences = read(footer.fences)?;
         let fences = Values::decode(&mut Cursor::new(&fences), vectors, usize::MAX)?;
         if fences.len() != vectors {
             return Err(Error::corrupt("the key fences do not match the vectors"));
         }
-        let filter = Filter::decode(&read_section(&file, file_bytes, footer.filter)?)?;
+        let filter = Filter::decode(&read(footer.filter)?)?;
         let schema = Arc::new(footer.schema);
         let mut columns = Vec::new();
         for (place, column) in (0..).zip(footer.columns) {
@@ -119,6 +124,7 @@ impl Sst {
             meta: footer.meta,
             groups,
             vectors,
+            version: footer.version,
             columns,
             fences,
             filter,
@@ -232,12 +238,13 @@ impl Sst {
 
     fn verify_parts(&self) -> Result<()> {
         let (footer, file_bytes) = read_footer(&self.file)?;
-        read_section(&self.file, file_bytes, footer.fences)?;
-        read_section(&self.file, file_bytes, footer.filter)?;
+        let read = |section| read_section(&self.file, file_bytes, footer.version, section);
+        read(footer.fences)?;
+        read(footer.filter)?;
         for column in &self.columns {
-            read_section(&self.file, file_bytes, column.footer.index)?;
+            read(column.footer.index)?;
             if let Some(section) = column.footer.dictionary {
-                read_section(&self.file, file_bytes, section)?;
+                read(section)?;
             }
         }
         let all: Vec<&StoredColumn> = self.columns.iter().collect();
@@ -287,7 +294,7 @@ impl Sst {
             let ColumnKind::Cells(id) = column.footer.kind else {
                 continue;
             };
-            let (array, set) = match self.vector(column, v, wanted.clone(), &mut how)? {
+            let (array, set) = match self.vector(column, v, wanted.clone(), &how)? {
                 Some(vector) => (vector.array, vector.set),
                 None => (
                     new_null_array(&column.data_type, rows),
@@ -307,7 +314,7 @@ impl Sst {
         };
         if stamped {
             let missing = || Error::corrupt("a file without stamps");
-            let mut hidden = |kind| self.hidden(kind, v, wanted.clone(), &mut how);
+            let hidden = |kind| self.hidden(kind, v, wanted.clone(), &how);
             let hlc = hidden(ColumnKind::Hlc)?.ok_or_else(missing)?;
             batch.hlc = hlc.as_primitive::<UInt64Type>().values().clone();
             let origin = hidden(ColumnKind::Origin)?.ok_or_else(missing)?;
@@ -327,7 +334,7 @@ impl Sst {
         kind: ColumnKind,
         v: usize,
         wanted: Range<usize>,
-        how: &mut Reading<'_>,
+        how: &Reading<'_>,
     ) -> Result<Option<ArrayRef>> {
         let Some(column) = self.column(kind) else {
             return Ok(None);
@@ -377,24 +384,24 @@ impl Sst {
         column: &StoredColumn,
         v: usize,
         wanted: Range<usize>,
-        how: &mut Reading<'_>,
+        how: &Reading<'_>,
     ) -> Result<Option<Vector>> {
+        let Some((bytes, rows)) = self.bytes(column, v, how)? else {
+            return Ok(None);
+        };
         let shared = self.shared(column)?;
-        self.with_vector(column, v, how, |bytes, rows| {
-            let mut budget = EXPANSION_BYTES_MAX;
-            decode_rows(bytes, rows, wanted, &column.data_type, shared, &mut budget)
-        })
+        let mut budget = EXPANSION_BYTES_MAX;
+        decode_rows(bytes, rows, wanted, &column.data_type, shared, &mut budget).map(Some)
     }
 
-    /// Checks the bytes of one vector, which was prepared, and hands them, with its rows, to
-    /// `decode`; `None` where its group holds nothing of the column.
-    fn with_vector<T>(
-        &self,
-        column: &StoredColumn,
+    /// The checked bytes of one vector, which was prepared, and its rows; `None` where its group holds
+    /// nothing of the column.
+    fn bytes<'a>(
+        &'a self,
+        column: &'a StoredColumn,
         v: usize,
-        how: &mut Reading<'_>,
-        decode: impl FnOnce(&[u8], usize) -> Result<T>,
-    ) -> Result<Option<T>> {
+        how: &'a Reading<'_>,
+    ) -> Result<Option<(&'a [u8], usize)>> {
         let index = self.index(column)?;
         let place = self
             .place(v)
@@ -407,7 +414,7 @@ impl Sst {
                 Reading::Point(kept) => kept.get(column.place)?,
             },
         };
-        decode(bytes, place.rows).map(Some)
+        Ok(Some((bytes, place.rows)))
     }
 
     fn column(&self, kind: ColumnKind) -> Option<&StoredColumn> {

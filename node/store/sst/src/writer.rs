@@ -15,7 +15,9 @@ use crate::block::VECTOR_ROWS;
 use crate::block::dictionary::Values;
 use crate::column::ColumnWriter;
 use crate::filter::FilterBuilder;
-use crate::footer::{ColumnKind, FooterColumn, GROUP_ROWS, MAGIC, Section, family_of};
+use crate::footer::{
+    ColumnKind, FooterColumn, GROUP_ROWS, MAGIC, Section, family_of, pack_section,
+};
 use crate::group::{gather, slice, text_bytes};
 use crate::meta::SstMeta;
 
@@ -382,12 +384,13 @@ impl SstWriter {
     }
 
     fn write_section(&mut self, bytes: &[u8]) -> Result<Section> {
+        let bytes = pack_section(bytes);
         let section = Section {
             offset: self.offset,
             length: bytes.len() as u64,
-            crc: crc32c::crc32c(bytes),
+            crc: crc32c::crc32c(&bytes),
         };
-        self.emit(bytes)?;
+        self.emit(&bytes)?;
         Ok(section)
     }
 

@@ -13,9 +13,11 @@ use arrow::datatypes::{
 
 use crate::block::cursor::Cursor;
 use crate::block::dictionary::Values;
+use crate::block::floats::{self, FloatHistory, Floats};
 use crate::block::text::Strings;
 use crate::block::vector::string_parts;
-use crate::block::{Family, VECTOR_ROWS, ints};
+use crate::block::{Encoding, Family, VECTOR_ROWS, ints};
+use crate::footer::PACKED_SINCE;
 
 use self::range::{bool_range, float_range, int_range, range, string_range};
 
@@ -270,7 +272,8 @@ impl Zones {
                 out.extend(low.iter().chain(high).flat_map(|value| value.to_le_bytes()));
             }
             Bounds::Floats { low, high } => {
-                out.extend(low.iter().chain(high).flat_map(|value| value.to_le_bytes()));
+                push_floats(low, out);
+                push_floats(high, out);
             }
             Bounds::Strings { low, high } => {
                 low.encode(out);
@@ -279,11 +282,16 @@ impl Zones {
         }
     }
 
-    /// From its bytes, for `vectors` vectors.
+    /// From its bytes in a file of this version, for `vectors` vectors.
     ///
     /// # Errors
     /// `Corrupt` for bytes that [`Zones::encode`] does not write.
-    pub(crate) fn decode(bytes: &mut Cursor<'_>, family: Family, vectors: usize) -> Result<Self> {
+    pub(crate) fn decode(
+        bytes: &mut Cursor<'_>,
+        family: Family,
+        version: u8,
+        vectors: usize,
+    ) -> Result<Self> {
         let missing = read_ints(bytes, vectors)?;
         let mut zones = Zones::new(family);
         zones.missing = missing;
@@ -303,6 +311,10 @@ impl Zones {
                         .map(|value| i128::from_le_bytes(*value))
                         .collect();
                 }
+            }
+            Bounds::Floats { low, high } if version >= PACKED_SINCE => {
+                *low = read_floats(bytes, vectors)?;
+                *high = read_floats(bytes, vectors)?;
             }
             Bounds::Floats { low, high } => {
                 for side in [low, high] {
@@ -344,6 +356,30 @@ pub(crate) fn read_ints(bytes: &mut Cursor<'_>, count: usize) -> Result<Vec<u64>
         let rows = (count - values.len()).min(VECTOR_ROWS);
         ints::decode(bytes, rows, &mut lanes)?;
         values.extend(lanes.iter().take(rows));
+    }
+    Ok(values)
+}
+
+/// Appends any number of floats, each stretch of them behind the tag of its encoding.
+fn push_floats(values: &[f64], out: &mut Vec<u8>) {
+    let mut history = FloatHistory::default();
+    let mut payload = Vec::new();
+    for part in values.chunks(VECTOR_ROWS) {
+        payload.clear();
+        out.push(floats::encode(part, &mut history, &mut payload).tag());
+        out.extend_from_slice(&payload);
+    }
+}
+
+/// Reads what [`push_floats`] wrote.
+fn read_floats(bytes: &mut Cursor<'_>, count: usize) -> Result<Vec<f64>> {
+    let mut values = Vec::new();
+    let mut lanes = [0; VECTOR_ROWS];
+    while values.len() < count {
+        let rows = (count - values.len()).min(VECTOR_ROWS);
+        let encoding = Encoding::from_tag(bytes.byte()?)?;
+        Floats::parse::<f64>(bytes, encoding, rows)?.decode(&mut lanes)?;
+        values.extend(lanes.iter().take(rows).map(|bits| f64::from_bits(*bits)));
     }
     Ok(values)
 }

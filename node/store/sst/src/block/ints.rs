@@ -15,8 +15,10 @@ use super::pack::{CHAIN, Lanes, bits, pack};
 use super::{Encoding, MISTAKES, VECTOR_ROWS};
 
 mod plan;
+mod probe;
 mod read;
 
+pub(crate) use probe::Probe;
 pub(crate) use read::Ints;
 
 const CONSTANT: u8 = 0;

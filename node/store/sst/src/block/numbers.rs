@@ -6,16 +6,12 @@ use std::collections::HashMap;
 use activestore_types::{Error, Result};
 
 use super::cursor::{Cursor, push_varint};
-use super::zip::{Zipper, expand};
 use super::{VECTOR_ROWS, ints};
 
 /// Patterns a dictionary holds at most: 128 KiB in memory.
 const NUMBERS_MAX: usize = 1 << 14;
 /// Vectors that are left alone after one did not take it.
 const PAUSE: u32 = 15;
-/// The dictionary follows as it is, or as one zstd frame after its length.
-const PLAIN: u8 = 0;
-const ZIPPED: u8 = 1;
 
 /// A dictionary under construction. Codes are given in order of first appearance.
 #[derive(Default)]
@@ -71,15 +67,9 @@ impl NumbersBuilder {
         if self.values.is_empty() {
             return None;
         }
-        let mut plain = Vec::new();
-        push_varint(self.values.len() as u64, &mut plain);
-        plain.extend(self.values.iter().flat_map(|value| value.to_le_bytes()));
-        let (flag, bytes) = match Zipper::default().squeeze(&plain) {
-            Some(zipped) => (ZIPPED, zipped),
-            None => (PLAIN, plain),
-        };
-        let mut out = vec![flag];
-        out.extend(bytes);
+        let mut out = Vec::new();
+        push_varint(self.values.len() as u64, &mut out);
+        out.extend(self.values.iter().flat_map(|value| value.to_le_bytes()));
         Some(out)
     }
 }
@@ -95,19 +85,6 @@ impl Numbers {
     /// `Corrupt` for anything else.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         let mut bytes = Cursor::new(bytes);
-        let unpacked;
-        match bytes.byte()? {
-            PLAIN => {}
-            ZIPPED => {
-                unpacked = expand(bytes)?;
-                bytes = Cursor::new(&unpacked);
-            }
-            other => {
-                return Err(Error::corrupt(format!(
-                    "a dictionary of numbers in form {other}"
-                )));
-            }
-        }
         let count = bytes.count("numbers", NUMBERS_MAX)?;
         let values = bytes.take(count * size_of::<u64>())?.as_chunks::<8>().0;
         let values = values.iter().map(|value| u64::from_le_bytes(*value));

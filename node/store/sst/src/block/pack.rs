@@ -86,8 +86,15 @@ impl<'a> Packed<'a> {
         match self.lines() {
             _ if self.width == 0 => out.fill(reference),
             Some(lines) => simd::unpack(lines, self.width, reference, out),
-            None => unpack_short(self.bytes, self.width, 0, reference, out),
+            None => self.unpack_few(0, reference, out),
         }
+    }
+
+    /// Values of a short vector from `first` on, as far as there are rows.
+    fn unpack_few(&self, first: usize, reference: u64, out: &mut [u64]) {
+        let rows = self.rows.saturating_sub(first).min(out.len());
+        let out = out.get_mut(..rows).unwrap_or_default();
+        unpack_short(self.bytes, self.width, first, reference, out);
     }
 
     /// All values as decimals: `(reference + value) / power`, as the bits of doubles.
@@ -108,7 +115,7 @@ impl<'a> Packed<'a> {
         match self.lines() {
             _ if self.width == 0 => out.fill(reference),
             Some(lines) => simd::unpack_chain(lines, self.width, chain, reference, out),
-            None => unpack_short(self.bytes, self.width, chain * CHAIN, reference, out),
+            None => self.unpack_few(chain * CHAIN, reference, out),
         }
     }
 
@@ -142,7 +149,6 @@ fn pack_short(values: &[u64], width: u32, out: &mut Vec<u8>) {
     }
 }
 
-/// Runs over the whole of `out`: slots after the last row get the reference, which nobody reads.
 fn unpack_short(packed: &[u8], width: u32, first: usize, reference: u64, out: &mut [u64]) {
     let mask = u64::mask(width);
     let start = first * width as usize;

@@ -21,7 +21,7 @@ use super::{Encoding, Family, VECTOR_ROWS, bitmap, ints};
 
 mod read;
 
-pub(crate) use read::{Shared, Vector, decode_codes, decode_rows, decode_vector};
+pub(crate) use read::{Shared, Vector, decode_codes, decode_rows, decode_vector, probe};
 
 const TAG_MASK: u8 = 0x0f;
 const HAS_NULLS: u8 = 0x10;

@@ -145,11 +145,6 @@ impl Window {
         Ok(())
     }
 
-    /// Takes what another holds.
-    pub(super) fn join(&mut self, mut other: Window) {
-        self.stretches.append(&mut other.stretches);
-    }
-
     /// The bytes of a vector that [`Window::fill`] was asked for.
     pub(super) fn get(&self, offset: u64, length: u64) -> Result<&[u8]> {
         self.find(offset, length)

@@ -23,8 +23,10 @@ impl SequentialReader {
             return Ok(None);
         }
         sst.prepare(&[column], v, &mut how)
-            .and_then(|()| sst.with_vector(column, v, &mut how, decode_codes))
-            .map(Option::flatten)
+            .and_then(|()| match sst.bytes(column, v, &how)? {
+                Some((bytes, rows)) => decode_codes(bytes, rows),
+                None => Ok(None),
+            })
             .map_err(|error| error.context(&sst.path))
     }
 }

@@ -1,23 +1,20 @@
 //! Reading a few rows: the rows of a key range within one vector are found by binary search on the
 //! key columns alone, and of the other columns only those rows are decoded.
 
-use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
-use activestore_types::key::push_text;
-use activestore_types::{ColumnId, Error, KeyBuffer, KeyRange, Result, RowBatch, encode_keys};
-use arrow::array::{Array, AsArray};
-use arrow::buffer::ScalarBuffer;
-use arrow::datatypes::{DataType, Int64Type, TimestampNanosecondType};
+use activestore_types::{ColumnId, Error, KeyRange, Result, RowBatch, encode_keys};
+use arrow::array::Array;
+use arrow::datatypes::DataType;
 
-use super::ahead::{Window, Wish};
+use super::kept::Kept;
+use super::keys::{KeyColumn, Keys};
 use super::{Reading, Sst, StoredColumn};
-use crate::block::dictionary::Values;
-use crate::block::vector::decode_codes;
-use crate::cache::Slot;
+use crate::block::Encoding;
+use crate::block::vector::probe;
 use crate::cache::rows::RowKey;
-use crate::footer::{ColumnKind, open_vector};
+use crate::footer::ColumnKind;
 
 impl Sst {
     /// The rows of a vector whose keys lie in the range; empty where there are none. Decodes the key
@@ -115,215 +112,57 @@ impl Sst {
         let stored = self.schema.key_columns();
         let stored = stored.filter_map(|key| self.column(ColumnKind::Cells(key.id)));
         let stored: Vec<&StoredColumn> = stored.collect();
-        self.prepare(&stored, v, &mut Reading::Point(kept))?;
+        let mut how = Reading::Point(kept);
+        self.prepare(&stored, v, &mut how)?;
         let mut columns = Vec::with_capacity(self.schema.key_len());
         for (column, key) in stored.iter().zip(self.schema.key_columns()) {
-            columns.push(self.key_column(column, v, place.rows, key.descending, kept)?);
+            columns.push(self.key_column(column, v, key.descending, &how)?);
         }
         if columns.len() < self.schema.key_len() {
             return Err(missing());
         }
-        let mut keys = Keys {
-            rows: place.rows,
-            columns,
-            scratch: Vec::new(),
-        };
-        let low = keys.lower_bound(&range.start)?;
+        let mut keys = Keys::new(place.rows, columns);
+        let low = keys.lower_bound(0..place.rows, &range.start)?;
         let high = if range.end.is_empty() {
             place.rows
         } else {
-            keys.lower_bound(&range.end)?
+            keys.bound_near(low, &range.end)?
         };
-        Ok(low..high.max(low))
+        Ok(low..high)
     }
 
     /// What of a key column is compared.
     fn key_column<'a>(
-        &self,
+        &'a self,
         column: &'a StoredColumn,
         v: usize,
-        rows: usize,
         descending: bool,
-        kept: &mut Kept,
+        how: &'a Reading<'_>,
     ) -> Result<KeyColumn<'a>> {
-        let mut how = Reading::Point(kept);
+        let (bytes, rows) = self.bytes(column, v, how)?.ok_or_else(missing)?;
         if let Some(values) = self.shared(column)?.values
             && !descending
+            && let Some(codes) = probe(bytes, rows, Encoding::Dictionary)?
         {
-            let codes = self.with_vector(column, v, &mut how, decode_codes)?;
-            if let Some(codes) = codes.flatten() {
-                return Ok(KeyColumn::Codes(codes, values));
-            }
+            return Ok(KeyColumn::text(codes, values));
         }
-        let vector = self.vector(column, v, 0..rows, &mut how)?;
-        let vector = vector.ok_or_else(missing)?;
+        if matches!(
+            column.data_type,
+            DataType::Int64 | DataType::Timestamp(_, _)
+        ) && let Some(numbers) = probe(bytes, rows, Encoding::FrameOfReference)?
+        {
+            return Ok(KeyColumn::long(numbers, descending));
+        }
+        let vector = self.vector(column, v, 0..rows, how)?.ok_or_else(missing)?;
         if vector.set.is_some() || vector.array.null_count() > 0 {
             return Err(missing());
         }
-        let array = vector.array;
-        Ok(match array.data_type() {
-            DataType::Int64 => KeyColumn::Long(
-                array.as_primitive::<Int64Type>().values().clone(),
-                descending,
-            ),
-            DataType::Timestamp(_, _) => {
-                let array = array.as_primitive::<TimestampNanosecondType>();
-                KeyColumn::Long(array.values().clone(), descending)
-            }
-            _ => KeyColumn::Keys(
-                encode_keys(&[(array, descending)])
-                    .map_err(|error| Error::corrupt(error.message().to_owned()))?,
-            ),
-        })
+        encode_keys(&[(vector.array, descending)])
+            .map(KeyColumn::encoded)
+            .map_err(|error| Error::corrupt(error.message().to_owned()))
     }
 }
 
 fn missing() -> Error {
     Error::corrupt("a row without a key")
-}
-
-/// One column of the keys of a vector. An encoded key is the encodings of its columns one after the
-/// other, none of which begins another: keys are compared a column at a time, and few are encoded.
-enum KeyColumn<'a> {
-    /// Text by its dictionary, ascending.
-    Codes(Vec<u32>, &'a Values),
-    /// 64-bit numbers, encoded as they are compared; descending if the flag says so.
-    Long(ScalarBuffer<i64>, bool),
-    Keys(KeyBuffer),
-}
-
-/// The keys of a vector.
-struct Keys<'a> {
-    rows: usize,
-    columns: Vec<KeyColumn<'a>>,
-    scratch: Vec<u8>,
-}
-
-impl Keys<'_> {
-    /// Whether the key of a row is below `target`.
-    fn is_below(&mut self, row: usize, target: &[u8]) -> Result<bool> {
-        let mut rest = target;
-        for column in &self.columns {
-            let number;
-            let part = match column {
-                KeyColumn::Codes(codes, values) => {
-                    let code = codes.get(row).copied().unwrap_or(0);
-                    let value = values.get(code as usize);
-                    let value = value.ok_or_else(|| {
-                        Error::corrupt(format!("code {code} is not in a dictionary"))
-                    })?;
-                    self.scratch.clear();
-                    push_text(value, &mut self.scratch);
-                    self.scratch.as_slice()
-                }
-                KeyColumn::Long(values, descending) => {
-                    let value = values.get(row).copied().unwrap_or(0);
-                    let ordered = value.cast_unsigned() ^ (1 << 63);
-                    let ordered = if *descending { !ordered } else { ordered };
-                    number = ordered.to_be_bytes();
-                    number.as_slice()
-                }
-                KeyColumn::Keys(keys) => keys.key(row),
-            };
-            let (head, after) = rest.split_at_checked(part.len()).unwrap_or((rest, &[]));
-            match part.cmp(head) {
-                Ordering::Less => return Ok(true),
-                Ordering::Greater => return Ok(false),
-                Ordering::Equal => rest = after,
-            }
-        }
-        Ok(!rest.is_empty())
-    }
-
-    /// The first row whose key is not below `target`.
-    fn lower_bound(&mut self, target: &[u8]) -> Result<usize> {
-        let (mut low, mut high) = (0, self.rows);
-        while low < high {
-            let middle = low.midpoint(high);
-            if self.is_below(middle, target)? {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        Ok(low)
-    }
-}
-
-/// The checked bytes of vectors that one call has asked for, one a column.
-#[derive(Default)]
-pub(super) struct Kept {
-    window: Window,
-    vectors: Vec<(u32, Bytes)>,
-}
-
-enum Bytes {
-    /// A part of the window, which was checked.
-    Window {
-        offset: u64,
-        length: u64,
-    },
-    Shared(Arc<[u8]>),
-}
-
-impl Kept {
-    /// The bytes of a column's vector.
-    pub(super) fn get(&self, column: u32) -> Result<&[u8]> {
-        let vector = self.vectors.iter().find(|(known, _)| *known == column);
-        match vector {
-            Some((_, Bytes::Shared(bytes))) => Ok(bytes),
-            Some((_, Bytes::Window { offset, length })) => self.window.get(*offset, *length),
-            None => Err(Error::internal("a vector is decoded that was not read")),
-        }
-    }
-
-    /// Gets the vectors that are not held, by column, from the cache or the file.
-    pub(super) fn fill(&mut self, sst: &Sst, vector: u32, wishes: &[(u32, Wish)]) -> Result<()> {
-        let mut missing: Vec<(u32, Wish)> = Vec::new();
-        for (column, wish) in wishes {
-            if self.vectors.iter().any(|(known, _)| known == column) {
-                continue;
-            }
-            let cached = sst.cache.as_ref().and_then(|(cache, file)| {
-                let (file, column) = (*file, *column);
-                cache.get(&Slot {
-                    file,
-                    column,
-                    vector,
-                })
-            });
-            match cached {
-                Some(bytes) => self.vectors.push((*column, Bytes::Shared(bytes))),
-                None => missing.push((*column, *wish)),
-            }
-        }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let mut window = Window::default();
-        let wishes: Vec<Wish> = missing.iter().map(|(_, wish)| *wish).collect();
-        window.fill(&sst.file, &wishes, false)?;
-        for (column, wish) in missing {
-            let opened = open_vector(window.get(wish.offset, wish.length)?)?;
-            let bytes = match &sst.cache {
-                Some((cache, file)) => {
-                    let bytes: Arc<[u8]> = opened.into();
-                    let slot = Slot {
-                        file: *file,
-                        column,
-                        vector,
-                    };
-                    cache.put(slot, Arc::clone(&bytes));
-                    Bytes::Shared(bytes)
-                }
-                None => Bytes::Window {
-                    offset: wish.offset,
-                    length: opened.len() as u64,
-                },
-            };
-            self.vectors.push((column, bytes));
-        }
-        self.window.join(window);
-        Ok(())
-    }
 }

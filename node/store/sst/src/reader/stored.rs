@@ -13,7 +13,7 @@ use crate::block::numbers::Numbers;
 use crate::block::stamps::StampMap;
 use crate::block::symbols::SymbolTable;
 use crate::block::vector::Shared;
-use crate::footer::{ColumnKind, FooterColumn, family_of, read_section};
+use crate::footer::{ColumnKind, FooterColumn, Section, family_of, read_section};
 use crate::index::ColumnIndex;
 
 /// A column of the file, with what was read of it so far.
@@ -62,14 +62,18 @@ impl StoredColumn {
 }
 
 impl Sst {
+    fn section(&self, section: Section) -> Result<Vec<u8>> {
+        read_section(&self.file, self.meta.bytes, self.version, section)
+    }
+
     /// The column's index, read when it is first asked for.
     pub(super) fn index<'a>(&self, column: &'a StoredColumn) -> Result<&'a ColumnIndex> {
         if let Some(index) = column.index.get() {
             return Ok(index);
         }
-        let bytes = read_section(&self.file, self.meta.bytes, column.footer.index)?;
+        let bytes = self.section(column.footer.index)?;
         let groups = self.groups.iter().map(|(first, _)| *first);
-        let index = ColumnIndex::decode(&bytes, column.family, groups, self.vectors)?;
+        let index = ColumnIndex::decode(&bytes, column.family, self.version, groups, self.vectors)?;
         Ok(column.index.get_or_init(|| index))
     }
 
@@ -81,7 +85,7 @@ impl Sst {
         let dictionary = match column.dictionary.get() {
             Some(dictionary) => dictionary,
             None => {
-                let bytes = read_section(&self.file, self.meta.bytes, section)?;
+                let bytes = self.section(section)?;
                 let read = if column.footer.kind == ColumnKind::Hlc {
                     Dictionary::Stamps(StampMap::decode(&bytes, self.meta.rows)?)
                 } else if column.family.has_numbers() {

@@ -35,7 +35,7 @@ fn zones_of(array: &ArrayRef) -> Zones {
     let mut bytes = Vec::new();
     zones.encode(&mut bytes);
     let mut cursor = Cursor::new(&bytes);
-    let read = Zones::decode(&mut cursor, family, 2).unwrap();
+    let read = Zones::decode(&mut cursor, family, PACKED_SINCE, 2).unwrap();
     cursor.finish().unwrap();
     read
 }

@@ -20,13 +20,13 @@ const BLOCK: usize = 16;
 /// A parsed payload.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ints<'a> {
-    rows: usize,
-    factor: u64,
-    body: Body<'a>,
+    pub(super) rows: usize,
+    pub(super) factor: u64,
+    pub(super) body: Body<'a>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Body<'a> {
+pub(super) enum Body<'a> {
     Constant(u64),
     Frame(Patched<'a>),
     Delta {
@@ -38,7 +38,7 @@ enum Body<'a> {
 
 /// Values that repeat, and how often each does.
 #[derive(Clone, Copy, Debug)]
-struct Runs<'a> {
+pub(super) struct Runs<'a> {
     heads: Patched<'a>,
     count: usize,
     /// Each less one.
@@ -47,7 +47,7 @@ struct Runs<'a> {
 
 /// Packed values over a reference, with those that stand aside.
 #[derive(Clone, Copy, Debug)]
-struct Patched<'a> {
+pub(super) struct Patched<'a> {
     rows: usize,
     reference: u64,
     packed: Packed<'a>,
@@ -167,6 +167,23 @@ impl<'a> Ints<'a> {
         Ok(())
     }
 
+    /// For each run the row behind it, and its value.
+    pub(super) fn ends(&self, runs: &Runs<'a>) -> Result<Vec<(usize, u64)>> {
+        let mut ends = Vec::with_capacity(runs.count);
+        let mut end = 0;
+        for run in 0..runs.count {
+            end += runs.lengths.get(run) as usize + 1;
+            if end > self.rows {
+                return Err(too_long());
+            }
+            ends.push((end, runs.heads.look_up(run)?));
+        }
+        if end < self.rows {
+            return Err(too_short());
+        }
+        Ok(ends)
+    }
+
     /// Writes every run as often as it lasts.
     fn unroll(&self, runs: &Runs<'a>, out: &mut Lanes) -> Result<()> {
         let mut lengths: Lanes = [0; VECTOR_ROWS];
@@ -274,6 +291,13 @@ impl<'a> Patched<'a> {
         self.reference.wrapping_add(self.packed.get(row))
     }
 
+    /// A row's value, wherever it stands.
+    pub(super) fn look_up(&self, row: usize) -> Result<u64> {
+        let mut value = [self.get(row)];
+        self.patch(row..row + 1, |_| Some(0), &mut value)?;
+        Ok(value[0])
+    }
+
     /// Writes the values that stand aside and whose row lies in the range, to the place of that row.
     fn patch(
         &self,
@@ -305,7 +329,7 @@ impl<'a> Patched<'a> {
     }
 
     /// Sums one chain and writes what of it lies in the range.
-    fn sum_chain(
+    pub(super) fn sum_chain(
         &self,
         chain: usize,
         bases: &[u64; VECTOR_ROWS / CHAIN],

@@ -29,6 +29,13 @@ fn round_trip(values: &[u64]) -> (Encoding, usize) {
         );
     }
     assert!(ints.read(values.len(), &mut out[..1]).is_err());
+    let mut probe = Probe::new(ints);
+    for step in [1, 389] {
+        for at in (0..values.len()).step_by(step.min(values.len() / 8 + 1)) {
+            let row = at * 7 % values.len();
+            assert_eq!(probe.get(row).unwrap(), values[row], "row {row}");
+        }
+    }
     assert_eq!(crate::block::stats().mistakes, 0);
     (encoding, bytes.len())
 }
@@ -57,6 +64,7 @@ proptest! {
         let _ = decode(&mut Cursor::new(&bytes), rows, &mut out);
         if let Ok(ints) = Ints::parse(&mut Cursor::new(&bytes), rows) {
             let _ = ints.read(rows - 1, &mut out[..1]);
+            let _ = Probe::new(ints).get(rows / 2);
         }
     }
 }

@@ -18,7 +18,7 @@ use super::{HAS_NULLS, HAS_SET, TAG_MASK, ZIPPED};
 use crate::block::cursor::Cursor;
 use crate::block::dictionary::Values;
 use crate::block::floats::Floats;
-use crate::block::ints::Ints;
+use crate::block::ints::{Ints, Probe};
 use crate::block::numbers::Numbers;
 use crate::block::pack::Lanes;
 use crate::block::stamps::StampMap;
@@ -150,15 +150,9 @@ pub(crate) fn decode_rows(
 /// # Errors
 /// `Corrupt` for bytes that [`super::VectorEncoder::encode`] does not write.
 pub(crate) fn decode_codes(bytes: &[u8], rows: usize) -> Result<Option<Vec<u32>>> {
-    if rows > VECTOR_ROWS {
-        return Err(Error::corrupt(format!("a vector of {rows} rows")));
-    }
-    let mut bytes = Cursor::new(bytes);
-    let tag = bytes.byte()?;
-    let encoding = Encoding::from_tag(tag & TAG_MASK)?;
-    if encoding != Encoding::Dictionary || tag & (HAS_NULLS | HAS_SET) != 0 {
+    let Some((tag, mut bytes)) = full_vector(bytes, rows, Encoding::Dictionary)? else {
         return Ok(None);
-    }
+    };
     let unpacked;
     if tag & ZIPPED != 0 {
         unpacked = expand(bytes)?;
@@ -172,6 +166,35 @@ pub(crate) fn decode_codes(bytes: &[u8], rows: usize) -> Result<Option<Vec<u32>>
     codes
         .map(Some)
         .ok_or_else(|| Error::corrupt("a dictionary code beyond 32 bits"))
+}
+
+/// The integers of a vector in this encoding, looked up one by one; `None` where it is encoded
+/// otherwise, compressed, or not every cell has a value.
+///
+/// # Errors
+/// As [`decode_codes`].
+pub(crate) fn probe(bytes: &[u8], rows: usize, encoding: Encoding) -> Result<Option<Probe<'_>>> {
+    let Some((tag, mut bytes)) = full_vector(bytes, rows, encoding)? else {
+        return Ok(None);
+    };
+    if tag & ZIPPED != 0 {
+        return Ok(None);
+    }
+    let ints = Ints::parse(&mut bytes, rows)?;
+    bytes.finish()?;
+    Ok(Some(Probe::new(ints)))
+}
+
+/// The tag and payload of a vector of this encoding in which every cell has a value.
+fn full_vector(bytes: &[u8], rows: usize, encoding: Encoding) -> Result<Option<(u8, Cursor<'_>)>> {
+    if rows > VECTOR_ROWS {
+        return Err(Error::corrupt(format!("a vector of {rows} rows")));
+    }
+    let mut bytes = Cursor::new(bytes);
+    let tag = bytes.byte()?;
+    let full = tag & (HAS_NULLS | HAS_SET) == 0;
+    let wanted = full && Encoding::from_tag(tag & TAG_MASK)? == encoding;
+    Ok(wanted.then_some((tag, bytes)))
 }
 
 /// A vector's payload on its way to an array.
@@ -194,9 +217,9 @@ impl Payload<'_, '_> {
     ) -> Result<ArrayRef> {
         match family {
             Family::BigInt | Family::Double if self.encoding == Encoding::Numbers => {
-                let numbers = shared.numbers.ok_or_else(|| {
-                    Error::corrupt("a column's dictionary of numbers is missing")
-                })?;
+                let numbers = shared
+                    .numbers
+                    .ok_or_else(|| Error::corrupt("a column's dictionary of numbers is missing"))?;
                 self.encoding = Encoding::FrameOfReference;
                 let mut values = self.integers()?;
                 numbers.look_up(&mut values)?;

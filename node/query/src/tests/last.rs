@@ -1,0 +1,161 @@
+//! Newest rows by SQL are the same with and without a scan, and EXPLAIN says which it was.
+
+use arrow::array::{Int64Array, TimestampNanosecondArray};
+
+use super::*;
+
+/// Rows of some devices of two sites; `-ts` makes the newest row the first in key order.
+fn fleet(world: &World, name: &str, time: &str) -> Arc<TableSchema> {
+    let columns = [
+        ("site", DataType::Text),
+        ("device", DataType::Text),
+        ("ts", DataType::Timestamp),
+        ("seq", DataType::BigInt),
+        ("temp", DataType::Double),
+    ];
+    let schema = world.create(name, &columns, 2, &[time, "seq"]);
+    for round in 0..3_i64 {
+        let rows: Vec<i64> = (0..120).collect();
+        let text = |prefix: &str, of: fn(i64) -> i64| {
+            let cells = rows.iter().map(|row| format!("{prefix}{}", of(*row)));
+            Arc::new(StringArray::from_iter_values(cells)) as ArrayRef
+        };
+        let ts = rows
+            .iter()
+            .map(|row| NEW_YEAR_NS + (row * 7 + round * 3) % 50);
+        let temp = rows
+            .iter()
+            .map(|row| (row % 3 != 0).then_some((row + round) as f64));
+        let arrays: Vec<ArrayRef> = vec![
+            text("s", |row| row % 2),
+            text("d", |row| row % 10 / 2),
+            Arc::new(TimestampNanosecondArray::from_iter_values(ts)),
+            Arc::new(Int64Array::from_iter_values(
+                rows.iter().map(|row| row * round),
+            )),
+            Arc::new(temp.collect::<Float64Array>()),
+        ];
+        world.write(&schema, arrays);
+        if round < 2 {
+            world.store.flush().unwrap();
+        }
+    }
+    schema
+}
+
+/// The answer, with and without the store's last rows.
+async fn both(engine: &Engine, select: &str, rest: &str) -> Vec<Vec<String>> {
+    let plan = explain(engine, &format!("SELECT {select} {rest}")).await;
+    assert!(plan.contains("last rows"), "{plan}");
+    let run = async |sql: String| {
+        let rows = engine
+            .query(&sql, &[])
+            .await
+            .unwrap()
+            .collect()
+            .await
+            .unwrap();
+        cells(&rows)
+    };
+    let fast = run(format!("SELECT {select} {rest}")).await;
+    // A count needs every row.
+    let mut slow = run(format!("SELECT {select}, count(*) {rest}")).await;
+    for row in &mut slow {
+        row.pop();
+    }
+    assert_eq!(fast, slow, "{select} {rest}");
+    assert!(!fast.is_empty());
+    fast
+}
+
+#[tokio::test]
+async fn newest_rows_need_no_scan() {
+    for (name, time) in [("up", "ts"), ("down", "-ts")] {
+        let world = World::new();
+        fleet(&world, name, time);
+        let engine = engine(&world);
+        let from = format!("FROM plant.{name}");
+        let by_device = "GROUP BY site, device ORDER BY site, device";
+        let all = "site, device, last_value(ts ORDER BY ts), max(ts)";
+        assert_eq!(
+            both(&engine, all, &format!("{from} {by_device}"))
+                .await
+                .len(),
+            10
+        );
+        let where_ = format!("{from} t WHERE site = 's1' AND device IN ('d1', 'd3') {by_device}");
+        let first = "device, first_value(ts ORDER BY ts DESC)";
+        assert_eq!(both(&engine, first, &where_).await.len(), 2);
+        let by_site = format!("{from} GROUP BY site ORDER BY site");
+        both(&engine, "site, max(ts)", &by_site).await;
+        both(&engine, "max(ts)", &from).await;
+        let seq = match time {
+            "ts" => "last_value(temp ORDER BY ts, seq), last_value(seq ORDER BY ts, seq)",
+            _ => "last_value(temp ORDER BY ts, seq DESC), last_value(seq ORDER BY ts, seq DESC)",
+        };
+        let (select, rest) = (
+            format!("site, device, {seq}"),
+            format!("{from} {by_device}"),
+        );
+        let found = both(&engine, &select, &rest).await;
+        let has_null = found.iter().any(|row| row[2] == "-");
+        assert!(has_null, "a NULL is a last value too");
+    }
+}
+
+#[tokio::test]
+async fn distinct_on_takes_the_last_rows() {
+    let world = World::new();
+    fleet(&world, "up", "ts");
+    let engine = engine(&world);
+    let order = "ORDER BY site, device, ts DESC, seq DESC";
+    let sql = format!(
+        "SELECT DISTINCT ON (site, device) site, device, ts, seq, temp FROM plant.up {order}"
+    );
+    let plan = explain(&engine, &sql).await;
+    assert!(plan.contains("last rows"), "{plan}");
+    let rows = engine
+        .query(&sql, &[])
+        .await
+        .unwrap()
+        .collect()
+        .await
+        .unwrap();
+    let found = cells(&rows);
+    let sql = format!("SELECT site, device, ts, seq, temp FROM plant.up {order}");
+    let rows = engine
+        .query(&sql, &[])
+        .await
+        .unwrap()
+        .collect()
+        .await
+        .unwrap();
+    let mut expected = cells(&rows);
+    expected.dedup_by(|later, kept| later[..2] == kept[..2]);
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn other_questions_scan() {
+    let world = World::new();
+    fleet(&world, "up", "ts");
+    let engine = engine(&world);
+    for sql in [
+        "SELECT device, max(temp) FROM plant.up GROUP BY device",
+        "SELECT device, last_value(temp ORDER BY temp) FROM plant.up GROUP BY device",
+        "SELECT device, last_value(temp) FROM plant.up GROUP BY device",
+        "SELECT device, first_value(temp ORDER BY ts) FROM plant.up GROUP BY device",
+        "SELECT device, last_value(temp ORDER BY ts, seq DESC) FROM plant.up GROUP BY device",
+        "SELECT device, last_value(temp ORDER BY seq) FROM plant.up GROUP BY device",
+        "SELECT device, last_value(temp) IGNORE NULLS FROM plant.up GROUP BY device",
+        "SELECT device, max(ts) FILTER (WHERE temp > 3) FROM plant.up GROUP BY device",
+        "SELECT device, max(ts) FROM plant.up WHERE temp > 3 GROUP BY device",
+        "SELECT device, max(ts) FROM plant.up WHERE ts < '2026-01-01T00:00:00.00000001' GROUP BY device",
+        "SELECT seq, max(ts) FROM plant.up GROUP BY seq",
+        "SELECT max(ts) FROM (SELECT ts FROM plant.up LIMIT 3)",
+        "SELECT DISTINCT device FROM plant.up",
+    ] {
+        let plan = explain(&engine, sql).await;
+        assert!(!plan.contains("last rows"), "{sql}\n{plan}");
+    }
+}
