@@ -94,6 +94,10 @@ pub(super) struct FileEnds {
     reader: SharedReader,
     shape: Arc<KeyShape>,
     last: bool,
+    /// Whether each partition is one row: the file's newest rows are read in the place of all.
+    single: bool,
+    /// The vector and the place in it where the partition asked for next may be found.
+    hint: (usize, usize),
     loaded: Option<(usize, VectorKeys)>,
     /// The vector in which the head's partition ends, and which of its partitions it is.
     at: (usize, usize),
@@ -111,11 +115,15 @@ impl FileEnds {
         last: bool,
         all: bool,
     ) -> Result<Self> {
+        let newest = sst.newest()?;
+        let sst = newest.unwrap_or(sst);
         let mut ends = FileEnds {
             sst: Arc::clone(sst),
             reader: Arc::new(Mutex::new(sst.sequential())),
             shape: Arc::clone(shape),
             last,
+            single: newest.is_some(),
+            hint: (0, 0),
             loaded: None,
             at: (0, 0),
             head: None,
@@ -192,6 +200,16 @@ impl FileEnds {
 
     pub(super) fn seek(&mut self, prefix: &[u8]) -> Result<()> {
         self.head = None;
+        if self.single {
+            // Partitions are asked for in order: the one behind the last is mostly the next.
+            let (vector, place) = self.hint;
+            let held = self.loaded.as_ref().filter(|(held, _)| *held == vector);
+            if let Some((_, keys)) = held.filter(|(_, keys)| keys.prefix(place) == prefix) {
+                let row = keys.partition_rows(place).start;
+                self.hint = (vector, place + 1);
+                return self.take(vector, row, prefix.len());
+            }
+        }
         if !self.sst().may_hold_partition(prefix) {
             return Ok(());
         }
@@ -215,6 +233,7 @@ impl FileEnds {
             } else {
                 start
             };
+            self.hint = (vector, place + 1);
             return self.take(vector, row, prefix.len());
         }
         Ok(())

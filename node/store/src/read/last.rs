@@ -18,9 +18,10 @@ use super::ends::{End, FileEnds, Place, ViewEnds};
 use super::keys::KeyShape;
 use super::output::{BATCH_ROWS, Coalescer, Picker, output_schema};
 use super::piece::{Fragment, VECTORS_HELD_MAX};
-use super::resolve::Resolver;
+use super::resolve::{Cells, Resolver};
 use super::scan::ScanRequest;
 use super::scan::piece::{Held, Pieces};
+use crate::version::Stamp;
 
 /// The last rows of up to this many partitions in one vector are decoded one by one.
 const FEW_PARTITIONS: usize = 16;
@@ -222,14 +223,8 @@ impl LastRows {
         let found = match &end.place {
             Place::Chunk(chunk, row) => {
                 let piece = self.pieces.push(Held::Chunk(Arc::clone(chunk)));
-                let mut fragments: Vec<Fragment> = vec![self.pieces.fragment(piece, *row)?];
-                let seen = self
-                    .resolver
-                    .resolve(&self.pieces, &mut fragments, barrier)?;
-                if seen {
-                    self.picker.push(&fragments, &self.resolver.winners);
-                }
-                seen
+                let mut fragments = vec![self.pieces.fragment(piece, *row)?];
+                self.take_resolved(&mut fragments, barrier)?
             }
             Place::Vector(vector, row) => {
                 let (vector, row) = (*vector, *row);
@@ -248,28 +243,47 @@ impl LastRows {
                         rows: 1,
                         reverse: false,
                     });
-                } else if lives {
-                    let epoch = self.pieces.epoch();
-                    let held = file.piece.filter(|(held, _)| *held == (vector, epoch));
-                    let piece = match held {
-                        Some((_, piece)) => piece,
-                        None => {
-                            let piece = self.pieces.push(Held::Vector(file.vector(vector)));
-                            file.piece = Some(((vector, epoch), piece));
-                            piece
-                        }
-                    };
+                    return self.finish_partition(prefix, false);
+                }
+                let epoch = self.pieces.epoch();
+                let held = file.piece.filter(|(held, _)| *held == (vector, epoch));
+                let piece = match held {
+                    Some((_, piece)) => piece,
+                    None => {
+                        let piece = self.pieces.push(Held::Vector(file.vector(vector)));
+                        file.piece = Some(((vector, epoch), piece));
+                        piece
+                    }
+                };
+                if lives {
                     self.picker.push_rows(Span {
                         piece,
                         start: row,
                         rows: 1,
                         reverse: false,
                     });
+                    return self.finish_partition(prefix, false);
                 }
-                lives
+                // Some rows of the vector are dead, perhaps others than this one.
+                self.pieces.load(piece)?;
+                let mut fragments = vec![self.pieces.fragment(piece, row)?];
+                self.take_resolved(&mut fragments, barrier)?
             }
         };
         self.finish_partition(prefix, !found)
+    }
+
+    /// Picks what the fragments of a key resolve to; whether that shows.
+    fn take_resolved(
+        &mut self,
+        fragments: &mut Vec<Fragment>,
+        barrier: Option<Stamp>,
+    ) -> Result<bool> {
+        let shows = self.resolver.resolve(&self.pieces, fragments, barrier)?;
+        if shows {
+            self.picker.push(fragments, &self.resolver.winners);
+        }
+        Ok(shows)
     }
 
     /// Moves past a partition, whose row is looked for by a scan if it is still to be found.

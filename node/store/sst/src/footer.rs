@@ -67,6 +67,9 @@ pub(crate) struct Footer {
     pub(crate) columns: Vec<FooterColumn>,
     pub(crate) fences: Section,
     pub(crate) filter: Section,
+    /// Where the newest rows lie; of version 1 none.
+    #[serde(skip)]
+    pub(crate) newest: Option<Section>,
     /// The version of the format.
     #[serde(skip)]
     pub(crate) version: u8,
@@ -114,6 +117,22 @@ pub(crate) fn read_section(
     version: u8,
     section: Section,
 ) -> Result<Vec<u8>> {
+    let bytes = read_part(file, file_bytes, section)?;
+    if version < PACKED_SINCE {
+        return Ok(bytes);
+    }
+    unpack_section(bytes)
+}
+
+/// Reads a section as it is stored, and checks it.
+///
+/// # Errors
+/// As [`read_section`].
+pub(crate) fn read_part(
+    file: &Arc<dyn DiskFile>,
+    file_bytes: u64,
+    section: Section,
+) -> Result<Vec<u8>> {
     if section
         .offset
         .checked_add(section.length)
@@ -123,10 +142,7 @@ pub(crate) fn read_section(
     }
     let bytes = read_range(file, section.offset, section.length)?;
     check(&bytes, section.crc, "a section")?;
-    if version < PACKED_SINCE {
-        return Ok(bytes);
-    }
-    unpack_section(bytes)
+    Ok(bytes)
 }
 
 /// Compares a checksum.
@@ -220,9 +236,12 @@ pub(crate) fn read_footer(file: &Arc<dyn DiskFile>) -> Result<(Footer, u64)> {
         .ok_or_else(|| Error::corrupt("the footer is longer than the file"))?;
     let bytes = read_range(file, offset, length)?;
     check(&bytes, crc, "the footer")?;
-    let mut footer: Footer = postcard::from_bytes(&bytes)
-        .map_err(|error| Error::corrupt(format!("the footer cannot be read: {error}")))?;
+    let unreadable = |error| Error::corrupt(format!("the footer cannot be read: {error}"));
+    let (mut footer, rest) = postcard::take_from_bytes::<Footer>(&bytes).map_err(unreadable)?;
     footer.version = version;
+    if version >= PACKED_SINCE {
+        footer.newest = postcard::from_bytes(rest).map_err(unreadable)?;
+    }
     footer.meta.bytes = file_bytes;
     let mut rows = 0_u64;
     for group in &footer.groups {

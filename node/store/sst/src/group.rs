@@ -7,7 +7,7 @@ use arrow::array::{
     Array, ArrayRef, BooleanArray, BooleanBufferBuilder, UInt32Array, UInt64Array, new_null_array,
 };
 use arrow::buffer::{BooleanBuffer, ScalarBuffer};
-use arrow::compute::concat;
+use arrow::compute::{concat, take};
 
 use crate::block::vector::string_parts;
 use crate::footer::ColumnKind;
@@ -35,6 +35,39 @@ pub(crate) fn slice(batch: &RowBatch, start: usize, rows: usize) -> RowBatch {
             .map(|expiry| expiry.slice(start, rows)),
         tombstone: batch.tombstone.as_ref().map(|bits| bits.slice(start, rows)),
     }
+}
+
+/// Some rows of a batch, copied.
+pub(crate) fn pick(batch: &RowBatch, rows: &[usize]) -> Result<RowBatch> {
+    let places = UInt64Array::from_iter_values(rows.iter().map(|row| *row as u64));
+    let bits = |bits: &BooleanBuffer| -> BooleanBuffer {
+        let picked = rows.iter().map(|row| *row < bits.len() && bits.value(*row));
+        picked.collect()
+    };
+    let mut columns = Vec::with_capacity(batch.columns.len());
+    for column in &batch.columns {
+        columns.push(BatchColumn {
+            id: column.id,
+            array: take(&column.array, &places, None)?,
+            set: column.set.as_ref().map(bits),
+        });
+    }
+    let numbers = |of: &ScalarBuffer<u64>| -> ScalarBuffer<u64> {
+        let picked = rows.iter().map(|row| of.get(*row).copied().unwrap_or(0));
+        picked.collect()
+    };
+    let origin = rows
+        .iter()
+        .map(|row| batch.origin.get(*row).copied().unwrap_or(0));
+    Ok(RowBatch {
+        table: batch.table,
+        rows: rows.len(),
+        columns,
+        hlc: numbers(&batch.hlc),
+        origin: origin.collect(),
+        expiry_ms: batch.expiry_ms.as_ref().map(numbers),
+        tombstone: batch.tombstone.as_ref().map(bits),
+    })
 }
 
 /// Bytes of all text and byte cells.

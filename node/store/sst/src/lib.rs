@@ -53,6 +53,7 @@ mod footer;
 mod group;
 mod index;
 pub mod meta;
+mod newest;
 mod reader;
 mod writer;
 pub mod zone;

@@ -3,7 +3,7 @@
 //! checked against its checksum before it is decoded. Nothing is merged here.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use activestore_env::{Disk, DiskFile};
 use activestore_types::{BatchColumn, ColumnId, Error, KeyRange, Result, RowBatch, TableSchema};
@@ -17,9 +17,10 @@ use crate::block::dictionary::Values;
 use crate::block::vector::{EXPANSION_BYTES_MAX, Vector, decode_rows};
 use crate::cache::BlockCache;
 use crate::filter::Filter;
-use crate::footer::{ColumnKind, open_vector, read_footer, read_section};
+use crate::footer::{ColumnKind, Section, open_vector, read_footer, read_part, read_section};
 use crate::index::Spot;
 use crate::meta::SstMeta;
+use crate::newest::Part;
 use crate::zone::ZonePredicate;
 
 use self::ahead::{Window, Wish};
@@ -53,6 +54,14 @@ pub struct Sst {
     filter: Filter,
     /// Where encoded vectors are kept, and this file's number there.
     cache: Option<(Arc<BlockCache>, u64)>,
+    newest: Option<Newest>,
+}
+
+/// The newest rows of the file's partitions.
+struct Newest {
+    section: Section,
+    /// Opened when they are first asked for.
+    sst: OnceLock<Arc<Sst>>,
 }
 
 /// How vectors come from the disk.
@@ -129,7 +138,42 @@ impl Sst {
             fences,
             filter,
             cache: None,
+            newest: footer.newest.map(|section| Newest {
+                section,
+                sst: OnceLock::new(),
+            }),
         })
+    }
+
+    /// The newest row of each partition (the last by key, or the first where the first clustering
+    /// column descends), as an SSTable within this one. `None` where the file keeps them nowhere else:
+    /// it is of an earlier version, its partitions are short, or keys stand in it twice.
+    ///
+    /// # Errors
+    /// As [`Sst::open`].
+    pub fn newest(&self) -> Result<Option<&Arc<Sst>>> {
+        let Some(newest) = &self.newest else {
+            return Ok(None);
+        };
+        if let Some(sst) = newest.sst.get() {
+            return Ok(Some(sst));
+        }
+        let Section { offset, length, .. } = newest.section;
+        if offset
+            .checked_add(length)
+            .is_none_or(|end| end > self.meta.bytes)
+        {
+            return Err(Error::corrupt("the newest rows lie outside the file").context(&self.path));
+        }
+        let part = Arc::new(Part {
+            file: Arc::clone(&self.file),
+            offset,
+            length,
+        });
+        let opened =
+            Sst::read_parts(part, &self.path).map_err(|error| error.context(&self.path))?;
+        // What lies inside it again would be read by nobody.
+        Ok(Some(newest.sst.get_or_init(|| Arc::new(opened))))
     }
 
     /// What the file says about itself.
@@ -246,6 +290,12 @@ impl Sst {
             if let Some(section) = column.footer.dictionary {
                 read(section)?;
             }
+        }
+        if let Some(newest) = &self.newest {
+            read_part(&self.file, file_bytes, newest.section)?;
+        }
+        if let Some(newest) = self.newest()? {
+            newest.verify_parts()?;
         }
         let all: Vec<&StoredColumn> = self.columns.iter().collect();
         for v in 0..self.vectors {

@@ -2,6 +2,7 @@
 //! is full, then encoded column by column and written in one piece. Nothing is read back and nothing is
 //! published here: the caller makes the directory durable and adds the file to its manifest.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use activestore_env::{Disk, DiskFile};
@@ -20,6 +21,7 @@ use crate::footer::{
 };
 use crate::group::{gather, slice, text_bytes};
 use crate::meta::SstMeta;
+use crate::newest::NewestWriter;
 
 /// Text that a row group gathers at most, in bytes.
 const GROUP_TEXT_BYTES: usize = 32 << 20;
@@ -67,6 +69,10 @@ pub struct SstWriter {
     group_rows_max: usize,
     /// Text that a row group gathers before it is cut short of its rows, in bytes.
     group_text_max: usize,
+    /// The newest rows, as long as they are worth a place of their own.
+    newest: Option<Box<NewestWriter>>,
+    /// The rows of the batch that is being appended that begin a partition.
+    starts: Vec<usize>,
 }
 
 impl SstWriter {
@@ -83,6 +89,19 @@ impl SstWriter {
         let file = disk
             .create(path)
             .map_err(|error| Error::from(error).context(path))?;
+        let newest = NewestWriter::new(&schema, options.clone()).map(Box::new);
+        let mut writer = SstWriter::within(file, path, schema, options);
+        writer.newest = newest;
+        Ok(writer)
+    }
+
+    /// Writes to an empty file, without a second place for newest rows.
+    pub(crate) fn within(
+        file: Arc<dyn DiskFile>,
+        path: &str,
+        schema: Arc<TableSchema>,
+        options: SstOptions,
+    ) -> SstWriter {
         let hidden = [
             ColumnKind::Hlc,
             ColumnKind::Origin,
@@ -101,7 +120,7 @@ impl SstWriter {
             ))
         });
         let columns = columns.collect();
-        Ok(SstWriter {
+        SstWriter {
             file,
             path: path.to_owned(),
             time: schema.time_column(),
@@ -141,7 +160,9 @@ impl SstWriter {
             },
             expiring: 0,
             repeated: false,
-        })
+            newest: None,
+            starts: Vec::new(),
+        }
     }
 
     /// Adds rows; `keys` holds each row's encoded primary key. Over all calls rows come by
@@ -154,6 +175,7 @@ impl SstWriter {
     pub fn append(&mut self, batch: &RowBatch, keys: &KeyBuffer) -> Result<()> {
         self.check(batch, keys)?;
         self.note_stamps(batch);
+        self.starts.clear();
         let mut start = 0;
         while start < batch.rows {
             let mut rows = (self.group_rows_max - self.pending_rows).min(batch.rows - start);
@@ -172,6 +194,12 @@ impl SstWriter {
                 self.write_group()?;
             }
             start += rows;
+        }
+        if let Some(newest) = &mut self.newest {
+            newest.append(batch, keys, &self.starts)?;
+            if self.repeated || !newest.is_worth(self.meta.rows) {
+                self.newest = None;
+            }
         }
         Ok(())
     }
@@ -226,6 +254,11 @@ impl SstWriter {
         let fences = self.write_section(&fences)?;
         let filter = std::mem::take(&mut self.filter).build().encode();
         let filter = self.write_section(&filter)?;
+        let newest = match self.newest.take() {
+            Some(newest) => newest.finish(self.meta.rows)?,
+            None => None,
+        };
+        let newest = newest.map(|bytes| self.write_part(&bytes)).transpose()?;
         let footer = FooterRef {
             schema: &self.schema,
             meta: &self.meta,
@@ -233,6 +266,7 @@ impl SstWriter {
             columns: &stored,
             fences,
             filter,
+            newest,
         };
         let mut tail = postcard::to_allocvec(&footer)
             .map_err(|error| Error::internal(format!("a footer cannot be written: {error}")))?;
@@ -322,25 +356,33 @@ impl SstWriter {
             Some((key, hlc)) => (key.as_slice(), *hlc),
             None => {
                 self.meta.first_key = keys.key(start).to_vec();
+                self.starts.push(start);
                 self.note_partition(keys.key(start));
                 (&[] as &[u8], u64::MAX)
             }
         };
         for (row, hlc) in piece.hlc.iter().enumerate() {
             let key = keys.key(start + row);
-            match before.cmp(key) {
-                std::cmp::Ordering::Less => {}
+            let inside = key.starts_with(&self.partition);
+            // The key before, if there is one, is of this partition.
+            let known = if inside && (last.is_some() || row > 0) {
+                self.partition.len()
+            } else {
+                0
+            };
+            match compare_from(known, before, key) {
+                Ordering::Less => {}
                 // The very first key may be empty itself.
-                std::cmp::Ordering::Equal
-                    if before_hlc == u64::MAX && last.is_none() && row == 0 => {}
-                std::cmp::Ordering::Equal if before_hlc >= *hlc => self.repeated = true,
+                Ordering::Equal if before_hlc == u64::MAX && last.is_none() && row == 0 => {}
+                Ordering::Equal if before_hlc >= *hlc => self.repeated = true,
                 _ => {
                     return Err(Error::invalid(
                         "rows are not by ascending key and descending stamp",
                     ));
                 }
             }
-            if !key.starts_with(&self.partition) {
+            if !inside {
+                self.starts.push(start + row);
                 self.note_partition(key);
             }
             if (self.pending_rows + row).is_multiple_of(VECTOR_ROWS) {
@@ -384,13 +426,16 @@ impl SstWriter {
     }
 
     fn write_section(&mut self, bytes: &[u8]) -> Result<Section> {
-        let bytes = pack_section(bytes);
+        self.write_part(&pack_section(bytes))
+    }
+
+    fn write_part(&mut self, bytes: &[u8]) -> Result<Section> {
         let section = Section {
             offset: self.offset,
             length: bytes.len() as u64,
-            crc: crc32c::crc32c(&bytes),
+            crc: crc32c::crc32c(bytes),
         };
-        self.emit(&bytes)?;
+        self.emit(bytes)?;
         Ok(section)
     }
 
@@ -423,6 +468,18 @@ struct FooterRef<'a> {
     columns: &'a [FooterColumn],
     fences: Section,
     filter: Section,
+    newest: Option<Section>,
+}
+
+/// Compares two keys that are equal up to a place.
+fn compare_from(known: usize, left: &[u8], right: &[u8]) -> Ordering {
+    let tail = |key| <[u8]>::get(key, known..).unwrap_or(&[]);
+    let (left, right) = (tail(left), tail(right));
+    // A time alone is left of most keys.
+    match (<[u8; 8]>::try_from(left), <[u8; 8]>::try_from(right)) {
+        (Ok(left), Ok(right)) => u64::from_be_bytes(left).cmp(&u64::from_be_bytes(right)),
+        _ => left.cmp(right),
+    }
 }
 
 /// The leading part of an encoded key that the partition key's columns take.

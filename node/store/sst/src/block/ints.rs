@@ -99,7 +99,14 @@ fn encode_cheapest(values: &[u64], scale: u8, out: &mut Vec<u8>) -> Encoding {
         push_signed(shape.low.cast_unsigned(), out);
         return Encoding::Constant;
     }
-    let frame = Plan::of(values, shape.low, shape.high);
+    // Where differences are much narrower than the values, no outliers set aside will help those.
+    let delta_width = bits(shape.delta_span());
+    let smooth = values.len() > 2 && delta_width * 4 < bits(shape.span()) * 3;
+    let frame = if smooth {
+        Plan::plain(shape.low.cast_unsigned(), bits(shape.span()), values.len())
+    } else {
+        Plan::of(values, shape.low, shape.high)
+    };
     let run_bytes = shape.runs * (bits(shape.span()) as usize + 10) / 8 + 8;
     let mut deltas = [0; VECTOR_ROWS];
     let deltas = fill_deltas(values, &mut deltas);
@@ -179,6 +186,10 @@ impl Shape {
 
     fn span(&self) -> u64 {
         self.high.wrapping_sub(self.low).cast_unsigned()
+    }
+
+    fn delta_span(&self) -> u64 {
+        self.delta_high.wrapping_sub(self.delta_low).cast_unsigned()
     }
 }
 

@@ -40,13 +40,7 @@ impl Plan {
         }
         // How far values lie from one in the middle, as a histogram of magnitudes.
         let pivot = values.get(rows / 2 + 1).copied().unwrap_or(0);
-        let mut histogram = [0_u16; 65];
-        for value in values {
-            let width = bits(zigzag(value.wrapping_sub(pivot))) as usize;
-            if let Some(bucket) = histogram.get_mut(width) {
-                *bucket += 1;
-            }
-        }
+        let histogram = magnitudes(values, pivot);
         let (mut outside, mut best, mut best_bytes) = (0_usize, None, plain.bytes);
         for (width, count) in histogram.iter().enumerate().rev() {
             // `outside` counts the values wider than `width`.
@@ -122,4 +116,30 @@ impl Plan {
         }
         pack(offsets, self.width, out);
     }
+}
+
+/// How many values lie so many bits from the pivot. Neighbours mostly fall into one bucket, which
+/// would make each count wait for the one before: four histograms are filled in turn.
+fn magnitudes(values: &[u64], pivot: u64) -> [u16; 65] {
+    let mut lanes = [[0_u16; 65]; 4];
+    let mut count = |lane: usize, value: &u64| {
+        let width = bits(zigzag(value.wrapping_sub(pivot))) as usize;
+        if let Some(bucket) = lanes.get_mut(lane).and_then(|lane| lane.get_mut(width)) {
+            *bucket += 1;
+        }
+    };
+    let (fours, rest) = values.as_chunks::<4>();
+    for four in fours {
+        for (lane, value) in four.iter().enumerate() {
+            count(lane, value);
+        }
+    }
+    rest.iter().for_each(|value| count(0, value));
+    let [mut sum, others @ ..] = lanes;
+    for lane in others {
+        for (sum, count) in sum.iter_mut().zip(lane) {
+            *sum += count;
+        }
+    }
+    sum
 }
