@@ -61,6 +61,91 @@ pub(crate) fn copy_column(
     }
 }
 
+/// Rows one by one: four bytes each, so that a batch of them stays in the nearest cache.
+pub(crate) struct Singles {
+    /// Piece and row of each.
+    rows: Vec<(u16, u16)>,
+    /// For each piece how many rows it must have.
+    lengths: Vec<usize>,
+}
+
+impl Singles {
+    /// Of stretches of rows; `None` where a piece or a row has too high a number.
+    pub(crate) fn of(spans: impl Iterator<Item = Option<Span>>, rows: usize) -> Option<Self> {
+        let mut singles = Vec::with_capacity(rows);
+        let mut lengths = Vec::new();
+        for span in spans {
+            let span = span?;
+            let piece = u16::try_from(span.piece).ok()?;
+            let start = u16::try_from(span.start).ok()?;
+            let end = u16::try_from(span.start + span.rows).ok()?;
+            if lengths.len() <= span.piece {
+                lengths.resize(span.piece + 1, 0);
+            }
+            if let Some(length) = lengths.get_mut(span.piece) {
+                *length = usize::from(end).max(*length);
+            }
+            if span.reverse {
+                singles.extend((start..end).rev().map(|row| (piece, row)));
+            } else {
+                singles.extend((start..end).map(|row| (piece, row)));
+            }
+        }
+        Some(Singles {
+            rows: singles,
+            lengths,
+        })
+    }
+}
+
+/// Makes a column of numbers of 64 bits, none of them NULL, row by row; `None` for any other column.
+///
+/// # Errors
+/// As [`copy_column`].
+pub(crate) fn copy_singly(
+    data_type: &ArrowType,
+    pieces: &[Option<&ArrayRef>],
+    rows: &Singles,
+) -> Result<Option<ArrayRef>> {
+    match data_type {
+        ArrowType::Int64 => singly::<Int64Type>(data_type, pieces, rows),
+        ArrowType::Timestamp(TimeUnit::Nanosecond, _) => {
+            singly::<TimestampNanosecondType>(data_type, pieces, rows)
+        }
+        ArrowType::Float64 => singly::<Float64Type>(data_type, pieces, rows),
+        _ => Ok(None),
+    }
+}
+
+fn singly<T: ArrowPrimitiveType>(
+    data_type: &ArrowType,
+    pieces: &[Option<&ArrayRef>],
+    rows: &Singles,
+) -> Result<Option<ArrayRef>> {
+    let mut sources: Vec<&[T::Native]> = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        match piece.map(|array| array.as_primitive_opt::<T>()) {
+            Some(Some(array)) if array.null_count() == 0 => sources.push(array.values()),
+            // Nobody picks from it, or it has none of the column.
+            None => sources.push(&[]),
+            Some(_) => return Ok(None),
+        }
+    }
+    let needed = rows.lengths.iter().enumerate();
+    let mut needed = needed.filter(|(_, length)| **length > 0);
+    if !needed.all(|(piece, length)| sources.get(piece).is_some_and(|held| held.len() >= *length)) {
+        return Ok(None);
+    }
+    let picked = rows.rows.iter().map(|(piece, row)| {
+        let source = sources.get(usize::from(*piece));
+        let value = source.and_then(|source| source.get(usize::from(*row)));
+        value.copied().unwrap_or_default()
+    });
+    let values: Vec<T::Native> = picked.collect();
+    let array = PrimitiveArray::<T>::new(values.into(), None);
+    Ok(Some(Arc::new(array.with_data_type(data_type.clone()))))
+}
+
 fn outside() -> Error {
     Error::corrupt("picked rows lie outside their vector")
 }

@@ -178,6 +178,14 @@ impl VectorKeys {
         self.rows
     }
 
+    /// The clustering column, where it is one number, and whether it descends.
+    pub(crate) fn longs(&self) -> Option<(&ScalarBuffer<i64>, bool)> {
+        match &self.clustering {
+            Clustering::Long { values, descending } => Some((values, *descending)),
+            _ => None,
+        }
+    }
+
     /// How many partitions have rows in the vector.
     pub(crate) fn partitions(&self) -> usize {
         self.runs.len()
@@ -350,7 +358,7 @@ impl VectorKeys {
 }
 
 /// A BIGINT or TIMESTAMP as an unsigned integer that sorts as its encoding does.
-fn ordered(value: i64, descending: bool) -> u64 {
+pub(crate) fn ordered(value: i64, descending: bool) -> u64 {
     let value = value.cast_unsigned() ^ (1 << 63);
     if descending { !value } else { value }
 }

@@ -25,6 +25,11 @@ impl Lead {
         }
     }
 
+    /// Whether keys come from the last to the first.
+    pub(crate) fn is_reverse(&self) -> bool {
+        self.reverse
+    }
+
     /// To be called after a source that may not be ahead any more has moved.
     pub(crate) fn forget(&mut self) {
         self.known = None;

@@ -9,13 +9,16 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
-use super::copy::{Span, Stretch, copy_column};
+use super::copy::{Singles, Span, Stretch, copy_column, copy_singly};
 use super::piece::Fragment;
 use super::resolve::Cells;
 use super::scan::piece::Pieces;
 
 /// Rows of an output batch, at most.
 pub(crate) const BATCH_ROWS: usize = 8192;
+
+/// Stretches shorter than this many rows on average count as single rows.
+const SINGLY: usize = 4;
 
 /// The Arrow schema of the asked columns.
 ///
@@ -136,6 +139,16 @@ impl Picker {
             pieces.load(piece)?;
         }
         let pieces = &*pieces;
+        // Rows that come singly from many places are copied by a loop of their own.
+        let singles = if self.picks.len() * SINGLY > self.rows {
+            let spans = self.picks.iter().map(|pick| match pick {
+                Pick::Rows(span) => Some(*span),
+                Pick::Cells(_) => None,
+            });
+            Singles::of(spans, self.rows)
+        } else {
+            None
+        };
         let columns = self.schema.fields().len();
         let mut arrays = Vec::with_capacity(columns);
         for (place, field) in self.schema.fields().iter().enumerate() {
@@ -162,7 +175,14 @@ impl Picker {
                     _ => Stretch::Nulls(1),
                 },
             });
-            arrays.push(copy_column(field.data_type(), self.rows, &held, stretches)?);
+            let singly = match &singles {
+                Some(singles) => copy_singly(field.data_type(), &held, singles)?,
+                None => None,
+            };
+            arrays.push(match singly {
+                Some(array) => array,
+                None => copy_column(field.data_type(), self.rows, &held, stretches)?,
+            });
         }
         let rows = std::mem::take(&mut self.rows);
         self.picks.clear();

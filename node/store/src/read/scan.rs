@@ -25,6 +25,7 @@ pub(super) mod merge;
 pub(super) mod piece;
 pub(super) mod source;
 mod view;
+mod weave;
 
 use file::FileSource;
 use merge::{Merge, Step};

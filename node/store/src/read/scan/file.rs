@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::piece::{Held, Pieces, SharedReader, Slot, Vector};
 use super::source::{Alone, Plan};
+use super::weave::Strand;
 use crate::read::copy::Span;
 use crate::read::keys::VectorKeys;
 use crate::read::piece::Fragment;
@@ -360,6 +361,53 @@ impl FileSource {
             rows.end = loaded.keys.lower_bound(rows.clone(), stretch.end);
         }
         stretch.stamp
+    }
+
+    /// The encoded prefix of the next row's partition; empty where no vector is loaded.
+    pub(crate) fn prefix(&self) -> &[u8] {
+        let loaded = self.loaded.as_ref();
+        loaded.map_or(&[], |loaded| loaded.keys.prefix(self.partition(loaded)))
+    }
+
+    /// The place of the next row's partition in the loaded vector.
+    fn partition(&self, loaded: &Loaded) -> usize {
+        loaded.keys.partition_of(if self.plan.reverse {
+            loaded.high.saturating_sub(1)
+        } else {
+            loaded.low
+        })
+    }
+
+    /// The rest of the next row's partition in the loaded vector, to be woven with others as the `source`-th;
+    /// `None` where its rows need more of a look than at one number each.
+    pub(crate) fn strand(
+        &mut self,
+        source: usize,
+        alone: &Alone<'_>,
+        pieces: &mut Pieces,
+    ) -> Option<Strand> {
+        let loaded = self.loaded.as_ref()?;
+        let unwanted = loaded
+            .unwanted
+            .get_or_init(|| !self.wanted(loaded.index, alone));
+        let shows = self.sst.meta().distinct
+            && alone.tombstones.is_empty()
+            && !unwanted
+            && loaded.stamps.all_live(alone.now_ms);
+        if !shows {
+            return None;
+        }
+        let (values, descending) = loaded.keys.longs()?;
+        let inside = loaded.keys.partition_rows(self.partition(loaded));
+        let held = Held::Vector(Arc::clone(&loaded.vector));
+        Some(Strand {
+            source,
+            values: values.clone(),
+            descending,
+            rows: inside.start.max(loaded.low)..inside.end.min(loaded.high),
+            taken: 0,
+            piece: pieces.slot(&mut self.slot, &held),
+        })
     }
 
     /// The bounds of the stamps of the loaded vector, whose keys stand once.

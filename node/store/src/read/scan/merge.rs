@@ -9,6 +9,7 @@ use activestore_types::Result;
 use super::file::FileSource;
 use super::piece::Pieces;
 use super::source::{Alone, Source};
+use super::weave::{SHORT_RUN, weave};
 use crate::read::copy::Span;
 use crate::read::lead::{Head, Lead};
 use crate::read::piece::Fragment;
@@ -80,6 +81,9 @@ impl Merge {
             };
             let other = self.lead.other(&self.sources);
             let (rows, shows) = source.run(other, alone)?;
+            if (1..SHORT_RUN).contains(&rows) && self.weave(lead, alone, pieces, spans) {
+                return Ok(Step::Run);
+            }
             if rows > 0 {
                 match self.sources.get_mut(lead) {
                     Some(Source::File(file)) => spans.extend(file.take_run(rows, shows, pieces)),
@@ -94,6 +98,51 @@ impl Merge {
             self.take_key(lead, known, pieces, fragments)?;
             return Ok(Step::Key);
         }
+    }
+
+    /// Hands out rows of several files that come in turn; whether it could.
+    fn weave(
+        &mut self,
+        lead: usize,
+        alone: &Alone<'_>,
+        pieces: &mut Pieces,
+        spans: &mut Vec<Span>,
+    ) -> bool {
+        let prefix = match self.sources.get(lead) {
+            Some(Source::File(file)) => file.prefix().to_vec(),
+            _ => return false,
+        };
+        let mut strands = Vec::with_capacity(self.sources.len());
+        for (index, source) in self.sources.iter_mut().enumerate() {
+            // A source that stands beyond the partition does not matter.
+            if !source
+                .bound()
+                .is_some_and(|bound| bound.starts_with(&prefix))
+            {
+                continue;
+            }
+            let strand = match source {
+                Source::File(file) => file.strand(index, alone, pieces),
+                Source::View(_) => None,
+            };
+            let Some(strand) = strand else {
+                return false;
+            };
+            strands.push(strand);
+        }
+        if strands.len() < 2 {
+            return false;
+        }
+        weave(&mut strands, alone.room, self.lead.is_reverse(), spans);
+        for strand in &strands {
+            if let Some(Source::File(file)) = self.sources.get_mut(strand.source)
+                && strand.taken > 0
+            {
+                file.take_run(strand.taken, false, pieces);
+            }
+        }
+        self.lead.forget();
+        strands.iter().any(|strand| strand.taken > 0)
     }
 
     /// The fragments of the next key, runs or not; whether there is one.

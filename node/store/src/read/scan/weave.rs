@@ -1,0 +1,104 @@
+//! Rows of one partition that come from several files in turn, merged by the one number that tells them
+//! apart. Nothing is looked at but those numbers, so a row costs a few comparisons of integers.
+
+use std::ops::Range;
+
+use arrow::buffer::ScalarBuffer;
+
+use crate::read::copy::Span;
+use crate::read::keys::ordered;
+
+/// A run shorter than this is worth looking for others that it alternates with.
+pub(super) const SHORT_RUN: usize = 8;
+
+/// The next rows of one source, all of the partition, all showing, each the only one of its key there.
+pub(crate) struct Strand {
+    /// Which source.
+    pub(super) source: usize,
+    /// The piece of its vector.
+    pub(super) piece: usize,
+    pub(super) values: ScalarBuffer<i64>,
+    pub(super) descending: bool,
+    /// Still to come.
+    pub(super) rows: Range<usize>,
+    /// Handed out.
+    pub(super) taken: usize,
+}
+
+impl Strand {
+    /// The number of the next row, made to be ascending in the direction of the scan.
+    fn next(&self, reverse: bool) -> Option<u64> {
+        let row = if reverse {
+            self.rows.end.checked_sub(1)?
+        } else {
+            self.rows.start
+        };
+        if self.rows.is_empty() {
+            return None;
+        }
+        let value = ordered(*self.values.get(row)?, self.descending);
+        Some(if reverse { !value } else { value })
+    }
+
+    /// Takes the rows whose numbers lie below a bound, up to so many.
+    fn take_below(&mut self, bound: u64, room: usize, reverse: bool) -> Span {
+        let mut rows = 1;
+        let first = self.rows.clone();
+        self.pass(reverse);
+        while rows < room && self.next(reverse).is_some_and(|value| value < bound) {
+            self.pass(reverse);
+            rows += 1;
+        }
+        self.taken += rows;
+        Span {
+            piece: self.piece,
+            start: if reverse { self.rows.end } else { first.start },
+            rows,
+            reverse,
+        }
+    }
+
+    fn pass(&mut self, reverse: bool) {
+        if reverse {
+            self.rows.end -= 1;
+        } else {
+            self.rows.start += 1;
+        }
+    }
+}
+
+/// Hands out rows in order until one strand ends, two rows have one key, or there is no more room.
+pub(super) fn weave(strands: &mut [Strand], mut room: usize, reverse: bool, spans: &mut Vec<Span>) {
+    let heads = strands.iter().map(|strand| strand.next(reverse));
+    let Some(mut heads) = heads.collect::<Option<Vec<u64>>>() else {
+        return;
+    };
+    while room > 0 {
+        let (mut least, mut at, mut second) = (u64::MAX, 0, u64::MAX);
+        for (place, head) in heads.iter().enumerate() {
+            if *head < least {
+                (second, least, at) = (least, *head, place);
+            } else {
+                second = second.min(*head);
+            }
+        }
+        // The greatest number of all is left to the general case, too.
+        if least == second {
+            return;
+        }
+        let (Some(strand), Some(head)) = (strands.get_mut(at), heads.get_mut(at)) else {
+            return;
+        };
+        let span = strand.take_below(second, room, reverse);
+        room -= span.rows;
+        spans.push(span);
+        match strand.next(reverse) {
+            Some(next) => *head = next,
+            // What comes next from this source is not known yet.
+            None => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

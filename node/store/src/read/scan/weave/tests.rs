@@ -1,0 +1,64 @@
+//! Woven rows come in order, each once, until something ends it.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn strand(source: usize, values: Vec<i64>, descending: bool) -> Strand {
+    let mut values = values;
+    values.sort_unstable();
+    values.dedup();
+    if descending {
+        values.reverse();
+    }
+    Strand {
+        source,
+        piece: source,
+        rows: 0..values.len(),
+        values: values.into(),
+        descending,
+        taken: 0,
+    }
+}
+
+proptest! {
+    #[test]
+    fn rows_come_in_order(
+        all in prop::collection::vec(prop::collection::vec(-40..40_i64, 1..30), 2..5),
+        descending in any::<bool>(),
+        reverse in any::<bool>(),
+        room in 0..60_usize,
+    ) {
+        let mut strands: Vec<Strand> = all
+            .into_iter()
+            .enumerate()
+            .map(|(source, values)| strand(source, values, descending))
+            .collect();
+        let sources: Vec<Vec<i64>> = strands.iter().map(|strand| strand.values.to_vec()).collect();
+        let mut spans = Vec::new();
+        weave(&mut strands, room, reverse, &mut spans);
+        let mut found = Vec::new();
+        for span in &spans {
+            let mut rows = sources[span.piece][span.start..span.start + span.rows].to_vec();
+            if span.reverse {
+                rows.reverse();
+            }
+            found.extend(rows);
+        }
+        prop_assert!(found.len() <= room);
+        let mut expected: Vec<i64> = sources.concat();
+        expected.sort_unstable();
+        if descending != reverse {
+            expected.reverse();
+        }
+        prop_assert_eq!(&found[..], &expected[..found.len()]);
+        for (strand, source) in strands.iter().zip(&sources) {
+            prop_assert_eq!(strand.rows.len() + strand.taken, source.len());
+        }
+        // It stops for a reason.
+        let next = expected.get(found.len()..).unwrap_or(&[]);
+        let tied = next.len() > 1 && next[0] == next[1];
+        let ended = strands.iter().any(|strand| strand.rows.is_empty());
+        prop_assert!(found.len() == room || tied || ended);
+    }
+}
