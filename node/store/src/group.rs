@@ -27,6 +27,9 @@ const GROUP_BYTES_MAX: usize = 4 << 20;
 /// Records that one leader writes together.
 const GROUP_RECORDS_MAX: usize = 1024;
 
+/// How often a leader lets others run before it takes its group.
+const YIELDS_MAX: usize = 4;
+
 /// A commit that passed every check, as it is applied once its record is durable.
 #[derive(Debug)]
 pub(crate) struct CheckedSet {
@@ -132,6 +135,8 @@ struct State {
     bytes: usize,
     /// Whether some thread leads or is about to.
     led: bool,
+    /// Records in the group before.
+    last_group: usize,
 }
 
 /// The right to hold some bytes of a commit in memory; ends when it is dropped.
@@ -214,6 +219,28 @@ impl GroupQueue {
         }
     }
 
+    /// Where several write at once, those that the group before has just answered are about to come
+    /// again: a sync that they share costs each of them less than it makes the first one wait. A
+    /// lone writer does not wait.
+    fn let_others_queue(&self) {
+        let queued = || {
+            let state = self.state.lock();
+            (state.waiting.len(), state.last_group)
+        };
+        let (mut before, last_group) = queued();
+        for _ in 0..YIELDS_MAX {
+            if last_group < 2 {
+                return;
+            }
+            std::thread::yield_now();
+            let (now, _) = queued();
+            if now == before {
+                return;
+            }
+            before = now;
+        }
+    }
+
     fn lead(&self, records_max: usize, steps: &impl Steps) {
         let mut records = Vec::new();
         let mut sets = Vec::new();
@@ -222,6 +249,7 @@ impl GroupQueue {
             tickets: Vec::new(),
             leads: true,
         };
+        self.let_others_queue();
         {
             let mut state = self.state.lock();
             let mut bytes = 0;
@@ -237,6 +265,7 @@ impl GroupQueue {
                     group.tickets.push(waiting.ticket);
                 }
             }
+            state.last_group = records.len();
         }
         let appended = steps.log(&mut records);
         // Their bytes are in the file.
