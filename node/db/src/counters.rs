@@ -161,6 +161,11 @@ impl Db {
             stats.sst_bytes as f64,
         );
         all.gauge(
+            "activestore_index_bytes",
+            "Memory of the SSTables' indexes and dictionaries.",
+            stats.index_bytes as f64,
+        );
+        all.gauge(
             "activestore_note_bytes",
             "Memory of processor state and sync progress.",
             stats.note_bytes as f64,

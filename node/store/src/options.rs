@@ -34,6 +34,9 @@ pub struct StoreOptions {
     pub block_cache_bytes: usize,
     /// Memory for rows that point reads found in files lately, in bytes; 0 keeps none.
     pub row_cache_bytes: usize,
+    /// Memory for parts of the files' indexes and for their dictionaries, in bytes. What is asked for is read
+    /// again when it was let go.
+    pub index_cache_bytes: usize,
     /// Log bytes after which memtables are flushed even if they are small, so that the log of a
     /// node that writes mostly notes stays short.
     pub wal_flush_bytes: u64,
@@ -72,6 +75,7 @@ impl StoreOptions {
             queue_bytes_max: 16 << 20,
             block_cache_bytes: 8 << 20,
             row_cache_bytes: 4 << 20,
+            index_cache_bytes: 16 << 20,
             wal_flush_bytes: 64 << 20,
             wal_segment_bytes: 16 << 20,
             wal_sync: WalSync::Batch,
@@ -87,8 +91,8 @@ impl StoreOptions {
 
     /// The settings of a node whose store may take so much memory, in bytes. All that grows has a
     /// part: of 32, the memtables 6 (the active ones and two frozen sets of 2 each), a merge 3, what
-    /// is encoded 2 (a flush and a merge), notes 2, the commits on their way 2, and what point reads keep 2;
-    /// the rest is for the files' indexes, the log's buffers, copies that live for a moment and what
+    /// is encoded 2 (a flush and a merge), notes 2, the commits on their way 2, what point reads keep 2, and
+    /// the files' indexes 4; the rest is for the log's buffers, copies that live for a moment and what
     /// the allocator loses.
     pub fn within_memory(node: NodeId, memory_bytes: usize) -> Self {
         let part = memory_bytes / 32;
@@ -100,6 +104,7 @@ impl StoreOptions {
             queue_bytes_max: (2 * part).clamp(64 << 10, 64 << 20),
             block_cache_bytes: 3 * part / 2,
             row_cache_bytes: part / 2,
+            index_cache_bytes: (4 * part).max(64 << 10),
             ..StoreOptions::new(node)
         }
     }

@@ -71,6 +71,8 @@ pub struct StoreStats {
     pub notes: u64,
     /// Memory of the notes now, in bytes.
     pub note_bytes: u64,
+    /// Bytes of the files' indexes and dictionaries that are in memory, about.
+    pub index_bytes: u64,
     /// SSTables now.
     pub sst_files: u64,
     /// Their bytes.

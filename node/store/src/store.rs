@@ -441,6 +441,7 @@ impl Store {
             frozen,
             notes: notes.len() as u64,
             note_bytes: notes.bytes() as u64,
+            index_bytes: shared.blocks.index_bytes(),
             sst_files: files().count() as u64,
             sst_bytes: files().map(|file| file.sst.meta().bytes).sum(),
             sst_rows: files().map(|file| file.sst.meta().rows).sum(),

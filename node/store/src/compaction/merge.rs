@@ -62,7 +62,7 @@ impl Merge {
             };
             if !source.is_loaded() {
                 self.lead.forget();
-                if let Some(whole) = source.take_whole(other, tombstones) {
+                if let Some(whole) = source.take_whole(other, tombstones)? {
                     return Ok(Step::Whole(whole));
                 }
                 source.load()?;

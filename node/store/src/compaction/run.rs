@@ -110,7 +110,7 @@ fn merge(
         let dropping = may_drop(file.sst.meta(), choice);
         FileSource::new(&file.sst, &shared, dropping)
     });
-    let mut merge = Merge::new(sources.collect());
+    let mut merge = Merge::new(sources.collect::<Result<_>>()?);
     let row_bytes = schema.row_bytes_estimate();
     let vectors_max = choice.memory_bytes_max / 2 / (row_bytes * VECTOR_ROWS);
     let vectors_max = vectors_max.min(VECTORS_HELD_MAX);

@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use activestore_sst::Sst;
+use activestore_sst::{Fence, Sst};
 use activestore_types::{ColumnId, Result, TableSchema};
 
 use crate::memtable::row_keys;
@@ -27,6 +27,8 @@ pub(super) struct FileSource {
     /// Not decoded yet.
     vectors: Range<usize>,
     loaded: Option<Held>,
+    /// The first key of the next vector that is not decoded.
+    edge: Option<Fence>,
     /// The rows of the decoded vector that are still to come.
     rows: Range<usize>,
     slot: Slot,
@@ -50,27 +52,39 @@ pub(super) struct Run {
 
 impl FileSource {
     /// With `dropping`, some of the file's fragments may have to go, so each is looked at.
-    pub(super) fn new(sst: &Arc<Sst>, columns: &Arc<Columns>, dropping: bool) -> Self {
+    pub(super) fn new(sst: &Arc<Sst>, columns: &Arc<Columns>, dropping: bool) -> Result<Self> {
         let distinct = sst.meta().distinct;
-        FileSource {
+        let mut source = FileSource {
             vectors: 0..sst.vectors(),
             sst: Arc::clone(sst),
             columns: Arc::clone(columns),
             loaded: None,
+            edge: None,
             rows: 0..0,
             slot: Slot::default(),
             distinct,
             plain: distinct && !dropping,
-        }
+        };
+        source.note_edge()?;
+        Ok(source)
     }
 
     /// A key that none in the vector is above.
-    fn last_bound(&self, vector: usize) -> &[u8] {
-        if vector + 1 < self.sst.vectors() {
-            self.sst.fence(vector + 1)
+    fn last_bound(&self, vector: usize) -> Result<Vec<u8>> {
+        Ok(if vector + 1 < self.sst.vectors() {
+            self.sst.fence(vector + 1)?.to_vec()
         } else {
-            &self.sst.meta().last_key
-        }
+            self.sst.meta().last_key.clone()
+        })
+    }
+
+    /// Notes the first key of the next vector.
+    fn note_edge(&mut self) -> Result<()> {
+        self.edge = match self.vectors.is_empty() {
+            true => None,
+            false => Some(self.sst.fence(self.vectors.start)?),
+        };
+        Ok(())
     }
 
     /// Decodes the next vector.
@@ -78,6 +92,7 @@ impl FileSource {
         while self.loaded.is_none()
             && let Some(next) = self.vectors.next()
         {
+            self.note_edge()?;
             let batch = self.sst.read_stamped(next, &self.columns.all)?;
             let keys = row_keys(&self.columns.schema, &batch)
                 .map_err(|error| bad_keys(&self.sst, &error))?;
@@ -128,23 +143,26 @@ impl FileSource {
         &mut self,
         other: Option<&[u8]>,
         tombstones: &TombstoneMap,
-    ) -> Option<Whole> {
-        let next = self.vectors.clone().next()?;
-        if self.loaded.is_some() || !self.plain || !self.sst.meta().unique {
-            return None;
+    ) -> Result<Option<Whole>> {
+        let next = self.vectors.start;
+        let passed = self.vectors.is_empty() || self.loaded.is_some();
+        if passed || !self.plain || !self.sst.meta().unique {
+            return Ok(None);
         }
-        let (first, last) = (self.sst.fence(next), self.last_bound(next));
+        let (first, last) = (self.sst.fence(next)?, self.last_bound(next)?);
+        let (first, last) = (&*first, last.as_slice());
         let is_last = next + 1 >= self.sst.vectors();
         // In a unique file the next fence belongs to the next vector alone.
         let apart = other.is_none_or(|other| other > last || (!is_last && other == last));
         if !apart || tombstones.overlaps(first, last) {
-            return None;
+            return Ok(None);
         }
         self.vectors.start += 1;
-        Some(Whole {
+        self.note_edge()?;
+        Ok(Some(Whole {
             sst: Arc::clone(&self.sst),
             index: next,
-        })
+        }))
     }
 
     /// Hands out those of the next decoded rows, at most `room`, that come before `other` and are the only
@@ -179,7 +197,7 @@ impl Head for FileSource {
     fn bound(&self) -> Option<&[u8]> {
         match &self.loaded {
             Some(held) => Some(held.key(self.rows.start)),
-            None => Some(self.sst.fence(self.vectors.clone().next()?)),
+            None => self.edge.as_deref(),
         }
     }
 

@@ -47,7 +47,7 @@ impl Snapshot {
         let mut resolver = Resolver::new(Arc::clone(&self.0.origins), schema, &wanted, now_ms);
         let mut pieces = Pieces::new(wanted);
         let mut sum = Sum::default();
-        let Some(mut merge) = self.scan_sources(&KeyRange::all(), &plan, &mut pieces) else {
+        let Some(mut merge) = self.scan_sources(&KeyRange::all(), &plan, &mut pieces)? else {
             return Ok(sum.digest());
         };
         let mut fragments = Vec::new();

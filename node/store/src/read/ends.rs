@@ -185,7 +185,7 @@ impl FileEnds {
             self.take(vector, rows.start, prefix.len())?;
         }
         if is_last {
-            let inside = self.sst().vectors_in(&KeyRange::prefix(&prefix));
+            let inside = self.sst().vectors_in(&KeyRange::prefix(&prefix))?;
             if inside.end > vector + 1 {
                 (ends_in, end_place) = (inside.end - 1, 0);
             }
@@ -213,7 +213,7 @@ impl FileEnds {
         if !self.sst().may_hold_partition(prefix) {
             return Ok(());
         }
-        let inside = self.sst().vectors_in(&KeyRange::prefix(prefix));
+        let inside = self.sst().vectors_in(&KeyRange::prefix(prefix))?;
         // It ends in the last of these, or begins in the first or at the very start of the second.
         let vectors = if self.last {
             inside.end.saturating_sub(1)..inside.end

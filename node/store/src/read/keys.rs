@@ -5,7 +5,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use activestore_sst::{SequentialReader, Sst};
+use activestore_sst::{Codes, SequentialReader, Sst};
 use activestore_types::key::push_text;
 use activestore_types::{ColumnId, Error, KeyBuffer, Result, TableSchema, encode_keys};
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -71,7 +71,7 @@ pub(crate) struct VectorKeys {
 /// A partition column of a vector.
 enum PartitionColumn {
     /// By the file's dictionary.
-    Codes(ColumnId, Vec<u32>),
+    Codes(Codes, Vec<u32>),
     Encoded(KeyBuffer),
 }
 
@@ -89,9 +89,11 @@ impl VectorKeys {
             prefixes: Vec::new(),
             clustering: Clustering::None,
         };
-        let first = shape.prefix_of(sst.fence(vector));
+        let fence = sst.fence(vector)?;
+        let first = shape.prefix_of(&fence);
+        let next = sst.fence(vector + 1)?;
         let next = if vector + 1 < sst.vectors() {
-            sst.fence(vector + 1)
+            &*next
         } else {
             &sst.meta().last_key
         };
@@ -120,7 +122,7 @@ impl VectorKeys {
         let mut columns = Vec::with_capacity(shape.partition.len());
         for id in &shape.partition {
             columns.push(match reader.read_codes(vector, *id)? {
-                Some(codes) => PartitionColumn::Codes(*id, codes),
+                Some(codes) => PartitionColumn::Codes(sst.codes(*id)?, codes),
                 None => {
                     let array = read_key_column(reader, vector, *id)?;
                     let keys = encode_keys(&[(array, false)]);
@@ -157,9 +159,9 @@ impl VectorKeys {
             let from = self.prefixes.len();
             for column in &columns {
                 match column {
-                    PartitionColumn::Codes(id, codes) => {
+                    PartitionColumn::Codes(values, codes) => {
                         let code = codes.get(row).copied().unwrap_or(0);
-                        push_text(sst.dictionary_value(*id, code)?, &mut self.prefixes);
+                        push_text(values.value(code)?, &mut self.prefixes);
                     }
                     PartitionColumn::Encoded(keys) => {
                         self.prefixes.extend_from_slice(keys.key(row));

@@ -102,7 +102,7 @@ impl Snapshot {
         if meta.rows == 0 || !range.overlaps(&meta.first_key, &meta.last_key) {
             return Ok(());
         }
-        for vector in sst.vectors_in(range) {
+        for vector in sst.vectors_in(range)? {
             let read = sst.read_key(vector, &range.start, pieces.wanted())?;
             if let Some((rows, batch)) = read {
                 let count = batch.rows;

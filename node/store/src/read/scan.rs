@@ -178,7 +178,7 @@ impl Scan {
                     Some(range) => {
                         self.merge =
                             self.snapshot
-                                .scan_sources(&range, &self.plan, &mut self.pieces)
+                                .scan_sources(&range, &self.plan, &mut self.pieces)?
                     }
                     None => self.finish()?,
                 }
@@ -306,9 +306,9 @@ impl Snapshot {
         range: &KeyRange,
         plan: &Arc<Plan>,
         pieces: &mut Pieces,
-    ) -> Option<Merge> {
+    ) -> Result<Option<Merge>> {
         if !range.end.is_empty() && range.start >= range.end {
-            return None;
+            return Ok(None);
         }
         let prefix = single_partition(&self.0.schema, range);
         let views = self.0.views.iter();
@@ -320,11 +320,11 @@ impl Snapshot {
             .collect();
         for file in &self.0.files {
             if prefix.is_none_or(|prefix| file.sst.may_hold_partition(prefix)) {
-                let source = FileSource::new(&file.sst, plan, range, pieces);
+                let source = FileSource::new(&file.sst, plan, range, pieces)?;
                 sources.extend(source.map(|source| Source::File(Box::new(source))));
             }
         }
-        (!sources.is_empty()).then(|| Merge::new(sources, plan.reverse))
+        Ok((!sources.is_empty()).then(|| Merge::new(sources, plan.reverse)))
     }
 }
 

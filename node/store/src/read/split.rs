@@ -6,6 +6,8 @@ use super::Snapshot;
 
 /// Samples looked at for each part that is asked for: more would cut no better.
 const SAMPLES_PART: usize = 64;
+/// Pages of a file's index for each part that are as good as samples.
+const PAGES_PART: usize = 8;
 /// Rows of a memtable that one sample stands for.
 const SAMPLE_ROWS: usize = 1024;
 
@@ -16,10 +18,19 @@ pub(super) fn split(snapshot: &Snapshot, parts: usize) -> Vec<KeyRange> {
     let vectors: usize = inner.files.iter().map(|file| file.sst.vectors()).sum();
     let step = (vectors / (parts * SAMPLES_PART)).max(1);
     for file in &inner.files {
+        let pages = file.sst.pages();
+        if pages.len() >= parts * PAGES_PART {
+            // The keys that are in memory anyway cut well enough.
+            samples.extend(pages.map(|(key, rows)| (key.to_vec(), rows)));
+            continue;
+        }
         for vector in (0..file.sst.vectors()).step_by(step) {
             let until = (vector + step).min(file.sst.vectors());
             let rows: usize = (vector..until).map(|v| file.sst.vector_rows(v)).sum();
-            samples.push((file.sst.fence(vector).to_vec(), rows as u64));
+            // Where the index cannot be read, the scan will say so.
+            if let Ok(fence) = file.sst.fence(vector) {
+                samples.push((fence.to_vec(), rows as u64));
+            }
         }
     }
     for view in &inner.views {

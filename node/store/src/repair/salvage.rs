@@ -85,9 +85,13 @@ fn sentences(sst: &Sst, bad: &[usize]) -> Vec<String> {
         .map(|(first, last, run)| {
             let rows: usize = run.iter().map(|v| sst.vector_rows(*v)).sum();
             let schema = sst.schema();
-            let from = key::show(schema, sst.fence(*first));
+            let show = |v| match sst.fence(v) {
+                Ok(fence) => key::show(schema, &fence),
+                Err(_) => "that cannot be read either".to_owned(),
+            };
+            let from = show(*first);
             let to = if last + 1 < sst.vectors() {
-                format!("up to {}", key::show(schema, sst.fence(last + 1)))
+                format!("up to {}", show(last + 1))
             } else {
                 format!("to {}", key::show(schema, &sst.meta().last_key))
             };

@@ -40,9 +40,12 @@ pub(super) fn open(env: Env, options: StoreOptions) -> Result<Shared> {
         .orphans_removed
         .add(remove_orphans(&env.disk, &contents)?);
     let sst_disk = encryption::table_disk(&env.disk, keyring);
-    let blocks = (options.block_cache_bytes + options.row_cache_bytes > 0)
-        .then(|| BlockCache::new(options.block_cache_bytes, options.row_cache_bytes));
-    let version = version_of(&sst_disk, &contents, blocks.as_ref())?;
+    let blocks = BlockCache::new(
+        options.block_cache_bytes,
+        options.row_cache_bytes,
+        options.index_cache_bytes,
+    );
+    let version = version_of(&sst_disk, &contents, &blocks)?;
     let mut notes = Notes::from_checkpoint(std::mem::take(&mut contents.notes));
     let mut max_hlc = contents.max_hlc;
     for table in version.tables() {
@@ -131,7 +134,7 @@ fn remove_orphans(disk: &Arc<dyn Disk>, contents: &Contents) -> Result<u64> {
 fn version_of(
     disk: &Arc<dyn Disk>,
     contents: &Contents,
-    blocks: Option<&Arc<BlockCache>>,
+    blocks: &Arc<BlockCache>,
 ) -> Result<Version> {
     let mut version = Version::default();
     for schema in &contents.schemas {

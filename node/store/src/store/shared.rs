@@ -58,7 +58,7 @@ pub(crate) struct Shared {
     pub(crate) options: StoreOptions,
     pub(crate) counters: Counters,
     /// Shared by all files.
-    pub(crate) blocks: Option<Arc<BlockCache>>,
+    pub(crate) blocks: Arc<BlockCache>,
     pub(crate) wal: Wal,
     pub(crate) manifest: Manifest,
     pub(crate) queue: GroupQueue,

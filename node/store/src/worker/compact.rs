@@ -334,7 +334,7 @@ fn publish(
         files.push(Arc::new(TableFile {
             id: number.copied().unwrap_or_default(),
             path: new.path.clone(),
-            sst: Sst::open_cached(disk, &new.path, shared.blocks.as_ref())?,
+            sst: Sst::open_cached(disk, &new.path, &shared.blocks)?,
         }));
     }
     disk.sync_dir(SST_DIR)?;

@@ -116,7 +116,7 @@ fn write_files(shared: &Shared, generation: &Generation, made: &mut Vec<Made>) -
         if let Some(meta) = flush::flush(memtable, &table.schema, disk, &path, options)? {
             shared.counters.flush_bytes.add(meta.bytes);
             shared.history.flushed(*id, meta.bytes);
-            let sst = Sst::open_cached(disk, &path, shared.blocks.as_ref());
+            let sst = Sst::open_cached(disk, &path, &shared.blocks);
             let sst = sst.inspect_err(|_| remove_files(shared, [path.as_str()].into_iter()))?;
             made.push(Made {
                 table: *id,

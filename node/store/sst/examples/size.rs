@@ -99,7 +99,7 @@ fn measure(devices: u64, folder: &Path) -> Result<()> {
             &clock,
             devices,
             &all,
-            Some(&BlockCache::new(256 << 20, 0)),
+            Some(&BlockCache::new(256 << 20, 0, 16 << 20)),
         )?;
         for column in &meta.columns {
             let encodings: BTreeMap<_, _> = column.encodings.iter().cloned().collect();
@@ -128,7 +128,10 @@ fn points(
     columns: &[ColumnId],
     cache: Option<&Arc<BlockCache>>,
 ) -> Result<()> {
-    let sst = Sst::open_cached(disk, name, cache)?;
+    let sst = match cache {
+        Some(cache) => Sst::open_cached(disk, name, cache)?,
+        None => Sst::open(disk, name)?,
+    };
     let keys = keys_of(devices)?;
     let mut times = Vec::with_capacity(POINTS);
     // With a cache the first round fills it.
@@ -138,7 +141,7 @@ fn points(
             let begin = clock.monotonic();
             let range = KeyRange::only(key);
             let mut found = 0;
-            for v in sst.vectors_in(&range) {
+            for v in sst.vectors_in(&range)? {
                 let read = sst.read_key(v, &range.start, columns)?;
                 found += read.map_or(0, |(rows, _)| rows.len());
             }

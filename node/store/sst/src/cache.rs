@@ -1,7 +1,8 @@
-//! What point reads keep: vectors as they lie in files, encoded and compressed, their checksums
-//! checked, and beside them the rows found last. The vectors spare reads the disk and the checksum, not
-//! the decoding, and so hold many times the rows that decoded ones would take. Files are immutable, so
-//! nothing here grows stale; what belongs to files that are gone ages out.
+//! What reads keep, each kind within its bytes: parts of the files' indexes and dictionaries, which every
+//! read needs; vectors as they lie in files, encoded and compressed, their checksums checked; and the rows
+//! found last. The vectors spare point reads the disk and the checksum, not the decoding, and so
+//! hold many times the rows that decoded ones would take. Files are immutable, so nothing here grows
+//! stale; what belongs to files that are gone ages out.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,8 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+pub(crate) mod index;
 pub(crate) mod rows;
 
+use index::IndexCache;
 use rows::RowCache;
 
 /// What an entry takes beside its bytes, about.
@@ -20,10 +23,11 @@ const COLUMN_BYTES: usize = size_of::<Part>();
 /// An entry's bytes, about: sizes the table of entries.
 const VECTOR_BYTES: usize = 16 << 10;
 
-/// Encoded vectors and rows of any number of files, each up to a number of bytes in all; scans do not
-/// enter it. Shared by the files that were opened with it, and by threads.
+/// What is kept of any number of files. Shared by the files that were opened with it, and by threads.
 pub struct BlockCache {
-    entries: Cache<Slot, Arc<Bundle>, Weight>,
+    /// `None` where no vectors are kept. Scans do not enter it.
+    entries: Option<Cache<Slot, Arc<Bundle>, Weight>>,
+    index: IndexCache,
     /// `None` where no rows are kept.
     rows: Option<RowCache>,
     files: AtomicU64,
@@ -98,11 +102,14 @@ impl Weighter<Slot, Arc<Bundle>> for Weight {
 }
 
 impl BlockCache {
-    /// An empty cache of at most so many bytes of vectors, and so many of rows.
-    pub fn new(bytes_max: usize, row_bytes_max: usize) -> Arc<Self> {
+    /// An empty cache of at most so many bytes of vectors, of rows, and of indexes and dictionaries. Of the
+    /// last a few stay whatever the bound: no read can do without.
+    pub fn new(bytes_max: usize, row_bytes_max: usize, index_bytes_max: usize) -> Arc<Self> {
         let entries = (bytes_max / (VECTOR_BYTES + ENTRY_BYTES)).max(16);
         Arc::new(BlockCache {
-            entries: Cache::with_weighter(entries, bytes_max as u64, Weight),
+            entries: (bytes_max > 0)
+                .then(|| Cache::with_weighter(entries, bytes_max as u64, Weight)),
+            index: IndexCache::new(index_bytes_max),
             rows: (row_bytes_max > 0).then(|| RowCache::new(row_bytes_max)),
             files: AtomicU64::new(0),
         })
@@ -110,7 +117,18 @@ impl BlockCache {
 
     /// Bytes held now, about.
     pub fn bytes(&self) -> u64 {
-        self.entries.weight() + self.rows.as_ref().map_or(0, RowCache::bytes)
+        let entries = self.entries.as_ref().map_or(0, Cache::weight);
+        let rows = self.rows.as_ref().map_or(0, RowCache::bytes);
+        entries + rows + self.index.bytes()
+    }
+
+    /// Bytes of indexes and dictionaries held now, about.
+    pub fn index_bytes(&self) -> u64 {
+        self.index.bytes()
+    }
+
+    pub(crate) fn index(&self) -> &IndexCache {
+        &self.index
     }
 
     pub(crate) fn rows(&self) -> Option<&RowCache> {
@@ -123,11 +141,13 @@ impl BlockCache {
     }
 
     pub(crate) fn get(&self, slot: &Slot) -> Option<Arc<Bundle>> {
-        self.entries.get(slot)
+        self.entries.as_ref()?.get(slot)
     }
 
     pub(crate) fn put(&self, slot: Slot, bundle: Arc<Bundle>) {
-        self.entries.insert(slot, bundle);
+        if let Some(entries) = &self.entries {
+            entries.insert(slot, bundle);
+        }
     }
 }
 

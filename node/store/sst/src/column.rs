@@ -23,6 +23,9 @@ pub(crate) struct ColumnWriter {
     pub(crate) dictionary: Option<DictionaryBuilder>,
     /// Whether any row does not set it.
     pub(crate) sparse: bool,
+    /// Whether any row group holds a chunk of it.
+    pub(crate) held: bool,
+    family: Family,
     encoder: VectorEncoder,
     encodings: BTreeMap<Encoding, u64>,
     bytes: u64,
@@ -40,6 +43,8 @@ impl ColumnWriter {
             index: IndexBuilder::new(family),
             dictionary: family.is_string().then(DictionaryBuilder::default),
             sparse: false,
+            held: false,
+            family,
             encoder,
             encodings: BTreeMap::new(),
             bytes: 0,
@@ -67,6 +72,7 @@ impl ColumnWriter {
         base: u64,
         out: &mut Vec<u8>,
     ) -> Result<()> {
+        self.held = true;
         self.index.push_group(Some(base + out.len() as u64));
         for start in (0..array.len()).step_by(VECTOR_ROWS) {
             let rows = VECTOR_ROWS.min(array.len() - start);
@@ -116,9 +122,10 @@ impl ColumnWriter {
         Some(bytes)
     }
 
-    /// Whether any row group holds a chunk of it.
-    pub(crate) fn is_held(&self) -> bool {
-        self.index.is_held()
+    /// Begins a page of the index; counts what the column took in the one before.
+    pub(crate) fn begin_page(&mut self, bytes: u64) {
+        self.index = IndexBuilder::new(self.family);
+        self.bytes += bytes;
     }
 
     /// What the file says about it.

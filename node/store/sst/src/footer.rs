@@ -53,26 +53,83 @@ pub(crate) enum ColumnKind {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct FooterColumn {
     pub(crate) kind: ColumnKind,
-    pub(crate) index: Section,
+    /// Which part of each page of the index is the column's.
+    pub(crate) part: u32,
     pub(crate) dictionary: Option<Section>,
 }
 
-/// The footer.
+/// One page of the index in the footer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct FooterPage {
+    /// How many row groups it is about.
+    pub(crate) groups: u32,
+    /// Its first key.
+    pub(crate) first_key: Vec<u8>,
+    pub(crate) section: Section,
+}
+
+/// The footer.
+#[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Footer {
     pub(crate) schema: TableSchema,
     pub(crate) meta: SstMeta,
     /// Rows of each row group.
     pub(crate) groups: Vec<u32>,
     pub(crate) columns: Vec<FooterColumn>,
-    pub(crate) fences: Section,
+    pub(crate) pages: Vec<FooterPage>,
     pub(crate) filter: Section,
-    /// Where the newest rows lie; of version 1 none.
-    #[serde(skip)]
+    /// Where the newest rows lie.
     pub(crate) newest: Option<Section>,
+    /// The index of a file of version 1, which has no pages.
+    #[serde(skip)]
+    pub(crate) whole: Option<WholeIndex>,
     /// The version of the format.
     #[serde(skip)]
     pub(crate) version: u8,
+}
+
+/// An index that is not divided into pages.
+#[derive(Clone, Debug)]
+pub(crate) struct WholeIndex {
+    pub(crate) fences: Section,
+    /// Of each column.
+    pub(crate) columns: Vec<Section>,
+}
+
+/// The footer of version 1.
+#[derive(Deserialize)]
+struct FooterOfOne {
+    schema: TableSchema,
+    meta: SstMeta,
+    groups: Vec<u32>,
+    columns: Vec<(ColumnKind, Section, Option<Section>)>,
+    fences: Section,
+    filter: Section,
+}
+
+impl From<FooterOfOne> for Footer {
+    fn from(old: FooterOfOne) -> Self {
+        let parts = (0..).zip(&old.columns);
+        let columns = parts.map(|(part, (kind, _, dictionary))| FooterColumn {
+            kind: *kind,
+            part,
+            dictionary: *dictionary,
+        });
+        Footer {
+            columns: columns.collect(),
+            whole: Some(WholeIndex {
+                fences: old.fences,
+                columns: old.columns.iter().map(|(_, index, _)| *index).collect(),
+            }),
+            schema: old.schema,
+            meta: old.meta,
+            groups: old.groups,
+            pages: Vec::new(),
+            filter: old.filter,
+            newest: None,
+            version: 1,
+        }
+    }
 }
 
 /// The Arrow family of a stored column; `None` for a column that the schema does not have.
@@ -237,11 +294,13 @@ pub(crate) fn read_footer(file: &Arc<dyn DiskFile>) -> Result<(Footer, u64)> {
     let bytes = read_range(file, offset, length)?;
     check(&bytes, crc, "the footer")?;
     let unreadable = |error| Error::corrupt(format!("the footer cannot be read: {error}"));
-    let (mut footer, rest) = postcard::take_from_bytes::<Footer>(&bytes).map_err(unreadable)?;
+    let mut footer = if version < PACKED_SINCE {
+        let old: FooterOfOne = postcard::from_bytes(&bytes).map_err(unreadable)?;
+        Footer::from(old)
+    } else {
+        postcard::from_bytes(&bytes).map_err(unreadable)?
+    };
     footer.version = version;
-    if version >= PACKED_SINCE {
-        footer.newest = postcard::from_bytes(rest).map_err(unreadable)?;
-    }
     footer.meta.bytes = file_bytes;
     let mut rows = 0_u64;
     for group in &footer.groups {

@@ -53,11 +53,6 @@ impl IndexBuilder {
         self.any_inline = true;
     }
 
-    /// Whether any row group holds a chunk.
-    pub(crate) fn is_held(&self) -> bool {
-        self.chunks.iter().any(|chunk| *chunk > 0)
-    }
-
     /// Its bytes.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
@@ -99,7 +94,8 @@ pub(crate) enum Spot<'a> {
 }
 
 impl ColumnIndex {
-    /// From its bytes in a file of this version. `groups` gives each row group's first vector.
+    /// From its bytes in a file of this version, or its page's. `groups` gives each row group's first
+    /// vector.
     ///
     /// # Errors
     /// `Corrupt` for bytes that [`IndexBuilder::encode`] does not write.

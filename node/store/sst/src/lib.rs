@@ -39,7 +39,7 @@
 //!
 //! let sst = Sst::open(&disk, "1.sst")?;
 //! let range = KeyRange { start: keys.key(2000).to_vec(), end: keys.key(2001).to_vec() };
-//! assert_eq!(sst.vectors_in(&range), 1..2);
+//! assert_eq!(sst.vectors_in(&range)?, 1..2);
 //! assert_eq!(sst.read(1, &[ColumnId(2)])?.columns.len(), 1);
 //! # Ok(())
 //! # }
@@ -54,6 +54,7 @@ mod group;
 mod index;
 pub mod meta;
 mod newest;
+mod page;
 mod reader;
 mod writer;
 pub mod zone;
@@ -61,7 +62,8 @@ pub mod zone;
 pub use block::{VECTOR_ROWS, decode_array, encode_array};
 pub use cache::BlockCache;
 pub use meta::{ColumnMeta, SstMeta};
-pub use reader::{SequentialReader, Sst, StampZone};
+pub use page::Fence;
+pub use reader::{Codes, SequentialReader, Sst, StampZone};
 pub use writer::{SstOptions, SstWriter};
 pub use zone::{ZonePredicate, ZoneValue};
 

@@ -1,5 +1,5 @@
-//! Reading a file. Opening one reads its footer, fences and filter; a column's index, zone map and
-//! dictionary are read when the column is first asked for, and each vector when it is needed. Every byte is
+//! Reading a file. Opening one reads its footer and filter; pages of its index and dictionaries are read
+//! when something in them is asked for, and each vector when it is needed. Every byte is
 //! checked against its checksum before it is decoded. Nothing is merged here.
 
 use std::ops::Range;
@@ -11,49 +11,64 @@ use arrow::array::{ArrayRef, AsArray, new_null_array};
 use arrow::buffer::{BooleanBuffer, ScalarBuffer};
 use arrow::datatypes::{UInt32Type, UInt64Type};
 
-use crate::block::VECTOR_ROWS;
-use crate::block::cursor::Cursor;
 use crate::block::dictionary::Values;
 use crate::block::vector::{EXPANSION_BYTES_MAX, Vector, decode_rows};
 use crate::cache::BlockCache;
 use crate::filter::Filter;
-use crate::footer::{ColumnKind, Section, open_vector, read_footer, read_part, read_section};
+use crate::footer::{
+    ColumnKind, Section, WholeIndex, open_vector, read_footer, read_part, read_section,
+};
 use crate::index::Spot;
 use crate::meta::SstMeta;
 use crate::newest::Part;
+use crate::page::Fence;
 use crate::zone::ZonePredicate;
 
 use self::ahead::{Window, Wish};
 use self::kept::Kept;
+use self::layout::{At, Layout, PagePlace};
 use self::stored::StoredColumn;
 
 mod ahead;
 mod codes;
 mod kept;
 mod keys;
+mod layout;
 mod point;
 mod stamps;
 mod stored;
 
 pub use ahead::SequentialReader;
+pub use codes::Codes;
 pub use stamps::StampZone;
+pub(crate) use stored::Dictionary;
 
-/// An open SSTable: immutable, shared between threads.
+/// What of its index a file keeps in memory that was opened without a cache, in bytes.
+const INDEX_BYTES_ALONE: usize = 4 << 20;
+
+/// An open SSTable: immutable, shared between threads. What it says about its vectors is read page by
+/// page when it is needed, and kept within the bytes of its cache.
 pub struct Sst {
     file: Arc<dyn DiskFile>,
     path: String,
     schema: Arc<TableSchema>,
     meta: SstMeta,
-    /// Per row group: its first vector and its rows.
-    groups: Vec<(usize, usize)>,
+    /// Rows of each row group.
+    groups: Vec<u16>,
     vectors: usize,
+    pages: Vec<PagePlace>,
+    /// Their first keys.
+    page_keys: Values,
+    /// Of a file of version 1.
+    whole: Option<WholeIndex>,
     /// Of the format.
     version: u8,
     columns: Vec<StoredColumn>,
-    fences: Values,
     filter: Filter,
-    /// Where encoded vectors are kept, and this file's number there.
-    cache: Option<(Arc<BlockCache>, u64)>,
+    /// Where parts of files are kept, and this file's number there.
+    cache: Arc<BlockCache>,
+    file_number: u64,
+    no_dictionary: Arc<Dictionary>,
     newest: Option<Newest>,
 }
 
@@ -81,46 +96,35 @@ struct Place {
 }
 
 impl Sst {
-    /// Opens a finished file.
+    /// Opens a finished file, with a small cache of its own for its index.
     ///
     /// # Errors
     /// `NotFound` where there is none, `Corrupt` for one that is cut, changed or of another version.
     pub fn open(disk: &Arc<dyn Disk>, path: &str) -> Result<Arc<Sst>> {
-        Sst::open_cached(disk, path, None)
+        Sst::open_cached(disk, path, &BlockCache::new(0, 0, INDEX_BYTES_ALONE))
     }
 
-    /// Opens a finished file whose point reads go through a cache, if there is one.
+    /// Opens a finished file, parts of which are kept in a cache.
     ///
     /// # Errors
     /// As [`Sst::open`].
     pub fn open_cached(
         disk: &Arc<dyn Disk>,
         path: &str,
-        cache: Option<&Arc<BlockCache>>,
+        cache: &Arc<BlockCache>,
     ) -> Result<Arc<Sst>> {
         let file = disk
             .open(path)
             .map_err(|error| Error::from(error).context(path))?;
-        let mut sst = Sst::read_parts(file, path).map_err(|error| error.context(path))?;
-        sst.cache = cache.map(|cache| (Arc::clone(cache), cache.number_file()));
+        let sst = Sst::read_parts(file, path, cache).map_err(|error| error.context(path))?;
         Ok(Arc::new(sst))
     }
 
-    fn read_parts(file: Arc<dyn DiskFile>, path: &str) -> Result<Sst> {
+    fn read_parts(file: Arc<dyn DiskFile>, path: &str, cache: &Arc<BlockCache>) -> Result<Sst> {
         let (footer, file_bytes) = read_footer(&file)?;
-        let mut vectors = 0;
-        let mut groups = Vec::new();
-        for rows in &footer.groups {
-            groups.push((vectors, *rows as usize));
-            vectors += (*rows as usize).div_ceil(VECTOR_ROWS);
-        }
-        let read = |section| read_section(&file, file_bytes, footer.version, section);
-        let fences = read(footer.fences)?;
-        let fences = Values::decode(&mut Cursor::new(&fences), vectors, usize::MAX)?;
-        if fences.len() != vectors {
-            return Err(Error::corrupt("the key fences do not match the vectors"));
-        }
-        let filter = Filter::decode(&read(footer.filter)?)?;
+        let layout = Layout::of(&footer)?;
+        let filter = read_section(&file, file_bytes, footer.version, footer.filter)?;
+        let filter = Filter::decode(&filter)?;
         let schema = Arc::new(footer.schema);
         let mut columns = Vec::new();
         for (place, column) in (0..).zip(footer.columns) {
@@ -131,13 +135,17 @@ impl Sst {
             path: path.to_owned(),
             schema,
             meta: footer.meta,
-            groups,
-            vectors,
+            groups: layout.groups,
+            vectors: layout.vectors,
+            pages: layout.pages,
+            page_keys: layout.page_keys,
+            whole: footer.whole,
             version: footer.version,
             columns,
-            fences,
             filter,
-            cache: None,
+            cache: Arc::clone(cache),
+            file_number: cache.number_file(),
+            no_dictionary: Arc::new(Dictionary::None),
             newest: footer.newest.map(|section| Newest {
                 section,
                 sst: OnceLock::new(),
@@ -170,9 +178,10 @@ impl Sst {
             offset,
             length,
         });
-        let opened =
-            Sst::read_parts(part, &self.path).map_err(|error| error.context(&self.path))?;
-        // What lies inside it again would be read by nobody.
+        let opened = Sst::read_parts(part, &self.path, &self.cache);
+        let mut opened = opened.map_err(|error| error.context(&self.path))?;
+        // Nothing is written there, and hostile bytes must not lead on and on.
+        opened.newest = None;
         Ok(Some(newest.sst.get_or_init(|| Arc::new(opened))))
     }
 
@@ -202,23 +211,33 @@ impl Sst {
     }
 
     /// The vectors that may hold keys of the range.
-    pub fn vectors_in(&self, range: &KeyRange) -> Range<usize> {
+    ///
+    /// # Errors
+    /// `Corrupt` where bytes of the index changed on disk.
+    pub fn vectors_in(&self, range: &KeyRange) -> Result<Range<usize>> {
         if self.vectors == 0 || !range.overlaps(&self.meta.first_key, &self.meta.last_key) {
-            return 0..0;
+            return Ok(0..0);
         }
         // A key may begin in the vector before the one that it is the fence of.
-        let first = self.fences_below(&range.start).saturating_sub(1);
+        let first = self.fences_below(&range.start)?.saturating_sub(1);
         let end = if range.end.is_empty() {
             self.vectors
         } else {
-            self.fences_below(&range.end)
+            self.fences_below(&range.end)?
         };
-        first..end.max(first)
+        Ok(first..end.max(first))
     }
 
     /// The first encoded key of a vector; empty where there is no such vector.
-    pub fn fence(&self, v: usize) -> &[u8] {
-        self.fences.get(v).unwrap_or(&[])
+    ///
+    /// # Errors
+    /// `Corrupt` where bytes of the index changed on disk.
+    pub fn fence(&self, v: usize) -> Result<Fence> {
+        let page = match v < self.vectors {
+            true => Some(self.page_of(v)?),
+            false => None,
+        };
+        Ok(Fence { page, vector: v })
     }
 
     /// Whether a vector may hold a row that the predicate wants. NULL and absent cells are not
@@ -229,9 +248,11 @@ impl Sst {
             return p.is_unbounded();
         };
         // An index that cannot be read prunes nothing; reading the rows will say what is wrong.
-        self.index(column).map_or(true, |index| {
-            index.zones.may_match(v, self.vector_rows(v), p)
-        })
+        let matches = self.at(v).and_then(|at| {
+            let index = column.index(&at.page)?;
+            Ok(index.zones.may_match(at.place(), at.rows, p))
+        });
+        matches.unwrap_or(true)
     }
 
     /// Whether the file may hold rows of the partition with this encoded prefix.
@@ -282,13 +303,14 @@ impl Sst {
 
     fn verify_parts(&self) -> Result<()> {
         let (footer, file_bytes) = read_footer(&self.file)?;
-        let read = |section| read_section(&self.file, file_bytes, footer.version, section);
-        read(footer.fences)?;
-        read(footer.filter)?;
+        read_section(&self.file, file_bytes, footer.version, footer.filter)?;
+        for page in 0..self.pages.len() {
+            // From the file, whatever the cache holds.
+            self.load_page(page)?;
+        }
         for column in &self.columns {
-            read(column.footer.index)?;
-            if let Some(section) = column.footer.dictionary {
-                read(section)?;
+            if let Some(section) = column.dictionary {
+                self.section(section)?;
             }
         }
         if let Some(newest) = &self.newest {
@@ -301,9 +323,10 @@ impl Sst {
         for v in 0..self.vectors {
             let mut window = Window::default();
             let how = &mut Reading::Ahead(&mut window, false);
-            self.prepare(&all, v, how)?;
+            let at = self.at(v)?;
+            self.prepare(&all, &at, how)?;
             for column in &all {
-                self.vector(column, v, 0..self.vector_rows(v), how)?;
+                self.vector(column, &at, 0..at.rows, how)?;
             }
         }
         Ok(())
@@ -316,16 +339,24 @@ impl Sst {
         wanted: Option<Range<usize>>,
         columns: &[ColumnId],
         stamped: bool,
+        how: Reading<'_>,
+    ) -> Result<RowBatch> {
+        self.read_at(&self.at(v)?, wanted, columns, stamped, how)
+    }
+
+    fn read_at(
+        &self,
+        at: &At,
+        wanted: Option<Range<usize>>,
+        columns: &[ColumnId],
+        stamped: bool,
         mut how: Reading<'_>,
     ) -> Result<RowBatch> {
-        let place = self
-            .place(v)
-            .ok_or_else(|| Error::invalid(format!("vector {v} of a file of {}", self.vectors)))?;
-        let wanted = wanted.unwrap_or(0..place.rows);
-        if wanted.start > wanted.end || wanted.end > place.rows {
+        let wanted = wanted.unwrap_or(0..at.rows);
+        if wanted.start > wanted.end || wanted.end > at.rows {
             return Err(Error::invalid(format!(
                 "rows {wanted:?} of a vector of {}",
-                place.rows
+                at.rows
             )));
         }
         let rows = wanted.len();
@@ -336,15 +367,15 @@ impl Sst {
         let hidden = self
             .columns
             .iter()
-            .filter(|column| stamped && !matches!(column.footer.kind, ColumnKind::Cells(_)));
+            .filter(|column| stamped && !matches!(column.kind, ColumnKind::Cells(_)));
         let all: Vec<&StoredColumn> = stored.iter().copied().chain(hidden).collect();
-        self.prepare(&all, v, &mut how)?;
+        self.prepare(&all, at, &mut how)?;
         let mut cells = Vec::with_capacity(stored.len());
         for column in stored {
-            let ColumnKind::Cells(id) = column.footer.kind else {
+            let ColumnKind::Cells(id) = column.kind else {
                 continue;
             };
-            let (array, set) = match self.vector(column, v, wanted.clone(), &how)? {
+            let (array, set) = match self.vector(column, at, wanted.clone(), &how)? {
                 Some(vector) => (vector.array, vector.set),
                 None => (
                     new_null_array(&column.data_type, rows),
@@ -364,7 +395,7 @@ impl Sst {
         };
         if stamped {
             let missing = || Error::corrupt("a file without stamps");
-            let hidden = |kind| self.hidden(kind, v, wanted.clone(), &how);
+            let hidden = |kind| self.hidden(kind, at, wanted.clone(), &how);
             let hlc = hidden(ColumnKind::Hlc)?.ok_or_else(missing)?;
             batch.hlc = hlc.as_primitive::<UInt64Type>().values().clone();
             let origin = hidden(ColumnKind::Origin)?.ok_or_else(missing)?;
@@ -382,14 +413,14 @@ impl Sst {
     fn hidden(
         &self,
         kind: ColumnKind,
-        v: usize,
+        at: &At,
         wanted: Range<usize>,
         how: &Reading<'_>,
     ) -> Result<Option<ArrayRef>> {
         let Some(column) = self.column(kind) else {
             return Ok(None);
         };
-        let Some(vector) = self.vector(column, v, wanted, how)? else {
+        let Some(vector) = self.vector(column, at, wanted, how)? else {
             return Ok(None);
         };
         if vector.set.is_some() || vector.array.null_count() > 0 {
@@ -399,18 +430,17 @@ impl Sst {
     }
 
     /// Reads what is needed of a vector of these columns, together.
-    fn prepare(&self, columns: &[&StoredColumn], v: usize, how: &mut Reading<'_>) -> Result<()> {
-        let last = self.place(v).map_or(v, |place| place.last);
+    fn prepare(&self, columns: &[&StoredColumn], at: &At, how: &mut Reading<'_>) -> Result<()> {
         let mut wishes = Vec::with_capacity(columns.len());
         for column in columns {
-            let index = self.index(column)?;
-            let Spot::Stored { offset, length } = index.spot(v) else {
+            let index = column.index(&at.page)?;
+            let Spot::Stored { offset, length } = index.spot(at.place()) else {
                 continue;
             };
             if offset.saturating_add(length) > self.meta.bytes {
                 return Err(Error::corrupt("a vector lies outside the file"));
             }
-            let chunk_end = index.end(last).min(self.meta.bytes);
+            let chunk_end = index.end(at.last - at.page.first).min(self.meta.bytes);
             let wish = Wish {
                 offset,
                 length,
@@ -423,7 +453,7 @@ impl Sst {
                 let wishes: Vec<Wish> = wishes.into_iter().map(|(_, wish)| wish).collect();
                 window.fill(&self.file, &wishes, *ahead)
             }
-            Reading::Point(kept) => kept.fill(self, v as u32, &wishes),
+            Reading::Point(kept) => kept.fill(self, at.v as u32, &wishes),
         }
     }
 
@@ -432,74 +462,40 @@ impl Sst {
     fn vector(
         &self,
         column: &StoredColumn,
-        v: usize,
+        at: &At,
         wanted: Range<usize>,
         how: &Reading<'_>,
     ) -> Result<Option<Vector>> {
-        let Some((bytes, rows)) = self.bytes(column, v, how)? else {
+        let Some(bytes) = self.bytes(column, at, how)? else {
             return Ok(None);
         };
-        let shared = self.shared(column)?;
+        let dictionary = self.dictionary(column)?;
+        let (kind, shared) = (&column.data_type, dictionary.shared());
         let mut budget = EXPANSION_BYTES_MAX;
-        decode_rows(bytes, rows, wanted, &column.data_type, shared, &mut budget).map(Some)
+        decode_rows(bytes, at.rows, wanted, kind, shared, &mut budget).map(Some)
     }
 
-    /// The checked bytes of one vector, which was prepared, and its rows; `None` where its group holds
-    /// nothing of the column.
+    /// The checked bytes of one vector, which was prepared; `None` where its group holds nothing of
+    /// the column.
     fn bytes<'a>(
-        &'a self,
-        column: &'a StoredColumn,
-        v: usize,
+        &self,
+        column: &StoredColumn,
+        at: &'a At,
         how: &'a Reading<'_>,
-    ) -> Result<Option<(&'a [u8], usize)>> {
-        let index = self.index(column)?;
-        let place = self
-            .place(v)
-            .ok_or_else(|| Error::invalid("no such vector"))?;
-        let bytes = match index.spot(v) {
+    ) -> Result<Option<&'a [u8]>> {
+        let index = column.index(&at.page)?;
+        Ok(Some(match index.spot(at.place()) {
             Spot::Nowhere => return Ok(None),
             Spot::Inline(bytes) => bytes,
             Spot::Stored { offset, length } => match how {
                 Reading::Ahead(window, _) => open_vector(window.get(offset, length)?)?,
                 Reading::Point(kept) => kept.get(column.place)?,
             },
-        };
-        Ok(Some((bytes, place.rows)))
+        }))
     }
 
     fn column(&self, kind: ColumnKind) -> Option<&StoredColumn> {
-        self.columns
-            .iter()
-            .find(|column| column.footer.kind == kind)
-    }
-
-    fn place(&self, v: usize) -> Option<Place> {
-        let group = self
-            .groups
-            .partition_point(|(first, _)| *first <= v)
-            .checked_sub(1)?;
-        let (first, rows) = *self.groups.get(group)?;
-        let left = rows
-            .checked_sub((v - first) * VECTOR_ROWS)
-            .filter(|left| *left > 0)?;
-        Some(Place {
-            rows: left.min(VECTOR_ROWS),
-            last: first + rows.div_ceil(VECTOR_ROWS) - 1,
-        })
-    }
-
-    /// How many fences are below the key.
-    fn fences_below(&self, key: &[u8]) -> usize {
-        let (mut low, mut high) = (0, self.vectors);
-        while low < high {
-            let middle = low.midpoint(high);
-            if self.fence(middle) < key {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        low
+        self.columns.iter().find(|column| column.kind == kind)
     }
 }
 

@@ -17,11 +17,12 @@ use crate::block::dictionary::Values;
 use crate::column::ColumnWriter;
 use crate::filter::FilterBuilder;
 use crate::footer::{
-    ColumnKind, FooterColumn, GROUP_ROWS, MAGIC, Section, family_of, pack_section,
+    ColumnKind, FooterColumn, FooterPage, GROUP_ROWS, MAGIC, Section, family_of, pack_section,
 };
 use crate::group::{gather, slice, text_bytes};
 use crate::meta::SstMeta;
 use crate::newest::NewestWriter;
+use crate::page::{self, page_vectors};
 
 /// Text that a row group gathers at most, in bytes.
 const GROUP_TEXT_BYTES: usize = 32 << 20;
@@ -56,7 +57,10 @@ pub struct SstWriter {
     pending_rows: usize,
     pending_text: usize,
     groups: Vec<u32>,
+    /// The pages of the index so far, and the fences of the one in the making.
+    pages: Vec<FooterPage>,
     fences: Values,
+    page_groups: u32,
     filter: FilterBuilder,
     partition: Vec<u8>,
     last: Option<(Vec<u8>, u64)>,
@@ -137,7 +141,9 @@ impl SstWriter {
             pending_rows: 0,
             pending_text: 0,
             groups: Vec::new(),
+            pages: Vec::new(),
             fences: Values::default(),
+            page_groups: 0,
             filter: FilterBuilder::default(),
             partition: Vec::new(),
             last: None,
@@ -216,24 +222,24 @@ impl SstWriter {
     /// As the disk says; the file is then of no use.
     pub fn finish(mut self) -> Result<SstMeta> {
         self.write_group()?;
+        self.write_page()?;
         let columns = std::mem::take(&mut self.columns);
         let mut stored = Vec::new();
         let mut sparse = false;
-        for column in columns.iter().filter(|column| column.is_held()) {
+        for (part, column) in (0..).zip(&columns).filter(|(_, column)| column.held) {
             let dictionary = match column.shared() {
                 Some(bytes) => Some(self.write_section(&bytes)?),
                 None => None,
             };
-            let index = self.write_section(&column.index.encode())?;
             stored.push(FooterColumn {
                 kind: column.kind,
-                index,
+                part,
                 dictionary,
             });
             if let ColumnKind::Cells(id) = column.kind
                 && let Some(described) = self.schema.column_by_id(id)
             {
-                let extra = index.length + dictionary.map_or(0, |section| section.length);
+                let extra = dictionary.map_or(0, |section| section.length);
                 self.meta.columns.push(column.meta(described, extra));
                 sparse |= column.sparse;
             }
@@ -249,9 +255,6 @@ impl SstWriter {
         } else {
             self.meta.min_hlc = Hlc::ZERO;
         }
-        let mut fences = Vec::new();
-        std::mem::take(&mut self.fences).encode(&mut fences);
-        let fences = self.write_section(&fences)?;
         let filter = std::mem::take(&mut self.filter).build().encode();
         let filter = self.write_section(&filter)?;
         let newest = match self.newest.take() {
@@ -264,7 +267,7 @@ impl SstWriter {
             meta: &self.meta,
             groups: &self.groups,
             columns: &stored,
-            fences,
+            pages: &self.pages,
             filter,
             newest,
         };
@@ -422,7 +425,34 @@ impl SstWriter {
             }
         }
         self.groups.push(rows as u32);
-        self.emit(&out)
+        self.page_groups += 1;
+        self.emit(&out)?;
+        if self.fences.len() >= page_vectors(self.columns.len()) {
+            self.write_page()?;
+        }
+        Ok(())
+    }
+
+    /// Ends a page of the index.
+    fn write_page(&mut self) -> Result<()> {
+        let groups = std::mem::take(&mut self.page_groups);
+        if groups == 0 {
+            return Ok(());
+        }
+        let fences = std::mem::take(&mut self.fences);
+        let (bytes, lengths) =
+            page::encode(&fences, self.columns.iter().map(|column| &column.index));
+        let section = self.write_section(&bytes)?;
+        for (column, length) in self.columns.iter_mut().zip(lengths) {
+            // Each has its share of what compression has left.
+            column.begin_page(length as u64 * section.length / (bytes.len() as u64).max(1));
+        }
+        self.pages.push(FooterPage {
+            groups,
+            first_key: fences.get(0).unwrap_or(&[]).to_vec(),
+            section,
+        });
+        Ok(())
     }
 
     fn write_section(&mut self, bytes: &[u8]) -> Result<Section> {
@@ -466,7 +496,7 @@ struct FooterRef<'a> {
     meta: &'a SstMeta,
     groups: &'a [u32],
     columns: &'a [FooterColumn],
-    fences: Section,
+    pages: &'a [FooterPage],
     filter: Section,
     newest: Option<Section>,
 }

@@ -25,6 +25,8 @@ pub(crate) struct FileSource {
     loaded: Option<Loaded>,
     /// The key of the next row, while a vector is loaded.
     head: Vec<u8>,
+    /// The bound of the next vector, while none is loaded.
+    edge: Vec<u8>,
     slot: Slot,
 }
 
@@ -50,23 +52,24 @@ impl FileSource {
         plan: &Arc<Plan>,
         range: &KeyRange,
         pieces: &mut Pieces,
-    ) -> Option<Self> {
+    ) -> Result<Option<Self>> {
         let meta = sst.meta();
         if meta.rows == 0 || !range.overlaps(&meta.first_key, &meta.last_key) {
-            return None;
+            return Ok(None);
         }
         let mut source = FileSource {
-            vectors: sst.vectors_in(range),
+            vectors: sst.vectors_in(range)?,
             reader: Arc::new(Mutex::new(sst.sequential())),
             sst: Arc::clone(sst),
             plan: Arc::clone(plan),
             range: range.clone(),
             loaded: None,
             head: Vec::new(),
+            edge: Vec::new(),
             slot: Slot::default(),
         };
-        source.skip_pruned(pieces);
-        (!source.vectors.is_empty()).then_some(source)
+        source.skip_pruned(pieces)?;
+        Ok((!source.vectors.is_empty()).then_some(source))
     }
 
     fn next_vector(&self) -> Option<usize> {
@@ -87,24 +90,42 @@ impl FileSource {
         }
     }
 
-    fn skip_pruned(&mut self, pieces: &mut Pieces) {
+    fn skip_pruned(&mut self, pieces: &mut Pieces) -> Result<()> {
         while let Some(next) = self.next_vector() {
             let wanted = |predicate| self.sst.may_match(next, predicate);
             if self.plan.key_predicates.iter().all(wanted) {
-                return;
+                return self.note_edge(next);
             }
             pieces.stats.vectors_pruned += 1;
             self.drop_vector();
         }
+        Ok(())
+    }
+
+    fn note_edge(&mut self, next: usize) -> Result<()> {
+        let end = self.range.end.as_slice();
+        self.edge = if !self.plan.reverse {
+            let fence = self.sst.fence(next)?;
+            (&*fence).max(self.range.start.as_slice()).to_vec()
+        } else if end.is_empty() {
+            self.last_bound(next)?
+        } else {
+            let mut bound = self.last_bound(next)?;
+            if bound.as_slice() > end {
+                bound = end.to_vec();
+            }
+            bound
+        };
+        Ok(())
     }
 
     /// A key that none in the vector is above.
-    fn last_bound(&self, vector: usize) -> &[u8] {
-        if vector + 1 < self.sst.vectors() {
-            self.sst.fence(vector + 1)
+    fn last_bound(&self, vector: usize) -> Result<Vec<u8>> {
+        Ok(if vector + 1 < self.sst.vectors() {
+            self.sst.fence(vector + 1)?.to_vec()
         } else {
-            &self.sst.meta().last_key
-        }
+            self.sst.meta().last_key.clone()
+        })
     }
 
     pub(crate) fn is_loaded(&self) -> bool {
@@ -115,15 +136,7 @@ impl FileSource {
         if self.loaded.is_some() {
             return Some(&self.head);
         }
-        let next = self.next_vector()?;
-        let end = self.range.end.as_slice();
-        Some(if !self.plan.reverse {
-            self.sst.fence(next).max(&self.range.start)
-        } else if end.is_empty() {
-            self.last_bound(next)
-        } else {
-            self.last_bound(next).min(end)
-        })
+        self.next_vector().map(|_| self.edge.as_slice())
     }
 
     /// Reads the keys of the next vector that has rows in the range.
@@ -134,7 +147,7 @@ impl FileSource {
             let keys = VectorKeys::read(&mut self.reader.lock(), &self.plan.shape, next)?;
             pieces.stats.keys_read += 1;
             self.drop_vector();
-            self.skip_pruned(pieces);
+            self.skip_pruned(pieces)?;
             let rows = keys.rows();
             let low = keys.lower_bound(0..rows, &self.range.start);
             let high = if self.range.end.is_empty() {
@@ -152,7 +165,7 @@ impl FileSource {
                 // The fragments of its last key may go on in the next vector.
                 let mut last = Vec::new();
                 keys.push_key(rows.saturating_sub(1), &mut last);
-                if next + 1 < self.sst.vectors() && self.sst.fence(next + 1) == last {
+                if next + 1 < self.sst.vectors() && *self.sst.fence(next + 1)? == *last {
                     repeats.push(rows - 1);
                 }
             }
@@ -234,7 +247,8 @@ impl FileSource {
         if self.loaded.is_some() || !self.sst.meta().distinct {
             return Ok(None);
         }
-        let (first, last) = (self.sst.fence(next), self.last_bound(next));
+        let (first, last) = (self.sst.fence(next)?, self.last_bound(next)?);
+        let (first, last) = (&*first, last.as_slice());
         let is_last = next + 1 >= self.sst.vectors();
         let end = self.range.end.as_slice();
         // In a file of distinct keys the next fence belongs to the next vector alone.
@@ -267,22 +281,24 @@ impl FileSource {
     }
 
     /// Takes the next vector as it is and moves past it.
-    pub(crate) fn take_whole(&mut self, shows: bool, pieces: &mut Pieces) -> Option<Span> {
-        let index = self.next_vector()?;
+    pub(crate) fn take_whole(&mut self, shows: bool, pieces: &mut Pieces) -> Result<Option<Span>> {
+        let Some(index) = self.next_vector() else {
+            return Ok(None);
+        };
         self.drop_vector();
-        self.skip_pruned(pieces);
+        self.skip_pruned(pieces)?;
         if !shows {
             pieces.stats.vectors_pruned += 1;
-            return None;
+            return Ok(None);
         }
         pieces.stats.vectors_whole += 1;
         let vector = Vector::new(&self.reader, &self.sst, index);
-        Some(Span {
+        Ok(Some(Span {
             piece: pieces.push(Held::Vector(Arc::new(vector))),
             start: 0,
             rows: self.sst.vector_rows(index),
             reverse: self.plan.reverse,
-        })
+        }))
     }
 
     /// As [`super::source::Source::run`].

@@ -69,7 +69,7 @@ impl Merge {
             {
                 self.lead.forget();
                 if let Some(Source::File(file)) = self.sources.get_mut(lead) {
-                    spans.extend(file.take_whole(shows, pieces));
+                    spans.extend(file.take_whole(shows, pieces)?);
                 }
                 return Ok(Step::Run);
             }

@@ -77,6 +77,11 @@ impl Values {
         self.ends.len()
     }
 
+    /// Memory that they take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len() + self.ends.len() * size_of::<u32>()
+    }
+
     /// Appends one.
     pub(crate) fn push(&mut self, value: &[u8]) {
         self.bytes.extend_from_slice(value);

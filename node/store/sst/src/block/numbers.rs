@@ -79,6 +79,11 @@ impl NumbersBuilder {
 pub(crate) struct Numbers(Vec<u64>);
 
 impl Numbers {
+    /// Memory that they take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.len() * size_of::<u64>()
+    }
+
     /// Reads what [`NumbersBuilder::encode_values`] wrote.
     ///
     /// # Errors

@@ -35,6 +35,11 @@ pub(crate) struct StampMap {
 }
 
 impl StampMap {
+    /// Memory that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        (self.numbers.len() + self.stamps.len()) * size_of::<u64>()
+    }
+
     /// Turns numbers into stamps, in place.
     ///
     /// # Errors

@@ -97,6 +97,11 @@ pub(crate) struct SymbolTable {
 }
 
 impl SymbolTable {
+    /// Memory that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.symbols.len() * size_of::<([u8; SYMBOL_BYTES], usize)>()
+    }
+
     /// Reads a table; `None` for the mark that there is none.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ fn bundle(column: u32, bytes: &[u8]) -> Arc<Bundle> {
 
 #[test]
 fn files_do_not_mix() {
-    let cache = BlockCache::new(1 << 20, 0);
+    let cache = BlockCache::new(1 << 20, 0, 0);
     let (first, second) = (cache.number_file(), cache.number_file());
     assert_ne!(first, second);
     cache.put(slot(first, 1), bundle(3, &[1, 2]));
@@ -42,7 +42,7 @@ fn columns_are_added_to_those_that_are_held() {
 #[test]
 fn it_keeps_to_its_bytes() {
     let bytes_max = 400 << 10;
-    let cache = BlockCache::new(bytes_max, 0);
+    let cache = BlockCache::new(bytes_max, 0, 0);
     for vector in 0..2000 {
         cache.put(slot(0, vector), bundle(0, &[0; 12_000]));
         assert!(cache.bytes() <= bytes_max as u64);

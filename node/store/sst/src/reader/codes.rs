@@ -1,10 +1,12 @@
 //! Text by its file's dictionary: equal values have equal codes within a file, so a reader that only
 //! asks where a value changes, as one does for partitions, copies no text.
 
+use std::sync::Arc;
+
 use activestore_types::{ColumnId, Error, Result};
 
-use super::Sst;
 use super::ahead::SequentialReader;
+use super::{Dictionary, Sst};
 use crate::block::vector::decode_codes;
 use crate::footer::ColumnKind;
 
@@ -19,33 +21,55 @@ impl SequentialReader {
         let Some(column) = sst.column(ColumnKind::Cells(column)) else {
             return Ok(None);
         };
-        if column.footer.dictionary.is_none() {
+        if column.dictionary.is_none() {
             return Ok(None);
         }
-        sst.prepare(&[column], v, &mut how)
-            .and_then(|()| match sst.bytes(column, v, &how)? {
-                Some((bytes, rows)) => decode_codes(bytes, rows),
+        let mut read = || {
+            let at = sst.at(v)?;
+            sst.prepare(&[column], &at, &mut how)?;
+            match sst.bytes(column, &at, &how)? {
+                Some(bytes) => decode_codes(bytes, at.rows),
                 None => Ok(None),
-            })
-            .map_err(|error| error.context(&sst.path))
+            }
+        };
+        read().map_err(|error: Error| error.context(&sst.path))
     }
 }
 
-impl Sst {
-    /// The value that a code of the column's dictionary stands for.
+/// The values that codes of a column stand for.
+pub struct Codes {
+    dictionary: Arc<Dictionary>,
+    path: String,
+}
+
+impl Codes {
+    /// The value that a code stands for.
     ///
     /// # Errors
     /// `Corrupt` for a code that the dictionary does not have.
-    pub fn dictionary_value(&self, column: ColumnId, code: u32) -> Result<&[u8]> {
-        let column = self.column(ColumnKind::Cells(column));
-        let dictionary = match column {
-            Some(column) => self.shared(column)?.values,
-            None => None,
-        };
-        dictionary
+    pub fn value(&self, code: u32) -> Result<&[u8]> {
+        let values = self.dictionary.shared().values;
+        values
             .and_then(|values| values.get(code as usize))
             .ok_or_else(|| {
                 Error::corrupt(format!("code {code} is not in a dictionary")).context(&self.path)
             })
+    }
+}
+
+impl Sst {
+    /// The values that the codes of a column stand for; none where it has no dictionary.
+    ///
+    /// # Errors
+    /// `Corrupt` where bytes changed on disk.
+    pub fn codes(&self, column: ColumnId) -> Result<Codes> {
+        let dictionary = match self.column(ColumnKind::Cells(column)) {
+            Some(column) => self.dictionary(column)?,
+            None => Arc::clone(&self.no_dictionary),
+        };
+        Ok(Codes {
+            dictionary,
+            path: self.path.clone(),
+        })
     }
 }

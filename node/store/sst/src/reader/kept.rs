@@ -29,13 +29,12 @@ impl Kept {
         if wishes.is_empty() {
             return Ok(());
         }
-        let cache = sst.cache.as_ref();
-        let cache = cache.map(|(cache, file)| {
-            let file = *file;
-            (cache, Slot { file, vector })
-        });
+        let slot = Slot {
+            file: sst.file_number,
+            vector,
+        };
         if self.0.is_none() {
-            self.0 = cache.and_then(|(cache, slot)| cache.get(&slot));
+            self.0 = sst.cache.get(&slot);
         }
         let held = self.0.as_deref();
         let is_missing = |column: u32| held.is_none_or(|held| held.get(column).is_none());
@@ -52,9 +51,7 @@ impl Kept {
             opened.push((column, open_vector(window.get(wish.offset, wish.length)?)?));
         }
         let bundle = Arc::new(Bundle::new(held, &opened));
-        if let Some((cache, slot)) = cache {
-            cache.put(slot, Arc::clone(&bundle));
-        }
+        sst.cache.put(slot, Arc::clone(&bundle));
         self.0 = Some(bundle);
         Ok(())
     }

@@ -10,8 +10,10 @@ use arrow::datatypes::DataType;
 
 use super::kept::Kept;
 use super::keys::{KeyColumn, Keys};
+use super::layout::At;
 use super::{Reading, Sst, StoredColumn};
 use crate::block::Encoding;
+use crate::block::dictionary::Values;
 use crate::block::vector::probe;
 use crate::cache::rows::RowKey;
 use crate::footer::ColumnKind;
@@ -23,7 +25,8 @@ impl Sst {
     /// # Errors
     /// `Invalid` where there is no such vector, `Corrupt` where bytes changed on disk.
     pub fn find_rows(&self, v: usize, range: &KeyRange) -> Result<Range<usize>> {
-        self.search(v, range, &mut Kept::default())
+        self.at(v)
+            .and_then(|at| self.search(&at, range, &mut Kept::default()))
             .map_err(|error| error.context(&self.path))
     }
 
@@ -59,9 +62,9 @@ impl Sst {
         columns: &[ColumnId],
     ) -> Result<Option<(Range<usize>, Arc<RowBatch>)>> {
         let vector = u32::try_from(v).unwrap_or(u32::MAX);
-        let cache = self.cache.as_ref();
-        let cache = cache.and_then(|(cache, file)| Some((cache.rows()?, *file)));
-        let kept = cache.map(|(rows, file)| (rows, RowKey { file, vector, key }));
+        let file = self.file_number;
+        let kept = self.cache.rows();
+        let kept = kept.map(|rows| (rows, RowKey { file, vector, key }));
         if let Some((rows, key)) = kept
             && let Some(found) = rows.get(key, columns)
         {
@@ -84,76 +87,70 @@ impl Sst {
     ) -> Result<Option<(Range<usize>, RowBatch)>> {
         let mut kept = Kept::default();
         // The other columns lie near the key's: reading all at once costs little more.
-        let wanted = self
-            .columns
-            .iter()
-            .filter(|column| match column.footer.kind {
-                ColumnKind::Cells(id) => columns.contains(&id) || self.schema.is_key(id),
-                _ => true,
-            });
+        let wanted = self.columns.iter().filter(|column| match column.kind {
+            ColumnKind::Cells(id) => columns.contains(&id) || self.schema.is_key(id),
+            _ => true,
+        });
         let wanted: Vec<&StoredColumn> = wanted.collect();
-        let prepared = self.prepare(&wanted, v, &mut Reading::Point(&mut kept));
-        let found = prepared.and_then(|()| {
-            let rows = self.search(v, range, &mut kept)?;
+        let mut find = || {
+            let at = self.at(v)?;
+            self.prepare(&wanted, &at, &mut Reading::Point(&mut kept))?;
+            let rows = self.search(&at, range, &mut kept)?;
             if rows.is_empty() {
                 return Ok(None);
             }
             let how = Reading::Point(&mut kept);
-            let batch = self.read_batch(v, Some(rows.clone()), columns, true, how)?;
+            let batch = self.read_at(&at, Some(rows.clone()), columns, true, how)?;
             Ok(Some((rows, batch)))
-        });
-        found.map_err(|error| error.context(&self.path))
+        };
+        find().map_err(|error: Error| error.context(&self.path))
     }
 
-    fn search(&self, v: usize, range: &KeyRange, kept: &mut Kept) -> Result<Range<usize>> {
-        let place = self
-            .place(v)
-            .ok_or_else(|| Error::invalid(format!("vector {v} of a file of {}", self.vectors)))?;
+    fn search(&self, at: &At, range: &KeyRange, kept: &mut Kept) -> Result<Range<usize>> {
         let stored = self.schema.key_columns();
         let stored = stored.filter_map(|key| self.column(ColumnKind::Cells(key.id)));
         let stored: Vec<&StoredColumn> = stored.collect();
         let mut how = Reading::Point(kept);
-        self.prepare(&stored, v, &mut how)?;
-        let mut columns = Vec::with_capacity(self.schema.key_len());
-        for (column, key) in stored.iter().zip(self.schema.key_columns()) {
-            columns.push(self.key_column(column, v, key.descending, &how)?);
-        }
-        if columns.len() < self.schema.key_len() {
+        self.prepare(&stored, at, &mut how)?;
+        if stored.len() < self.schema.key_len() {
             return Err(missing());
         }
-        let mut keys = Keys::new(place.rows, columns);
-        let low = keys.lower_bound(0..place.rows, &range.start)?;
+        let mut held = Vec::with_capacity(stored.len());
+        for column in &stored {
+            let bytes = self.bytes(column, at, &how)?.ok_or_else(missing)?;
+            held.push((bytes, self.dictionary(column)?));
+        }
+        let mut columns = Vec::with_capacity(stored.len());
+        for ((column, key), (bytes, dictionary)) in
+            stored.iter().zip(self.schema.key_columns()).zip(&held)
+        {
+            let values = dictionary.shared().values.filter(|_| !key.descending);
+            let known = key_column(column, bytes, at.rows, values, key.descending)?;
+            columns.push(match known {
+                Some(known) => known,
+                None => self.encoded(column, at, key.descending, &how)?,
+            });
+        }
+        let mut keys = Keys::new(at.rows, columns);
+        let low = keys.lower_bound(0..at.rows, &range.start)?;
         let high = if range.end.is_empty() {
-            place.rows
+            at.rows
         } else {
             keys.bound_near(low, &range.end)?
         };
         Ok(low..high)
     }
 
-    /// What of a key column is compared.
-    fn key_column<'a>(
-        &'a self,
-        column: &'a StoredColumn,
-        v: usize,
+    /// A key column, all of it encoded.
+    fn encoded(
+        &self,
+        column: &StoredColumn,
+        at: &At,
         descending: bool,
-        how: &'a Reading<'_>,
-    ) -> Result<KeyColumn<'a>> {
-        let (bytes, rows) = self.bytes(column, v, how)?.ok_or_else(missing)?;
-        if let Some(values) = self.shared(column)?.values
-            && !descending
-            && let Some(codes) = probe(bytes, rows, Encoding::Dictionary)?
-        {
-            return Ok(KeyColumn::text(codes, values));
-        }
-        if matches!(
-            column.data_type,
-            DataType::Int64 | DataType::Timestamp(_, _)
-        ) && let Some(numbers) = probe(bytes, rows, Encoding::FrameOfReference)?
-        {
-            return Ok(KeyColumn::long(numbers, descending));
-        }
-        let vector = self.vector(column, v, 0..rows, how)?.ok_or_else(missing)?;
+        how: &Reading<'_>,
+    ) -> Result<KeyColumn<'static>> {
+        let vector = self.vector(column, at, 0..at.rows, how)?;
+        let vector = vector.ok_or_else(missing)?;
         if vector.set.is_some() || vector.array.null_count() > 0 {
             return Err(missing());
         }
@@ -161,6 +158,31 @@ impl Sst {
             .map(KeyColumn::encoded)
             .map_err(|error| Error::corrupt(error.message().to_owned()))
     }
+}
+
+/// What of a key column is compared, where single values can be looked up; `values` are those of its
+/// dictionary.
+fn key_column<'a>(
+    column: &StoredColumn,
+    bytes: &'a [u8],
+    rows: usize,
+    values: Option<&'a Values>,
+    descending: bool,
+) -> Result<Option<KeyColumn<'a>>> {
+    if let Some(values) = values
+        && let Some(codes) = probe(bytes, rows, Encoding::Dictionary)?
+    {
+        return Ok(Some(KeyColumn::text(codes, values)));
+    }
+    let is_long = matches!(
+        column.data_type,
+        DataType::Int64 | DataType::Timestamp(_, _)
+    );
+    if !is_long {
+        return Ok(None);
+    }
+    let numbers = probe(bytes, rows, Encoding::FrameOfReference)?;
+    Ok(numbers.map(|numbers| KeyColumn::long(numbers, descending)))
 }
 
 fn missing() -> Error {

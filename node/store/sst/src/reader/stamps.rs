@@ -40,12 +40,17 @@ impl Sst {
     /// # Errors
     /// `Corrupt` where bytes changed on disk.
     pub fn stamps(&self, v: usize) -> Result<StampZone> {
-        let zone = |kind| match self.column(kind) {
-            Some(column) => self
-                .index(column)
-                .map(|index| index.zones.ints(v, self.vector_rows(v)))
-                .map_err(|error| error.context(&self.path)),
-            None => Ok(None),
+        let at = match v < self.vectors {
+            true => Some(self.at(v)?),
+            false => None,
+        };
+        let zone = |kind| -> Result<Option<(u64, u64)>> {
+            let (Some(column), Some(at)) = (self.column(kind), &at) else {
+                return Ok(None);
+            };
+            let index = column.index(&at.page);
+            let index = index.map_err(|error| error.context(&self.path))?;
+            Ok(index.zones.ints(at.place(), at.rows))
         };
         let meta = self.meta();
         // Zones order their integers as signed ones; what lies beyond is not bounded by them.

@@ -1,6 +1,6 @@
-//! The columns of a file, each with what was read of it so far.
+//! The columns of a file, and what their vectors share.
 
-use std::sync::OnceLock;
+use std::sync::Arc;
 
 use activestore_types::{Error, Result, TableSchema};
 use arrow::datatypes::DataType as ArrowType;
@@ -13,29 +13,67 @@ use crate::block::numbers::Numbers;
 use crate::block::stamps::StampMap;
 use crate::block::symbols::SymbolTable;
 use crate::block::vector::Shared;
+use crate::cache::index::{IndexKey, Part};
 use crate::footer::{ColumnKind, FooterColumn, Section, family_of, read_section};
 use crate::index::ColumnIndex;
+use crate::page::Page;
 
-/// A column of the file, with what was read of it so far.
+/// A column of the file.
 pub(super) struct StoredColumn {
     /// Its place among the columns.
     pub(super) place: u32,
-    pub(super) footer: FooterColumn,
+    pub(super) kind: ColumnKind,
+    /// Which part of each page is its own.
+    part: usize,
+    pub(super) dictionary: Option<Section>,
     family: Family,
     pub(super) data_type: ArrowType,
-    index: OnceLock<ColumnIndex>,
-    dictionary: OnceLock<Dictionary>,
 }
 
 /// What the vectors of a column share.
-enum Dictionary {
+pub(crate) enum Dictionary {
+    None,
     Text(Values, Option<SymbolTable>),
     Numbers(Numbers),
     Stamps(StampMap),
 }
 
+impl Dictionary {
+    /// For decoding.
+    pub(crate) fn shared(&self) -> Shared<'_> {
+        match self {
+            Dictionary::None => Shared::default(),
+            Dictionary::Text(values, symbols) => Shared {
+                values: Some(values),
+                symbols: symbols.as_ref(),
+                ..Shared::default()
+            },
+            Dictionary::Numbers(numbers) => Shared {
+                numbers: Some(numbers),
+                ..Shared::default()
+            },
+            Dictionary::Stamps(map) => Shared {
+                stamps: Some(map),
+                ..Shared::default()
+            },
+        }
+    }
+
+    /// Memory, about.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Dictionary::None => 0,
+            Dictionary::Text(values, symbols) => {
+                values.bytes() + symbols.as_ref().map_or(0, SymbolTable::bytes)
+            }
+            Dictionary::Numbers(numbers) => numbers.bytes(),
+            Dictionary::Stamps(map) => map.bytes(),
+        }
+    }
+}
+
 impl StoredColumn {
-    /// A column of the footer, of which nothing was read.
+    /// A column of the footer.
     ///
     /// # Errors
     /// `Corrupt` for one that the schema does not have.
@@ -52,69 +90,48 @@ impl StoredColumn {
         };
         Ok(StoredColumn {
             place,
-            footer,
+            kind: footer.kind,
+            part: footer.part as usize,
+            dictionary: footer.dictionary,
             family,
             data_type,
-            index: OnceLock::new(),
-            dictionary: OnceLock::new(),
         })
+    }
+
+    /// Its index in a page.
+    pub(super) fn index<'a>(&self, page: &'a Page) -> Result<&'a ColumnIndex> {
+        page.index(self.part, self.family)
     }
 }
 
 impl Sst {
-    fn section(&self, section: Section) -> Result<Vec<u8>> {
+    pub(super) fn section(&self, section: Section) -> Result<Vec<u8>> {
         read_section(&self.file, self.meta.bytes, self.version, section)
     }
 
-    /// The column's index, read when it is first asked for.
-    pub(super) fn index<'a>(&self, column: &'a StoredColumn) -> Result<&'a ColumnIndex> {
-        if let Some(index) = column.index.get() {
-            return Ok(index);
-        }
-        let bytes = self.section(column.footer.index)?;
-        let groups = self.groups.iter().map(|(first, _)| *first);
-        let index = ColumnIndex::decode(&bytes, column.family, self.version, groups, self.vectors)?;
-        Ok(column.index.get_or_init(|| index))
-    }
-
-    /// What its vectors share, read when it is first asked for.
-    pub(super) fn shared<'a>(&self, column: &'a StoredColumn) -> Result<Shared<'a>> {
-        let Some(section) = column.footer.dictionary else {
-            return Ok(Shared::default());
+    /// What the vectors of a column share; from the cache or the file.
+    pub(super) fn dictionary(&self, column: &StoredColumn) -> Result<Arc<Dictionary>> {
+        let Some(section) = column.dictionary else {
+            return Ok(Arc::clone(&self.no_dictionary));
         };
-        let dictionary = match column.dictionary.get() {
-            Some(dictionary) => dictionary,
-            None => {
-                let bytes = self.section(section)?;
-                let read = if column.footer.kind == ColumnKind::Hlc {
-                    Dictionary::Stamps(StampMap::decode(&bytes, self.meta.rows)?)
-                } else if column.family.has_numbers() {
-                    Dictionary::Numbers(Numbers::decode(&bytes)?)
-                } else {
-                    let mut bytes = Cursor::new(&bytes);
-                    let (values, length) = (DICTIONARY_VALUES_MAX, DICTIONARY_BYTES_MAX);
-                    let values = Values::decode(&mut bytes, values, length)?;
-                    let symbols = SymbolTable::decode(&mut bytes)?;
-                    bytes.finish()?;
-                    Dictionary::Text(values, symbols)
-                };
-                column.dictionary.get_or_init(|| read)
+        let key = IndexKey {
+            file: self.file_number,
+            part: Part::Dictionary(column.place),
+        };
+        self.cache.index().dictionary(key, || {
+            let bytes = self.section(section)?;
+            if column.kind == ColumnKind::Hlc {
+                return StampMap::decode(&bytes, self.meta.rows).map(Dictionary::Stamps);
             }
-        };
-        Ok(match dictionary {
-            Dictionary::Text(values, symbols) => Shared {
-                values: Some(values),
-                symbols: symbols.as_ref(),
-                ..Shared::default()
-            },
-            Dictionary::Numbers(numbers) => Shared {
-                numbers: Some(numbers),
-                ..Shared::default()
-            },
-            Dictionary::Stamps(map) => Shared {
-                stamps: Some(map),
-                ..Shared::default()
-            },
+            if column.family.has_numbers() {
+                return Numbers::decode(&bytes).map(Dictionary::Numbers);
+            }
+            let mut bytes = Cursor::new(&bytes);
+            let (values, length) = (DICTIONARY_VALUES_MAX, DICTIONARY_BYTES_MAX);
+            let values = Values::decode(&mut bytes, values, length)?;
+            let symbols = SymbolTable::decode(&mut bytes)?;
+            bytes.finish()?;
+            Ok(Dictionary::Text(values, symbols))
         })
     }
 }

@@ -7,6 +7,7 @@ use arrow::array::Array;
 use proptest::prelude::*;
 
 use super::*;
+use crate::VECTOR_ROWS;
 use crate::tables::{self, COUNT, DEVICE, FLAG, NEVER, Row, STATUS, TEMP, TS};
 use crate::{SstOptions, SstWriter, ZoneValue};
 
@@ -96,7 +97,7 @@ proptest! {
         let mut read = Vec::new();
         let mut sequential = sst.sequential();
         for v in 0..sst.vectors() {
-            prop_assert_eq!(sst.fence(v), keys.key(read.len()));
+            prop_assert_eq!(&*sst.fence(v).unwrap(), keys.key(read.len()));
             prop_assert_eq!(sst.vector_rows(v), (rows.len() - v * VECTOR_ROWS).min(VECTOR_ROWS));
             let batch = sst.read_stamped(v, &ALL).unwrap();
             batch.validate().unwrap();
@@ -106,8 +107,9 @@ proptest! {
                 if let Some(codes) = sequential.read_codes(v, id).unwrap() {
                     let text = batch.column(id).unwrap().array.as_string::<i32>();
                     prop_assert_eq!((codes.len(), text.null_count()), (batch.rows, 0));
+                    let values = sst.codes(id).unwrap();
                     for (code, value) in codes.iter().zip(text.iter()) {
-                        prop_assert_eq!(sst.dictionary_value(id, *code).unwrap(), value.unwrap().as_bytes());
+                        prop_assert_eq!(values.value(*code).unwrap(), value.unwrap().as_bytes());
                     }
                 } else {
                     prop_assert!(id == STATUS, "six devices repeat");
@@ -165,7 +167,7 @@ proptest! {
             KeyRange { start: keys.key(ends[1]).to_vec(), end: Vec::new() },
             KeyRange::all(),
         ] {
-            let vectors = sst.vectors_in(&range);
+            let vectors = sst.vectors_in(&range).unwrap();
             for row in 0..rows.len() {
                 if range.contains(keys.key(row)) {
                     prop_assert!(vectors.contains(&(row / VECTOR_ROWS)));
@@ -196,9 +198,13 @@ proptest! {
     ) {
         let disk = sim();
         write(&disk, &rows, 4096, cold);
-        let cache = cached.then(|| crate::BlockCache::new(1 << 16, 1 << 16));
+        // Without room every page of the index is read again and again.
+        let cache = match cached {
+            true => crate::BlockCache::new(1 << 16, 1 << 16, 1 << 20),
+            false => crate::BlockCache::new(0, 0, 0),
+        };
         let disk: Arc<dyn Disk> = disk;
-        let sst = Sst::open_cached(&disk, PATH, cache.as_ref()).unwrap();
+        let sst = Sst::open_cached(&disk, PATH, &cache).unwrap();
         let (_, keys) = tables::batch(&rows);
         for (pick, count) in picks {
             let row = pick.index(rows.len());
@@ -335,9 +341,54 @@ fn many_row_groups_and_columns_that_come_later() {
     assert!(sst.read(sst.vectors(), &ALL).is_err());
     assert!(sst.sequential().read_codes(sst.vectors(), DEVICE).is_err());
     assert_eq!(sst.sequential().read_codes(0, TS).unwrap(), None);
-    assert!(sst.dictionary_value(DEVICE, 150).is_err());
-    assert!(sst.dictionary_value(TS, 0).is_err());
+    assert!(sst.codes(DEVICE).unwrap().value(150).is_err());
+    assert!(sst.codes(TS).unwrap().value(0).is_err());
     assert_eq!(sst.vector_rows(sst.vectors()), 0);
+}
+
+/// What reads leave in memory of a file's index stays within its bytes, and nothing is missed for it.
+#[test]
+fn the_index_keeps_to_its_bytes() {
+    let rows: Vec<Row> = (0..60_000)
+        .map(|row| Row {
+            device: format!("device {:04}", row / 100),
+            ts: -i64::from(row % 100),
+            hlc: 1_000 + row as u64,
+            origin: 0,
+            expiry_ms: 0,
+            tombstone: false,
+            temp: Some(Some(f64::from(row % 17))),
+            status: None,
+            count: Some(Some(i64::from(row))),
+        })
+        .collect();
+    let disk = sim();
+    write(&disk, &rows, 8192, false);
+    let disk: Arc<dyn Disk> = disk;
+    let bytes_max = 12 << 10;
+    let cache = crate::BlockCache::new(0, 0, bytes_max);
+    let sst = Sst::open_cached(&disk, PATH, &cache).unwrap();
+    assert!(sst.pages().len() > 8, "{}", sst.pages().len());
+    assert_eq!(
+        sst.pages().map(|(_, rows)| rows).sum::<u64>() / 1024,
+        sst.vectors() as u64
+    );
+    let (_, keys) = tables::batch(&rows);
+    for row in (0..rows.len()).step_by(997) {
+        let range = KeyRange::only(keys.key(row));
+        let found = sst.vectors_in(&range).unwrap();
+        let found = found.filter(|v| !sst.find_rows(*v, &range).unwrap().is_empty());
+        assert_eq!(found.collect::<Vec<_>>(), [row / VECTOR_ROWS]);
+        assert!(cache.index_bytes() <= bytes_max as u64);
+    }
+    let mut read = 0;
+    let mut all = sst.sequential();
+    for v in 0..sst.vectors() {
+        read += all.read_stamped(v, &ALL).unwrap().rows;
+        assert!(cache.index_bytes() <= bytes_max as u64);
+    }
+    assert_eq!(read, rows.len());
+    assert!(cache.index_bytes() > 0);
 }
 
 #[test]
@@ -346,7 +397,7 @@ fn a_file_without_rows_is_empty() {
     write(&disk, &[], 1, false);
     let sst = open(&disk).unwrap();
     assert_eq!((sst.vectors(), sst.meta().rows), (0, 0));
-    assert_eq!(sst.vectors_in(&KeyRange::all()), 0..0);
+    assert_eq!(sst.vectors_in(&KeyRange::all()).unwrap(), 0..0);
     assert!(!sst.may_hold_partition(b"any"));
     sst.verify().unwrap();
 }
