@@ -87,7 +87,7 @@ pub fn arrays(rows: usize) -> Vec<ArrayRef> {
     let all = || 0..rows;
     vec![
         Arc::new(StringArray::from_iter_values(
-            all().map(|row| format!("d{:03}", row / 40)),
+            all().map(|row| format!("d{:03}", row / 100)),
         )),
         Arc::new(TimestampNanosecondArray::from_iter_values(
             all().map(|row| 1_767_225_600_000_000_000 + row as i64 * 1_000_000),
@@ -351,8 +351,19 @@ pub fn read_table_file(bytes: &[u8]) {
         for column in &columns {
             let _ = reader.read_codes(v, *column);
         }
-        let fence = sst.fence(v).to_vec();
-        let _ = sst.may_hold_partition(&fence);
-        let _ = sst.find_rows(v, &KeyRange::prefix(&fence));
+        if let Ok(fence) = sst.fence(v) {
+            let range = KeyRange::prefix(&fence);
+            let _ = sst.may_hold_partition(&fence);
+            let _ = sst.find_rows(v, &range);
+            let _ = sst.vectors_in(&range);
+        }
+    }
+    for column in &columns {
+        let _ = sst.codes(*column).map(|codes| codes.value(3).is_ok());
+    }
+    if let Ok(Some(newest)) = sst.newest() {
+        for v in 0..newest.vectors().min(2) {
+            let _ = newest.read_stamped(v, &columns);
+        }
     }
 }
