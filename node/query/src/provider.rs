@@ -95,6 +95,11 @@ impl TableProvider for StoredTable {
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
+        if self.last_rows {
+            // A later condition is about the rows that are left.
+            let none = TableProviderFilterPushDown::Unsupported;
+            return Ok(vec![none; filters.len()]);
+        }
         let schema = self.snapshot.schema();
         let pushed = push_down(schema, filters.iter().copied());
         Ok(filters
@@ -145,7 +150,7 @@ impl TableProvider for StoredTable {
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
         // A limit counts rows that match; with conditions left over the store cannot count them.
-        let limit = limit.filter(|_| filters.is_empty() || pushed.exact);
+        let limit = limit.filter(|_| last.is_none() && (filters.is_empty() || pushed.exact));
         let scan = ScanExec::new(
             self.snapshot.clone(),
             schema,

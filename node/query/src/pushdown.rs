@@ -46,6 +46,8 @@ pub(crate) struct Pushed {
     pub(crate) keys: Vec<Vec<ScalarValue>>,
     /// The same keys encoded, in key order, each once.
     pub(crate) encoded_keys: Vec<Vec<u8>>,
+    /// The prefixes that those points make, encoded, in key order, each once.
+    encoded_prefixes: Vec<Vec<u8>>,
     consumed: Vec<ColumnId>,
 }
 
@@ -53,15 +55,15 @@ impl Pushed {
     /// The prefixes of the partitions that are asked for, where the filters name whole partitions
     /// and nothing else; `Some(None)` where there are no filters.
     pub(crate) fn whole_partitions(&self, schema: &TableSchema) -> Option<Option<Vec<Vec<u8>>>> {
-        let Some(ranges) = &self.ranges else {
+        if self.ranges.is_none() {
             return (self.exact && self.zones.is_empty()).then_some(None);
-        };
+        }
         let partition = schema.partition_key.len();
         let whole = self.exact
             && self.zones.is_empty()
             && self.point_columns == partition
             && self.consumed.len() == partition;
-        whole.then(|| Some(ranges.iter().map(|range| range.start.clone()).collect()))
+        whole.then(|| Some(self.encoded_prefixes.clone()))
     }
 }
 

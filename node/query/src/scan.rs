@@ -163,7 +163,7 @@ impl ScanExec {
         let sender = builder.tx();
         builder.spawn_blocking(move || {
             let mut rows = snapshot.last_rows(request).map_err(to_datafusion)?;
-            while let Some(batch) = rows.next() {
+            for batch in rows.by_ref() {
                 let batch = batch
                     .map_err(to_datafusion)
                     .and_then(|batch| labelled(batch, &schema));
@@ -214,6 +214,12 @@ impl ScanExec {
 
     fn estimate(&self) -> usize {
         let rows = usize::try_from(self.snapshot.row_count_estimate()).unwrap_or(usize::MAX);
+        let rows = match self.last_rows.as_deref() {
+            Some(Some(partitions)) => rows.min(partitions.len()),
+            // A guess; partitions are not counted.
+            Some(None) => rows / 100,
+            None => rows,
+        };
         let rows = match self.pushed.keys.len() {
             0 => rows,
             keys => rows.min(keys),
@@ -400,6 +406,9 @@ impl ExecutionPlan for ScanExec {
     }
 
     fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
+        if self.last_rows.is_some() {
+            return None;
+        }
         let mut scan = self.clone();
         scan.limit = match (self.limit, limit) {
             (Some(mine), Some(asked)) => Some(mine.min(asked)),

@@ -361,7 +361,7 @@ pub fn read_table_file(bytes: &[u8]) {
     for column in &columns {
         let _ = sst.codes(*column).map(|codes| codes.value(3).is_ok());
     }
-    if let Ok(Some(newest)) = sst.newest() {
+    if let Some(newest) = sst.newest() {
         for v in 0..newest.vectors().min(2) {
             let _ = newest.read_stamped(v, &columns);
         }

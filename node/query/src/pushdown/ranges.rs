@@ -60,6 +60,9 @@ pub(super) fn follow_key(schema: &TableSchema, limits: &BTreeMap<ColumnId, Limit
             .collect()
     });
     pushed.prefixes = prefixes.len();
+    pushed.encoded_prefixes = prefixes.iter().map(|(bytes, _)| bytes.clone()).collect();
+    pushed.encoded_prefixes.sort_unstable();
+    pushed.encoded_prefixes.dedup();
     if pushed.point_columns == schema.key_len() {
         (pushed.encoded_keys, pushed.keys) = prefixes.into_iter().unzip();
         pushed.encoded_keys.sort_unstable();

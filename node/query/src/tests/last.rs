@@ -159,3 +159,93 @@ async fn other_questions_scan() {
         assert!(!plan.contains("last rows"), "{sql}\n{plan}");
     }
 }
+
+/// Partitions of numbers lie side by side in key order: the range of one ends where the next begins.
+#[tokio::test]
+async fn neighbouring_partitions_stay_apart() {
+    let world = World::new();
+    for (name, columns) in [
+        ("numbers", vec![("unit", DataType::BigInt)]),
+        (
+            "mixed",
+            vec![("site", DataType::Text), ("unit", DataType::BigInt)],
+        ),
+    ] {
+        let partition = columns.len();
+        let rest = [("ts", DataType::Timestamp), ("temp", DataType::Double)];
+        let columns: Vec<_> = columns.into_iter().chain(rest).collect();
+        let schema = world.create(name, &columns, partition, &["ts"]);
+        let rows: Vec<i64> = (0..900).collect();
+        let mut arrays: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from_iter_values(
+                rows.iter().map(|row| row % 9 - 4),
+            )),
+            Arc::new(TimestampNanosecondArray::from_iter_values(
+                rows.iter().map(|row| NEW_YEAR_NS + row),
+            )),
+            Arc::new(Float64Array::from_iter_values(
+                rows.iter().map(|row| *row as f64),
+            )),
+        ];
+        if partition == 2 {
+            let sites = rows.iter().map(|row| format!("s{}", row % 2));
+            arrays.insert(0, Arc::new(StringArray::from_iter_values(sites)));
+        }
+        world.write(&schema, arrays);
+        world.store.flush().unwrap();
+        let engine = engine(&world);
+        let site = if partition == 2 {
+            "site = 's1' AND"
+        } else {
+            ""
+        };
+        for (units, found) in [("-1, 0, 1, 2", 4), ("3", 1), ("4, 5, 6", 1), ("-4, 4", 2)] {
+            let rest = format!(
+                "FROM plant.{name} WHERE {site} unit IN ({units}) GROUP BY unit ORDER BY unit"
+            );
+            let rows = both(
+                &engine,
+                "unit, last_value(temp ORDER BY ts), max(ts)",
+                &rest,
+            )
+            .await;
+            assert_eq!(rows.len(), found, "{name}: {units}");
+        }
+    }
+}
+
+/// What is deleted or expired is not the newest row, and cells that a row does not set are NULL.
+#[tokio::test]
+async fn what_does_not_show_is_not_the_newest() {
+    let world = World::new();
+    let schema = fleet(&world, "up", "ts");
+    let range = |prefix: &str| {
+        let site: ArrayRef = Arc::new(StringArray::from(vec![prefix]));
+        let keys = activestore_types::encode_keys(&[(site, false)]).unwrap();
+        activestore_types::KeyRange::prefix(keys.key(0))
+    };
+    let all = range("s1");
+    world
+        .store
+        .commit(WriteSet {
+            tombstones: vec![activestore_types::RangeTombstone {
+                table: schema.id,
+                start: all.start,
+                end: all.end,
+                hlc: Hlc(1 << 40),
+                origin: OriginId(0),
+            }],
+            ..WriteSet::default()
+        })
+        .unwrap();
+    let engine = engine(&world);
+    let rest = "FROM plant.up GROUP BY site, device ORDER BY site, device";
+    let found = both(
+        &engine,
+        "site, device, max(ts), last_value(temp ORDER BY ts, seq)",
+        rest,
+    )
+    .await;
+    assert!(found.iter().all(|row| row[0] == "s0"));
+    assert_eq!(found.len(), 5);
+}

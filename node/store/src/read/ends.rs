@@ -115,7 +115,7 @@ impl FileEnds {
         last: bool,
         all: bool,
     ) -> Result<Self> {
-        let newest = sst.newest()?;
+        let newest = sst.newest();
         let sst = newest.unwrap_or(sst);
         let mut ends = FileEnds {
             sst: Arc::clone(sst),

@@ -7,7 +7,7 @@ use super::Snapshot;
 /// Samples looked at for each part that is asked for: more would cut no better.
 const SAMPLES_PART: usize = 64;
 /// Pages of a file's index for each part that are as good as samples.
-const PAGES_PART: usize = 8;
+const PAGES_PART: usize = 4;
 /// Rows of a memtable that one sample stands for.
 const SAMPLE_ROWS: usize = 1024;
 

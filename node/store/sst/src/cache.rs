@@ -4,11 +4,12 @@
 //! hold many times the rows that decoded ones would take. Files are immutable, so nothing here grows
 //! stale; what belongs to files that are gone ages out.
 
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 pub(crate) mod index;
 pub(crate) mod rows;
@@ -23,10 +24,44 @@ const COLUMN_BYTES: usize = size_of::<Part>();
 /// An entry's bytes, about: sizes the table of entries.
 const VECTOR_BYTES: usize = 16 << 10;
 
+/// Bytes of a part of a cache with a lock of its own. What takes most of one is not kept, so there are few.
+const SHARD_BYTES: usize = 32 << 20;
+
+/// A cache of so many entries, about, and bytes, at most.
+fn sized<K: Eq + Hash, V: Clone, W: Weighter<K, V> + Clone>(
+    entries: usize,
+    bytes_max: usize,
+    weight: W,
+) -> Cache<K, V, W> {
+    let options = OptionsBuilder::new()
+        .shards(shards_of(bytes_max))
+        .estimated_items_capacity(entries)
+        .weight_capacity(bytes_max as u64)
+        .build();
+    match options {
+        Ok(options) => {
+            let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
+            Cache::with_options(options, weight, hasher, lifecycle)
+        }
+        // Never: the entries and the bytes are given.
+        Err(_) => Cache::with_weighter(entries, bytes_max as u64, weight),
+    }
+}
+
+fn shards_of(bytes_max: usize) -> usize {
+    (bytes_max / SHARD_BYTES).max(1).next_power_of_two()
+}
+
+/// The heaviest entry that a cache of so many bytes keeps for sure.
+fn entry_bytes_max(bytes_max: usize) -> usize {
+    bytes_max / shards_of(bytes_max) / 10 * 9
+}
+
 /// What is kept of any number of files. Shared by the files that were opened with it, and by threads.
 pub struct BlockCache {
     /// `None` where no vectors are kept. Scans do not enter it.
     entries: Option<Cache<Slot, Arc<Bundle>, Weight>>,
+    entry_bytes_max: usize,
     index: IndexCache,
     /// `None` where no rows are kept.
     rows: Option<RowCache>,
@@ -103,12 +138,12 @@ impl Weighter<Slot, Arc<Bundle>> for Weight {
 
 impl BlockCache {
     /// An empty cache of at most so many bytes of vectors, of rows, and of indexes and dictionaries. Of the
-    /// last a few stay whatever the bound: no read can do without.
+    /// last, what is too heavy for the cache is kept by its file.
     pub fn new(bytes_max: usize, row_bytes_max: usize, index_bytes_max: usize) -> Arc<Self> {
         let entries = (bytes_max / (VECTOR_BYTES + ENTRY_BYTES)).max(16);
         Arc::new(BlockCache {
-            entries: (bytes_max > 0)
-                .then(|| Cache::with_weighter(entries, bytes_max as u64, Weight)),
+            entries: (bytes_max > 0).then(|| sized(entries, bytes_max, Weight)),
+            entry_bytes_max: entry_bytes_max(bytes_max),
             index: IndexCache::new(index_bytes_max),
             rows: (row_bytes_max > 0).then(|| RowCache::new(row_bytes_max)),
             files: AtomicU64::new(0),
@@ -145,7 +180,10 @@ impl BlockCache {
     }
 
     pub(crate) fn put(&self, slot: Slot, bundle: Arc<Bundle>) {
-        if let Some(entries) = &self.entries {
+        // One that is too heavy would take a lighter one of the same vector with it.
+        if let Some(entries) = &self.entries
+            && Weight.weight(&slot, &bundle) <= self.entry_bytes_max as u64
+        {
             entries.insert(slot, bundle);
         }
     }

@@ -17,7 +17,7 @@ use crate::writer::{SstOptions, SstWriter};
 const PARTITION_ROWS_MIN: u64 = 64;
 /// From so many partitions on it is asked whether they are long enough.
 const PARTITIONS_ON_TRIAL: u64 = 256;
-/// Memory that the rows may take until the file is finished, in bytes.
+/// Memory that the rows may take until the file is finished, in bytes, about.
 const BYTES_MAX: usize = 1 << 20;
 
 /// Gathers the newest rows while a file is written.
@@ -35,6 +35,11 @@ impl NewestWriter {
     /// For a table; `None` where a partition is one row.
     pub(crate) fn new(schema: &Arc<TableSchema>, options: SstOptions) -> Option<Self> {
         let first = schema.clustering_key.first()?.descending;
+        let group_bytes_max = options.group_bytes_max.unwrap_or(BYTES_MAX);
+        let options = SstOptions {
+            group_bytes_max: Some(group_bytes_max.min(BYTES_MAX / 2)),
+            ..options
+        };
         let file = Arc::new(MemoryFile::default());
         let within: Arc<dyn DiskFile> = file.clone();
         let writer = SstWriter::within(within, "newest rows", Arc::clone(schema), options);
@@ -83,7 +88,7 @@ impl NewestWriter {
     /// Whether it is still worth going on in a file of so many rows.
     pub(crate) fn is_worth(&self, file_rows: u64) -> bool {
         let short = self.rows > PARTITIONS_ON_TRIAL && self.rows * PARTITION_ROWS_MIN > file_rows;
-        !short && self.file.0.lock().len() <= BYTES_MAX
+        !short && self.file.0.lock().len() + self.writer.held_bytes() <= BYTES_MAX
     }
 
     /// The bytes of the SSTable; `None` where a file of so many rows is better off without.

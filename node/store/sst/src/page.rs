@@ -10,12 +10,20 @@ use activestore_types::{Error, Result};
 use crate::block::Family;
 use crate::block::cursor::{Cursor, push_varint};
 use crate::block::dictionary::Values;
+use crate::footer::PACKED_SINCE;
 use crate::index::{ColumnIndex, IndexBuilder};
 
 /// Memory of what the index says about a vector of a column, once it is decoded, about.
-const ENTRY_BYTES: usize = 48;
+const ENTRY_BYTES: usize = 64;
+/// What a column takes in a page beside its entries: its slot, and allocations of its lists.
+const COLUMN_BYTES: usize = size_of::<OnceLock<ColumnIndex>>() + 160;
 /// What a page takes in memory, about; at least one row group has a place in it.
-const PAGE_BYTES: usize = if cfg!(test) { 1 << 10 } else { 256 << 10 };
+const PAGE_BYTES: usize = if cfg!(any(test, fuzzing)) {
+    // So small that a file of a few thousand rows has some.
+    2 << 10
+} else {
+    256 << 10
+};
 
 /// How many vectors a page of a table of so many columns is to have.
 pub(crate) fn page_vectors(columns: usize) -> usize {
@@ -56,7 +64,7 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// From the bytes of a page, for the vectors from `first` on.
+    /// From the bytes of a page, for the vectors from `first` on, of at most so many columns.
     ///
     /// # Errors
     /// `Corrupt` for bytes that [`encode`] does not write.
@@ -65,18 +73,23 @@ impl Page {
         first: usize,
         groups: Vec<usize>,
         vectors: usize,
-        version: u8,
+        parts_max: usize,
     ) -> Result<Self> {
         let mut cursor = Cursor::new(&bytes);
         let fences = Values::decode(&mut cursor, vectors, usize::MAX)?;
         let mut parts = Vec::new();
         while cursor.len() > 0 {
+            if parts.len() == parts_max {
+                return Err(Error::corrupt(
+                    "a page of the index has more columns than the table",
+                ));
+            }
             let length = cursor.count("bytes of an index", cursor.len())?;
             let start = bytes.len() - cursor.len();
             cursor.take(length)?;
             parts.push(start..start + length);
         }
-        Page::of(first, groups, vectors, fences, bytes, parts, version)
+        Page::of(first, groups, vectors, fences, bytes, parts, PACKED_SINCE)
     }
 
     /// From parts that lie in `bytes`.
@@ -109,7 +122,8 @@ impl Page {
 
     /// Memory, about, with every column decoded.
     pub(crate) fn weight(&self) -> usize {
-        self.bytes.len() + self.fences.bytes() + self.vectors * self.parts.len() * ENTRY_BYTES
+        let column = COLUMN_BYTES + self.vectors * ENTRY_BYTES;
+        self.bytes.len() + self.fences.bytes() + self.parts.len() * column
     }
 
     /// The index of a column, by its part.

@@ -10,6 +10,7 @@ use activestore_types::{BatchColumn, ColumnId, Error, KeyRange, Result, RowBatch
 use arrow::array::{ArrayRef, AsArray, new_null_array};
 use arrow::buffer::{BooleanBuffer, ScalarBuffer};
 use arrow::datatypes::{UInt32Type, UInt64Type};
+use parking_lot::Mutex;
 
 use crate::block::dictionary::Values;
 use crate::block::vector::{EXPANSION_BYTES_MAX, Vector, decode_rows};
@@ -21,7 +22,7 @@ use crate::footer::{
 use crate::index::Spot;
 use crate::meta::SstMeta;
 use crate::newest::Part;
-use crate::page::Fence;
+use crate::page::{Fence, Page};
 use crate::zone::ZonePredicate;
 
 use self::ahead::{Window, Wish};
@@ -69,6 +70,8 @@ pub struct Sst {
     cache: Arc<BlockCache>,
     file_number: u64,
     no_dictionary: Arc<Dictionary>,
+    /// The page used last, with its number, where pages are too heavy for the cache.
+    heavy: Mutex<Option<(usize, Arc<Page>)>>,
     newest: Option<Newest>,
 }
 
@@ -76,7 +79,7 @@ pub struct Sst {
 struct Newest {
     section: Section,
     /// Opened when they are first asked for.
-    sst: OnceLock<Arc<Sst>>,
+    sst: OnceLock<Option<Arc<Sst>>>,
 }
 
 /// How vectors come from the disk.
@@ -146,6 +149,7 @@ impl Sst {
             cache: Arc::clone(cache),
             file_number: cache.number_file(),
             no_dictionary: Arc::new(Dictionary::None),
+            heavy: Mutex::new(None),
             newest: footer.newest.map(|section| Newest {
                 section,
                 sst: OnceLock::new(),
@@ -155,34 +159,33 @@ impl Sst {
 
     /// The newest row of each partition (the last by key, or the first where the first clustering
     /// column descends), as an SSTable within this one. `None` where the file keeps them nowhere else:
-    /// it is of an earlier version, its partitions are short, or keys stand in it twice.
-    ///
-    /// # Errors
-    /// As [`Sst::open`].
-    pub fn newest(&self) -> Result<Option<&Arc<Sst>>> {
-        let Some(newest) = &self.newest else {
-            return Ok(None);
-        };
-        if let Some(sst) = newest.sst.get() {
-            return Ok(Some(sst));
-        }
-        let Section { offset, length, .. } = newest.section;
-        if offset
-            .checked_add(length)
-            .is_none_or(|end| end > self.meta.bytes)
-        {
-            return Err(Error::corrupt("the newest rows lie outside the file").context(&self.path));
-        }
+    /// it is of an earlier version, its partitions are short, or keys stand in it twice; and where
+    /// they are damaged, since all of them are in the file as well.
+    pub fn newest(&self) -> Option<&Arc<Sst>> {
+        let newest = self.newest.as_ref()?;
+        let opened = newest
+            .sst
+            .get_or_init(|| self.open_newest(newest.section).ok());
+        opened.as_ref()
+    }
+
+    fn open_newest(&self, section: Section) -> Result<Arc<Sst>> {
+        // Checked as a whole: what is read of it later is then what was written.
+        read_part(&self.file, self.meta.bytes, section)?;
         let part = Arc::new(Part {
             file: Arc::clone(&self.file),
-            offset,
-            length,
+            offset: section.offset,
+            length: section.length,
         });
-        let opened = Sst::read_parts(part, &self.path, &self.cache);
-        let mut opened = opened.map_err(|error| error.context(&self.path))?;
+        let mut opened = Sst::read_parts(part, &self.path, &self.cache)?;
+        let rows = opened.meta.rows;
+        let fits = opened.schema == self.schema && opened.meta.distinct;
+        if !fits || rows == 0 || rows > self.meta.rows {
+            return Err(Error::corrupt("the newest rows are not those of the file"));
+        }
         // Nothing is written there, and hostile bytes must not lead on and on.
         opened.newest = None;
-        Ok(Some(newest.sst.get_or_init(|| Arc::new(opened))))
+        Ok(Arc::new(opened))
     }
 
     /// What the file says about itself.
@@ -218,12 +221,16 @@ impl Sst {
         if self.vectors == 0 || !range.overlaps(&self.meta.first_key, &self.meta.last_key) {
             return Ok(0..0);
         }
+        let below = |key| {
+            let below = self.fences_below(key);
+            below.map_err(|error| error.context(&self.path))
+        };
         // A key may begin in the vector before the one that it is the fence of.
-        let first = self.fences_below(&range.start)?.saturating_sub(1);
+        let first = below(&range.start)?.saturating_sub(1);
         let end = if range.end.is_empty() {
             self.vectors
         } else {
-            self.fences_below(&range.end)?
+            below(&range.end)?
         };
         Ok(first..end.max(first))
     }
@@ -233,10 +240,8 @@ impl Sst {
     /// # Errors
     /// `Corrupt` where bytes of the index changed on disk.
     pub fn fence(&self, v: usize) -> Result<Fence> {
-        let page = match v < self.vectors {
-            true => Some(self.page_of(v)?),
-            false => None,
-        };
+        let page = (v < self.vectors).then(|| self.page_of(v)).transpose();
+        let page = page.map_err(|error| error.context(&self.path))?;
         Ok(Fence { page, vector: v })
     }
 
@@ -314,10 +319,7 @@ impl Sst {
             }
         }
         if let Some(newest) = &self.newest {
-            read_part(&self.file, file_bytes, newest.section)?;
-        }
-        if let Some(newest) = self.newest()? {
-            newest.verify_parts()?;
+            self.open_newest(newest.section)?.verify_parts()?;
         }
         let all: Vec<&StoredColumn> = self.columns.iter().collect();
         for v in 0..self.vectors {

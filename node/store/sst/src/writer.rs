@@ -210,6 +210,12 @@ impl SstWriter {
         Ok(())
     }
 
+    /// Memory of what was appended and is not written, about.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let row_bytes = self.schema.row_bytes_estimate();
+        self.buffer.len() + self.pending_text + self.pending_rows * row_bytes
+    }
+
     /// Bytes written so far.
     pub fn bytes(&self) -> u64 {
         self.offset

@@ -8,8 +8,8 @@ use activestore_types::{Error, Result};
 use super::cursor::{Cursor, push_varint};
 use super::{VECTOR_ROWS, ints};
 
-/// Patterns a dictionary holds at most: 128 KiB in memory.
-const NUMBERS_MAX: usize = 1 << 14;
+/// Patterns a dictionary holds at most: 32 KiB in memory, five times as much while it is made.
+const NUMBERS_MAX: usize = 1 << 12;
 /// Vectors that are left alone after one did not take it.
 const PAUSE: u32 = 15;
 

@@ -6,6 +6,7 @@ use activestore_types::Result;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+use super::{entry_bytes_max, sized};
 use crate::page::Page;
 use crate::reader::Dictionary;
 
@@ -50,16 +51,27 @@ impl Weighter<IndexKey, Entry> for Weight {
 }
 
 /// Parts of any number of files.
-pub(crate) struct IndexCache(Cache<IndexKey, Entry, Weight>);
+pub(crate) struct IndexCache {
+    entries: Cache<IndexKey, Entry, Weight>,
+    entry_bytes_max: usize,
+}
 
 impl IndexCache {
     pub(crate) fn new(bytes_max: usize) -> Self {
         let entries = (bytes_max / PAGE_BYTES).max(16);
-        IndexCache(Cache::with_weighter(entries, bytes_max as u64, Weight))
+        IndexCache {
+            entries: sized(entries, bytes_max, Weight),
+            entry_bytes_max: entry_bytes_max(bytes_max),
+        }
+    }
+
+    /// Whether an entry of this weight is kept. What is not, is the file's to hold on to.
+    pub(crate) fn takes(&self, weight: usize) -> bool {
+        weight + ENTRY_BYTES <= self.entry_bytes_max
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        self.0.weight()
+        self.entries.weight()
     }
 
     /// A page, from `load` where it is not held.
@@ -68,11 +80,13 @@ impl IndexCache {
         key: IndexKey,
         load: impl FnOnce() -> Result<Page>,
     ) -> Result<Arc<Page>> {
-        if let Some(Entry::Page(page)) = self.0.get(&key) {
+        if let Some(Entry::Page(page)) = self.entries.get(&key) {
             return Ok(page);
         }
         let page = Arc::new(load()?);
-        self.0.insert(key, Entry::Page(Arc::clone(&page)));
+        if self.takes(page.weight()) {
+            self.entries.insert(key, Entry::Page(Arc::clone(&page)));
+        }
         Ok(page)
     }
 
@@ -82,12 +96,14 @@ impl IndexCache {
         key: IndexKey,
         load: impl FnOnce() -> Result<Dictionary>,
     ) -> Result<Arc<Dictionary>> {
-        if let Some(Entry::Dictionary(dictionary)) = self.0.get(&key) {
+        if let Some(Entry::Dictionary(dictionary)) = self.entries.get(&key) {
             return Ok(dictionary);
         }
         let dictionary = Arc::new(load()?);
-        let entry = Entry::Dictionary(Arc::clone(&dictionary));
-        self.0.insert(key, entry);
+        if self.takes(dictionary.weight()) {
+            let entry = Entry::Dictionary(Arc::clone(&dictionary));
+            self.entries.insert(key, entry);
+        }
         Ok(dictionary)
     }
 }

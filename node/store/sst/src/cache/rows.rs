@@ -10,6 +10,8 @@ use arrow::array::Array;
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 
+use super::sized;
+
 /// What an entry takes beside its key, columns and cells, about.
 const ENTRY_BYTES: usize = 200;
 /// Memory of a stamp, an origin and an expiry, each with its buffer, about.
@@ -64,7 +66,7 @@ pub(crate) struct RowCache(Cache<OwnedKey, Arc<Entry>, Weight>);
 impl RowCache {
     pub(crate) fn new(bytes_max: usize) -> Self {
         let entries = (bytes_max / ROW_BYTES).max(16);
-        RowCache(Cache::with_weighter(entries, bytes_max as u64, Weight))
+        RowCache(sized(entries, bytes_max, Weight))
     }
 
     pub(crate) fn bytes(&self) -> u64 {

@@ -13,6 +13,16 @@ use crate::{Sst, SstMeta};
 
 /// `devices` partitions of `rows` rows, in appends of `piece` rows; a key twice if `twice`.
 fn write(descending: bool, devices: usize, rows: usize, piece: usize, twice: bool) -> Arc<Sst> {
+    write_to(descending, devices, rows, piece, twice).1
+}
+
+fn write_to(
+    descending: bool,
+    devices: usize,
+    rows: usize,
+    piece: usize,
+    twice: bool,
+) -> (Arc<dyn Disk>, Arc<Sst>) {
     let mut schema = TableSchema::clone(&tables::schema());
     schema.clustering_key = vec![ClusteringColumn { id: TS, descending }];
     let disk = Arc::new(SimDisk::seeded(1, SimDiskOptions::default()));
@@ -74,7 +84,7 @@ fn write(descending: bool, devices: usize, rows: usize, piece: usize, twice: boo
     assert_eq!(meta.rows, all.len() as u64);
     let sst = Sst::open(&disk, "1.sst").unwrap();
     sst.verify().unwrap();
-    sst
+    (disk, sst)
 }
 
 #[test]
@@ -83,9 +93,9 @@ fn every_partition_has_its_newest_row() {
         for piece in [1, 70, 128, 997, 1 << 20] {
             let (devices, rows) = (37, 128);
             let sst = write(descending, devices, rows, piece, false);
-            let newest = sst.newest().unwrap().unwrap();
+            let newest = sst.newest().unwrap();
             assert_eq!(newest.meta().rows, devices as u64);
-            assert!(newest.newest().unwrap().is_none());
+            assert!(newest.newest().is_none());
             let batch = newest.read_stamped(0, &[DEVICE, TS, TEMP]).unwrap();
             let ts = batch.column(TS).unwrap().array.clone();
             let ts = ts.as_primitive::<TimestampNanosecondType>();
@@ -110,15 +120,31 @@ fn every_partition_has_its_newest_row() {
 #[test]
 fn they_are_left_out_where_they_cost_or_say_too_little() {
     // Short partitions, many or few; a key that stands twice.
-    assert!(
-        write(false, 1000, 20, 500, false)
-            .newest()
-            .unwrap()
-            .is_none()
-    );
-    assert!(write(false, 3, 20, 60, false).newest().unwrap().is_none());
-    assert!(write(false, 3, 500, 60, true).newest().unwrap().is_none());
-    assert!(write(true, 3, 500, 60, true).newest().unwrap().is_none());
+    assert!(write(false, 1000, 20, 500, false).newest().is_none());
+    assert!(write(false, 3, 20, 60, false).newest().is_none());
+    assert!(write(false, 3, 500, 60, true).newest().is_none());
+    assert!(write(true, 3, 500, 60, true).newest().is_none());
+}
+
+/// They are in the file a second time: damage to them is found, and nobody reads them.
+#[test]
+fn damaged_ones_are_left_alone() {
+    let (disk, sst) = write_to(false, 5, 200, 100, false);
+    assert!(sst.newest().is_some());
+    let file = disk.open("1.sst").unwrap();
+    let bytes = file.read_vec(0, file.len().unwrap() as usize).unwrap();
+    let starts = bytes.windows(8).enumerate();
+    let mut starts = starts.filter(|(_, bytes)| *bytes == b"ASTSST\0\x02");
+    let (inner, _) = starts.nth(1).unwrap();
+    for at in [inner + 3, inner + 20, inner + 300] {
+        file.write_at(at as u64, &[bytes[at] ^ 0x10]).unwrap();
+        let sst = Sst::open(&disk, "1.sst").unwrap();
+        assert!(sst.newest().is_none(), "byte {at}");
+        assert!(sst.verify().is_err());
+        assert_eq!(sst.read(0, &[TEMP]).unwrap().rows, 1000);
+        file.write_at(at as u64, &[bytes[at]]).unwrap();
+    }
+    assert!(Sst::open(&disk, "1.sst").unwrap().newest().is_some());
 }
 
 #[test]

@@ -64,7 +64,9 @@ impl Sst {
     /// `Corrupt` where bytes changed on disk.
     pub fn codes(&self, column: ColumnId) -> Result<Codes> {
         let dictionary = match self.column(ColumnKind::Cells(column)) {
-            Some(column) => self.dictionary(column)?,
+            Some(column) => self
+                .dictionary(column)
+                .map_err(|error| error.context(&self.path))?,
             None => Arc::clone(&self.no_dictionary),
         };
         Ok(Codes {

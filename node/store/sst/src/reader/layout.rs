@@ -18,7 +18,7 @@ pub(super) struct PagePlace {
     vector: usize,
     /// The first row group.
     group: usize,
-    /// Whether every row group has all its rows: its vectors then need no counting.
+    /// Whether every row group but the last has all its rows: its vectors then need no counting.
     full: bool,
     section: Section,
 }
@@ -66,7 +66,7 @@ impl Layout {
         self.pages.push(PagePlace {
             vector: self.vectors,
             group,
-            full: rows.iter().all(|rows| usize::from(*rows) == GROUP_ROWS),
+            full: all_full(rows),
             section,
         });
         self.vectors += rows.iter().map(|rows| vectors_of(*rows)).sum::<usize>();
@@ -84,6 +84,14 @@ impl Layout {
         }
         group
     }
+}
+
+/// Whether all but the last have all their rows.
+fn all_full(groups: &[u16]) -> bool {
+    let before_last = groups.split_last().map_or(groups, |(_, before)| before);
+    before_last
+        .iter()
+        .all(|rows| usize::from(*rows) == GROUP_ROWS)
 }
 
 /// Vectors of a row group.
@@ -176,8 +184,18 @@ impl Sst {
             file: self.file_number,
             part: Part::Page(number as u32),
         };
-        let page = self.cache.index().page(key, || self.load_page(number));
-        page.map_err(|error| error.context(&self.path))
+        // Of pages that are too heavy for the cache the file keeps the last.
+        if let Some((held, page)) = &*self.heavy.lock()
+            && *held == number
+        {
+            return Ok(Arc::clone(page));
+        }
+        let index = self.cache.index();
+        let page = index.page(key, || self.load_page(number))?;
+        if !index.takes(page.weight()) {
+            *self.heavy.lock() = Some((number, Arc::clone(&page)));
+        }
+        Ok(page)
     }
 
     /// A page from the file.
@@ -199,7 +217,9 @@ impl Sst {
             Some(whole) => self.load_whole(whole, groups, count),
             None => {
                 let bytes = self.section(place.section)?;
-                Page::decode(bytes, place.vector, groups, count, self.version)
+                // A part for each hidden column and each of the schema.
+                let parts_max = self.schema.columns.len() + 4;
+                Page::decode(bytes, place.vector, groups, count, parts_max)
             }
         }
     }

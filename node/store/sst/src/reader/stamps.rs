@@ -40,10 +40,8 @@ impl Sst {
     /// # Errors
     /// `Corrupt` where bytes changed on disk.
     pub fn stamps(&self, v: usize) -> Result<StampZone> {
-        let at = match v < self.vectors {
-            true => Some(self.at(v)?),
-            false => None,
-        };
+        let at = (v < self.vectors).then(|| self.at(v)).transpose();
+        let at = at.map_err(|error| error.context(&self.path))?;
         let zone = |kind| -> Result<Option<(u64, u64)>> {
             let (Some(column), Some(at)) = (self.column(kind), &at) else {
                 return Ok(None);

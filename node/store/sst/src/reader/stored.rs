@@ -1,6 +1,6 @@
 //! The columns of a file, and what their vectors share.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use activestore_types::{Error, Result, TableSchema};
 use arrow::datatypes::DataType as ArrowType;
@@ -28,6 +28,8 @@ pub(super) struct StoredColumn {
     pub(super) dictionary: Option<Section>,
     family: Family,
     pub(super) data_type: ArrowType,
+    /// A dictionary that is too heavy for the cache.
+    heavy: OnceLock<Arc<Dictionary>>,
 }
 
 /// What the vectors of a column share.
@@ -95,6 +97,7 @@ impl StoredColumn {
             dictionary: footer.dictionary,
             family,
             data_type,
+            heavy: OnceLock::new(),
         })
     }
 
@@ -114,11 +117,14 @@ impl Sst {
         let Some(section) = column.dictionary else {
             return Ok(Arc::clone(&self.no_dictionary));
         };
+        if let Some(heavy) = column.heavy.get() {
+            return Ok(Arc::clone(heavy));
+        }
         let key = IndexKey {
             file: self.file_number,
             part: Part::Dictionary(column.place),
         };
-        self.cache.index().dictionary(key, || {
+        let dictionary = self.cache.index().dictionary(key, || {
             let bytes = self.section(section)?;
             if column.kind == ColumnKind::Hlc {
                 return StampMap::decode(&bytes, self.meta.rows).map(Dictionary::Stamps);
@@ -132,6 +138,10 @@ impl Sst {
             let symbols = SymbolTable::decode(&mut bytes)?;
             bytes.finish()?;
             Ok(Dictionary::Text(values, symbols))
-        })
+        })?;
+        if !self.cache.index().takes(dictionary.weight()) {
+            return Ok(Arc::clone(column.heavy.get_or_init(|| dictionary)));
+        }
+        Ok(dictionary)
     }
 }

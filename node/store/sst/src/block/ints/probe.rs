@@ -12,22 +12,20 @@ use crate::block::pack::CHAIN;
 /// A parsed payload, and what of it was decoded to answer.
 pub(crate) struct Probe<'a> {
     ints: Ints<'a>,
-    held: Held,
-}
-
-enum Held {
-    Nothing,
-    /// The values of these rows.
-    Chain(Range<usize>, [u64; CHAIN]),
+    /// The rows whose values are held.
+    chain: Range<usize>,
+    values: [u64; CHAIN],
     /// For each run the row behind it, and its value.
-    Runs(Vec<(usize, u64)>),
+    runs: Option<Vec<(usize, u64)>>,
 }
 
 impl<'a> Probe<'a> {
     pub(crate) fn new(ints: Ints<'a>) -> Self {
         Probe {
             ints,
-            held: Held::Nothing,
+            chain: 0..0,
+            values: [0; CHAIN],
+            runs: None,
         }
     }
 
@@ -57,29 +55,21 @@ impl<'a> Probe<'a> {
         {
             return Ok(*base);
         }
-        if !matches!(&self.held, Held::Chain(rows, _) if rows.contains(&row)) {
+        if !self.chain.contains(&row) {
             let start = chain * CHAIN;
             let rows = start..(start + CHAIN).min(self.ints.rows);
-            let mut values = [0; CHAIN];
-            deltas.sum_chain(chain, bases, &rows, &mut values)?;
-            self.held = Held::Chain(rows, values);
+            deltas.sum_chain(chain, bases, &rows, &mut self.values)?;
+            self.chain = rows;
         }
-        Ok(match &self.held {
-            Held::Chain(_, values) => values.get(row % CHAIN).copied().unwrap_or(0),
-            _ => 0,
-        })
+        Ok(self.values.get(row % CHAIN).copied().unwrap_or(0))
     }
 
     fn run(&mut self, row: usize, runs: &Runs<'_>) -> Result<u64> {
-        if !matches!(self.held, Held::Runs(_)) {
-            self.held = Held::Runs(self.ints.ends(runs)?);
-        }
-        Ok(match &self.held {
-            Held::Runs(ends) => {
-                let run = ends.partition_point(|(end, _)| *end <= row);
-                ends.get(run).map_or(0, |(_, value)| *value)
-            }
-            _ => 0,
-        })
+        let ends = match &self.runs {
+            Some(ends) => ends,
+            None => self.runs.insert(self.ints.ends(runs)?),
+        };
+        let run = ends.partition_point(|(end, _)| *end <= row);
+        Ok(ends.get(run).map_or(0, |(_, value)| *value))
     }
 }
