@@ -92,7 +92,7 @@ impl StoreOptions {
     /// The settings of a node whose store may take so much memory, in bytes. All that grows has a
     /// part: of 32, the memtables 6 (the active ones and two frozen sets of 2 each), a merge 3, what
     /// is encoded 2 (a flush and a merge), notes 2, the commits on their way 2, what point reads keep 2, and
-    /// the files' indexes 4; the rest is for the log's buffers, copies that live for a moment and what
+    /// the files' indexes 3; the rest is for the log's buffers, copies that live for a moment and what
     /// the allocator loses.
     pub fn within_memory(node: NodeId, memory_bytes: usize) -> Self {
         let part = memory_bytes / 32;
@@ -104,7 +104,7 @@ impl StoreOptions {
             queue_bytes_max: (2 * part).clamp(64 << 10, 64 << 20),
             block_cache_bytes: 3 * part / 2,
             row_cache_bytes: part / 2,
-            index_cache_bytes: (4 * part).max(64 << 10),
+            index_cache_bytes: (3 * part).max(64 << 10),
             ..StoreOptions::new(node)
         }
     }

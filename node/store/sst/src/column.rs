@@ -51,6 +51,11 @@ impl ColumnWriter {
         }
     }
 
+    /// Never compresses text.
+    pub(crate) fn leave_text_plain(&mut self) {
+        self.encoder.plain_text = true;
+    }
+
     /// A row group that holds nothing of this column.
     pub(crate) fn skip_group(&mut self, rows: usize) {
         self.index.push_group(None);

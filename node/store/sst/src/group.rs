@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use activestore_types::{BatchColumn, ColumnId, DataType, Result, RowBatch};
+use activestore_types::{BatchColumn, ColumnId, DataType, Result, RowBatch, TableSchema};
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, BooleanBufferBuilder, UInt32Array, UInt64Array, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, UInt32Array, UInt64Array,
+    new_null_array,
 };
 use arrow::buffer::{BooleanBuffer, ScalarBuffer};
 use arrow::compute::{concat, take};
+use arrow::datatypes::{UInt32Type, UInt64Type};
 
 use crate::block::vector::string_parts;
 use crate::footer::ColumnKind;
@@ -84,6 +86,36 @@ pub(crate) fn text_bytes(batch: &RowBatch) -> usize {
         .sum()
 }
 
+/// Pieces of so many rows in all as one batch.
+pub(crate) fn join(pieces: &[RowBatch], rows: usize, schema: &TableSchema) -> Result<RowBatch> {
+    let mut columns = Vec::with_capacity(schema.columns.len());
+    for column in &schema.columns {
+        let kind = ColumnKind::Cells(column.id);
+        if let Some((array, set)) = gather(pieces, rows, kind, Some(column.data_type))? {
+            let id = column.id;
+            columns.push(BatchColumn { id, array, set });
+        }
+    }
+    let hidden = |kind| -> Result<Option<ArrayRef>> {
+        Ok(gather(pieces, rows, kind, None)?.map(|(array, _)| array))
+    };
+    let numbers = |array: ArrayRef| array.as_primitive::<UInt64Type>().values().clone();
+    let no_numbers = || ScalarBuffer::from(Vec::new());
+    let origin = hidden(ColumnKind::Origin)?;
+    Ok(RowBatch {
+        table: schema.id,
+        rows,
+        columns,
+        hlc: hidden(ColumnKind::Hlc)?.map_or_else(no_numbers, numbers),
+        origin: origin.map_or_else(
+            || ScalarBuffer::from(Vec::new()),
+            |array| array.as_primitive::<UInt32Type>().values().clone(),
+        ),
+        expiry_ms: hidden(ColumnKind::Expiry)?.map(numbers),
+        tombstone: hidden(ColumnKind::Tombstone)?.map(|array| array.as_boolean().values().clone()),
+    })
+}
+
 /// The cells of a column and which of them are set; `None` means all.
 pub(crate) type Cells = (ArrayRef, Option<BooleanBuffer>);
 
@@ -139,7 +171,7 @@ pub(crate) fn gather(
             pieces.iter().map(bits).collect()
         }
     };
-    Ok(Some((join(&hidden)?, None)))
+    Ok(Some((concatenated(&hidden)?, None)))
 }
 
 fn gather_cells(
@@ -182,14 +214,14 @@ fn gather_cells(
     if set.as_ref().is_some_and(|set| set.count_set_bits() == 0) {
         return Ok(None);
     }
-    Ok(Some((join(&arrays)?, set)))
+    Ok(Some((concatenated(&arrays)?, set)))
 }
 
 fn stamps(values: &ScalarBuffer<u64>) -> ArrayRef {
     Arc::new(UInt64Array::new(values.clone(), None))
 }
 
-fn join(arrays: &[ArrayRef]) -> Result<ArrayRef> {
+fn concatenated(arrays: &[ArrayRef]) -> Result<ArrayRef> {
     match arrays {
         [only] => Ok(only.clone()),
         many => {

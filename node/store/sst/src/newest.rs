@@ -38,11 +38,14 @@ impl NewestWriter {
         let group_bytes_max = options.group_bytes_max.unwrap_or(BYTES_MAX);
         let options = SstOptions {
             group_bytes_max: Some(group_bytes_max.min(BYTES_MAX / 2)),
+            cold: false,
             ..options
         };
         let file = Arc::new(MemoryFile::default());
         let within: Arc<dyn DiskFile> = file.clone();
-        let writer = SstWriter::within(within, "newest rows", Arc::clone(schema), options);
+        let mut writer = SstWriter::within(within, "newest rows", Arc::clone(schema), options);
+        // The tables of compressors would take many times what the rows take.
+        writer.leave_text_plain();
         Some(NewestWriter {
             file,
             writer,

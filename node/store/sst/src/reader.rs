@@ -501,5 +501,11 @@ impl Sst {
     }
 }
 
+impl Drop for Sst {
+    fn drop(&mut self) {
+        self.forget();
+    }
+}
+
 #[cfg(test)]
 mod tests;

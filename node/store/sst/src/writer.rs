@@ -19,13 +19,16 @@ use crate::filter::FilterBuilder;
 use crate::footer::{
     ColumnKind, FooterColumn, FooterPage, GROUP_ROWS, MAGIC, Section, family_of, pack_section,
 };
-use crate::group::{gather, slice, text_bytes};
+use crate::group::{gather, join, slice, text_bytes};
 use crate::meta::SstMeta;
 use crate::newest::NewestWriter;
 use crate::page::{self, page_vectors};
 
 /// Text that a row group gathers at most, in bytes.
 const GROUP_TEXT_BYTES: usize = 32 << 20;
+
+/// Pieces of a row group that wait side by side: many tiny ones take many times what their rows do.
+const PIECES_MAX: usize = 64;
 
 /// Bytes that are gathered for one write.
 const WRITE_BYTES: usize = 256 << 10;
@@ -194,6 +197,9 @@ impl SstWriter {
             self.pending_text += text_bytes(&piece);
             self.pending_rows += rows;
             self.pending.push(piece);
+            if self.pending.len() >= PIECES_MAX {
+                self.pending = vec![join(&self.pending, self.pending_rows, &self.schema)?];
+            }
             if self.pending_rows >= self.group_rows_max
                 || self.pending_text > self.group_text_max / 2
             {
@@ -208,6 +214,13 @@ impl SstWriter {
             }
         }
         Ok(())
+    }
+
+    /// Never compresses text.
+    pub(crate) fn leave_text_plain(&mut self) {
+        for column in &mut self.columns {
+            column.leave_text_plain();
+        }
     }
 
     /// Memory of what was appended and is not written, about.

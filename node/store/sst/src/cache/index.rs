@@ -74,6 +74,11 @@ impl IndexCache {
         self.entries.weight()
     }
 
+    /// Lets a part go, of a file that is not read any more.
+    pub(crate) fn remove(&self, key: IndexKey) {
+        self.entries.remove(&key);
+    }
+
     /// A page, from `load` where it is not held.
     pub(crate) fn page(
         &self,

@@ -237,6 +237,17 @@ impl Sst {
         Page::of(0, groups, vectors, fences, bytes, parts, self.version)
     }
 
+    /// Lets go what the cache holds of the index. Compaction ends files faster than they would age out.
+    pub(super) fn forget(&self) {
+        let pages = (0..self.pages.len()).map(|number| Part::Page(number as u32));
+        let columns = self.columns.iter();
+        let dictionaries = columns.map(|column| Part::Dictionary(column.place));
+        for part in pages.chain(dictionaries) {
+            let file = self.file_number;
+            self.cache.index().remove(IndexKey { file, part });
+        }
+    }
+
     /// How many fences of the file are below the key.
     pub(super) fn fences_below(&self, key: &[u8]) -> Result<usize> {
         let (mut low, mut high) = (0, self.pages.len());

@@ -389,6 +389,12 @@ fn the_index_keeps_to_its_bytes() {
     }
     assert_eq!(read, rows.len());
     assert!(cache.index_bytes() > 0);
+    drop((all, sst));
+    assert_eq!(
+        cache.index_bytes(),
+        0,
+        "nothing is left of a file that is closed"
+    );
 }
 
 #[test]
