@@ -30,6 +30,7 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
     SendableRecordBatchStream,
 };
+use tokio::sync::mpsc::Sender;
 
 use crate::error::to_datafusion;
 use crate::pushdown::{Pushed, is_folded};
@@ -164,14 +165,10 @@ impl ScanExec {
         builder.spawn_blocking(move || {
             let mut rows = snapshot.last_rows(request).map_err(to_datafusion)?;
             for batch in rows.by_ref() {
-                let batch = batch
-                    .map_err(to_datafusion)
-                    .and_then(|batch| labelled(batch, &schema));
                 if let Ok(batch) = &batch {
                     counters.rows.add(batch.num_rows());
                 }
-                let failed = batch.is_err();
-                if sender.blocking_send(batch).is_err() || failed {
+                if !pass_on(batch, &schema, &sender) {
                     break;
                 }
             }
@@ -372,12 +369,7 @@ impl ExecutionPlan for ScanExec {
                 let now = scan.stats();
                 counters.add(&before, &now);
                 before = now;
-                let batch = batch
-                    .map_err(to_datafusion)
-                    .and_then(|batch| labelled(batch, &schema));
-                let failed = batch.is_err();
-                // The reader is gone: nobody wants the rest.
-                if sender.blocking_send(batch).is_err() || failed {
+                if !pass_on(batch, &schema, &sender) {
                     return Ok(());
                 }
             }
@@ -454,6 +446,20 @@ fn properties(order: EquivalenceProperties, partitions: usize) -> PlanProperties
         Boundedness::Bounded,
     )
     .with_scheduling_type(SchedulingType::Cooperative)
+}
+
+/// Hands a batch of the store on; whether more are wanted: not after a failure, nor where the reader
+/// is gone.
+fn pass_on(
+    batch: activestore_types::Result<RecordBatch>,
+    schema: &SchemaRef,
+    sender: &Sender<Result<RecordBatch>>,
+) -> bool {
+    let batch = batch
+        .map_err(to_datafusion)
+        .and_then(|batch| labelled(batch, schema));
+    let failed = batch.is_err();
+    sender.blocking_send(batch).is_ok() && !failed
 }
 
 /// The store's batch under the plan's schema, which carries the fields' metadata.

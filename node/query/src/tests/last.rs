@@ -47,19 +47,9 @@ fn fleet(world: &World, name: &str, time: &str) -> Arc<TableSchema> {
 async fn both(engine: &Engine, select: &str, rest: &str) -> Vec<Vec<String>> {
     let plan = explain(engine, &format!("SELECT {select} {rest}")).await;
     assert!(plan.contains("last rows"), "{plan}");
-    let run = async |sql: String| {
-        let rows = engine
-            .query(&sql, &[])
-            .await
-            .unwrap()
-            .collect()
-            .await
-            .unwrap();
-        cells(&rows)
-    };
-    let fast = run(format!("SELECT {select} {rest}")).await;
+    let fast = rows(engine, &format!("SELECT {select} {rest}")).await;
     // A count needs every row.
-    let mut slow = run(format!("SELECT {select}, count(*) {rest}")).await;
+    let mut slow = rows(engine, &format!("SELECT {select}, count(*) {rest}")).await;
     for row in &mut slow {
         row.pop();
     }
@@ -114,23 +104,9 @@ async fn distinct_on_takes_the_last_rows() {
     );
     let plan = explain(&engine, &sql).await;
     assert!(plan.contains("last rows"), "{plan}");
-    let rows = engine
-        .query(&sql, &[])
-        .await
-        .unwrap()
-        .collect()
-        .await
-        .unwrap();
-    let found = cells(&rows);
+    let found = rows(&engine, &sql).await;
     let sql = format!("SELECT site, device, ts, seq, temp FROM plant.up {order}");
-    let rows = engine
-        .query(&sql, &[])
-        .await
-        .unwrap()
-        .collect()
-        .await
-        .unwrap();
-    let mut expected = cells(&rows);
+    let mut expected = rows(&engine, &sql).await;
     expected.dedup_by(|later, kept| later[..2] == kept[..2]);
     assert_eq!(found, expected);
 }

@@ -151,16 +151,7 @@ impl Page {
 
     /// How many of its fences are below the key.
     pub(crate) fn fences_below(&self, key: &[u8]) -> usize {
-        let (mut low, mut high) = (0, self.vectors);
-        while low < high {
-            let middle = low.midpoint(high);
-            if self.fences.get(middle).is_some_and(|fence| fence < key) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        low
+        self.fences.below(key)
     }
 }
 

@@ -77,6 +77,20 @@ impl Values {
         self.ends.len()
     }
 
+    /// Of ascending values, how many are below a key.
+    pub(crate) fn below(&self, key: &[u8]) -> usize {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.get(middle).is_some_and(|value| value < key) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
     /// Memory that they take.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.len() + self.ends.len() * size_of::<u32>()

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use activestore_types::Result;
+use activestore_types::{Error, Result};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
@@ -37,16 +37,21 @@ enum Entry {
     Dictionary(Arc<Dictionary>),
 }
 
+impl Entry {
+    fn bytes(&self) -> usize {
+        match self {
+            Entry::Page(page) => page.weight(),
+            Entry::Dictionary(dictionary) => dictionary.weight(),
+        }
+    }
+}
+
 #[derive(Clone)]
 struct Weight;
 
 impl Weighter<IndexKey, Entry> for Weight {
     fn weight(&self, _: &IndexKey, entry: &Entry) -> u64 {
-        let bytes = match entry {
-            Entry::Page(page) => page.weight(),
-            Entry::Dictionary(dictionary) => dictionary.weight(),
-        };
-        (bytes + ENTRY_BYTES) as u64
+        (entry.bytes() + ENTRY_BYTES) as u64
     }
 }
 
@@ -85,14 +90,11 @@ impl IndexCache {
         key: IndexKey,
         load: impl FnOnce() -> Result<Page>,
     ) -> Result<Arc<Page>> {
-        if let Some(Entry::Page(page)) = self.entries.get(&key) {
-            return Ok(page);
+        let load = || load().map(|page| Entry::Page(Arc::new(page)));
+        match self.entry(key, load)? {
+            Entry::Page(page) => Ok(page),
+            Entry::Dictionary(_) => Err(misplaced()),
         }
-        let page = Arc::new(load()?);
-        if self.takes(page.weight()) {
-            self.entries.insert(key, Entry::Page(Arc::clone(&page)));
-        }
-        Ok(page)
     }
 
     /// A dictionary, from `load` where it is not held.
@@ -101,14 +103,25 @@ impl IndexCache {
         key: IndexKey,
         load: impl FnOnce() -> Result<Dictionary>,
     ) -> Result<Arc<Dictionary>> {
-        if let Some(Entry::Dictionary(dictionary)) = self.entries.get(&key) {
-            return Ok(dictionary);
+        let load = || load().map(|dictionary| Entry::Dictionary(Arc::new(dictionary)));
+        match self.entry(key, load)? {
+            Entry::Dictionary(dictionary) => Ok(dictionary),
+            Entry::Page(_) => Err(misplaced()),
         }
-        let dictionary = Arc::new(load()?);
-        if self.takes(dictionary.weight()) {
-            let entry = Entry::Dictionary(Arc::clone(&dictionary));
-            self.entries.insert(key, entry);
-        }
-        Ok(dictionary)
     }
+
+    fn entry(&self, key: IndexKey, load: impl FnOnce() -> Result<Entry>) -> Result<Entry> {
+        if let Some(entry) = self.entries.get(&key) {
+            return Ok(entry);
+        }
+        let entry = load()?;
+        if self.takes(entry.bytes()) {
+            self.entries.insert(key, entry.clone());
+        }
+        Ok(entry)
+    }
+}
+
+fn misplaced() -> Error {
+    Error::internal("the cache holds another part of an index under this key")
 }

@@ -250,17 +250,8 @@ impl Sst {
 
     /// How many fences of the file are below the key.
     pub(super) fn fences_below(&self, key: &[u8]) -> Result<usize> {
-        let (mut low, mut high) = (0, self.pages.len());
-        while low < high {
-            let middle = low.midpoint(high);
-            if self.page_keys.get(middle).is_some_and(|first| first < key) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
         // The first fence of a page is its first key.
-        let Some(number) = low.checked_sub(1) else {
+        let Some(number) = self.page_keys.below(key).checked_sub(1) else {
             return Ok(0);
         };
         let page = self.page(number)?;
