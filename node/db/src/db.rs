@@ -11,10 +11,10 @@ use activestore_catalog::{Catalog, CatalogState, Change};
 use activestore_env::{Env, Keyring};
 use activestore_plugin_host::{HostOptions, PluginHost};
 use activestore_query::{Engine, EngineOptions};
-use activestore_store::{Store, StoreOptions, open_keyring};
+use activestore_store::{Snapshot, Store, StoreOptions, open_keyring};
 use activestore_sync_proto::{Inbox, Outbox, PeerStatus, Replica, TableDigest};
 use activestore_types::{
-    Epoch, Error, HlcClock, NamedBatch, NodeId, Result, SyncMode, TableName, TableSchema,
+    Epoch, Error, ErrorKind, HlcClock, NamedBatch, NodeId, Result, SyncMode, TableName, TableSchema,
 };
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -349,6 +349,23 @@ impl Inner {
         Ok(state)
     }
 
+    /// The rows of a table of the definitions; `None` where it was dropped since they were read.
+    /// Definitions are published before the store has followed: who comes in between waits for it.
+    pub(crate) fn snapshot_of(&self, schema: &TableSchema) -> Result<Option<Snapshot>> {
+        match self.store.snapshot(schema.id) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            found => return found.map(Some),
+        }
+        let _still = self.changing.lock();
+        match self.catalog.state().table_by_id(schema.id) {
+            Some(schema) => {
+                self.store.put_schema(schema.clone())?;
+                self.store.snapshot(schema.id).map(Some)
+            }
+            None => Ok(None),
+        }
+    }
+
     pub(crate) fn digests(&self, origin: Option<NodeId>) -> Result<Vec<TableDigest>> {
         let origin = origin.map(|node| self.store.origin_id(node)).transpose()?;
         let now_ms = self.wall_ms();
@@ -357,13 +374,14 @@ impl Inner {
             .tables
             .values()
             .filter(|schema| matches!(schema.sync, SyncMode::Up | SyncMode::Both))
-            .map(|schema| {
-                let digest = self.store.snapshot(schema.id)?.digest(origin, now_ms)?;
-                Ok(TableDigest {
+            .filter_map(|schema| {
+                let snapshot = self.snapshot_of(schema).transpose()?;
+                let digest = snapshot.and_then(|snapshot| snapshot.digest(origin, now_ms));
+                Some(digest.map(|digest| TableDigest {
                     table: schema.name.clone(),
                     rows: digest.rows,
                     hash: digest.hash,
-                })
+                }))
             })
             .collect()
     }

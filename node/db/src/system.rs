@@ -76,10 +76,13 @@ pub(crate) fn batch(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch> {
 
 fn tables(relations: &Relations) -> Result<RecordBatch> {
     let state = relations.catalog.state();
-    let all: Vec<_> = state.tables.values().collect();
-    let mut rows = Vec::with_capacity(all.len());
-    for table in &all {
-        rows.push(relations.store.snapshot(table.id)?.row_count_estimate());
+    let mut all = Vec::with_capacity(state.tables.len());
+    let mut rows = Vec::with_capacity(state.tables.len());
+    for table in state.tables.values() {
+        if let Some(snapshot) = relations.snapshot_of(table)? {
+            all.push(table);
+            rows.push(snapshot.row_count_estimate());
+        }
     }
     let name = |table: &activestore_types::TableSchema, id| {
         table

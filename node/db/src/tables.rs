@@ -8,7 +8,7 @@ use activestore_env::Env;
 use activestore_plugin_host::Model;
 use activestore_query::{Models, Predict, Tables};
 use activestore_store::{Snapshot, Store};
-use activestore_types::{NodeId, Result, TableName};
+use activestore_types::{NodeId, Result, TableName, TableSchema};
 use arrow::array::ArrayRef;
 use arrow::record_batch::RecordBatch;
 
@@ -58,6 +58,14 @@ impl Relations {
     pub(crate) fn database(&self) -> Option<Arc<Inner>> {
         self.inner.get().and_then(Weak::upgrade)
     }
+
+    /// As [`Inner::snapshot_of`].
+    pub(crate) fn snapshot_of(&self, schema: &TableSchema) -> Result<Option<Snapshot>> {
+        match self.database() {
+            Some(inner) => inner.snapshot_of(schema),
+            None => self.store.snapshot(schema.id).map(Some),
+        }
+    }
 }
 
 impl Tables for Relations {
@@ -77,7 +85,7 @@ impl Tables for Relations {
 
     fn snapshot(&self, name: &TableName) -> Result<Option<Snapshot>> {
         match self.catalog.state().tables.get(name) {
-            Some(schema) => self.store.snapshot(schema.id).map(Some),
+            Some(schema) => self.snapshot_of(schema),
             None => Ok(None),
         }
     }

@@ -210,3 +210,36 @@ fn a_dropped_table_is_gone_and_its_name_is_free() {
         db.shutdown().await.unwrap();
     });
 }
+
+#[test]
+fn definitions_that_the_store_has_not_followed_yet_are_waited_for() {
+    use activestore_catalog::{Change, ColumnDefinition, TableDefinition};
+    use activestore_types::{DataType, TableName};
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open(dir.path(), Role::Edge);
+        run(&db, "CREATE KEYSPACE plant WITH (sync = 'up')").await;
+        // What a change of the definitions does first.
+        let mut definition = TableDefinition::named(TableName::new("plant", "lines"));
+        definition
+            .columns
+            .push(ColumnDefinition::new("line", DataType::Text));
+        definition.partition_key.push("line".to_owned());
+        let change = Change::CreateTable {
+            definition,
+            if_not_exists: false,
+        };
+        let state = db.inner.catalog.apply(change).unwrap();
+        assert_eq!(
+            rows(&db, "SELECT name, row_fragments FROM system.tables").await,
+            ["lines|0"]
+        );
+        assert_eq!(rows(&db, "SELECT count(*) FROM plant.lines").await, ["0"]);
+        assert_eq!(db.digests(None).await.unwrap().len(), 1);
+        // A table that goes while someone still has it in hand is not made again.
+        let schema = state.tables.values().next().unwrap().clone();
+        run(&db, "DROP TABLE plant.lines").await;
+        assert!(db.inner.snapshot_of(&schema).unwrap().is_none());
+        assert!(db.inner.store.snapshot(schema.id).is_err());
+    });
+}
