@@ -6,7 +6,8 @@
 //!                                                └HKDF(domain, salt)─► one key a session: random nonces
 //! ```
 //!
-//! So a new master key rewrites the keyring and no data; a file's key is its own, because its salt
+//! So a new master key rewrites the keyring and no data; a data key that is destroyed takes with it all
+//! that was written under it, wherever copies lie; a file's key is its own, because its salt
 //! is; a block of a file opens only at the place that it was written to, and a value only under
 //! the name that it was stored by. What this does not do: hide lengths, or notice that the whole
 //! directory was put back to an earlier state. Key files, settings and when to encrypt are for others
@@ -33,7 +34,7 @@ mod keyring;
 mod master;
 mod value;
 
-pub use disk::sealed_disk;
+pub use disk::{data_key_of, sealed_disk, sealed_disk_under};
 pub use keyring::{KEYRING_FILE, Keyring};
 pub use master::MasterKey;
 pub use value::{VALUE_OVERHEAD_BYTES, ValueSealer};

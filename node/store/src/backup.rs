@@ -14,8 +14,8 @@ use activestore_env::{Disk, DiskFile, Keyring};
 use activestore_sst::Sst;
 use activestore_types::{Error, Lsn, NodeId, Result};
 
+use crate::disks::SstDisks;
 use crate::manifest::{EntrySealer, copy, inspect};
-use crate::store::encryption::table_disk;
 use crate::store::shared::Shared;
 use crate::store::sst_path;
 
@@ -139,26 +139,39 @@ pub(crate) fn take(shared: &Arc<Shared>, pin: LogPin) -> Result<Backup> {
 
 /// Makes a store of the files of a [`Backup`], copied to `disk` under their paths: builds the
 /// manifest. `keyring` is that of an encrypted directory. May be called again after it was cut off.
+/// Returns how many files were left out, because their partition's key was destroyed since.
 ///
 /// # Errors
 /// `Conflict` when they are another node's; `Corrupt` when the copy of the manifest, or a file that
 /// it names, is not what was backed up; as the disk.
-pub fn install(disk: &Arc<dyn Disk>, node: NodeId, keyring: Option<&Arc<Keyring>>) -> Result<()> {
+pub fn install(disk: &Arc<dyn Disk>, node: NodeId, keyring: Option<&Arc<Keyring>>) -> Result<u64> {
     let told = copy::read(disk.as_ref(), copy::PATH, &EntrySealer::new(keyring))?;
     if let Some(damage) = told.damage {
         return Err(damage);
     }
-    let contents = told.contents;
+    let mut contents = told.contents;
     contents.check_owner(Some(node))?;
-    let tables = table_disk(disk, keyring);
-    for record in &contents.files {
+    let tables = SstDisks::new(disk, keyring);
+    let mut kept = Vec::with_capacity(contents.files.len());
+    let mut erased = 0;
+    for record in std::mem::take(&mut contents.files) {
         let path = sst_path(record.id);
-        if *Sst::open(&tables, &path)?.meta() != record.meta {
+        if let (Some(own), Some(keyring)) = (tables.own_key_of(&path)?, keyring)
+            && !keyring.holds(own)
+        {
+            // The first start removes it, as it does all that no manifest names.
+            erased += 1;
+            continue;
+        }
+        if *Sst::open(tables.common(), &path)?.meta() != record.meta {
             return Err(Error::corrupt(format!(
                 "{path} is not the file that the manifest names"
             )));
         }
+        kept.push(record);
     }
+    contents.files = kept;
     inspect::prepare(disk, &contents, node, keyring)?;
-    inspect::install(disk)
+    inspect::install(disk)?;
+    Ok(erased)
 }

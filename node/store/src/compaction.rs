@@ -16,13 +16,14 @@
 //!
 //! A file of which every row has expired and that shadows nothing is dropped without being read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use activestore_sst::{SstMeta, VECTOR_ROWS};
+use activestore_sst::VECTOR_ROWS;
 use activestore_types::{Hlc, RangeTombstone};
 
 use crate::stats::FileGroup;
-use crate::version::{TableFile, TableVersion};
+use crate::version::{NewFile, TableFile, TableVersion};
 
 mod copy;
 mod levelled;
@@ -145,15 +146,6 @@ pub struct Choice {
     pub now_ms: u64,
 }
 
-/// A file that a merge wrote; durable, not yet part of any version.
-#[derive(Clone, Debug)]
-pub struct NewFile {
-    /// Where it lies on the disk.
-    pub path: String,
-    /// What its footer says.
-    pub meta: SstMeta,
-}
-
 /// What a merge made: the next version has `files` in place of the choice's inputs.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
@@ -185,9 +177,40 @@ pub(crate) fn choose_by(
         files_min: policy.files_min.min(fitting),
         ..*policy
     };
-    expired(version, policy).or_else(|| match strategy {
+    let choose_of = |version: &TableVersion| match strategy {
         Strategy::TimeWindow { length_ns } => window::choose(version, policy, length_ns),
         Strategy::Levelled => levelled::choose(version, policy),
+    };
+    expired(version, policy).or_else(|| {
+        if version.own.is_empty() {
+            return choose_of(version);
+        }
+        // The files of each partition that has some for itself are a table of their own to the
+        // policies; what may be left out is decided by all files.
+        let choice = by_partition(version).find_map(|version| choose_of(&version))?;
+        let inputs: Vec<&TableFile> = version
+            .files
+            .iter()
+            .map(AsRef::as_ref)
+            .filter(|file| choice.inputs.contains(&file.id))
+            .collect();
+        Some(Choice {
+            drop_below: shadow::drop_below(version, policy.settled, &inputs, &inputs),
+            ..choice
+        })
+    })
+}
+
+/// The version as if each partition with a key of its own were a table, and all others together one.
+fn by_partition(version: &TableVersion) -> impl Iterator<Item = TableVersion> {
+    let mut parts: BTreeMap<Option<usize>, Vec<Arc<TableFile>>> = BTreeMap::new();
+    for file in &version.files {
+        let place = version.own.place_of_file(file.sst.meta());
+        parts.entry(place).or_default().push(Arc::clone(file));
+    }
+    parts.into_values().map(|files| TableVersion {
+        files,
+        ..version.clone()
     })
 }
 
@@ -209,9 +232,9 @@ pub(crate) fn backlog(version: &TableVersion) -> usize {
 /// An estimate of the bytes that hold nothing that a read would show. `dropped` is the part of what
 /// merges of this table read that they left out.
 pub(crate) fn garbage_bytes(version: &TableVersion, dropped: f64) -> u64 {
-    let mut runs: BTreeMap<Option<i64>, Vec<u64>> = BTreeMap::new();
+    let mut runs: BTreeMap<(Option<u32>, Option<i64>), Vec<u64>> = BTreeMap::new();
     for group in groups(version) {
-        runs.entry(group.window_start_ns)
+        runs.entry((group.own_key, group.window_start_ns))
             .or_default()
             .push(group.bytes);
     }
@@ -223,9 +246,9 @@ pub(crate) fn garbage_bytes(version: &TableVersion, dropped: f64) -> u64 {
     (beside.sum::<u64>() as f64 * dropped) as u64
 }
 
-/// The files by window and level.
+/// The files by window and level, those of each partition with a key of its own by themselves.
 pub(crate) fn groups(version: &TableVersion) -> Vec<FileGroup> {
-    let mut groups: BTreeMap<(Option<i64>, u8), FileGroup> = BTreeMap::new();
+    let mut groups: BTreeMap<(Option<usize>, Option<i64>, u8), FileGroup> = BTreeMap::new();
     for file in &version.files {
         let meta = file.sst.meta();
         let window_start_ns = match Strategy::of(&version.schema) {
@@ -234,8 +257,10 @@ pub(crate) fn groups(version: &TableVersion) -> Vec<FileGroup> {
             }
             Strategy::Levelled => None,
         };
-        let key = (window_start_ns, meta.level);
+        let place = version.own.place_of_file(meta);
+        let key = (place, window_start_ns, meta.level);
         let group = groups.entry(key).or_insert(FileGroup {
+            own_key: version.own.key_at(place),
             window_start_ns,
             level: meta.level,
             files: 0,
@@ -252,18 +277,22 @@ pub(crate) fn groups(version: &TableVersion) -> Vec<FileGroup> {
 /// All files of the table in one merge, or the smallest ones first where they are too many for one;
 /// `None` where that would change nothing.
 pub fn major(version: &TableVersion, policy: &Policy) -> Option<Choice> {
+    let place = |file: &TableFile| version.own.place_of_file(file.sst.meta());
     let worth = match version.files.as_slice() {
         [] => false,
-        [only] => {
-            let meta = only.sst.meta();
-            !meta.distinct
-                || meta.tombstones > 0
+        files => {
+            // One file is the least that the rows of each partition with a key of its own make.
+            let groups: BTreeSet<_> = files.iter().map(|file| place(file)).collect();
+            groups.len() < files.len()
                 || !version.tombstones.is_empty()
-                || meta
-                    .min_expiry_ms
-                    .is_some_and(|first| first <= policy.now_ms)
+                || files.iter().any(|file| {
+                    let meta = file.sst.meta();
+                    let expired = meta.min_expiry_ms;
+                    !meta.distinct
+                        || meta.tombstones > 0
+                        || expired.is_some_and(|first| first <= policy.now_ms)
+                })
         }
-        _ => true,
     };
     worth.then(|| {
         let mut files: Vec<&TableFile> = version.files.iter().map(AsRef::as_ref).collect();
@@ -278,6 +307,15 @@ pub fn major(version: &TableVersion, policy: &Policy) -> Option<Choice> {
 pub fn rewrite(version: &TableVersion, policy: &Policy) -> Option<Choice> {
     let all: Vec<&TableFile> = version.files.iter().map(AsRef::as_ref).collect();
     (!all.is_empty()).then(|| asked(version, policy, all))
+}
+
+/// One file in a merge by itself, to be written under the keys that its rows have now.
+pub(crate) fn alone(version: &TableVersion, policy: &Policy, file: &TableFile) -> Choice {
+    let level = file.sst.meta().level;
+    Choice {
+        file_bytes_max: u64::MAX,
+        ..pick(version, policy, Reason::Asked, vec![file], level)
+    }
 }
 
 fn asked(version: &TableVersion, policy: &Policy, files: Vec<&TableFile>) -> Choice {

@@ -21,6 +21,7 @@
 
 pub mod backup;
 pub mod compaction;
+mod disks;
 pub mod governor;
 mod group;
 mod manifest;
@@ -39,10 +40,11 @@ pub mod write_set;
 pub use activestore_sst::{
     ColumnMeta, SstMeta, VECTOR_ROWS, ZonePredicate, ZoneValue, decode_array, encode_array,
 };
+pub use disks::table_disk;
 pub use governor::PauseReason;
 pub use options::{StoreOptions, WalSync};
 pub use read::{Digest, LastRequest, LastRows, Scan, ScanRequest, ScanStats, Snapshot};
 pub use stats::{CompactionInfo, FileGroup, SstInfo, StoreStats, TableStats};
 pub use store::Store;
-pub use store::encryption::{open_keyring, table_disk};
+pub use store::encryption::open_keyring;
 pub use write_set::{LogRecord, Note, WriteSet};

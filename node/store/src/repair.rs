@@ -19,10 +19,10 @@ use std::sync::Arc;
 use activestore_env::{Disk, Env, Keyring};
 use activestore_types::{Error, Lsn, NodeId, OriginId, Result, TableSchema};
 
+use crate::disks::table_disk;
 use crate::manifest::{self, EntrySealer, inspect};
 use crate::options::StoreOptions;
 use crate::store::SST_DIR;
-use crate::store::encryption::table_disk;
 use crate::wal::rewrite;
 use examine::Examined;
 

@@ -150,9 +150,12 @@ impl TableStats {
     }
 }
 
-/// The files of a table in one window (of a table merged by windows of time) and of one level.
+/// The files of a table in one window (of a table merged by windows of time) and of one level; those
+/// of a partition with a data key of its own by themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileGroup {
+    /// The data key of the partition whose rows alone they hold, if it has one of its own.
+    pub own_key: Option<u32>,
     /// When the window begins, in nanoseconds since 1970; `None` without windows.
     pub window_start_ns: Option<i64>,
     /// The level: 0 as flushed.

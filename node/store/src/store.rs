@@ -9,9 +9,11 @@
 //! - memory is bounded: active memtables, [`FROZEN_MAX`] sets of frozen ones, the commit queue and
 //!   the notes each have a limit, and who would pass it waits or is refused.
 
+mod divide;
 pub mod encryption;
 mod open;
 pub(crate) mod origins;
+mod own;
 pub(crate) mod shared;
 
 use std::sync::Arc;
@@ -33,7 +35,6 @@ use crate::options::StoreOptions;
 use crate::read::Snapshot;
 use crate::stats::{CompactionInfo, SstInfo, StoreStats, TableStats};
 use crate::version::{Origins, TableVersion, Version};
-use crate::wal::record;
 use crate::worker;
 use crate::write_set::{LogRecord, WriteSet};
 use shared::Shared;
@@ -64,6 +65,7 @@ impl Store {
     pub fn open(env: Env, options: StoreOptions) -> Result<Arc<Store>> {
         let background = options.background;
         let shared = Arc::new(open::open(env, options)?);
+        worker::tend_own_keys(&shared)?;
         let workers = if background {
             // What the log left in memory is as much as there ever was: it is written out before
             // more comes in. A failure is tried again by the thread that flushes.
@@ -110,21 +112,28 @@ impl Store {
         Ok(())
     }
 
-    /// Removes a table with all its rows. Snapshots that exist keep them. A table that does not
-    /// exist is no error.
+    /// Removes a table with all its rows, and destroys the keys that partitions of it had. Snapshots
+    /// that exist keep them. A table that does not exist is no error.
     ///
     /// # Errors
     /// As the disk.
     pub fn drop_table(&self, id: TableId) -> Result<()> {
         self.shared.check()?;
-        let _structure = self.shared.structure.lock();
+        if !self.own_keys(id).is_empty() {
+            // What the log says of its keys must not come after what the manifest is going to say.
+            self.flush()?;
+        }
+        let structure = self.shared.structure.lock();
         let Some(table) = self.shared.version().table(id).cloned() else {
             return Ok(());
         };
+        let notes = worker::notes_of_dropped(&table)?;
         self.change(&Edit {
             drop_tables: vec![id],
+            notes: notes.clone(),
             ..Edit::default()
         })?;
+        self.shared.notes.write().apply(notes);
         {
             let _visible = self.shared.visible.write();
             let mut slot = self.shared.version.write();
@@ -135,7 +144,8 @@ impl Store {
             &self.shared,
             table.files.iter().map(|file| file.path.as_str()),
         );
-        Ok(())
+        drop(structure);
+        worker::forget_dropped(&self.shared)
     }
 
     /// The small number that stands for a node in this store's rows; given out at first use,
@@ -194,8 +204,14 @@ impl Store {
         worker::wait_for_room(shared)?;
         // Admitted before anything is made of it: who waits holds no more than it came with.
         let admission = shared.queue.admit(set.commit_bytes());
-        let keys = self.check_set(&set)?;
-        let record = record::encode(&set)?;
+        // Until it is done: who gives a partition another key waits for what took the old one.
+        let _sealing = shared.sealing.read();
+        let version = shared.version();
+        let keys = self.check_set(&version, &set)?;
+        let record = match divide::divide(&version, &set, &keys)? {
+            None => shared.wal.encode(&set, &[])?,
+            Some(divided) => shared.wal.encode(&divided.common, &divided.apart)?,
+        };
         let set = CheckedSet {
             batches: set.batches.into_iter().zip(keys).collect(),
             tombstones: set.tombstones,
@@ -212,15 +228,14 @@ impl Store {
     }
 
     /// What has to hold before a record is logged: whatever is in the log can be replayed.
-    fn check_set(&self, set: &WriteSet) -> Result<Vec<RowKeys>> {
-        let version = self.shared.version();
+    fn check_set(&self, version: &Version, set: &WriteSet) -> Result<Vec<RowKeys>> {
         let keys = set
             .batches
             .iter()
-            .map(|batch: &RowBatch| Memtable::check(&table(&version, batch.table)?.schema, batch))
+            .map(|batch: &RowBatch| Memtable::check(&table(version, batch.table)?.schema, batch))
             .collect::<Result<_>>()?;
         for tombstone in &set.tombstones {
-            table(&version, tombstone.table)?;
+            table(version, tombstone.table)?;
             if !tombstone.end.is_empty() && tombstone.end <= tombstone.start {
                 return Err(Error::invalid("a range delete ends before it starts"));
             }

@@ -11,13 +11,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use activestore_sst::Sst;
+use activestore_sst::{Sst, SstMeta};
 use activestore_types::{NodeId, OriginId, RangeTombstone, TableId, TableSchema};
 
 use crate::memtable::Memtable;
 
+pub mod own;
 pub mod tombstones;
 
+pub use own::{OwnKey, OwnKeys, OwnState};
 pub use tombstones::{Stamp, TombstoneMap};
 
 /// Finds the node that an origin id stands for; ties between equal stamps go to the higher node.
@@ -34,6 +36,15 @@ pub struct TableFile {
     pub sst: Arc<Sst>,
 }
 
+/// A file that a flush or a merge wrote; durable, not yet part of any version.
+#[derive(Clone, Debug)]
+pub struct NewFile {
+    /// Where it lies on the disk.
+    pub path: String,
+    /// What its footer says.
+    pub meta: SstMeta,
+}
+
 /// One table at one moment.
 #[derive(Clone)]
 pub struct TableVersion {
@@ -47,6 +58,8 @@ pub struct TableVersion {
     pub files: Vec<Arc<TableFile>>,
     /// The range tombstones that the manifest keeps; memtables hold the later ones themselves.
     pub tombstones: Arc<Vec<RangeTombstone>>,
+    /// The partitions that have data keys of their own.
+    pub own: Arc<OwnKeys>,
 }
 
 impl TableVersion {
@@ -58,6 +71,7 @@ impl TableVersion {
             frozen: Vec::new(),
             files: Vec::new(),
             tombstones: Arc::default(),
+            own: Arc::default(),
         }
     }
 

@@ -12,6 +12,7 @@
 mod ahead;
 mod column;
 mod frame;
+mod parts;
 mod reader;
 pub(crate) mod record;
 mod recovery;
@@ -112,6 +113,14 @@ pub(crate) struct Appended {
 }
 
 impl Wal {
+    /// Encodes a commit; `apart` are the rows of partitions that have keys of their own, by key.
+    ///
+    /// # Errors
+    /// `Invalid` for an array of a type that no column has, and for more than 64 MiB.
+    pub(crate) fn encode(&self, set: &WriteSet, apart: &[(u32, WriteSet)]) -> Result<Encoded> {
+        self.sealer.encode(set, apart)
+    }
+
     /// Opens the log and hands every record above `flushed` to `each`, in order.
     pub(crate) fn open(
         env: &Env,
@@ -123,7 +132,7 @@ impl Wal {
         let (mut chain, mut stale) = recovery::chain(&mut found, options.node, flushed)?;
         let sealer = RecordSealer::new(options.encryption.as_ref());
         let mut reuse = Reuse::default();
-        let each = |lsn, payload| each(lsn, record::decode_with(&payload, &mut reuse)?);
+        let each = |lsn, payload| each(lsn, sealer.decode(&payload, &mut reuse)?);
         // Without threads of its own, a store takes its steps in a fixed order.
         let mut end = if options.background {
             ahead::replay_ahead(&chain, &sealer, flushed, each)?

@@ -9,6 +9,7 @@ mod compact;
 mod erase;
 mod flush;
 pub(crate) mod history;
+mod own;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -16,15 +17,21 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use activestore_sst::Sst;
 use activestore_types::{Error, ErrorKind, Result};
 
 use crate::manifest::Edit;
 use crate::options::WalSync;
 use crate::store::shared::{FROZEN_MAX, Shared};
-use crate::version::Origins;
+use crate::store::sst_path;
+use crate::version::NewFile;
+use crate::version::{Origins, TableFile};
 
 pub(crate) use compact::{compact_all, table_stats};
 pub(crate) use erase::erase;
+pub(crate) use own::{
+    destroy_past_keys, forget_dropped, notes_of_dropped, renew_key, seal_partition, tend_own_keys,
+};
 
 /// How long a failed step waits before it is tried again, unless a commit asks for it sooner.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -180,6 +187,20 @@ pub(crate) fn change(shared: &Shared, edit: &Edit) -> Result<()> {
             error
         }
     })
+}
+
+/// Opens files that were just written; `numbers` are those that their paths were made of.
+fn open_files(shared: &Shared, files: &[NewFile], numbers: &[u64]) -> Result<Vec<Arc<TableFile>>> {
+    let disk = shared.sst_disks.common();
+    let open = |new: &NewFile| {
+        let number = numbers.iter().find(|number| sst_path(**number) == new.path);
+        Ok(Arc::new(TableFile {
+            id: number.copied().unwrap_or_default(),
+            path: new.path.clone(),
+            sst: Sst::open_cached(disk, &new.path, &shared.blocks)?,
+        }))
+    };
+    files.iter().map(open).collect()
 }
 
 /// Removes files that no version names any more. One that stays is removed at the next start.

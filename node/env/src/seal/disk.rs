@@ -17,7 +17,7 @@ use activestore_types::Error;
 use parking_lot::Mutex;
 
 use super::cipher::TAG_BYTES;
-use super::file::{FILE_HEADER_BYTES, FileSealer};
+use super::file::{FILE_HEADER_BYTES, FileSealer, fields};
 use super::keyring::Keyring;
 use crate::{Disk, DiskFile};
 
@@ -41,20 +41,65 @@ pub fn sealed_disk(
             disk: Arc::clone(disk),
             keyring: Arc::clone(keyring),
             domain,
+            own: None,
         }),
     }
+}
+
+/// The same disk, on which new files take a key of their own, see [`Keyring::add_own`].
+pub fn sealed_disk_under(
+    disk: &Arc<dyn Disk>,
+    keyring: &Arc<Keyring>,
+    domain: &'static str,
+    own: u32,
+) -> Arc<dyn Disk> {
+    Arc::new(SealedDisk {
+        disk: Arc::clone(disk),
+        keyring: Arc::clone(keyring),
+        domain,
+        own: Some(own),
+    })
+}
+
+/// The number of the data key that an encrypted file was written under, which need not be there any
+/// more. `disk` is the one below, that does not decrypt.
+///
+/// # Errors
+/// `Corrupt` for a file that is not encrypted or was cut short; as the disk.
+pub fn data_key_of(disk: &Arc<dyn Disk>, path: &str) -> activestore_types::Result<u32> {
+    Ok(fields(&header_of(disk.open(path)?.as_ref())?)?.0)
 }
 
 struct SealedDisk {
     disk: Arc<dyn Disk>,
     keyring: Arc<Keyring>,
     domain: &'static str,
+    /// The data key of new files, where it is not the common one.
+    own: Option<u32>,
+}
+
+fn header_of(file: &dyn DiskFile) -> io::Result<[u8; FILE_HEADER_BYTES]> {
+    let mut head = [0; HEAD_BYTES as usize];
+    let read = file.read_at(0, &mut head)?;
+    let header: Option<[u8; FILE_HEADER_BYTES]> = head
+        .strip_prefix(MAGIC)
+        .filter(|_| read == head.len())
+        .and_then(|rest| rest.first_chunk().copied());
+    // In an encrypted directory, a file that is not was not written by the node.
+    header.ok_or_else(|| {
+        inside(Error::corrupt(
+            "the file is not encrypted, or was cut short",
+        ))
+    })
 }
 
 impl Disk for SealedDisk {
     fn create(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let (header, sealer) = self
+            .keyring
+            .new_file(self.domain, self.own)
+            .map_err(inside)?;
         let file = self.disk.create(path)?;
-        let (header, sealer) = self.keyring.new_file(self.domain).map_err(inside)?;
         let mut ready = MAGIC.to_vec();
         ready.extend(header);
         ready.resize(HEAD_BYTES as usize, 0);
@@ -73,18 +118,7 @@ impl Disk for SealedDisk {
     fn open(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
         let file = self.disk.open(path)?;
         let stored = file.len()?;
-        let mut head = [0; HEAD_BYTES as usize];
-        let read = file.read_at(0, &mut head)?;
-        let header: Option<[u8; FILE_HEADER_BYTES]> = head
-            .strip_prefix(MAGIC)
-            .filter(|_| read == head.len())
-            .and_then(|rest| rest.first_chunk().copied());
-        // In an encrypted directory, a file that is not was not written by the node.
-        let header = header.ok_or_else(|| {
-            inside(Error::corrupt(
-                "the file is not encrypted, or was cut short",
-            ))
-        })?;
+        let header = header_of(file.as_ref())?;
         let sealer = self.keyring.file(self.domain, &header).map_err(inside)?;
         plain_length(stored)?;
         Ok(Arc::new(SealedFile {

@@ -24,14 +24,22 @@ pub(crate) struct FileSealer {
 
 impl Keyring {
     /// Begins a file: the header that has to stand in it, and its sealer. `domain` says what kind
-    /// of file it is; one kind's blocks do not open as another's.
+    /// of file it is; one kind's blocks do not open as another's. `own` is the key of its own that
+    /// it takes, if any.
     ///
     /// # Errors
-    /// None in practice.
-    pub(crate) fn new_file(&self, domain: &str) -> Result<([u8; FILE_HEADER_BYTES], FileSealer)> {
+    /// `Denied` where that key was destroyed.
+    pub(crate) fn new_file(
+        &self,
+        domain: &str,
+        own: Option<u32>,
+    ) -> Result<([u8; FILE_HEADER_BYTES], FileSealer)> {
         let mut salt = [0; SALT_BYTES];
         self.rng().fill(&mut salt);
-        let (id, key) = self.active();
+        let (id, key) = match own {
+            None => self.active(),
+            Some(own) => (own, self.key(own)?),
+        };
         let mut header = [0; FILE_HEADER_BYTES];
         let fields = id.to_le_bytes().into_iter().chain(salt);
         for (to, from) in header.iter_mut().zip(fields) {
@@ -42,7 +50,7 @@ impl Keyring {
             *to = from;
         }
         let cipher = Cipher::derived(
-            key,
+            &key,
             &[b"activestore file 1 ", domain.as_bytes(), b"\0", &salt],
         )?;
         Ok((header, FileSealer { cipher }))
@@ -57,19 +65,28 @@ impl Keyring {
         domain: &str,
         header: &[u8; FILE_HEADER_BYTES],
     ) -> Result<FileSealer> {
-        let broken = || Error::corrupt("the encryption header is not what was written");
-        let (id, rest) = header.split_first_chunk::<4>().ok_or_else(broken)?;
-        let (salt, crc) = rest.split_at_checked(SALT_BYTES).ok_or_else(broken)?;
-        if crc != checksum(header) {
-            return Err(broken());
-        }
-        let key = self.key(u32::from_le_bytes(*id))?;
+        let (id, salt) = fields(header)?;
+        let key = self.key(id)?;
         let cipher = Cipher::derived(
-            key,
+            &key,
             &[b"activestore file 1 ", domain.as_bytes(), b"\0", salt],
         )?;
         Ok(FileSealer { cipher })
     }
+}
+
+/// The data key and the salt of a header.
+///
+/// # Errors
+/// `Corrupt` for bytes that are no header.
+pub(crate) fn fields(header: &[u8; FILE_HEADER_BYTES]) -> Result<(u32, &[u8])> {
+    let broken = || Error::corrupt("the encryption header is not what was written");
+    let (id, rest) = header.split_first_chunk::<4>().ok_or_else(broken)?;
+    let (salt, crc) = rest.split_at_checked(SALT_BYTES).ok_or_else(broken)?;
+    if crc != checksum(header) {
+        return Err(broken());
+    }
+    Ok((u32::from_le_bytes(*id), salt))
 }
 
 fn checksum(header: &[u8; FILE_HEADER_BYTES]) -> [u8; 4] {

@@ -2,15 +2,21 @@
 //! else of the directory is read, so that a wrong key is one error and touches nothing.
 //!
 //! ```text
-//! magic "ACTSKEY" 01 | fingerprint of the master key 8 | salt 32 | count u32
+//! magic "ACTSKEY" | version 8 bits | fingerprint of the master key 8 | salt 32 | count u32
 //! count × (id u32, key 32), encrypted | tag 16 | CRC32C u32 of all before
 //! ```
+//!
+//! There are two kinds of data keys. The *common* ones take everything that has none of its own; the
+//! youngest is written with. The *own* ones, numbered from 2^31 on, each belong to one thing whose user
+//! may want to be rid of it: they are added and destroyed while the directory is in use. A keyring
+//! that has some is of version 2, so that a release that knows one kind only does not write with them.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use activestore_types::{Error, Result};
+use parking_lot::{Mutex, RwLock};
 use ring::hmac;
 
 use super::cipher::{Cipher, KEY_BYTES, NonceBytes, TAG_BYTES, derive};
@@ -21,19 +27,32 @@ use crate::{Disk, DiskFile, Env, Rng};
 pub const KEYRING_FILE: &str = "keyring";
 const NEW_FILE: &str = "keyring.new";
 
-const MAGIC: &[u8; 8] = b"ACTSKEY\x01";
+const MAGIC: &[u8; 7] = b"ACTSKEY";
+/// Common keys only.
+const VERSION: u8 = 1;
+/// Own keys among them.
+const VERSION_OWN: u8 = 2;
 const SALT_BYTES: usize = 32;
 const HEAD_BYTES: usize = 8 + 8 + SALT_BYTES + 4;
 const ENTRY_BYTES: usize = 4 + KEY_BYTES;
 /// A keyring that claims more is not believed, and no more are added.
 const KEYS_MAX: usize = 1024;
+/// Own keys at most; what is left is for renewed common ones.
+const OWN_KEYS_MAX: usize = 1000;
+/// The first number of an own key.
+const OWN: u32 = 1 << 31;
+
+type Keys = BTreeMap<u32, [u8; KEY_BYTES]>;
 
 /// The data keys of one directory.
 pub struct Keyring {
-    keys: BTreeMap<u32, [u8; KEY_BYTES]>,
-    /// The youngest: what is written with.
+    env: Env,
+    master: MasterKey,
+    keys: RwLock<Keys>,
+    /// The youngest common one: what is written with.
     active: (u32, [u8; KEY_BYTES]),
-    rng: Arc<dyn Rng>,
+    /// Held while the file is replaced.
+    changing: Mutex<()>,
 }
 
 impl Keyring {
@@ -49,11 +68,13 @@ impl Keyring {
     /// is none; `Corrupt` for a damaged one; as the disk.
     pub fn open(env: &Env, master: &MasterKey) -> Result<Arc<Keyring>> {
         let keys = read(env.disk.as_ref(), master)?;
-        let (id, key) = keys.last_key_value().ok_or_else(damaged)?;
+        let (id, key) = youngest(&keys).ok_or_else(damaged)?;
         Ok(Arc::new(Keyring {
+            env: env.clone(),
+            master: master.clone(),
             active: (*id, *key),
-            keys,
-            rng: Arc::clone(&env.rng),
+            keys: RwLock::new(keys),
+            changing: Mutex::new(()),
         }))
     }
 
@@ -78,52 +99,105 @@ impl Keyring {
     pub fn rotate(env: &Env, old: &MasterKey, new: &MasterKey, renew: bool) -> Result<()> {
         let mut keys = read(env.disk.as_ref(), old)?;
         if renew {
-            let last = keys.keys().next_back().copied().unwrap_or(0);
+            let last = youngest(&keys).map_or(0, |(id, _)| *id);
             let id = last
                 .checked_add(1)
-                .filter(|_| keys.len() < KEYS_MAX)
+                .filter(|id| *id < OWN && keys.len() < KEYS_MAX)
                 .ok_or_else(|| Error::invalid(format!("{KEYS_MAX} data keys are the most")))?;
             keys.insert(id, new_key(env.rng.as_ref()));
         }
-        let before = env.disk.open(KEYRING_FILE)?;
-        write(env, new, &keys)?;
-        // The name is the new file's now; the bytes of the old one, which the old key still opens, go.
-        let zeros = vec![0; usize::try_from(before.len()?).unwrap_or(0)];
-        before
-            .write_at(0, &zeros)
-            .and_then(|()| before.sync_data())
-            .map_err(|error| {
-                Error::from(error)
-                    .context("the new key is in place, but the old keyring's bytes stay")
-            })
+        replace(env, new, &keys).map_err(|error| {
+            error.context("the new key is in place, but the old keyring's bytes stay")
+        })
+    }
+
+    /// Adds an own key; it is durable on return. Its number never was and never will be another's,
+    /// by chance of one in two thousand millions a key.
+    ///
+    /// # Errors
+    /// `Overloaded` where there would be too many; as the disk.
+    pub fn add_own(&self) -> Result<u32> {
+        let _turn = self.changing.lock();
+        let mut keys = self.keys.read().clone();
+        if keys.range(OWN..).count() >= OWN_KEYS_MAX {
+            return Err(Error::overloaded(format!(
+                "{OWN_KEYS_MAX} keys of their own are the most"
+            ))
+            .with_hint("erase a partition that is not needed any more, or drop its table"));
+        }
+        let id = loop {
+            let id = OWN | self.env.rng.next_u64() as u32;
+            if !keys.contains_key(&id) {
+                break id;
+            }
+        };
+        keys.insert(id, new_key(self.env.rng.as_ref()));
+        // The old file lacks nothing but the new key: its bytes may stay.
+        write(&self.env, &self.master, &keys)?;
+        *self.keys.write() = keys;
+        Ok(id)
+    }
+
+    /// Destroys own keys, on the disk and in memory: what was written under them is gone on return,
+    /// wherever it lies. Those that are not there are no error.
+    ///
+    /// # Errors
+    /// As the disk; then some bytes of the keys may be left on it, and it is to be called again.
+    pub fn destroy_own(&self, ids: &[u32]) -> Result<()> {
+        let _turn = self.changing.lock();
+        let mut keys = self.keys.read().clone();
+        keys.retain(|id, _| *id < OWN || !ids.contains(id));
+        replace(&self.env, &self.master, &keys)?;
+        *self.keys.write() = keys;
+        Ok(())
+    }
+
+    /// Whether it holds a data key.
+    pub fn holds(&self, id: u32) -> bool {
+        self.keys.read().contains_key(&id)
+    }
+
+    /// The numbers of all own keys.
+    pub fn own_keys(&self) -> Vec<u32> {
+        self.keys.read().range(OWN..).map(|(id, _)| *id).collect()
+    }
+
+    /// Whether a number is an own key's.
+    pub fn is_own(id: u32) -> bool {
+        id >= OWN
     }
 
     pub(crate) fn rng(&self) -> &dyn Rng {
-        self.rng.as_ref()
+        self.env.rng.as_ref()
     }
 
     /// The data key that is written with.
-    pub(crate) fn active(&self) -> (u32, &[u8; KEY_BYTES]) {
-        (self.active.0, &self.active.1)
+    pub(crate) fn active(&self) -> (u32, [u8; KEY_BYTES]) {
+        self.active
     }
 
     /// A data key by its number.
     ///
     /// # Errors
     /// `Denied` where it is not here.
-    pub(crate) fn key(&self, id: u32) -> Result<&[u8; KEY_BYTES]> {
-        self.keys.get(&id).ok_or_else(|| {
-            Error::denied(format!("the keyring has no data key {id}"))
-                .with_hint("put back the keyring that belongs to these files")
+    pub(crate) fn key(&self, id: u32) -> Result<[u8; KEY_BYTES]> {
+        self.keys.read().get(&id).copied().ok_or_else(|| {
+            if Keyring::is_own(id) {
+                Error::denied(format!("the data key {id:#x} was destroyed"))
+                    .with_hint("what was written under it was erased on purpose")
+            } else {
+                Error::denied(format!("the keyring has no data key {id}"))
+                    .with_hint("put back the keyring that belongs to these files")
+            }
         })
     }
 
     /// HMAC-SHA256 of a name, under the first data key: it stays through every rotation.
     pub(crate) fn pseudonym(&self, domain: &str, name: &[u8]) -> Result<[u8; 32]> {
-        let first = self.keys.values().next();
+        let first = self.keys.read().values().next().copied();
         let first = first.ok_or_else(|| Error::internal("an empty keyring"))?;
         let info: [&[u8]; 2] = [b"activestore name 1 ", domain.as_bytes()];
-        let key: [u8; KEY_BYTES] = derive(first, &info)?;
+        let key: [u8; KEY_BYTES] = derive(&first, &info)?;
         let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), name);
         tag.as_ref()
             .try_into()
@@ -133,7 +207,7 @@ impl Keyring {
 
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Keyring of {} data keys", self.keys.len())
+        write!(f, "Keyring of {} data keys", self.keys.read().len())
     }
 }
 
@@ -143,10 +217,28 @@ fn new_key(rng: &dyn Rng) -> [u8; KEY_BYTES] {
     key
 }
 
-fn write(env: &Env, master: &MasterKey, keys: &BTreeMap<u32, [u8; KEY_BYTES]>) -> Result<()> {
+/// The youngest common key.
+fn youngest(keys: &Keys) -> Option<(&u32, &[u8; KEY_BYTES])> {
+    keys.range(..OWN).next_back()
+}
+
+/// Replaces the file, and overwrites what the old one held.
+fn replace(env: &Env, master: &MasterKey, keys: &Keys) -> Result<()> {
+    let before = env.disk.open(KEYRING_FILE)?;
+    write(env, master, keys)?;
+    // The name is the new file's now; what the old one's bytes open goes with them.
+    let zeros = vec![0; usize::try_from(before.len()?).unwrap_or(0)];
+    Ok(before
+        .write_at(0, &zeros)
+        .and_then(|()| before.sync_data())?)
+}
+
+fn write(env: &Env, master: &MasterKey, keys: &Keys) -> Result<()> {
     let mut salt = [0; SALT_BYTES];
     env.rng.fill(&mut salt);
     let mut bytes = MAGIC.to_vec();
+    let own = keys.range(OWN..).next().is_some();
+    bytes.push(if own { VERSION_OWN } else { VERSION });
     bytes.extend(master.mark()?);
     bytes.extend(salt);
     bytes.extend((keys.len() as u32).to_le_bytes());
@@ -176,7 +268,7 @@ fn damaged() -> Error {
     )
 }
 
-fn read(disk: &dyn Disk, master: &MasterKey) -> Result<BTreeMap<u32, [u8; KEY_BYTES]>> {
+fn read(disk: &dyn Disk, master: &MasterKey) -> Result<Keys> {
     let file = disk
         .open(KEYRING_FILE)
         .map_err(|error| Error::from(error).context("the directory is not encrypted"))?;
@@ -192,10 +284,11 @@ fn read(disk: &dyn Disk, master: &MasterKey) -> Result<BTreeMap<u32, [u8; KEY_BY
         return Err(damaged());
     }
     let (head, sealed) = body.split_at_checked(HEAD_BYTES).ok_or_else(damaged)?;
-    let (magic, rest) = head.split_first_chunk::<8>().ok_or_else(damaged)?;
+    let (magic, rest) = head.split_first_chunk::<7>().ok_or_else(damaged)?;
+    let (version, rest) = rest.split_first().ok_or_else(damaged)?;
     let (mark, rest) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
     let (salt, count) = rest.split_at_checked(SALT_BYTES).ok_or_else(damaged)?;
-    if magic != MAGIC {
+    if magic != MAGIC || !(VERSION..=VERSION_OWN).contains(version) {
         return Err(
             Error::corrupt("the keyring has a format that this program does not know")
                 .with_hint("start the release that wrote it, or a newer one"),
@@ -216,7 +309,7 @@ fn read(disk: &dyn Disk, master: &MasterKey) -> Result<BTreeMap<u32, [u8; KEY_BY
         .open(NonceBytes::default(), head, &mut sealed)
         .ok_or_else(damaged)?;
     let (entries, rest) = entries.as_chunks::<ENTRY_BYTES>();
-    let mut keys = BTreeMap::new();
+    let mut keys = Keys::new();
     for entry in entries {
         let (id, key) = entry.split_first_chunk::<4>().ok_or_else(damaged)?;
         let key = <[u8; KEY_BYTES]>::try_from(key).map_err(|_| damaged())?;

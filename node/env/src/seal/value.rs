@@ -63,7 +63,30 @@ impl ValueSealer {
     /// # Errors
     /// None in practice.
     pub fn seal(&self, name: &[u8], value: &mut Vec<u8>, from: usize) -> Result<()> {
-        let session = self.session()?;
+        self.seal_in(&self.session()?, name, value, from)
+    }
+
+    /// [`ValueSealer::seal`] under a key of its own, see [`Keyring::add_own`].
+    ///
+    /// # Errors
+    /// `Denied` where that key was destroyed.
+    pub fn seal_under(
+        &self,
+        own: u32,
+        name: &[u8],
+        value: &mut Vec<u8>,
+        from: usize,
+    ) -> Result<()> {
+        self.seal_in(&self.new_session(own)?, name, value, from)
+    }
+
+    fn seal_in(
+        &self,
+        session: &Session,
+        name: &[u8],
+        value: &mut Vec<u8>,
+        from: usize,
+    ) -> Result<()> {
         let mut nonce = NonceBytes::default();
         self.keyring.rng().fill(&mut nonce);
         session.cipher.seal(nonce, name, value, from)?;
@@ -131,12 +154,15 @@ impl ValueSealer {
             *uses += 1;
             return Ok(session.clone());
         }
-        let mut salt = [0; SALT_BYTES];
-        self.keyring.rng().fill(&mut salt);
-        let (id, _) = self.keyring.active();
-        let session = self.derive(id.to_le_bytes(), salt)?;
+        let session = self.new_session(self.keyring.active().0)?;
         *writing = Some((session.clone(), 1));
         Ok(session)
+    }
+
+    fn new_session(&self, id: u32) -> Result<Session> {
+        let mut salt = [0; SALT_BYTES];
+        self.keyring.rng().fill(&mut salt);
+        self.derive(id.to_le_bytes(), salt)
     }
 
     fn session_of(&self, id: [u8; 4], salt: [u8; SALT_BYTES]) -> Result<Session> {
@@ -148,7 +174,10 @@ impl ValueSealer {
             return Ok(session.clone());
         }
         let session = self.derive(id, salt)?;
-        *reading = Some(session.clone());
+        // One under a key of its own seals a single value, and must not outlive the key.
+        if !Keyring::is_own(u32::from_le_bytes(id)) {
+            *reading = Some(session.clone());
+        }
         Ok(session)
     }
 
@@ -163,7 +192,7 @@ impl ValueSealer {
         Ok(Session {
             id,
             salt,
-            cipher: Arc::new(Cipher::derived(key, &info)?),
+            cipher: Arc::new(Cipher::derived(&key, &info)?),
         })
     }
 }

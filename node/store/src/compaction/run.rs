@@ -1,9 +1,9 @@
 //! Carrying out a merge: the chosen files as one stream of runs and keys, written in batches.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 
-use activestore_env::Disk;
 use activestore_sst::{SstMeta, SstOptions, SstWriter, VECTOR_ROWS};
 use activestore_types::{ColumnId, Error, Hlc, KeyBuffer, Result, RowBatch, TableSchema};
 use arrow::array::AsArray;
@@ -13,11 +13,12 @@ use super::copy::{Spans, copy, copy_keys};
 use super::merge::{Merge, Step};
 use super::reduce::Reducer;
 use super::source::{Columns, FileSource};
-use super::{Choice, NewFile, Outcome, Reason, shadow};
+use super::{Choice, Outcome, Reason, shadow};
+use crate::disks::SstDisks;
 use crate::memtable::gather::{Pick, gather};
 use crate::memtable::row_keys;
 use crate::read::{Pieces, VECTORS_HELD_MAX, bad_keys};
-use crate::version::{Origins, TableFile, TableVersion, TombstoneMap};
+use crate::version::{NewFile, Origins, OwnKeys, TableFile, TableVersion, TombstoneMap};
 
 /// Rows handed to the SSTable's writer at once.
 const WRITE_ROWS: usize = 8192;
@@ -35,7 +36,7 @@ pub fn run(
     version: &TableVersion,
     choice: &Choice,
     origins: &Origins,
-    disk: &Arc<dyn Disk>,
+    disks: &SstDisks,
     options: SstOptions,
     next_path: &mut dyn FnMut() -> String,
     pace: &mut dyn FnMut(u64) -> Result<()>,
@@ -63,12 +64,12 @@ pub fn run(
         path
     };
     let target = Target {
-        disk,
+        disks,
         options,
         next_path: &mut named,
         pace,
     };
-    let mut writer = Writer::new(&version.schema, choice, &inputs, target);
+    let mut writer = Writer::new(version, choice, &inputs, target);
     let merged =
         merge(version, choice, origins, &inputs, &mut writer).and_then(|()| writer.finish());
     match merged {
@@ -78,6 +79,7 @@ pub fn run(
             Ok(outcome)
         }
         Err(error) => {
+            let disk = disks.common();
             for path in begun.iter().filter(|path| disk.exists(path)) {
                 // The failure that matters is the first; start-up removes what no version names.
                 let _ = disk.remove(path);
@@ -167,7 +169,7 @@ fn may_drop(meta: &SstMeta, choice: &Choice) -> bool {
 
 /// Where and how a merge writes.
 struct Target<'a> {
-    disk: &'a Arc<dyn Disk>,
+    disks: &'a SstDisks,
     options: SstOptions,
     next_path: &'a mut dyn FnMut() -> String,
     pace: &'a mut dyn FnMut(u64) -> Result<()>,
@@ -180,8 +182,11 @@ struct Output {
     rows: u64,
 }
 
-/// Which of a merge's two streams of rows.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// Which of a merge's streams of rows: of which partition with a key of its own, by its place in the
+/// table's list, if any, and which side of a time.
+type Stream = (Option<usize>, Side);
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Side {
     /// The window of the merged files, and all rows where nothing is split.
     Window,
@@ -191,9 +196,9 @@ enum Side {
 
 struct Writer<'a> {
     schema: &'a Arc<TableSchema>,
+    own: &'a OwnKeys,
     target: Target<'a>,
-    window: Option<Output>,
-    late: Option<Output>,
+    open: BTreeMap<Stream, Output>,
     /// The column and the time by which rows are split.
     split: Option<(ColumnId, i64)>,
     /// Rows that make a file of about the largest size wanted.
@@ -207,7 +212,7 @@ struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     fn new(
-        schema: &'a Arc<TableSchema>,
+        version: &'a TableVersion,
         choice: &Choice,
         inputs: &[&TableFile],
         target: Target<'a>,
@@ -216,11 +221,12 @@ impl<'a> Writer<'a> {
         let bytes: u64 = inputs.iter().map(|file| file.sst.meta().bytes).sum();
         let rows_max =
             u128::from(choice.file_bytes_max) * u128::from(rows) / u128::from(bytes.max(1));
+        let schema = &version.schema;
         Writer {
             schema,
+            own: &version.own,
             target,
-            window: None,
-            late: None,
+            open: BTreeMap::new(),
             split: schema.time_column().zip(choice.split_time_ns),
             file_rows_max: u64::try_from(rows_max).unwrap_or(u64::MAX).max(1),
             spans: Spans::default(),
@@ -255,8 +261,39 @@ impl<'a> Writer<'a> {
         self.append(&batch, &keys)
     }
 
-    /// Adds rows, those about an earlier time to the file of the late ones.
+    /// Adds rows, those of a partition with a key of its own to a file for them alone.
     fn append(&mut self, batch: &RowBatch, keys: &KeyBuffer) -> Result<()> {
+        for (place, rows) in self.own.split(keys) {
+            if place.is_some() {
+                self.end_others(place)?;
+            }
+            if rows.len() == batch.rows {
+                return self.append_timed(place, batch, keys);
+            }
+            let (batch, keys) = part(batch, keys, rows)?;
+            self.append_timed(place, &batch, &keys)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the files of other partitions: the rows come by key, so these are complete.
+    fn end_others(&mut self, place: Option<usize>) -> Result<()> {
+        let over = |(of, _): &Stream| of.is_some() && *of != place;
+        while let Some(stream) = self.open.keys().copied().find(over) {
+            if let Some(output) = self.open.remove(&stream) {
+                self.close(output)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds rows, those about an earlier time to the file of the late ones.
+    fn append_timed(
+        &mut self,
+        place: Option<usize>,
+        batch: &RowBatch,
+        keys: &KeyBuffer,
+    ) -> Result<()> {
         let times = self.split.and_then(|(id, start_ns)| {
             let array = batch
                 .column(id)?
@@ -265,7 +302,7 @@ impl<'a> Writer<'a> {
             Some((array.values().clone(), start_ns))
         });
         let Some((times, start_ns)) = times else {
-            return self.append_to(Side::Window, batch, keys);
+            return self.append_to((place, Side::Window), batch, keys);
         };
         let side = |time: i64| {
             if time < start_ns {
@@ -278,28 +315,24 @@ impl<'a> Writer<'a> {
         for same in times.chunk_by(|left, right| side(*left) == side(*right)) {
             let to = same.first().map_or(Side::Window, |time| side(*time));
             if same.len() == batch.rows {
-                return self.append_to(to, batch, keys);
+                return self.append_to((place, to), batch, keys);
             }
-            let mut part = KeyBuffer::default();
-            part.append(keys, first..first + same.len())?;
-            self.append_to(to, &batch.slice(first, same.len()), &part)?;
+            let (some, keys) = part(batch, keys, first..first + same.len())?;
+            self.append_to((place, to), &some, &keys)?;
             first += same.len();
         }
         Ok(())
     }
 
     /// Adds rows to a file, begins one where none is open and ends one that is full.
-    fn append_to(&mut self, side: Side, batch: &RowBatch, keys: &KeyBuffer) -> Result<()> {
-        let open = match side {
-            Side::Window => &mut self.window,
-            Side::Late => &mut self.late,
-        };
-        let mut output = match open.take() {
+    fn append_to(&mut self, stream: Stream, batch: &RowBatch, keys: &KeyBuffer) -> Result<()> {
+        let mut output = match self.open.remove(&stream) {
             Some(output) => output,
             None => {
                 let path = (self.target.next_path)();
                 let (schema, options) = (Arc::clone(self.schema), self.target.options.clone());
-                let writer = SstWriter::create(self.target.disk, &path, schema, options)?;
+                let disk = self.target.disks.under(self.own.key_at(stream.0));
+                let writer = SstWriter::create(&disk, &path, schema, options)?;
                 Output {
                     path,
                     writer,
@@ -315,10 +348,7 @@ impl<'a> Writer<'a> {
         if output.rows >= self.file_rows_max {
             self.close(output)?;
         } else {
-            *(match side {
-                Side::Window => &mut self.window,
-                Side::Late => &mut self.late,
-            }) = Some(output);
+            self.open.insert(stream, output);
         }
         if bytes == 0 {
             return Ok(());
@@ -334,9 +364,16 @@ impl<'a> Writer<'a> {
     }
 
     fn finish(mut self) -> Result<Outcome> {
-        for output in [self.window.take(), self.late.take()].into_iter().flatten() {
+        while let Some((_, output)) = self.open.pop_first() {
             self.close(output)?;
         }
         Ok(self.outcome)
     }
+}
+
+/// Some of the rows, with their keys.
+fn part(batch: &RowBatch, keys: &KeyBuffer, rows: Range<usize>) -> Result<(RowBatch, KeyBuffer)> {
+    let mut some = KeyBuffer::default();
+    some.append(keys, rows.clone())?;
+    Ok((batch.slice(rows.start, rows.len()), some))
 }

@@ -30,7 +30,10 @@ pub(super) fn drop_below(
         .map(|file| file.as_ref())
         .filter(|file| {
             let is_input = merged.iter().any(|input| input.id == file.id);
-            let meets = |input: &&TableFile| may_share_keys(input.sst.meta(), file.sst.meta());
+            let meets = |input: &&TableFile| {
+                let (input, file) = (input.sst.meta(), file.sst.meta());
+                may_share_keys(input, file) && !version.own.apart(input, file)
+            };
             !is_input && inputs.iter().any(meets)
         });
     let below = others
@@ -57,7 +60,8 @@ pub(super) fn spent_tombstones(
             && !others.any(|file| {
                 let meta = file.sst.meta();
                 let ends_before = !tombstone.end.is_empty() && tombstone.end <= meta.first_key;
-                meta.min_hlc <= tombstone.hlc && !ends_before && tombstone.start <= meta.last_key
+                let meets = !ends_before && tombstone.start <= meta.last_key;
+                meta.min_hlc <= tombstone.hlc && meets && !version.own.beside(tombstone, meta)
             })
     };
     version.tombstones.iter().filter(spent).cloned().collect()

@@ -1,54 +1,119 @@
-//! The flush: a frozen memtable written to one SSTable, in key order, newest fragment first.
+//! The flush: a frozen memtable written to one SSTable, in key order, newest fragment first; the rows
+//! of a partition that has a data key of its own to one for them alone.
 
 use std::sync::Arc;
 
-use activestore_env::Disk;
-use activestore_sst::{SstMeta, SstOptions, SstWriter};
+use activestore_sst::{SstOptions, SstWriter};
 use activestore_types::{KeyBuffer, KeyRange, Result, RowBatch, TableSchema};
 
 use super::gather::{Pick, gather};
 use super::{Chunk, Chunks, Memtable, MemtableView};
+use crate::disks::SstDisks;
+use crate::version::NewFile;
+use crate::version::OwnKeys;
 
 /// Rows handed to the SSTable's writer at once; the fragments of one key are not divided.
 const FLUSH_ROWS: usize = if cfg!(test) { 100 } else { 16 * 1024 };
 
-/// Writes the memtable's fragments to a new file at `path` with the newest schema. Range tombstones
-/// are left to the caller. Returns `None`, and makes no file, where there is no fragment.
+/// Writes the memtable's fragments to new files, whose paths `next_path` names, with the newest
+/// schema. Range tombstones are left to the caller. No file is made where there is no fragment.
 ///
 /// # Errors
-/// As the disk and the SSTable's writer; a file that was begun is removed.
+/// As the disk and the SSTable's writer; files that were begun are removed.
 pub fn flush(
     memtable: &Arc<Memtable>,
     schema: &Arc<TableSchema>,
-    disk: &Arc<dyn Disk>,
-    path: &str,
-    options: SstOptions,
-) -> Result<Option<SstMeta>> {
+    own: &OwnKeys,
+    disks: &SstDisks,
+    next_path: &mut dyn FnMut() -> String,
+    options: &SstOptions,
+) -> Result<Vec<NewFile>> {
     let view = memtable.view();
-    if view.rows() == 0 {
-        return Ok(None);
+    let mut begun = Vec::new();
+    let mut named = || {
+        let path = next_path();
+        begun.push(path.clone());
+        path
+    };
+    let written = write(&view, schema, own, disks, &mut named, options);
+    if written.is_err() {
+        let disk = disks.common();
+        for path in begun.iter().filter(|path| disk.exists(path)) {
+            // The error that matters is the first one; a left-over file is found again at start-up.
+            let _ = disk.remove(path);
+        }
     }
-    let written = write(&view, schema, disk, path, options);
-    if written.is_err() && disk.exists(path) {
-        // The error that matters is the first one; a left-over file is found again at start-up.
-        let _ = disk.remove(path);
-    }
-    written.map(Some)
+    written
+}
+
+/// A file that is being written.
+struct Output {
+    path: String,
+    writer: SstWriter,
 }
 
 fn write(
     view: &MemtableView,
     schema: &Arc<TableSchema>,
-    disk: &Arc<dyn Disk>,
-    path: &str,
-    options: SstOptions,
-) -> Result<SstMeta> {
-    let mut writer = SstWriter::create(disk, path, Arc::clone(schema), options)?;
+    own: &OwnKeys,
+    disks: &SstDisks,
+    next_path: &mut dyn FnMut() -> String,
+    options: &SstOptions,
+) -> Result<Vec<NewFile>> {
+    let mut files = Vec::new();
+    let mut common: Option<Output> = None;
+    // The rows come by key: those of a partition are together.
+    let mut apart: Option<(usize, Output)> = None;
+    let mut begin = |key: Option<u32>| {
+        let path = next_path();
+        let disk = disks.under(key);
+        let writer = SstWriter::create(&disk, &path, Arc::clone(schema), options.clone())?;
+        Ok::<_, activestore_types::Error>(Output { path, writer })
+    };
     for rows in sorted_batches(view, schema) {
         let (batch, keys) = rows?;
-        writer.append(&batch, &keys)?;
+        for (place, rows) in own.split(&keys) {
+            let output = match place {
+                None => match &mut common {
+                    Some(output) => output,
+                    None => common.insert(begin(None)?),
+                },
+                Some(at) => {
+                    if apart.as_ref().is_some_and(|(last, _)| *last != at)
+                        && let Some((_, full)) = apart.take()
+                    {
+                        files.push(full.finish()?);
+                    }
+                    let (_, output) = match &mut apart {
+                        Some(open) => open,
+                        None => apart.insert((at, begin(own.key_at(place))?)),
+                    };
+                    output
+                }
+            };
+            if rows.len() == batch.rows {
+                output.writer.append(&batch, &keys)?;
+            } else {
+                let mut part = KeyBuffer::default();
+                part.append(&keys, rows.clone())?;
+                let batch = batch.slice(rows.start, rows.len());
+                output.writer.append(&batch, &part)?;
+            }
+        }
     }
-    writer.finish()
+    for output in apart.map(|(_, output)| output).into_iter().chain(common) {
+        files.push(output.finish()?);
+    }
+    Ok(files)
+}
+
+impl Output {
+    fn finish(self) -> Result<NewFile> {
+        Ok(NewFile {
+            meta: self.writer.finish()?,
+            path: self.path,
+        })
+    }
 }
 
 /// All fragments of a view by (key, stamp descending) with their keys, in batches of about

@@ -45,6 +45,11 @@ impl RowKeys {
         Ok(RowKeys { keys, partitions })
     }
 
+    /// The keys, row by row.
+    pub fn keys(&self) -> &KeyBuffer {
+        &self.keys
+    }
+
     /// How many keys.
     pub fn len(&self) -> usize {
         self.keys.len()

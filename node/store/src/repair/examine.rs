@@ -9,9 +9,9 @@ use activestore_types::{Error, ErrorKind, Lsn, OriginId, Result};
 use super::rebuild::{self, Rebuilt};
 use super::salvage::{self, Damaged};
 use super::{Fault, Findings, Known, Progress};
+use crate::disks::table_disk;
 use crate::manifest::{self, Contents, EntrySealer, copy, inspect};
 use crate::store::SST_DIR;
-use crate::store::encryption::table_disk;
 use crate::wal::WAL_DIR;
 use crate::wal::survey::Survey;
 

@@ -14,8 +14,8 @@ use activestore_sst::Sst;
 use activestore_types::{Lsn, OriginId, Result, TableId};
 
 use super::{DAMAGED, Known};
+use crate::disks::table_disk;
 use crate::manifest::{Contents, EntrySealer, FileRecord, copy};
-use crate::store::encryption::table_disk;
 use crate::store::{SST_DIR, sst_path};
 use crate::wal::survey::Survey;
 

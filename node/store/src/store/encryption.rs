@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use activestore_env::seal::sealed_disk;
 use activestore_env::{Disk, Env, Keyring, MasterKey};
 use activestore_types::{Error, Result};
 
@@ -30,11 +29,6 @@ pub fn open_keyring(
         Some(_) if !sealed && (holds_data || manifest::exists(&env.disk)) => Err(not_encrypted()),
         Some(master) => Keyring::open_or_create(env, master).map(Some),
     }
-}
-
-/// The disk as an [`activestore_sst::Sst`] of the directory has to see it.
-pub fn table_disk(disk: &Arc<dyn Disk>, keyring: Option<&Arc<Keyring>>) -> Arc<dyn Disk> {
-    sealed_disk(disk, keyring, "sstable")
 }
 
 /// That a store's options fit its directory.

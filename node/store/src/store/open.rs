@@ -17,6 +17,7 @@ use super::encryption;
 use super::origins::OriginMap;
 use super::shared::{Frozen, Shared, Signal};
 use super::{SST_DIR, sst_path};
+use crate::disks::SstDisks;
 use crate::governor::Governor;
 use crate::group::{CheckedSet, GroupQueue, Pending};
 use crate::manifest::{Contents, Manifest};
@@ -25,7 +26,7 @@ use crate::note::Notes;
 use crate::options::StoreOptions;
 use crate::repair::DAMAGED;
 use crate::stats::Counters;
-use crate::version::{TableFile, TableVersion, Version};
+use crate::version::{OwnKeys, TableFile, TableVersion, Version};
 use crate::wal::Wal;
 use crate::worker::history::History;
 use crate::write_set::WriteSet;
@@ -39,13 +40,13 @@ pub(super) fn open(env: Env, options: StoreOptions) -> Result<Shared> {
     counters
         .orphans_removed
         .add(remove_orphans(&env.disk, &contents)?);
-    let sst_disk = encryption::table_disk(&env.disk, keyring);
+    let sst_disks = SstDisks::new(&env.disk, keyring);
     let blocks = BlockCache::new(
         options.block_cache_bytes,
         options.row_cache_bytes,
         options.index_cache_bytes,
     );
-    let version = version_of(&sst_disk, &contents, &blocks)?;
+    let version = version_of(sst_disks.common(), &contents, &blocks)?;
     let mut notes = Notes::from_checkpoint(std::mem::take(&mut contents.notes));
     let mut max_hlc = contents.max_hlc;
     for table in version.tables() {
@@ -63,6 +64,7 @@ pub(super) fn open(env: Env, options: StoreOptions) -> Result<Shared> {
         replay.apply(checked(&version, set)?)
     })?;
     replay.append()?;
+    let version = with_own_keys(version, &notes)?;
     counters.torn_tails.add(u64::from(replayed.torn));
     let active_bytes: usize = version.tables().map(|table| table.active.bytes()).sum();
     let log_bytes_before = replayed.wal.bytes.get();
@@ -84,7 +86,7 @@ pub(super) fn open(env: Env, options: StoreOptions) -> Result<Shared> {
         hold: Mutex::new(contents.hold),
         pins: Mutex::new(Vec::new()),
         wal: replayed.wal,
-        sst_disk,
+        sst_disks,
         env,
         queue: GroupQueue::new(options.queue_bytes_max),
         options,
@@ -95,6 +97,7 @@ pub(super) fn open(env: Env, options: StoreOptions) -> Result<Shared> {
         structure: Mutex::new(()),
         compacting: Mutex::new(()),
         erasing: Mutex::new(()),
+        sealing: RwLock::new(()),
         frozen_changed: Condvar::new(),
         settled: Mutex::new(None),
         closed: AtomicBool::new(false),
@@ -163,6 +166,21 @@ fn version_of(
             table.tombstones = Arc::new(tombstones.clone());
         }
         version = version.with_table(table);
+    }
+    Ok(version)
+}
+
+/// The version that knows the partitions' keys; those of tables that are gone are not in it.
+fn with_own_keys(version: Version, notes: &Notes) -> Result<Version> {
+    let mut version = version;
+    for (id, own) in OwnKeys::of_notes(notes.with_prefix(OwnKeys::notes_prefix()))? {
+        let table = version.table(id).map(|table| TableVersion {
+            own: Arc::new(own),
+            ..table.as_ref().clone()
+        });
+        if let Some(table) = table {
+            version = version.with_table(table);
+        }
     }
     Ok(version)
 }

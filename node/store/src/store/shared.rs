@@ -1,6 +1,6 @@
 //! What the store's threads share, and the steps that change it: apply a group, freeze, publish.
 //!
-//! Locks, in the order in which they are taken: `erasing`, `compacting`, `structure`, `visible`, `version`, `notes`,
+//! Locks, in the order in which they are taken: `erasing`, `sealing`, `compacting`, `structure`, `visible`, `version`, `notes`,
 //! `frozen`. `visible` is held for writing while a group is applied, so that a snapshot sees whole
 //! commits; `structure` while the manifest and the files of the version change.
 
@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use activestore_env::{Disk, Env};
+use activestore_env::Env;
 use activestore_sst::BlockCache;
 use activestore_types::{Error, Hlc, Lsn, Result, TableId};
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::origins::OriginMap;
+use crate::disks::SstDisks;
 use crate::governor::Governor;
 use crate::group::{CheckedSet, GroupQueue, Pending, Steps};
 use crate::manifest::Manifest;
@@ -54,7 +55,7 @@ pub(crate) struct Frozen {
 pub(crate) struct Shared {
     pub(crate) env: Env,
     /// The disk as SSTables see it: encrypted where the store is.
-    pub(crate) sst_disk: Arc<dyn Disk>,
+    pub(crate) sst_disks: SstDisks,
     pub(crate) options: StoreOptions,
     pub(crate) counters: Counters,
     /// Shared by all files.
@@ -71,6 +72,9 @@ pub(crate) struct Shared {
     pub(crate) compacting: Mutex<()>,
     /// Held by whoever erases; taken before all others.
     pub(crate) erasing: Mutex<()>,
+    /// Held for reading by a commit from when it looks up the partitions' keys until it is done: who
+    /// has changed them waits here for those that still took the old ones. Taken after `erasing`.
+    pub(crate) sealing: RwLock<()>,
     pub(crate) frozen: Mutex<Frozen>,
     pub(crate) frozen_changed: Condvar,
     pub(crate) last: AtomicU64,

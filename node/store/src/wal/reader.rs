@@ -5,8 +5,8 @@ use std::sync::Arc;
 use activestore_types::{Error, Lsn, Result};
 use arrow::buffer::MutableBuffer;
 
+use super::column::Reuse;
 use super::frame::{FRAME_HEADER_BYTES, FrameHeader, SEGMENT_HEADER_BYTES};
-use super::record::decode;
 use super::seal::RecordSealer;
 use super::segment::Segment;
 use crate::write_set::LogRecord;
@@ -89,7 +89,7 @@ fn record(
     let payload = sealer.open(&segment.header, header.lsn, payload.into())?;
     Ok(LogRecord {
         lsn: header.lsn,
-        set: decode(&payload)?,
+        set: sealer.decode(&payload, &mut Reuse::default())?,
     })
 }
 

@@ -6,7 +6,9 @@
 //!
 //! Stamps that are consecutive are stored as the first, an origin or expiry that is the same in all
 //! rows as one value; the rest is Arrow's own buffers, so that replaying a record copies no column.
+//! Rows of partitions with a data key of their own stand apart, see [`parts`].
 
+use activestore_env::ValueSealer;
 use activestore_types::{
     BatchColumn, ColumnId, DataType, Error, Hlc, OriginId, RangeTombstone, Result, RowBatch,
     TableId,
@@ -17,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::column::{BufferReader, BufferWriter, Reuse, Shape, shape, short};
 use super::frame::{FRAME_HEADER_BYTES, RECORD_BYTES_MAX};
+use super::parts;
 use crate::write_set::{Note, WriteSet};
 
 /// The most rows of a batch: a bound for what a few hostile bytes can make a reader allocate.
@@ -82,6 +85,11 @@ pub(crate) struct Encoded {
 /// # Errors
 /// `Invalid` for an array of a type that no column has, and for more than 64 MiB.
 pub(crate) fn encode(set: &WriteSet) -> Result<Encoded> {
+    framed(payload_of(set)?)
+}
+
+/// The payload, behind a gap for the frame's header.
+pub(super) fn payload_of(set: &WriteSet) -> Result<Vec<u8>> {
     let header = Header {
         batches: set
             .batches
@@ -118,6 +126,11 @@ pub(crate) fn encode(set: &WriteSet) -> Result<Encoded> {
     for (batch, header) in set.batches.iter().zip(&header.batches) {
         write_batch(&mut writer, batch, header);
     }
+    Ok(bytes)
+}
+
+/// The record of a payload that stands behind the gap.
+pub(super) fn framed(mut bytes: Vec<u8>) -> Result<Encoded> {
     let length = bytes.len() - FRAME_HEADER_BYTES;
     if length > RECORD_BYTES_MAX {
         return Err(too_large(length));
@@ -132,7 +145,7 @@ pub(crate) fn encode(set: &WriteSet) -> Result<Encoded> {
     })
 }
 
-fn too_large(bytes: usize) -> Error {
+pub(super) fn too_large(bytes: usize) -> Error {
     Error::invalid(format!(
         "one commit of {bytes} bytes is more than the {RECORD_BYTES_MAX} that the log takes"
     ))
@@ -224,24 +237,34 @@ fn write_batch(writer: &mut BufferWriter<'_>, batch: &RowBatch, header: &BatchHe
     }
 }
 
-/// Decodes a record's payload; the set's columns are slices of it.
+/// Decodes a record's payload; the set's columns are slices of it. Records that are decoded with the
+/// same `reuse` share what they have alike; `sealer` opens the parts of one that has some.
 ///
 /// # Errors
 /// `Corrupt` for bytes that are not a record.
-pub(crate) fn decode(payload: &Buffer) -> Result<WriteSet> {
-    decode_with(payload, &mut Reuse::default())
-}
-
-/// [`decode`] for many records, which share what they have alike.
-///
-/// # Errors
-/// `Corrupt` for bytes that are not a record.
-pub(crate) fn decode_with(payload: &Buffer, reuse: &mut Reuse) -> Result<WriteSet> {
+pub(super) fn decode(
+    payload: &Buffer,
+    reuse: &mut Reuse,
+    sealer: Option<&ValueSealer>,
+) -> Result<WriteSet> {
     let (length, rest) = payload
         .as_slice()
         .split_first_chunk::<4>()
         .ok_or_else(short)?;
-    let header_length = u32::from_le_bytes(*length) as usize;
+    let length = u32::from_le_bytes(*length);
+    if length & parts::MARK != 0 {
+        return parts::decode(payload, reuse, sealer);
+    }
+    decode_plain(payload, rest, length as usize, reuse)
+}
+
+/// A payload without parts; `rest` is what follows its first four bytes.
+pub(super) fn decode_plain(
+    payload: &Buffer,
+    rest: &[u8],
+    header_length: usize,
+    reuse: &mut Reuse,
+) -> Result<WriteSet> {
     let header = rest.get(..header_length).ok_or_else(short)?;
     let header: Header = postcard::from_bytes(header)
         .map_err(|error| Error::corrupt(format!("a log record's header is broken: {error}")))?;

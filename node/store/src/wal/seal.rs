@@ -8,21 +8,49 @@ use activestore_types::{Lsn, Result};
 use arrow::buffer::{Buffer, MutableBuffer};
 use std::sync::Arc;
 
+use super::column::Reuse;
 use super::frame::{FRAME_HEADER_BYTES, SegmentHeader};
-use super::record::Encoded;
+use super::parts;
+use super::record::{self, Encoded};
+use crate::write_set::WriteSet;
 
 /// Encrypts payloads, or leaves them as they are.
 #[derive(Debug)]
-pub(crate) struct RecordSealer(Option<ValueSealer>);
+pub(crate) struct RecordSealer {
+    whole: Option<ValueSealer>,
+    parts: Option<ValueSealer>,
+}
 
 impl RecordSealer {
     pub(crate) fn new(keyring: Option<&Arc<Keyring>>) -> Self {
-        RecordSealer(keyring.map(|keyring| keyring.values("log record")))
+        RecordSealer {
+            whole: keyring.map(|keyring| keyring.values("log record")),
+            parts: keyring.map(|keyring| keyring.values("log part")),
+        }
+    }
+
+    /// Encodes a commit; `apart` are the rows of partitions that have keys of their own, by key.
+    ///
+    /// # Errors
+    /// As [`parts::encode`].
+    pub(crate) fn encode(&self, set: &WriteSet, apart: &[(u32, WriteSet)]) -> Result<Encoded> {
+        match &self.parts {
+            Some(sealer) if !apart.is_empty() => parts::encode(set, apart, sealer),
+            _ => record::encode(set),
+        }
+    }
+
+    /// Decodes a payload that [`RecordSealer::open`] gave; the set's columns are slices of it.
+    ///
+    /// # Errors
+    /// `Corrupt` for bytes that are not a record.
+    pub(crate) fn decode(&self, payload: &Buffer, reuse: &mut Reuse) -> Result<WriteSet> {
+        record::decode(payload, reuse, self.parts.as_ref())
     }
 
     /// The length that a payload will have in the log. A mark has none and stays so.
     pub(crate) fn stored_length(&self, payload: u32) -> usize {
-        match &self.0 {
+        match &self.whole {
             Some(_) if payload > 0 => payload as usize + VALUE_OVERHEAD_BYTES,
             _ => payload as usize,
         }
@@ -35,7 +63,7 @@ impl RecordSealer {
         lsn: Lsn,
         record: &mut Encoded,
     ) -> Result<()> {
-        let Some(sealer) = self.0.as_ref().filter(|_| record.payload_length > 0) else {
+        let Some(sealer) = self.whole.as_ref().filter(|_| record.payload_length > 0) else {
             return Ok(());
         };
         let end = FRAME_HEADER_BYTES + record.payload_length as usize;
@@ -59,7 +87,7 @@ impl RecordSealer {
         lsn: Lsn,
         payload: Buffer,
     ) -> Result<Buffer> {
-        let Some(sealer) = self.0.as_ref().filter(|_| !payload.is_empty()) else {
+        let Some(sealer) = self.whole.as_ref().filter(|_| !payload.is_empty()) else {
             return Ok(payload);
         };
         let mut opened = MutableBuffer::with_capacity(payload.len());

@@ -15,10 +15,10 @@ use activestore_types::{Lsn, NodeId, Result, TableId};
 use arrow::buffer::Buffer;
 use arrow::buffer::MutableBuffer;
 
+use super::column::Reuse;
 use super::frame::{
     FRAME_HEADER_BYTES, FirstSector, FrameHeader, LSN_AT, SEGMENT_HEADER_BYTES, SegmentHeader,
 };
-use super::record;
 use super::recovery::SegmentScan;
 use super::seal::RecordSealer;
 use super::segment::{Segment, WAL_DIR};
@@ -208,7 +208,7 @@ impl Survey {
                 } else {
                     self.sealer
                         .open(&segment.header, lsn, payload)
-                        .and_then(|payload| record::decode(&payload))
+                        .and_then(|payload| self.sealer.decode(&payload, &mut Reuse::default()))
                 };
                 match set {
                     Ok(set) => {

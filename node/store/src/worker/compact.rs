@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use activestore_sst::{Sst, SstOptions};
+use activestore_sst::{SstMeta, SstOptions};
 use activestore_types::{Error, ErrorKind, RangeTombstone, Result, TableId};
 
-use super::{change, origins, remove_files};
+use super::{change, open_files, origins, remove_files};
 use crate::compaction::{self, Choice, Outcome, Policy, Reason, Strategy};
 use crate::manifest::{Edit, FileRecord};
 use crate::stats::{CompactionInfo, TableStats};
 use crate::store::shared::Shared;
 use crate::store::{SST_DIR, sst_path};
-use crate::version::{TableFile, TableVersion};
+use crate::version::{OwnKeys, TableFile, TableVersion};
 
 /// Merges of at least this many bytes are written with the slower, smaller encoding.
 const COLD_BYTES: u64 = 32 << 20;
@@ -106,6 +106,42 @@ pub(super) fn rewrite_all(shared: &Shared, id: TableId) -> Result<()> {
         Some(choice) => merge(shared, table, &choice),
         None => Ok(()),
     }
+}
+
+/// Writes the files of a table that `concerned` names anew, one by one, so that their rows are under
+/// the keys that their partitions have now; those that are under `key` already stay.
+///
+/// # Errors
+/// Why a merge failed; what was written before it stays.
+pub(super) fn bring_over(
+    shared: &Shared,
+    id: TableId,
+    key: u32,
+    concerned: impl Fn(&OwnKeys, &SstMeta) -> bool,
+) -> Result<()> {
+    let _hurry = shared.governor.hurry();
+    let _compacting = shared.compacting.lock();
+    let version = shared.version();
+    let Some(table) = version.table(id) else {
+        return Ok(());
+    };
+    for file in &table.files {
+        if !concerned(&table.own, file.sst.meta())
+            || shared.sst_disks.own_key_of(&file.path)? == Some(key)
+        {
+            continue;
+        }
+        // Flushes add files meanwhile; those know the keys.
+        let version = shared.version();
+        if let Some(table) = version.table(id) {
+            merge(
+                shared,
+                table,
+                &compaction::alone(table, &policy(shared)?, file),
+            )?;
+        }
+    }
+    Ok(())
 }
 
 fn bytes_of(table: &TableVersion, choice: &Choice) -> u64 {
@@ -262,7 +298,7 @@ fn merge_files(
         table,
         choice,
         &origins(shared),
-        &shared.sst_disk,
+        &shared.sst_disks,
         options,
         &mut next_path,
         &mut |bytes| pace(shared, bytes),
@@ -327,17 +363,8 @@ fn publish(
     outcome: &Outcome,
     numbers: &[u64],
 ) -> Result<()> {
-    let disk = &shared.sst_disk;
-    let mut files = Vec::new();
-    for new in &outcome.files {
-        let number = numbers.iter().find(|number| sst_path(**number) == new.path);
-        files.push(Arc::new(TableFile {
-            id: number.copied().unwrap_or_default(),
-            path: new.path.clone(),
-            sst: Sst::open_cached(disk, &new.path, &shared.blocks)?,
-        }));
-    }
-    disk.sync_dir(SST_DIR)?;
+    let files = open_files(shared, &outcome.files, numbers)?;
+    shared.sst_disks.common().sync_dir(SST_DIR)?;
     let _structure = shared.structure.lock();
     let version = shared.version();
     let Some(table) = version.table(id) else {

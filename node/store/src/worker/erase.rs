@@ -2,8 +2,8 @@
 //!
 //! Steps: 1. the log goes on in a clean segment, and from here on those that are given back are filled
 //! with zeros; 2. flush, so that nothing before that segment is needed; 3. write the table's files
-//! anew without what was deleted; 4. give back the log's older segments; 5. write the manifest anew,
-//! because redb leaves old pages where they are. A crash between them leaves a store that is whole
+//! anew without what was deleted; 4. write the manifest anew, because redb leaves old pages where they
+//! are; 5. give back the log's older segments. A crash between them leaves a store that is whole
 //! and not erased; the caller was not told otherwise.
 
 use activestore_types::{Error, ErrorKind, Lsn, Result, TableId};
@@ -17,19 +17,8 @@ use crate::store::shared::Shared;
 /// `Conflict` when the log is held; why a step failed.
 pub(crate) fn erase(shared: &Shared, id: TableId) -> Result<()> {
     let _erasing = shared.erasing.lock();
-    let erased = shared
-        .wal
-        .begin_wiping()
-        .and_then(|begin| erase_from(shared, id, begin));
-    shared.wal.end_wiping();
-    erased
-}
-
-fn erase_from(shared: &Shared, id: TableId, begin: Lsn) -> Result<()> {
-    flush_below(shared, begin)?;
-    compact::rewrite_all(shared, id)?;
-    shared.release_log()?;
-    {
+    wiping(shared, || {
+        compact::rewrite_all(shared, id)?;
         let _structure = shared.structure.lock();
         shared.manifest.rewrite().map_err(|error| {
             if error.kind() == ErrorKind::Poisoned {
@@ -37,16 +26,30 @@ fn erase_from(shared: &Shared, id: TableId, begin: Lsn) -> Result<()> {
             } else {
                 error
             }
-        })?;
-    }
-    let Lsn(first) = shared.wal.first();
-    if first < begin.0 {
-        return Err(Error::conflict(format!(
-            "the log is held from record {first} on and still has what was deleted"
-        ))
-        .with_hint("wait until the rows are shipped, and erase again"));
-    }
-    Ok(())
+        })
+    })
+}
+
+/// Flushes, rewrites, and gives back the log of before, filled with zeros; who calls holds `erasing`.
+///
+/// # Errors
+/// As [`erase`].
+pub(super) fn wiping(shared: &Shared, rewrite: impl FnOnce() -> Result<()>) -> Result<()> {
+    let wiped = shared.wal.begin_wiping().and_then(|begin| {
+        flush_below(shared, begin)?;
+        rewrite()?;
+        shared.release_log()?;
+        let Lsn(first) = shared.wal.first();
+        if first < begin.0 {
+            return Err(Error::conflict(format!(
+                "the log is held from record {first} on and still has what was written before"
+            ))
+            .with_hint("wait until the rows are shipped, and run it again"));
+        }
+        Ok(())
+    });
+    shared.wal.end_wiping();
+    wiped
 }
 
 /// Flushes every record before `begin`. Those of a group that is in the log and not in the memtables

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use activestore_sst::{Sst, SstOptions};
+use activestore_sst::SstOptions;
 use activestore_types::{ErrorKind, Lsn, RangeTombstone, Result, TableId};
 
 use super::compact::{BACKLOG_MAX, backlog};
-use super::{change, remove_files};
+use super::{change, open_files, remove_files};
 use crate::manifest::{Edit, FileRecord};
 use crate::memtable::{Memtable, flush};
 use crate::store::shared::{Generation, Shared};
@@ -102,30 +102,37 @@ fn run(shared: &Shared, generation: &Generation) -> Result<()> {
 
 fn write_files(shared: &Shared, generation: &Generation, made: &mut Vec<Made>) -> Result<()> {
     let version = shared.version();
-    let disk = &shared.sst_disk;
+    let disk = shared.sst_disks.common();
     for (id, memtable) in &generation.tables {
         let Some(table) = version.table(*id) else {
             continue;
         };
-        let number = shared.next_file.fetch_add(1, Ordering::Relaxed);
-        let path = sst_path(number);
+        let mut numbers = Vec::new();
+        let mut next_path = || {
+            let number = shared.next_file.fetch_add(1, Ordering::Relaxed);
+            numbers.push(number);
+            sst_path(number)
+        };
         let options = SstOptions {
             group_bytes_max: Some(shared.options.group_bytes_max),
             ..SstOptions::default()
         };
-        if let Some(meta) = flush::flush(memtable, &table.schema, disk, &path, options)? {
-            shared.counters.flush_bytes.add(meta.bytes);
-            shared.history.flushed(*id, meta.bytes);
-            let sst = Sst::open_cached(disk, &path, &shared.blocks);
-            let sst = sst.inspect_err(|_| remove_files(shared, [path.as_str()].into_iter()))?;
-            made.push(Made {
-                table: *id,
-                file: Arc::new(TableFile {
-                    id: number,
-                    path,
-                    sst,
-                }),
-            });
+        let (schema, disks) = (&table.schema, &shared.sst_disks);
+        let files = flush::flush(
+            memtable,
+            schema,
+            &table.own,
+            disks,
+            &mut next_path,
+            &options,
+        )?;
+        let opened = open_files(shared, &files, &numbers)
+            .inspect_err(|_| remove_files(shared, files.iter().map(|file| file.path.as_str())))?;
+        for file in opened {
+            let bytes = file.sst.meta().bytes;
+            shared.counters.flush_bytes.add(bytes);
+            shared.history.flushed(*id, bytes);
+            made.push(Made { table: *id, file });
         }
     }
     if !made.is_empty() {

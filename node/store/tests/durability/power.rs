@@ -1,10 +1,12 @@
 //! Power cuts at any write, sync, renaming or removal: whatever was acknowledged is there after the
 //! next start, whole; whatever was not is there whole or not at all; nothing else is.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use activestore_env::{Rng, SimDiskOptions, SimEnv, SimRng};
 use activestore_store::{Store, StoreOptions, WalSync};
+use activestore_types::{ErrorKind, Result, TableId};
 
 use crate::world::*;
 
@@ -21,7 +23,13 @@ fn a_thousand_power_cuts_lose_no_acknowledged_commit_and_invent_none() {
         };
         lives(seed, sync);
     });
+    // Of the seeds with an encrypted store, some come to the end of it.
+    let erased = ERASED.load(Ordering::Relaxed);
+    assert!(replaying() || erased > 0, "no partition was erased");
 }
+
+/// Partitions with keys of their own that were erased, in all lives.
+static ERASED: AtomicU64 = AtomicU64::new(0);
 
 fn lives(seed: u64, wal_sync: WalSync) {
     let world = SimEnv::seeded(seed);
@@ -54,6 +62,23 @@ fn lives(seed: u64, wal_sync: WalSync) {
     drop(store);
     let store = Store::open(world.env(), options()).unwrap();
     tracked.check(&store);
+}
+
+/// A step on a partition that may have a key of its own, in an encrypted store.
+fn on_own_keys(
+    store: &Store,
+    options: &StoreOptions,
+    rng: &SimRng,
+    step: impl Fn(&Store, TableId, &[u8]) -> Result<()>,
+) -> Result<()> {
+    if options.encryption.is_none() {
+        return Ok(());
+    }
+    match step(store, TABLE, &key(rng.below(4).cast_signed())) {
+        // It has none yet, or a life ended while it was given one.
+        Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),
+        ended => ended,
+    }
 }
 
 fn one_life(
@@ -92,6 +117,13 @@ fn one_life(
             0 => store.flush(),
             1 => store.compact(TABLE),
             2 => store.erase(TABLE),
+            3 => on_own_keys(&store, options, rng, Store::seal_partition),
+            4 => on_own_keys(&store, options, rng, |store, table, prefix| {
+                let renewed = store.renew_key(table, prefix);
+                renewed.and_then(|_| store.destroy_past_keys(table, prefix))?;
+                ERASED.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }),
             _ => Ok(()),
         };
         // The replay of one seed says which step went wrong, not only that one did.

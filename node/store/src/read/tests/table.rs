@@ -17,6 +17,7 @@ use arrow::record_batch::RecordBatch;
 
 use super::model::{Cell, Delete, Row, Write, node};
 use crate::compaction::{Choice, Outcome, run};
+use crate::disks::SstDisks;
 use crate::memtable::{Memtable, flush};
 use crate::read::Snapshot;
 use crate::version::{Origins, TableFile, TableVersion};
@@ -234,20 +235,26 @@ impl Table {
             return;
         }
         let oldest = self.version.frozen.remove(0);
-        let path = self.next_path();
-        let meta = flush(
+        let mut files = self.files;
+        let mut next_path = || {
+            files += 1;
+            format!("sst/{files}")
+        };
+        let made = flush(
             &oldest,
             &self.version.schema,
-            &self.disk,
-            &path,
-            SstOptions::default(),
+            &self.version.own,
+            &SstDisks::new(&self.disk, None),
+            &mut next_path,
+            &SstOptions::default(),
         )
         .unwrap();
+        self.files = files;
         let mut tombstones = self.version.tombstones.as_ref().clone();
         tombstones.extend(oldest.tombstones());
         self.version.tombstones = Arc::new(tombstones);
-        if meta.is_some() {
-            self.open(path);
+        for file in made {
+            self.open(file.path);
         }
     }
 
@@ -268,7 +275,7 @@ impl Table {
             &self.version,
             choice,
             &origins(),
-            &self.disk,
+            &SstDisks::new(&self.disk, None),
             SstOptions {
                 level: choice.level,
                 ..SstOptions::default()
@@ -292,11 +299,6 @@ impl Table {
 
     pub(crate) fn snapshot(&self) -> Snapshot {
         Snapshot::new(Arc::new(self.version.clone()), origins())
-    }
-
-    fn next_path(&mut self) -> String {
-        self.files += 1;
-        format!("sst/{}", self.files)
     }
 
     fn open(&mut self, path: String) {

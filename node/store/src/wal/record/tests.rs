@@ -139,18 +139,18 @@ proptest! {
         let encoded = encode(&set).unwrap();
         let bytes = payload(&encoded);
         prop_assert_eq!(crc32c::crc32c(bytes.as_slice()), encoded.payload_crc);
-        assert_same(&set, &decode(&bytes).unwrap());
+        assert_same(&set, &decode(&bytes, &mut Reuse::default(), None).unwrap());
         let mut reuse = Reuse::default();
         for _ in 0..2 {
-            assert_same(&set, &decode_with(&bytes, &mut reuse).unwrap());
+            assert_same(&set, &decode(&bytes, &mut reuse, None).unwrap());
         }
         // Other bytes are an error or another record, never a panic.
         let mut broken = bytes.as_slice().to_vec();
         let at = flip.0 as usize % broken.len();
         broken[at] ^= flip.1 | 1;
-        let _ = decode(&Buffer::from(broken.as_slice()));
+        let _ = decode(&Buffer::from(broken.as_slice()), &mut Reuse::default(), None);
         broken.truncate(at);
-        let _ = decode(&Buffer::from(broken.as_slice()));
+        let _ = decode(&Buffer::from(broken.as_slice()), &mut Reuse::default(), None);
     }
 }
 
