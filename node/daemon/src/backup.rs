@@ -52,6 +52,12 @@ pub fn run(command: &BackupCommand) -> Result<ExitCode> {
                 grouped(report.files_copied),
                 size(report.bytes_copied)
             );
+            if report.erased_from > 0 {
+                println!(
+                    "erased partitions are gone from {} earlier backups, too: they hold the keyring of today, which today's encryption key opens",
+                    grouped(report.erased_from)
+                );
+            }
         }
         BackupCommand::List { from, json } => list(from, *json)?,
     }
@@ -128,6 +134,7 @@ fn online(client: &Client, to: &str) -> Result<BackupReport> {
                     files_copied: number("files_copied"),
                     bytes_copied: number("bytes_copied"),
                     lsn: number("lsn"),
+                    erased_from: number("erased_from"),
                 });
             }
             _ => {}
@@ -177,6 +184,7 @@ pub fn stream(db: &Db, to: &str) -> Result<BoxStream<'static, Value>> {
                     "files_copied": report.files_copied,
                     "bytes_copied": report.bytes_copied,
                     "lsn": report.lsn,
+                    "erased_from": report.erased_from,
                 }),
                 Err(error) => {
                     tracing::warn!(%error, "a backup failed");
@@ -278,6 +286,12 @@ pub fn restore(args: &RestoreArgs) -> Result<ExitCode> {
         grouped(restored.files),
         size(restored.bytes)
     );
+    if restored.erased_files > 0 {
+        println!(
+            "{} files of it were erased since, by destroying the keys of their partitions, and are not among them",
+            grouped(restored.erased_files)
+        );
+    }
     if restored.epoch.is_some() {
         println!(
             "What it ships from now on is a new epoch. Do not start the node that was backed up beside it."

@@ -8,9 +8,11 @@
 //! 4. with the definitions held still: picture the store, copy the catalog; 5. copy what is not there
 //! yet; 6. write the index. A restored node has its identity and a new sync epoch, since the segments
 //! it numbered after the backup may be known to its peers. The backup of an encrypted node is
-//! encrypted as the node is, and holds its keyring; the key that opens it is not in it.
+//! encrypted as the node is, and holds its keyring; the key that opens it is not in it. Data keys that were
+//! destroyed since an earlier backup are taken out of that one too, see [`keys`].
 
 mod index;
+mod keys;
 mod restore;
 mod source;
 mod target;
@@ -74,6 +76,8 @@ pub struct BackupReport {
     pub bytes_copied: u64,
     /// The last commit in it.
     pub lsn: u64,
+    /// Earlier backups that lost keys which the node has destroyed since.
+    pub erased_from: u64,
 }
 
 impl Db {
@@ -94,6 +98,8 @@ impl Db {
                 .with_hint("wait for it, or stop it"));
         };
         let work = Work::open(&inner.options.data_dir)?;
+        let keyring = inner.keyring.as_ref();
+        let own_keys = keyring.map_or_else(Vec::new, |keyring| keyring.own_keys());
         let (backup, sources) = picture(inner, &work)?;
         let earlier = index::latest_of(target, inner.node)?;
         let bytes = sources.iter().map(Source::bytes).sum();
@@ -108,6 +114,7 @@ impl Db {
             files_copied: 0,
             bytes_copied: 0,
             lsn: backup.lsn.0,
+            erased_from: 0,
         };
         let mut files = Vec::with_capacity(sources.len());
         for source in &sources {
@@ -134,8 +141,10 @@ impl Db {
             made_ms,
             lsn: backup.lsn.0,
             files,
+            own_keys,
         };
         index.write(target)?;
+        report.erased_from = keys::forget_destroyed(target, &index)?;
         Ok(report)
     }
 }
@@ -148,10 +157,6 @@ fn picture(
     let dir = &inner.options.data_dir;
     let pin = inner.store.pin_log();
     let mut sources = vec![Source::file(dir, "node-id")?];
-    if inner.keyring.is_some() {
-        // Wrapped under the key that the node was started with.
-        sources.push(Source::file(dir, KEYRING_FILE)?);
-    }
     if let Some(outbox) = &inner.outbox {
         outbox.copy_to(&work.path("outbox.redb"))?;
         sources.push(Source::file(&work.dir, "outbox.redb")?);
@@ -171,6 +176,11 @@ fn picture(
         for name in plain_files(&dir.join(folder))? {
             sources.push(Source::file(dir, &format!("{folder}/{name}"))?);
         }
+    }
+    if inner.keyring.is_some() {
+        // Wrapped under the key that the node was started with. Last, so that a backup that is cut
+        // off leaves no keys that no index names.
+        sources.push(Source::file(dir, KEYRING_FILE)?);
     }
     Ok((backup, sources))
 }

@@ -198,6 +198,7 @@ impl Db {
             options,
         });
         relations.attach(&inner);
+        inner.end_erasures();
         Ok(Db {
             receiver: Arc::new(Receiver::new(inner.clone())),
             inner,

@@ -1,9 +1,11 @@
 //! The keyspace `system`: what the node knows of itself, as tables. Each is made when it is asked
 //! for and holds no more than the definitions and counters it shows.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use activestore_store::OwnState;
 use activestore_types::Result;
 use arrow::array::{
     ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, TimestampNanosecondArray,
@@ -23,6 +25,7 @@ pub(crate) const NAMES: &[&str] = &[
     "compactions",
     "functions",
     "models",
+    "partition_keys",
     "plugins",
     "processors",
     "rejected_writes",
@@ -39,6 +42,7 @@ pub(crate) fn table(relations: &Relations, name: &str) -> Result<Option<RecordBa
         "compactions" => compactions(relations)?,
         "functions" => functions(relations)?,
         "models" => models(relations)?,
+        "partition_keys" => partition_keys(relations)?,
         "plugins" => plugins(relations)?,
         "processors" => processors(relations)?,
         "rejected_writes" => rejected_writes(relations)?,
@@ -371,6 +375,68 @@ fn settings(relations: &Relations) -> Result<RecordBatch> {
     batch(vec![
         ("name", text(all.iter().map(|(name, _)| *name))),
         ("value", text(all.iter().map(|(_, value)| value.as_str()))),
+    ])
+}
+
+/// The partitions that have data keys of their own.
+fn partition_keys(relations: &Relations) -> Result<RecordBatch> {
+    let state = relations.catalog.state();
+    let mut files: HashMap<u32, (u64, u64)> = HashMap::new();
+    for table in relations.store.table_stats() {
+        for group in table.groups {
+            if let Some(key) = group.own_key {
+                let (count, bytes) = files.entry(key).or_default();
+                *count += group.files;
+                *bytes += group.bytes;
+            }
+        }
+    }
+    let all: Vec<_> = state
+        .tables
+        .values()
+        .flat_map(|table| {
+            let own = relations.store.own_keys(table.id).into_iter();
+            own.map(move |own| (table, own.state))
+        })
+        .collect();
+    let of = |own: &OwnState| files.get(&own.key).copied().unwrap_or_default();
+    batch(vec![
+        (
+            "keyspace",
+            text(all.iter().map(|(t, _)| t.name.keyspace.as_str())),
+        ),
+        (
+            "table",
+            text(all.iter().map(|(t, _)| t.name.table.as_str())),
+        ),
+        (
+            "partition",
+            text(all.iter().map(|(_, own)| own.name.as_str())),
+        ),
+        (
+            "state",
+            text(all.iter().map(|(_, own)| match own {
+                own if !own.whole => "sealing",
+                own if !own.past.is_empty() => "erasing",
+                _ => "sealed",
+            })),
+        ),
+        (
+            "key",
+            text(all.iter().map(|(_, own)| format!("{:08x}", own.key))),
+        ),
+        ("files", count(all.iter().map(|(_, own)| of(own).0))),
+        ("bytes", count(all.iter().map(|(_, own)| of(own).1))),
+        (
+            "sealed_at",
+            Arc::new(TimestampNanosecondArray::from_iter_values(all.iter().map(
+                |(_, own)| {
+                    i64::try_from(own.made_ms)
+                        .unwrap_or(0)
+                        .saturating_mul(1_000_000)
+                },
+            ))),
+        ),
     ])
 }
 

@@ -2,6 +2,7 @@
 
 mod backups;
 mod encryption;
+mod partition_keys;
 mod processors;
 mod rows;
 mod shipping;

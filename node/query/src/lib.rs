@@ -35,7 +35,8 @@ pub use engine::{Engine, EngineOptions, EngineStats, MAX_CONCURRENT_QUERIES};
 pub use function::ColumnFunction;
 pub use model::{Models, Predict};
 pub use parse::{
-    Condition, Delete, Existing, Insert, ModelStatement, Show, Statement, Update, parse,
+    Condition, Delete, Existing, Insert, ModelStatement, PartitionStatement, PartitionStep, Show,
+    Statement, Update, parse,
 };
 pub use rows::{BatchStream, QueryStats, Rows, StatsHandle};
 pub use tables::Tables;

@@ -16,7 +16,10 @@ pub(crate) use limits::MAX_RECURSION;
 pub use limits::{
     MAX_CHAIN_OPERATORS, MAX_CHAIN_TOKENS, MAX_NESTING, MAX_STATEMENTS, MAX_TEXT_BYTES,
 };
-pub use statement::{Condition, Delete, Existing, Insert, ModelStatement, Show, Statement, Update};
+pub use statement::{
+    Condition, Delete, Existing, Insert, ModelStatement, PartitionStatement, PartitionStep, Show,
+    Statement, Update,
+};
 
 use activestore_types::{Error, Result};
 use datafusion::sql::sqlparser::tokenizer::Token;

@@ -47,4 +47,5 @@ pub use read::{Digest, LastRequest, LastRows, Scan, ScanRequest, ScanStats, Snap
 pub use stats::{CompactionInfo, FileGroup, SstInfo, StoreStats, TableStats};
 pub use store::Store;
 pub use store::encryption::open_keyring;
+pub use version::{OwnKey, OwnState};
 pub use write_set::{LogRecord, Note, WriteSet};

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use activestore_env::{Disk, Env, Keyring};
 use activestore_types::{Error, Lsn, NodeId, OriginId, Result, TableSchema};
 
-use crate::disks::table_disk;
+use crate::disks::SstDisks;
 use crate::manifest::{self, EntrySealer, inspect};
 use crate::options::StoreOptions;
 use crate::store::SST_DIR;
@@ -190,7 +190,7 @@ fn mend_files(
     repair: &mut Repair,
 ) -> Result<bool> {
     let disk = &env.disk;
-    let tables = table_disk(disk, options.encryption.as_ref());
+    let tables = SstDisks::new(disk, options.encryption.as_ref());
     let mut lost = false;
     for damaged in &examined.damaged {
         lost |= damaged.lost_rows > 0;

@@ -314,6 +314,12 @@ impl Store {
         }
     }
 
+    /// `wake` is called where the store waits for the hold on the log to be moved up, and must not
+    /// call back into the store.
+    pub fn on_waiting_for_hold(&self, wake: Box<dyn Fn() + Send + Sync>) {
+        *self.shared.holder.lock() = Some(wake);
+    }
+
     /// Promises that every write stamped below `hlc` that this store will ever see has been
     /// committed, by every peer; what only shadows older writes may then be dropped by compaction.
     /// `None`, the state at start-up, keeps all tombstones.

@@ -31,6 +31,7 @@ pub(crate) use compact::{compact_all, table_stats};
 pub(crate) use erase::erase;
 pub(crate) use own::{
     destroy_past_keys, forget_dropped, notes_of_dropped, renew_key, seal_partition, tend_own_keys,
+    whole_state,
 };
 
 /// How long a failed step waits before it is tried again, unless a commit asks for it sooner.

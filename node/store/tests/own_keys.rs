@@ -220,7 +220,7 @@ fn what_was_erased_is_in_no_copy_that_was_ever_made() {
     let store = open(&world);
     put(&store, 1000, &[("ann", 1), ("bob", 1)]);
     store.flush().unwrap();
-    store.seal_partition(TABLE, &prefix("ann")).unwrap();
+    store.seal_partition(TABLE, &prefix("ann"), "ann").unwrap();
     put(&store, 2000, &[("bob", 2), ("ann", 2), ("cy", 2)]);
     // Two copies: one whose newest rows are in the log only, one made as a backup is.
     let raw = copy_of(&world);
@@ -291,7 +291,7 @@ fn what_was_erased_is_in_no_copy_that_was_ever_made() {
 fn the_log_alone_gives_back_nothing_of_an_erased_partition() {
     let world = SimEnv::seeded(2);
     let store = open(&world);
-    store.seal_partition(TABLE, &prefix("ann")).unwrap();
+    store.seal_partition(TABLE, &prefix("ann"), "ann").unwrap();
     store.hold_log(Some(Lsn(store.last_lsn().0 + 1)));
     let from = Lsn(store.last_lsn().0 + 1);
     put(&store, 1000, &[("ann", 1), ("bob", 1)]);
@@ -327,7 +327,7 @@ fn a_held_log_is_said_and_the_partition_is_whole_when_it_is_not_held() {
     store.hold_log(Some(Lsn(1)));
     put(&store, 1000, &[("ann", 1), ("bob", 1)]);
     let ann = prefix("ann");
-    let error = store.seal_partition(TABLE, &ann).unwrap_err();
+    let error = store.seal_partition(TABLE, &ann, "ann").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
     assert!(!store.own_keys(TABLE)[0].state.whole);
     let error = store.renew_key(TABLE, &ann).unwrap_err();
@@ -335,9 +335,9 @@ fn a_held_log_is_said_and_the_partition_is_whole_when_it_is_not_held() {
     let error = store.renew_key(TABLE, &prefix("bob")).unwrap_err();
     assert!(error.message().contains("no key of its own"), "{error}");
     store.hold_log(None);
-    store.seal_partition(TABLE, &ann).unwrap();
+    store.seal_partition(TABLE, &ann, "ann").unwrap();
     assert!(store.own_keys(TABLE)[0].state.whole);
-    store.seal_partition(TABLE, &ann).unwrap();
+    store.seal_partition(TABLE, &ann, "ann").unwrap();
     assert_eq!(store.own_keys(TABLE).len(), 1);
     assert_eq!(counts(&store), counted(&[("ann", 1), ("bob", 1)]));
 }
@@ -350,7 +350,9 @@ fn an_unencrypted_store_has_no_keys_to_give() {
         ..options(&SimEnv::seeded(5))
     };
     let store = opened(&world, plain, CompactionMode::Automatic);
-    let error = store.seal_partition(TABLE, &prefix("ann")).unwrap_err();
+    let error = store
+        .seal_partition(TABLE, &prefix("ann"), "ann")
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
     assert!(error.to_string().contains("not encrypted"), "{error}");
 }
@@ -360,7 +362,9 @@ fn a_table_that_is_dropped_takes_its_keys_with_it() {
     let world = SimEnv::seeded(6);
     let store = open(&world);
     for person in ["ann", "bob"] {
-        store.seal_partition(TABLE, &prefix(person)).unwrap();
+        store
+            .seal_partition(TABLE, &prefix(person), person)
+            .unwrap();
     }
     put(&store, 1000, &[("ann", 1), ("bob", 1), ("cy", 1)]);
     erase(&store, 2000, "bob");
@@ -399,7 +403,9 @@ fn files_are_divided_by_their_keys_whatever_happens() {
             let person = PEOPLE[rng.below(6) as usize];
             match rng.below(30) {
                 0 if store.own_keys(TABLE).len() < 4 => {
-                    store.seal_partition(TABLE, &prefix(person)).unwrap();
+                    store
+                        .seal_partition(TABLE, &prefix(person), person)
+                        .unwrap();
                 }
                 1 if store
                     .own_keys(TABLE)
@@ -465,7 +471,7 @@ fn prepared(seed: u64, sealed: bool) -> (SimEnv, Arc<Store>) {
     put(&store, 1000, &[("ann", 1), ("bob", 1)]);
     store.flush().unwrap();
     if sealed {
-        store.seal_partition(TABLE, &prefix("ann")).unwrap();
+        store.seal_partition(TABLE, &prefix("ann"), "ann").unwrap();
     }
     put(&store, 2000, &[("bob", 2), ("ann", 2), ("cy", 2)]);
     (world, store)
@@ -505,10 +511,10 @@ fn a_power_cut_at_any_step_of_giving_a_key_loses_nothing() {
     let ann = prefix("ann");
     let cuts = cut_at_every_step(
         false,
-        |store| store.seal_partition(TABLE, &ann),
+        |store| store.seal_partition(TABLE, &ann, "ann"),
         |world, store, _| {
             assert_eq!(counts(&store), all);
-            store.seal_partition(TABLE, &ann).unwrap();
+            store.seal_partition(TABLE, &ann, "ann").unwrap();
             assert_eq!(counts(&store), all);
             let keyring = options(world).encryption.unwrap();
             for (key, people) in people_by_file(world, &store, &keyring) {

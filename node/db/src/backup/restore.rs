@@ -42,6 +42,8 @@ pub struct Restored {
     pub files: u64,
     /// Bytes in it.
     pub bytes: u64,
+    /// Files that were left out, because the key of their partition was destroyed since.
+    pub erased_files: u64,
     /// The new sync epoch, where the node ships rows.
     pub epoch: Option<Epoch>,
 }
@@ -119,7 +121,7 @@ pub fn restore(
     let env = Env::real(dir)?;
     let disk: Arc<dyn Disk> = env.disk.clone();
     let keyring = open_keyring(&env, master, true)?;
-    activestore_store::backup::install(&disk, node, keyring.as_ref())?;
+    let erased_files = activestore_store::backup::install(&disk, node, keyring.as_ref())?;
     let epoch = renumber(&env, dir, node, keyring.as_ref())?;
     fs::remove_file(&mark)?;
     sync(dir)?;
@@ -130,6 +132,7 @@ pub fn restore(
         made_ms: index.made_ms,
         files: index.files.len() as u64,
         bytes,
+        erased_files,
         epoch,
     })
 }

@@ -35,6 +35,13 @@ pub trait Target: Send + Sync {
     /// # Errors
     /// `NotFound` where there is none; what the place says, or the writer.
     fn get(&self, name: &str, to: &mut dyn Write) -> Result<()>;
+
+    /// Removes an object, its bytes too as far as the place lets one; one that is not there is no
+    /// error.
+    ///
+    /// # Errors
+    /// What the place says.
+    fn remove(&self, name: &str) -> Result<()>;
 }
 
 /// A directory of the file system.
@@ -120,5 +127,24 @@ impl Target for Directory {
             File::open(self.root.join(name)).map_err(|error| self.context(name, &error))?;
         io::copy(&mut file, to).map_err(|error| self.context(name, &error))?;
         Ok(())
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        let path = self.root.join(name);
+        let removed = || -> io::Result<()> {
+            let file = File::options().write(true).open(&path)?;
+            let length = file.metadata()?.len();
+            io::copy(&mut io::repeat(0).take(length), &mut &file)?;
+            file.sync_all()?;
+            fs::remove_file(&path)?;
+            match path.parent() {
+                Some(folder) => File::open(folder)?.sync_all(),
+                None => Ok(()),
+            }
+        };
+        match removed() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(|error| self.context(name, &error)),
+        }
     }
 }

@@ -7,6 +7,7 @@
 pub(crate) mod queue;
 pub(crate) mod segment;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,13 +19,11 @@ use activestore_env::Env;
 use activestore_store::{LogRecord, Store};
 use activestore_sync_proto::limits::MAX_FRAME_BYTES;
 use activestore_sync_proto::{OutboxPosition, SealedSegment};
-use activestore_types::{
-    Epoch, Error, Lsn, NodeId, OriginId, Result, RowBatch, SyncMode, TableSchema,
-};
+use activestore_types::{Epoch, Error, Lsn, NodeId, OriginId, Result, RowBatch, SyncMode};
 use parking_lot::{Condvar, Mutex};
 
-use queue::Queue;
-use segment::{Erased, Segment};
+use queue::{Payload, Queue};
+use segment::{Erased, Member, Segment};
 
 /// A segment is sealed when the rows it would hold take about this much memory unpacked.
 pub(crate) const SEAL_BYTES: usize = 1024 * 1024;
@@ -49,6 +48,8 @@ struct Shared {
     catalog: Arc<Catalog>,
     queue: Queue,
     seal_after: Duration,
+    /// Held from when rows are read from the log until a segment holds them.
+    sealing: Mutex<()>,
     dirty: Mutex<bool>,
     changed: Condvar,
     stopping: AtomicBool,
@@ -76,6 +77,7 @@ impl Sealer {
             catalog,
             queue,
             seal_after,
+            sealing: Mutex::new(()),
             dirty: Mutex::new(true),
             changed: Condvar::new(),
             stopping: AtomicBool::new(false),
@@ -83,6 +85,12 @@ impl Sealer {
             failures: AtomicU64::new(0),
             refused: Mutex::new(None),
         });
+        let held = Arc::downgrade(&shared);
+        shared.store.on_waiting_for_hold(Box::new(move || {
+            if let Some(shared) = held.upgrade() {
+                shared.wake();
+            }
+        }));
         let worker = shared.clone();
         let thread = std::thread::Builder::new()
             .name("outbox".to_owned())
@@ -95,8 +103,7 @@ impl Sealer {
 
     /// Says that records were committed.
     pub(crate) fn wake(&self) {
-        *self.shared.dirty.lock() = true;
-        self.shared.changed.notify_one();
+        self.shared.wake();
     }
 
     /// Seals what is committed and ends the thread.
@@ -115,6 +122,17 @@ impl Sealer {
         self.shared.queue.copy_to(path)
     }
 
+    /// Does something while no rows are on their way from the log into a segment.
+    pub(crate) fn while_still<T>(&self, act: impl FnOnce(&Queue) -> Result<T>) -> Result<T> {
+        let _still = self.shared.sealing.lock();
+        act(&self.shared.queue)
+    }
+
+    /// Writes the file anew, so that it holds what waits and no byte of what was acknowledged.
+    pub(crate) fn wipe(&self) -> Result<()> {
+        self.shared.queue.wipe()
+    }
+
     pub(crate) fn state(&self) -> queue::QueueState {
         self.shared.queue.state()
     }
@@ -131,6 +149,11 @@ impl Sealer {
 }
 
 impl Shared {
+    fn wake(&self) {
+        *self.dirty.lock() = true;
+        self.changed.notify_one();
+    }
+
     fn run(&self) {
         loop {
             {
@@ -176,6 +199,7 @@ impl Shared {
     /// Seals every committed record that is not sealed yet.
     fn seal_all(&self) -> Result<()> {
         loop {
+            let _sealing = self.sealing.lock();
             let cursor = self.queue.state().cursor;
             let newest = self.store.last_lsn();
             let records = self.store.log(cursor, LOG_STEP_BYTES)?;
@@ -201,8 +225,9 @@ impl Shared {
         }
     }
 
-    /// The shippable part of the records as segment payloads.
-    fn pack(&self, records: &[LogRecord]) -> Result<Vec<(u64, Vec<u8>)>> {
+    /// The shippable part of the records as segment payloads. Rows of a partition that has a data key
+    /// of its own are in segments of their own, which are kept under it.
+    fn pack(&self, records: &[LogRecord]) -> Result<Vec<Payload>> {
         let state = self.catalog.state();
         let shippable = |table| {
             state
@@ -210,7 +235,8 @@ impl Shared {
                 .filter(|schema| matches!(schema.sync, SyncMode::Up | SyncMode::Both))
         };
         let mut payloads = Vec::new();
-        let mut batches: Vec<(Arc<TableSchema>, RowBatch)> = Vec::new();
+        let mut apart: BTreeMap<u32, Vec<Member>> = BTreeMap::new();
+        let mut batches: Vec<Member> = Vec::new();
         let mut erased = Vec::new();
         let mut bytes = 0;
         for record in records {
@@ -222,12 +248,22 @@ impl Shared {
                 let Some(schema) = shippable(batch.table).filter(|_| own) else {
                     continue;
                 };
-                for piece in pieces(batch) {
-                    bytes += piece.memory_bytes();
-                    batches.push((schema.clone(), piece));
-                    if bytes >= SEAL_BYTES {
-                        self.cut(&mut batches, &mut erased, &mut payloads)?;
-                        bytes = 0;
+                for (own, rows) in self.store.divide(batch)? {
+                    for piece in pieces(&rows) {
+                        if let Some(own) = own {
+                            let members = apart.entry(own).or_default();
+                            members.push((schema.clone(), piece));
+                            if bytes_of(members) >= SEAL_BYTES {
+                                cut(members, &mut Vec::new(), Some(own), &mut payloads)?;
+                            }
+                            continue;
+                        }
+                        bytes += piece.memory_bytes();
+                        batches.push((schema.clone(), piece));
+                        if bytes >= SEAL_BYTES {
+                            cut(&mut batches, &mut erased, None, &mut payloads)?;
+                            bytes = 0;
+                        }
                     }
                 }
             }
@@ -245,35 +281,47 @@ impl Shared {
                 }
             }
         }
-        self.cut(&mut batches, &mut erased, &mut payloads)?;
+        for (own, mut members) in apart {
+            cut(&mut members, &mut Vec::new(), Some(own), &mut payloads)?;
+        }
+        cut(&mut batches, &mut erased, None, &mut payloads)?;
         Ok(payloads)
     }
+}
 
-    fn cut(
-        &self,
-        batches: &mut Vec<(Arc<TableSchema>, RowBatch)>,
-        erased: &mut Vec<Erased>,
-        payloads: &mut Vec<(u64, Vec<u8>)>,
-    ) -> Result<()> {
-        if batches.is_empty() && erased.is_empty() {
-            return Ok(());
-        }
-        let rows = batches
-            .iter()
-            .map(|(_, batch)| batch.rows as u64)
-            .sum::<u64>()
-            + erased.len() as u64;
-        let payload = Segment::pack(batches, std::mem::take(erased))?;
-        batches.clear();
-        if payload.len() > MAX_FRAME_BYTES {
-            return Err(Error::internal(format!(
-                "a segment of {rows} rows takes {} bytes, more than a frame carries",
-                payload.len()
-            )));
-        }
-        payloads.push((rows, payload));
-        Ok(())
+fn bytes_of(members: &[Member]) -> usize {
+    members.iter().map(|(_, batch)| batch.memory_bytes()).sum()
+}
+
+/// Makes a payload of what has gathered, to be kept under `own` if that is a key.
+fn cut(
+    batches: &mut Vec<Member>,
+    erased: &mut Vec<Erased>,
+    own: Option<u32>,
+    payloads: &mut Vec<Payload>,
+) -> Result<()> {
+    if batches.is_empty() && erased.is_empty() {
+        return Ok(());
     }
+    let rows = batches
+        .iter()
+        .map(|(_, batch)| batch.rows as u64)
+        .sum::<u64>()
+        + erased.len() as u64;
+    let bytes = Segment::pack(batches, std::mem::take(erased))?;
+    batches.clear();
+    if bytes.len() > MAX_FRAME_BYTES {
+        return Err(Error::internal(format!(
+            "a segment of {rows} rows takes {} bytes, more than a frame carries",
+            bytes.len()
+        )));
+    }
+    payloads.push(Payload {
+        rows,
+        bytes: bytes.into(),
+        own,
+    });
+    Ok(())
 }
 
 /// A batch in pieces that each stay well below a segment's bound.

@@ -3,16 +3,18 @@
 //!
 //! Invariants: sequences are consecutive; `cursor` is the first log record that no sealed segment
 //! holds; a segment leaves the queue only when the receiver has said that it is durable there.
-//! In an encrypted directory a segment is kept encrypted under its sequence; the state is numbers and
-//! hashes and stays plain.
+//! In an encrypted directory a segment is kept encrypted under its sequence, one of a partition that
+//! has a data key of its own under that; the state is numbers and hashes and stays plain.
 
-use std::path::Path;
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use activestore_env::{Keyring, ValueSealer};
 use activestore_sync_proto::{ChainHash, SealedSegment};
-use activestore_types::{Epoch, Error, Lsn, NodeId, Result};
-use parking_lot::Mutex;
+use activestore_types::{Epoch, Error, ErrorKind, Lsn, NodeId, Result};
+use parking_lot::{Mutex, RwLock};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 
@@ -56,10 +58,20 @@ impl QueueState {
     }
 }
 
+/// What becomes a segment.
+pub(crate) struct Payload {
+    pub(crate) rows: u64,
+    pub(crate) bytes: bytes::Bytes,
+    /// The data key of its own that its partition has.
+    pub(crate) own: Option<u32>,
+}
+
 /// The queue of one node.
 pub(crate) struct Queue {
     node: NodeId,
-    database: Database,
+    path: PathBuf,
+    /// Held for writing while the file is replaced.
+    database: RwLock<Database>,
     sealer: Option<ValueSealer>,
     state: Mutex<QueueState>,
 }
@@ -73,10 +85,8 @@ impl Queue {
         cursor: Lsn,
         keyring: Option<&Arc<Keyring>>,
     ) -> Result<Self> {
-        let database = Database::builder()
-            .set_cache_size(CACHE_BYTES)
-            .create(path)
-            .map_err(|error| Error::internal(format!("the outbox cannot be opened: {error}")))?;
+        remove(&new_path(path))?;
+        let database = create(path)?;
         let fresh = QueueState::fresh(epoch, cursor);
         let write = database.begin_write().map_err(failed)?;
         let state = {
@@ -93,7 +103,8 @@ impl Queue {
         write.commit().map_err(failed)?;
         Ok(Queue {
             node,
-            database,
+            path: path.to_owned(),
+            database: RwLock::new(database),
             sealer: keyring.map(|keyring| keyring.values("outbox")),
             state: Mutex::new(state),
         })
@@ -104,15 +115,15 @@ impl Queue {
         *self.state.lock()
     }
 
-    /// Appends the segments that hold every shippable record below `cursor`, each given as its row
-    /// count and payload; all of them are durable on return, or none.
-    pub(crate) fn append(&self, payloads: Vec<(u64, Vec<u8>)>, cursor: Lsn) -> Result<()> {
+    /// Appends the segments that hold every shippable record below `cursor`; all of them are durable
+    /// on return, or none.
+    pub(crate) fn append(&self, payloads: Vec<Payload>, cursor: Lsn) -> Result<()> {
         let mut state = self.state.lock();
         let mut next = *state;
         next.cursor = cursor;
         self.change(Durability::Immediate, |segments| {
-            for (rows, payload) in payloads {
-                next = self.put(segments, next, rows, payload.into())?;
+            for payload in payloads {
+                next = self.put(segments, next, payload)?;
             }
             Ok(next)
         })?;
@@ -133,7 +144,7 @@ impl Queue {
 
     /// A segment that waits.
     pub(crate) fn segment(&self, sequence: u64) -> Result<Option<SealedSegment>> {
-        let read = self.database.begin_read().map_err(failed)?;
+        let read = self.database.read().begin_read().map_err(failed)?;
         let table = read.open_table(SEGMENTS).map_err(failed)?;
         let Some(bytes) = table.get(sequence).map_err(failed)? else {
             return Ok(None);
@@ -166,19 +177,30 @@ impl Queue {
         Ok(())
     }
 
-    /// Starts the chain anew under another epoch; what waits is numbered again, nothing is dropped.
+    /// Starts the chain anew under another epoch; what waits is numbered again, and nothing is dropped
+    /// but what a key was destroyed of since.
     pub(crate) fn restart(&self, epoch: Epoch) -> Result<()> {
         let mut state = self.state.lock();
         let mut next = QueueState::fresh(epoch, state.cursor);
         self.change(Durability::Immediate, |segments| {
             let mut waiting = Vec::new();
             for sequence in state.acknowledged + 1..=state.last_sealed {
-                if let Some(bytes) = segments.remove(sequence).map_err(failed)? {
-                    waiting.push(self.read_kept(sequence, bytes.value())?);
+                let Some(bytes) = segments.remove(sequence).map_err(failed)? else {
+                    continue;
+                };
+                let own = self.own_key_of(bytes.value());
+                match self.read_kept(sequence, bytes.value()) {
+                    Ok(kept) => waiting.push(Payload {
+                        rows: kept.rows,
+                        bytes: kept.payload,
+                        own,
+                    }),
+                    Err(error) if own.is_some() && error.kind() == ErrorKind::Denied => {}
+                    Err(error) => return Err(error),
                 }
             }
-            for kept in waiting {
-                next = self.put(segments, next, kept.rows, kept.payload)?;
+            for payload in waiting {
+                next = self.put(segments, next, payload)?;
             }
             Ok(next)
         })?;
@@ -186,22 +208,65 @@ impl Queue {
         Ok(())
     }
 
+    /// Keeps the segments that are under one of the keys `past` under `own`; they stay what they are.
+    pub(crate) fn reseal(&self, past: &[u32], own: u32) -> Result<()> {
+        let Some(sealer) = &self.sealer else {
+            return Ok(());
+        };
+        let state = self.state.lock();
+        self.change(Durability::Immediate, |segments| {
+            for sequence in state.acknowledged + 1..=state.last_sealed {
+                let kept = segments.get(sequence).map_err(failed)?;
+                let Some(kept) = kept.map(|kept| kept.value().to_vec()) else {
+                    continue;
+                };
+                if self
+                    .own_key_of(&kept)
+                    .is_some_and(|key| past.contains(&key))
+                {
+                    let name = sequence.to_le_bytes();
+                    let mut bytes = sealer.open_vec(&name, kept)?;
+                    sealer.seal_under(own, &name, &mut bytes, 0)?;
+                    segments
+                        .insert(sequence, bytes.as_slice())
+                        .map_err(failed)?;
+                }
+            }
+            Ok(*state)
+        })
+    }
+
+    fn own_key_of(&self, kept: &[u8]) -> Option<u32> {
+        self.sealer.as_ref()?;
+        ValueSealer::data_key_of(kept).filter(|key| Keyring::is_own(*key))
+    }
+
+    /// Writes the file anew with what waits, and fills the old one with zeros.
+    pub(crate) fn wipe(&self) -> Result<()> {
+        let new = new_path(&self.path);
+        remove(&new)?;
+        let state = self.state.lock();
+        let mut database = self.database.write();
+        copy(&database, *state, &new)?;
+        let old = OpenOptions::new().write(true).open(&self.path)?;
+        // Open before it has its name: from then on nothing may be written to the old one.
+        let fresh = create(&new)?;
+        std::fs::rename(&new, &self.path)?;
+        *database = fresh;
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        File::open(folder)?.sync_all()?;
+        drop((database, state));
+        let length = old.metadata()?.len();
+        std::io::copy(&mut std::io::repeat(0).take(length), &mut &old)?;
+        old.sync_all()?;
+        Ok(())
+    }
+
     /// Writes the queue as it is now to a new file, which must not exist; durable on return. What is
     /// encrypted is copied as it stands.
     pub(crate) fn copy_to(&self, path: &Path) -> Result<()> {
         let state = self.state.lock();
-        let copy = Queue::open(path, self.node, state.epoch, state.cursor, None)?;
-        let read = self.database.begin_read().map_err(failed)?;
-        let waiting = read.open_table(SEGMENTS).map_err(failed)?;
-        copy.change(Durability::Immediate, |segments| {
-            for entry in waiting.iter().map_err(failed)? {
-                let (sequence, bytes) = entry.map_err(failed)?;
-                segments
-                    .insert(sequence.value(), bytes.value())
-                    .map_err(failed)?;
-            }
-            Ok(*state)
-        })
+        copy(&self.database.read(), *state, path)
     }
 
     fn change(
@@ -209,17 +274,7 @@ impl Queue {
         durability: Durability,
         edit: impl FnOnce(&mut redb::Table<'_, u64, &'static [u8]>) -> Result<QueueState>,
     ) -> Result<()> {
-        let mut write = self.database.begin_write().map_err(failed)?;
-        write.set_durability(durability).map_err(failed)?;
-        {
-            let mut segments = write.open_table(SEGMENTS).map_err(failed)?;
-            let next = edit(&mut segments)?;
-            let bytes = postcard::to_stdvec(&next)
-                .map_err(|error| Error::internal(format!("the outbox's state: {error}")))?;
-            let mut table = write.open_table(STATE).map_err(failed)?;
-            table.insert(STATE_KEY, bytes.as_slice()).map_err(failed)?;
-        }
-        write.commit().map_err(failed)
+        change(&self.database.read(), durability, edit)
     }
 
     /// Seals one payload after `state` and stores it; returns the state that follows.
@@ -227,9 +282,9 @@ impl Queue {
         &self,
         segments: &mut redb::Table<'_, u64, &'static [u8]>,
         mut state: QueueState,
-        rows: u64,
-        payload: bytes::Bytes,
+        payload: Payload,
     ) -> Result<QueueState> {
+        let Payload { rows, bytes, own } = payload;
         state.last_sealed += 1;
         let sealed = SealedSegment::seal(
             self.node,
@@ -237,15 +292,18 @@ impl Queue {
             state.last_sealed,
             state.last_hash,
             rows,
-            payload,
+            bytes,
         );
         state.last_hash = sealed.hash;
         state.pending_rows += rows;
         state.pending_bytes += sealed.payload.len() as u64;
         let mut bytes = postcard::to_stdvec(&sealed)
             .map_err(|error| Error::internal(format!("a segment cannot be kept: {error}")))?;
-        if let Some(sealer) = &self.sealer {
-            sealer.seal(&state.last_sealed.to_le_bytes(), &mut bytes, 0)?;
+        let name = state.last_sealed.to_le_bytes();
+        match (&self.sealer, own) {
+            (None, _) => {}
+            (Some(sealer), None) => sealer.seal(&name, &mut bytes, 0)?,
+            (Some(sealer), Some(own)) => sealer.seal_under(own, &name, &mut bytes, 0)?,
         }
         segments
             .insert(state.last_sealed, bytes.as_slice())
@@ -267,6 +325,59 @@ impl Queue {
             }
         }
     }
+}
+
+fn create(path: &Path) -> Result<Database> {
+    Database::builder()
+        .set_cache_size(CACHE_BYTES)
+        .create(path)
+        .map_err(|error| Error::internal(format!("the outbox cannot be opened: {error}")))
+}
+
+/// Where a file lies that is to replace the queue's; one that is there was left by a crash.
+fn new_path(path: &Path) -> PathBuf {
+    path.with_extension("redb.new")
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Changes segments and state in one transaction.
+fn change(
+    database: &Database,
+    durability: Durability,
+    edit: impl FnOnce(&mut redb::Table<'_, u64, &'static [u8]>) -> Result<QueueState>,
+) -> Result<()> {
+    let mut write = database.begin_write().map_err(failed)?;
+    write.set_durability(durability).map_err(failed)?;
+    {
+        let mut segments = write.open_table(SEGMENTS).map_err(failed)?;
+        let next = edit(&mut segments)?;
+        let bytes = postcard::to_stdvec(&next)
+            .map_err(|error| Error::internal(format!("the outbox's state: {error}")))?;
+        let mut table = write.open_table(STATE).map_err(failed)?;
+        table.insert(STATE_KEY, bytes.as_slice()).map_err(failed)?;
+    }
+    write.commit().map_err(failed)
+}
+
+/// Writes what waits to a new file, as it stands.
+fn copy(database: &Database, state: QueueState, path: &Path) -> Result<()> {
+    let read = database.begin_read().map_err(failed)?;
+    let waiting = read.open_table(SEGMENTS).map_err(failed)?;
+    change(&create(path)?, Durability::Immediate, |segments| {
+        for entry in waiting.iter().map_err(failed)? {
+            let (sequence, bytes) = entry.map_err(failed)?;
+            segments
+                .insert(sequence.value(), bytes.value())
+                .map_err(failed)?;
+        }
+        Ok(state)
+    })
 }
 
 fn failed(error: impl Into<redb::Error>) -> Error {

@@ -6,7 +6,7 @@ use activestore_catalog::{
     ProcessorSource, TableDefinition,
 };
 use activestore_query::ModelStatement;
-use activestore_types::{DataType, Error, ErrorKind, Result, TableName, TableSchema};
+use activestore_types::{DataType, Error, ErrorKind, Result, SyncMode, TableName, TableSchema};
 use arrow::datatypes::Schema;
 
 use super::SqlOutcome;
@@ -29,7 +29,6 @@ impl Db {
         .await
     }
 
-    /// Merges all files of a table; returns when it is done.
     /// Merges a table's files into one, and leaves no byte of what was deleted before, in no file.
     pub(super) async fn compact(&self, table: &TableName) -> Result<SqlOutcome> {
         let schema = self.inner.catalog.state().table(table)?.clone();
@@ -50,6 +49,9 @@ impl Db {
                     error
                 }
             })?;
+            if matches!(schema.sync, SyncMode::Up | SyncMode::Both) {
+                inner.wipe_outbox("the table is compacted")?;
+            }
             Ok(SqlOutcome::definition("ALTER TABLE"))
         })
         .await

@@ -3,6 +3,7 @@
 
 mod definitions;
 mod describe;
+mod partition;
 mod rows;
 mod together;
 
@@ -87,6 +88,7 @@ impl Db {
                 Ok(SqlOutcome::counted("BATCH", affected))
             }
             Statement::Compact { table } => self.compact(&table).await,
+            Statement::Partition(statement) => self.partition(statement, params).await,
             Statement::Change { change, tag } => self.define(change, tag).await,
             Statement::CreateModel(model) => self.create_model(model).await,
             Statement::Show(show) => self.show(&show).await,

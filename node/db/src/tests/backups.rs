@@ -30,7 +30,7 @@ async fn insert(db: &Db, days: std::ops::Range<u32>) {
 const ALL: &str = "SELECT device, ts, temp FROM plant.readings ORDER BY ts";
 
 /// The objects of a backup's place.
-fn objects(place: &Path) -> Vec<PathBuf> {
+pub(super) fn objects(place: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();
     for folder in fs::read_dir(place.join("objects")).unwrap() {
         for object in fs::read_dir(folder.unwrap().path()).unwrap() {

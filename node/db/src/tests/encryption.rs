@@ -8,7 +8,7 @@ use super::*;
 
 const MARK: &[u8] = b"SECRETMARK";
 
-fn with_key(dir: &Path, key: Option<u8>) -> Result<Db> {
+pub(super) fn with_key(dir: &Path, key: Option<u8>) -> Result<Db> {
     let mut options = DbOptions::new(dir, Role::Edge);
     options.seal_after = Duration::ZERO;
     options.encryption_key = key.map(|byte| MasterKey::parse(&[byte; 32]).unwrap());
@@ -16,7 +16,7 @@ fn with_key(dir: &Path, key: Option<u8>) -> Result<Db> {
 }
 
 /// The files below a directory that hold the mark.
-fn marked(dir: &Path) -> Vec<String> {
+pub(super) fn marked(dir: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap().flatten() {
         let path = entry.path();

@@ -13,7 +13,7 @@ use crate::outbox::segment::Segment;
 const SEALED_POLLS_MAX: usize = 10_000;
 
 /// Waits until the edge has sealed everything that is committed.
-fn sealed(edge: &Db) -> Vec<SealedSegment> {
+pub(super) fn sealed(edge: &Db) -> Vec<SealedSegment> {
     let outbox = edge.sync_hosts().outbox.unwrap();
     for _ in 0..SEALED_POLLS_MAX {
         if edge.sync_status().unsealed_records == 0 {

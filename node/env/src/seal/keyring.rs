@@ -123,7 +123,7 @@ impl Keyring {
             return Err(Error::overloaded(format!(
                 "{OWN_KEYS_MAX} keys of their own are the most"
             ))
-            .with_hint("erase a partition that is not needed any more, or drop its table"));
+            .with_hint("a table that is dropped gives back the keys of its partitions"));
         }
         let id = loop {
             let id = OWN | self.env.rng.next_u64() as u32;

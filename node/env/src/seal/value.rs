@@ -128,6 +128,12 @@ impl ValueSealer {
         Ok(opened.len())
     }
 
+    /// The number of the data key that a value was sealed under; `None` for bytes that are none.
+    pub fn data_key_of(value: &[u8]) -> Option<u32> {
+        let trailer = value.get(value.len().checked_sub(TRAILER_BYTES)?..)?;
+        trailer.first_chunk().map(|id| u32::from_le_bytes(*id))
+    }
+
     /// [`ValueSealer::open`] of a value on its own.
     ///
     /// # Errors

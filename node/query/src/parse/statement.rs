@@ -31,6 +31,8 @@ pub enum Statement {
         /// The table.
         table: TableName,
     },
+    /// `ALTER TABLE … SEAL PARTITION` and `… ERASE PARTITION`.
+    Partition(PartitionStatement),
     /// Every `CREATE`, `ALTER` and `DROP` that the catalog can apply as it stands.
     Change {
         /// What to apply.
@@ -47,6 +49,26 @@ pub enum Statement {
         /// The table.
         name: TableName,
     },
+}
+
+/// What is to be done with the data key of one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartitionStep {
+    /// `SEAL`: it gets one of its own.
+    Seal,
+    /// `ERASE`: its rows go, and the key that they were under.
+    Erase,
+}
+
+/// `ALTER TABLE table SEAL | ERASE PARTITION (column = value, …)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionStatement {
+    /// The table.
+    pub table: TableName,
+    /// What to do.
+    pub step: PartitionStep,
+    /// The columns of the partition key, each with its value (SQL text).
+    pub values: Vec<(String, String)>,
 }
 
 /// What an `INSERT` does where a row of its key is there.

@@ -3,11 +3,12 @@
 use activestore_catalog::{
     Change, ClusteringDefinition, ColumnDefinition, KeyspaceOptions, TableDefinition, TableOptions,
 };
-use activestore_types::{Error, Result};
+use activestore_types::{Error, Result, TableName};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr};
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::cursor::Cursor;
-use super::statement::Statement;
+use super::statement::{PartitionStatement, PartitionStep, Statement};
 
 /// After `CREATE TABLE`.
 pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
@@ -167,6 +168,47 @@ fn primary_key(cursor: &mut Cursor<'_>, definition: &mut TableDefinition) -> Res
     Ok(())
 }
 
+/// After `SEAL` or `ERASE`.
+fn partition(cursor: &mut Cursor<'_>, table: TableName, step: PartitionStep) -> Result<Statement> {
+    if !cursor.word("PARTITION") {
+        return Err(cursor.expected("PARTITION (column = value, …)"));
+    }
+    cursor.expect_token(&Token::LParen)?;
+    let mut values: Vec<(String, String)> = Vec::new();
+    loop {
+        let name = cursor.identifier("the name of a column of the partition key")?;
+        if values.iter().any(|(known, _)| *known == name) {
+            return Err(Error::invalid(format!(
+                "the partition is given column '{name}' twice"
+            )));
+        }
+        cursor.expect_token(&Token::Eq)?;
+        let (value, parsed) = cursor.expression()?;
+        if matches!(
+            parsed,
+            Expr::BinaryOp {
+                op: BinaryOperator::And,
+                ..
+            }
+        ) {
+            return Err(Error::invalid("columns of a partition are divided by ','")
+                .with_hint("PARTITION (line = 'a', device = 'b')"));
+        }
+        values.push((name, value.to_owned()));
+        if !cursor.token(&Token::Comma) {
+            break;
+        }
+    }
+    if !cursor.token(&Token::RParen) {
+        return Err(cursor.expected("',' or ')'"));
+    }
+    Ok(Statement::Partition(PartitionStatement {
+        table,
+        step,
+        values,
+    }))
+}
+
 /// After `ALTER`.
 pub(super) fn alter(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if cursor.word("KEYSPACE") || cursor.word("SCHEMA") {
@@ -186,6 +228,14 @@ pub(super) fn alter(cursor: &mut Cursor<'_>) -> Result<Statement> {
     let table = cursor.table_name()?;
     if cursor.word("COMPACT") {
         return Ok(Statement::Compact { table });
+    }
+    for (word, step) in [
+        ("SEAL", PartitionStep::Seal),
+        ("ERASE", PartitionStep::Erase),
+    ] {
+        if cursor.word(word) {
+            return partition(cursor, table, step);
+        }
     }
     let change = if cursor.word("SET") || cursor.word("WITH") {
         Change::AlterOptions {
@@ -228,7 +278,9 @@ pub(super) fn alter(cursor: &mut Cursor<'_>) -> Result<Statement> {
                 );
             }
         }
-        return Err(cursor.expected("ADD COLUMN, SET (…) or COMPACT"));
+        return Err(
+            cursor.expected("ADD COLUMN, SET (…), COMPACT, SEAL PARTITION or ERASE PARTITION")
+        );
     };
     Ok(Statement::Change {
         change,

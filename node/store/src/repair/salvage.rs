@@ -8,6 +8,7 @@ use activestore_sst::{Sst, SstOptions, SstWriter};
 use activestore_types::{ColumnId, Error, Result, RowBatch};
 
 use super::key;
+use crate::disks::SstDisks;
 use crate::manifest::FileRecord;
 use crate::memtable::row_keys;
 use crate::store::sst_path;
@@ -108,10 +109,12 @@ fn sentences(sst: &Sst, bad: &[usize]) -> Vec<String> {
 ///
 /// # Errors
 /// As the disk.
-pub(super) fn save(disk: &Arc<dyn Disk>, damaged: &Damaged, id: u64) -> Result<Option<FileRecord>> {
+pub(super) fn save(disks: &SstDisks, damaged: &Damaged, id: u64) -> Result<Option<FileRecord>> {
     let Some(bad) = &damaged.vectors else {
         return Ok(None);
     };
+    // Under the key that the damaged one was under, also where that is its partition's own.
+    let disk = &disks.under(disks.own_key_of(&damaged.path)?);
     let sst = Sst::open(disk, &damaged.path)?;
     let path = sst_path(id);
     if disk.exists(&path) {

@@ -84,6 +84,7 @@ pub(super) fn open(env: Env, options: StoreOptions) -> Result<Shared> {
         active_bytes: AtomicU64::new(active_bytes as u64),
         frozen_at_bytes: AtomicU64::new(log_bytes_before),
         hold: Mutex::new(contents.hold),
+        holder: Mutex::new(None),
         pins: Mutex::new(Vec::new()),
         wal: replayed.wal,
         sst_disks,

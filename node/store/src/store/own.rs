@@ -9,7 +9,7 @@ use crate::worker;
 
 impl Store {
     /// Gives a partition a data key of its own: the partition of which every key begins with `prefix`,
-    /// an encoded partition key. What it holds already is brought over: files that may hold rows of it
+    /// an encoded partition key, which `name` says for people. What it holds already is brought over: files that may hold rows of it
     /// are written anew, and what the log held is overwritten. One that has a key is brought to the
     /// end where that was cut off. Takes as long as that takes.
     ///
@@ -17,10 +17,19 @@ impl Store {
     /// `NotFound` for an unknown table; `Conflict` where the directory is not encrypted, and where the
     /// log is held from an earlier record on: then what is written from now on is under the key, and
     /// this has to be called again; `Overloaded` where there are too many keys; why a step failed.
-    pub fn seal_partition(&self, id: TableId, prefix: &[u8]) -> Result<()> {
+    pub fn seal_partition(&self, id: TableId, prefix: &[u8], name: &str) -> Result<()> {
         table(&self.shared.version(), id)?;
         self.shared.check()?;
-        worker::seal_partition(&self.shared, id, prefix)
+        worker::seal_partition(&self.shared, id, prefix, name)
+    }
+
+    /// Whether all rows of a partition are under a key of its own.
+    ///
+    /// # Errors
+    /// As [`Store::renew_key`], which would refuse it.
+    pub fn check_whole(&self, id: TableId, prefix: &[u8]) -> Result<()> {
+        table(&self.shared.version(), id)?;
+        worker::whole_state(&self.shared, id, prefix).map(|_| ())
     }
 
     /// Gives a partition another key, for what is written from now on; returns it. The one that it had

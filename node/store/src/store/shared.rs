@@ -86,6 +86,8 @@ pub(crate) struct Shared {
     /// The log's length when the latest generation was frozen.
     pub(crate) frozen_at_bytes: AtomicU64,
     pub(crate) hold: Mutex<Option<Lsn>>,
+    /// Wakes who holds the log, where the store waits for it to move on.
+    pub(crate) holder: Mutex<Option<Box<dyn Fn() + Send + Sync>>>,
     /// First records that backups under way need; taken after `hold`.
     pub(crate) pins: Mutex<Vec<Lsn>>,
     pub(crate) settled: Mutex<Option<Hlc>>,

@@ -38,6 +38,8 @@ pub struct OwnState {
     /// Whether every row of the partition is under a key of its own: not yet while what was written
     /// before it had one is being brought over.
     pub whole: bool,
+    /// The partition as its user named it.
+    pub name: String,
     /// When it got its first key, in milliseconds since 1970.
     pub made_ms: u64,
     /// Its table is gone, and its keys are to follow.

@@ -6,10 +6,16 @@
 //! are; 5. give back the log's older segments. A crash between them leaves a store that is whole
 //! and not erased; the caller was not told otherwise.
 
+use std::time::Duration;
+
 use activestore_types::{Error, ErrorKind, Lsn, Result, TableId};
 
 use super::{compact, wait_for_flush};
 use crate::store::shared::Shared;
+
+/// How long a holder of the log may take to move on, and how often it is looked at.
+const HOLDER_WAIT: Duration = Duration::from_secs(5);
+const HOLDER_LOOK: Duration = Duration::from_millis(50);
 
 /// Carries out the steps.
 ///
@@ -39,6 +45,7 @@ pub(super) fn wiping(shared: &Shared, rewrite: impl FnOnce() -> Result<()>) -> R
         flush_below(shared, begin)?;
         rewrite()?;
         shared.release_log()?;
+        wait_for_holder(shared, begin)?;
         let Lsn(first) = shared.wal.first();
         if first < begin.0 {
             return Err(Error::conflict(format!(
@@ -50,6 +57,26 @@ pub(super) fn wiping(shared: &Shared, rewrite: impl FnOnce() -> Result<()>) -> R
     });
     shared.wal.end_wiping();
     wiped
+}
+
+/// Gives whoever holds the log a while to move on past what was written before `begin`.
+fn wait_for_holder(shared: &Shared, begin: Lsn) -> Result<()> {
+    let now = || shared.env.clock.monotonic();
+    let begun = now();
+    // Without threads of its own, a store waits for nobody.
+    while shared.options.background
+        && shared.wal.first() < begin
+        && now().saturating_sub(begun) < HOLDER_WAIT
+    {
+        shared.check()?;
+        let seen = shared.signal.count();
+        if let Some(wake) = shared.holder.lock().as_ref() {
+            wake();
+        }
+        shared.signal.wait(seen, Some(HOLDER_LOOK));
+        shared.release_log()?;
+    }
+    Ok(())
 }
 
 /// Flushes every record before `begin`. Those of a group that is in the log and not in the memtables

@@ -33,7 +33,12 @@ use crate::version::{OwnKeys, OwnState, TableVersion};
 use crate::write_set::{Note, WriteSet};
 
 /// See [`crate::Store::seal_partition`].
-pub(crate) fn seal_partition(shared: &Shared, id: TableId, prefix: &[u8]) -> Result<()> {
+pub(crate) fn seal_partition(
+    shared: &Shared,
+    id: TableId,
+    prefix: &[u8],
+    name: &str,
+) -> Result<()> {
     let keyring = keyring(shared)?;
     let _erasing = shared.erasing.lock();
     let state = match state_of(shared, id, prefix) {
@@ -43,6 +48,7 @@ pub(crate) fn seal_partition(shared: &Shared, id: TableId, prefix: &[u8]) -> Res
                 key: keyring.add_own()?,
                 past: Vec::new(),
                 whole: false,
+                name: name.to_owned(),
                 made_ms: shared.env.clock.wall_ms(),
                 dropped: false,
             };
@@ -182,7 +188,12 @@ fn state_of(shared: &Shared, id: TableId, prefix: &[u8]) -> Option<OwnState> {
     Some(own.state.clone())
 }
 
-fn whole_state(shared: &Shared, id: TableId, prefix: &[u8]) -> Result<OwnState> {
+/// What is noted of a partition all of whose rows are under a key of its own.
+///
+/// # Errors
+/// `Conflict` where it is not one.
+pub(crate) fn whole_state(shared: &Shared, id: TableId, prefix: &[u8]) -> Result<OwnState> {
+    keyring(shared)?;
     match state_of(shared, id, prefix) {
         Some(state) if state.whole => Ok(state),
         Some(_) => Err(Error::conflict(

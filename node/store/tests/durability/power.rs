@@ -117,7 +117,9 @@ fn one_life(
             0 => store.flush(),
             1 => store.compact(TABLE),
             2 => store.erase(TABLE),
-            3 => on_own_keys(&store, options, rng, Store::seal_partition),
+            3 => on_own_keys(&store, options, rng, |store, table, prefix| {
+                store.seal_partition(table, prefix, "one")
+            }),
             4 => on_own_keys(&store, options, rng, |store, table, prefix| {
                 let renewed = store.renew_key(table, prefix);
                 renewed.and_then(|_| store.destroy_past_keys(table, prefix))?;

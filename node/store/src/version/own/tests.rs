@@ -21,6 +21,7 @@ fn keys_of(names: &[Vec<u8>]) -> OwnKeys {
                 key,
                 past: Vec::new(),
                 whole: true,
+                name: String::new(),
                 made_ms: 0,
                 dropped: false,
             };
