@@ -5,7 +5,8 @@ use activestore_types::Hlc;
 use super::*;
 use crate::read::ScanRequest;
 use crate::read::tests::model::{Cell, Delete, Write};
-use crate::read::tests::table::{ALL, Table, rows};
+use crate::read::tests::table::{ALL, Table, partition, rows};
+use crate::version::OwnState;
 
 pub(super) fn write(at: i64, hlc: u64) -> Write {
     Write {
@@ -274,4 +275,97 @@ fn everything_deleted_leaves_no_file() {
     assert!(table.version.files.is_empty());
     assert!(table.version.tombstones.is_empty());
     assert_eq!(shown(&table), 0);
+}
+
+/// The version with a key for device 0's partition.
+fn own_key(table: &mut Table, whole: bool) {
+    let state = OwnState {
+        key: 1,
+        past: Vec::new(),
+        whole,
+        name: String::new(),
+        made_ms: 0,
+        dropped: false,
+    };
+    let own = table.version.own.with(&partition(0), state);
+    table.version.own = Arc::new(own);
+}
+
+#[test]
+fn a_partition_that_is_not_whole_keeps_what_shadows_its_rows_in_common_files() {
+    for whole in [false, true] {
+        let mut table = Table::new();
+        let other = Write {
+            device: 1,
+            ..write(1, 10)
+        };
+        if whole {
+            // Nothing of the partition in the file whose range holds it.
+            let before = Write {
+                device: 2,
+                ..write(1, 11)
+            };
+            file_of(&mut table, &[other, before]);
+        } else {
+            file_of(&mut table, &[write(1, 11), other]);
+        }
+        own_key(&mut table, whole);
+        file_of(&mut table, &[dead(1, 20)]);
+        file_of(&mut table, &[dead(1, 21)]);
+        let policy = Policy {
+            files_min: 2,
+            ..settled()
+        };
+        let choice = choose(&table.version, &policy).unwrap();
+        assert_eq!(choice.inputs.len(), 2, "those of the partition");
+        table.compact(&choice);
+        assert_eq!(shown(&table), if whole { 2 } else { 1 });
+        // Where no file beside it can hold its rows, the tombstone has nothing left to do.
+        assert_eq!(fragments(&table), if whole { 2 } else { 3 });
+    }
+}
+
+#[test]
+fn a_merge_divides_its_rows_by_the_keys_of_their_partitions() {
+    let mut table = Table::new();
+    let rows = |hlc: u64| -> Vec<Write> {
+        let of = |device| {
+            (0..50).map(move |at| Write {
+                device,
+                ..write(at, hlc + at as u64)
+            })
+        };
+        (0..4).flat_map(of).collect()
+    };
+    file_of(&mut table, &rows(1));
+    own_key(&mut table, true);
+    file_of(&mut table, &rows(100));
+    assert_eq!(
+        table.version.files.len(),
+        3,
+        "one of them the partition's own"
+    );
+    table.compact(&major(&table.version, &settled()).unwrap());
+    let places: Vec<_> = table
+        .version
+        .files
+        .iter()
+        .map(|file| {
+            (
+                table.version.own.place_of_file(file.sst.meta()),
+                file.sst.meta().rows,
+            )
+        })
+        .collect();
+    assert_eq!(places.len(), 2, "{places:?}");
+    assert!(
+        places.contains(&(Some(0), 50)) && places.contains(&(None, 150)),
+        "{places:?}"
+    );
+    assert_eq!(shown(&table), 200);
+    assert_eq!(
+        major(&table.version, &settled()),
+        None,
+        "one file each is the least"
+    );
 }
