@@ -550,3 +550,48 @@ fn a_power_cut_at_any_step_of_an_erasure_is_made_good_by_the_next_one() {
     );
     assert!(cuts > 30, "{cuts}");
 }
+
+#[test]
+fn keys_change_under_writers_and_no_row_is_lost() {
+    for seed in 0..10 {
+        change_under_writers(&SimEnv::seeded(seed));
+    }
+}
+
+fn change_under_writers(world: &SimEnv) {
+    const ROWS: i64 = 250;
+    let background = || StoreOptions {
+        background: true,
+        ..options(world)
+    };
+    let store = opened(world, background(), CompactionMode::Automatic);
+    store.seal_partition(TABLE, &prefix("ann"), "ann").unwrap();
+    let writers = std::sync::atomic::AtomicUsize::new(4);
+    std::thread::scope(|scope| {
+        for writer in 0..4_i64 {
+            let (store, writers) = (&store, &writers);
+            scope.spawn(move || {
+                for nth in 0..ROWS {
+                    let at = writer * ROWS + nth;
+                    put(
+                        store,
+                        1000 + at.cast_unsigned(),
+                        &[("ann", at), ("bob", at)],
+                    );
+                }
+                writers.fetch_sub(1, std::sync::atomic::Ordering::Release);
+            });
+        }
+        while writers.load(std::sync::atomic::Ordering::Acquire) > 0 {
+            store.renew_key(TABLE, &prefix("ann")).unwrap();
+            store.destroy_past_keys(TABLE, &prefix("ann")).unwrap();
+        }
+    });
+    let all = counted(&[("ann", 4 * ROWS as usize), ("bob", 4 * ROWS as usize)]);
+    assert_eq!(counts(&store), all);
+    // What was not flushed comes back out of the log.
+    store.close().unwrap();
+    drop(store);
+    let store = opened(world, background(), CompactionMode::Automatic);
+    assert_eq!(counts(&store), all);
+}
