@@ -54,7 +54,7 @@ pub fn run(command: &BackupCommand) -> Result<ExitCode> {
             );
             if report.erased_from > 0 {
                 println!(
-                    "erased partitions are gone from {} earlier backups, too: they hold the keyring of today, which today's encryption key opens",
+                    "erased partitions are gone from earlier backups too, {} in number: they hold the keyring of today, which today's encryption key opens",
                     grouped(report.erased_from)
                 );
             }
@@ -288,7 +288,7 @@ pub fn restore(args: &RestoreArgs) -> Result<ExitCode> {
     );
     if restored.erased_files > 0 {
         println!(
-            "{} files of it were erased since, by destroying the keys of their partitions, and are not among them",
+            "left out, since the keys of their partitions were destroyed after the backup: {} of the files",
             grouped(restored.erased_files)
         );
     }
