@@ -326,6 +326,28 @@ pub enum PluginCommand {
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         artifact: Option<PathBuf>,
     },
+    /// Make a key to sign components with, and print its public half.
+    #[command(
+        after_help = "Example:\n  activestore plugin keygen plugin-key.pem\n\nKeep the file secret. What is printed goes into [plugins] trusted_keys of the nodes that are to\nrun what it signs. A key that openssl genpkey -algorithm ed25519 made serves as well."
+    )]
+    Keygen {
+        /// The file to write; it must not exist. One that does is read, and its public half printed.
+        #[arg(value_hint = ValueHint::FilePath)]
+        key: PathBuf,
+    },
+    /// Sign a component.
+    #[command(after_help = "Example:\n  activestore plugin sign celsius.wasm --key plugin-key.pem")]
+    Sign {
+        /// The component.
+        #[arg(value_hint = ValueHint::FilePath)]
+        wasm: PathBuf,
+        /// The file of the key.
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        key: PathBuf,
+        /// Where the signed component goes; default in its own place.
+        #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        output: Option<PathBuf>,
+    },
     /// Send a component to a node.
     #[command(after_help = "Example:\n  activestore plugin deploy celsius.wasm --name celsius")]
     Deploy {

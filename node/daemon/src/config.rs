@@ -157,6 +157,11 @@ pub struct Plugins {
     pub deadline: Option<Span>,
     /// Where compiled plugins are kept.
     pub cache_dir: Option<PathBuf>,
+    /// The public keys of those whose signed plugins are run: `ed25519:…`.
+    pub trusted_keys: Vec<String>,
+    /// Whether unsigned plugins, and those of others, are run all the same: for development. Without
+    /// trusted keys, yes unless it is told.
+    pub allow_unsigned: Option<bool>,
 }
 
 impl Config {

@@ -1,9 +1,10 @@
-//! `activestore plugin …`: the plugin developer's loop. New, build and test need no node; deploy,
+//! `activestore plugin …`: the plugin developer's loop. New, build, test and sign need no node; deploy,
 //! list, logs and remove talk to one.
 
 mod build;
 mod new;
 mod remote;
+mod sign;
 mod trial;
 
 pub use remote::encoded;
@@ -35,6 +36,10 @@ pub fn run(command: PluginCommand) -> Result<ExitCode> {
             settings: settings.into_iter().collect(),
             artifact,
         }),
+        PluginCommand::Keygen { key } => sign::keygen(&key),
+        PluginCommand::Sign { wasm, key, output } => {
+            sign::run(&wasm, &key, output.as_deref().unwrap_or(&wasm))
+        }
         PluginCommand::Deploy {
             wasm,
             name,

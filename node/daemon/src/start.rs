@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use activestore_db::{Db, DbOptions, Role};
 use activestore_gateway::Gateway;
+use activestore_plugin_host::Trust;
 use activestore_sync_quic::{ClientOptions, EdgeIdentity, SyncClient};
 use activestore_types::{Error, Result};
 use tokio::runtime::{Builder, Runtime};
@@ -89,6 +90,11 @@ async fn serve(settings: Settings) -> Result<()> {
         took_ms = started.elapsed().as_millis() as u64,
         "ready"
     );
+    if settings.db.plugin_trust == Trust::Anybody && !db.definitions().plugins.is_empty() {
+        tracing::warn!(
+            "plugins are run whoever made them: name those whom you trust in [plugins] trusted_keys"
+        );
+    }
     tokio::select! {
         _ = terminate.recv() => tracing::info!("stopping on SIGTERM"),
         _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),

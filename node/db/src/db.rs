@@ -140,6 +140,7 @@ impl Db {
             ),
             memory_bytes_max: options.plugin_memory_bytes,
             call_deadline: options.plugin_deadline,
+            trust: options.plugin_trust.clone(),
             wasm_bytes_max: WASM_BYTES_MAX,
             ..HostOptions::default()
         })?;

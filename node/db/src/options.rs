@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use activestore_env::MasterKey;
+use activestore_plugin_host::Trust;
 use activestore_store::WalSync;
 
 const MIB: usize = 1024 * 1024;
@@ -53,6 +54,8 @@ pub struct DbOptions {
     pub plugin_memory_bytes: usize,
     /// How long one call into a plugin may take.
     pub plugin_deadline: Duration,
+    /// Whose plugins are run.
+    pub plugin_trust: Trust,
     /// Where compiled plugins are kept; `None` means inside the data directory. Nodes of one machine
     /// may share it.
     pub plugin_cache: Option<PathBuf>,
@@ -80,6 +83,7 @@ impl DbOptions {
             query_memory_bytes: if edge { 64 * MIB } else { 512 * MIB },
             plugin_memory_bytes: 64 * MIB,
             plugin_deadline: Duration::from_secs(1),
+            plugin_trust: Trust::Anybody,
             plugin_cache: None,
             outbox: edge,
             seal_after: Duration::from_secs(1),

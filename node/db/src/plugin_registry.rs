@@ -21,6 +21,9 @@ pub struct PluginInfo {
     pub kind: String,
     /// Size of the component in bytes.
     pub size_bytes: u64,
+    /// Whose signature on it was checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<String>,
     /// The functions it exports.
     pub functions: Vec<String>,
     /// `ready`, `off` (trapped too often, will be tried again) or why it cannot be loaded.
@@ -35,7 +38,8 @@ impl Db {
     /// Deploys a component under a name. Without a version, the first digits of its hash are one.
     ///
     /// # Errors
-    /// `Invalid` when the bytes are not a component that this node can run; `Conflict` when the
+    /// `Denied` when it is not signed by somebody whom this node trusts; `Invalid` when the bytes are not
+    /// a component that this node can run; `Conflict` when the
     /// version exists with other bytes.
     pub async fn put_plugin(
         &self,
@@ -173,6 +177,7 @@ impl Inner {
                             .iter()
                             .map(|function| function.name.clone())
                             .collect();
+                        info.signed_by = plugin.signer().map(|signer| signer.to_string());
                         info.state = "ready".to_owned();
                     }
                     Err(error) => info.state = error.to_string(),

@@ -247,6 +247,10 @@ fn plugins(relations: &Relations) -> Result<RecordBatch> {
         ("sha256", text(infos.iter().map(|p| p.sha256.as_str()))),
         ("size_bytes", count(infos.iter().map(|p| p.size_bytes))),
         (
+            "signed_by",
+            optional(infos.iter().map(|p| p.signed_by.clone())),
+        ),
+        (
             "functions",
             text(infos.iter().map(|p| p.functions.join(", "))),
         ),

@@ -20,6 +20,7 @@ use crate::instance::{HostState, Mould, linker};
 use crate::log::LogRing;
 use crate::memory::MemoryTotal;
 use crate::plugin::{Exports, Origin, Plugin, PluginStats};
+use crate::signature::Trust;
 
 /// What plugins are allowed.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub struct HostOptions {
     pub call_deadline: Duration,
     /// Bytes that a component may have.
     pub wasm_bytes_max: usize,
+    /// Whose components are run.
+    pub trust: Trust,
 }
 
 impl Default for HostOptions {
@@ -44,6 +47,7 @@ impl Default for HostOptions {
             total_memory_bytes_max: 512 << 20,
             call_deadline: Duration::from_secs(1),
             wasm_bytes_max: 32 << 20,
+            trust: Trust::Anybody,
         }
     }
 }
@@ -121,6 +125,7 @@ impl PluginHost {
     /// names they are loaded under. Takes as long as compiling takes: seconds for large components.
     ///
     /// # Errors
+    /// `Denied` when nobody whom [`HostOptions::trust`] names has signed it, or its signature is not right;
     /// `Invalid` when the bytes are no component, too many, ask for an import or offer an export that
     /// is not in the contract, or describe functions that cannot be; `Overloaded` when no memory is left.
     pub fn load(&self, name: &str, wasm: &[u8]) -> Result<Arc<Plugin>> {
@@ -129,6 +134,7 @@ impl PluginHost {
         let mut sha256 = [0; 32];
         sha256.copy_from_slice(digest::digest(&digest::SHA256, wasm).as_ref());
         let in_plugin = |error: Error| error.context(format_args!("plugin '{name}' is refused"));
+        let signer = self.options.trust.check(wasm).map_err(in_plugin)?;
         let (component, from_cache) = self.component(&sha256, wasm).map_err(in_plugin)?;
         let kind = contract::kind(&self.engine, &component).map_err(in_plugin)?;
         let exports = Exports::find(&component, kind).map_err(in_plugin)?;
@@ -148,6 +154,7 @@ impl PluginHost {
             sha256,
             load_us: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
             from_cache,
+            signer,
         };
         let plugin = Plugin::new(origin, exports, mould, self.ticker.clone())?;
         let mut plugins = self.plugins.lock();

@@ -33,6 +33,7 @@ mod pool;
 mod processor;
 mod scalar;
 mod sdk;
+mod signature;
 mod state;
 
 #[cfg(feature = "componentize")]
@@ -45,4 +46,5 @@ pub use plugin::{FunctionSignature, Plugin, PluginKind, PluginStats, Volatility}
 pub use processor::{Processed, Processor};
 pub use scalar::ScalarFunction;
 pub use sdk::SDK_FILES;
+pub use signature::{SignerKey, SigningKey, Trust};
 pub use state::StateReader;

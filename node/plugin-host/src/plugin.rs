@@ -20,6 +20,7 @@ use crate::model::Model;
 use crate::pool::Pool;
 use crate::processor::Processor;
 use crate::scalar::{self, ScalarFunction};
+use crate::signature::SignerKey;
 
 /// Rows that one call into a guest sees at most; more are given in several calls.
 pub(crate) const ROWS_PER_CALL_MAX: usize = 65_536;
@@ -176,6 +177,7 @@ pub(crate) struct Origin {
     pub(crate) sha256: [u8; 32],
     pub(crate) load_us: u64,
     pub(crate) from_cache: bool,
+    pub(crate) signer: Option<SignerKey>,
 }
 
 /// A plugin that was checked and compiled. Cheap to share; calls may come from any thread.
@@ -257,6 +259,11 @@ impl Plugin {
     /// SHA-256 of the component.
     pub fn sha256(&self) -> [u8; 32] {
         self.origin.sha256
+    }
+
+    /// Who vouches for it, by a signature that was checked.
+    pub fn signer(&self) -> Option<SignerKey> {
+        self.origin.signer
     }
 
     /// What it is.

@@ -7,7 +7,7 @@ use super::{Config, LinkSetting, RoleSetting, WalSyncSetting};
 type Set = fn(&mut Config, &str) -> Result<()>;
 
 /// Every variable that carries a setting of the file, and how it is applied.
-const VARIABLES: [(&str, Set); 25] = [
+const VARIABLES: [(&str, Set); 27] = [
     ("ACTIVESTORE_ROLE", |config, text| {
         config.node.role = Some(match text {
             "edge" => RoleSetting::Edge,
@@ -126,6 +126,14 @@ const VARIABLES: [(&str, Set); 25] = [
     }),
     ("ACTIVESTORE_PLUGINS_CACHE_DIR", |config, text| {
         config.plugins.cache_dir = Some(text.into());
+        Ok(())
+    }),
+    ("ACTIVESTORE_PLUGINS_TRUSTED_KEYS", |config, text| {
+        config.plugins.trusted_keys = text.split(',').map(|key| key.trim().to_owned()).collect();
+        Ok(())
+    }),
+    ("ACTIVESTORE_PLUGINS_ALLOW_UNSIGNED", |config, text| {
+        config.plugins.allow_unsigned = Some(parsed(text, "true or false")?);
         Ok(())
     }),
     ("ACTIVESTORE_PLUGINS_DEADLINE", |config, text| {

@@ -69,12 +69,13 @@ pub fn rollback(name: &str, version: Option<&str>, node: &NodeUrl) -> Result<()>
 /// # Errors
 /// What the node says.
 pub fn list(node: &NodeUrl) -> Result<()> {
-    const COLUMNS: [&str; 8] = [
+    const COLUMNS: [&str; 9] = [
         "name",
         "version",
         "kind",
         "functions",
         "size_bytes",
+        "signed_by",
         "state",
         "calls",
         "traps",

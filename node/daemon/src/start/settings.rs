@@ -7,13 +7,14 @@ use std::time::Duration;
 use activestore_db::{DbOptions, Role};
 use activestore_gateway::GatewayOptions;
 use activestore_ingest::mqtt::MqttConfig;
+use activestore_plugin_host::{SignerKey, Trust};
 use activestore_store::WalSync;
 use activestore_types::{Error, Result};
 
 use super::governor::Watch;
 use crate::cli::{DEFAULT_HTTP, DEFAULT_QUIC, StartArgs};
 use crate::config::{
-    ByteSize, Config, LinkSetting, RoleSetting, WalSyncSetting, apply_environment,
+    ByteSize, Config, LinkSetting, Plugins, RoleSetting, WalSyncSetting, apply_environment,
 };
 use crate::key;
 
@@ -127,6 +128,7 @@ impl Settings {
         if let Some(deadline) = config.plugins.deadline {
             db.plugin_deadline = deadline.0;
         }
+        db.plugin_trust = trust(&config.plugins)?;
         db.plugin_cache = args.plugin_cache.clone().or(config.plugins.cache_dir);
         if let Some(seal_after) = config.sync.seal_after {
             db.seal_after = seal_after.0;
@@ -198,6 +200,21 @@ fn set_bytes(target: &mut usize, size: Option<ByteSize>) -> Result<()> {
             .map_err(|_| Error::invalid("a limit is larger than this machine can address"))?;
     }
     Ok(())
+}
+
+/// Whose plugins are run.
+fn trust(plugins: &Plugins) -> Result<Trust> {
+    let keys: Vec<SignerKey> = plugins
+        .trusted_keys
+        .iter()
+        .map(|key| key.parse())
+        .collect::<Result<_>>()
+        .map_err(|error: Error| error.context("[plugins] trusted_keys"))?;
+    Ok(if plugins.allow_unsigned.unwrap_or(keys.is_empty()) {
+        Trust::Anybody
+    } else {
+        Trust::Signers(keys)
+    })
 }
 
 #[cfg(test)]

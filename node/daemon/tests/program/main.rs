@@ -6,4 +6,5 @@ mod configurations;
 mod files;
 mod life;
 mod process;
+mod signatures;
 mod two_nodes;
