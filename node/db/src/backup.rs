@@ -99,7 +99,7 @@ impl Db {
         };
         let work = Work::open(&inner.options.data_dir)?;
         let keyring = inner.keyring.as_ref();
-        let own_keys = keyring.map_or_else(Vec::new, |keyring| keyring.own_keys());
+        let keys = keyring.map_or_else(Vec::new, |keyring| keyring.key_numbers());
         let (backup, sources) = picture(inner, &work)?;
         let earlier = index::latest_of(target, inner.node)?;
         let bytes = sources.iter().map(Source::bytes).sum();
@@ -118,16 +118,27 @@ impl Db {
         };
         let mut files = Vec::with_capacity(sources.len());
         for source in &sources {
+            let last = source.path() == KEYRING_FILE;
+            if last {
+                // Nothing may end the backup between these keys and the index that names them.
+                step(BackupStep::File {
+                    path: source.path().to_owned(),
+                    bytes: source.bytes(),
+                    copied: true,
+                })?;
+            }
             let (file, copied) = copy(source, earlier.as_ref(), target)?;
             if copied {
                 report.files_copied += 1;
                 report.bytes_copied += file.bytes;
             }
-            step(BackupStep::File {
-                path: file.path.clone(),
-                bytes: file.bytes,
-                copied,
-            })?;
+            if !last {
+                step(BackupStep::File {
+                    path: file.path.clone(),
+                    bytes: file.bytes,
+                    copied,
+                })?;
+            }
             files.push(file);
         }
         let made_ms = inner.env.clock.wall_ms();
@@ -141,10 +152,11 @@ impl Db {
             made_ms,
             lsn: backup.lsn.0,
             files,
-            own_keys,
+            keys,
         };
         index.write(target)?;
-        report.erased_from = keys::forget_destroyed(target, &index)?;
+        let destroyed = inner.store.destroyed_keys();
+        report.erased_from = keys::forget_destroyed(target, &index, &destroyed)?;
         Ok(report)
     }
 }

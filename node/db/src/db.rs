@@ -338,6 +338,7 @@ impl Inner {
         }
         for schema in before.tables.values() {
             if state.table_by_id(schema.id).is_none() {
+                self.leave_keys_of(schema.id)?;
                 self.store.drop_table(schema.id)?;
             }
         }
@@ -438,6 +439,14 @@ fn open_outbox(
         store.first_log_lsn(),
         keyring,
     )?;
+    if let Some(keyring) = keyring
+        && queue.lacks_a_key(keyring)?
+    {
+        // The key of a partition was destroyed while nothing shipped: what waits of it is gone, and the
+        // rest makes a new chain.
+        tracing::warn!("segments that waited to be shipped were erased; a new epoch starts");
+        queue.restart(Epoch(env.rng.next_u64()))?;
+    }
     Sealer::start(
         identity.node,
         options.name.clone(),

@@ -186,31 +186,56 @@ pub(crate) fn choose_by(
             return choose_of(version);
         }
         // The files of each partition that has some for itself are a table of their own to the
-        // policies; what may be left out is decided by all files.
-        let choice = by_partition(version).find_map(|version| choose_of(&version))?;
-        let inputs: Vec<&TableFile> = version
-            .files
-            .iter()
-            .map(AsRef::as_ref)
-            .filter(|file| choice.inputs.contains(&file.id))
-            .collect();
-        Some(Choice {
-            drop_below: shadow::drop_below(version, policy.settled, &inputs, &inputs),
-            ..choice
-        })
+        // policies; those that pile up most come first.
+        let mut places = places(version);
+        places.sort_by_key(|place| std::cmp::Reverse(backlog(&of_place(version, *place))));
+        places
+            .into_iter()
+            .find_map(|place| among(version, policy, place, choose_of))
     })
 }
 
-/// The version as if each partition with a key of its own were a table, and all others together one.
-fn by_partition(version: &TableVersion) -> impl Iterator<Item = TableVersion> {
-    let mut parts: BTreeMap<Option<usize>, Vec<Arc<TableFile>>> = BTreeMap::new();
-    for file in &version.files {
-        let place = version.own.place_of_file(file.sst.meta());
-        parts.entry(place).or_default().push(Arc::clone(file));
+/// The partitions with keys of their own that have files for themselves, by their place in the table's
+/// list, and `None` for all others together.
+pub(crate) fn places(version: &TableVersion) -> Vec<Option<usize>> {
+    let files = version.files.iter();
+    let places: BTreeSet<Option<usize>> = files
+        .map(|file| version.own.place_of_file(file.sst.meta()))
+        .collect();
+    places.into_iter().collect()
+}
+
+/// The version with the files of one place alone.
+fn of_place(version: &TableVersion, place: Option<usize>) -> TableVersion {
+    let of = |file: &&Arc<TableFile>| version.own.place_of_file(file.sst.meta()) == place;
+    TableVersion {
+        schema: Arc::clone(&version.schema),
+        active: Arc::clone(&version.active),
+        frozen: version.frozen.clone(),
+        files: version.files.iter().filter(of).cloned().collect(),
+        tombstones: Arc::clone(&version.tombstones),
+        own: Arc::clone(&version.own),
     }
-    parts.into_values().map(|files| TableVersion {
-        files,
-        ..version.clone()
+}
+
+/// What `choose` says of the files of one place, as if they were a table of their own; what may be left
+/// out is decided by all files.
+pub(crate) fn among(
+    version: &TableVersion,
+    policy: &Policy,
+    place: Option<usize>,
+    choose: impl Fn(&TableVersion) -> Option<Choice>,
+) -> Option<Choice> {
+    let choice = choose(&of_place(version, place))?;
+    let inputs: Vec<&TableFile> = version
+        .files
+        .iter()
+        .map(AsRef::as_ref)
+        .filter(|file| choice.inputs.contains(&file.id))
+        .collect();
+    Some(Choice {
+        drop_below: shadow::drop_below(version, policy.settled, &inputs, &inputs),
+        ..choice
     })
 }
 
@@ -277,22 +302,18 @@ pub(crate) fn groups(version: &TableVersion) -> Vec<FileGroup> {
 /// All files of the table in one merge, or the smallest ones first where they are too many for one;
 /// `None` where that would change nothing.
 pub fn major(version: &TableVersion, policy: &Policy) -> Option<Choice> {
-    let place = |file: &TableFile| version.own.place_of_file(file.sst.meta());
     let worth = match version.files.as_slice() {
         [] => false,
-        files => {
-            // One file is the least that the rows of each partition with a key of its own make.
-            let groups: BTreeSet<_> = files.iter().map(|file| place(file)).collect();
-            groups.len() < files.len()
+        [only] => {
+            let meta = only.sst.meta();
+            !meta.distinct
+                || meta.tombstones > 0
                 || !version.tombstones.is_empty()
-                || files.iter().any(|file| {
-                    let meta = file.sst.meta();
-                    let expired = meta.min_expiry_ms;
-                    !meta.distinct
-                        || meta.tombstones > 0
-                        || expired.is_some_and(|first| first <= policy.now_ms)
-                })
+                || meta
+                    .min_expiry_ms
+                    .is_some_and(|first| first <= policy.now_ms)
         }
+        _ => true,
     };
     worth.then(|| {
         let mut files: Vec<&TableFile> = version.files.iter().map(AsRef::as_ref).collect();

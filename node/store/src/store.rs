@@ -119,21 +119,16 @@ impl Store {
     /// As the disk.
     pub fn drop_table(&self, id: TableId) -> Result<()> {
         self.shared.check()?;
-        if !self.own_keys(id).is_empty() {
-            // What the log says of its keys must not come after what the manifest is going to say.
-            self.flush()?;
-        }
+        // Nobody gives a partition of it a key meanwhile.
+        let _erasing = self.shared.erasing.lock();
         let structure = self.shared.structure.lock();
         let Some(table) = self.shared.version().table(id).cloned() else {
             return Ok(());
         };
-        let notes = worker::notes_of_dropped(&table)?;
         self.change(&Edit {
             drop_tables: vec![id],
-            notes: notes.clone(),
             ..Edit::default()
         })?;
-        self.shared.notes.write().apply(notes);
         {
             let _visible = self.shared.visible.write();
             let mut slot = self.shared.version.write();
@@ -145,6 +140,12 @@ impl Store {
             table.files.iter().map(|file| file.path.as_str()),
         );
         drop(structure);
+        if table.own.is_empty() {
+            return Ok(());
+        }
+        // A flush or a merge that is under way may still write under the keys.
+        self.flush()?;
+        let _compacting = self.shared.compacting.lock();
         worker::forget_dropped(&self.shared)
     }
 

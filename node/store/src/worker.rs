@@ -30,7 +30,7 @@ use crate::version::{Origins, TableFile};
 pub(crate) use compact::{compact_all, table_stats};
 pub(crate) use erase::erase;
 pub(crate) use own::{
-    destroy_past_keys, forget_dropped, notes_of_dropped, renew_key, seal_partition, tend_own_keys,
+    destroy_past_keys, destroyed_keys, forget_dropped, renew_key, seal_partition, tend_own_keys,
     whole_state,
 };
 

@@ -25,9 +25,9 @@ pub(super) struct Index {
     pub(super) made_ms: u64,
     pub(super) lsn: u64,
     pub(super) files: Vec<IndexFile>,
-    /// The numbers of the keys in its keyring that partitions have of their own.
+    /// The numbers of the keys in its keyring.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) own_keys: Vec<u32>,
+    pub(super) keys: Vec<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

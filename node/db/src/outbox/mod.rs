@@ -122,15 +122,17 @@ impl Sealer {
         self.shared.queue.copy_to(path)
     }
 
-    /// Does something while no rows are on their way from the log into a segment.
-    pub(crate) fn while_still<T>(&self, act: impl FnOnce(&Queue) -> Result<T>) -> Result<T> {
-        let _still = self.shared.sealing.lock();
-        act(&self.shared.queue)
+    /// Seals everything that is committed, and keeps what waits under the keys `past` under `own`, or
+    /// under the common key: then nothing that is to be shipped needs those keys any more.
+    pub(crate) fn leave_keys(&self, past: &[u32], own: Option<u32>) -> Result<()> {
+        let _sealing = self.shared.sealing.lock();
+        self.shared.seal_committed()?;
+        self.shared.queue.reseal(past, own)
     }
 
-    /// Writes the file anew, so that it holds what waits and no byte of what was acknowledged.
-    pub(crate) fn wipe(&self) -> Result<()> {
-        self.shared.queue.wipe()
+    /// As [`Queue::owe_wipe`].
+    pub(crate) fn owe_wipe(&self) -> Result<u64> {
+        self.shared.queue.owe_wipe()
     }
 
     pub(crate) fn state(&self) -> queue::QueueState {
@@ -198,8 +200,13 @@ impl Shared {
 
     /// Seals every committed record that is not sealed yet.
     fn seal_all(&self) -> Result<()> {
+        let _sealing = self.sealing.lock();
+        self.seal_committed()
+    }
+
+    /// The same, for who holds `sealing`.
+    fn seal_committed(&self) -> Result<()> {
         loop {
-            let _sealing = self.sealing.lock();
             let cursor = self.queue.state().cursor;
             let newest = self.store.last_lsn();
             let records = self.store.log(cursor, LOG_STEP_BYTES)?;

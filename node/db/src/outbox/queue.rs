@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 const SEGMENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("segments");
 const STATE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("state");
 const STATE_KEY: &str = "state";
+const WIPE_KEY: &str = "wipe";
 const CACHE_BYTES: usize = 1024 * 1024;
 
 /// Where the queue stands.
@@ -72,6 +73,8 @@ pub(crate) struct Queue {
     path: PathBuf,
     /// Held for writing while the file is replaced.
     database: RwLock<Database>,
+    /// The sequence from whose acknowledgement on the file is to be wiped.
+    owed: Mutex<Option<u64>>,
     sealer: Option<ValueSealer>,
     state: Mutex<QueueState>,
 }
@@ -89,22 +92,27 @@ impl Queue {
         let database = create(path)?;
         let fresh = QueueState::fresh(epoch, cursor);
         let write = database.begin_write().map_err(failed)?;
-        let state = {
+        let (state, owed) = {
             write.open_table(SEGMENTS).map_err(failed)?;
             let table = write.open_table(STATE).map_err(failed)?;
+            let owed = table.get(WIPE_KEY).map_err(failed)?;
+            let owed =
+                owed.and_then(|bytes| Some(u64::from_le_bytes(bytes.value().try_into().ok()?)));
             let kept = table.get(STATE_KEY).map_err(failed)?;
-            match kept {
+            let state = match kept {
                 Some(bytes) => postcard::from_bytes(bytes.value()).map_err(|error| {
                     Error::corrupt(format!("the outbox's state cannot be read: {error}"))
                 })?,
                 None => fresh,
-            }
+            };
+            (state, owed)
         };
         write.commit().map_err(failed)?;
         Ok(Queue {
             node,
             path: path.to_owned(),
             database: RwLock::new(database),
+            owed: Mutex::new(owed),
             sealer: keyring.map(|keyring| keyring.values("outbox")),
             state: Mutex::new(state),
         })
@@ -144,7 +152,9 @@ impl Queue {
 
     /// A segment that waits.
     pub(crate) fn segment(&self, sequence: u64) -> Result<Option<SealedSegment>> {
-        let read = self.database.read().begin_read().map_err(failed)?;
+        // Held while it reads: the file is not replaced meanwhile.
+        let database = self.database.read();
+        let read = database.begin_read().map_err(failed)?;
         let table = read.open_table(SEGMENTS).map_err(failed)?;
         let Some(bytes) = table.get(sequence).map_err(failed)? else {
             return Ok(None);
@@ -174,7 +184,8 @@ impl Queue {
             Ok(next)
         })?;
         *state = next;
-        Ok(())
+        drop(state);
+        self.pay()
     }
 
     /// Starts the chain anew under another epoch; what waits is numbered again, and nothing is dropped
@@ -208,8 +219,9 @@ impl Queue {
         Ok(())
     }
 
-    /// Keeps the segments that are under one of the keys `past` under `own`; they stay what they are.
-    pub(crate) fn reseal(&self, past: &[u32], own: u32) -> Result<()> {
+    /// Keeps the segments that are under one of the keys `past` under `own`, or under the common key;
+    /// they stay what they are.
+    pub(crate) fn reseal(&self, past: &[u32], own: Option<u32>) -> Result<()> {
         let Some(sealer) = &self.sealer else {
             return Ok(());
         };
@@ -226,7 +238,10 @@ impl Queue {
                 {
                     let name = sequence.to_le_bytes();
                     let mut bytes = sealer.open_vec(&name, kept)?;
-                    sealer.seal_under(own, &name, &mut bytes, 0)?;
+                    match own {
+                        Some(own) => sealer.seal_under(own, &name, &mut bytes, 0)?,
+                        None => sealer.seal(&name, &mut bytes, 0)?,
+                    }
                     segments
                         .insert(sequence, bytes.as_slice())
                         .map_err(failed)?;
@@ -234,6 +249,53 @@ impl Queue {
             }
             Ok(*state)
         })
+    }
+
+    /// Whether something waits that no key opens any more.
+    pub(crate) fn lacks_a_key(&self, keyring: &Keyring) -> Result<bool> {
+        let database = self.database.read();
+        let read = database.begin_read().map_err(failed)?;
+        let waiting = read.open_table(SEGMENTS).map_err(failed)?;
+        for entry in waiting.iter().map_err(failed)? {
+            let (_, kept) = entry.map_err(failed)?;
+            let own = self.own_key_of(kept.value());
+            if own.is_some_and(|own| !keyring.holds(own)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Has the file wiped as soon as everything that waits now is acknowledged: at once where nothing
+    /// waits. Returns how many segments do. It is kept through restarts.
+    pub(crate) fn owe_wipe(&self) -> Result<u64> {
+        let state = *self.state.lock();
+        let waiting = state.last_sealed - state.acknowledged;
+        if waiting == 0 {
+            self.wipe()?;
+            return Ok(0);
+        }
+        let database = self.database.read();
+        let write = database.begin_write().map_err(failed)?;
+        {
+            let mut table = write.open_table(STATE).map_err(failed)?;
+            let sequence = state.last_sealed.to_le_bytes();
+            table
+                .insert(WIPE_KEY, sequence.as_slice())
+                .map_err(failed)?;
+        }
+        write.commit().map_err(failed)?;
+        *self.owed.lock() = Some(state.last_sealed);
+        Ok(waiting)
+    }
+
+    /// Wipes the file where that is owed and everything that was waited for is acknowledged.
+    fn pay(&self) -> Result<()> {
+        let owed = *self.owed.lock();
+        match owed {
+            Some(sequence) if self.state.lock().acknowledged >= sequence => self.wipe(),
+            _ => Ok(()),
+        }
     }
 
     fn own_key_of(&self, kept: &[u8]) -> Option<u32> {
@@ -255,6 +317,7 @@ impl Queue {
         *database = fresh;
         let folder = self.path.parent().unwrap_or(Path::new("."));
         File::open(folder)?.sync_all()?;
+        *self.owed.lock() = None;
         drop((database, state));
         let length = old.metadata()?.len();
         std::io::copy(&mut std::io::repeat(0).take(length), &mut &old)?;

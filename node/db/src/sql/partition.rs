@@ -29,7 +29,7 @@ impl Db {
     ) -> Result<SqlOutcome> {
         let schema = self.inner.catalog.state().table(&statement.table)?.clone();
         let prefix = self.prefix(&schema, &statement, params).await?;
-        let inner = self.inner.clone();
+        let (inner, params) = (self.inner.clone(), params.to_vec());
         self.blocking(move || {
             let Some(_no_backup) = inner.backing_up.try_lock() else {
                 return Err(Error::conflict(
@@ -39,7 +39,7 @@ impl Db {
             };
             match statement.step {
                 PartitionStep::Seal => {
-                    let name = name_of(&statement);
+                    let name = name_of(&statement, &params);
                     inner.store.seal_partition(schema.id, &prefix, &name)?;
                     inner.wipe_outbox("the partition has its key")?;
                 }
@@ -104,11 +104,15 @@ impl Db {
     }
 }
 
-/// The partition as its user wrote it.
-fn name_of(statement: &PartitionStatement) -> String {
+/// The partition as its user wrote it, with the parameters in their places.
+fn name_of(statement: &PartitionStatement, params: &[Value]) -> String {
+    let value = |text: &String| {
+        let number = text.strip_prefix('$')?.parse::<usize>().ok()?;
+        Some(params.get(number.checked_sub(1)?)?.to_string())
+    };
     let values = statement.values.iter();
     let values: Vec<String> = values
-        .map(|(name, value)| format!("{name} = {value}"))
+        .map(|(name, text)| format!("{name} = {}", value(text).unwrap_or_else(|| text.clone())))
         .collect();
     values.join(", ")
 }
@@ -125,20 +129,28 @@ impl Inner {
         self.destroy_past_keys(schema.id, prefix)
     }
 
-    /// Destroys the keys that a partition had before its present one, after what the outbox keeps
-    /// under them is kept under that.
+    /// Destroys the keys that a partition had before its present one, after what is to be shipped has left
+    /// them: what the log holds of it is sealed, and what the outbox keeps goes under the present one.
     fn destroy_past_keys(&self, id: TableId, prefix: &[u8]) -> Result<()> {
-        let Some(outbox) = &self.outbox else {
-            return self.store.destroy_past_keys(id, prefix);
-        };
         let own = self.store.own_keys(id);
-        let Some(own) = own.iter().find(|own| own.prefix == prefix) else {
-            return Ok(());
-        };
-        outbox.while_still(|queue| {
-            queue.reseal(&own.state.past, own.state.key)?;
-            self.store.destroy_past_keys(id, prefix)
-        })
+        if let Some(outbox) = &self.outbox
+            && let Some(own) = own.iter().find(|own| own.prefix == prefix)
+        {
+            outbox.leave_keys(&own.state.past, Some(own.state.key))?;
+            // Kept before the keys go, so that a crash forgets nothing.
+            outbox.owe_wipe()?;
+        }
+        self.store.destroy_past_keys(id, prefix)
+    }
+
+    /// Before a table goes with its keys: what is to be shipped of it leaves them.
+    pub(crate) fn leave_keys_of(&self, table: TableId) -> Result<()> {
+        let own = self.store.own_keys(table);
+        let keys: Vec<u32> = own.iter().flat_map(|own| own.state.keys()).collect();
+        match &self.outbox {
+            Some(outbox) if !keys.is_empty() => outbox.leave_keys(&keys, None),
+            _ => Ok(()),
+        }
     }
 
     /// At the start: brings erasures to their end that were cut off. One that fails is tried again by
@@ -166,33 +178,32 @@ impl Inner {
         }
     }
 
-    /// Writes the outbox anew without the bytes of what it has shipped; `done` says what was done
-    /// before.
+    /// Has the outbox written anew without the bytes of what it has shipped, and waits a moment for what is
+    /// on its way; `done` says what was done before.
     ///
     /// # Errors
-    /// `Conflict` where something waits to be shipped still.
+    /// `Conflict` where something waits to be shipped still: it is wiped once it is acknowledged.
     pub(crate) fn wipe_outbox(&self, done: &str) -> Result<()> {
         let Some(outbox) = &self.outbox else {
             return Ok(());
         };
+        let sealed = outbox.state().last_sealed;
+        outbox.owe_wipe()?;
         let clock = &self.env.clock;
         let begun = clock.monotonic();
-        let sealed = outbox.state().last_sealed;
         while outbox.state().acknowledged < sealed
             && clock.monotonic().saturating_sub(begun) < SHIPPING_WAIT
         {
             std::thread::sleep(SHIPPING_LOOK);
         }
         let state = outbox.state();
-        if state.acknowledged < sealed {
-            return Err(Error::conflict(format!(
-                "{done}, but {} segments that wait to be shipped may hold rows of before",
-                sealed - state.acknowledged
-            ))
-            .with_hint(
-                "run it again when `activestore sync status` shows no backlog: what was shipped is wiped then",
-            ));
+        if state.acknowledged >= sealed {
+            return Ok(());
         }
-        outbox.wipe()
+        Err(Error::conflict(format!(
+            "{done}, but {} segments that wait to be shipped may hold rows of before; they are wiped as soon as they are shipped",
+            sealed - state.acknowledged
+        ))
+        .with_hint("nothing is left to be done: `activestore sync status` shows how far it is"))
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn ship(edge: &Db, cloud: &Db) {
     }
 }
 
-async fn same(edge: &Db, cloud: &Db) {
+pub(super) async fn same(edge: &Db, cloud: &Db) {
     let here = edge.digests(Some(edge.node_id())).await.unwrap();
     let there = cloud.digests(Some(edge.node_id())).await.unwrap();
     let compared = activestore_sync_proto::DigestComparison::new(&here, &there);

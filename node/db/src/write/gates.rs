@@ -54,7 +54,9 @@ impl Gates {
 
     /// [`Gates::pass`] for blocking threads.
     pub(crate) fn pass_blocking(&self, tables: BTreeMap<TableId, Way>) -> Passage {
-        futures::executor::block_on(self.pass(tables))
+        // Unconstrained: a thread that works for a runtime has a budget of polls there, and would turn
+        // here for ever once that is spent.
+        futures::executor::block_on(tokio::task::unconstrained(self.pass(tables)))
     }
 
     fn gate(&self, table: TableId) -> Arc<RwLock<()>> {

@@ -36,9 +36,9 @@ const SALT_BYTES: usize = 32;
 const HEAD_BYTES: usize = 8 + 8 + SALT_BYTES + 4;
 const ENTRY_BYTES: usize = 4 + KEY_BYTES;
 /// A keyring that claims more is not believed, and no more are added.
-const KEYS_MAX: usize = 1024;
-/// Own keys at most; what is left is for renewed common ones.
-const OWN_KEYS_MAX: usize = 1000;
+const KEYS_MAX: usize = 4096;
+/// Kept for common keys.
+const COMMON_KEYS_MAX: usize = 96;
 /// The first number of an own key.
 const OWN: u32 = 1 << 31;
 
@@ -68,6 +68,8 @@ impl Keyring {
     /// is none; `Corrupt` for a damaged one; as the disk.
     pub fn open(env: &Env, master: &MasterKey) -> Result<Arc<Keyring>> {
         let keys = read(env.disk.as_ref(), master)?;
+        // Of a change that was cut off; it may hold keys that were destroyed since.
+        wipe_new(env.disk.as_ref())?;
         let (id, key) = youngest(&keys).ok_or_else(damaged)?;
         Ok(Arc::new(Keyring {
             env: env.clone(),
@@ -119,11 +121,9 @@ impl Keyring {
     pub fn add_own(&self) -> Result<u32> {
         let _turn = self.changing.lock();
         let mut keys = self.keys.read().clone();
-        if keys.range(OWN..).count() >= OWN_KEYS_MAX {
-            return Err(Error::overloaded(format!(
-                "{OWN_KEYS_MAX} keys of their own are the most"
-            ))
-            .with_hint("a table that is dropped gives back the keys of its partitions"));
+        if keys.range(OWN..).count() >= KEYS_MAX - COMMON_KEYS_MAX {
+            return Err(Error::overloaded("the keyring has no room for another key")
+                .with_hint("a table that is dropped gives back the keys of its partitions"));
         }
         let id = loop {
             let id = OWN | self.env.rng.next_u64() as u32;
@@ -132,8 +132,8 @@ impl Keyring {
             }
         };
         keys.insert(id, new_key(self.env.rng.as_ref()));
-        // The old file lacks nothing but the new key: its bytes may stay.
-        write(&self.env, &self.master, &keys)?;
+        // What the old file holds may be destroyed next: its bytes go with it.
+        replace(&self.env, &self.master, &keys)?;
         *self.keys.write() = keys;
         Ok(id)
     }
@@ -142,7 +142,8 @@ impl Keyring {
     /// wherever it lies. Those that are not there are no error.
     ///
     /// # Errors
-    /// As the disk; then some bytes of the keys may be left on it, and it is to be called again.
+    /// As the disk; it is to be called again then. Where the power goes in the middle, the bytes of the
+    /// replaced file may stay in space that the file system has freed, under the master key.
     pub fn destroy_own(&self, ids: &[u32]) -> Result<()> {
         let _turn = self.changing.lock();
         let mut keys = self.keys.read().clone();
@@ -155,6 +156,11 @@ impl Keyring {
     /// Whether it holds a data key.
     pub fn holds(&self, id: u32) -> bool {
         self.keys.read().contains_key(&id)
+    }
+
+    /// The numbers of all keys.
+    pub fn key_numbers(&self) -> Vec<u32> {
+        self.keys.read().keys().copied().collect()
     }
 
     /// The numbers of all own keys.
@@ -227,10 +233,23 @@ fn replace(env: &Env, master: &MasterKey, keys: &Keys) -> Result<()> {
     let before = env.disk.open(KEYRING_FILE)?;
     write(env, master, keys)?;
     // The name is the new file's now; what the old one's bytes open goes with them.
-    let zeros = vec![0; usize::try_from(before.len()?).unwrap_or(0)];
-    Ok(before
-        .write_at(0, &zeros)
-        .and_then(|()| before.sync_data())?)
+    Ok(wipe(before.as_ref())?)
+}
+
+/// Fills a file with zeros.
+fn wipe(file: &dyn DiskFile) -> std::io::Result<()> {
+    let zeros = vec![0; usize::try_from(file.len()?).unwrap_or(0)];
+    file.write_at(0, &zeros)?;
+    file.sync_data()
+}
+
+/// Removes what a change that was cut off has left, and its bytes.
+fn wipe_new(disk: &dyn Disk) -> std::io::Result<()> {
+    if disk.exists(NEW_FILE) {
+        wipe(disk.open(NEW_FILE)?.as_ref())?;
+        disk.remove(NEW_FILE)?;
+    }
+    Ok(())
 }
 
 fn write(env: &Env, master: &MasterKey, keys: &Keys) -> Result<()> {
@@ -252,9 +271,7 @@ fn write(env: &Env, master: &MasterKey, keys: &Keys) -> Result<()> {
     cipher.seal(NonceBytes::default(), &head, &mut bytes, HEAD_BYTES)?;
     bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
     let disk = env.disk.as_ref();
-    if disk.exists(NEW_FILE) {
-        disk.remove(NEW_FILE)?;
-    }
+    wipe_new(disk)?;
     let file: Arc<dyn DiskFile> = disk.create(NEW_FILE)?;
     file.write_at(0, &bytes)?;
     file.sync_data()?;

@@ -345,3 +345,97 @@ proptest! {
         prop_assert!(sealer.open_vec(&name, sealed[..flipped.index(sealed.len())].to_vec()).is_err());
     }
 }
+
+#[test]
+fn an_own_key_opens_what_it_sealed_until_it_is_destroyed_and_no_copy_brings_it_back() {
+    let env = Env::simulated(31);
+    let keyring = keyring(&env);
+    let common = keyring.key_numbers();
+    let (one, two) = (keyring.add_own().unwrap(), keyring.add_own().unwrap());
+    assert!(Keyring::is_own(one) && Keyring::is_own(two) && one != two);
+    let sealer = keyring.values("log part");
+    let mut value = b"41".to_vec();
+    sealer.seal_under(one, b"name", &mut value, 0).unwrap();
+    assert_eq!(ValueSealer::data_key_of(&value), Some(one));
+    assert_eq!(ValueSealer::data_key_of(b"short"), None);
+    let plain: Arc<dyn Disk> = env.disk.clone();
+    for (path, own) in [("one", one), ("two", two)] {
+        let file = sealed_disk_under(&plain, &keyring, "sst", own)
+            .create(path)
+            .unwrap();
+        file.write_at(0, path.as_bytes()).unwrap();
+        file.sync_data().unwrap();
+        assert_eq!(data_key_of(&plain, path).unwrap(), own);
+    }
+    // What is written without a word is under the common key, also after a start.
+    let again = Keyring::open(&env, &master(1)).unwrap();
+    assert_eq!(again.own_keys().len(), 2);
+    written(&env, &again, "common", b"common");
+    assert!(!Keyring::is_own(data_key_of(&plain, "common").unwrap()));
+    assert_eq!(
+        again
+            .values("log part")
+            .open_vec(b"name", value.clone())
+            .unwrap(),
+        b"41"
+    );
+
+    let replaced = env.disk.open("keyring").unwrap();
+    again.destroy_own(&[one]).unwrap();
+    let left = whole(replaced.as_ref()).unwrap();
+    assert!(
+        left.iter().all(|byte| *byte == 0),
+        "the old file's bytes are gone"
+    );
+    again.destroy_own(&[one]).unwrap();
+    let last = Keyring::open(&env, &master(1)).unwrap();
+    for keyring in [&again, &last] {
+        assert_eq!(keyring.own_keys(), [two]);
+        let error = keyring
+            .values("log part")
+            .open_vec(b"name", value.clone())
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+        let disk = disk(&env, keyring, "sst");
+        assert!(disk.open("one").is_err());
+        assert_eq!(whole(disk.open("two").unwrap().as_ref()).unwrap(), b"two");
+        assert_eq!(
+            whole(disk.open("common").unwrap().as_ref()).unwrap(),
+            b"common"
+        );
+    }
+    // A rotation keeps both kinds, and its new data key is a common one.
+    Keyring::rotate(&env, &master(1), &master(2), true).unwrap();
+    let rotated = Keyring::open(&env, &master(2)).unwrap();
+    assert_eq!(rotated.own_keys(), [two]);
+    assert_eq!(rotated.key_numbers().len(), common.len() + 2);
+    assert!(!Keyring::is_own(rotated.active().0));
+}
+
+#[test]
+fn a_power_cut_while_keys_change_leaves_the_keyring_before_or_after() {
+    for k in 1..40 {
+        let world = SimEnv::seeded(k);
+        let env = world.env();
+        let keyring = keyring(&env);
+        let kept = keyring.add_own().unwrap();
+        let before = keyring.own_keys();
+        world.disk.set_options(SimDiskOptions {
+            power_cut_at: Some(world.disk.ops() + k),
+            ..SimDiskOptions::default()
+        });
+        let changed = keyring.add_own().and_then(|_| keyring.destroy_own(&[kept]));
+        let dark = world.disk.is_dark();
+        world.disk.crash();
+        world.disk.set_options(SimDiskOptions::default());
+        let found = Keyring::open(&env, &master(1)).unwrap();
+        assert!(!env.disk.exists("keyring.new"));
+        if changed.is_ok() && !dark {
+            assert!(!found.holds(kept));
+        } else {
+            assert!(
+                found.own_keys().len() <= 2 && (found.holds(kept) || found.own_keys() != before)
+            );
+        }
+    }
+}

@@ -56,6 +56,12 @@ impl Store {
         worker::destroy_past_keys(&self.shared, id, prefix)
     }
 
+    /// The numbers of the own keys that were destroyed, the latest of them: copies of the keyring are not
+    /// to hold them any more.
+    pub fn destroyed_keys(&self) -> Vec<u32> {
+        worker::destroyed_keys(&self.shared)
+    }
+
     /// A table's partitions that have keys of their own; none for an unknown table.
     pub fn own_keys(&self, id: TableId) -> Vec<OwnKey> {
         let version = self.shared.version();

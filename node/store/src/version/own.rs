@@ -18,6 +18,10 @@ use crate::write_set::Note;
 
 /// What the keys of these notes begin with.
 const NOTES: &[u8] = b"own-key/";
+/// The note of the keys that were destroyed.
+pub(crate) const DESTROYED_NOTE: &[u8] = b"own-keys-destroyed";
+/// The latest ones are remembered.
+const DESTROYED_MAX: usize = 16_384;
 
 /// The key of one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +46,6 @@ pub struct OwnState {
     pub name: String,
     /// When it got its first key, in milliseconds since 1970.
     pub made_ms: u64,
-    /// Its table is gone, and its keys are to follow.
-    pub dropped: bool,
 }
 
 impl OwnState {
@@ -75,6 +77,31 @@ pub(crate) fn no_note(table: TableId, prefix: &[u8]) -> Note {
     Note {
         key: note_key(table, prefix),
         value: None,
+    }
+}
+
+/// The numbers in [`DESTROYED_NOTE`].
+pub(crate) fn destroyed(note: Option<&[u8]>) -> Vec<u32> {
+    let (numbers, _) = note.unwrap_or_default().as_chunks::<4>();
+    numbers
+        .iter()
+        .map(|bytes| u32::from_le_bytes(*bytes))
+        .collect()
+}
+
+/// [`DESTROYED_NOTE`] with more numbers.
+pub(crate) fn destroyed_note(before: Option<&[u8]>, more: &[u32]) -> Note {
+    let mut all = destroyed(before);
+    all.retain(|number| !more.contains(number));
+    all.extend(more);
+    let kept = all.len().saturating_sub(DESTROYED_MAX);
+    let bytes = all
+        .iter()
+        .skip(kept)
+        .flat_map(|number| number.to_le_bytes());
+    Note {
+        key: DESTROYED_NOTE.to_vec(),
+        value: Some(bytes.collect()),
     }
 }
 

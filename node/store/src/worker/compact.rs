@@ -64,31 +64,53 @@ pub(super) fn compact_one(shared: &Shared) -> Result<bool> {
 pub(crate) fn compact_all(shared: &Shared, id: TableId) -> Result<()> {
     let _hurry = shared.governor.hurry();
     let _compacting = shared.compacting.lock();
-    loop {
-        let version = shared.version();
-        let Some(table) = version.table(id) else {
-            return Ok(());
-        };
-        let policy = policy(shared)?;
-        let Some(choice) = compaction::major(table, &policy) else {
-            return Ok(());
-        };
-        let needed = bytes_of(table, &choice);
-        if needed > policy.input_bytes_max {
-            return Err(Error::new(
-                ErrorKind::DiskFull,
-                format!(
-                    "to merge {} takes {needed} bytes beside its files, and {} are free",
-                    table.schema.name, policy.input_bytes_max
-                ),
-            ));
-        }
-        let all = choice.inputs.len() == table.files.len();
-        merge(shared, table, &choice)?;
-        if all {
-            return Ok(());
-        }
+    for place in places(shared, id) {
+        while merge_some(shared, id, place)? {}
     }
+    Ok(())
+}
+
+/// The partitions of a table that have files for themselves.
+fn places(shared: &Shared, id: TableId) -> Vec<Option<usize>> {
+    let version = shared.version();
+    version
+        .table(id)
+        .map_or_else(Vec::new, |table| compaction::places(table))
+}
+
+/// Merges all files of one place, or so many as one merge takes; whether there is more to do.
+fn merge_some(shared: &Shared, id: TableId, place: Option<usize>) -> Result<bool> {
+    let files = |table: &TableVersion| {
+        let files = table.files.iter();
+        let of = files.filter(|file| table.own.place_of_file(file.sst.meta()) == place);
+        of.count()
+    };
+    let version = shared.version();
+    let Some(table) = version.table(id) else {
+        return Ok(false);
+    };
+    let policy = policy(shared)?;
+    let Some(choice) = compaction::among(table, &policy, place, |table| {
+        compaction::major(table, &policy)
+    }) else {
+        return Ok(false);
+    };
+    let needed = bytes_of(table, &choice);
+    if needed > policy.input_bytes_max {
+        return Err(Error::new(
+            ErrorKind::DiskFull,
+            format!(
+                "to merge {} takes {needed} bytes beside its files, and {} are free",
+                table.schema.name, policy.input_bytes_max
+            ),
+        ));
+    }
+    let before = files(table);
+    merge(shared, table, &choice)?;
+    // A merge that leaves as many files as it took would be due for ever.
+    let after = shared.version();
+    let fewer = after.table(id).is_some_and(|table| files(table) < before);
+    Ok(fewer && choice.inputs.len() < before)
 }
 
 /// Merges all files of a table into new ones at once, whatever that changes.
@@ -98,14 +120,18 @@ pub(crate) fn compact_all(shared: &Shared, id: TableId) -> Result<()> {
 pub(super) fn rewrite_all(shared: &Shared, id: TableId) -> Result<()> {
     let _hurry = shared.governor.hurry();
     let _compacting = shared.compacting.lock();
-    let version = shared.version();
-    let Some(table) = version.table(id) else {
-        return Ok(());
-    };
-    match compaction::rewrite(table, &policy(shared)?) {
-        Some(choice) => merge(shared, table, &choice),
-        None => Ok(()),
+    for place in places(shared, id) {
+        let version = shared.version();
+        let Some(table) = version.table(id) else {
+            return Ok(());
+        };
+        let policy = policy(shared)?;
+        let rewrite = |table: &TableVersion| compaction::rewrite(table, &policy);
+        if let Some(choice) = compaction::among(table, &policy, place, rewrite) {
+            merge(shared, table, &choice)?;
+        }
     }
+    Ok(())
 }
 
 /// Writes the files of a table that `concerned` names anew, one by one, so that their rows are under

@@ -28,9 +28,13 @@ use super::erase::wiping;
 use super::wait_for_flush;
 use crate::group::CheckedSet;
 use crate::store::shared::Shared;
-use crate::version::own::no_note;
+use crate::version::own::{DESTROYED_NOTE, destroyed, destroyed_note, no_note};
 use crate::version::{OwnKeys, OwnState, TableVersion};
 use crate::write_set::{Note, WriteSet};
+
+/// Partitions with keys at most: each has files of its own. The keyring has room for many times as
+/// many keys, so that an erasure and a restore always find one.
+const SEALED_MAX: usize = 1000;
 
 /// See [`crate::Store::seal_partition`].
 pub(crate) fn seal_partition(
@@ -44,13 +48,20 @@ pub(crate) fn seal_partition(
     let state = match state_of(shared, id, prefix) {
         Some(state) => state,
         None => {
+            let version = shared.version();
+            let sealed: usize = version.tables().map(|table| table.own.iter().count()).sum();
+            if sealed >= SEALED_MAX {
+                return Err(Error::overloaded(format!(
+                    "{SEALED_MAX} partitions with keys of their own are the most"
+                ))
+                .with_hint("a table that is dropped gives back the keys of its partitions"));
+            }
             let state = OwnState {
                 key: keyring.add_own()?,
                 past: Vec::new(),
                 whole: false,
                 name: name.to_owned(),
                 made_ms: shared.env.clock.wall_ms(),
-                dropped: false,
             };
             put_new(shared, keyring, id, prefix, state)?
         }
@@ -98,11 +109,12 @@ pub(crate) fn destroy_past_keys(shared: &Shared, id: TableId, prefix: &[u8]) -> 
         place.is_some() && own.place_of_file(meta) == place
     })?;
     keyring.destroy_own(&state.past)?;
+    let destroyed = noted_destroyed(shared, &state.past);
     let clean = OwnState {
         past: Vec::new(),
         ..state
     };
-    put(shared, id, prefix, &clean)
+    put_with(shared, id, prefix, &clean, vec![destroyed])
 }
 
 /// At the start: a partition whose key is not there, as in a backup of before it was destroyed, gets
@@ -129,22 +141,6 @@ pub(crate) fn tend_own_keys(shared: &Shared) -> Result<()> {
     forget_dropped(shared)
 }
 
-/// What the manifest is to say of the partitions' keys when their table goes: that they are to follow.
-///
-/// # Errors
-/// None in practice.
-pub(crate) fn notes_of_dropped(table: &TableVersion) -> Result<Vec<Note>> {
-    let dropped = |state: &OwnState| OwnState {
-        dropped: true,
-        ..state.clone()
-    };
-    let id = table.schema.id;
-    let notes = table.own.iter();
-    notes
-        .map(|own| dropped(&own.state).note(id, &own.prefix))
-        .collect()
-}
-
 /// Destroys the keys of tables that are gone.
 ///
 /// # Errors
@@ -158,9 +154,8 @@ pub(crate) fn forget_dropped(shared: &Shared) -> Result<()> {
     let mut keys = Vec::new();
     let mut gone = Vec::new();
     for (id, own) in OwnKeys::of_notes(notes)? {
-        for own in own.iter().filter(|own| own.state.dropped) {
-            // A table that is there was not dropped in the end.
-            if version.table(id).is_none() {
+        if version.table(id).is_none() {
+            for own in own.iter() {
                 keys.extend(own.state.keys());
                 gone.push(no_note(id, &own.prefix));
             }
@@ -170,7 +165,19 @@ pub(crate) fn forget_dropped(shared: &Shared) -> Result<()> {
         return Ok(());
     }
     keyring.destroy_own(&keys)?;
+    gone.push(noted_destroyed(shared, &keys));
     commit(shared, gone)
+}
+
+/// The note that keys were destroyed.
+fn noted_destroyed(shared: &Shared, keys: &[u32]) -> Note {
+    let before = shared.notes.read().get(DESTROYED_NOTE);
+    destroyed_note(before.as_deref(), keys)
+}
+
+/// The keys that were destroyed, the latest of them.
+pub(crate) fn destroyed_keys(shared: &Shared) -> Vec<u32> {
+    destroyed(shared.notes.read().get(DESTROYED_NOTE).as_deref())
 }
 
 fn keyring(shared: &Shared) -> Result<&Arc<Keyring>> {
@@ -234,8 +241,19 @@ fn put_new(
 
 /// Notes a partition's state, publishes it, and waits for the commits that did not know it.
 fn put(shared: &Shared, id: TableId, prefix: &[u8], state: &OwnState) -> Result<()> {
+    put_with(shared, id, prefix, state, Vec::new())
+}
+
+fn put_with(
+    shared: &Shared,
+    id: TableId,
+    prefix: &[u8],
+    state: &OwnState,
+    mut notes: Vec<Note>,
+) -> Result<()> {
+    notes.push(state.note(id, prefix)?);
     // In the log before any row that is under the key.
-    commit(shared, vec![state.note(id, prefix)?])?;
+    commit(shared, notes)?;
     {
         let _structure = shared.structure.lock();
         let mut slot = shared.version.write();

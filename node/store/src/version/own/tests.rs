@@ -23,7 +23,6 @@ fn keys_of(names: &[Vec<u8>]) -> OwnKeys {
                 whole: true,
                 name: String::new(),
                 made_ms: 0,
-                dropped: false,
             };
             keys.with(&prefix(name), state)
         })
