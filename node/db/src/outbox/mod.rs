@@ -207,7 +207,9 @@ impl Shared {
     /// The same, for who holds `sealing`.
     fn seal_committed(&self) -> Result<()> {
         loop {
-            let cursor = self.queue.state().cursor;
+            // A cursor that was moved over records with nothing to ship is not synced, and the log gives
+            // them back all the same: after a crash it stands before the log's first record.
+            let cursor = self.queue.state().cursor.max(self.store.first_log_lsn());
             let newest = self.store.last_lsn();
             let records = self.store.log(cursor, LOG_STEP_BYTES)?;
             let Some(last) = records.last() else {

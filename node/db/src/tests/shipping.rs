@@ -231,3 +231,49 @@ fn a_table_that_a_wire_makes_on_an_edge_travels_up() {
         cloud.shutdown().await.unwrap();
     });
 }
+
+#[test]
+fn a_cursor_that_a_crash_left_before_the_log_holds_nothing_up() {
+    runtime().block_on(async {
+        let (edge_dir, cloud_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (outbox, kept) = (
+            edge_dir.path().join("outbox.redb"),
+            cloud_dir.path().join("kept.redb"),
+        );
+        let edge = open(edge_dir.path(), Role::Edge);
+        run(&edge, PLANT).await;
+        run(
+            &edge,
+            "CREATE KEYSPACE own WITH (sync = 'none');
+             CREATE TABLE own.notes (id TEXT PRIMARY KEY)",
+        )
+        .await;
+        sealed(&edge);
+        edge.shutdown().await.unwrap();
+        drop(edge);
+        std::fs::copy(&outbox, &kept).unwrap();
+        let edge = open(edge_dir.path(), Role::Edge);
+        run(&edge, "INSERT INTO own.notes (id) VALUES ('x'), ('y')").await;
+        sealed(&edge);
+        // The log goes on in another segment and gives the first one back.
+        run(&edge, "ALTER TABLE own.notes COMPACT").await;
+        edge.shutdown().await.unwrap();
+        drop(edge);
+        // As a crash leaves it: nothing since was synced.
+        std::fs::copy(&kept, &outbox).unwrap();
+        let edge = open(edge_dir.path(), Role::Edge);
+        run(
+            &edge,
+            "INSERT INTO plant.readings (device, ts, temp) VALUES ('a', '2026-01-01', 1)",
+        )
+        .await;
+        let cloud = open(&cloud_dir.path().join("data"), Role::Cloud);
+        ship(&edge, &cloud);
+        assert_eq!(
+            rows(&cloud, "SELECT count(*) FROM plant.readings").await,
+            ["1"]
+        );
+        edge.shutdown().await.unwrap();
+        cloud.shutdown().await.unwrap();
+    });
+}
