@@ -248,6 +248,8 @@ fn a_cursor_that_a_crash_left_before_the_log_holds_nothing_up() {
              CREATE TABLE own.notes (id TEXT PRIMARY KEY)",
         )
         .await;
+        let first = "INSERT INTO plant.readings (device, ts, temp) VALUES ('a', '2026-01-02', 1)";
+        run(&edge, first).await;
         sealed(&edge);
         edge.shutdown().await.unwrap();
         drop(edge);
@@ -271,7 +273,7 @@ fn a_cursor_that_a_crash_left_before_the_log_holds_nothing_up() {
         ship(&edge, &cloud);
         assert_eq!(
             rows(&cloud, "SELECT count(*) FROM plant.readings").await,
-            ["1"]
+            ["2"]
         );
         edge.shutdown().await.unwrap();
         cloud.shutdown().await.unwrap();
