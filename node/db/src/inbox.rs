@@ -160,12 +160,14 @@ impl Inbox for Receiver {
         for section in &content.sections {
             let schema = self.table(section)?;
             let batch = section.batch(&schema, origin.0)?;
-            highest = highest.max(batch.max_hlc());
-            batches.push(batch);
+            if batch.rows > 0 {
+                highest = highest.max(batch.max_hlc());
+                batches.push(batch);
+            }
         }
         let mut tombstones = Vec::with_capacity(content.erased.len());
         for erased in &content.erased {
-            // A table this node never saw has nothing to erase.
+            // A segment names its tables: what it erases in them may still be on its way.
             if let Some(schema) = inner.catalog.state().tables.get(&erased.table) {
                 tombstones.push(RangeTombstone {
                     table: schema.id,

@@ -19,7 +19,10 @@ use activestore_env::Env;
 use activestore_store::{LogRecord, Store};
 use activestore_sync_proto::limits::MAX_FRAME_BYTES;
 use activestore_sync_proto::{OutboxPosition, SealedSegment};
-use activestore_types::{Epoch, Error, Lsn, NodeId, OriginId, Result, RowBatch, SyncMode};
+use activestore_types::{
+    BatchColumn, Epoch, Error, Hlc, Lsn, NodeId, OriginId, Result, RowBatch, SyncMode, TableSchema,
+};
+use arrow::array::new_empty_array;
 use parking_lot::{Condvar, Mutex};
 
 use queue::{Payload, Queue};
@@ -281,6 +284,10 @@ impl Shared {
                     && range.origin == OriginId(0)
                 {
                     bytes += range.start.len() + range.end.len() + 64;
+                    // The receiver must know the table: rows that the range covers may come after it.
+                    if !batches.iter().any(|(known, _)| known.id == schema.id) {
+                        batches.push((schema.clone(), no_rows(schema)));
+                    }
                     erased.push(Erased {
                         table: schema.name.clone(),
                         start: range.start.clone(),
@@ -296,6 +303,19 @@ impl Shared {
         cut(&mut batches, &mut erased, None, &mut payloads)?;
         Ok(payloads)
     }
+}
+
+/// A batch that says no more than which columns the table's key has.
+fn no_rows(schema: &TableSchema) -> RowBatch {
+    let keys = schema.key_columns().filter_map(|key| {
+        let column = schema.column_by_id(key.id)?;
+        Some(BatchColumn {
+            id: column.id,
+            array: new_empty_array(&column.data_type.arrow()),
+            set: None,
+        })
+    });
+    RowBatch::upsert(schema.id, 0, keys.collect(), Hlc::ZERO, OriginId(0))
 }
 
 fn bytes_of(members: &[Member]) -> usize {

@@ -279,3 +279,62 @@ fn a_cursor_that_a_crash_left_before_the_log_holds_nothing_up() {
         cloud.shutdown().await.unwrap();
     });
 }
+
+#[test]
+fn a_delete_that_comes_before_the_rows_it_covers_hides_them() {
+    use activestore_store::WriteSet;
+    use activestore_types::{BatchColumn, RowBatch};
+    use arrow::array::{ArrayRef, StringArray, TimestampNanosecondArray};
+    runtime().block_on(async {
+        let (edge_dir, cloud_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (edge, cloud) = (
+            open(edge_dir.path(), Role::Edge),
+            open(cloud_dir.path(), Role::Cloud),
+        );
+        run(&edge, PLANT).await;
+        run(&edge, "DELETE FROM plant.readings WHERE device = 'a'").await;
+        ship(&edge, &cloud);
+        // By it, the cloud knows the table. Now a row that a slower writer had stamped before.
+        assert_eq!(
+            rows(&cloud, "SELECT count(*) FROM plant.readings").await,
+            ["0"]
+        );
+        let schema = edge
+            .inner
+            .catalog
+            .state()
+            .tables
+            .values()
+            .next()
+            .unwrap()
+            .clone();
+        let column = |name: &str, array: ArrayRef| BatchColumn {
+            id: schema.column(name).unwrap().id,
+            array,
+            set: None,
+        };
+        let columns = vec![
+            column("device", Arc::new(StringArray::from(vec!["a"]))),
+            column("ts", Arc::new(TimestampNanosecondArray::from(vec![5]))),
+        ];
+        let (hlc, origin) = (activestore_types::Hlc(1000), activestore_types::OriginId(0));
+        let late = RowBatch::upsert(schema.id, 1, columns, hlc, origin);
+        edge.inner
+            .store
+            .commit(WriteSet::from_batches(vec![late]))
+            .unwrap();
+        run(
+            &edge,
+            "INSERT INTO plant.readings (device, ts, temp) VALUES ('b', '2026-01-01', 1)",
+        )
+        .await;
+        ship(&edge, &cloud);
+        same(&edge, &cloud).await;
+        assert_eq!(
+            rows(&cloud, "SELECT device FROM plant.readings").await,
+            ["b"]
+        );
+        edge.shutdown().await.unwrap();
+        cloud.shutdown().await.unwrap();
+    });
+}
