@@ -46,6 +46,14 @@ impl SstDisks {
         }
     }
 
+    /// Removes files that were begun and are of no use, as far as that goes: the failure that matters is
+    /// the one before, and a start removes what no version names.
+    pub(crate) fn remove_begun(&self, paths: &[String]) {
+        for path in paths.iter().filter(|path| self.common.exists(path)) {
+            let _ = self.common.remove(path);
+        }
+    }
+
     /// The own key that a file was written under, if it was.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::fmt;
 
 use activestore_types::{Error, Result};
 
-use super::cipher::{Cipher, NonceBytes};
+use super::cipher::{Cipher, KEY_BYTES, NonceBytes};
 use super::keyring::Keyring;
 
 /// Bytes that a file's header takes: data key u32, salt, CRC32C of both, little-endian.
@@ -49,11 +49,7 @@ impl Keyring {
         for (to, from) in header.iter_mut().skip(4 + SALT_BYTES).zip(crc) {
             *to = from;
         }
-        let cipher = Cipher::derived(
-            &key,
-            &[b"activestore file 1 ", domain.as_bytes(), b"\0", &salt],
-        )?;
-        Ok((header, FileSealer { cipher }))
+        Ok((header, FileSealer::derived(&key, domain, &salt)?))
     }
 
     /// The sealer of a file that has this header.
@@ -67,11 +63,7 @@ impl Keyring {
     ) -> Result<FileSealer> {
         let (id, salt) = fields(header)?;
         let key = self.key(id)?;
-        let cipher = Cipher::derived(
-            &key,
-            &[b"activestore file 1 ", domain.as_bytes(), b"\0", salt],
-        )?;
-        Ok(FileSealer { cipher })
+        FileSealer::derived(&key, domain, salt)
     }
 }
 
@@ -95,6 +87,13 @@ fn checksum(header: &[u8; FILE_HEADER_BYTES]) -> [u8; 4] {
 }
 
 impl FileSealer {
+    fn derived(key: &[u8; KEY_BYTES], domain: &str, salt: &[u8]) -> Result<FileSealer> {
+        let info: [&[u8]; 4] = [b"activestore file 1 ", domain.as_bytes(), b"\0", salt];
+        Ok(FileSealer {
+            cipher: Cipher::derived(key, &info)?,
+        })
+    }
+
     /// Encrypts the bytes of `block` from `from` on, which will stand at `position` in the file, and
     /// appends [`super::TAG_BYTES`] bytes.
     ///

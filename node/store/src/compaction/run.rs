@@ -1,7 +1,6 @@
 //! Carrying out a merge: the chosen files as one stream of runs and keys, written in batches.
 
 use std::collections::{BTreeMap, HashSet};
-use std::ops::Range;
 use std::sync::Arc;
 
 use activestore_sst::{SstMeta, SstOptions, SstWriter, VECTOR_ROWS};
@@ -15,7 +14,7 @@ use super::reduce::Reducer;
 use super::source::{Columns, FileSource};
 use super::{Choice, Outcome, Reason, shadow};
 use crate::disks::SstDisks;
-use crate::memtable::gather::{Pick, gather};
+use crate::memtable::gather::{Pick, gather, part};
 use crate::memtable::row_keys;
 use crate::read::{Pieces, VECTORS_HELD_MAX, bad_keys};
 use crate::version::{NewFile, Origins, OwnKeys, TableFile, TableVersion, TombstoneMap};
@@ -79,11 +78,7 @@ pub fn run(
             Ok(outcome)
         }
         Err(error) => {
-            let disk = disks.common();
-            for path in begun.iter().filter(|path| disk.exists(path)) {
-                // The failure that matters is the first; start-up removes what no version names.
-                let _ = disk.remove(path);
-            }
+            disks.remove_begun(&begun);
             Err(error)
         }
     }
@@ -369,11 +364,4 @@ impl<'a> Writer<'a> {
         }
         Ok(self.outcome)
     }
-}
-
-/// Some of the rows, with their keys.
-fn part(batch: &RowBatch, keys: &KeyBuffer, rows: Range<usize>) -> Result<(RowBatch, KeyBuffer)> {
-    let mut some = KeyBuffer::default();
-    some.append(keys, rows.clone())?;
-    Ok((batch.slice(rows.start, rows.len()), some))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use activestore_sst::{SstOptions, SstWriter};
 use activestore_types::{KeyBuffer, KeyRange, Result, RowBatch, TableSchema};
 
-use super::gather::{Pick, gather};
+use super::gather::{Pick, gather, part};
 use super::{Chunk, Chunks, Memtable, MemtableView};
 use crate::disks::SstDisks;
 use crate::version::NewFile;
@@ -37,11 +37,7 @@ pub fn flush(
     };
     let written = write(&view, schema, own, disks, &mut named, options);
     if written.is_err() {
-        let disk = disks.common();
-        for path in begun.iter().filter(|path| disk.exists(path)) {
-            // The error that matters is the first one; a left-over file is found again at start-up.
-            let _ = disk.remove(path);
-        }
+        disks.remove_begun(&begun);
     }
     written
 }
@@ -94,10 +90,8 @@ fn write(
             if rows.len() == batch.rows {
                 output.writer.append(&batch, &keys)?;
             } else {
-                let mut part = KeyBuffer::default();
-                part.append(&keys, rows.clone())?;
-                let batch = batch.slice(rows.start, rows.len());
-                output.writer.append(&batch, &part)?;
+                let (batch, keys) = part(&batch, &keys, rows)?;
+                output.writer.append(&batch, &keys)?;
             }
         }
     }

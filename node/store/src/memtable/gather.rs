@@ -1,6 +1,8 @@
 //! Gathering: a new batch of fragments picked from several batches, cell states kept.
 
-use activestore_types::{BatchColumn, ColumnId, Error, Result, RowBatch, TableSchema};
+use std::ops::Range;
+
+use activestore_types::{BatchColumn, ColumnId, Error, KeyBuffer, Result, RowBatch, TableSchema};
 use arrow::array::{Array, new_null_array};
 use arrow::buffer::{BooleanBuffer, ScalarBuffer};
 use arrow::compute::interleave;
@@ -8,6 +10,20 @@ use arrow::datatypes::DataType as ArrowType;
 
 /// One fragment: which batch, which row.
 pub(crate) type Pick = (usize, usize);
+
+/// Some neighbouring rows, uncopied, with their keys.
+///
+/// # Errors
+/// `Invalid` for more than 4 GiB of keys.
+pub(crate) fn part(
+    batch: &RowBatch,
+    keys: &KeyBuffer,
+    rows: Range<usize>,
+) -> Result<(RowBatch, KeyBuffer)> {
+    let mut some = KeyBuffer::default();
+    some.append(keys, rows.clone())?;
+    Ok((batch.slice(rows.start, rows.len()), some))
+}
 
 /// Builds the batch of the picked fragments. `trimmed` says for which (column of the schema, pick)
 /// a set cell is to become absent. Columns that no picked fragment sets are left out.

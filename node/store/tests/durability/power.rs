@@ -15,7 +15,7 @@ const LIVES: u64 = 4;
 
 #[test]
 fn a_thousand_power_cuts_lose_no_acknowledged_commit_and_invent_none() {
-    for_seeds(crash_runs(1000), |seed| {
+    for_seeds(1000, |seed| {
         let sync = match seed % 4 {
             0 => WalSync::Always,
             1 => WalSync::Interval(Duration::from_secs(3600)),
@@ -25,7 +25,8 @@ fn a_thousand_power_cuts_lose_no_acknowledged_commit_and_invent_none() {
     });
     // Of the seeds with an encrypted store, some come to the end of it.
     let erased = ERASED.load(Ordering::Relaxed);
-    assert!(replaying() || erased > 0, "no partition was erased");
+    let few = seeds(1000).count() < 100;
+    assert!(few || erased > 0, "no partition was erased");
 }
 
 /// Partitions with keys of their own that were erased, in all lives.

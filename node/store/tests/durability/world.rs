@@ -39,13 +39,6 @@ pub fn seeds(many: u64) -> std::ops::RangeInclusive<u64> {
     first..=first + many.saturating_sub(1)
 }
 
-/// How many power cuts to try: `many`, or more where `ACTIVESTORE_CRASH_RUNS` says so.
-pub fn crash_runs(many: u64) -> u64 {
-    let asked = std::env::var("ACTIVESTORE_CRASH_RUNS").ok();
-    let asked = asked.map(|runs| runs.parse().expect("ACTIVESTORE_CRASH_RUNS is a number"));
-    asked.map_or(many, |asked: u64| asked.max(many))
-}
-
 /// Whether one seed is being replayed.
 pub fn replaying() -> bool {
     std::env::var("ACTIVESTORE_SEED").is_ok()
