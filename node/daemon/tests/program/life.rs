@@ -37,8 +37,10 @@ fn an_idle_edge_stays_small() {
     let dir = tempfile::tempdir().unwrap();
     let node = Node::start(dir.path(), &[]);
     assert_eq!(node.rows("SELECT 1"), ["1"]);
-    let bytes = node.resident_bytes();
-    assert!(bytes < 60 << 20, "{} MiB", bytes >> 20);
+    // Its own memory: how much of the program's file is mapped beside it follows the page cache (34
+    // to 57 MiB were seen of an unoptimised one), and the kernel takes that back when it wants to.
+    let bytes = node.own_bytes();
+    assert!(bytes < 16 << 20, "{} MiB", bytes >> 20);
 }
 
 #[test]
