@@ -13,7 +13,7 @@ use crate::version::NewFile;
 use crate::version::OwnKeys;
 
 /// Rows handed to the SSTable's writer at once; the fragments of one key are not divided.
-const FLUSH_ROWS: usize = if cfg!(test) { 100 } else { 16 * 1024 };
+const FLUSH_ROWS: usize = if cfg!(test) { 100 } else { 8 * 1024 };
 
 /// Writes the memtable's fragments to new files, whose paths `next_path` names, with the newest
 /// schema. Range tombstones are left to the caller. No file is made where there is no fragment.

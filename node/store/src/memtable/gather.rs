@@ -41,31 +41,22 @@ pub(crate) fn gather(
             columns.push(column);
         }
     }
-    let pick_u64 = |of: &dyn Fn(&RowBatch, usize) -> u64| -> ScalarBuffer<u64> {
-        picks
-            .iter()
-            .map(|(batch, row)| batches.get(*batch).map_or(0, |batch| of(batch, *row)))
-            .collect()
-    };
     let expires = batches.iter().any(|batch| batch.expiry_ms.is_some());
     let dies = batches.iter().any(|batch| batch.tombstone.is_some());
     Ok(RowBatch {
         table: schema.id,
         rows: picks.len(),
         columns,
-        hlc: pick_u64(&|batch, row| batch.hlc.get(row).copied().unwrap_or(0)),
-        origin: picks
-            .iter()
-            .map(|(batch, row)| {
-                batches
-                    .get(*batch)
-                    .and_then(|batch| batch.origin.get(*row).copied())
-                    .unwrap_or(0)
-            })
-            .collect(),
+        hlc: pick_numbers(batches, picks, |batch| &batch.hlc).into(),
+        origin: pick_numbers(batches, picks, |batch| &batch.origin).into(),
         expiry_ms: expires
-            .then(|| pick_u64(&|batch, row| expiry_of(batch, row)))
-            .filter(|expiry| expiry.iter().any(|at| *at != 0)),
+            .then(|| {
+                pick_numbers(batches, picks, |batch| {
+                    batch.expiry_ms.as_ref().map_or(&[], |expiry| expiry)
+                })
+            })
+            .filter(|expiry| expiry.iter().any(|at| *at != 0))
+            .map(ScalarBuffer::from),
         tombstone: dies
             .then(|| {
                 picks
@@ -79,6 +70,20 @@ pub(crate) fn gather(
             })
             .filter(|dead| dead.count_set_bits() > 0),
     })
+}
+
+/// The picked numbers; 0 where a batch has none.
+fn pick_numbers<T: Copy + Default>(
+    batches: &[&RowBatch],
+    picks: &[Pick],
+    of: impl Fn(&RowBatch) -> &[T],
+) -> Vec<T> {
+    let numbers: Vec<&[T]> = batches.iter().map(|batch| of(batch)).collect();
+    let pick = |(batch, row): &Pick| {
+        let number = numbers.get(*batch).and_then(|numbers| numbers.get(*row));
+        number.copied().unwrap_or_default()
+    };
+    picks.iter().map(pick).collect()
 }
 
 fn gather_column(

@@ -15,6 +15,7 @@ pub(crate) mod cursor;
 pub(crate) mod dictionary;
 pub(crate) mod floats;
 pub(crate) mod ints;
+pub(crate) mod kernel;
 pub(crate) mod numbers;
 pub(crate) mod pack;
 pub(crate) mod stamps;

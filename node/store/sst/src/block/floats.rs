@@ -19,15 +19,17 @@ use super::{Encoding, MISTAKES, VECTOR_ROWS, ints};
 mod alp;
 pub(crate) mod decimal;
 mod read;
+mod span;
 mod split;
 
 pub(crate) use read::Floats;
+pub(crate) use span::NO_FLOAT;
 
 /// At most one value in this many may be an exception.
 const EXCEPTION_SHARE: usize = 8;
 
 /// A float of 32 or 64 bits.
-pub(crate) trait Real: Copy {
+pub(crate) trait Real: Copy + 'static {
     /// Bytes of one value.
     const BYTES: usize;
     /// As a double, exactly.
@@ -38,6 +40,10 @@ pub(crate) trait Real: Copy {
     fn shortened(self) -> Option<f32>;
     /// The bit pattern.
     fn pattern(self) -> u64;
+    /// The integers that the values are over a power of ten, and for each 1 where it is not exact.
+    fn scale(values: &[Self], power: f64, out: &mut Lanes, inexact: &mut Lanes);
+    /// The least and the greatest of the values, and whether any is not a number.
+    fn span(values: &[Self]) -> (f64, f64, bool);
 }
 
 impl Real for f64 {
@@ -59,6 +65,12 @@ impl Real for f64 {
     fn pattern(self) -> u64 {
         self.to_bits()
     }
+    fn scale(values: &[Self], power: f64, out: &mut Lanes, inexact: &mut Lanes) {
+        decimal::scale_doubles(values, power, out, inexact);
+    }
+    fn span(values: &[Self]) -> (f64, f64, bool) {
+        span::span_of_doubles(values)
+    }
 }
 
 impl Real for f32 {
@@ -78,6 +90,12 @@ impl Real for f32 {
     #[inline(always)]
     fn pattern(self) -> u64 {
         u64::from(self.to_bits())
+    }
+    fn scale(values: &[Self], power: f64, out: &mut Lanes, inexact: &mut Lanes) {
+        decimal::scale_floats(values, power, out, inexact);
+    }
+    fn span(values: &[Self]) -> (f64, f64, bool) {
+        span::span_of_floats(values)
     }
 }
 

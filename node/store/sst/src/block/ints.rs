@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use activestore_types::Result;
 
 use self::plan::Plan;
+use self::shape::{Shape, differences};
 use super::cursor::{Cursor, push_signed, push_varint};
 use super::pack::{CHAIN, Lanes, bits, pack};
 use super::{Encoding, MISTAKES, VECTOR_ROWS};
@@ -17,7 +18,9 @@ use super::{Encoding, MISTAKES, VECTOR_ROWS};
 mod plan;
 mod probe;
 mod read;
+mod shape;
 
+pub(crate) use plan::wide_places;
 pub(crate) use probe::Probe;
 pub(crate) use read::Ints;
 
@@ -29,9 +32,16 @@ const RUNS: u8 = 3;
 /// follows, and what is stored is the quotients. Readings stamped in milliseconds are such
 /// nanoseconds, and a hybrid stamp whose counter is 0 is a multiple of 2^16.
 const SCALED: u8 = 0x80;
-/// Scales tried, the largest first.
-const SCALES: [u8; 4] = [9, 6, BINARY | 16, 3];
+/// Scales tried, the largest first, and how to divide by them.
+const SCALES: [(u8, fn(&[u64], &mut [u64]) -> bool); 4] = [
+    (9, divide::<1_000_000_000>),
+    (6, divide::<1_000_000>),
+    (BINARY | 16, divide::<{ 1 << 16 }>),
+    (3, divide::<1_000>),
+];
 const SCALE_MAX: u8 = 18;
+/// Values looked at first.
+const FEW: usize = 4;
 /// Beside an exponent: it is one of two, not of ten.
 const BINARY: u8 = 0x40;
 
@@ -52,7 +62,7 @@ pub(crate) fn encode(values: &[u64], out: &mut Vec<u8>) -> Encoding {
     let read = out
         .get(start..)
         .map(|bytes| decode(&mut Cursor::new(bytes), values.len(), &mut check));
-    if matches!(read, Some(Ok(()))) && check.iter().zip(values).all(|(a, b)| a == b) {
+    if matches!(read, Some(Ok(()))) && check.get(..values.len()) == Some(values) {
         return encoding;
     }
     // What does not read back is stored plainly: a flush must not fail for a codec's mistake.
@@ -64,23 +74,31 @@ pub(crate) fn encode(values: &[u64], out: &mut Vec<u8>) -> Encoding {
 }
 
 fn encode_scaled(values: &[u64], out: &mut Vec<u8>) -> Encoding {
-    let divisor = |scale: u8| factor_of(scale).map_or(1, u64::cast_signed);
-    let divides = |scale: &u8| {
-        let divisor = divisor(*scale);
-        values
-            .iter()
-            .all(|value| value.cast_signed() % divisor == 0)
-    };
-    let Some(exponent) = SCALES.into_iter().find(divides) else {
-        return encode_cheapest(values, 0, out);
-    };
-    let divisor = divisor(exponent);
-    let mut quotients = [0; VECTOR_ROWS];
-    for (quotient, value) in quotients.iter_mut().zip(values) {
-        *quotient = (value.cast_signed() / divisor).cast_unsigned();
+    let few = values.get(..FEW).unwrap_or(values);
+    for (scale, divide) in SCALES {
+        if !divide(few, &mut [0; FEW]) {
+            continue;
+        }
+        let mut quotients = [0; VECTOR_ROWS];
+        if divide(values, &mut quotients) {
+            let quotients = quotients.get(..values.len()).unwrap_or(&[]);
+            return encode_cheapest(quotients, scale, out);
+        }
     }
-    let quotients = quotients.get(..values.len()).unwrap_or(&[]);
-    encode_cheapest(quotients, exponent, out)
+    encode_cheapest(values, 0, out)
+}
+
+/// Divides the values, as signed numbers, until one is not a multiple; whether there was none. (By a
+/// constant, which takes a fraction of a division's time.)
+fn divide<const BY: i64>(values: &[u64], quotients: &mut [u64]) -> bool {
+    for (quotient, value) in quotients.iter_mut().zip(values) {
+        let exact = value.cast_signed() / BY;
+        if exact * BY != value.cast_signed() {
+            return false;
+        }
+        *quotient = exact.cast_unsigned();
+    }
+    true
 }
 
 /// Opens a payload of this kind.
@@ -148,60 +166,11 @@ pub(crate) fn decode(bytes: &mut Cursor<'_>, rows: usize, out: &mut Lanes) -> Re
     Ints::parse(bytes, rows)?.decode(out)
 }
 
-/// What one pass over the values finds.
-struct Shape {
-    low: i64,
-    high: i64,
-    delta_low: i64,
-    delta_high: i64,
-    runs: usize,
-}
-
-impl Shape {
-    fn of(values: &[u64]) -> Self {
-        let first = values.first().copied().unwrap_or(0);
-        let mut shape = Shape {
-            low: i64::MAX,
-            high: i64::MIN,
-            delta_low: i64::MAX,
-            delta_high: i64::MIN,
-            runs: 1,
-        };
-        let mut before = first;
-        for (index, value) in values.iter().enumerate() {
-            let signed = value.cast_signed();
-            shape.low = shape.low.min(signed);
-            shape.high = shape.high.max(signed);
-            let delta = value.wrapping_sub(before).cast_signed();
-            shape.runs += usize::from(delta != 0);
-            // A chain's first delta is never stored.
-            if index % CHAIN != 0 {
-                shape.delta_low = shape.delta_low.min(delta);
-                shape.delta_high = shape.delta_high.max(delta);
-            }
-            before = *value;
-        }
-        shape
-    }
-
-    fn span(&self) -> u64 {
-        self.high.wrapping_sub(self.low).cast_unsigned()
-    }
-
-    fn delta_span(&self) -> u64 {
-        self.delta_high.wrapping_sub(self.delta_low).cast_unsigned()
-    }
-}
-
 /// Differences to the value before; a chain's first slot repeats its neighbour, so that it costs
 /// no width.
 fn fill_deltas<'a>(values: &[u64], out: &'a mut Lanes) -> &'a [u64] {
+    differences(values, out);
     for (chain, to) in values.chunks(CHAIN).zip(out.chunks_mut(CHAIN)) {
-        for (slot, pair) in to.iter_mut().skip(1).zip(chain.windows(2)) {
-            if let [before, value] = pair {
-                *slot = value.wrapping_sub(*before);
-            }
-        }
         let neighbour = if chain.len() > 1 {
             to.get(1).copied()
         } else {

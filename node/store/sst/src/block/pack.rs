@@ -9,7 +9,7 @@
 
 use activestore_types::{Error, Result};
 
-use self::lane::{Lane, get_full, pack_layers};
+use self::lane::{Lane, get_full};
 use super::VECTOR_ROWS;
 use super::cursor::Cursor;
 
@@ -48,11 +48,7 @@ pub(crate) fn pack(values: &[u64], width: u32, out: &mut Vec<u8>) {
     out.resize(start + LINE * width as usize, 0);
     let lines = out.get_mut(start..).unwrap_or_default();
     let lines = lines.as_chunks_mut::<LINE>().0;
-    if width <= 32 {
-        pack_layers::<u32, 32>(full, width, lines);
-    } else {
-        pack_layers::<u64, 16>(full, width, lines);
-    }
+    simd::pack_full(full, width, lines);
 }
 
 /// Packed values where they lie.

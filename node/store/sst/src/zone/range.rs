@@ -4,7 +4,7 @@ use arrow::array::{Array, AsArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::ArrowPrimitiveType;
 
-use crate::block::floats::Real;
+use crate::block::floats::{NO_FLOAT, Real};
 use crate::block::text::Strings;
 
 pub(crate) fn range<T: Copy, U: PartialOrd + Copy>(
@@ -49,17 +49,19 @@ pub(crate) fn float_range<T: ArrowPrimitiveType<Native: Real>>(
     present: Option<&NullBuffer>,
 ) -> (f64, f64) {
     let values = array.as_primitive::<T>().values();
-    let mut nan = false;
-    let (least, greatest) = range(
-        values,
-        present,
-        |value: T::Native| {
-            let value = value.widen();
-            nan |= value.is_nan();
-            value
-        },
-        (f64::INFINITY, f64::NEG_INFINITY),
-    );
+    let (least, greatest, nan) = match present {
+        None => Real::span(values),
+        Some(_) => {
+            let mut nan = false;
+            let widen = |value: T::Native| {
+                let value = value.widen();
+                nan |= value.is_nan();
+                value
+            };
+            let (least, greatest) = range(values, present, widen, NO_FLOAT);
+            (least, greatest, nan)
+        }
+    };
     if nan {
         (f64::NEG_INFINITY, f64::INFINITY)
     } else {

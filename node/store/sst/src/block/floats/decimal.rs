@@ -1,6 +1,8 @@
 //! Floats as integers over a power of ten: `v = i / 10^d`.
 
 use super::{EXCEPTION_SHARE, Real, bridge, push_exceptions};
+use crate::block::ints::wide_places;
+use crate::block::kernel::multiversioned;
 use crate::block::pack::Lanes;
 use crate::block::{Encoding, VECTOR_ROWS, ints};
 
@@ -105,29 +107,59 @@ fn sample_digits<T: Real>(values: &[T]) -> Option<usize> {
 
 /// The fewest digits after the point that give the value's very bits.
 fn digits_of<T: Real>(value: T) -> Option<usize> {
-    POWERS.iter().position(|power| scaled(value, *power).1)
+    let exact = |power: &f64| scaled::<T, Exact>(value, *power, 0.0).1;
+    POWERS.iter().position(exact)
 }
 
 /// The integer that stands for the value, as a shifted float's bits, and whether it is exact.
 #[inline(always)]
-fn scaled<T: Real>(value: T, power: f64) -> (u64, bool) {
+fn scaled<T: Real, D: Division>(value: T, power: f64, inverse: f64) -> (u64, bool) {
     let product = value.widen() * power;
     let shifted = product + ROUND;
-    let back = T::narrow((shifted - ROUND) / power);
+    let back = T::narrow(D::divide(shifted - ROUND, power, inverse));
     let exact = (back.pattern() == value.pattern()) & (product.abs() <= ROUND_LIMIT);
     (shifted.to_bits().wrapping_sub(ROUND.to_bits()), exact)
 }
 
+/// The integers of the values, and for each 1 where it is not exact.
+#[inline(always)]
+fn scale_all<T: Real, D: Division>(values: &[T], power: f64, out: &mut Lanes, inexact: &mut Lanes) {
+    let inverse = 1.0 / power;
+    for ((lane, inexact), value) in out.iter_mut().zip(inexact).zip(values) {
+        let (integer, exact) = scaled::<T, D>(*value, power, inverse);
+        *lane = integer;
+        *inexact = u64::from(!exact);
+    }
+}
+
+multiversioned! {
+    /// [`scale_all`] of doubles.
+    pub(crate) fn scale_doubles<D>(
+        values: &[f64],
+        power: f64,
+        out: &mut Lanes,
+        inexact: &mut Lanes
+    ) {
+        scale_all::<f64, D>(values, power, out, inexact);
+    }
+}
+
+multiversioned! {
+    /// [`scale_all`] of 32-bit floats.
+    pub(crate) fn scale_floats<D>(
+        values: &[f32],
+        power: f64,
+        out: &mut Lanes,
+        inexact: &mut Lanes
+    ) {
+        scale_all::<f32, D>(values, power, out, inexact);
+    }
+}
+
 fn to_decimal<T: Real>(values: &[T], digits: usize, lanes: &mut Lanes) -> Vec<u16> {
     let power = POWERS.get(digits).copied().unwrap_or(1.0);
-    let mut inexact = [false; VECTOR_ROWS];
-    for ((lane, inexact), value) in lanes.iter_mut().zip(&mut inexact).zip(values) {
-        let (integer, exact) = scaled(*value, power);
-        *lane = integer;
-        *inexact = !exact;
-    }
-    let rows = inexact.iter().take(values.len()).enumerate();
-    rows.filter(|(_, inexact)| **inexact)
-        .map(|(row, _)| row as u16)
-        .collect()
+    let mut inexact = [0; VECTOR_ROWS];
+    T::scale(values, power, lanes, &mut inexact);
+    let inexact = inexact.get(..values.len()).unwrap_or(&[]);
+    wide_places(inexact, 0).map(|row| row as u16).collect()
 }

@@ -2,8 +2,9 @@
 //! aside (PFOR, Zukowski et al., ICDE 2006).
 
 use super::super::VECTOR_ROWS;
-use super::super::cursor::{push_signed, push_varint, zigzag};
+use super::super::cursor::{push_signed, push_varint};
 use super::super::pack::{bits, pack, packed_len};
+use super::shape::{distances, outliers, span_within, wider_than};
 
 /// At most one value in this many may be an exception.
 const EXCEPTION_SHARE: usize = 16;
@@ -38,46 +39,54 @@ impl Plan {
         if full <= 1 || rows < ROWS_FOR_EXCEPTIONS {
             return plain;
         }
-        // How far values lie from one in the middle, as a histogram of magnitudes.
         let pivot = values.get(rows / 2 + 1).copied().unwrap_or(0);
-        let histogram = magnitudes(values, pivot);
-        let (mut outside, mut best, mut best_bytes) = (0_usize, None, plain.bytes);
-        for (width, count) in histogram.iter().enumerate().rev() {
-            // `outside` counts the values wider than `width`.
-            let bytes = packed_len(rows, width as u32) + outside * 8;
-            if outside > 0 && bytes < best_bytes {
-                (best, best_bytes) = (Some(width as u32), bytes);
+        let mut lanes = [0; VECTOR_ROWS];
+        let widest = bits(distances(values, pivot, &mut lanes));
+        let lanes = lanes.get(..rows).unwrap_or(&[]);
+        let most = rows / EXCEPTION_SHARE;
+        // The narrowest width that leaves few enough outside; mostly it is one of the widest.
+        let (mut refused, mut narrowest) = (None, widest);
+        let mut probe = widest.saturating_sub(1);
+        while refused.map_or(0, |refused| refused + 1) < narrowest {
+            if wider_than(lanes, probe) > most {
+                refused = Some(probe);
+            } else {
+                narrowest = probe;
             }
-            outside += usize::from(*count);
-            if outside > rows / EXCEPTION_SHARE {
-                break;
+            probe = refused.map_or(narrowest / 2, |refused: u32| refused.midpoint(narrowest));
+        }
+        if narrowest == widest {
+            return plain;
+        }
+        // From there on up, what lies outside is little enough to be counted one by one.
+        let mut of_width = [0_usize; u64::BITS as usize + 1];
+        for place in wide_places(lanes, narrowest) {
+            let distance = lanes.get(place).copied().unwrap_or(0);
+            if let Some(count) = of_width.get_mut(bits(distance) as usize) {
+                *count += 1;
             }
         }
-        let patched = best.map(|width| Plan::patched(values, pivot, width));
+        let (mut outside, mut best, mut best_bytes) = (0, None, plain.bytes);
+        for width in (narrowest..widest).rev() {
+            outside += of_width.get(width as usize + 1).copied().unwrap_or(0);
+            let bytes = packed_len(rows, width) + outside * 8;
+            if bytes < best_bytes {
+                (best, best_bytes) = (Some(width), bytes);
+            }
+        }
+        let patched = best.map(|width| Plan::patched(values, lanes, width));
         match patched {
             Some(patched) if patched.bytes < plain.bytes => patched,
             _ => plain,
         }
     }
 
-    fn patched(values: &[u64], pivot: u64, distance_bits: u32) -> Self {
-        let (mut low, mut high) = (i64::MAX, i64::MIN);
-        for value in values {
-            if bits(zigzag(value.wrapping_sub(pivot))) <= distance_bits {
-                low = low.min(value.cast_signed());
-                high = high.max(value.cast_signed());
-            }
-        }
+    /// For the values that lie nearer than so many bits; the others are exceptions.
+    fn patched(values: &[u64], distances: &[u64], distance_bits: u32) -> Self {
+        let (low, high) = span_within(values, distances, distance_bits);
         let reference = low.cast_unsigned();
         let width = bits(high.wrapping_sub(low).cast_unsigned());
-        let (mut exceptions, mut widest) = (0, 0_u64);
-        for value in values {
-            let offset = value.wrapping_sub(reference);
-            if bits(offset) > width {
-                exceptions += 1;
-                widest = widest.max(offset);
-            }
-        }
+        let (exceptions, widest) = outliers(values, reference, width);
         let exception_bytes = (bits(widest) as usize).div_ceil(8);
         Plan {
             reference,
@@ -101,45 +110,28 @@ impl Plan {
         };
         if self.exceptions > 0 {
             out.push(self.exception_bytes as u8);
-            let wide = |offset: &u64| bits(*offset) > self.width;
-            for (row, _) in offsets
-                .iter()
-                .enumerate()
-                .filter(|(_, offset)| wide(offset))
-            {
-                out.extend((row as u16).to_le_bytes());
-            }
-            for offset in offsets.iter_mut().filter(|offset| wide(offset)) {
-                out.extend(offset.to_le_bytes().iter().take(self.exception_bytes));
-                *offset = 0;
+            let wide: Vec<usize> = wide_places(offsets, self.width).collect();
+            out.extend(wide.iter().flat_map(|row| (*row as u16).to_le_bytes()));
+            for row in wide {
+                if let Some(offset) = offsets.get_mut(row) {
+                    out.extend(offset.to_le_bytes().iter().take(self.exception_bytes));
+                    *offset = 0;
+                }
             }
         }
         pack(offsets, self.width, out);
     }
 }
 
-/// How many values lie so many bits from the pivot. Neighbours mostly fall into one bucket, which
-/// would make each count wait for the one before: four histograms are filled in turn.
-fn magnitudes(values: &[u64], pivot: u64) -> [u16; 65] {
-    let mut lanes = [[0_u16; 65]; 4];
-    let mut count = |lane: usize, value: &u64| {
-        let width = bits(zigzag(value.wrapping_sub(pivot))) as usize;
-        if let Some(bucket) = lanes.get_mut(lane).and_then(|lane| lane.get_mut(width)) {
-            *bucket += 1;
-        }
-    };
-    let (fours, rest) = values.as_chunks::<4>();
-    for four in fours {
-        for (lane, value) in four.iter().enumerate() {
-            count(lane, value);
-        }
-    }
-    rest.iter().for_each(|value| count(0, value));
-    let [mut sum, others @ ..] = lanes;
-    for lane in others {
-        for (sum, count) in sum.iter_mut().zip(lane) {
-            *sum += count;
-        }
-    }
-    sum
+/// Where the offsets are that have more than `width` bits. They are few: most are passed by the dozen.
+pub(crate) fn wide_places(offsets: &[u64], width: u32) -> impl Iterator<Item = usize> {
+    let is_wide = move |offset: u64| offset.checked_shr(width).is_some_and(|rest| rest != 0);
+    let groups = offsets.chunks(16).enumerate();
+    groups
+        .filter(move |(_, group)| is_wide(group.iter().fold(0, |any, offset| any | offset)))
+        .flat_map(move |(number, group)| {
+            let places = group.iter().enumerate();
+            let wide = places.filter(move |(_, offset)| is_wide(**offset));
+            wide.map(move |(place, _)| number * 16 + place)
+        })
 }

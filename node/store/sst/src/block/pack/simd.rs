@@ -1,52 +1,20 @@
-//! The hot loops, compiled twice on x86-64: for every such processor and for x86-64-v3 (AVX2, BMI2,
-//! FMA), chosen when they run. On aarch64 the baseline has NEON and fused multiplication already.
+//! The hot loops of packing and unpacking, compiled for what the processor has.
 
-use super::lane::{chain_layers, unpack_layers};
+use super::lane::{chain_layers, pack_layers, unpack_layers};
 use super::{CHAIN, LINE, Lanes};
 use crate::block::VECTOR_ROWS;
-use crate::block::floats::decimal::{Division, Exact, Fused, decimal_bits, short_decimal_bits};
+use crate::block::floats::decimal::{decimal_bits, short_decimal_bits};
+use crate::block::kernel::multiversioned;
 
-/// Declares a function whose body is chosen by the processor. `$division` names how the body
-/// divides: by division, or by the three fused steps that give the same bits.
-macro_rules! multiversioned {
-    ($(#[$doc:meta])* pub(crate) fn $name:ident<$division:ident>($($arg:ident: $type:ty),*) $body:block) => {
-        $(#[$doc])*
-        #[cfg_attr(target_arch = "x86_64", expect(
-            unsafe_code,
-            reason = "code for processor features is called where they were found"
-        ))]
-        pub(crate) fn $name($($arg: $type),*) {
-            #[inline(always)]
-            fn body<$division: Division>($($arg: $type),*) $body
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx2,bmi1,bmi2,fma,lzcnt")]
-                fn v3($($arg: $type),*) {
-                    body::<Fused>($($arg),*);
-                }
-                if is_v3() {
-                    // SAFETY: the processor has these features.
-                    unsafe { v3($($arg),*) };
-                    return;
-                }
-            }
-            if cfg!(target_arch = "aarch64") {
-                body::<Fused>($($arg),*);
-            } else {
-                body::<Exact>($($arg),*);
-            }
+multiversioned! {
+    /// Packs a full vector to a width above 0; there are as many lines as the width has bits.
+    pub(crate) fn pack_full<D>(values: &Lanes, width: u32, lines: &mut [[u8; LINE]]) {
+        if width <= 32 {
+            pack_layers::<u32, 32>(values, width, lines);
+        } else {
+            pack_layers::<u64, 16>(values, width, lines);
         }
-    };
-}
-
-#[cfg(target_arch = "x86_64")]
-fn is_v3() -> bool {
-    // Each is a look at a word that is set at the first call.
-    std::is_x86_feature_detected!("avx2")
-        && std::is_x86_feature_detected!("fma")
-        && std::is_x86_feature_detected!("bmi1")
-        && std::is_x86_feature_detected!("bmi2")
-        && std::is_x86_feature_detected!("lzcnt")
+    }
 }
 
 multiversioned! {
