@@ -357,6 +357,8 @@ impl ExecutionPlan for ScanExec {
             predicates: self.pushed.zones.clone(),
             limit: self.limit,
             reverse: self.reverse,
+            // Several partitions arrive in no order anyway.
+            any_order: !self.ordered && self.limit.is_none() && self.partitions.len() > 1,
             now_ms: self.now_ms,
         };
         let (snapshot, schema) = (self.snapshot.clone(), self.schema.clone());

@@ -70,8 +70,8 @@ pub(crate) struct VectorKeys {
 
 /// A partition column of a vector.
 enum PartitionColumn {
-    /// By the file's dictionary.
-    Codes(Codes, Vec<u32>),
+    /// By the file's dictionary, as the first row of each run of one code.
+    Codes(Codes, Vec<(usize, u32)>),
     Encoded(KeyBuffer),
 }
 
@@ -130,37 +130,34 @@ impl VectorKeys {
                 }
             });
         }
-        let mut starts = vec![false; self.rows];
-        if let Some(first) = starts.first_mut() {
-            *first = true;
-        }
+        let mut starts = vec![0];
         for column in &columns {
             match column {
-                PartitionColumn::Codes(_, codes) => {
-                    check_rows(&sst, codes.len(), self.rows)?;
-                    mark_changes(codes, &mut starts);
+                PartitionColumn::Codes(_, runs) => {
+                    starts.extend(runs.iter().skip(1).map(|(start, _)| *start));
                 }
                 PartitionColumn::Encoded(keys) => {
                     check_rows(&sst, keys.len(), self.rows)?;
-                    for (row, start) in starts.iter_mut().enumerate().skip(1) {
-                        *start |= keys.key(row - 1) != keys.key(row);
-                    }
+                    let changes = |row: &usize| keys.key(row - 1) != keys.key(*row);
+                    starts.extend((1..self.rows).filter(changes));
                 }
             }
         }
-        let rows = starts
-            .iter()
-            .enumerate()
-            .filter_map(|(row, starts)| starts.then_some(row));
-        for row in rows {
+        if columns.len() > 1 {
+            starts.sort_unstable();
+            starts.dedup();
+        }
+        for row in starts {
             if let Some(before) = self.runs.last_mut() {
                 before.end = row;
             }
             let from = self.prefixes.len();
             for column in &columns {
                 match column {
-                    PartitionColumn::Codes(values, codes) => {
-                        let code = codes.get(row).copied().unwrap_or(0);
+                    PartitionColumn::Codes(values, runs) => {
+                        let behind = runs.partition_point(|(start, _)| *start <= row);
+                        let run = behind.checked_sub(1).and_then(|run| runs.get(run));
+                        let code = run.map_or(0, |(_, code)| *code);
                         push_text(values.value(code)?, &mut self.prefixes);
                     }
                     PartitionColumn::Encoded(keys) => {
@@ -420,13 +417,6 @@ fn check_rows(sst: &Sst, found: usize, rows: usize) -> Result<()> {
     }
     let error = Error::corrupt(format!("{found} keys for {rows} rows"));
     Err(bad_keys(sst, &error))
-}
-
-fn mark_changes<T: PartialEq>(values: &[T], starts: &mut [bool]) {
-    let pairs = values.iter().zip(values.iter().skip(1));
-    for (start, (before, value)) in starts.iter_mut().skip(1).zip(pairs) {
-        *start |= before != value;
-    }
 }
 
 /// Keys that cannot be encoded were checked when they were written: the bytes have changed since.

@@ -46,6 +46,9 @@ pub struct ScanRequest {
     pub limit: Option<usize>,
     /// From the last key to the first.
     pub reverse: bool,
+    /// The order does not matter: rows that come in turn from several files need not be put into one.
+    /// Each row still comes once, the rows of one range before those of the next.
+    pub any_order: bool,
     /// The time that decides what has expired, in milliseconds since 1970.
     pub now_ms: u64,
 }
@@ -125,6 +128,7 @@ impl Scan {
             shape: Arc::new(KeyShape::of(&table)),
             key_predicates,
             reverse: request.reverse,
+            any_order: request.any_order,
         };
         Ok(Scan {
             resolver: Resolver::new(
@@ -324,7 +328,7 @@ impl Snapshot {
                 sources.extend(source.map(|source| Source::File(Box::new(source))));
             }
         }
-        Ok((!sources.is_empty()).then(|| Merge::new(sources, plan.reverse)))
+        Ok((!sources.is_empty()).then(|| Merge::new(sources, plan)))
     }
 }
 

@@ -22,17 +22,28 @@ pub fn run(task: &Task) -> Result<()> {
         ((seen - 1) * RUNS as usize / rows.max(1)) as i64
     })?;
     let alternating = four_runs(task, "alternating", |ts| ts / (TICK_MS * 1_000_000) % RUNS)?;
-    emit("one_run_ns", in_time.1);
-    emit("in_time_ns", in_time.0);
-    emit("in_time_ratio", in_time.0 / in_time.1);
-    emit("alternating_ns", alternating.0);
-    emit("alternating_ratio", alternating.0 / alternating.1);
+    for (name, of) in [("in_time", in_time), ("alternating", alternating)] {
+        emit(&format!("{name}_one_ns"), of.one);
+        emit(&format!("{name}_ns"), of.any_order);
+        emit(&format!("{name}_sorted_ns"), of.by_key);
+        emit(&format!("{name}_ratio"), of.any_order / of.one);
+    }
     Ok(())
 }
 
-/// Writes each row into the run that `of` says; nanoseconds per value with four runs, and compacted
-/// into one.
-fn four_runs(task: &Task, name: &str, mut of: impl FnMut(i64) -> i64) -> Result<(f64, f64)> {
+/// Nanoseconds per value.
+struct Took {
+    /// From four runs, as an aggregate reads them.
+    any_order: f64,
+    /// From four runs in key order.
+    by_key: f64,
+    /// From one run, in key order.
+    one: f64,
+}
+
+/// Writes each row into the run that `of` says, reads the four runs, and then the one that they are
+/// compacted into.
+fn four_runs(task: &Task, name: &str, mut of: impl FnMut(i64) -> i64) -> Result<Took> {
     let options = StoreOptions {
         memtable_bytes: 4 << 30,
         wal_flush_bytes: u64::MAX,
@@ -61,8 +72,15 @@ fn four_runs(task: &Task, name: &str, mut of: impl FnMut(i64) -> i64) -> Result<
         &format!("files_{}", name.replace('-', "_")),
         opened.store.sstables().len() as f64,
     );
-    let many = decode(&opened, &opened.store.snapshot(table::TABLE)?, task)?;
+    let read = |any_order: bool| {
+        let snapshot = opened.store.snapshot(table::TABLE)?;
+        decode(&opened, &snapshot, any_order, task)
+    };
+    let (any_order, by_key) = (read(true)?, read(false)?);
     opened.store.compact(table::TABLE)?;
-    let one = decode(&opened, &opened.store.snapshot(table::TABLE)?, task)?;
-    Ok((many, one))
+    Ok(Took {
+        any_order,
+        by_key,
+        one: read(false)?,
+    })
 }

@@ -8,7 +8,7 @@ use activestore_types::Result;
 
 use super::file::FileSource;
 use super::piece::Pieces;
-use super::source::{Alone, Source};
+use super::source::{Alone, Plan, Source};
 use super::weave::{SHORT_RUN, weave};
 use crate::read::copy::Span;
 use crate::read::lead::{Head, Lead};
@@ -17,6 +17,8 @@ use crate::read::piece::Fragment;
 pub(crate) struct Merge {
     sources: Vec<Source>,
     lead: Lead,
+    /// Whether woven rows may come source by source.
+    any_order: bool,
     key: Vec<u8>,
     /// The sources that hold the next key.
     tied: Vec<usize>,
@@ -33,10 +35,11 @@ pub(crate) enum Step {
 }
 
 impl Merge {
-    pub(crate) fn new(sources: Vec<Source>, reverse: bool) -> Self {
+    pub(crate) fn new(sources: Vec<Source>, plan: &Plan) -> Self {
         Merge {
             sources,
-            lead: Lead::new(reverse),
+            lead: Lead::new(plan.reverse),
+            any_order: plan.any_order,
             key: Vec::new(),
             tied: Vec::new(),
         }
@@ -133,7 +136,13 @@ impl Merge {
         if strands.len() < 2 {
             return false;
         }
-        weave(&mut strands, alone.room, self.lead.is_reverse(), spans);
+        let reverse = self.lead.is_reverse();
+        if self.any_order {
+            weave(&mut strands, alone.room, reverse, |_| {});
+            spans.extend(strands.iter().filter_map(|strand| strand.span(reverse)));
+        } else {
+            weave(&mut strands, alone.room, reverse, |span| spans.push(span));
+        }
         for strand in &strands {
             if let Some(Source::File(file)) = self.sources.get_mut(strand.source)
                 && strand.taken > 0

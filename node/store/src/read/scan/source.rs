@@ -40,6 +40,8 @@ pub(crate) struct Plan {
     /// wanted key, whatever else is merged.
     pub(crate) key_predicates: Vec<ZonePredicate>,
     pub(crate) reverse: bool,
+    /// Whether rows of several files may come in another order than their keys'.
+    pub(crate) any_order: bool,
 }
 
 impl Plan {
@@ -49,6 +51,7 @@ impl Plan {
             shape: Arc::new(KeyShape::of(schema)),
             key_predicates: Vec::new(),
             reverse: false,
+            any_order: false,
         }
     }
 }

@@ -58,6 +58,21 @@ impl Strand {
         }
     }
 
+    /// All rows that were handed out, together.
+    pub(super) fn span(&self, reverse: bool) -> Option<Span> {
+        let start = if reverse {
+            self.rows.end
+        } else {
+            self.rows.start - self.taken
+        };
+        (self.taken > 0).then_some(Span {
+            piece: self.piece,
+            start,
+            rows: self.taken,
+            reverse,
+        })
+    }
+
     fn pass(&mut self, reverse: bool) {
         if reverse {
             self.rows.end -= 1;
@@ -68,7 +83,12 @@ impl Strand {
 }
 
 /// Hands out rows in order until one strand ends, two rows have one key, or there is no more room.
-pub(super) fn weave(strands: &mut [Strand], mut room: usize, reverse: bool, spans: &mut Vec<Span>) {
+pub(super) fn weave(
+    strands: &mut [Strand],
+    mut room: usize,
+    reverse: bool,
+    mut take: impl FnMut(Span),
+) {
     let heads = strands.iter().map(|strand| strand.next(reverse));
     let Some(mut heads) = heads.collect::<Option<Vec<u64>>>() else {
         return;
@@ -91,7 +111,7 @@ pub(super) fn weave(strands: &mut [Strand], mut room: usize, reverse: bool, span
         };
         let span = strand.take_below(second, room, reverse);
         room -= span.rows;
-        spans.push(span);
+        take(span);
         match strand.next(reverse) {
             Some(next) => *head = next,
             // What comes next from this source is not known yet.

@@ -134,6 +134,12 @@ proptest! {
             let mut backward = expected.clone();
             backward.reverse();
             prop_assert_eq!(&scan(ScanRequest { reverse: true, ..base.clone() }), &backward);
+            for reverse in [false, true] {
+                let mut any = scan(ScanRequest { any_order: true, reverse, ..base.clone() });
+                let sign = if descending { -1 } else { 1 };
+                any.sort_unstable_by_key(|((device, at), _)| (*device, sign * at));
+                prop_assert_eq!(&any, &expected);
+            }
             let limited = ScanRequest { limit: Some(limit), ..base.clone() };
             prop_assert_eq!(&scan(limited.clone())[..], &expected[..limit.min(expected.len())]);
             prop_assert_eq!(

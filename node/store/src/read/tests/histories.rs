@@ -192,6 +192,11 @@ fn request(now_ms: u64) -> ScanRequest {
     }
 }
 
+/// Where a row of the standard table stands among the others: the newest of a device come first.
+fn place((device, at): (u8, i64)) -> (u8, i64) {
+    (device, -at)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
@@ -213,6 +218,12 @@ proptest! {
             prop_assert_eq!(&scan(&table, reversed.clone()), &backward);
             backward.truncate(limit);
             prop_assert_eq!(&scan(&table, ScanRequest { limit: Some(limit), ..reversed }), &backward);
+
+            for reverse in [false, true] {
+                let mut any = scan(&table, ScanRequest { any_order: true, reverse, ..request(now_ms) });
+                any.sort_unstable_by_key(|(key, _)| place(*key));
+                prop_assert_eq!(&any, &expected);
+            }
 
             // Two ranges: some rows of one device and all of the next.
             let (from, to) = (high.max(low), high.min(low));

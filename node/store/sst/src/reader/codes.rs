@@ -11,12 +11,12 @@ use crate::block::vector::decode_codes;
 use crate::footer::ColumnKind;
 
 impl SequentialReader {
-    /// The dictionary codes of a vector's rows; `None` where the column is not text or bytes, is
+    /// The dictionary codes of a vector, as the first row and the code of each run; `None` where the column is not text or bytes, is
     /// stored without a dictionary there, or holds a NULL or absent cell.
     ///
     /// # Errors
     /// `Invalid` where there is no such vector, `Corrupt` where bytes changed on disk.
-    pub fn read_codes(&mut self, v: usize, column: ColumnId) -> Result<Option<Vec<u32>>> {
+    pub fn read_codes(&mut self, v: usize, column: ColumnId) -> Result<Option<Vec<(usize, u32)>>> {
         let (sst, mut how) = self.enter(v);
         let Some(column) = sst.column(ColumnKind::Cells(column)) else {
             return Ok(None);

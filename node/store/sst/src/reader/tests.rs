@@ -106,11 +106,15 @@ proptest! {
             for id in [DEVICE, STATUS] {
                 if let Some(codes) = sequential.read_codes(v, id).unwrap() {
                     let text = batch.column(id).unwrap().array.as_string::<i32>();
-                    prop_assert_eq!((codes.len(), text.null_count()), (batch.rows, 0));
+                    prop_assert_eq!((codes[0].0, text.null_count()), (0, 0));
                     let values = sst.codes(id).unwrap();
-                    for (code, value) in codes.iter().zip(text.iter()) {
-                        prop_assert_eq!(values.value(*code).unwrap(), value.unwrap().as_bytes());
+                    for (row, value) in text.iter().enumerate() {
+                        let run = codes.partition_point(|(start, _)| *start <= row) - 1;
+                        let code = codes[run].1;
+                        prop_assert_eq!(values.value(code).unwrap(), value.unwrap().as_bytes());
                     }
+                    prop_assert!(codes.last().unwrap().0 < batch.rows);
+                    prop_assert!(codes.windows(2).all(|runs| runs[0].1 != runs[1].1));
                 } else {
                     prop_assert!(id == STATUS, "six devices repeat");
                 }

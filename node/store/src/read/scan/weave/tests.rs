@@ -36,7 +36,7 @@ proptest! {
             .collect();
         let sources: Vec<Vec<i64>> = strands.iter().map(|strand| strand.values.to_vec()).collect();
         let mut spans = Vec::new();
-        weave(&mut strands, room, reverse, &mut spans);
+        weave(&mut strands, room, reverse, |span| spans.push(span));
         let mut found = Vec::new();
         for span in &spans {
             let mut rows = sources[span.piece][span.start..span.start + span.rows].to_vec();
@@ -46,6 +46,14 @@ proptest! {
             found.extend(rows);
         }
         prop_assert!(found.len() <= room);
+        // What each strand handed out is one stretch of it.
+        for strand in &strands {
+            let spans = spans.iter().filter(|span| span.piece == strand.piece);
+            let rows = spans.clone().map(|span| span.rows).sum::<usize>();
+            let start = spans.map(|span| span.start).min();
+            let whole = strand.span(reverse).map(|span| (span.start, span.rows));
+            prop_assert_eq!(whole, start.map(|start| (start, rows)));
+        }
         let mut expected: Vec<i64> = sources.concat();
         expected.sort_unstable();
         if descending != reverse {

@@ -186,6 +186,15 @@ impl<'a> Ints<'a> {
 
     /// Writes every run as often as it lasts.
     fn unroll(&self, runs: &Runs<'a>, out: &mut Lanes) -> Result<()> {
+        self.each_run(runs, |head, rows| {
+            if let Some(run) = out.get_mut(rows) {
+                run.fill(head);
+            }
+        })
+    }
+
+    /// Passes each run's value, unscaled, and its rows to `take`.
+    fn each_run(&self, runs: &Runs<'a>, mut take: impl FnMut(u64, Range<usize>)) -> Result<()> {
         let mut lengths: Lanes = [0; VECTOR_ROWS];
         runs.lengths.unpack(1, &mut lengths);
         let mut heads: Lanes = [0; VECTOR_ROWS];
@@ -194,14 +203,31 @@ impl<'a> Ints<'a> {
         for (length, head) in lengths.iter().zip(&heads).take(runs.count) {
             let start = end;
             end += *length as usize;
-            out.get_mut(start..end.min(self.rows))
-                .ok_or_else(too_long)?
-                .fill(*head);
+            if end > self.rows {
+                return Err(too_long());
+            }
+            take(*head, start..end);
         }
         match end.cmp(&self.rows) {
-            Ordering::Less => Err(too_short()),
             Ordering::Equal => Ok(()),
-            Ordering::Greater => Err(too_long()),
+            _ => Err(too_short()),
+        }
+    }
+
+    /// Where each run of one value begins, and the value, if they are stored as runs.
+    ///
+    /// # Errors
+    /// As [`Ints::decode`].
+    pub(crate) fn runs(&self) -> Result<Option<Vec<(usize, u64)>>> {
+        let scaled = |value: u64| value.wrapping_mul(self.factor);
+        match &self.body {
+            Body::Constant(value) => Ok(Some(vec![(0, scaled(*value))])),
+            Body::Runs(runs) => {
+                let mut found = Vec::with_capacity(runs.count);
+                self.each_run(runs, |head, rows| found.push((rows.start, scaled(head))))?;
+                Ok(Some(found))
+            }
+            Body::Frame(_) | Body::Delta { .. } => Ok(None),
         }
     }
 

@@ -144,12 +144,12 @@ pub(crate) fn decode_rows(
     })
 }
 
-/// Reads the dictionary codes of a vector of `rows` cells; `None` where it is not encoded by a
-/// dictionary or not every cell has a value.
+/// Reads the dictionary codes of a vector of `rows` cells, as the first row of each run of one code;
+/// `None` where it is not encoded by a dictionary or not every cell has a value.
 ///
 /// # Errors
 /// `Corrupt` for bytes that [`super::VectorEncoder::encode`] does not write.
-pub(crate) fn decode_codes(bytes: &[u8], rows: usize) -> Result<Option<Vec<u32>>> {
+pub(crate) fn decode_codes(bytes: &[u8], rows: usize) -> Result<Option<Vec<(usize, u32)>>> {
     let Some((tag, mut bytes)) = full_vector(bytes, rows, Encoding::Dictionary)? else {
         return Ok(None);
     };
@@ -158,14 +158,43 @@ pub(crate) fn decode_codes(bytes: &[u8], rows: usize) -> Result<Option<Vec<u32>>
         unpacked = expand(bytes)?;
         bytes = Cursor::new(&unpacked);
     }
-    let mut lanes: Lanes = [0; VECTOR_ROWS];
-    Ints::parse(&mut bytes, rows)?.decode(&mut lanes)?;
+    let ints = Ints::parse(&mut bytes, rows)?;
     bytes.finish()?;
-    let codes = lanes.iter().take(rows);
-    let codes: Option<Vec<u32>> = codes.map(|code| u32::try_from(*code).ok()).collect();
-    codes
-        .map(Some)
+    let runs = match ints.runs()? {
+        Some(runs) => runs,
+        None => {
+            let mut lanes: Lanes = [0; VECTOR_ROWS];
+            ints.decode(&mut lanes)?;
+            runs_of(lanes.get(..rows).unwrap_or(&[]))
+        }
+    };
+    let narrow = |(start, code): (usize, u64)| Some((start, u32::try_from(code).ok()?));
+    let runs: Option<Vec<(usize, u32)>> = runs.into_iter().map(narrow).collect();
+    runs.map(Some)
         .ok_or_else(|| Error::corrupt("a dictionary code beyond 32 bits"))
+}
+
+/// Where each run of one code begins. Mostly there are few, so rows are passed by the dozen.
+fn runs_of(codes: &[u64]) -> Vec<(usize, u64)> {
+    const GROUP: usize = 16;
+    let mut runs: Vec<(usize, u64)> = codes.first().map(|code| (0, *code)).into_iter().collect();
+    let next = codes.get(1..).unwrap_or(&[]);
+    let groups = codes.chunks(GROUP).zip(next.chunks(GROUP));
+    for (number, (before, after)) in groups.enumerate() {
+        let pairs = before.iter().zip(after);
+        if pairs
+            .clone()
+            .fold(0, |any, (before, after)| any | (before ^ after))
+            == 0
+        {
+            continue;
+        }
+        let changed = pairs
+            .enumerate()
+            .filter(|(_, (before, after))| before != after);
+        runs.extend(changed.map(|(place, (_, code))| (number * GROUP + place + 1, *code)));
+    }
+    runs
 }
 
 /// The integers of a vector in this encoding, looked up one by one; `None` where it is encoded
