@@ -66,7 +66,9 @@ fn step(state: &mut CatalogState, change: Change) -> Result<()> {
             Ok(())
         }
         Change::DropTable { name, if_exists } => drop_table(state, &name, if_exists),
-        Change::CreateFunction { def, or_replace } => {
+        Change::CreateFunction {
+            def, or_replace, ..
+        } => {
             check_identifier("function", &def.name)?;
             absent("function", &state.functions, &def.name, or_replace)?;
             state.plugin_version(&def.plugin)?;

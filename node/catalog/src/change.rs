@@ -3,7 +3,9 @@
 use activestore_types::{DataType, TableName};
 
 use crate::bundle::Bundle;
-use crate::definition::{FunctionDef, KeyspaceDef, ModelDef, ProcessorDef, TableDefinition};
+use crate::definition::{
+    FunctionDef, FunctionKind, KeyspaceDef, ModelDef, ProcessorDef, TableDefinition,
+};
 use crate::options::{KeyspaceOptions, TableOptions};
 use crate::plugin::PluginDef;
 
@@ -62,14 +64,17 @@ pub enum Change {
         /// No error when it is missing.
         if_exists: bool,
     },
-    /// `CREATE [OR REPLACE] FUNCTION`.
+    /// `CREATE [OR REPLACE] FUNCTION` or `AGGREGATE`.
     CreateFunction {
         /// The function.
         def: FunctionDef,
+        /// What the statement says that it is. The plugin decides; a node refuses the statement where
+        /// they differ.
+        kind: FunctionKind,
         /// Replace one of the same name.
         or_replace: bool,
     },
-    /// `DROP FUNCTION`.
+    /// `DROP FUNCTION` or `DROP AGGREGATE`: they share their names.
     DropFunction {
         /// The function.
         name: String,

@@ -191,7 +191,16 @@ impl TableDefinition {
     }
 }
 
-/// A SQL function that a plugin provides.
+/// What a function of SQL is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FunctionKind {
+    /// A value for each row.
+    Scalar,
+    /// A value for each group of rows.
+    Aggregate,
+}
+
+/// A SQL function or aggregate that a plugin provides.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FunctionDef {
     /// Its name in SQL.

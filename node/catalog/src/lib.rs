@@ -36,8 +36,8 @@ mod state;
 pub use bundle::Bundle;
 pub use change::Change;
 pub use definition::{
-    ClusteringDefinition, ColumnDefinition, FunctionDef, KeyspaceDef, ModelDef, ProcessorDef,
-    ProcessorSource, TableDefinition,
+    ClusteringDefinition, ColumnDefinition, FunctionDef, FunctionKind, KeyspaceDef, ModelDef,
+    ProcessorDef, ProcessorSource, TableDefinition,
 };
 pub use duration::{format_duration_s, parse_duration};
 pub use file::Catalog;

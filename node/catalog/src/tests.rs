@@ -100,6 +100,7 @@ pub(crate) fn full(catalog: &Catalog) {
                 function: "f_to_c".into(),
                 options: BTreeMap::new(),
             },
+            kind: FunctionKind::Scalar,
             or_replace: false,
         },
     ] {

@@ -2,25 +2,26 @@
 //! whole after each change of the definitions; what did not change is kept as it is.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::sync::Arc;
 
 use activestore_catalog::{CatalogState, PluginReference, ProcessorDef, ProcessorSource};
-use activestore_plugin_host::{Model, Plugin, PluginHost, ScalarFunction, Volatility};
-use activestore_query::{ColumnFunction, Engine};
-use activestore_types::{DataType, Error, Result, TableName};
-use arrow::array::ArrayRef;
+use activestore_plugin_host::{Model, Plugin, PluginHost, PluginKind};
+use activestore_query::Engine;
+use activestore_types::{Error, Result, TableName};
 use parking_lot::{Mutex, RwLock};
 
 use crate::blobs::Blobs;
 use crate::write::processor::{Runtime, Source};
+
+mod functions;
 
 /// What is loaded at one version of the catalog.
 #[derive(Default)]
 pub(crate) struct Loaded {
     processors: BTreeMap<TableName, Vec<Arc<Runtime>>>,
     models: HashMap<String, Arc<Model>>,
-    functions: Vec<String>,
+    /// By name, with what they are.
+    functions: BTreeMap<String, PluginKind>,
     /// Definitions that could not be loaded, with the reason: shown, never silent.
     pub(crate) failed: BTreeMap<String, String>,
 }
@@ -32,6 +33,11 @@ impl Loaded {
 
     pub(crate) fn all_processors(&self) -> impl Iterator<Item = &Arc<Runtime>> {
         self.processors.values().flatten()
+    }
+
+    /// What a function is; `None` of one that could not be loaded.
+    pub(crate) fn function_kind(&self, name: &str) -> Option<&'static str> {
+        self.functions.get(name).map(|kind| kind.name())
     }
 
     pub(crate) fn model(&self, name: &str) -> Result<Arc<Model>> {
@@ -129,7 +135,7 @@ impl Plugins {
                 Err(error) => next.fail(format!("processor {}", def.name), &error),
             }
         }
-        for gone in &before.functions {
+        for gone in before.functions.keys() {
             if !state.functions.contains_key(gone) {
                 engine.deregister(gone);
             }
@@ -137,15 +143,11 @@ impl Plugins {
         for (name, def) in &state.functions {
             let registered = self
                 .referenced(state, &def.plugin)
-                .and_then(|plugin| plugin.scalar(&def.function))
-                .and_then(|function| {
-                    engine.register(Arc::new(PluginFunction {
-                        name: name.clone(),
-                        function,
-                    }))
-                });
+                .and_then(|plugin| functions::register(engine, name, &plugin, &def.function));
             match registered {
-                Ok(()) => next.functions.push(name.clone()),
+                Ok(kind) => {
+                    next.functions.insert(name.clone(), kind);
+                }
                 Err(error) => {
                     engine.deregister(name);
                     next.fail(format!("function {name}"), &error);
@@ -224,40 +226,4 @@ pub(crate) fn score_column(def: &ProcessorDef) -> String {
         .get("column")
         .cloned()
         .unwrap_or_else(|| def.name.clone())
-}
-
-/// A plugin's function as SQL sees it.
-struct PluginFunction {
-    name: String,
-    function: Arc<ScalarFunction>,
-}
-
-impl fmt::Debug for PluginFunction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PluginFunction")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
-}
-
-impl ColumnFunction for PluginFunction {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn args(&self) -> &[DataType] {
-        &self.function.signature().args
-    }
-
-    fn returns(&self) -> DataType {
-        self.function.signature().returns
-    }
-
-    fn volatile(&self) -> bool {
-        self.function.signature().volatility == Volatility::Volatile
-    }
-
-    fn call(&self, rows: usize, args: &[ArrayRef]) -> Result<ArrayRef> {
-        self.function.call(rows, args)
-    }
 }

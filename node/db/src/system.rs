@@ -195,6 +195,13 @@ fn functions(relations: &Relations) -> Result<RecordBatch> {
         ("plugin", text(all.iter().map(|f| f.plugin.to_string()))),
         ("function", text(all.iter().map(|f| f.function.as_str()))),
         (
+            "kind",
+            optional(
+                all.iter()
+                    .map(|f| loaded.function_kind(&f.name).map(str::to_owned)),
+            ),
+        ),
+        (
             "error",
             optional(
                 all.iter()

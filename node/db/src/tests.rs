@@ -1,5 +1,6 @@
 //! One database, and an edge and a cloud side by side in one process, without a network.
 
+mod aggregates;
 mod backups;
 mod encryption;
 mod partition_keys;

@@ -195,6 +195,28 @@ pub(crate) struct Function {
     pub(crate) strict: bool,
 }
 
+/// An aggregate as `describe` names it.
+#[derive(Clone, Debug, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct Aggregate {
+    pub(crate) name: String,
+    pub(crate) args: Vec<ScalarType>,
+    pub(crate) returns: ScalarType,
+    pub(crate) strict: bool,
+}
+
+impl From<Aggregate> for Function {
+    fn from(aggregate: Aggregate) -> Self {
+        Function {
+            name: aggregate.name,
+            args: aggregate.args,
+            returns: aggregate.returns,
+            volatility: GuestVolatility::Immutable,
+            strict: aggregate.strict,
+        }
+    }
+}
+
 /// What a processor sends and wants.
 #[derive(Clone, Debug, ComponentType, Lift)]
 #[component(record)]

@@ -16,6 +16,7 @@ pub(crate) const TYPES: &str = "activestore:plugin/types@0.1.0";
 pub(crate) const LOG: &str = "activestore:plugin/log@0.1.0";
 pub(crate) const STATE: &str = "activestore:plugin/state@0.1.0";
 pub(crate) const SCALAR: &str = "activestore:plugin/scalar@0.1.0";
+pub(crate) const AGGREGATE: &str = "activestore:plugin/aggregate@0.1.0";
 pub(crate) const PROCESSOR: &str = "activestore:plugin/processor@0.1.0";
 pub(crate) const MODEL: &str = "activestore:plugin/model@0.1.0";
 
@@ -26,19 +27,26 @@ pub(crate) fn kind(engine: &Engine, component: &Component) -> Result<PluginKind>
     for (name, _) in component.exports(engine) {
         let found = match interface(name) {
             Some("scalar") => PluginKind::Scalar,
+            Some("aggregate") => PluginKind::Aggregate,
             Some("processor") => PluginKind::Processor,
             Some("model") => PluginKind::Model,
-            _ => return Err(unknown("exports", name, "scalar, processor or model")),
+            _ => {
+                return Err(unknown(
+                    "exports",
+                    name,
+                    "scalar, aggregate, processor or model",
+                ));
+            }
         };
         if kind.replace(found).is_some() {
             return Err(Error::invalid(
-                "it exports two interfaces; a plugin is scalar functions, a processor or a model",
+                "it exports two interfaces; a plugin is scalar functions, aggregates, a processor or a model",
             ));
         }
     }
     let kind = kind.ok_or_else(|| {
         Error::invalid("it exports nothing").with_hint(format!(
-            "a plugin exports {PACKAGE}scalar, {PACKAGE}processor or {PACKAGE}model, version {VERSION}"
+            "a plugin exports {PACKAGE}scalar, aggregate, processor or model, version {VERSION}"
         ))
     })?;
     for (name, _) in component.imports(engine) {

@@ -1,6 +1,6 @@
 //! Runs plugins: WebAssembly components that see whole typed columns and nothing else.
 //!
-//! A plugin is one of three kinds: scalar functions, a stream processor, or a model. The host
+//! A plugin is one of four kinds: scalar functions, aggregates, a stream processor, or a model. The host
 //! checks what a component asks for before it runs a line of it, compiles it once, gives every call
 //! a deadline and a memory limit, drops an instance that trapped, switches a plugin off that keeps
 //! trapping, and validates whatever comes back as if it came from the network. It gives a plugin no
@@ -17,6 +17,7 @@
 //! ```
 
 mod abi;
+mod aggregate;
 mod breaker;
 mod cache;
 mod column;
@@ -36,6 +37,7 @@ mod sdk;
 mod signature;
 mod state;
 
+pub use aggregate::{AggregateFunction, Aggregation};
 #[cfg(feature = "componentize")]
 pub use componentize::componentize;
 pub use componentize::{WasmForm, wasm_form};

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use wasmtime::component::{Component, ComponentExportIndex};
 
 use crate::abi;
+use crate::aggregate::{AggregateExports, AggregateFunction};
 use crate::breaker::Breaker;
 use crate::contract;
 use crate::engine::Ticker;
@@ -30,6 +31,8 @@ pub(crate) const ROWS_PER_CALL_MAX: usize = 65_536;
 pub enum PluginKind {
     /// Scalar functions.
     Scalar,
+    /// Aggregates.
+    Aggregate,
     /// A stream processor.
     Processor,
     /// A model.
@@ -41,6 +44,7 @@ impl PluginKind {
     pub fn name(self) -> &'static str {
         match self {
             PluginKind::Scalar => "scalar",
+            PluginKind::Aggregate => "aggregate",
             PluginKind::Processor => "processor",
             PluginKind::Model => "model",
         }
@@ -58,7 +62,7 @@ pub enum Volatility {
     Volatile,
 }
 
-/// A scalar function's shape.
+/// The shape of a scalar function or an aggregate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FunctionSignature {
     /// Its name inside the plugin.
@@ -69,7 +73,7 @@ pub struct FunctionSignature {
     pub returns: DataType,
     /// Whether it gives the same for the same arguments.
     pub volatility: Volatility,
-    /// Whether a null argument makes the row null.
+    /// Whether a null argument makes the row null, or leaves it out of the aggregate.
     pub strict: bool,
 }
 
@@ -128,6 +132,7 @@ pub(crate) enum Exports {
         describe: ComponentExportIndex,
         eval: ComponentExportIndex,
     },
+    Aggregate(AggregateExports),
     Processor {
         init: ComponentExportIndex,
         process: ComponentExportIndex,
@@ -151,6 +156,15 @@ impl Exports {
                 describe: find(contract::SCALAR, "describe")?,
                 eval: find(contract::SCALAR, "eval")?,
             },
+            PluginKind::Aggregate => Exports::Aggregate(AggregateExports {
+                describe: find(contract::AGGREGATE, "describe")?,
+                init: find(contract::AGGREGATE, "init")?,
+                update: find(contract::AGGREGATE, "update")?,
+                merge: find(contract::AGGREGATE, "merge")?,
+                state: find(contract::AGGREGATE, "state")?,
+                finish: find(contract::AGGREGATE, "finish")?,
+                forget: find(contract::AGGREGATE, "forget")?,
+            }),
             PluginKind::Processor => Exports::Processor {
                 init: find(contract::PROCESSOR, "init")?,
                 process: find(contract::PROCESSOR, "process")?,
@@ -165,6 +179,7 @@ impl Exports {
     fn kind(&self) -> PluginKind {
         match self {
             Exports::Scalar { .. } => PluginKind::Scalar,
+            Exports::Aggregate(_) => PluginKind::Aggregate,
             Exports::Processor { .. } => PluginKind::Processor,
             Exports::Model { .. } => PluginKind::Model,
         }
@@ -234,6 +249,12 @@ impl Plugin {
                 let (functions,) = instance.call(*describe, (), self.mould.deadline)?;
                 scalar::signatures(functions)?
             }
+            Exports::Aggregate(exports) => {
+                exports.check(&mut instance)?;
+                let (aggregates,): (Vec<abi::Aggregate>,) =
+                    instance.call(exports.describe, (), self.mould.deadline)?;
+                scalar::signatures(aggregates.into_iter().map(Into::into).collect())?
+            }
             Exports::Processor { init, process } => {
                 use crate::processor::{InitParams, InitResult, ProcessParams, ProcessResult};
                 check::<InitParams<'_>, InitResult>(&mut instance, *init, "init")?;
@@ -271,7 +292,7 @@ impl Plugin {
         self.exports.kind()
     }
 
-    /// Its scalar functions; none for other kinds.
+    /// Its scalar functions or aggregates; none for other kinds.
     pub fn functions(&self) -> &[FunctionSignature] {
         &self.functions
     }
@@ -318,6 +339,37 @@ impl Plugin {
     /// this name.
     pub fn scalar(self: &Arc<Self>, function: &str) -> Result<Arc<ScalarFunction>> {
         ScalarFunction::new(self, function).map(Arc::new)
+    }
+
+    /// One of its aggregates, ready to be used.
+    ///
+    /// # Errors
+    /// `Invalid` when it is not a plugin of aggregates, `NotFound` when it has none of this name.
+    pub fn aggregate(self: &Arc<Self>, function: &str) -> Result<Arc<AggregateFunction>> {
+        AggregateFunction::new(self, function).map(Arc::new)
+    }
+
+    /// A function of a plugin of this kind by its name, and its number.
+    pub(crate) fn function(
+        &self,
+        kind: PluginKind,
+        name: &str,
+    ) -> Result<(u32, &FunctionSignature)> {
+        if self.kind() != kind {
+            return Err(self.is_not(kind));
+        }
+        let mut numbered = (0..).zip(&self.functions);
+        numbered
+            .find(|(_, signature)| signature.name == name)
+            .ok_or_else(|| {
+                let names = self.functions.iter().map(|signature| &*signature.name);
+                let names: Vec<&str> = names.collect();
+                Error::not_found(format!(
+                    "plugin '{}' has no function '{name}'",
+                    self.origin.name
+                ))
+                .with_hint(format!("it has {}", names.join(", ")))
+            })
     }
 
     /// A processor of rows with these columns; key columns are those that are not nullable.
@@ -428,7 +480,7 @@ impl Plugin {
     }
 }
 
-fn check<P, R>(
+pub(crate) fn check<P, R>(
     instance: &mut Instance,
     export: ComponentExportIndex,
     name: &str,

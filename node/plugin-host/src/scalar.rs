@@ -37,26 +37,7 @@ pub struct ScalarFunction {
 
 impl ScalarFunction {
     pub(crate) fn new(plugin: &Arc<Plugin>, function: &str) -> Result<Self> {
-        if plugin.kind() != PluginKind::Scalar {
-            return Err(plugin.is_not(PluginKind::Scalar));
-        }
-        let found = plugin
-            .functions()
-            .iter()
-            .zip(0u32..)
-            .find(|(signature, _)| signature.name == function);
-        let Some((signature, index)) = found else {
-            let names: Vec<_> = plugin
-                .functions()
-                .iter()
-                .map(|signature| signature.name.as_str())
-                .collect();
-            return Err(Error::not_found(format!(
-                "plugin '{}' has no function '{function}'",
-                plugin.name()
-            ))
-            .with_hint(format!("it has {}", names.join(", "))));
-        };
+        let (index, signature) = plugin.function(PluginKind::Scalar, function)?;
         Ok(ScalarFunction {
             plugin: plugin.clone(),
             index,

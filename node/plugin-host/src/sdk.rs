@@ -13,6 +13,7 @@ pub const SDK_FILES: &[(&str, &str)] = files![
     "wit/plugin.wit",
     "guest/Cargo.toml",
     "guest/src/lib.rs",
+    "guest/src/aggregate.rs",
     "guest/src/bindings.rs",
     "guest/src/bitmap.rs",
     "guest/src/block.rs",

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use activestore_types::{Error, Result};
 use chrono::DateTime;
+use datafusion::common::Result as DataFusionResult;
 use datafusion::execution::SessionState;
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
@@ -19,6 +20,7 @@ use parking_lot::RwLock;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
+use crate::aggregate::{self, GroupFunction};
 use crate::error::{from_datafusion, panicked};
 use crate::function::{self, ColumnFunction};
 use crate::model::{self, Models};
@@ -126,32 +128,64 @@ impl Engine {
         }
     }
 
-    /// Adds a function, or replaces the registered one of the same name, for queries to come.
+    /// Adds a function, or replaces the registered function or aggregate of the same name, for queries
+    /// to come.
     ///
     /// # Errors
     /// `Conflict` when SQL has a function of this name itself.
     pub fn register(&self, function: Arc<dyn ColumnFunction>) -> Result<()> {
-        let name = function.name().to_owned();
-        if self.builtin.contains(&name) {
+        self.replace(function.name(), |state| {
+            state
+                .register_udf(Arc::new(function::udf(function.clone())))
+                .map(|_| ())
+        })
+    }
+
+    /// Adds an aggregate, or replaces the registered function or aggregate of the same name, for
+    /// queries to come.
+    ///
+    /// # Errors
+    /// `Conflict` when SQL has a function of this name itself.
+    pub fn register_aggregate(&self, function: Arc<dyn GroupFunction>) -> Result<()> {
+        self.replace(function.name(), |state| {
+            state
+                .register_udaf(Arc::new(aggregate::udaf(function.clone())))
+                .map(|_| ())
+        })
+    }
+
+    /// Whether a function of a plugin may have this name.
+    ///
+    /// # Errors
+    /// `Conflict` when SQL has a function of this name itself.
+    pub fn check_name(&self, name: &str) -> Result<()> {
+        if self.builtin.contains(name) {
             return Err(
-                Error::conflict(format!("SQL has a function '{name}' already"))
-                    .with_hint("give the plugin's function another name with CREATE FUNCTION"),
+                Error::conflict(format!("SQL has a function '{name}' already")).with_hint(
+                    "give the plugin's function another name and say WITH (function = '…')",
+                ),
             );
         }
-        self.state
-            .write()
-            .register_udf(Arc::new(function::udf(function)))
-            .map_err(from_datafusion)?;
         Ok(())
     }
 
-    /// Takes a function away from queries to come; a name that is not registered is left alone.
+    fn replace(
+        &self,
+        name: &str,
+        register: impl FnOnce(&mut SessionState) -> DataFusionResult<()>,
+    ) -> Result<()> {
+        self.check_name(name)?;
+        let mut state = self.state.write();
+        remove(&mut state, name);
+        register(&mut state).map_err(from_datafusion)
+    }
+
+    /// Takes a function or an aggregate away from queries to come; a name that is not registered is left
+    /// alone.
     pub fn deregister(&self, name: &str) {
-        if self.builtin.contains(name) {
-            return;
+        if !self.builtin.contains(name) {
+            remove(&mut self.state.write(), name);
         }
-        // Only an unknown name makes this fail, and then there is nothing to do.
-        let _unknown = self.state.write().deregister_udf(name);
     }
 
     /// Runs one `SELECT`, `WITH`, `VALUES`, `TABLE` or `EXPLAIN`; `params` fill `$1`, `$2`, ….
@@ -238,6 +272,13 @@ impl Engine {
         state.execution_props_mut().query_execution_start_time = Some(now);
         state
     }
+}
+
+/// Takes away what is registered under a name.
+fn remove(state: &mut SessionState, name: &str) {
+    // Only an unknown name makes these fail, and then there is nothing to do.
+    let _unknown = state.deregister_udf(name);
+    let _unknown = state.deregister_udaf(name);
 }
 
 impl fmt::Debug for Engine {

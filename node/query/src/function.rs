@@ -80,26 +80,7 @@ impl ScalarUDFImpl for PluginFunction {
     }
 
     fn coerce_types(&self, given: &[ArrowType]) -> DataFusionResult<Vec<ArrowType>> {
-        let declared = self.function.args();
-        if declared.len() != given.len() {
-            let types: Vec<String> = declared.iter().map(ToString::to_string).collect();
-            return plan_err!(
-                "{}({}) takes {} arguments, {} are given",
-                self.name(),
-                types.join(", "),
-                declared.len(),
-                given.len()
-            );
-        }
-        for (number, (declared, given)) in (1..).zip(declared.iter().zip(given)) {
-            if !can_cast_types(given, &declared.arrow()) {
-                return plan_err!(
-                    "argument {number} of {}() is {declared}, which {given} cannot become",
-                    self.name()
-                );
-            }
-        }
-        Ok(declared.iter().map(|declared| declared.arrow()).collect())
+        coerce(self.name(), self.function.args(), given)
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
@@ -125,6 +106,31 @@ impl ScalarUDFImpl for PluginFunction {
         }
         Ok(ColumnarValue::Array(result))
     }
+}
+
+/// The types that arguments are cast to: the declared ones, where the given ones can become those.
+pub(crate) fn coerce(
+    name: &str,
+    declared: &[DataType],
+    given: &[ArrowType],
+) -> DataFusionResult<Vec<ArrowType>> {
+    if declared.len() != given.len() {
+        let types: Vec<String> = declared.iter().map(ToString::to_string).collect();
+        return plan_err!(
+            "{name}({}) takes {} arguments, {} are given",
+            types.join(", "),
+            declared.len(),
+            given.len()
+        );
+    }
+    for (number, (declared, given)) in (1..).zip(declared.iter().zip(given)) {
+        if !can_cast_types(given, &declared.arrow()) {
+            return plan_err!(
+                "argument {number} of {name}() is {declared}, which {given} cannot become"
+            );
+        }
+    }
+    Ok(declared.iter().map(|declared| declared.arrow()).collect())
 }
 
 /// Checks that what a plugin returned has the length and the type it promised.

@@ -13,6 +13,7 @@
 //! assert_eq!((insert.source.as_str(), insert.ttl_s), ("VALUES ('p1', 21.5)", Some(3600)));
 //! ```
 
+mod aggregate;
 mod cast;
 mod engine;
 mod error;
@@ -30,6 +31,7 @@ mod tables;
 mod tumble;
 mod write;
 
+pub use aggregate::{GroupFunction, Grouping};
 pub use cast::{cast_assigned, cast_lossless};
 pub use engine::{Engine, EngineOptions, EngineStats, MAX_CONCURRENT_QUERIES};
 pub use function::ColumnFunction;

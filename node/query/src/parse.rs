@@ -137,6 +137,7 @@ fn show(cursor: &mut Cursor<'_>) -> Result<Statement> {
     for (words, show) in [
         (["KEYSPACES", "SCHEMAS"], Show::Keyspaces),
         (["FUNCTIONS", "FUNCTION"], Show::Functions),
+        (["AGGREGATES", "AGGREGATE"], Show::Functions),
         (["PROCESSORS", "PROCESSOR"], Show::Processors),
         (["MODELS", "MODEL"], Show::Models),
         (["PLUGINS", "PLUGIN"], Show::Plugins),
@@ -145,7 +146,9 @@ fn show(cursor: &mut Cursor<'_>) -> Result<Statement> {
             return Ok(Statement::Show(show));
         }
     }
-    Err(cursor.expected("TABLES, KEYSPACES, COLUMNS, FUNCTIONS, PROCESSORS, MODELS or PLUGINS"))
+    Err(cursor.expected(
+        "TABLES, KEYSPACES, COLUMNS, FUNCTIONS, AGGREGATES, PROCESSORS, MODELS or PLUGINS",
+    ))
 }
 
 /// What users of other systems may try, and what to do here instead.

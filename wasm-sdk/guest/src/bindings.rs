@@ -20,6 +20,20 @@ pub mod scalar_world {
     });
 }
 
+pub mod aggregate_world {
+    wit_bindgen::generate!({
+        path: "../wit",
+        world: "aggregate-functions",
+        with: {
+            "activestore:plugin/types@0.1.0": crate::bindings::imports::activestore::plugin::types,
+            "activestore:plugin/log@0.1.0": crate::bindings::imports::activestore::plugin::log,
+        },
+        pub_export_macro: true,
+        export_macro_name: "export_aggregate",
+        default_bindings_module: "activestore_plugin::bindings::aggregate_world",
+    });
+}
+
 pub mod processor_world {
     wit_bindgen::generate!({
         path: "../wit",

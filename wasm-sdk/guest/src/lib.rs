@@ -1,6 +1,7 @@
 //! Write activestore plugins in Rust. A plugin is a crate of type `cdylib` with one macro in it:
 //!
 //! - [`scalar!`]: functions that SQL can call, one Rust function each;
+//! - [`aggregate!`]: functions over groups of rows, a state and a few methods each ([`Group`]);
 //! - [`processor!`]: a type that sees each batch of rows as it is written ([`Processor`]);
 //! - [`model!`]: a type that loads an artifact and scores columns ([`Model`]).
 //!
@@ -16,6 +17,7 @@
 //! of it. A plugin runs in a sandbox without clock, randomness, files or network: what it knows is
 //! what it is given. A panic is logged with its place and ends the call; the row is not lost.
 
+pub mod aggregate;
 pub mod bindings;
 pub mod bitmap;
 pub mod block;
@@ -26,6 +28,7 @@ pub mod processor;
 pub mod scalar;
 pub mod state;
 
+pub use aggregate::Group;
 pub use bindings::imports::activestore::plugin::types::{
     Batch, Column, Error, Field, ScalarType, Values, VarBytes,
 };
@@ -36,6 +39,7 @@ pub use state::{MemoryState, State};
 /// What the macros expand to; not to be used by hand.
 #[doc(hidden)]
 pub mod exports {
+    pub use crate::bindings::aggregate_world::exports::activestore::plugin::aggregate;
     pub use crate::bindings::model_world::exports::activestore::plugin::model;
     pub use crate::bindings::processor_world::exports::activestore::plugin::processor;
     pub use crate::bindings::scalar_world::exports::activestore::plugin::scalar;

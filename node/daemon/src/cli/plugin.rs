@@ -42,7 +42,7 @@ pub enum PluginCommand {
         /// The rows: CSV or NDJSON by the file name.
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         rows: PathBuf,
-        /// The function of a scalar plugin; default its only one.
+        /// The function or the aggregate to try; default the plugin's only one.
         #[arg(long)]
         function: Option<String>,
         /// A processor's setting, NAME=VALUE; may be given more than once.

@@ -10,7 +10,7 @@ use std::time::Instant;
 use activestore_ingest::{Chunk, CsvOptions, CsvReader, JsonOptions, JsonReader};
 use activestore_plugin_host::{HostOptions, Plugin, PluginHost, PluginKind, StateReader};
 use activestore_types::{Error, NamedBatch, Result, TableName};
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, AsArray};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Field, Schema};
 use arrow::record_batch::RecordBatch;
@@ -24,7 +24,7 @@ pub struct Trial {
     pub wasm: PathBuf,
     /// The rows, CSV or NDJSON.
     pub rows: PathBuf,
-    /// A scalar plugin's function.
+    /// A function or an aggregate of the plugin.
     pub function: Option<String>,
     /// A processor's settings.
     pub settings: BTreeMap<String, String>,
@@ -49,6 +49,7 @@ pub fn run(trial: &Trial) -> Result<()> {
     let rows: u64 = batches.iter().map(|batch| batch.num_rows() as u64).sum();
     let ran = match plugin.kind() {
         PluginKind::Scalar => scalar(&plugin, trial, &batches),
+        PluginKind::Aggregate => aggregate(&plugin, trial, &batches),
         PluginKind::Processor => processor(&plugin, trial, &batches),
         PluginKind::Model => model(&plugin, trial, &batches),
     };
@@ -61,34 +62,66 @@ pub fn run(trial: &Trial) -> Result<()> {
     Ok(())
 }
 
-fn scalar(plugin: &Arc<Plugin>, trial: &Trial, batches: &[RecordBatch]) -> Result<()> {
+/// The function that is to be tried.
+fn function<'a>(plugin: &'a Plugin, trial: &'a Trial) -> Result<&'a str> {
     let names: Vec<&str> = plugin
         .functions()
         .iter()
         .map(|function| function.name.as_str())
         .collect();
-    let name = match (&trial.function, names.as_slice()) {
-        (Some(name), _) => name.as_str(),
-        (None, [only]) => only,
-        (None, _) => {
-            return Err(Error::invalid("the plugin has several functions")
-                .with_hint(format!("add --function with one of {}", names.join(", "))));
-        }
-    };
+    match (&trial.function, names.as_slice()) {
+        (Some(name), _) => Ok(name.as_str()),
+        (None, [only]) => Ok(only),
+        (None, _) => Err(Error::invalid("the plugin has several functions")
+            .with_hint(format!("add --function with one of {}", names.join(", ")))),
+    }
+}
+
+/// The first columns of the file.
+fn arguments<'a>(name: &str, wanted: usize, batch: &'a RecordBatch) -> Result<&'a [ArrayRef]> {
+    batch.columns().get(..wanted).ok_or_else(|| {
+        Error::invalid(format!(
+            "{name} takes {wanted} columns; the file has {}",
+            batch.num_columns()
+        ))
+    })
+}
+
+fn scalar(plugin: &Arc<Plugin>, trial: &Trial, batches: &[RecordBatch]) -> Result<()> {
+    let name = function(plugin, trial)?;
     let function = plugin.scalar(name)?;
     let wanted = function.signature().args.len();
     let mut results = Vec::new();
     for batch in batches {
-        let args = batch.columns().get(..wanted).ok_or_else(|| {
-            Error::invalid(format!(
-                "{name} takes {wanted} columns; the file has {}",
-                batch.num_columns()
-            ))
-        })?;
+        let args = arguments(name, wanted, batch)?;
         let value = function.call(batch.num_rows(), args)?;
         results.push(with_column(batch, name, value)?);
     }
     print(&results)
+}
+
+/// All rows as one group. Each batch is one of its own first, whose state is merged: as on a node, where
+/// several threads add rows.
+fn aggregate(plugin: &Arc<Plugin>, trial: &Trial, batches: &[RecordBatch]) -> Result<()> {
+    let name = function(plugin, trial)?;
+    let function = plugin.aggregate(name)?;
+    let wanted = function.signature().args.len();
+    let mut all = function.begin()?;
+    let mut state_bytes = 0;
+    for batch in batches {
+        let mut part = function.begin()?;
+        let groups = vec![0; batch.num_rows()];
+        part.update(&groups, None, 1, arguments(name, wanted, batch)?)?;
+        let state = part.states(0..1)?;
+        state_bytes = state.as_binary::<i32>().value_length(0).max(state_bytes);
+        all.merge(&[0], 1, &state)?;
+    }
+    let value = all.finish(0..all.groups())?;
+    let field = Field::new(name, value.data_type().clone(), true);
+    let schema = Arc::new(Schema::new(vec![field]));
+    print(&[RecordBatch::try_new(schema, vec![value])?])?;
+    println!("{state_bytes} bytes of state, at most");
+    Ok(())
 }
 
 fn model(plugin: &Arc<Plugin>, trial: &Trial, batches: &[RecordBatch]) -> Result<()> {

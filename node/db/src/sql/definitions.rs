@@ -2,9 +2,10 @@
 //! needs (a table for a processor's rows, a column for a model's score) is made with it.
 
 use activestore_catalog::{
-    Change, ClusteringDefinition, ColumnDefinition, FunctionDef, ModelDef, ProcessorDef,
-    ProcessorSource, TableDefinition,
+    Change, ClusteringDefinition, ColumnDefinition, FunctionDef, FunctionKind, ModelDef,
+    ProcessorDef, ProcessorSource, TableDefinition,
 };
+use activestore_plugin_host::PluginKind;
 use activestore_query::ModelStatement;
 use activestore_types::{DataType, Error, ErrorKind, Result, SyncMode, TableName, TableSchema};
 use arrow::datatypes::Schema;
@@ -19,7 +20,7 @@ impl Db {
         let inner = self.inner.clone();
         self.blocking(move || {
             match &change {
-                Change::CreateFunction { def, .. } => inner.try_function(def)?,
+                Change::CreateFunction { def, kind, .. } => inner.try_function(def, *kind)?,
                 Change::CreateProcessor { def, .. } => inner.prepare_processor(def)?,
                 _ => {}
             }
@@ -84,12 +85,23 @@ impl Db {
 }
 
 impl Inner {
-    fn try_function(&self, def: &FunctionDef) -> Result<()> {
+    fn try_function(&self, def: &FunctionDef, kind: FunctionKind) -> Result<()> {
+        self.engine.check_name(&def.name)?;
         let state = self.catalog.state();
-        self.plugins
-            .referenced(&state, &def.plugin)?
-            .scalar(&def.function)
-            .map(|_| ())
+        let plugin = self.plugins.referenced(&state, &def.plugin)?;
+        match kind {
+            FunctionKind::Scalar => plugin.scalar(&def.function).map(|_| ()),
+            FunctionKind::Aggregate => plugin.aggregate(&def.function).map(|_| ()),
+        }
+        .map_err(|error| match (kind, plugin.kind()) {
+            (FunctionKind::Scalar, PluginKind::Aggregate) => {
+                error.with_hint("say CREATE AGGREGATE in the place of CREATE FUNCTION")
+            }
+            (FunctionKind::Aggregate, PluginKind::Scalar) => {
+                error.with_hint("say CREATE FUNCTION in the place of CREATE AGGREGATE")
+            }
+            _ => error,
+        })
     }
 
     fn prepare_processor(&self, def: &ProcessorDef) -> Result<()> {

@@ -39,7 +39,7 @@ fn what_is_not_a_component_is_refused_and_nothing_is_kept() {
 }
 
 /// A component that `cargo xtask build-plugins` made.
-fn component(name: &str) -> Vec<u8> {
+pub(super) fn component(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../plugins/target/components")
         .join(format!("{name}.wasm"));
@@ -51,7 +51,7 @@ fn component(name: &str) -> Vec<u8> {
     })
 }
 
-async fn with_plugin(dir: &Path, name: &str) -> Db {
+pub(super) async fn with_plugin(dir: &Path, name: &str) -> Db {
     let mut options = DbOptions::new(dir, Role::Edge);
     options.plugin_deadline = Duration::from_millis(500);
     options.plugin_memory_bytes = 16 << 20;

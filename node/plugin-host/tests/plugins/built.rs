@@ -49,7 +49,10 @@ fn build(name: &str) -> Vec<u8> {
         "plugin '{name}' cannot be built; is the target there (rustup target add wasm32-unknown-unknown)?\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let file = target.join(format!("wasm32-unknown-unknown/release/{name}.wasm"));
+    let file = target.join(format!(
+        "wasm32-unknown-unknown/release/{}.wasm",
+        name.replace('-', "_")
+    ));
     componentize(&std::fs::read(file).unwrap()).unwrap()
 }
 

@@ -7,6 +7,7 @@
     reason = "a test that fails here says where"
 )]
 
+mod aggregate;
 mod built;
 mod faults;
 mod loading;

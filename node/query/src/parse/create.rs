@@ -1,7 +1,7 @@
 //! `CREATE` and `DROP`, but for what is inside a table's parentheses.
 
 use activestore_catalog::{
-    Change, FunctionDef, KeyspaceDef, KeyspaceOptions, PluginReference, ProcessorDef,
+    Change, FunctionDef, FunctionKind, KeyspaceDef, KeyspaceOptions, PluginReference, ProcessorDef,
     ProcessorSource,
 };
 use activestore_types::{Error, Result};
@@ -17,7 +17,10 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
         cursor.expect_word("REPLACE")?;
     }
     if cursor.word("FUNCTION") {
-        return function(cursor, or_replace);
+        return function(cursor, or_replace, FunctionKind::Scalar);
+    }
+    if cursor.word("AGGREGATE") {
+        return function(cursor, or_replace, FunctionKind::Aggregate);
     }
     if cursor.word("PROCESSOR") {
         return processor(cursor, or_replace);
@@ -27,7 +30,7 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
     }
     refuse(cursor)?;
     if or_replace {
-        return Err(cursor.expected("FUNCTION, PROCESSOR or MODEL"));
+        return Err(cursor.expected("FUNCTION, AGGREGATE, PROCESSOR or MODEL"));
     }
     if cursor.word("KEYSPACE") || cursor.word("SCHEMA") {
         return keyspace(cursor);
@@ -35,7 +38,7 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if cursor.word("TABLE") {
         return table::create(cursor);
     }
-    Err(cursor.expected("KEYSPACE, TABLE, FUNCTION, PROCESSOR or MODEL"))
+    Err(cursor.expected("KEYSPACE, TABLE, FUNCTION, AGGREGATE, PROCESSOR or MODEL"))
 }
 
 /// After `DROP`.
@@ -52,6 +55,10 @@ pub(super) fn drop(cursor: &mut Cursor<'_>) -> Result<Statement> {
         let if_exists = cursor.if_exists()?;
         let name = cursor.identifier("the name of a function")?;
         (Change::DropFunction { name, if_exists }, "DROP FUNCTION")
+    } else if cursor.word("AGGREGATE") {
+        let if_exists = cursor.if_exists()?;
+        let name = cursor.identifier("the name of an aggregate")?;
+        (Change::DropFunction { name, if_exists }, "DROP AGGREGATE")
     } else if cursor.word("PROCESSOR") {
         let if_exists = cursor.if_exists()?;
         let name = cursor.identifier("the name of a processor")?;
@@ -102,12 +109,16 @@ fn keyspace(cursor: &mut Cursor<'_>) -> Result<Statement> {
     })
 }
 
-fn function(cursor: &mut Cursor<'_>, or_replace: bool) -> Result<Statement> {
+fn function(cursor: &mut Cursor<'_>, or_replace: bool, kind: FunctionKind) -> Result<Statement> {
+    let (word, tag) = match kind {
+        FunctionKind::Scalar => ("FUNCTION", "CREATE FUNCTION"),
+        FunctionKind::Aggregate => ("AGGREGATE", "CREATE AGGREGATE"),
+    };
     let name = cursor.identifier("the name of a function")?;
     if !cursor.peek_word("USING") {
-        return Err(cursor
-            .expected("USING PLUGIN")
-            .with_hint("functions are made by plugins: CREATE FUNCTION f USING PLUGIN 'p'"));
+        return Err(cursor.expected("USING PLUGIN").with_hint(format!(
+            "functions are made by plugins: CREATE {word} f USING PLUGIN 'p'"
+        )));
     }
     cursor.expect_word("USING")?;
     let plugin = plugin(cursor)?;
@@ -125,9 +136,10 @@ fn function(cursor: &mut Cursor<'_>, or_replace: bool) -> Result<Statement> {
                 function,
                 options,
             },
+            kind,
             or_replace,
         },
-        tag: "CREATE FUNCTION",
+        tag,
     })
 }
 

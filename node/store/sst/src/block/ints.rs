@@ -32,8 +32,10 @@ const RUNS: u8 = 3;
 /// follows, and what is stored is the quotients. Readings stamped in milliseconds are such
 /// nanoseconds, and a hybrid stamp whose counter is 0 is a multiple of 2^16.
 const SCALED: u8 = 0x80;
+/// Divides values; whether all are multiples.
+type Divide = fn(&[u64], &mut [u64]) -> bool;
 /// Scales tried, the largest first, and how to divide by them.
-const SCALES: [(u8, fn(&[u64], &mut [u64]) -> bool); 4] = [
+const SCALES: [(u8, Divide); 4] = [
     (9, divide::<1_000_000_000>),
     (6, divide::<1_000_000>),
     (BINARY | 16, divide::<{ 1 << 16 }>),

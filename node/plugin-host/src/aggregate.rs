@@ -1,0 +1,417 @@
+//! An aggregate: the rows of many groups in, one value a group out. Each aggregation has an instance to
+//! itself from its begin to its end, because the groups live in the guest.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use activestore_types::{Error, Result};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, UInt32Array};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::compute::{concat, filter};
+use arrow::datatypes::UInt32Type;
+use wasmtime::component::ComponentExportIndex;
+
+use crate::abi::{
+    Column, GuestError, OwnedColumn, OwnedValues, OwnedVarBytes, ScalarType, VarBytes,
+};
+use crate::column::{Lowered, lift};
+use crate::instance::{Failure, Fault, Instance};
+use crate::plugin::{Exports, FunctionSignature, Plugin, PluginKind, ROWS_PER_CALL_MAX, check};
+
+type Nothing = (std::result::Result<(), GuestError>,);
+type UpdateParams<'a> = (&'a [u32], u32, &'a [Column<'a>]);
+type MergeParams<'a> = (&'a [u32], u32, VarBytes<'a>);
+type StateResult = (std::result::Result<OwnedVarBytes, GuestError>,);
+type FinishResult = (std::result::Result<OwnedColumn, GuestError>,);
+
+/// The exports of a plugin of aggregates.
+#[derive(Clone, Copy)]
+pub(crate) struct AggregateExports {
+    pub(crate) describe: ComponentExportIndex,
+    pub(crate) init: ComponentExportIndex,
+    pub(crate) update: ComponentExportIndex,
+    pub(crate) merge: ComponentExportIndex,
+    pub(crate) state: ComponentExportIndex,
+    pub(crate) finish: ComponentExportIndex,
+    pub(crate) forget: ComponentExportIndex,
+}
+
+impl AggregateExports {
+    /// Compares their types with the contract's.
+    pub(crate) fn check(&self, instance: &mut Instance) -> std::result::Result<(), Failure> {
+        check::<(), (Vec<crate::abi::Aggregate>,)>(instance, self.describe, "describe")?;
+        check::<(u32,), Nothing>(instance, self.init, "init")?;
+        check::<UpdateParams<'_>, Nothing>(instance, self.update, "update")?;
+        check::<MergeParams<'_>, Nothing>(instance, self.merge, "merge")?;
+        check::<(u32, u32), StateResult>(instance, self.state, "state")?;
+        check::<(u32, u32), FinishResult>(instance, self.finish, "finish")?;
+        check::<(u32,), Nothing>(instance, self.forget, "forget")
+    }
+}
+
+/// One aggregate of a plugin. Many aggregations by it may run at once.
+#[derive(Debug)]
+pub struct AggregateFunction {
+    plugin: Arc<Plugin>,
+    index: u32,
+    signature: FunctionSignature,
+    args: Vec<ScalarType>,
+    returns: ScalarType,
+}
+
+impl AggregateFunction {
+    pub(crate) fn new(plugin: &Arc<Plugin>, function: &str) -> Result<Self> {
+        let (index, signature) = plugin.function(PluginKind::Aggregate, function)?;
+        Ok(AggregateFunction {
+            plugin: plugin.clone(),
+            index,
+            signature: signature.clone(),
+            args: signature.args.iter().copied().map(ScalarType::of).collect(),
+            returns: ScalarType::of(signature.returns),
+        })
+    }
+
+    /// Its shape.
+    pub fn signature(&self) -> &FunctionSignature {
+        &self.signature
+    }
+
+    /// Begins an aggregation without groups.
+    ///
+    /// # Errors
+    /// As the calls of [`Aggregation`].
+    pub fn begin(self: &Arc<Self>) -> Result<Aggregation> {
+        let plugin = &self.plugin;
+        let instance = plugin.guarded(0, || {
+            let mut instance = match plugin.pool.take() {
+                Some(instance) => instance,
+                None => plugin.mould.cast()?,
+            };
+            let exports = self.exports()?;
+            let (begun,): Nothing =
+                instance.call(exports.init, (self.index,), plugin.mould.deadline)?;
+            begun?;
+            Ok(instance)
+        })?;
+        plugin.note_memory(&instance);
+        Ok(Aggregation {
+            function: Arc::clone(self),
+            memory_bytes: instance.memory_bytes(),
+            instance: Some(instance),
+            groups: 0,
+        })
+    }
+
+    fn exports(&self) -> Result<AggregateExports> {
+        match &self.plugin.exports {
+            Exports::Aggregate(exports) => Ok(*exports),
+            _ => Err(self.plugin.is_not(PluginKind::Aggregate)),
+        }
+    }
+}
+
+/// An aggregation under way. Groups are numbered from 0. After an error it is of no use.
+///
+/// Every call fails with `Invalid` for wrong arguments, for what the aggregate refuses and for a fault
+/// (trap, deadline, memory, malformed result), and with `Overloaded` while the plugin is switched off.
+pub struct Aggregation {
+    function: Arc<AggregateFunction>,
+    /// `None` after a fault.
+    instance: Option<Instance>,
+    groups: usize,
+    memory_bytes: usize,
+}
+
+impl std::fmt::Debug for Aggregation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Aggregation")
+            .field("function", &self.function)
+            .field("groups", &self.groups)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Aggregation {
+    /// Groups that it has.
+    pub fn groups(&self) -> usize {
+        self.groups
+    }
+
+    /// Linear memory that it holds, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
+    /// Adds rows: row `i` to group `groups[i]`, but only where `wanted`, if given, is true. There are
+    /// `total` groups from now on. Arguments of other Arrow types are cast.
+    ///
+    /// # Errors
+    /// As the type says.
+    pub fn update(
+        &mut self,
+        groups: &[usize],
+        wanted: Option<&BooleanArray>,
+        total: usize,
+        args: &[ArrayRef],
+    ) -> Result<()> {
+        let function = self.function.clone();
+        let signature = &function.signature;
+        if args.len() != function.args.len() {
+            return Err(Error::invalid(format!(
+                "aggregate '{}' takes {} arguments, {} were given",
+                signature.name,
+                function.args.len(),
+                args.len()
+            )));
+        }
+        let strict = if signature.strict { args } else { &[] };
+        let (groups, args) = kept(&self.numbers(groups, total)?, wanted, strict, args)?;
+        for rows in self.grow(total, groups.len()) {
+            let args: Vec<ArrayRef> = args
+                .iter()
+                .map(|array| array.slice(rows.start, rows.len()))
+                .collect();
+            let lowered = args
+                .iter()
+                .zip(&function.args)
+                .map(|(array, kind)| Lowered::new(array, *kind))
+                .collect::<Result<Vec<_>>>()?;
+            let columns: Vec<_> = lowered.iter().map(Lowered::column).collect();
+            let numbers = groups.values().slice(rows.start, rows.len());
+            let total = self.total();
+            self.call(rows.len(), |instance, exports, deadline| {
+                let params: UpdateParams<'_> = (&numbers, total, &columns);
+                let (added,): Nothing = instance.call(exports.update, params, deadline)?;
+                Ok(added?)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Adds states that [`Aggregation::states`] gave: value `i` to group `groups[i]`. There are `total`
+    /// groups from now on.
+    ///
+    /// # Errors
+    /// As the type says.
+    pub fn merge(&mut self, groups: &[usize], total: usize, states: &ArrayRef) -> Result<()> {
+        let args = std::slice::from_ref(states);
+        let (groups, args) = kept(&self.numbers(groups, total)?, None, args, args)?;
+        let [states] = args.as_slice() else {
+            return Err(Error::internal("states are one column"));
+        };
+        for rows in self.grow(total, groups.len()) {
+            let states = states.slice(rows.start, rows.len());
+            let lowered = Lowered::new(&states, ScalarType::Bytes)?;
+            let crate::abi::Values::Binary(states) = lowered.column().values else {
+                return Err(Error::internal("states are bytes"));
+            };
+            let numbers = groups.values().slice(rows.start, rows.len());
+            let total = self.total();
+            self.call(rows.len(), |instance, exports, deadline| {
+                let params: MergeParams<'_> = (&numbers, total, states);
+                let (added,): Nothing = instance.call(exports.merge, params, deadline)?;
+                Ok(added?)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The states of some groups, one value each, as bytes.
+    ///
+    /// # Errors
+    /// As the type says.
+    pub fn states(&mut self, groups: Range<usize>) -> Result<ArrayRef> {
+        let empty: ArrayRef = Arc::new(BinaryArray::from_iter_values(Vec::<&[u8]>::new()));
+        self.each(
+            groups,
+            &empty,
+            |instance, exports, deadline, (first, count)| {
+                let (states,): StateResult =
+                    instance.call(exports.state, (first, count), deadline)?;
+                let states = OwnedColumn {
+                    values: OwnedValues::Binary(states?),
+                    validity: None,
+                };
+                let states = lift(states, ScalarType::Bytes, count as usize)
+                    .map_err(|error| Fault::malformed(format!("its states: {error}")))?;
+                Ok(states)
+            },
+        )
+    }
+
+    /// The values of some groups.
+    ///
+    /// # Errors
+    /// As the type says.
+    pub fn finish(&mut self, groups: Range<usize>) -> Result<ArrayRef> {
+        let function = self.function.clone();
+        let empty = arrow::array::new_empty_array(&function.signature.returns.arrow());
+        self.each(
+            groups,
+            &empty,
+            |instance, exports, deadline, (first, count)| {
+                let (values,): FinishResult =
+                    instance.call(exports.finish, (first, count), deadline)?;
+                let values = lift(values?, function.returns, count as usize).map_err(|error| {
+                    Fault::malformed(format!("aggregate '{}': {error}", function.signature.name))
+                })?;
+                Ok(values)
+            },
+        )
+    }
+
+    /// Forgets the first groups; the numbers of the others fall by as much.
+    ///
+    /// # Errors
+    /// As the type says.
+    pub fn forget(&mut self, count: usize) -> Result<()> {
+        let count = count.min(self.groups);
+        let number = u32::try_from(count).map_err(|_| too_many())?;
+        self.call(0, |instance, exports, deadline| {
+            let (forgotten,): Nothing = instance.call(exports.forget, (number,), deadline)?;
+            Ok(forgotten?)
+        })?;
+        self.groups -= count;
+        Ok(())
+    }
+
+    /// One call a [`ROWS_PER_CALL_MAX`] of groups, its results in one array.
+    fn each(
+        &mut self,
+        groups: Range<usize>,
+        empty: &ArrayRef,
+        mut ask: impl FnMut(
+            &mut Instance,
+            AggregateExports,
+            std::time::Duration,
+            (u32, u32),
+        ) -> std::result::Result<ArrayRef, Failure>,
+    ) -> Result<ArrayRef> {
+        if groups.start > groups.end || groups.end > self.groups {
+            return Err(Error::internal("there are not so many groups"));
+        }
+        let mut parts: Vec<ArrayRef> = Vec::new();
+        for part in calls(groups.len()) {
+            let first = u32::try_from(groups.start + part.start).map_err(|_| too_many())?;
+            let count = part.len() as u32;
+            parts.push(self.call(0, |instance, exports, deadline| {
+                ask(instance, exports, deadline, (first, count))
+            })?);
+        }
+        match parts.as_slice() {
+            [] => Ok(Arc::clone(empty)),
+            [one] => Ok(one.clone()),
+            many => Ok(concat(&many.iter().map(AsRef::as_ref).collect::<Vec<_>>())?),
+        }
+    }
+
+    /// A call into the guest. After a failure its groups are in doubt, and it is not called again.
+    fn call<T>(
+        &mut self,
+        rows: usize,
+        call: impl FnOnce(
+            &mut Instance,
+            AggregateExports,
+            std::time::Duration,
+        ) -> std::result::Result<T, Failure>,
+    ) -> Result<T> {
+        let mut instance = self
+            .instance
+            .take()
+            .ok_or_else(|| Error::internal("an aggregation that failed is used again"))?;
+        let exports = self.function.exports()?;
+        let plugin = &self.function.plugin;
+        let deadline = plugin.mould.deadline;
+        let result = plugin.guarded(rows, || call(&mut instance, exports, deadline))?;
+        plugin.note_memory(&instance);
+        self.memory_bytes = instance.memory_bytes();
+        self.instance = Some(instance);
+        Ok(result)
+    }
+
+    /// The groups' numbers as the guest takes them.
+    fn numbers(&self, groups: &[usize], total: usize) -> Result<UInt32Array> {
+        let total = total.max(self.groups);
+        if u32::try_from(total).is_err() {
+            return Err(too_many());
+        }
+        if groups.iter().any(|group| *group >= total) {
+            return Err(Error::internal("a row of a group that there is not"));
+        }
+        Ok(groups
+            .iter()
+            .map(|group| *group as u32)
+            .collect::<Vec<_>>()
+            .into())
+    }
+
+    /// Notes new groups; the rows of each call that adds `rows` rows. Of new groups the guest is told
+    /// also where no row is added.
+    fn grow(&mut self, total: usize, rows: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        let grows = total > self.groups;
+        self.groups = self.groups.max(total);
+        let empty = (grows && rows == 0).then_some(0..0);
+        empty.into_iter().chain(calls(rows))
+    }
+
+    fn total(&self) -> u32 {
+        u32::try_from(self.groups).unwrap_or(u32::MAX)
+    }
+}
+
+impl Drop for Aggregation {
+    fn drop(&mut self) {
+        if let Some(instance) = self.instance.take() {
+            self.function.plugin.give_back(instance);
+        }
+    }
+}
+
+/// The rows to be added: where `wanted` is true and none of `strict` is null.
+fn kept(
+    groups: &UInt32Array,
+    wanted: Option<&BooleanArray>,
+    strict: &[ArrayRef],
+    args: &[ArrayRef],
+) -> Result<(UInt32Array, Vec<ArrayRef>)> {
+    let rows = groups.len();
+    let lengths = args.iter().map(|array| array.len());
+    if lengths
+        .chain(wanted.map(BooleanArray::len))
+        .any(|len| len != rows)
+    {
+        return Err(Error::internal("columns of unequal length are aggregated"));
+    }
+    let nulls = strict.iter().fold(None, |nulls, array| {
+        NullBuffer::union(nulls.as_ref(), array.logical_nulls().as_ref())
+    });
+    let mut mask: Option<BooleanBuffer> = nulls
+        .filter(|nulls| nulls.null_count() > 0)
+        .map(|nulls| nulls.inner().clone());
+    if let Some(wanted) = wanted {
+        let trues = match wanted.nulls() {
+            Some(nulls) => wanted.values() & nulls.inner(),
+            None => wanted.values().clone(),
+        };
+        mask = Some(mask.map_or(trues.clone(), |mask| &mask & &trues));
+    }
+    let Some(mask) = mask else {
+        return Ok((groups.clone(), args.to_vec()));
+    };
+    let mask = BooleanArray::new(mask, None);
+    let args = args.iter().map(|array| Ok(filter(array, &mask)?));
+    Ok((
+        filter(groups, &mask)?.as_primitive::<UInt32Type>().clone(),
+        args.collect::<Result<_>>()?,
+    ))
+}
+
+/// The rows of each call.
+fn calls(rows: usize) -> impl Iterator<Item = Range<usize>> {
+    let starts = (0..rows).step_by(ROWS_PER_CALL_MAX);
+    starts.map(move |start| start..rows.min(start + ROWS_PER_CALL_MAX))
+}
+
+fn too_many() -> Error {
+    Error::overloaded("an aggregate has more groups than a plugin can number")
+}

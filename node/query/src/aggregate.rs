@@ -1,0 +1,328 @@
+//! Aggregates that plugins provide, as SQL aggregates: grouped, over all rows, and over windows whose
+//! frame only grows.
+
+use std::fmt::{self, Debug};
+use std::hash::{Hash, Hasher};
+use std::ops::Range;
+use std::sync::Arc;
+
+use activestore_types::{DataType, Error, Result};
+use arrow::array::{ArrayRef, BooleanArray};
+use arrow::datatypes::{DataType as ArrowType, Field, FieldRef};
+use datafusion::common::{DataFusionError, Result as DataFusionResult, plan_err};
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::utils::AggregateOrderSensitivity;
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
+};
+use datafusion::scalar::ScalarValue;
+use parking_lot::Mutex;
+
+use crate::error::to_datafusion;
+use crate::function::{check, coerce};
+
+/// An aggregate. Several aggregations by it may run at once.
+pub trait GroupFunction: Send + Sync + Debug {
+    /// Its name in SQL.
+    fn name(&self) -> &str;
+    /// The types of its arguments.
+    fn args(&self) -> &[DataType];
+    /// The type of its result.
+    fn returns(&self) -> DataType;
+    /// Begins an aggregation without groups.
+    ///
+    /// # Errors
+    /// What the aggregate says; the query fails with it.
+    fn begin(&self) -> Result<Box<dyn Grouping>>;
+}
+
+/// An aggregation under way, its groups numbered from 0. Every error fails the query.
+pub trait Grouping: Send {
+    /// Adds rows: row `i` to group `groups[i]`, where `wanted`, if given, is true. There are `total` groups
+    /// from now on.
+    ///
+    /// # Errors
+    /// What the aggregate says.
+    fn update(
+        &mut self,
+        groups: &[usize],
+        wanted: Option<&BooleanArray>,
+        total: usize,
+        args: &[ArrayRef],
+    ) -> Result<()>;
+    /// Adds states that [`Grouping::states`] gave, as `update` adds rows.
+    ///
+    /// # Errors
+    /// What the aggregate says.
+    fn merge(&mut self, groups: &[usize], total: usize, states: &ArrayRef) -> Result<()>;
+    /// How many groups there are.
+    fn groups(&self) -> usize;
+    /// The states of some groups, as binary values.
+    ///
+    /// # Errors
+    /// What the aggregate says.
+    fn states(&mut self, groups: Range<usize>) -> Result<ArrayRef>;
+    /// The values of some groups.
+    ///
+    /// # Errors
+    /// What the aggregate says.
+    fn finish(&mut self, groups: Range<usize>) -> Result<ArrayRef>;
+    /// Forgets the first groups; the numbers of the others fall by as much.
+    ///
+    /// # Errors
+    /// What the aggregate says.
+    fn forget(&mut self, count: usize) -> Result<()>;
+    /// Memory that it holds, in bytes.
+    fn memory_bytes(&self) -> usize;
+}
+
+pub(crate) fn udaf(function: Arc<dyn GroupFunction>) -> AggregateUDF {
+    AggregateUDF::new_from_impl(PluginAggregate {
+        signature: Signature::user_defined(Volatility::Immutable),
+        function,
+    })
+}
+
+#[derive(Debug)]
+struct PluginAggregate {
+    signature: Signature,
+    function: Arc<dyn GroupFunction>,
+}
+
+impl PartialEq for PluginAggregate {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.function, &other.function)
+    }
+}
+
+impl Eq for PluginAggregate {}
+
+impl Hash for PluginAggregate {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.function.name().hash(state);
+    }
+}
+
+impl PluginAggregate {
+    fn begin(&self, args: &AccumulatorArgs<'_>) -> DataFusionResult<Aggregating> {
+        if args.is_distinct {
+            return plan_err!(
+                "{}(DISTINCT …) beside other aggregates is not supported; group in a subquery first",
+                self.function.name()
+            );
+        }
+        Aggregating::begin(&self.function)
+    }
+}
+
+impl AggregateUDFImpl for PluginAggregate {
+    fn name(&self) -> &str {
+        self.function.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _args: &[ArrowType]) -> DataFusionResult<ArrowType> {
+        Ok(self.function.returns().arrow())
+    }
+
+    fn coerce_types(&self, given: &[ArrowType]) -> DataFusionResult<Vec<ArrowType>> {
+        coerce(self.name(), self.function.args(), given)
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs<'_>) -> DataFusionResult<Vec<FieldRef>> {
+        let name = format!("{}[state]", args.name);
+        Ok(vec![Arc::new(Field::new(name, ArrowType::Binary, true))])
+    }
+
+    fn accumulator(&self, args: AccumulatorArgs<'_>) -> DataFusionResult<Box<dyn Accumulator>> {
+        let mut aggregating = self.begin(&args)?;
+        // Its one group is there without any row.
+        let none: Vec<ArrayRef> = self.function.args().iter().map(empty).collect();
+        aggregating.update(&[], None, 1, &none)?;
+        Ok(Box::new(Single(Mutex::new(aggregating))))
+    }
+
+    fn groups_accumulator_supported(&self, _args: AccumulatorArgs<'_>) -> bool {
+        true
+    }
+
+    fn create_groups_accumulator(
+        &self,
+        args: AccumulatorArgs<'_>,
+    ) -> DataFusionResult<Box<dyn GroupsAccumulator>> {
+        Ok(Box::new(self.begin(&args)?))
+    }
+
+    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
+        AggregateOrderSensitivity::Insensitive
+    }
+
+    fn supports_null_handling_clause(&self) -> bool {
+        false
+    }
+}
+
+fn empty(data_type: &DataType) -> ArrayRef {
+    arrow::array::new_empty_array(&data_type.arrow())
+}
+
+/// Groups as DataFusion asks for them.
+struct Aggregating {
+    function: Arc<dyn GroupFunction>,
+    grouping: Box<dyn Grouping>,
+}
+
+impl Debug for Aggregating {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Aggregating")
+            .field("function", &self.function)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Aggregating {
+    fn begin(function: &Arc<dyn GroupFunction>) -> DataFusionResult<Self> {
+        Ok(Aggregating {
+            function: Arc::clone(function),
+            grouping: function.begin().map_err(to_datafusion)?,
+        })
+    }
+
+    fn update(
+        &mut self,
+        groups: &[usize],
+        wanted: Option<&BooleanArray>,
+        total: usize,
+        args: &[ArrayRef],
+    ) -> DataFusionResult<()> {
+        let updated = self.grouping.update(groups, wanted, total, args);
+        updated.map_err(to_datafusion)
+    }
+
+    /// The groups that are asked for.
+    fn range(&self, emit: EmitTo) -> Range<usize> {
+        match emit {
+            EmitTo::All => 0..self.grouping.groups(),
+            EmitTo::First(count) => 0..count,
+        }
+    }
+
+    fn finish(&mut self, groups: Range<usize>) -> DataFusionResult<ArrayRef> {
+        let rows = groups.len();
+        let values = self.grouping.finish(groups).map_err(to_datafusion)?;
+        let wanted = self.function.returns().arrow();
+        check(self.function.name(), &values, rows, &wanted).map_err(to_datafusion)?;
+        Ok(values)
+    }
+
+    fn states(&mut self, groups: Range<usize>) -> DataFusionResult<ArrayRef> {
+        let rows = groups.len();
+        let states = self.grouping.states(groups).map_err(to_datafusion)?;
+        check(self.function.name(), &states, rows, &ArrowType::Binary).map_err(to_datafusion)?;
+        Ok(states)
+    }
+
+    fn merge(
+        &mut self,
+        groups: &[usize],
+        total: usize,
+        states: &[ArrayRef],
+    ) -> DataFusionResult<()> {
+        let [states] = states else {
+            return Err(broken("a plugin's aggregate has one column of states"));
+        };
+        let merged = self.grouping.merge(groups, total, states);
+        merged.map_err(to_datafusion)
+    }
+}
+
+fn broken(what: &str) -> DataFusionError {
+    to_datafusion(Error::internal(what))
+}
+
+impl GroupsAccumulator for Aggregating {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[usize],
+        wanted: Option<&BooleanArray>,
+        total: usize,
+    ) -> DataFusionResult<()> {
+        self.update(groups, wanted, total, values)
+    }
+
+    fn evaluate(&mut self, emit: EmitTo) -> DataFusionResult<ArrayRef> {
+        let groups = self.range(emit);
+        let values = self.finish(groups.clone())?;
+        let forgotten = self.grouping.forget(groups.end);
+        forgotten.map_err(to_datafusion)?;
+        Ok(values)
+    }
+
+    fn state(&mut self, emit: EmitTo) -> DataFusionResult<Vec<ArrayRef>> {
+        let groups = self.range(emit);
+        let states = self.states(groups.clone())?;
+        let forgotten = self.grouping.forget(groups.end);
+        forgotten.map_err(to_datafusion)?;
+        Ok(vec![states])
+    }
+
+    fn merge_batch(
+        &mut self,
+        values: &[ArrayRef],
+        groups: &[usize],
+        total: usize,
+    ) -> DataFusionResult<()> {
+        self.merge(groups, total, values)
+    }
+
+    /// Where rows hardly share groups: each row a group of its own, in another instance.
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        wanted: Option<&BooleanArray>,
+    ) -> DataFusionResult<Vec<ArrayRef>> {
+        let rows = values.first().map_or(0, |array| array.len());
+        let groups: Vec<usize> = (0..rows).collect();
+        let mut alone = Aggregating::begin(&self.function)?;
+        alone.update(&groups, wanted, rows, values)?;
+        Ok(vec![alone.states(0..rows)?])
+    }
+
+    fn size(&self) -> usize {
+        self.grouping.memory_bytes()
+    }
+}
+
+/// One group: an aggregate over all rows, or over a window.
+#[derive(Debug)]
+struct Single(Mutex<Aggregating>);
+
+impl Accumulator for Single {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> DataFusionResult<()> {
+        let rows = values.first().map_or(0, |array| array.len());
+        self.0.get_mut().update(&vec![0; rows], None, 1, values)
+    }
+
+    fn evaluate(&mut self) -> DataFusionResult<ScalarValue> {
+        let value = self.0.get_mut().finish(0..1)?;
+        ScalarValue::try_from_array(&value, 0)
+    }
+
+    fn size(&self) -> usize {
+        self.0.lock().grouping.memory_bytes()
+    }
+
+    fn state(&mut self) -> DataFusionResult<Vec<ScalarValue>> {
+        let state = self.0.get_mut().states(0..1)?;
+        Ok(vec![ScalarValue::try_from_array(&state, 0)?])
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> DataFusionResult<()> {
+        let rows = states.first().map_or(0, |array| array.len());
+        self.0.get_mut().merge(&vec![0; rows], 1, states)
+    }
+}

@@ -1,0 +1,117 @@
+//! Aggregates that break whichever rule their name says, to test that the host holds. They do nothing
+//! useful and are never shipped.
+
+use std::cell::Cell;
+
+use activestore_plugin::exports::aggregate::{Function, Guest};
+use activestore_plugin::{Column, Error, ScalarType, Values, VarBytes};
+
+const MODES: [&str; 12] = [
+    "good",
+    "spin",
+    "panics",
+    "hoard",
+    "short",
+    "long",
+    "wrong_type",
+    "torn_states",
+    "few_states",
+    "refuses",
+    "spin_at_end",
+    "validity",
+];
+
+thread_local! {
+    static MODE: Cell<usize> = const { Cell::new(0) };
+    static ROWS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn mode() -> &'static str {
+    MODES[MODE.get()]
+}
+
+fn spin() -> ! {
+    let mut turns = 0_u64;
+    loop {
+        turns = std::hint::black_box(turns.wrapping_add(1));
+    }
+}
+
+struct Hostile;
+
+impl Guest for Hostile {
+    fn describe() -> Vec<Function> {
+        activestore_plugin::log::report_panics();
+        let function = |name: &&str| Function {
+            name: (*name).to_owned(),
+            args: vec![ScalarType::Float64],
+            returns: ScalarType::Int64,
+            strict: true,
+        };
+        MODES.iter().map(function).collect()
+    }
+
+    fn init(function: u32) -> Result<(), Error> {
+        activestore_plugin::log::report_panics();
+        MODE.set(function as usize);
+        ROWS.set(0);
+        Ok(())
+    }
+
+    fn update(groups: Vec<u32>, _total: u32, _args: Vec<Column>) -> Result<(), Error> {
+        ROWS.set(ROWS.get() + groups.len() as u64);
+        match mode() {
+            "spin" => spin(),
+            "panics" => panic!("group {:?} is my last", groups.first()),
+            "hoard" => {
+                let mut hoard: Vec<Vec<u8>> = Vec::new();
+                loop {
+                    hoard.push(vec![1; 1 << 20]);
+                    std::hint::black_box(&hoard);
+                }
+            }
+            "refuses" => Err(Error::Invalid("these rows are not to my taste".to_owned())),
+            _ => Ok(()),
+        }
+    }
+
+    fn merge(groups: Vec<u32>, total: u32, _states: VarBytes) -> Result<(), Error> {
+        Hostile::update(groups, total, Vec::new())
+    }
+
+    fn state(_first: u32, count: u32) -> Result<VarBytes, Error> {
+        Ok(match mode() {
+            "torn_states" => VarBytes {
+                offsets: (0..=count as i32).rev().collect(),
+                data: vec![0; count as usize],
+            },
+            "few_states" => VarBytes::of(vec![b"x"; count.saturating_sub(1) as usize]),
+            _ => VarBytes::of(vec![b"x"; count as usize]),
+        })
+    }
+
+    fn finish(_first: u32, count: u32) -> Result<Column, Error> {
+        let rows = ROWS.get() as i64;
+        let counts = |count: u32| Column::s64s(vec![rows; count as usize]);
+        Ok(match mode() {
+            "spin_at_end" => spin(),
+            "short" => counts(count.saturating_sub(1)),
+            "long" => counts(count + 1),
+            "wrong_type" => Column::of(Values::F64s(vec![1.0; count as usize])),
+            "validity" => Column {
+                validity: Some(Vec::new()),
+                ..counts(count)
+            },
+            _ => counts(count),
+        })
+    }
+
+    fn forget(_count: u32) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+#[cfg(target_family = "wasm")]
+activestore_plugin::bindings::aggregate_world::export_aggregate!(
+    Hostile with_types_in activestore_plugin::bindings::aggregate_world
+);
