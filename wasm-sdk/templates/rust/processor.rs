@@ -1,10 +1,12 @@
 //! Looks at rows as they are written. Build, try and deploy it:
 //!
-//!     activestore plugin build
-//!     activestore plugin test @NAME@.wasm --rows rows.csv --set column=temp --set max=80
-//!     activestore plugin deploy @NAME@.wasm
-//!     activestore sql -c "CREATE PROCESSOR @FUNCTION@ ON plant.readings USING PLUGIN '@NAME@'
-//!                         WITH (column = 'temp', max = '80')"
+//! ```text
+//! activestore plugin build
+//! activestore plugin test @NAME@.wasm --rows rows.csv --set column=temp --set max=80
+//! activestore plugin deploy @NAME@.wasm
+//! activestore sql -c "CREATE PROCESSOR @FUNCTION@ ON plant.readings USING PLUGIN '@NAME@'
+//!                     WITH (column = 'temp', max = '80')"
+//! ```
 
 use activestore_plugin::{Batch, Config, Error, Field, Processed, Processor, Spec, State};
 

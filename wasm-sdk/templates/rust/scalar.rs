@@ -1,9 +1,11 @@
 //! Functions for SQL. Build, try and deploy them:
 //!
-//!     activestore plugin build
-//!     activestore plugin test @NAME@.wasm --rows rows.csv
-//!     activestore plugin deploy @NAME@.wasm
-//!     activestore sql -c "CREATE FUNCTION @FUNCTION@ USING PLUGIN '@NAME@'"
+//! ```text
+//! activestore plugin build
+//! activestore plugin test @NAME@.wasm --rows rows.csv
+//! activestore plugin deploy @NAME@.wasm
+//! activestore sql -c "CREATE FUNCTION @FUNCTION@ USING PLUGIN '@NAME@'"
+//! ```
 
 activestore_plugin::scalar! {
     /// The mean of two readings; null where one is null.

@@ -132,8 +132,12 @@ pub enum PluginCommand {
 /// What `plugin new` starts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PluginTemplate {
-    /// A function for SQL.
+    /// A function for SQL: a value for each row.
     Scalar,
+    /// An aggregate for SQL: a value for each group of rows.
+    Aggregate,
     /// Looks at rows as they are written.
     Processor,
+    /// Loads an artifact and scores rows.
+    Model,
 }

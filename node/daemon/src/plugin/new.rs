@@ -9,6 +9,10 @@ use crate::cli::PluginTemplate;
 const MANIFEST: &str = include_str!("../../../../wasm-sdk/templates/rust/Cargo.toml.in");
 const SCALAR: &str = include_str!("../../../../wasm-sdk/templates/rust/scalar.rs");
 const PROCESSOR: &str = include_str!("../../../../wasm-sdk/templates/rust/processor.rs");
+const AGGREGATE: &str = include_str!("../../../../wasm-sdk/templates/rust/aggregate.rs");
+const MODEL: &str = include_str!("../../../../wasm-sdk/templates/rust/model.rs");
+/// The artifact of the model that the template makes.
+const WEIGHTS: &str = "a,0.5\nb,0.25\n";
 const ROWS: &str = include_str!("../../../../wasm-sdk/templates/rust/rows.csv");
 
 /// Where the SDK is in a source tree.
@@ -44,7 +48,9 @@ pub fn write(dir: &Path, name: &str, kind: PluginTemplate, sdk: &Path) -> Result
     }
     let source = match kind {
         PluginTemplate::Scalar => SCALAR,
+        PluginTemplate::Aggregate => AGGREGATE,
         PluginTemplate::Processor => PROCESSOR,
+        PluginTemplate::Model => MODEL,
     };
     let sdk = sdk.to_string_lossy().replace('\\', "/");
     let filled = |text: &str| {
@@ -60,6 +66,9 @@ pub fn write(dir: &Path, name: &str, kind: PluginTemplate, sdk: &Path) -> Result
         (".gitignore", "/target\n*.wasm\n".to_owned()),
     ] {
         std::fs::write(dir.join(file), text)?;
+    }
+    if kind == PluginTemplate::Model {
+        std::fs::write(dir.join("weights.csv"), WEIGHTS)?;
     }
     Ok(())
 }

@@ -15,7 +15,9 @@ fn a_new_plugin_is_a_whole_crate() {
     let sdk = std::path::Path::new("/sdk");
     for (name, kind) in [
         ("heat-index", PluginTemplate::Scalar),
+        ("spread", PluginTemplate::Aggregate),
         ("limit", PluginTemplate::Processor),
+        ("linear", PluginTemplate::Model),
     ] {
         let made = dir.path().join(name);
         new::write(&made, name, kind, sdk).unwrap();

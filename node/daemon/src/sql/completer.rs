@@ -13,7 +13,7 @@ use super::meta::COMMANDS;
 const SUGGESTIONS_MAX: usize = 64;
 
 /// The words of the language, in the order in which they are offered.
-const KEYWORDS: [&str; 92] = [
+const KEYWORDS: [&str; 93] = [
     "SELECT",
     "FROM",
     "WHERE",
@@ -35,6 +35,7 @@ const KEYWORDS: [&str; 92] = [
     "KEYSPACE",
     "TABLE",
     "FUNCTION",
+    "AGGREGATE",
     "PROCESSOR",
     "MODEL",
     "PLUGIN",

@@ -7,4 +7,5 @@ mod files;
 mod life;
 mod process;
 mod signatures;
+mod templates;
 mod two_nodes;
