@@ -13,11 +13,11 @@ const CRASH_RUNS: u64 = 10_000;
 /// # Errors
 /// A sentence that names the step that failed.
 pub fn run(arguments: &[String]) -> Result<(), String> {
-    if let Some(("crash", rest)) = arguments
-        .split_first()
-        .map(|(name, rest)| (name.as_str(), rest))
-    {
-        return crash(rest);
+    let first = arguments.split_first();
+    match first.map(|(name, rest)| (name.as_str(), rest)) {
+        Some(("crash", rest)) => return crash(rest),
+        Some(("plugins", rest)) => return plugins(rest),
+        _ => {}
     }
     let bench = root().join("tests/bench");
     let mut command = cargo(&["run", "--release", "--locked", "--"]);
@@ -26,6 +26,29 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         command.env("CARGO_TARGET_DIR", bench.join("target"));
     }
     execute("benchmarks (release build)", &mut command)
+}
+
+/// `[--rows N]`: what the sandbox costs, in queries and in writes.
+fn plugins(arguments: &[String]) -> Result<(), String> {
+    let rows = match arguments {
+        [] => None,
+        [flag, rows] if flag == "--rows" && rows.parse::<usize>().is_ok() => Some(rows),
+        _ => return Err("usage: cargo xtask bench plugins [--rows N]".into()),
+    };
+    crate::plugins::build()?;
+    let mut command = cargo(&[
+        "run",
+        "--release",
+        "--locked",
+        "--package",
+        "activestore-daemon",
+        "--example",
+        "plugin_cost",
+        "--",
+    ]);
+    command.arg(crate::plugins::components_dir());
+    command.args(rows);
+    execute("what plugins cost (release build)", &mut command)
 }
 
 /// `[--runs N] [--from SEED]`: power cuts, failing and lying disks, by seed.

@@ -16,7 +16,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test                           format, lints, every test, house rules; one summary at the end
   build-plugins                  builds plugins/ into plugins/target/components/*.wasm
   bench NAME [--help]            measures the store beside its peers: ingest, size, point, last, scan,
-                                 memory, replay, all; crash: simulated crashes by seed
+                                 memory, replay, all; crash: simulated crashes by seed; plugins: what
+                                 the sandbox costs
   fuzz TARGET|all [--seconds N] [--input FILE]
                                  feeds hostile bytes to what the store reads from its disk:
                                  array, sst, wal, manifest, copy, keys

@@ -1,0 +1,241 @@
+//! What the sandbox costs: queries with functions of plugins beside the same queries with what SQL has
+//! itself, in turn, and writes with a processor beside writes without.
+//!
+//! `cargo xtask bench plugins [--rows 10000000]` builds the plugins and runs it.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use activestore_db::{Db, DbOptions, Role, SqlOutcome};
+use activestore_types::{NamedBatch, TableName};
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampNanosecondArray};
+use futures::TryStreamExt;
+
+const DEVICES: usize = 1000;
+const BATCH_ROWS: usize = 10_000;
+const ROUNDS: usize = 7;
+/// Rows written with each processor.
+const WRITTEN: usize = 2_000_000;
+const FIELDS: usize = 10;
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let components = PathBuf::from(arguments.next().expect("the components' directory"));
+    let rows = arguments
+        .next()
+        .map_or(10_000_000, |rows| rows.parse().unwrap());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = DbOptions::new(dir.path(), Role::Edge);
+        options.query_partitions = std::thread::available_parallelism().map_or(1, usize::from);
+        let db = Db::open(options).unwrap();
+        for name in ["yardstick", "statistics", "anomaly"] {
+            let wasm = std::fs::read(components.join(format!("{name}.wasm"))).unwrap();
+            db.put_plugin(name, Some("1"), wasm).await.unwrap();
+        }
+        for sql in [
+            "CREATE KEYSPACE bench WITH (sync = 'none')",
+            "CREATE FUNCTION scaled USING PLUGIN 'yardstick'",
+            "CREATE FUNCTION shout USING PLUGIN 'yardstick'",
+            "CREATE AGGREGATE rms USING PLUGIN 'statistics'",
+        ] {
+            run(&db, sql).await;
+        }
+        queries(&db, rows).await;
+        writes(&db).await;
+        db.shutdown().await.unwrap();
+    });
+}
+
+async fn queries(db: &Db, rows: usize) {
+    run(
+        db,
+        "CREATE TABLE bench.readings (device TEXT, ts TIMESTAMP, x DOUBLE, name TEXT, PRIMARY KEY ((device), ts))",
+    )
+    .await;
+    for first in (0..rows).step_by(BATCH_ROWS) {
+        let numbers = first..rows.min(first + BATCH_ROWS);
+        let device = |row: usize| format!("device-{:04}", row % DEVICES);
+        let columns: [(&str, ArrayRef); 4] = [
+            (
+                "device",
+                Arc::new(StringArray::from_iter_values(numbers.clone().map(device))),
+            ),
+            (
+                "ts",
+                Arc::new(TimestampNanosecondArray::from_iter_values(
+                    numbers
+                        .clone()
+                        .map(|row| (row / DEVICES) as i64 * 1_000_000_000),
+                )),
+            ),
+            (
+                "x",
+                Arc::new(Float64Array::from_iter_values(
+                    numbers
+                        .clone()
+                        .map(|row| (row * 7919 % 10_007) as f64 / 100.0),
+                )),
+            ),
+            (
+                "name",
+                Arc::new(StringArray::from_iter_values(numbers.map(|row| {
+                    format!("pump {} of line {}", row * 31 % 997, row % 13)
+                }))),
+            ),
+        ];
+        write(db, "readings", columns).await;
+    }
+    println!(
+        "{rows} rows of {DEVICES} devices; the middle of {ROUNDS} rounds, plugin and SQL in turn"
+    );
+    for (what, plugin, native, goal) in [
+        (
+            "f64 expression",
+            "SELECT sum(scaled(x)) FROM bench.readings",
+            "SELECT sum(x * 1.8 + 32.0) FROM bench.readings",
+            1.5,
+        ),
+        (
+            "text, upper",
+            "SELECT count(*) FROM bench.readings WHERE shout(name) = 'NOWHERE'",
+            "SELECT count(*) FROM bench.readings WHERE upper(name) = 'NOWHERE'",
+            3.0,
+        ),
+        (
+            "grouped aggregate",
+            "SELECT device, rms(x) FROM bench.readings GROUP BY device",
+            "SELECT device, sqrt(avg(x * x)) FROM bench.readings GROUP BY device",
+            3.0,
+        ),
+    ] {
+        let (mut with, mut without) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            with.push(timed(db, plugin).await);
+            without.push(timed(db, native).await);
+        }
+        let (with, without) = (middle(with), middle(without));
+        verdict(
+            &format!("{what}: {with:.0} ms in the sandbox, {without:.0} ms in SQL"),
+            with / without,
+            with / without <= goal,
+            &format!("× (≤ {goal})"),
+        );
+    }
+}
+
+async fn writes(db: &Db) {
+    let mut rates = Vec::new();
+    for (table, processor) in [
+        ("plain", None),
+        ("watched_one", Some("columns = 'f0'")),
+        ("watched_all", Some("threshold = '6'")),
+        ("plain_again", None),
+    ] {
+        let fields: Vec<String> = (0..FIELDS)
+            .map(|field| format!("f{field} DOUBLE"))
+            .collect();
+        let fields = fields.join(", ");
+        run(
+            db,
+            &format!("CREATE TABLE bench.{table} (device TEXT, ts TIMESTAMP, {fields}, PRIMARY KEY ((device), ts))"),
+        )
+        .await;
+        if let Some(settings) = processor {
+            run(
+                db,
+                &format!(
+                    "CREATE PROCESSOR watch_{table} ON bench.{table} USING PLUGIN 'anomaly' WITH ({settings}) INTO bench.alerts_{table}"
+                ),
+            )
+            .await;
+        }
+        let batches: Vec<_> = (0..WRITTEN / BATCH_ROWS)
+            .map(|number| fleet(number * BATCH_ROWS))
+            .collect();
+        let begun = Instant::now();
+        for columns in batches {
+            write(db, table, columns).await;
+        }
+        rates.push(WRITTEN as f64 / begun.elapsed().as_secs_f64());
+    }
+    let plain = rates[0].max(rates[3]);
+    for (what, rate) in [
+        ("one of ten fields", rates[1]),
+        ("all ten fields", rates[2]),
+    ] {
+        verdict(
+            &format!(
+                "anomaly over {what}: {:.2} M rows/s where {:.2} M are written without it",
+                rate / 1e6,
+                plain / 1e6
+            ),
+            1.0 - rate / plain,
+            rate / plain >= 0.5,
+            "of the rate lost (≤ 0.5)",
+        );
+    }
+}
+
+/// A batch of a fleet that sends ten fields in turn.
+fn fleet(first: usize) -> Vec<(String, ArrayRef)> {
+    let numbers = first..first + BATCH_ROWS;
+    let device = |row: usize| format!("device-{:04}", row % DEVICES);
+    let times = numbers
+        .clone()
+        .map(|row| (row / DEVICES) as i64 * 1_000_000_000);
+    let mut columns: Vec<(String, ArrayRef)> = vec![
+        (
+            "device".to_owned(),
+            Arc::new(StringArray::from_iter_values(numbers.clone().map(device))),
+        ),
+        (
+            "ts".to_owned(),
+            Arc::new(TimestampNanosecondArray::from_iter_values(times)),
+        ),
+    ];
+    for field in 0..FIELDS {
+        let value = |row: usize| 50.0 + ((row * (7919 + field) % 997) as f64 - 498.0) / 100.0;
+        let values = Float64Array::from_iter_values(numbers.clone().map(value));
+        columns.push((format!("f{field}"), Arc::new(values)));
+    }
+    columns
+}
+
+async fn write<N: AsRef<str>>(
+    db: &Db,
+    table: &str,
+    columns: impl IntoIterator<Item = (N, ArrayRef)>,
+) {
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let batch = NamedBatch::from_record_batch(TableName::new("bench", table), &batch);
+    let receipt = db.write(vec![batch]).await.unwrap();
+    assert_eq!(receipt.rejected, 0, "rows were refused");
+}
+
+async fn run(db: &Db, sql: &str) {
+    for outcome in db.sql(sql, &[]).await.unwrap() {
+        if let SqlOutcome::Rows(rows) = outcome {
+            rows.stream.try_collect::<Vec<RecordBatch>>().await.unwrap();
+        }
+    }
+}
+
+async fn timed(db: &Db, sql: &str) -> f64 {
+    let begun = Instant::now();
+    run(db, sql).await;
+    begun.elapsed().as_secs_f64() * 1e3
+}
+
+fn middle(mut times: Vec<f64>) -> f64 {
+    times.sort_unstable_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+fn verdict(what: &str, figure: f64, reached: bool, goal: &str) {
+    let word = if reached { "PASS " } else { "SHORT" };
+    println!("  {word} {what}: {figure:.2} {goal}");
+}
