@@ -9,7 +9,7 @@ use activestore_types::Result;
 use super::file::FileSource;
 use super::piece::Pieces;
 use super::source::{Alone, Plan, Source};
-use super::weave::{SHORT_RUN, weave};
+use super::weave::{SHORT_RUN, weave, weave_in_any_order};
 use crate::read::copy::Span;
 use crate::read::lead::{Head, Lead};
 use crate::read::piece::Fragment;
@@ -138,8 +138,7 @@ impl Merge {
         }
         let reverse = self.lead.is_reverse();
         if self.any_order {
-            weave(&mut strands, alone.room, reverse, |_| {});
-            spans.extend(strands.iter().filter_map(|strand| strand.span(reverse)));
+            weave_in_any_order(&mut strands, alone.room, reverse, spans);
         } else {
             weave(&mut strands, alone.room, reverse, |span| spans.push(span));
         }

@@ -58,6 +58,26 @@ impl Strand {
         }
     }
 
+    /// The numbers of the rows still to come, as [`Strand::next`] gives them.
+    fn keys(&self, reverse: bool) -> Vec<u64> {
+        let values = self.values.get(self.rows.clone()).unwrap_or(&[]);
+        let key = |value: &i64| ordered(*value, self.descending);
+        if reverse {
+            values.iter().rev().map(|value| !key(value)).collect()
+        } else {
+            values.iter().map(key).collect()
+        }
+    }
+
+    fn pass_many(&mut self, rows: usize, reverse: bool) {
+        self.taken += rows;
+        if reverse {
+            self.rows.end -= rows;
+        } else {
+            self.rows.start += rows;
+        }
+    }
+
     /// All rows that were handed out, together.
     pub(super) fn span(&self, reverse: bool) -> Option<Span> {
         let start = if reverse {
@@ -118,6 +138,56 @@ pub(super) fn weave(
             None => return,
         }
     }
+}
+
+/// As [`weave`], but strand by strand, which is worth it where they take turns row by row: that no
+/// two rows have one key is then seen by comparing each row with the one before and the one behind.
+pub(super) fn weave_in_any_order(
+    strands: &mut [Strand],
+    room: usize,
+    reverse: bool,
+    spans: &mut Vec<Span>,
+) {
+    let rounds = rounds(strands, room, reverse);
+    for strand in &mut *strands {
+        strand.pass_many(rounds, reverse);
+    }
+    let room = room - rounds * strands.len();
+    weave(strands, room, reverse, |_| {});
+    spans.extend(strands.iter().filter_map(|strand| strand.span(reverse)));
+}
+
+/// How often in a row the strands give one row each, in the same order and with no key twice. Each strand
+/// keeps a row behind them.
+fn rounds(strands: &[Strand], room: usize, reverse: bool) -> usize {
+    let keys = strands.iter().map(|strand| strand.keys(reverse));
+    let mut turns: Vec<Vec<u64>> = keys.collect();
+    turns.sort_unstable_by_key(|keys| keys.first().copied());
+    let fewest = turns.iter().map(Vec::len).min().unwrap_or(0);
+    let mut rounds = fewest.saturating_sub(1).min(room / turns.len().max(1));
+    let pairs = turns.windows(2).filter_map(|pair| match pair {
+        [before, behind] => Some((before.as_slice(), behind.as_slice())),
+        _ => None,
+    });
+    let last_to_first = match (turns.last(), turns.first()) {
+        (Some(last), Some(first)) => Some((last.as_slice(), first.get(1..).unwrap_or(&[]))),
+        _ => None,
+    };
+    for (before, behind) in pairs.chain(last_to_first) {
+        let ascending = |(before, behind): (&u64, &u64)| before < behind;
+        rounds = leading(before.iter().zip(behind).take(rounds).map(ascending));
+    }
+    // Behind the last round a strand may have more rows that come before another's of that round.
+    rounds.saturating_sub(1)
+}
+
+/// How many are true before the first that is not; they mostly all are.
+fn leading(mut all: impl Iterator<Item = bool>) -> usize {
+    let mut count = 0;
+    while all.next() == Some(true) {
+        count += 1;
+    }
+    count
 }
 
 #[cfg(test)]

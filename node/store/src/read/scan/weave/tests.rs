@@ -70,3 +70,44 @@ proptest! {
         prop_assert!(found.len() == room || tied || ended);
     }
 }
+
+proptest! {
+    /// The same rows are handed out as in order, and the weaving stops at the same place.
+    #[test]
+    fn any_order_hands_out_the_same_rows(
+        all in prop::collection::vec(prop::collection::vec(-40..40_i64, 1..30), 2..5),
+        turns in any::<bool>(),
+        torn in prop::option::of((0..4_usize, 0..30_usize)),
+        descending in any::<bool>(),
+        reverse in any::<bool>(),
+        room in 0..90_usize,
+    ) {
+        let mut all = all;
+        if turns {
+            // Strands that take turns, one of which may skip a turn or meet another's key.
+            let strands = all.len() as i64;
+            for (place, values) in (0..).zip(&mut all) {
+                *values = (0..20).map(|round| round * strands + place).collect();
+            }
+            if let Some((strand, row)) = torn {
+                let strand = strand % all.len();
+                let row = row % 20;
+                all[strand][row] += 1;
+            }
+        }
+        let make = || -> Vec<Strand> {
+            let numbered = all.iter().cloned().enumerate();
+            numbered.map(|(source, values)| strand(source, values, descending)).collect()
+        };
+        let (mut ordered, mut any) = (make(), make());
+        weave(&mut ordered, room, reverse, |_| {});
+        let mut spans = Vec::new();
+        weave_in_any_order(&mut any, room, reverse, &mut spans);
+        for (left, right) in ordered.iter().zip(&any) {
+            prop_assert_eq!((&left.rows, left.taken), (&right.rows, right.taken));
+        }
+        let rows: usize = spans.iter().map(|span| span.rows).sum();
+        prop_assert_eq!(rows, any.iter().map(|strand| strand.taken).sum::<usize>());
+        prop_assert!(rows <= room);
+    }
+}
