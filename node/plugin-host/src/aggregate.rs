@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use activestore_types::{Error, Result};
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, UInt32Array};
@@ -23,6 +24,13 @@ type UpdateParams<'a> = (&'a [u32], u32, &'a [Column<'a>]);
 type MergeParams<'a> = (&'a [u32], u32, VarBytes<'a>);
 type StateResult = (std::result::Result<OwnedVarBytes, GuestError>,);
 type FinishResult = (std::result::Result<OwnedColumn, GuestError>,);
+
+/// Linear memory that an instance may hold to wait for the next aggregation.
+const IDLE_BYTES_MAX: usize = 4 << 20;
+/// Groups whose states or values are asked for first.
+const GROUPS_FIRST: usize = 1024;
+/// What states or values should take in one call, in bytes.
+const PART_BYTES: usize = 1 << 20;
 
 /// The exports of a plugin of aggregates.
 #[derive(Clone, Copy)]
@@ -76,30 +84,28 @@ impl AggregateFunction {
         &self.signature
     }
 
-    /// Begins an aggregation without groups.
-    ///
-    /// # Errors
-    /// As the calls of [`Aggregation`].
-    pub fn begin(self: &Arc<Self>) -> Result<Aggregation> {
-        let plugin = &self.plugin;
-        let instance = plugin.guarded(0, || {
-            let mut instance = match plugin.pool.take() {
-                Some(instance) => instance,
-                None => plugin.mould.cast()?,
-            };
-            let exports = self.exports()?;
-            let (begun,): Nothing =
-                instance.call(exports.init, (self.index,), plugin.mould.deadline)?;
-            begun?;
-            Ok(instance)
-        })?;
-        plugin.note_memory(&instance);
-        Ok(Aggregation {
+    /// Begins an aggregation without groups. It takes an instance when it is first called.
+    pub fn begin(self: &Arc<Self>) -> Aggregation {
+        Aggregation {
             function: Arc::clone(self),
-            memory_bytes: instance.memory_bytes(),
-            instance: Some(instance),
+            guest: Guest::None,
             groups: 0,
-        })
+            memory_bytes: 0,
+        }
+    }
+
+    /// An instance in which the aggregation by this function has begun.
+    fn cast(&self) -> std::result::Result<Instance, Failure> {
+        let plugin = &self.plugin;
+        let mut instance = match plugin.pool.take() {
+            Some(instance) => instance,
+            None => plugin.mould.cast()?,
+        };
+        let exports = self.exports()?;
+        let (begun,): Nothing =
+            instance.call(exports.init, (self.index,), plugin.mould.deadline)?;
+        begun?;
+        Ok(instance)
     }
 
     fn exports(&self) -> Result<AggregateExports> {
@@ -116,10 +122,18 @@ impl AggregateFunction {
 /// (trap, deadline, memory, malformed result), and with `Overloaded` while the plugin is switched off.
 pub struct Aggregation {
     function: Arc<AggregateFunction>,
-    /// `None` after a fault.
-    instance: Option<Instance>,
+    guest: Guest,
     groups: usize,
     memory_bytes: usize,
+}
+
+/// Where the groups are.
+enum Guest {
+    /// There are none.
+    None,
+    Some(Instance),
+    /// Lost: a call failed.
+    Lost,
 }
 
 impl std::fmt::Debug for Aggregation {
@@ -179,7 +193,7 @@ impl Aggregation {
             let columns: Vec<_> = lowered.iter().map(Lowered::column).collect();
             let numbers = groups.values().slice(rows.start, rows.len());
             let total = self.total();
-            self.call(rows.len(), |instance, exports, deadline| {
+            self.call(rows.len(), false, |instance, exports, deadline| {
                 let params: UpdateParams<'_> = (&numbers, total, &columns);
                 let (added,): Nothing = instance.call(exports.update, params, deadline)?;
                 Ok(added?)
@@ -196,19 +210,21 @@ impl Aggregation {
     pub fn merge(&mut self, groups: &[usize], total: usize, states: &ArrayRef) -> Result<()> {
         let args = std::slice::from_ref(states);
         let (groups, args) = kept(&self.numbers(groups, total)?, None, args, args)?;
-        let [states] = args.as_slice() else {
-            return Err(Error::internal("states are one column"));
-        };
-        for rows in self.grow(total, groups.len()) {
-            let states = states.slice(rows.start, rows.len());
-            let lowered = Lowered::new(&states, ScalarType::Bytes)?;
-            let crate::abi::Values::Binary(states) = lowered.column().values else {
+        let states = args
+            .first()
+            .and_then(|states| states.as_binary_opt::<i32>());
+        let states = states.ok_or_else(|| Error::internal("states are bytes"))?;
+        let fewer = self.grow(total, groups.len());
+        for rows in fewer.flat_map(|rows| pieces(states, rows)) {
+            let part: ArrayRef = Arc::new(states.slice(rows.start, rows.len()));
+            let lowered = Lowered::new(&part, ScalarType::Bytes)?;
+            let crate::abi::Values::Binary(part) = lowered.column().values else {
                 return Err(Error::internal("states are bytes"));
             };
             let numbers = groups.values().slice(rows.start, rows.len());
             let total = self.total();
-            self.call(rows.len(), |instance, exports, deadline| {
-                let params: MergeParams<'_> = (&numbers, total, states);
+            self.call(rows.len(), false, |instance, exports, deadline| {
+                let params: MergeParams<'_> = (&numbers, total, part);
                 let (added,): Nothing = instance.call(exports.merge, params, deadline)?;
                 Ok(added?)
             })?;
@@ -224,6 +240,7 @@ impl Aggregation {
         let empty: ArrayRef = Arc::new(BinaryArray::from_iter_values(Vec::<&[u8]>::new()));
         self.each(
             groups,
+            false,
             &empty,
             |instance, exports, deadline, (first, count)| {
                 let (states,): StateResult =
@@ -248,6 +265,7 @@ impl Aggregation {
         let empty = arrow::array::new_empty_array(&function.signature.returns.arrow());
         self.each(
             groups,
+            true,
             &empty,
             |instance, exports, deadline, (first, count)| {
                 let (values,): FinishResult =
@@ -260,14 +278,20 @@ impl Aggregation {
         )
     }
 
-    /// Forgets the first groups; the numbers of the others fall by as much.
+    /// Forgets the first groups; the numbers of the others fall by as much. Without groups it holds no
+    /// memory.
     ///
     /// # Errors
     /// As the type says.
     pub fn forget(&mut self, count: usize) -> Result<()> {
         let count = count.min(self.groups);
+        if count == self.groups {
+            self.let_go();
+            self.groups = 0;
+            return Ok(());
+        }
         let number = u32::try_from(count).map_err(|_| too_many())?;
-        self.call(0, |instance, exports, deadline| {
+        self.call(0, false, |instance, exports, deadline| {
             let (forgotten,): Nothing = instance.call(exports.forget, (number,), deadline)?;
             Ok(forgotten?)
         })?;
@@ -275,28 +299,47 @@ impl Aggregation {
         Ok(())
     }
 
-    /// One call a [`ROWS_PER_CALL_MAX`] of groups, its results in one array.
+    /// Gives the instance back, unless its groups made it large: linear memory never shrinks, and
+    /// what waits in a pool is missing elsewhere.
+    fn let_go(&mut self) {
+        self.memory_bytes = 0;
+        if let Guest::Some(instance) = std::mem::replace(&mut self.guest, Guest::None)
+            && instance.memory_bytes() <= IDLE_BYTES_MAX
+        {
+            self.function.plugin.give_back(instance);
+        }
+    }
+
+    /// Asks for a few groups at first, and for more at once while what comes back is small.
     fn each(
         &mut self,
         groups: Range<usize>,
+        last: bool,
         empty: &ArrayRef,
         mut ask: impl FnMut(
             &mut Instance,
             AggregateExports,
-            std::time::Duration,
+            Duration,
             (u32, u32),
         ) -> std::result::Result<ArrayRef, Failure>,
     ) -> Result<ArrayRef> {
         if groups.start > groups.end || groups.end > self.groups {
             return Err(Error::internal("there are not so many groups"));
         }
-        let mut parts: Vec<ArrayRef> = Vec::new();
-        for part in calls(groups.len()) {
-            let first = u32::try_from(groups.start + part.start).map_err(|_| too_many())?;
-            let count = part.len() as u32;
-            parts.push(self.call(0, |instance, exports, deadline| {
-                ask(instance, exports, deadline, (first, count))
-            })?);
+        let (mut parts, mut next, mut at_once) = (Vec::new(), groups.start, GROUPS_FIRST);
+        while next < groups.end {
+            let count = at_once.min(groups.end - next);
+            let first = u32::try_from(next).map_err(|_| too_many())?;
+            let part = self.call(0, last, |instance, exports, deadline| {
+                ask(instance, exports, deadline, (first, count as u32))
+            })?;
+            at_once = if part.get_array_memory_size() <= PART_BYTES {
+                (at_once * 2).min(ROWS_PER_CALL_MAX)
+            } else {
+                (at_once / 2).max(1)
+            };
+            next += count;
+            parts.push(part);
         }
         match parts.as_slice() {
             [] => Ok(Arc::clone(empty)),
@@ -305,27 +348,38 @@ impl Aggregation {
         }
     }
 
-    /// A call into the guest. After a failure its groups are in doubt, and it is not called again.
+    /// A call into the guest; where it is the `last` of an aggregation, faults before are forgiven. After
+    /// a failure its groups are in doubt, and it is not called again.
     fn call<T>(
         &mut self,
         rows: usize,
-        call: impl FnOnce(
-            &mut Instance,
-            AggregateExports,
-            std::time::Duration,
-        ) -> std::result::Result<T, Failure>,
+        last: bool,
+        call: impl FnOnce(&mut Instance, AggregateExports, Duration) -> std::result::Result<T, Failure>,
     ) -> Result<T> {
-        let mut instance = self
-            .instance
-            .take()
-            .ok_or_else(|| Error::internal("an aggregation that failed is used again"))?;
-        let exports = self.function.exports()?;
-        let plugin = &self.function.plugin;
+        let function = self.function.clone();
+        let plugin = &function.plugin;
+        let exports = function.exports()?;
         let deadline = plugin.mould.deadline;
-        let result = plugin.guarded(rows, || call(&mut instance, exports, deadline))?;
+        let guest = std::mem::replace(&mut self.guest, Guest::Lost);
+        let calls = || {
+            let mut instance = match guest {
+                Guest::Some(instance) => instance,
+                Guest::None => function.cast()?,
+                Guest::Lost => {
+                    return Err(Error::internal("an aggregation that failed is used again").into());
+                }
+            };
+            let result = call(&mut instance, exports, deadline)?;
+            Ok((instance, result))
+        };
+        let (instance, result) = if last {
+            plugin.guarded(rows, calls)?
+        } else {
+            plugin.step(rows, calls)?
+        };
         plugin.note_memory(&instance);
         self.memory_bytes = instance.memory_bytes();
-        self.instance = Some(instance);
+        self.guest = Guest::Some(instance);
         Ok(result)
     }
 
@@ -361,9 +415,7 @@ impl Aggregation {
 
 impl Drop for Aggregation {
     fn drop(&mut self) {
-        if let Some(instance) = self.instance.take() {
-            self.function.plugin.give_back(instance);
-        }
+        self.let_go();
     }
 }
 
@@ -404,6 +456,21 @@ fn kept(
         filter(groups, &mask)?.as_primitive::<UInt32Type>().clone(),
         args.collect::<Result<_>>()?,
     ))
+}
+
+/// Some rows of states in pieces of about [`PART_BYTES`] at most; no rows in one piece.
+fn pieces(states: &BinaryArray, rows: Range<usize>) -> Vec<Range<usize>> {
+    let (mut pieces, mut start, mut bytes) = (Vec::new(), rows.start, 0);
+    for row in rows.clone() {
+        let length = usize::try_from(states.value_length(row)).unwrap_or(0);
+        if row > start && bytes + length > PART_BYTES {
+            pieces.push(start..row);
+            (start, bytes) = (row, 0);
+        }
+        bytes += length;
+    }
+    pieces.push(start..rows.end);
+    pieces
 }
 
 /// The rows of each call.

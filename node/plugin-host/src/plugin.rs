@@ -253,6 +253,16 @@ impl Plugin {
                 exports.check(&mut instance)?;
                 let (aggregates,): (Vec<abi::Aggregate>,) =
                     instance.call(exports.describe, (), self.mould.deadline)?;
+                let mut names = aggregates
+                    .iter()
+                    .filter(|aggregate| aggregate.args.is_empty());
+                if let Some(aggregate) = names.next() {
+                    return Err(Error::invalid(format!(
+                        "aggregate '{}' has no arguments; it needs one at least",
+                        aggregate.name
+                    ))
+                    .into());
+                }
                 scalar::signatures(aggregates.into_iter().map(Into::into).collect())?
             }
             Exports::Processor { init, process } => {
@@ -403,12 +413,37 @@ impl Plugin {
     }
 
     /// Runs calls into a guest: not while the plugin is switched off, with epochs moving, counted,
-    /// and with a fault turned into an error that names the plugin.
+    /// and with a fault turned into an error that names the plugin. Faults before are forgiven where
+    /// it goes well.
     pub(crate) fn guarded<T>(
         &self,
         rows: usize,
         calls: impl FnOnce() -> std::result::Result<T, Failure>,
     ) -> Result<T> {
+        self.counted(rows, true, calls)
+    }
+
+    /// As [`Plugin::guarded`], for calls that are steps on the way to a result: that they go well says
+    /// little, and forgives nothing.
+    pub(crate) fn step<T>(
+        &self,
+        rows: usize,
+        calls: impl FnOnce() -> std::result::Result<T, Failure>,
+    ) -> Result<T> {
+        self.counted(rows, false, calls)
+    }
+
+    fn counted<T>(
+        &self,
+        rows: usize,
+        forgives: bool,
+        calls: impl FnOnce() -> std::result::Result<T, Failure>,
+    ) -> Result<T> {
+        let forgive = || {
+            if forgives {
+                self.breaker.lock().success();
+            }
+        };
         let name = &self.origin.name;
         if let Err(off) = self.breaker.lock().check(self.started.elapsed()) {
             self.counters
@@ -434,11 +469,11 @@ impl Plugin {
         add(&self.counters.busy_ns, busy);
         match result {
             Ok(value) => {
-                self.breaker.lock().success();
+                forgive();
                 Ok(value)
             }
             Err(Failure::Refused(error)) => {
-                self.breaker.lock().success();
+                forgive();
                 Err(error.context(format_args!("plugin '{name}'")))
             }
             Err(Failure::Fault(fault)) => {

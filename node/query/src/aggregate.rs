@@ -5,6 +5,7 @@ use std::fmt::{self, Debug};
 use std::hash::{Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use activestore_types::{DataType, Error, Result};
 use arrow::array::{ArrayRef, BooleanArray};
@@ -80,6 +81,7 @@ pub(crate) fn udaf(function: Arc<dyn GroupFunction>) -> AggregateUDF {
     AggregateUDF::new_from_impl(PluginAggregate {
         signature: Signature::user_defined(Volatility::Immutable),
         function,
+        open: Arc::default(),
     })
 }
 
@@ -87,6 +89,8 @@ pub(crate) fn udaf(function: Arc<dyn GroupFunction>) -> AggregateUDF {
 struct PluginAggregate {
     signature: Signature,
     function: Arc<dyn GroupFunction>,
+    /// Aggregations of single groups that are open.
+    open: Arc<AtomicUsize>,
 }
 
 impl PartialEq for PluginAggregate {
@@ -104,14 +108,14 @@ impl Hash for PluginAggregate {
 }
 
 impl PluginAggregate {
-    fn begin(&self, args: &AccumulatorArgs<'_>) -> DataFusionResult<Aggregating> {
+    fn check(&self, args: &AccumulatorArgs<'_>) -> DataFusionResult<()> {
         if args.is_distinct {
             return plan_err!(
-                "{}(DISTINCT …) beside other aggregates is not supported; group in a subquery first",
+                "{}(DISTINCT …) is not supported over windows and beside other aggregates; take the distinct values in a subquery first",
                 self.function.name()
             );
         }
-        Aggregating::begin(&self.function)
+        Ok(())
     }
 }
 
@@ -138,11 +142,8 @@ impl AggregateUDFImpl for PluginAggregate {
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> DataFusionResult<Box<dyn Accumulator>> {
-        let mut aggregating = self.begin(&args)?;
-        // Its one group is there without any row.
-        let none: Vec<ArrayRef> = self.function.args().iter().map(empty).collect();
-        aggregating.update(&[], None, 1, &none)?;
-        Ok(Box::new(Single(Mutex::new(aggregating))))
+        self.check(&args)?;
+        Ok(Box::new(Single::new(&self.function, &self.open)?))
     }
 
     fn groups_accumulator_supported(&self, _args: AccumulatorArgs<'_>) -> bool {
@@ -153,7 +154,8 @@ impl AggregateUDFImpl for PluginAggregate {
         &self,
         args: AccumulatorArgs<'_>,
     ) -> DataFusionResult<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(self.begin(&args)?))
+        self.check(&args)?;
+        Ok(Box::new(Aggregating::begin(&self.function)?))
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
@@ -297,32 +299,116 @@ impl GroupsAccumulator for Aggregating {
     }
 }
 
+/// Aggregations of single groups that hold memory of their own at once, for each aggregate. A window
+/// makes one for each of its partitions, and there may be thousands of those.
+const OPEN_MAX: usize = 8;
+
 /// One group: an aggregate over all rows, or over a window.
-#[derive(Debug)]
-struct Single(Mutex<Aggregating>);
+struct Single {
+    function: Arc<dyn GroupFunction>,
+    open: Arc<AtomicUsize>,
+    held: Mutex<Held>,
+}
+
+enum Held {
+    /// The aggregation under way.
+    Open(Aggregating),
+    /// The state of one that is begun anew for each call; `None` before the first row.
+    Folded(Option<ArrayRef>),
+}
+
+impl Debug for Single {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Single")
+            .field("function", &self.function)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Single {
+    fn new(function: &Arc<dyn GroupFunction>, open: &Arc<AtomicUsize>) -> DataFusionResult<Self> {
+        let taken = open.fetch_add(1, Ordering::Relaxed);
+        let held = if taken < OPEN_MAX {
+            begin_single(function).map(Held::Open)
+        } else {
+            Ok(Held::Folded(None))
+        };
+        if !matches!(held, Ok(Held::Open(_))) {
+            open.fetch_sub(1, Ordering::Relaxed);
+        }
+        Ok(Single {
+            function: Arc::clone(function),
+            open: Arc::clone(open),
+            held: Mutex::new(held?),
+        })
+    }
+
+    /// Calls the aggregation of the one group; `changes` says that its state is another afterwards.
+    fn with<T>(
+        &mut self,
+        changes: bool,
+        call: impl FnOnce(&mut Aggregating) -> DataFusionResult<T>,
+    ) -> DataFusionResult<T> {
+        match self.held.get_mut() {
+            Held::Open(aggregating) => call(aggregating),
+            Held::Folded(state) => {
+                let mut aggregating = begin_single(&self.function)?;
+                if let Some(state) = state {
+                    aggregating.merge(&[0], 1, std::slice::from_ref(state))?;
+                }
+                let result = call(&mut aggregating)?;
+                if changes {
+                    *state = Some(aggregating.states(0..1)?);
+                }
+                Ok(result)
+            }
+        }
+    }
+}
+
+impl Drop for Single {
+    fn drop(&mut self) {
+        if matches!(self.held.get_mut(), Held::Open(_)) {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// An aggregation whose one group is there without any row.
+fn begin_single(function: &Arc<dyn GroupFunction>) -> DataFusionResult<Aggregating> {
+    let mut aggregating = Aggregating::begin(function)?;
+    let none: Vec<ArrayRef> = function.args().iter().map(empty).collect();
+    aggregating.update(&[], None, 1, &none)?;
+    Ok(aggregating)
+}
 
 impl Accumulator for Single {
     fn update_batch(&mut self, values: &[ArrayRef]) -> DataFusionResult<()> {
         let rows = values.first().map_or(0, |array| array.len());
-        self.0.get_mut().update(&vec![0; rows], None, 1, values)
+        self.with(true, |single| {
+            single.update(&vec![0; rows], None, 1, values)
+        })
     }
 
     fn evaluate(&mut self) -> DataFusionResult<ScalarValue> {
-        let value = self.0.get_mut().finish(0..1)?;
+        let value = self.with(false, |single| single.finish(0..1))?;
         ScalarValue::try_from_array(&value, 0)
     }
 
     fn size(&self) -> usize {
-        self.0.lock().grouping.memory_bytes()
+        match &*self.held.lock() {
+            Held::Open(aggregating) => aggregating.grouping.memory_bytes(),
+            Held::Folded(state) => state.as_ref().map_or(0, |s| s.get_array_memory_size()),
+        }
     }
 
     fn state(&mut self) -> DataFusionResult<Vec<ScalarValue>> {
-        let state = self.0.get_mut().states(0..1)?;
+        let state = self.with(false, |single| single.states(0..1))?;
         Ok(vec![ScalarValue::try_from_array(&state, 0)?])
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> DataFusionResult<()> {
         let rows = states.first().map_or(0, |array| array.len());
-        self.0.get_mut().merge(&vec![0; rows], 1, states)
+        self.with(true, |single| single.merge(&vec![0; rows], 1, states))
     }
 }

@@ -1,20 +1,21 @@
 //! Aggregates that need the order of time. Rows come in any order, so a group keeps its readings, 16
-//! bytes each, until it is finished.
+//! bytes each, until it is finished. Readings of one moment have no order: a mean takes their mean, a
+//! counter the lowest first.
 
 use activestore_plugin::Group;
 use activestore_plugin::scalar::Timestamp;
 
 /// Readings in no order.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Series(Vec<(i64, f64)>);
 
 impl Series {
     /// In order of time; readings of one moment by their value, so that the answer does not hang on
     /// the order in which they came.
-    fn sorted(&self) -> Vec<(i64, f64)> {
-        let mut all = self.0.clone();
-        all.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
-        all
+    fn sorted(&mut self) -> &[(i64, f64)] {
+        self.0
+            .sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        &self.0
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
@@ -26,13 +27,10 @@ impl Series {
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (pairs, rest) = bytes.as_chunks::<16>();
-        let read = |pair: &[u8; 16]| {
-            let (at, value) = pair.split_first_chunk::<8>()?;
-            let value = value.try_into().ok()?;
-            Some((i64::from_le_bytes(*at), f64::from_le_bytes(value)))
-        };
-        let pairs: Option<Vec<_>> = pairs.iter().map(read).collect();
-        rest.is_empty().then(|| pairs.map(Series))?
+        let number = |pair: &[u8; 16]| u128::from_le_bytes(*pair);
+        let read = |pair| (number(pair) as i64, f64::from_bits((number(pair) >> 64) as u64));
+        let pairs = pairs.iter().map(read).collect();
+        rest.is_empty().then_some(Series(pairs))
     }
 }
 
@@ -66,21 +64,25 @@ pub struct Steps(Series);
 of_series!(Steps);
 
 impl Steps {
-    pub fn finish(&self) -> Option<f64> {
+    pub fn finish(&mut self) -> Option<f64> {
         let all = self.0.sorted();
         let (first, last) = (all.first()?.0, all.last()?.0);
+        let mean = |moment: &[(i64, f64)]| {
+            moment.iter().map(|(_, x)| x / moment.len() as f64).sum::<f64>()
+        };
         if first == last {
-            return Some(all.iter().map(|(_, x)| x).sum::<f64>() / all.len() as f64);
+            return Some(mean(all));
         }
         // The distance of any two moments fits 64 bits without a sign.
         let between = |from: i64, to: i64| to.wrapping_sub(from).cast_unsigned() as f64;
-        let held = all.windows(2).map(|pair| {
-            let [(from, x), (to, _)] = pair else {
-                return 0.0;
-            };
-            x * between(*from, *to)
-        });
-        Some(held.sum::<f64>() / between(first, last))
+        let whole = between(first, last);
+        let mut moments = all.chunk_by(|a, b| a.0 == b.0).peekable();
+        let mut sum = 0.0;
+        while let (Some(moment), Some(next)) = (moments.next(), moments.peek()) {
+            let (from, to) = (moment.first()?.0, next.first()?.0);
+            sum += mean(moment) * (between(from, to) / whole);
+        }
+        Some(sum)
     }
 }
 
@@ -90,7 +92,7 @@ pub struct Counter(Series);
 of_series!(Counter);
 
 impl Counter {
-    pub fn finish(&self) -> Option<f64> {
+    pub fn finish(&mut self) -> Option<f64> {
         let all = self.0.sorted();
         all.first()?;
         let rises = all.windows(2).map(|pair| {
@@ -99,6 +101,7 @@ impl Counter {
             };
             if now >= before { now - before } else { *now }
         });
-        Some(rises.sum())
+        // A sum of nothing would be negative zero.
+        Some(rises.fold(0.0, |sum, rise| sum + rise))
     }
 }

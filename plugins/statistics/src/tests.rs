@@ -74,5 +74,10 @@ fn series_are_put_in_order() {
     // 5 to 8, a restart, 2, then 4.
     assert!(near(rise(&[(8.0, 2), (5.0, 1), (4.0, 4), (2.0, 3)]), 7.0));
     assert_eq!((rise(&[(5.0, 1)]), rise(&[])), (Some(0.0), None));
+    assert!(rise(&[(5.0, 1)]).is_some_and(f64::is_sign_positive));
+    // Two of one moment hold together, what holds for no time does not count, nothing overflows.
+    assert!(near(mean(&[(0.0, 0), (0.0, 5), (100.0, 5), (0.0, 10)]), 25.0));
+    assert!(near(mean(&[(1.0, 0), (f64::INFINITY, 10)]), 1.0));
+    assert_eq!(mean(&[(1e300, 0), (1e300, i64::MAX)]), Some(1e300));
     assert!(Steps::decode(&[0; 17]).is_none());
 }

@@ -1,7 +1,8 @@
 //! Aggregates: what [`crate::aggregate!`] expands to.
 //!
 //! An aggregate is a type that holds what is known of one group. It implements [`Group`], and has two
-//! methods of its own: `update`, which takes a row's arguments, and `finish`, which gives the value.
+//! methods of its own: `update`, which takes a row's arguments, and `finish`, which gives the value and may
+//! put the group in order for that, but is asked again, with or without more rows.
 //! Arguments and results are those of [`crate::scalar`].
 
 use crate::scalar::Return;
@@ -23,8 +24,8 @@ pub trait Group: Default + 'static {
 pub trait Aggregation {
     fn update(&mut self, groups: &[u32], total: u32, args: &[Column]) -> Result<(), Error>;
     fn merge(&mut self, groups: &[u32], total: u32, states: &VarBytes) -> Result<(), Error>;
-    fn state(&self, first: u32, count: u32) -> Result<VarBytes, Error>;
-    fn finish(&self, first: u32, count: u32) -> Result<Column, Error>;
+    fn state(&mut self, first: u32, count: u32) -> Result<VarBytes, Error>;
+    fn finish(&mut self, first: u32, count: u32) -> Result<Column, Error>;
     fn forget(&mut self, count: u32);
 }
 
@@ -37,12 +38,12 @@ pub type Update<G> = fn(&mut [G], &[u32], &[Column]) -> Result<(), Error>;
 pub struct Groups<G, R> {
     states: Vec<G>,
     update: Update<G>,
-    finish: fn(&G) -> R,
+    finish: fn(&mut G) -> R,
 }
 
 impl<G: Group, R: Return> Groups<G, R> {
     #[doc(hidden)]
-    pub fn new(update: Update<G>, finish: fn(&G) -> R) -> Self {
+    pub fn new(update: Update<G>, finish: fn(&mut G) -> R) -> Self {
         Groups {
             states: Vec::new(),
             update,
@@ -56,11 +57,11 @@ impl<G: Group, R: Return> Groups<G, R> {
         }
     }
 
-    fn range(&self, first: u32, count: u32) -> Result<&[G], Error> {
+    fn range(&mut self, first: u32, count: u32) -> Result<&mut [G], Error> {
         let first = first as usize;
         let end = first.saturating_add(count as usize);
         self.states
-            .get(first..end)
+            .get_mut(first..end)
             .ok_or_else(|| Error::Invalid(format!("there are no groups {first} to {end}")))
     }
 }
@@ -81,21 +82,20 @@ impl<G: Group, R: Return> Aggregation for Groups<G, R> {
         Ok(())
     }
 
-    fn state(&self, first: u32, count: u32) -> Result<VarBytes, Error> {
+    fn state(&mut self, first: u32, count: u32) -> Result<VarBytes, Error> {
         let mut states = VarBytes::of(Vec::<Vec<u8>>::new());
-        let mut bytes = Vec::new();
         for group in self.range(first, count)? {
-            bytes.clear();
-            group.encode(&mut bytes);
-            states.push(&bytes);
+            group.encode(&mut states.data);
+            states.offsets.push(states.data.len() as i32);
         }
         Ok(states)
     }
 
-    fn finish(&self, first: u32, count: u32) -> Result<Column, Error> {
+    fn finish(&mut self, first: u32, count: u32) -> Result<Column, Error> {
         let mut builder = R::builder(count as usize);
+        let finish = self.finish;
         for group in self.range(first, count)? {
-            (self.finish)(group).push(&mut builder)?;
+            finish(group).push(&mut builder)?;
         }
         Ok(R::finish(builder))
     }

@@ -48,3 +48,20 @@ impl Processor for Limit {
 }
 
 activestore_plugin::processor!(Limit);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use activestore_plugin::{Column, MemoryState};
+
+    #[test]
+    fn rows_above_the_maximum_are_refused() {
+        let batch = Batch {
+            rows: 3,
+            columns: vec![Column::f64s(vec![79.0, 80.5, 80.0])],
+        };
+        let mut limit = Limit { max: 80.0 };
+        let processed = limit.process(&batch, &mut MemoryState::default()).unwrap();
+        assert_eq!(processed.rejected, [(1, "80.5 is above 80".to_owned())]);
+    }
+}

@@ -10,7 +10,7 @@ use std::time::Instant;
 use activestore_ingest::{Chunk, CsvOptions, CsvReader, JsonOptions, JsonReader};
 use activestore_plugin_host::{HostOptions, Plugin, PluginHost, PluginKind, StateReader};
 use activestore_types::{Error, NamedBatch, Result, TableName};
-use arrow::array::{ArrayRef, AsArray};
+use arrow::array::{ArrayRef, AsArray, new_empty_array};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Field, Schema};
 use arrow::record_batch::RecordBatch;
@@ -106,10 +106,14 @@ fn aggregate(plugin: &Arc<Plugin>, trial: &Trial, batches: &[RecordBatch]) -> Re
     let name = function(plugin, trial)?;
     let function = plugin.aggregate(name)?;
     let wanted = function.signature().args.len();
-    let mut all = function.begin()?;
+    let mut all = function.begin();
+    // The value of no rows is one as well.
+    let none = function.signature().args.iter();
+    let none: Vec<ArrayRef> = none.map(|arg| new_empty_array(&arg.arrow())).collect();
+    all.update(&[], None, 1, &none)?;
     let mut state_bytes = 0;
     for batch in batches {
-        let mut part = function.begin()?;
+        let mut part = function.begin();
         let groups = vec![0; batch.num_rows()];
         part.update(&groups, None, 1, arguments(name, wanted, batch)?)?;
         let state = part.states(0..1)?;

@@ -93,7 +93,7 @@ impl GroupFunction for PluginAggregate {
     }
 
     fn begin(&self) -> Result<Box<dyn Grouping>> {
-        Ok(Box::new(Groups(self.function.begin()?)))
+        Ok(Box::new(Groups(self.function.begin())))
     }
 }
 

@@ -41,6 +41,8 @@ fn groups_windows_and_whole_tables_are_aggregated() {
             rows(&db, "SELECT rms(temp) OVER (PARTITION BY device ORDER BY ts) FROM plant.readings WHERE device = 'b' ORDER BY ts").await,
             ["3.0", "3.0"]
         );
+        let wrong = fails(&db, "SELECT rms(temp) OVER (ORDER BY ts ROWS 1 PRECEDING) FROM plant.readings").await;
+        assert!(wrong.message().contains("rms"), "{wrong}");
         let wrong = fails(&db, "SELECT rms(temp, 1) FROM plant.readings").await;
         assert!(wrong.message().contains("rms(DOUBLE) takes 1 arguments, 2 are given"), "{wrong}");
         let wrong = fails(&db, "SELECT rms(DISTINCT temp), count(DISTINCT device) FROM plant.readings").await;
@@ -61,6 +63,41 @@ fn every_row_a_group_of_its_own() {
         assert_eq!(
             rows(&db, "SELECT count(*), sum(CASE WHEN x = v THEN 1 ELSE 0 END) FROM (SELECT n, max(v) AS v, rms(v) AS x FROM plant.many GROUP BY n)").await,
             ["250000|250000"]
+        );
+        db.shutdown().await.unwrap();
+    });
+}
+
+/// Many windows at once share the memory of a few.
+#[test]
+fn each_partition_of_a_window_has_a_group_of_its_own() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let db = statistics(dir.path()).await;
+        run(&db, "CREATE TABLE plant.many (n BIGINT, m BIGINT, v DOUBLE, PRIMARY KEY ((n), m))").await;
+        let numbers = "SELECT value / 3 AS n, value % 3 AS m, CAST(value AS DOUBLE) AS v FROM generate_series(0, 5999)";
+        run(&db, &format!("INSERT INTO plant.many (n, m, v) {numbers}")).await;
+        let squares = "sqrt(avg(v * v) OVER (PARTITION BY n ORDER BY m))";
+        assert_eq!(
+            rows(&db, &format!("SELECT count(*), max(abs(x - y)) < 1e-9 FROM (SELECT rms(v) OVER (PARTITION BY n ORDER BY m) AS x, {squares} AS y FROM plant.many)")).await,
+            ["6000|true"]
+        );
+        db.shutdown().await.unwrap();
+    });
+}
+
+/// Groups of sorted input are finished one after the other, while others go on.
+#[test]
+fn groups_of_sorted_rows_are_finished_as_they_end() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let db = statistics(dir.path()).await;
+        run(&db, "CREATE TABLE plant.many (n BIGINT, m BIGINT, v DOUBLE, PRIMARY KEY ((n), m))").await;
+        let numbers = "SELECT value / 3 AS n, value % 3 AS m, CAST(value AS DOUBLE) AS v FROM generate_series(0, 59999)";
+        run(&db, &format!("INSERT INTO plant.many (n, m, v) {numbers}")).await;
+        assert_eq!(
+            rows(&db, "SELECT count(*), max(abs(x - y)) < 1e-6 FROM (SELECT n, rms(v) AS x, sqrt(avg(v * v)) AS y FROM (SELECT * FROM plant.many ORDER BY n) GROUP BY n)").await,
+            ["20000|true"]
         );
         db.shutdown().await.unwrap();
     });

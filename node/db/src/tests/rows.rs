@@ -243,3 +243,49 @@ fn definitions_that_the_store_has_not_followed_yet_are_waited_for() {
         assert!(db.inner.store.snapshot(schema.id).is_err());
     });
 }
+
+/// Rows of several files that alternate come in order where order is asked for, and once everywhere.
+#[test]
+fn alternating_files_are_read_in_order_where_that_is_asked_for() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let mut options = DbOptions::new(dir.path(), Role::Cloud);
+        options.query_partitions = 3;
+        let db = Db::open(options).unwrap();
+        run(&db, "CREATE KEYSPACE k; CREATE TABLE k.t (a BIGINT, b BIGINT, v BIGINT, PRIMARY KEY ((a), b))").await;
+        for file in 0..3 {
+            // Every third row of 20 partitions of 3,000 rows.
+            run(&db, &format!("INSERT INTO k.t (a, b, v) SELECT value / 1000 AS a, value % 1000 * 3 + {file} AS b, value AS v FROM generate_series(0, 19999)")).await;
+            db.inner.store.flush().unwrap();
+        }
+        let keys = |sql: &'static str| {
+            let db = &db;
+            async move { rows(db, sql).await }
+        };
+        let all: Vec<String> = (0..20).flat_map(|a| (0..3000).map(move |b| format!("{a}|{b}"))).collect();
+        assert_eq!(keys("SELECT a, b FROM k.t ORDER BY a, b").await, all);
+        let mut reverse = all.clone();
+        reverse.reverse();
+        assert_eq!(keys("SELECT a, b FROM k.t ORDER BY a DESC, b DESC").await, reverse);
+        assert_eq!(keys("SELECT a, b FROM k.t ORDER BY a, b LIMIT 7").await, all[..7]);
+        assert_eq!(keys("SELECT a, b FROM k.t WHERE a = 4 ORDER BY b LIMIT 7 OFFSET 1000").await, all[13_000..13_007]);
+        let mut any = keys("SELECT a, b FROM k.t").await;
+        any.sort_unstable_by_key(|key| {
+            let (a, b) = key.split_once('|').unwrap();
+            (a.parse::<u32>().unwrap(), b.parse::<u32>().unwrap())
+        });
+        assert_eq!(any, all);
+        let lasts: Vec<String> = (0..20).map(|a| format!("{a}|2999")).collect();
+        assert_eq!(keys("SELECT DISTINCT ON (a) a, b FROM k.t ORDER BY a, b DESC").await, lasts);
+        assert_eq!(keys("SELECT a, last_value(b ORDER BY b) FROM k.t GROUP BY a ORDER BY a").await, lasts);
+        assert_eq!(
+            keys("SELECT count(*), sum(v), min(b), max(b), count(DISTINCT a * 10000 + b) FROM k.t").await,
+            ["60000|599970000|0|2999|60000"]
+        );
+        assert_eq!(
+            keys("SELECT count(*) FROM (SELECT b - lag(b) OVER (PARTITION BY a ORDER BY b) AS step FROM k.t) WHERE step = 1").await,
+            ["59980"]
+        );
+        db.shutdown().await.unwrap();
+    });
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use activestore_plugin_host::{Aggregation, HostOptions, PluginHost, PluginKind};
+use activestore_plugin_host::{Aggregation, HostOptions, Plugin, PluginHost, PluginKind};
 use activestore_types::{DataType, Error, ErrorKind};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array};
 use arrow::datatypes::{Float64Type, Int64Type};
@@ -17,7 +17,7 @@ fn floats(values: impl IntoIterator<Item = Option<f64>>) -> ArrayRef {
 
 fn begin(name: &str) -> Aggregation {
     let function = plugin("statistics").aggregate(name).unwrap();
-    function.begin().unwrap()
+    function.begin()
 }
 
 fn finish(aggregation: &mut Aggregation) -> Vec<Option<f64>> {
@@ -65,7 +65,10 @@ fn nulls_and_unwanted_rows_are_left_out_and_groups_are_there_without_rows() {
     assert_eq!(finish(&mut rms), [Some(5.0), Some(7.0)]);
     rms.forget(9).unwrap();
     assert_eq!((rms.groups(), finish(&mut rms)), (0, vec![]));
+    assert_eq!(rms.memory_bytes(), 0, "without groups it holds nothing");
+    rms.update(&[0], None, 1, &[floats([Some(2.0)])]).unwrap();
     assert!(rms.memory_bytes() > 0);
+    assert_eq!(finish(&mut rms), [Some(2.0)]);
 }
 
 #[test]
@@ -87,6 +90,8 @@ fn wrong_calls_are_refused() {
     let torn: ArrayRef = Arc::new(arrow::array::BinaryArray::from_vec(vec![b"torn"]));
     let error = rms.merge(&[0], 1, &torn).unwrap_err();
     assert!(error.message().contains("damaged"), "{error}");
+    let error = rms.finish(0..1).unwrap_err();
+    assert!(error.message().contains("failed is used again"), "{error}");
 }
 
 proptest! {
@@ -162,9 +167,8 @@ fn aggregations_of_many_threads_keep_apart() {
 }
 
 /// What comes of a mode of the hostile plugin: the number of rows that it saw, or why not.
-fn hostile(host: &Arc<PluginHost>, mode: &str) -> Result<Vec<i64>, Error> {
-    let plugin = host.load("hostile-aggregate", &component("hostile-aggregate"))?;
-    let mut aggregation = plugin.aggregate(mode)?.begin()?;
+fn hostile(plugin: &Arc<Plugin>, mode: &str) -> Result<Vec<i64>, Error> {
+    let mut aggregation = plugin.aggregate(mode)?.begin();
     aggregation.update(
         &[0, 1, 1],
         None,
@@ -186,7 +190,10 @@ fn a_guest_that_breaks_the_rules_is_stopped_and_the_next_one_begins_anew() {
         ..options()
     })
     .unwrap();
-    assert_eq!(hostile(&host, "good").unwrap(), [5, 5]);
+    let plugin = host
+        .load("hostile-aggregate", &component("hostile-aggregate"))
+        .unwrap();
+    assert_eq!(hostile(&plugin, "good").unwrap(), [5, 5]);
     for (mode, says) in [
         ("spin", "deadline of 200ms"),
         ("spin_at_end", "deadline of 200ms"),
@@ -201,10 +208,75 @@ fn a_guest_that_breaks_the_rules_is_stopped_and_the_next_one_begins_anew() {
         ("refuses", "not to my taste"),
     ] {
         let began = Instant::now();
-        let error = hostile(&host, mode).unwrap_err();
+        let error = hostile(&plugin, mode).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{mode}: {error}");
         assert!(error.message().contains(says), "{mode}: {error}");
         assert!(began.elapsed() < Duration::from_secs(10), "{mode}");
-        assert_eq!(hostile(&host, "good").unwrap(), [5, 5], "after {mode}");
+        assert_eq!(hostile(&plugin, "good").unwrap(), [5, 5], "after {mode}");
     }
+}
+
+#[test]
+fn one_that_fails_each_time_is_switched_off_whatever_went_well_before() {
+    for mode in ["panics", "short", "torn_states"] {
+        let host = PluginHost::new(options()).unwrap();
+        let plugin = host
+            .load("hostile-aggregate", &component("hostile-aggregate"))
+            .unwrap();
+        for _ in 0..5 {
+            assert_eq!(
+                hostile(&plugin, mode).unwrap_err().kind(),
+                ErrorKind::Invalid
+            );
+        }
+        let error = hostile(&plugin, mode).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Overloaded, "{mode}: {error}");
+    }
+}
+
+/// What instances hold that wait is missing for others.
+#[test]
+fn an_instance_that_grew_does_not_wait_for_the_next_aggregation() {
+    const GROUPS: usize = 400_000;
+    let host = PluginHost::new(options()).unwrap();
+    let plugin = host.load("statistics", &component("statistics")).unwrap();
+    let rms = plugin.aggregate("rms").unwrap();
+    let mut all = rms.begin();
+    let groups: Vec<usize> = (0..GROUPS).collect();
+    let values = floats((0..GROUPS).map(|row| Some(row as f64)));
+    all.update(&groups, None, GROUPS, &[values]).unwrap();
+    let held = host.host_stats().memory_bytes;
+    assert!(held > 6 << 20, "{held}");
+    all.forget(GROUPS).unwrap();
+    let held = host.host_stats().memory_bytes;
+    assert!(held <= 4 << 20, "{held}");
+    // It goes on with an instance of its own.
+    all.update(&[0], None, 1, &[floats([Some(3.0)])]).unwrap();
+    assert_eq!(finish(&mut all), [Some(3.0)]);
+}
+
+/// States of a few kilobytes each go in parts that an instance has room for.
+#[test]
+fn large_states_are_taken_and_given_in_parts() {
+    const GROUPS: usize = 3000;
+    const READINGS: usize = 200;
+    let statistics = plugin("statistics").aggregate("counter_increase").unwrap();
+    let (mut part, mut all) = (statistics.begin(), statistics.begin());
+    let times = |round: usize| -> ArrayRef {
+        Arc::new(arrow::array::TimestampNanosecondArray::from_value(
+            round as i64,
+            GROUPS,
+        ))
+    };
+    let groups: Vec<usize> = (0..GROUPS).collect();
+    for round in 0..READINGS {
+        let values = floats((0..GROUPS).map(|group| Some((group + round) as f64)));
+        part.update(&groups, None, GROUPS, &[values, times(round)])
+            .unwrap();
+    }
+    let states = part.states(0..GROUPS).unwrap();
+    part.forget(GROUPS).unwrap();
+    assert!(states.get_array_memory_size() >= GROUPS * READINGS * 16);
+    all.merge(&groups, GROUPS, &states).unwrap();
+    assert_eq!(finish(&mut all), vec![Some((READINGS - 1) as f64); GROUPS]);
 }

@@ -31,6 +31,11 @@ impl Plan {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn width(&self) -> u32 {
+        self.width
+    }
+
     /// The cheapest plan for values that lie in `[low, high]`.
     pub(super) fn of(values: &[u64], low: i64, high: i64) -> Self {
         let rows = values.len();

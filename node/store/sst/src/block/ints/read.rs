@@ -225,6 +225,8 @@ impl<'a> Ints<'a> {
             Body::Runs(runs) => {
                 let mut found = Vec::with_capacity(runs.count);
                 self.each_run(runs, |head, rows| found.push((rows.start, scaled(head))))?;
+                // Only bytes that were tampered with have two runs of one value side by side.
+                found.dedup_by_key(|(_, value)| *value);
                 Ok(Some(found))
             }
             Body::Frame(_) | Body::Delta { .. } => Ok(None),

@@ -122,3 +122,90 @@ fn milliseconds_kept_as_nanoseconds_cost_no_more() {
     round_trip(&[0; 100]);
     round_trip(&[i64::MIN.cast_unsigned(), 0, 1000]);
 }
+
+/// The plan of a search through all widths, each counted out.
+fn counted_out(values: &[u64], low: i64, high: i64) -> (u32, usize) {
+    let rows = values.len();
+    let full = bits(high.wrapping_sub(low).cast_unsigned());
+    let plain = Plan::plain(low.cast_unsigned(), full, rows);
+    let pivot = values[rows / 2 + 1];
+    let distance = |value: &u64| bits(super::super::cursor::zigzag(value.wrapping_sub(pivot)));
+    let distances: Vec<u32> = values.iter().map(distance).collect();
+    let outside = |width: u32| distances.iter().filter(|bits| **bits > width).count();
+    let cost = |width: &u32| (rows * *width as usize).div_ceil(8) + outside(*width) * 8;
+    let widths = (0..64_u32).rev();
+    let few = widths.filter(|width| (1..=rows / 16).contains(&outside(*width)));
+    let best = few
+        .min_by_key(cost)
+        .filter(|width| cost(width) < plain.bytes);
+    let patched = best.map(|width| {
+        let near = values
+            .iter()
+            .zip(&distances)
+            .filter(|(_, bits)| **bits <= width);
+        let near = near.map(|(value, _)| value.cast_signed());
+        let (low, high) = (near.clone().min().unwrap(), near.max().unwrap());
+        let width = bits(high.wrapping_sub(low).cast_unsigned());
+        let offsets = values
+            .iter()
+            .map(|value| value.wrapping_sub(low.cast_unsigned()));
+        let wide: Vec<u64> = offsets.filter(|offset| bits(*offset) > width).collect();
+        let bytes = wide
+            .iter()
+            .map(|offset| bits(*offset))
+            .max()
+            .unwrap_or(0)
+            .div_ceil(8);
+        let bytes = (rows * width as usize).div_ceil(8) + wide.len() * (2 + bytes as usize) + 1;
+        (width, bytes)
+    });
+    match patched {
+        Some(patched) if patched.1 < plain.bytes => patched,
+        _ => (full, plain.bytes),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_plan_is_the_one_that_counting_out_finds(
+        mut values in prop_oneof![
+            samples::integers(64..1025),
+            prop::collection::vec(-1000..1000_i64, 64..1025),
+            prop::collection::vec(any::<i64>(), 64..200),
+        ],
+        outliers in prop::collection::vec((any::<prop::sample::Index>(), 0..63_u32, any::<bool>()), 0..40),
+    ) {
+        for (at, shift, negative) in outliers {
+            let value = 1_i64 << shift;
+            *at.get_mut(&mut values) = if negative { value.wrapping_neg() } else { value };
+        }
+        let (low, high) = (*values.iter().min().unwrap(), *values.iter().max().unwrap());
+        let values: Vec<u64> = values.into_iter().map(i64::cast_unsigned).collect();
+        let plan = Plan::of(&values, low, high);
+        let (width, bytes) = counted_out(&values, low, high);
+        if bits(high.wrapping_sub(low).cast_unsigned()) > 1 {
+            prop_assert_eq!((plan.width(), plan.bytes), (width, bytes));
+        }
+    }
+}
+
+/// Bytes that nobody writes: two runs of one value side by side are one to those who look for changes.
+#[test]
+fn runs_of_one_value_are_joined() {
+    let mut bytes = vec![RUNS];
+    push_varint(3, &mut bytes);
+    Plan::plain(0, 3, 3).write(&[5, 5, 7], &mut bytes);
+    bytes.push(2);
+    pack(&[1, 2, 0], 2, &mut bytes);
+    let ints = Ints::parse(&mut Cursor::new(&bytes), 6).unwrap();
+    assert_eq!(ints.runs().unwrap(), Some(vec![(0, 5), (5, 7)]));
+    let mut out = [0; VECTOR_ROWS];
+    ints.decode(&mut out).unwrap();
+    assert_eq!(out[..6], [5, 5, 5, 5, 5, 7]);
+    for rows in [5, 7] {
+        let ints = Ints::parse(&mut Cursor::new(&bytes), rows).unwrap();
+        assert!(ints.runs().is_err() && ints.decode(&mut out).is_err());
+    }
+}
