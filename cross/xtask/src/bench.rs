@@ -28,13 +28,17 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     execute("benchmarks (release build)", &mut command)
 }
 
-/// `[--rows N]`: what the sandbox costs, in queries and in writes.
+/// `[--rows N] [--seconds N]`: what the sandbox costs, in queries, in writes and in memory.
 fn plugins(arguments: &[String]) -> Result<(), String> {
-    let rows = match arguments {
-        [] => None,
-        [flag, rows] if flag == "--rows" && rows.parse::<usize>().is_ok() => Some(rows),
-        _ => return Err("usage: cargo xtask bench plugins [--rows N]".into()),
+    let known = |pair: &[String]| match pair {
+        [name, value] => {
+            (name == "--rows" || name == "--seconds") && value.parse::<usize>().is_ok()
+        }
+        _ => false,
     };
+    if !arguments.chunks(2).all(known) {
+        return Err("usage: cargo xtask bench plugins [--rows N] [--seconds N]".into());
+    }
     crate::plugins::build()?;
     let mut command = cargo(&[
         "run",
@@ -47,7 +51,7 @@ fn plugins(arguments: &[String]) -> Result<(), String> {
         "--",
     ]);
     command.arg(crate::plugins::components_dir());
-    command.args(rows);
+    command.args(arguments);
     execute("what plugins cost (release build)", &mut command)
 }
 

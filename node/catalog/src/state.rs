@@ -77,6 +77,11 @@ impl CatalogState {
         self.tables.values().find(|table| table.id == id)
     }
 
+    /// Whether a table had this id and was dropped.
+    pub fn was_dropped(&self, id: TableId) -> bool {
+        id < self.next_table && self.table_by_id(id).is_none()
+    }
+
     /// The keyspace with this name.
     ///
     /// # Errors

@@ -1,14 +1,15 @@
 //! What the sandbox costs: queries with functions of plugins beside the same queries with what SQL has
-//! itself, in turn, and writes with a processor beside writes without.
+//! itself, in turn; writes with a processor beside writes without; the memory of many modules.
 //!
-//! `cargo xtask bench plugins [--rows 10000000]` builds the plugins and runs it.
+//! `cargo xtask bench plugins [--rows 10000000] [--seconds 30]` builds the plugins and runs it.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use activestore_db::{Db, DbOptions, Role, SqlOutcome};
+use activestore_plugin_host::{HostOptions, PluginHost};
 use activestore_types::{NamedBatch, TableName};
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampNanosecondArray};
 use futures::TryStreamExt;
@@ -19,6 +20,9 @@ const ROUNDS: usize = 7;
 /// Rows written with each processor.
 const WRITTEN: usize = 2_000_000;
 const FIELDS: usize = 10;
+const MODULES: usize = 50;
+/// Rows of a call through many modules.
+const CALL_ROWS: usize = 100;
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -48,6 +52,89 @@ fn main() {
         writes(&db).await;
         db.shutdown().await.unwrap();
     });
+}
+
+/// Many modules, each called in turn with a few rows.
+fn modules(components: &Path, seconds: f64) {
+    let dir = tempfile::tempdir().unwrap();
+    let host = PluginHost::new(HostOptions {
+        cache_dir: Some(dir.path().to_owned()),
+        ..HostOptions::default()
+    })
+    .unwrap();
+    let units = std::fs::read(components.join("units.wasm")).unwrap();
+    let rows: ArrayRef = Arc::new(Float64Array::from(vec![212.0; CALL_ROWS]));
+    let before = resident();
+    let mut plugins = Vec::new();
+    for number in 0..MODULES {
+        let plugin = host
+            .load(&format!("units-{number}"), &relabelled(&units, number))
+            .unwrap();
+        let function = plugin.scalar("f_to_c").unwrap();
+        function
+            .call(CALL_ROWS, std::slice::from_ref(&rows))
+            .unwrap();
+        plugins.push((plugin, function));
+    }
+    let each = resident().saturating_sub(before) as f64 / MODULES as f64 / 1024.0;
+    verdict(
+        &format!("{MODULES} modules loaded and called once, idle: each"),
+        each / 1024.0,
+        each <= 2048.0,
+        "MiB (≤ 2)",
+    );
+    let (begun, mut calls, mut settled) = (Instant::now(), 0_u64, None);
+    while begun.elapsed().as_secs_f64() < seconds {
+        for (_, function) in &plugins {
+            function
+                .call(CALL_ROWS, std::slice::from_ref(&rows))
+                .unwrap();
+            calls += 1;
+        }
+        if settled.is_none() && begun.elapsed().as_secs_f64() > seconds / 10.0 {
+            settled = Some(resident());
+        }
+    }
+    let rate = calls as f64 / begun.elapsed().as_secs_f64();
+    verdict(
+        &format!("calls of {CALL_ROWS} rows through all of them, one thread, for {seconds:.0} s"),
+        rate,
+        rate >= 10_000.0,
+        "a second (≥ 10000)",
+    );
+    let grown = resident().saturating_sub(settled.unwrap_or(before)) as f64 / f64::from(1 << 20);
+    verdict(
+        "memory that those calls left behind:",
+        grown,
+        grown <= 1.0,
+        "MiB (≤ 1)",
+    );
+}
+
+/// The same component with another hash: a section that nobody reads is added.
+fn relabelled(component: &[u8], number: usize) -> Vec<u8> {
+    let mut bytes = component.to_vec();
+    let text = format!("{number:08}");
+    // A custom section: its length, the length of its name, the name, the text.
+    bytes.extend([0, 1 + 5 + 8, 5]);
+    bytes.extend(b"label");
+    bytes.extend(text.as_bytes());
+    bytes
+}
+
+/// This process's resident memory in bytes.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
+    line.split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        * 1024
 }
 
 async fn queries(db: &Db, rows: usize) {

@@ -14,7 +14,8 @@ use activestore_query::{Engine, EngineOptions};
 use activestore_store::{Snapshot, Store, StoreOptions, open_keyring};
 use activestore_sync_proto::{Inbox, Outbox, PeerStatus, Replica, TableDigest};
 use activestore_types::{
-    Epoch, Error, ErrorKind, HlcClock, NamedBatch, NodeId, Result, SyncMode, TableName, TableSchema,
+    Epoch, Error, ErrorKind, HlcClock, NamedBatch, NodeId, Result, SyncMode, TableId, TableName,
+    TableSchema,
 };
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -199,6 +200,7 @@ impl Db {
             options,
         });
         relations.attach(&inner);
+        inner.end_drops()?;
         inner.end_erasures();
         Ok(Db {
             receiver: Arc::new(Receiver::new(inner.clone())),
@@ -338,8 +340,7 @@ impl Inner {
         }
         for schema in before.tables.values() {
             if state.table_by_id(schema.id).is_none() {
-                self.leave_keys_of(schema.id)?;
-                self.store.drop_table(schema.id)?;
+                self.drop_rows(schema.id)?;
             }
         }
         let plugins_touched = before.functions != state.functions
@@ -350,6 +351,33 @@ impl Inner {
             self.plugins.refresh(&state, &self.engine);
         }
         Ok(state)
+    }
+
+    fn drop_rows(&self, table: TableId) -> Result<()> {
+        self.leave_keys_of(table)?;
+        self.store.drop_table(table)
+    }
+
+    /// At the start: a table's definition goes before its rows, so a crash between the two leaves rows that
+    /// nothing names. A table whose id the definitions never gave out is not touched: then it is they
+    /// that are not whole.
+    fn end_drops(&self) -> Result<()> {
+        let state = self.catalog.state();
+        for table in self.store.tables() {
+            if state.was_dropped(table) {
+                self.drop_rows(table)?;
+                tracing::info!(
+                    table = table.0,
+                    "the drop of a table that was cut off is complete"
+                );
+            } else if state.table_by_id(table).is_none() {
+                tracing::warn!(
+                    table = table.0,
+                    "the store holds a table that was never defined; it is kept. Restore the definitions from a backup"
+                );
+            }
+        }
+        Ok(())
     }
 
     /// The rows of a table of the definitions; `None` where it was dropped since they were read.

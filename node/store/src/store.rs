@@ -479,6 +479,12 @@ impl Store {
         }
     }
 
+    /// Every table, by id.
+    pub fn tables(&self) -> Vec<TableId> {
+        let version = self.shared.version();
+        version.tables().map(|table| table.schema.id).collect()
+    }
+
     /// Every SSTable, by table and number.
     pub fn sstables(&self) -> Vec<SstInfo> {
         let version = self.shared.version();

@@ -2,7 +2,8 @@
 //! nothing.
 
 use super::*;
-use activestore_types::ErrorKind;
+use activestore_catalog::Change;
+use activestore_types::{ErrorKind, TableName};
 
 #[test]
 fn rows_are_upserted_by_key_and_survive_a_restart() {
@@ -286,6 +287,37 @@ fn alternating_files_are_read_in_order_where_that_is_asked_for() {
             keys("SELECT count(*) FROM (SELECT b - lag(b) OVER (PARTITION BY a ORDER BY b) AS step FROM k.t) WHERE step = 1").await,
             ["59980"]
         );
+        db.shutdown().await.unwrap();
+    });
+}
+
+/// A crash between the end of a definition and that of its rows.
+#[test]
+fn a_drop_that_was_cut_off_ends_at_the_next_start() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open(dir.path(), Role::Cloud);
+        run(&db, "CREATE KEYSPACE k; CREATE TABLE k.a (n INT PRIMARY KEY); CREATE TABLE k.b (n INT PRIMARY KEY)").await;
+        run(&db, "INSERT INTO k.a (n) VALUES (1); INSERT INTO k.b (n) VALUES (2)").await;
+        db.inner.store.flush().unwrap();
+        let files = |db: &Db| db.inner.store.sstables().len();
+        assert_eq!((db.inner.store.tables().len(), files(&db)), (2, 2));
+        let name = TableName::new("k", "a");
+        let dropped = Change::DropTable { name, if_exists: false };
+        db.inner.catalog.apply(dropped).unwrap();
+        db.shutdown().await.unwrap();
+        drop(db);
+
+        let db = open(dir.path(), Role::Cloud);
+        assert_eq!((db.inner.store.tables().len(), files(&db)), (1, 1));
+        assert_eq!(rows(&db, "SELECT n FROM k.b").await, ["2"]);
+        db.shutdown().await.unwrap();
+        drop(db);
+
+        // Definitions that are lost take no rows with them.
+        std::fs::remove_file(dir.path().join("catalog.redb")).unwrap();
+        let db = open(dir.path(), Role::Cloud);
+        assert_eq!(files(&db), 1);
         db.shutdown().await.unwrap();
     });
 }
