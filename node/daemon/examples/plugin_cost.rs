@@ -27,9 +27,15 @@ const CALL_ROWS: usize = 100;
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let components = PathBuf::from(arguments.next().expect("the components' directory"));
-    let rows = arguments
-        .next()
-        .map_or(10_000_000, |rows| rows.parse().unwrap());
+    let (mut rows, mut seconds) = (10_000_000, 30.0);
+    while let (Some(name), Some(value)) = (arguments.next(), arguments.next()) {
+        match name.as_str() {
+            "--rows" => rows = value.parse().expect("a number of rows"),
+            "--seconds" => seconds = value.parse().expect("a number of seconds"),
+            other => panic!("{other} is not known"),
+        }
+    }
+    modules(&components, seconds);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let dir = tempfile::tempdir().unwrap();

@@ -44,12 +44,16 @@ impl Notes {
 
     /// Whether the changes fit below `bytes_max`. Commits that wait in the same group are not
     /// counted, so the bound may be passed by what one group holds.
-    pub(crate) fn admit(&self, changes: &[Note], bytes_max: usize) -> Result<()> {
+    pub(crate) fn admit<'a>(
+        &self,
+        changes: impl IntoIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+        bytes_max: usize,
+    ) -> Result<()> {
         let mut bytes = self.bytes;
         let mut grows = false;
-        for Note { key, value } in changes {
+        for (key, value) in changes {
             let before = self.map.get(key).map_or(0, |value| size(key, value));
-            let after = value.as_ref().map_or(0, |value| size(key, value));
+            let after = value.map_or(0, |value| size(key, value));
             grows |= after > before;
             bytes = (bytes + after).saturating_sub(before);
         }

@@ -36,7 +36,7 @@ use crate::read::Snapshot;
 use crate::stats::{CompactionInfo, SstInfo, StoreStats, TableStats};
 use crate::version::{Origins, TableVersion, Version};
 use crate::worker;
-use crate::write_set::{LogRecord, WriteSet};
+use crate::write_set::{LogRecord, Note, WriteSet};
 use shared::Shared;
 
 pub use shared::FROZEN_MAX;
@@ -243,7 +243,8 @@ impl Store {
         }
         if !set.notes.is_empty() {
             let notes = self.shared.notes.read();
-            notes.admit(&set.notes, self.shared.options.note_bytes_max)?;
+            let changes = set.notes.iter().map(Note::parts);
+            notes.admit(changes, self.shared.options.note_bytes_max)?;
         }
         Ok(keys)
     }
@@ -251,6 +252,20 @@ impl Store {
     /// The highest stamp that was ever committed here.
     pub fn max_hlc(&self) -> Hlc {
         Hlc(self.shared.max_hlc.load(Ordering::Acquire))
+    }
+
+    /// Whether notes, changed like this, would take more than `eighths` of what they may; a commit is
+    /// refused that takes them beyond the whole. No value removes a note.
+    ///
+    /// # Errors
+    /// `Overloaded`, with how much it would be.
+    pub fn admit_notes<'a>(
+        &self,
+        changes: impl IntoIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+        eighths: usize,
+    ) -> Result<()> {
+        let most = self.shared.options.note_bytes_max / 8 * eighths;
+        self.shared.notes.read().admit(changes, most)
     }
 
     /// A note's value.

@@ -69,6 +69,13 @@ pub struct Note {
     pub value: Option<Vec<u8>>,
 }
 
+impl Note {
+    /// Its key and value.
+    pub(crate) fn parts(&self) -> (&[u8], Option<&[u8]>) {
+        (&self.key, self.value.as_deref())
+    }
+}
+
 /// One committed record as the log holds it.
 #[derive(Clone, Debug)]
 pub struct LogRecord {

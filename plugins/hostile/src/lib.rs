@@ -107,6 +107,15 @@ impl Processor for Hostile {
                 }
                 floats(rows)
             }
+            "hoard-state" => {
+                let held = state.get_many(&[b"calls".to_vec()]);
+                let calls = held[0].as_ref().map_or(0, |calls| calls[0]);
+                state.put_many(&[
+                    (b"calls".to_vec(), Some(vec![calls + 1])),
+                    (vec![b'k', calls], Some(vec![0; 100_000])),
+                ]);
+                floats(rows)
+            }
             "refuse" => return Err(Error::Failed("not today".to_owned())),
             "count" => {
                 let key = b"count".to_vec();

@@ -95,6 +95,39 @@ fn a_processor_that_fails_costs_no_row_unless_it_is_declared_to() {
     });
 }
 
+/// A processor that remembers ever more runs out of room; rows do not.
+#[test]
+fn a_processor_without_room_for_its_state_costs_no_row() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let db = with_plugin(dir.path(), "hostile").await;
+        run(&db, "CREATE PROCESSOR p ON plant.readings USING PLUGIN 'hostile' WITH (mode = 'hoard-state')").await;
+        let room = db.inner.store.stats().note_bytes;
+        for row in 0..60 {
+            run(&db, &format!("INSERT INTO plant.readings (device, ts, temp) VALUES ('d{row}', now(), 1)")).await;
+        }
+        assert_eq!(rows(&db, "SELECT count(*) FROM plant.readings").await, ["60"]);
+        let failed = rows(&db, "SELECT failures, error FROM system.processors").await;
+        let (failures, error) = failed[0].split_once('|').unwrap();
+        let failures: usize = failures.parse().unwrap();
+        assert!((1..60).contains(&failures), "{failures}");
+        assert!(error.contains("no room for its state") && error.contains("limits.memory"), "{error}");
+        // What it remembers is what it was able to write.
+        let calls = db.inner.store.note(b"processor/p/calls").unwrap();
+        assert_eq!(usize::from(calls[0]), 60 - failures);
+        assert!(db.inner.store.stats().note_bytes > room + 2_000_000);
+
+        run(&db, "CREATE OR REPLACE PROCESSOR p ON plant.readings USING PLUGIN 'hostile' WITH (mode = 'hoard-state', on_error = 'fail')").await;
+        let error = fails(&db, "INSERT INTO plant.readings (device, ts) VALUES ('x', now())").await;
+        assert_eq!(error.kind(), ErrorKind::Overloaded, "{error}");
+        // Rows that it refuses find room.
+        run(&db, "CREATE OR REPLACE PROCESSOR p ON plant.readings USING PLUGIN 'hostile' WITH (mode = 'reject')").await;
+        run(&db, "INSERT INTO plant.readings (device, ts, temp) VALUES ('y', now(), 1), ('z', now(), 2)").await;
+        assert_eq!(rows(&db, "SELECT count(*) > 0 FROM system.rejected_writes").await, ["true"]);
+        db.shutdown().await.unwrap();
+    });
+}
+
 #[test]
 fn a_processors_state_is_that_of_the_rows_it_saw_also_after_a_restart() {
     runtime().block_on(async {

@@ -19,6 +19,9 @@ use parking_lot::Mutex;
 
 use super::resolve::Staged;
 
+/// How much of the room for notes processors may fill: the rest is for rows that they refuse.
+const STATE_EIGHTHS: usize = 6;
+
 /// What becomes of a row whose processor failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnError {
@@ -97,6 +100,31 @@ impl<'a> PendingState<'a> {
             store,
             pending: HashMap::new(),
         }
+    }
+
+    /// Adds what a processor writes, all of it or, where there is no room for it, nothing.
+    fn add(&mut self, prefix: &[u8], writes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<()> {
+        let writes: HashMap<Vec<u8>, Option<Vec<u8>>> = writes
+            .into_iter()
+            .map(|(key, value)| ([prefix, key.as_slice()].concat(), value))
+            .collect();
+        let before = self.pending.iter();
+        let before = before.filter(|(key, _)| !writes.contains_key(*key));
+        let all = before.chain(&writes);
+        let all = all.map(|(key, value)| (key.as_slice(), value.as_deref()));
+        self.store
+            .admit_notes(all, STATE_EIGHTHS)
+            .map_err(|error| {
+                Error::overloaded(format!(
+                    "there is no room for its state: {}",
+                    error.message()
+                ))
+                .with_hint(
+                    "have it watch fewer columns or keep less for each key, or raise limits.memory",
+                )
+            })?;
+        self.pending.extend(writes);
+        Ok(())
     }
 
     pub(crate) fn into_notes(self) -> Vec<Note> {
@@ -219,13 +247,15 @@ impl Runtime {
         };
         let done = instance.process(&batch, &own);
         let prefix = own.prefix;
-        *slot = Some((version, instance));
-        let done = done?;
-        for (key, value) in done.state {
-            state
-                .pending
-                .insert([prefix.as_slice(), key.as_slice()].concat(), value);
+        let done = done.and_then(|mut done| {
+            state.add(&prefix, std::mem::take(&mut done.state))?;
+            Ok(done)
+        });
+        // What it remembers of a batch that failed is not what is kept: another instance takes over.
+        if done.is_ok() {
+            *slot = Some((version, instance));
         }
+        let done = done?;
         let mut outcome = Outcome::default();
         if !done.rejected.is_empty() {
             let mut keep = vec![true; staged.rows];

@@ -54,7 +54,8 @@ fn a_checkpoint_takes_each_change_once() {
 fn the_bound_refuses_growth_and_lets_notes_shrink() {
     let mut notes = Notes::default();
     notes.apply(vec![put("k", &"x".repeat(900))]);
-    notes.admit(&[put("l", "1")], 1000).unwrap_err();
-    notes.admit(&[put("k", "1"), put("l", "1")], 1000).unwrap();
-    notes.admit(&[remove("k")], 10).unwrap();
+    let admit = |changes: &[Note], most| notes.admit(changes.iter().map(Note::parts), most);
+    admit(&[put("l", "1")], 1000).unwrap_err();
+    admit(&[put("k", "1"), put("l", "1")], 1000).unwrap();
+    admit(&[remove("k")], 10).unwrap();
 }
