@@ -40,6 +40,8 @@ fn main() {
     runtime.block_on(async {
         let dir = tempfile::tempdir().unwrap();
         let mut options = DbOptions::new(dir.path(), Role::Edge);
+        // Ten series of each device have 4 MB of state together.
+        options.memory_bytes = 256 << 20;
         options.query_partitions = std::thread::available_parallelism().map_or(1, usize::from);
         let db = Db::open(options).unwrap();
         for name in ["yardstick", "statistics", "anomaly"] {
@@ -110,7 +112,7 @@ fn modules(components: &Path, seconds: f64) {
     );
     let grown = resident().saturating_sub(settled.unwrap_or(before)) as f64 / f64::from(1 << 20);
     verdict(
-        "memory that those calls left behind:",
+        "memory that those calls left behind",
         grown,
         grown <= 1.0,
         "MiB (≤ 1)",

@@ -28,7 +28,12 @@ impl Series {
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (pairs, rest) = bytes.as_chunks::<16>();
         let number = |pair: &[u8; 16]| u128::from_le_bytes(*pair);
-        let read = |pair| (number(pair) as i64, f64::from_bits((number(pair) >> 64) as u64));
+        let read = |pair| {
+            (
+                number(pair) as i64,
+                f64::from_bits((number(pair) >> 64) as u64),
+            )
+        };
         let pairs = pairs.iter().map(read).collect();
         rest.is_empty().then_some(Series(pairs))
     }
@@ -68,7 +73,10 @@ impl Steps {
         let all = self.0.sorted();
         let (first, last) = (all.first()?.0, all.last()?.0);
         let mean = |moment: &[(i64, f64)]| {
-            moment.iter().map(|(_, x)| x / moment.len() as f64).sum::<f64>()
+            moment
+                .iter()
+                .map(|(_, x)| x / moment.len() as f64)
+                .sum::<f64>()
         };
         if first == last {
             return Some(mean(all));

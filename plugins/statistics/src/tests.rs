@@ -76,7 +76,10 @@ fn series_are_put_in_order() {
     assert_eq!((rise(&[(5.0, 1)]), rise(&[])), (Some(0.0), None));
     assert!(rise(&[(5.0, 1)]).is_some_and(f64::is_sign_positive));
     // Two of one moment hold together, what holds for no time does not count, nothing overflows.
-    assert!(near(mean(&[(0.0, 0), (0.0, 5), (100.0, 5), (0.0, 10)]), 25.0));
+    assert!(near(
+        mean(&[(0.0, 0), (0.0, 5), (100.0, 5), (0.0, 10)]),
+        25.0
+    ));
     assert!(near(mean(&[(1.0, 0), (f64::INFINITY, 10)]), 1.0));
     assert_eq!(mean(&[(1e300, 0), (1e300, i64::MAX)]), Some(1e300));
     assert!(Steps::decode(&[0; 17]).is_none());
