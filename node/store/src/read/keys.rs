@@ -119,6 +119,8 @@ impl VectorKeys {
         vector: usize,
     ) -> Result<()> {
         let sst = Arc::clone(reader.sst());
+        let clustering = shape.clustering.iter().map(|(id, _)| *id);
+        reader.fetch(vector, shape.partition.iter().copied().chain(clustering))?;
         let mut columns = Vec::with_capacity(shape.partition.len());
         for id in &shape.partition {
             columns.push(match reader.read_codes(vector, *id)? {

@@ -11,8 +11,20 @@ use crate::block::vector::decode_codes;
 use crate::footer::ColumnKind;
 
 impl SequentialReader {
-    /// The dictionary codes of a vector, as the first row and the code of each run; `None` where the column is not text or bytes, is
-    /// stored without a dictionary there, or holds a NULL or absent cell.
+    /// Reads the bytes of columns of a vector that are asked for one by one afterwards, together.
+    ///
+    /// # Errors
+    /// As [`SequentialReader::read_codes`].
+    pub fn fetch(&mut self, v: usize, columns: impl Iterator<Item = ColumnId>) -> Result<()> {
+        let (sst, mut how) = self.enter(v);
+        let stored = columns.filter_map(|column| sst.column(ColumnKind::Cells(column)));
+        let stored: Vec<_> = stored.collect();
+        let mut fetch = || sst.prepare(&stored, &sst.at(v)?, &mut how);
+        fetch().map_err(|error: Error| error.context(&sst.path))
+    }
+
+    /// The dictionary codes of a vector, as the first row and the code of each run; `None` where the
+    /// column is not text or bytes, is stored without a dictionary there, or holds a NULL or absent cell.
     ///
     /// # Errors
     /// `Invalid` where there is no such vector, `Corrupt` where bytes changed on disk.
