@@ -10,7 +10,7 @@ use activestore_types::{
 
 use crate::adopt::adopt;
 use crate::change::Change;
-use crate::definition::{ProcessorDef, ProcessorSource, TableDefinition};
+use crate::definition::{FunctionKind, ProcessorDef, ProcessorSource, TableDefinition};
 use crate::names::{
     MAX_COLUMNS, check_column_name, check_identifier, check_keyspace_name, check_plugin_name,
 };
@@ -67,10 +67,16 @@ fn step(state: &mut CatalogState, change: Change) -> Result<()> {
         }
         Change::DropTable { name, if_exists } => drop_table(state, &name, if_exists),
         Change::CreateFunction {
-            def, or_replace, ..
+            def,
+            kind,
+            or_replace,
         } => {
-            check_identifier("function", &def.name)?;
-            absent("function", &state.functions, &def.name, or_replace)?;
+            let word = match kind {
+                FunctionKind::Scalar => "function",
+                FunctionKind::Aggregate => "aggregate",
+            };
+            check_identifier(word, &def.name)?;
+            absent(word, &state.functions, &def.name, or_replace)?;
             state.plugin_version(&def.plugin)?;
             state.functions.insert(def.name.clone(), def);
             Ok(())

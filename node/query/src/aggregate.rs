@@ -146,6 +146,16 @@ impl AggregateUDFImpl for PluginAggregate {
         Ok(Box::new(Single::new(&self.function, &self.open)?))
     }
 
+    fn create_sliding_accumulator(
+        &self,
+        _args: AccumulatorArgs<'_>,
+    ) -> DataFusionResult<Box<dyn Accumulator>> {
+        plan_err!(
+            "{}() cannot take rows back, so a window's frame must not leave any behind: let it begin at UNBOUNDED PRECEDING",
+            self.function.name()
+        )
+    }
+
     fn groups_accumulator_supported(&self, _args: AccumulatorArgs<'_>) -> bool {
         true
     }
