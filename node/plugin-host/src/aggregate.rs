@@ -15,6 +15,7 @@ use wasmtime::component::ComponentExportIndex;
 use crate::abi::{
     Column, GuestError, OwnedColumn, OwnedValues, OwnedVarBytes, ScalarType, VarBytes,
 };
+use crate::callable::Callable;
 use crate::column::{Lowered, lift};
 use crate::instance::{Failure, Fault, Instance};
 use crate::plugin::{Exports, FunctionSignature, Plugin, PluginKind, ROWS_PER_CALL_MAX, check};
@@ -59,29 +60,16 @@ impl AggregateExports {
 
 /// One aggregate of a plugin. Many aggregations by it may run at once.
 #[derive(Debug)]
-pub struct AggregateFunction {
-    plugin: Arc<Plugin>,
-    index: u32,
-    signature: FunctionSignature,
-    args: Vec<ScalarType>,
-    returns: ScalarType,
-}
+pub struct AggregateFunction(Callable);
 
 impl AggregateFunction {
     pub(crate) fn new(plugin: &Arc<Plugin>, function: &str) -> Result<Self> {
-        let (index, signature) = plugin.function(PluginKind::Aggregate, function)?;
-        Ok(AggregateFunction {
-            plugin: plugin.clone(),
-            index,
-            signature: signature.clone(),
-            args: signature.args.iter().copied().map(ScalarType::of).collect(),
-            returns: ScalarType::of(signature.returns),
-        })
+        Callable::find(plugin, PluginKind::Aggregate, function).map(AggregateFunction)
     }
 
     /// Its shape.
     pub fn signature(&self) -> &FunctionSignature {
-        &self.signature
+        &self.0.signature
     }
 
     /// Begins an aggregation without groups. It takes an instance when it is first called.
@@ -96,22 +84,22 @@ impl AggregateFunction {
 
     /// An instance in which the aggregation by this function has begun.
     fn cast(&self) -> std::result::Result<Instance, Failure> {
-        let plugin = &self.plugin;
+        let plugin = &self.0.plugin;
         let mut instance = match plugin.pool.take() {
             Some(instance) => instance,
             None => plugin.mould.cast()?,
         };
         let exports = self.exports()?;
         let (begun,): Nothing =
-            instance.call(exports.init, (self.index,), plugin.mould.deadline)?;
+            instance.call(exports.init, (self.0.index,), plugin.mould.deadline)?;
         begun?;
         Ok(instance)
     }
 
     fn exports(&self) -> Result<AggregateExports> {
-        match &self.plugin.exports {
+        match &self.0.plugin.exports {
             Exports::Aggregate(exports) => Ok(*exports),
-            _ => Err(self.plugin.is_not(PluginKind::Aggregate)),
+            _ => Err(self.0.plugin.is_not(PluginKind::Aggregate)),
         }
     }
 }
@@ -169,16 +157,12 @@ impl Aggregation {
         args: &[ArrayRef],
     ) -> Result<()> {
         let function = self.function.clone();
-        let signature = &function.signature;
-        if args.len() != function.args.len() {
-            return Err(Error::invalid(format!(
-                "aggregate '{}' takes {} arguments, {} were given",
-                signature.name,
-                function.args.len(),
-                args.len()
-            )));
-        }
-        let strict = if signature.strict { args } else { &[] };
+        function.0.check_count(args.len())?;
+        let strict = if function.0.signature.strict {
+            args
+        } else {
+            &[]
+        };
         let (groups, args) = kept(&self.numbers(groups, total)?, wanted, strict, args)?;
         for rows in self.grow(total, groups.len()) {
             let args: Vec<ArrayRef> = args
@@ -187,7 +171,7 @@ impl Aggregation {
                 .collect();
             let lowered = args
                 .iter()
-                .zip(&function.args)
+                .zip(&function.0.args)
                 .map(|(array, kind)| Lowered::new(array, *kind))
                 .collect::<Result<Vec<_>>>()?;
             let columns: Vec<_> = lowered.iter().map(Lowered::column).collect();
@@ -262,7 +246,7 @@ impl Aggregation {
     /// As the type says.
     pub fn finish(&mut self, groups: Range<usize>) -> Result<ArrayRef> {
         let function = self.function.clone();
-        let empty = arrow::array::new_empty_array(&function.signature.returns.arrow());
+        let empty = arrow::array::new_empty_array(&function.0.signature.returns.arrow());
         self.each(
             groups,
             true,
@@ -270,9 +254,13 @@ impl Aggregation {
             |instance, exports, deadline, (first, count)| {
                 let (values,): FinishResult =
                     instance.call(exports.finish, (first, count), deadline)?;
-                let values = lift(values?, function.returns, count as usize).map_err(|error| {
-                    Fault::malformed(format!("aggregate '{}': {error}", function.signature.name))
-                })?;
+                let values =
+                    lift(values?, function.0.returns, count as usize).map_err(|error| {
+                        Fault::malformed(format!(
+                            "aggregate '{}': {error}",
+                            function.0.signature.name
+                        ))
+                    })?;
                 Ok(values)
             },
         )
@@ -306,7 +294,7 @@ impl Aggregation {
         if let Guest::Some(instance) = std::mem::replace(&mut self.guest, Guest::None)
             && instance.memory_bytes() <= IDLE_BYTES_MAX
         {
-            self.function.plugin.give_back(instance);
+            self.function.0.plugin.give_back(instance);
         }
     }
 
@@ -357,7 +345,7 @@ impl Aggregation {
         call: impl FnOnce(&mut Instance, AggregateExports, Duration) -> std::result::Result<T, Failure>,
     ) -> Result<T> {
         let function = self.function.clone();
-        let plugin = &function.plugin;
+        let plugin = &function.0.plugin;
         let exports = function.exports()?;
         let deadline = plugin.mould.deadline;
         let guest = std::mem::replace(&mut self.guest, Guest::Lost);

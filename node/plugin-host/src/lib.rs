@@ -20,6 +20,7 @@ mod abi;
 mod aggregate;
 mod breaker;
 mod cache;
+mod callable;
 mod column;
 mod componentize;
 mod contract;

@@ -8,6 +8,7 @@ use arrow::buffer::NullBuffer;
 use arrow::compute::concat;
 
 use crate::abi::{Column, Function, GuestError, GuestVolatility, OwnedColumn, ScalarType};
+use crate::callable::Callable;
 use crate::column::{Lowered, lift};
 use crate::instance::{Failure, Fault};
 use crate::plugin::{
@@ -27,29 +28,16 @@ const NAME_BYTES_MAX: usize = 128;
 /// One function of a plugin. Calls may come from several threads at once; each takes an instance
 /// of its own from the plugin's pool.
 #[derive(Debug)]
-pub struct ScalarFunction {
-    plugin: Arc<Plugin>,
-    index: u32,
-    signature: FunctionSignature,
-    args: Vec<ScalarType>,
-    returns: ScalarType,
-}
+pub struct ScalarFunction(Callable);
 
 impl ScalarFunction {
     pub(crate) fn new(plugin: &Arc<Plugin>, function: &str) -> Result<Self> {
-        let (index, signature) = plugin.function(PluginKind::Scalar, function)?;
-        Ok(ScalarFunction {
-            plugin: plugin.clone(),
-            index,
-            signature: signature.clone(),
-            args: signature.args.iter().copied().map(ScalarType::of).collect(),
-            returns: ScalarType::of(signature.returns),
-        })
+        Callable::find(plugin, PluginKind::Scalar, function).map(ScalarFunction)
     }
 
     /// Its shape.
     pub fn signature(&self) -> &FunctionSignature {
-        &self.signature
+        &self.0.signature
     }
 
     /// The function's value for each of `rows` rows. Arguments of other Arrow types are cast.
@@ -58,18 +46,11 @@ impl ScalarFunction {
     /// `Invalid` for a wrong number or type of arguments, for what the function refuses, and for a
     /// fault (trap, deadline, memory, malformed result); `Overloaded` while the plugin is switched off.
     pub fn call(&self, rows: usize, args: &[ArrayRef]) -> Result<ArrayRef> {
-        if args.len() != self.args.len() {
-            return Err(Error::invalid(format!(
-                "function '{}' takes {} arguments, {} were given",
-                self.signature.name,
-                self.args.len(),
-                args.len()
-            )));
-        }
+        self.0.check_count(args.len())?;
         if let Some(array) = args.iter().find(|array| array.len() != rows) {
             return Err(Error::invalid(format!(
                 "function '{}' was given a column of {} rows where {rows} were named",
-                self.signature.name,
+                self.0.signature.name,
                 array.len()
             )));
         }
@@ -80,44 +61,44 @@ impl ScalarFunction {
                 .iter()
                 .map(|array| array.slice(start, length))
                 .collect();
-            let part = self.plugin.guarded(length, || self.eval(length, &args))?;
+            let part = self.0.plugin.guarded(length, || self.eval(length, &args))?;
             parts.push(part);
         }
         match parts.as_slice() {
-            [] => Ok(new_empty_array(&self.signature.returns.arrow())),
+            [] => Ok(new_empty_array(&self.0.signature.returns.arrow())),
             [one] => Ok(one.clone()),
             many => Ok(concat(&many.iter().map(AsRef::as_ref).collect::<Vec<_>>())?),
         }
     }
 
     fn eval(&self, rows: usize, args: &[ArrayRef]) -> std::result::Result<ArrayRef, Failure> {
-        let Exports::Scalar { eval, .. } = &self.plugin.exports else {
-            return Err(self.plugin.is_not(PluginKind::Scalar).into());
+        let Exports::Scalar { eval, .. } = &self.0.plugin.exports else {
+            return Err(self.0.plugin.is_not(PluginKind::Scalar).into());
         };
         let lowered = args
             .iter()
-            .zip(&self.args)
+            .zip(&self.0.args)
             .map(|(array, kind)| Lowered::new(array, *kind))
             .collect::<Result<Vec<_>>>()?;
         let columns: Vec<_> = lowered.iter().map(Lowered::column).collect();
-        let mut instance = match self.plugin.pool.take() {
+        let mut instance = match self.0.plugin.pool.take() {
             Some(instance) => instance,
-            None => self.plugin.mould.cast()?,
+            None => self.0.plugin.mould.cast()?,
         };
-        let params: EvalParams<'_> = (self.index, rows as u32, &columns);
-        let (result,): EvalResult = instance.call(*eval, params, self.plugin.mould.deadline)?;
+        let params: EvalParams<'_> = (self.0.index, rows as u32, &columns);
+        let (result,): EvalResult = instance.call(*eval, params, self.0.plugin.mould.deadline)?;
         let column = match result {
             Ok(column) => column,
             Err(refused) => {
-                self.plugin.give_back(instance);
+                self.0.plugin.give_back(instance);
                 return Err(refused.into());
             }
         };
-        let array = lift(column, self.returns, rows).map_err(|error| {
-            Fault::malformed(format!("function '{}': {error}", self.signature.name))
+        let array = lift(column, self.0.returns, rows).map_err(|error| {
+            Fault::malformed(format!("function '{}': {error}", self.0.signature.name))
         })?;
-        self.plugin.give_back(instance);
-        Ok(if self.signature.strict {
+        self.0.plugin.give_back(instance);
+        Ok(if self.0.signature.strict {
             with_nulls_of(&array, args)?
         } else {
             array

@@ -2,7 +2,6 @@
 //! frame only grows.
 
 use std::fmt::{self, Debug};
-use std::hash::{Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,6 +11,7 @@ use arrow::array::{ArrayRef, BooleanArray};
 use arrow::datatypes::{DataType as ArrowType, Field, FieldRef};
 use datafusion::common::{DataFusionError, Result as DataFusionResult, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::ptr_eq::PtrEq;
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
@@ -80,31 +80,17 @@ pub trait Grouping: Send {
 pub(crate) fn udaf(function: Arc<dyn GroupFunction>) -> AggregateUDF {
     AggregateUDF::new_from_impl(PluginAggregate {
         signature: Signature::user_defined(Volatility::Immutable),
-        function,
-        open: Arc::default(),
+        function: function.into(),
+        open: Arc::new(AtomicUsize::new(0)).into(),
     })
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 struct PluginAggregate {
     signature: Signature,
-    function: Arc<dyn GroupFunction>,
+    function: PtrEq<Arc<dyn GroupFunction>>,
     /// Aggregations of single groups that are open.
-    open: Arc<AtomicUsize>,
-}
-
-impl PartialEq for PluginAggregate {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.function, &other.function)
-    }
-}
-
-impl Eq for PluginAggregate {}
-
-impl Hash for PluginAggregate {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.function.name().hash(state);
-    }
+    open: PtrEq<Arc<AtomicUsize>>,
 }
 
 impl PluginAggregate {

@@ -2,7 +2,6 @@
 //! types before the call, and what comes back is checked like bytes from the network.
 
 use std::fmt::Debug;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use activestore_types::{DataType, Error, Result};
@@ -10,6 +9,7 @@ use arrow::array::{Array, ArrayRef};
 use arrow::compute::can_cast_types;
 use arrow::datatypes::DataType as ArrowType;
 use datafusion::common::{Result as DataFusionResult, plan_err};
+use datafusion::logical_expr::ptr_eq::PtrEq;
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
@@ -42,28 +42,14 @@ pub(crate) fn udf(function: Arc<dyn ColumnFunction>) -> ScalarUDF {
     };
     ScalarUDF::new_from_impl(PluginFunction {
         signature: Signature::user_defined(volatility),
-        function,
+        function: function.into(),
     })
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 struct PluginFunction {
     signature: Signature,
-    function: Arc<dyn ColumnFunction>,
-}
-
-impl PartialEq for PluginFunction {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.function, &other.function)
-    }
-}
-
-impl Eq for PluginFunction {}
-
-impl Hash for PluginFunction {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.function.name().hash(state);
-    }
+    function: PtrEq<Arc<dyn ColumnFunction>>,
 }
 
 impl ScalarUDFImpl for PluginFunction {

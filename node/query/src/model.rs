@@ -2,7 +2,6 @@
 //! constant, so that a wrong name or number of inputs is an error before any row is read.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use activestore_types::{Error, Result};
@@ -10,6 +9,7 @@ use arrow::array::ArrayRef;
 use arrow::compute::can_cast_types;
 use arrow::datatypes::{DataType as ArrowType, Field, FieldRef};
 use datafusion::common::{Result as DataFusionResult, internal_err, plan_err};
+use datafusion::logical_expr::ptr_eq::PtrEq;
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility,
@@ -34,32 +34,19 @@ pub trait Models: Send + Sync {
 pub(crate) fn udf(models: Arc<dyn Models>) -> ScalarUDF {
     ScalarUDF::new_from_impl(PredictFunction {
         signature: Signature::user_defined(Volatility::Stable),
-        models,
+        models: models.into(),
     })
 }
 
+#[derive(PartialEq, Eq, Hash)]
 struct PredictFunction {
     signature: Signature,
-    models: Arc<dyn Models>,
+    models: PtrEq<Arc<dyn Models>>,
 }
 
 impl fmt::Debug for PredictFunction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("predict")
-    }
-}
-
-impl PartialEq for PredictFunction {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.models, &other.models)
-    }
-}
-
-impl Eq for PredictFunction {}
-
-impl Hash for PredictFunction {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        "predict".hash(state);
     }
 }
 

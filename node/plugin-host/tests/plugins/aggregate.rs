@@ -78,7 +78,7 @@ fn wrong_calls_are_refused() {
     let error = rms.update(&[0], None, 1, &[]).unwrap_err();
     assert_eq!(
         error.message(),
-        "aggregate 'rms' takes 1 arguments, 0 were given"
+        "function 'rms' takes 1 arguments, 0 were given"
     );
     for (groups, total) in [(&[1][..], 1), (&[0, 0], 1)] {
         assert!(
