@@ -13,10 +13,17 @@ const ENTRY_BYTES: usize = 96;
 
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
-    map: BTreeMap<Vec<u8>, Vec<u8>>,
+    map: BTreeMap<Vec<u8>, Kept>,
     bytes: usize,
     /// Keys that changed since the last checkpoint was taken.
     changed: BTreeSet<Vec<u8>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    value: Vec<u8>,
+    /// Whether the key is among those that changed: most that change do so many times.
+    changed: bool,
 }
 
 impl Notes {
@@ -24,13 +31,19 @@ impl Notes {
     pub(crate) fn from_checkpoint(map: BTreeMap<Vec<u8>, Vec<u8>>) -> Self {
         Notes {
             bytes: map.iter().map(|(key, value)| size(key, value)).sum(),
-            map,
+            map: map
+                .into_iter()
+                .map(|(key, value)| {
+                    let changed = false;
+                    (key, Kept { value, changed })
+                })
+                .collect(),
             changed: BTreeSet::new(),
         }
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.map.get(key).cloned()
+        self.map.get(key).map(|kept| kept.value.clone())
     }
 
     /// All notes whose key starts with `prefix`, by key.
@@ -38,7 +51,7 @@ impl Notes {
         self.map
             .range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded))
             .take_while(|(key, _)| key.starts_with(prefix))
-            .map(|(key, value)| (key.clone(), value.clone()))
+            .map(|(key, kept)| (key.clone(), kept.value.clone()))
             .collect()
     }
 
@@ -46,13 +59,20 @@ impl Notes {
     /// counted, so the bound may be passed by what one group holds.
     pub(crate) fn admit<'a>(
         &self,
-        changes: impl IntoIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+        changes: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + Clone,
         bytes_max: usize,
     ) -> Result<()> {
+        // Mostly there is room for all of them, were they all new: then none has to be looked up.
+        let new = changes
+            .clone()
+            .map(|(key, value)| value.map_or(0, |value| size(key, value)));
+        if self.bytes + new.sum::<usize>() <= bytes_max {
+            return Ok(());
+        }
         let mut bytes = self.bytes;
         let mut grows = false;
         for (key, value) in changes {
-            let before = self.map.get(key).map_or(0, |value| size(key, value));
+            let before = self.map.get(key).map_or(0, |kept| size(key, &kept.value));
             let after = value.map_or(0, |value| size(key, value));
             grows |= after > before;
             bytes = (bytes + after).saturating_sub(before);
@@ -68,24 +88,47 @@ impl Notes {
 
     pub(crate) fn apply(&mut self, changes: Vec<Note>) {
         for Note { key, value } in changes {
-            self.changed.insert(key.clone());
             let after = value.as_ref().map_or(0, |value| size(&key, value));
             let before = match value {
-                Some(value) => self.map.insert(key.clone(), value),
-                None => self.map.remove(&key),
+                Some(value) => self.set(key, value),
+                None => {
+                    let before = self.map.remove(&key);
+                    let before = before.map_or(0, |kept| size(&key, &kept.value));
+                    self.changed.insert(key);
+                    before
+                }
             };
-            let before = before.map_or(0, |value| size(&key, &value));
             self.bytes = (self.bytes + after).saturating_sub(before);
         }
+    }
+
+    /// Sets a value; gives the size of the note before.
+    fn set(&mut self, key: Vec<u8>, value: Vec<u8>) -> usize {
+        let Some(kept) = self.map.get_mut(&key) else {
+            self.changed.insert(key.clone());
+            let changed = true;
+            self.map.insert(key, Kept { value, changed });
+            return 0;
+        };
+        let before = size(&key, &kept.value);
+        kept.value = value;
+        if !std::mem::replace(&mut kept.changed, true) {
+            self.changed.insert(key);
+        }
+        before
     }
 
     /// What changed since the last call, as the next checkpoint has to take it.
     pub(crate) fn take_changes(&mut self) -> Vec<Note> {
         std::mem::take(&mut self.changed)
             .into_iter()
-            .map(|key| Note {
-                value: self.map.get(&key).cloned(),
-                key,
+            .map(|key| {
+                let kept = self.map.get_mut(&key);
+                let value = kept.map(|kept| {
+                    kept.changed = false;
+                    kept.value.clone()
+                });
+                Note { key, value }
             })
             .collect()
     }

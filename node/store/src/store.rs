@@ -261,7 +261,7 @@ impl Store {
     /// `Overloaded`, with how much it would be.
     pub fn admit_notes<'a>(
         &self,
-        changes: impl IntoIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+        changes: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + Clone,
         eighths: usize,
     ) -> Result<()> {
         let most = self.shared.options.note_bytes_max / 8 * eighths;

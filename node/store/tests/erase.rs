@@ -92,7 +92,10 @@ fn holding(world: &SimEnv, needle: &str) -> Vec<String> {
     for dir in ["", "wal", "sst"] {
         for name in world.disk.list(dir).unwrap() {
             let path = format!("{dir}/{name}").trim_start_matches('/').to_owned();
-            let bytes = world.disk.contents(&path).unwrap();
+            // Background threads may have removed it since.
+            let Some(bytes) = world.disk.contents(&path) else {
+                continue;
+            };
             if bytes
                 .windows(needle.len())
                 .any(|window| window == needle.as_bytes())

@@ -20,6 +20,25 @@ enum Place<'a> {
     File(&'a Arc<Sst>),
 }
 
+/// What is stored under a key.
+struct Found {
+    pieces: Pieces,
+    resolver: Resolver,
+    fragments: Vec<Fragment>,
+}
+
+impl Found {
+    fn new(snapshot: &Snapshot, columns: &[ColumnId], now_ms: u64) -> Self {
+        let inner = &snapshot.0;
+        let origins = Arc::clone(&inner.origins);
+        Found {
+            pieces: Pieces::new(columns.to_vec()),
+            resolver: Resolver::new(origins, &inner.schema, columns, now_ms),
+            fragments: Vec::new(),
+        }
+    }
+}
+
 impl Snapshot {
     /// The visible row with this encoded key, as a batch of one row; `now_ms` decides what has
     /// expired.
@@ -32,36 +51,58 @@ impl Snapshot {
         columns: &[ColumnId],
         now_ms: u64,
     ) -> Result<Option<RecordBatch>> {
-        let inner = &self.0;
         let schema = self.row_schema(columns)?;
-        let range = KeyRange::only(key);
-        let prefix = single_partition(&inner.schema, &range);
-        let barrier = self.covering(key);
-        let mut pieces = Pieces::new(columns.to_vec());
-        let mut resolver =
-            Resolver::new(Arc::clone(&inner.origins), &inner.schema, columns, now_ms);
-        let mut found: Vec<Fragment> = Vec::new();
-        let mut places = self.places(prefix);
-        places.sort_by_key(|(newest, _)| std::cmp::Reverse(*newest));
-        for (newest, place) in &places {
-            let hidden = barrier.is_some_and(|barrier| newest.0 < barrier.hlc);
-            if hidden || settled(&pieces, &found, *newest) {
-                break;
-            }
-            match place {
-                Place::View(view) => read_view(view, &range, &mut pieces, &mut found),
-                Place::File(sst) => self.read_file(sst, &range, &mut pieces, &mut found)?,
-            }
-        }
-        if found.is_empty() || !resolver.resolve(&pieces, &mut found, barrier)? {
+        let mut found = Found::new(self, columns, now_ms);
+        if !self.find(key, &mut found)? {
             return Ok(None);
         }
-        if let Some(arrays) = alone(&pieces, &found, &resolver.winners) {
+        let Found {
+            mut pieces,
+            resolver,
+            fragments,
+        } = found;
+        if let Some(arrays) = alone(&pieces, &fragments, &resolver.winners) {
             return record_batch(&schema, arrays, 1).map(Some);
         }
         let mut picker = Picker::new(schema);
-        picker.push(&found, &resolver.winners);
+        picker.push(&fragments, &resolver.winners);
         picker.finish(&mut pieces).map(Some)
+    }
+
+    /// The newest stamp of the visible row with this encoded key; `None` where there is no such row.
+    ///
+    /// # Errors
+    /// `Corrupt` from a damaged file.
+    pub fn written(&self, key: &[u8], now_ms: u64) -> Result<Option<Hlc>> {
+        let mut found = Found::new(self, &[], now_ms);
+        let visible = self.find(key, &mut found)?;
+        let newest = found.fragments.iter().map(|fragment| fragment.hlc).max();
+        Ok(newest.filter(|_| visible).map(Hlc))
+    }
+
+    /// Finds what is stored under a key and resolves it; whether there is a visible row.
+    fn find(&self, key: &[u8], found: &mut Found) -> Result<bool> {
+        let range = KeyRange::only(key);
+        let prefix = single_partition(&self.0.schema, &range);
+        let barrier = self.covering(key);
+        let mut places = self.places(prefix);
+        places.sort_by_key(|(newest, _)| std::cmp::Reverse(*newest));
+        let Found {
+            pieces,
+            resolver,
+            fragments,
+        } = found;
+        for (newest, place) in &places {
+            let hidden = barrier.is_some_and(|barrier| newest.0 < barrier.hlc);
+            if hidden || settled(pieces, fragments, *newest) {
+                break;
+            }
+            match place {
+                Place::View(view) => read_view(view, &range, pieces, fragments),
+                Place::File(sst) => self.read_file(sst, &range, pieces, fragments)?,
+            }
+        }
+        Ok(!fragments.is_empty() && resolver.resolve(pieces, fragments, barrier)?)
     }
 
     /// The Arrow schema of a row. That of the columns that were asked for first is kept: they are

@@ -15,7 +15,7 @@ use activestore_types::{
 };
 use arrow::array::Array;
 use arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::column::{BufferReader, BufferWriter, Reuse, Shape, shape, short};
 use super::frame::{FRAME_HEADER_BYTES, RECORD_BYTES_MAX};
@@ -26,10 +26,27 @@ use crate::write_set::{Note, WriteSet};
 const ROWS_MAX: u32 = 1 << 24;
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Header {
+struct Header<'a> {
     batches: Vec<BatchHeader>,
     tombstones: Vec<TombstoneHeader>,
-    notes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    #[serde(borrow)]
+    notes: Vec<(Bytes<'a>, Option<Bytes<'a>>)>,
+}
+
+/// Bytes that are written and read in one piece, in the form of a list of bytes.
+#[derive(Clone, Copy, Debug)]
+struct Bytes<'a>(&'a [u8]);
+
+impl Serialize for Bytes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Bytes<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        <&'a [u8]>::deserialize(deserializer).map(Bytes)
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -110,7 +127,7 @@ pub(super) fn payload_of(set: &WriteSet) -> Result<Vec<u8>> {
         notes: set
             .notes
             .iter()
-            .map(|note| (note.key.clone(), note.value.clone()))
+            .map(|note| (Bytes(&note.key), note.value.as_deref().map(Bytes)))
             .collect(),
     };
     let head = postcard::to_stdvec(&header)
@@ -266,7 +283,7 @@ pub(super) fn decode_plain(
     reuse: &mut Reuse,
 ) -> Result<WriteSet> {
     let header = rest.get(..header_length).ok_or_else(short)?;
-    let header: Header = postcard::from_bytes(header)
+    let header: Header<'_> = postcard::from_bytes(header)
         .map_err(|error| Error::corrupt(format!("a log record's header is broken: {error}")))?;
     let mut reader = BufferReader::new(payload, 4 + header_length, reuse);
     Ok(WriteSet {
@@ -289,7 +306,10 @@ pub(super) fn decode_plain(
         notes: header
             .notes
             .into_iter()
-            .map(|(key, value)| Note { key, value })
+            .map(|(key, value)| Note {
+                key: key.0.to_vec(),
+                value: value.map(|value| value.0.to_vec()),
+            })
             .collect(),
     })
 }
