@@ -58,7 +58,7 @@ pub(crate) struct OwnedVarBytes {
 }
 
 /// One column's values as a guest returned them.
-#[derive(Clone, Debug, ComponentType, Lift)]
+#[derive(Clone, Debug, ComponentType, Lift, Lower)]
 #[component(variant)]
 pub(crate) enum OwnedValues {
     #[component(name = "bits")]
@@ -78,7 +78,7 @@ pub(crate) enum OwnedValues {
 }
 
 /// A column as a guest returned it.
-#[derive(Clone, Debug, ComponentType, Lift)]
+#[derive(Clone, Debug, ComponentType, Lift, Lower)]
 #[component(record)]
 pub(crate) struct OwnedColumn {
     pub(crate) values: OwnedValues,
@@ -160,8 +160,16 @@ pub(crate) struct Field {
     pub(crate) nullable: bool,
 }
 
-/// Why a guest refused a call.
+/// An argument of a function.
 #[derive(Clone, Debug, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct Parameter {
+    pub(crate) name: String,
+    pub(crate) kind: ScalarType,
+}
+
+/// Why a guest refused a call.
+#[derive(Clone, Debug, ComponentType, Lift, Lower)]
 #[component(variant)]
 pub(crate) enum GuestError {
     #[component(name = "invalid")]
@@ -189,7 +197,7 @@ pub(crate) enum GuestVolatility {
 #[component(record)]
 pub(crate) struct Function {
     pub(crate) name: String,
-    pub(crate) args: Vec<ScalarType>,
+    pub(crate) args: Vec<Parameter>,
     pub(crate) returns: ScalarType,
     pub(crate) volatility: GuestVolatility,
     pub(crate) strict: bool,
@@ -200,28 +208,34 @@ pub(crate) struct Function {
 #[component(record)]
 pub(crate) struct Aggregate {
     pub(crate) name: String,
-    pub(crate) args: Vec<ScalarType>,
+    pub(crate) args: Vec<Parameter>,
     pub(crate) returns: ScalarType,
     pub(crate) strict: bool,
+    pub(crate) retracts: bool,
 }
 
-impl From<Aggregate> for Function {
-    fn from(aggregate: Aggregate) -> Self {
-        Function {
-            name: aggregate.name,
-            args: aggregate.args,
-            returns: aggregate.returns,
-            volatility: GuestVolatility::Immutable,
-            strict: aggregate.strict,
-        }
-    }
+/// A table function as `describe` names it.
+#[derive(Clone, Debug, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct TableFunction {
+    pub(crate) name: String,
+    pub(crate) args: Vec<Parameter>,
+    pub(crate) returns: Vec<Field>,
+}
+
+/// Rows that a processor sends.
+#[derive(Clone, Debug, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct Output {
+    pub(crate) name: String,
+    pub(crate) fields: Vec<Field>,
 }
 
 /// What a processor sends and wants.
 #[derive(Clone, Debug, ComponentType, Lift)]
 #[component(record)]
 pub(crate) struct Spec {
-    pub(crate) outputs: Vec<Field>,
+    pub(crate) outputs: Vec<Output>,
     pub(crate) columns: Vec<u32>,
 }
 
@@ -229,11 +243,20 @@ pub(crate) struct Spec {
 #[derive(Clone, Debug, ComponentType, Lift)]
 #[component(record)]
 pub(crate) struct ProcessedBatch {
-    pub(crate) rows: OwnedBatch,
+    pub(crate) outputs: Vec<OwnedBatch>,
     #[component(name = "rejected-rows")]
     pub(crate) rejected_rows: Vec<u32>,
     #[component(name = "rejected-reasons")]
     pub(crate) rejected_reasons: OwnedVarBytes,
+}
+
+/// Timers that went off.
+#[derive(Clone, Copy, ComponentType, Lower)]
+#[component(record)]
+pub(crate) struct Due<'a> {
+    pub(crate) keys: VarBytes<'a>,
+    #[component(name = "at-ns")]
+    pub(crate) at_ns: &'a [i64],
 }
 
 /// What a model takes and gives.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use activestore_types::{Error, Result};
+use activestore_types::{DataType, Error, Result};
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, UInt32Array};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::{concat, filter};
@@ -18,10 +18,12 @@ use crate::abi::{
 use crate::callable::Callable;
 use crate::column::{Lowered, lift};
 use crate::instance::{Failure, Fault, Instance};
-use crate::plugin::{Exports, FunctionSignature, Plugin, PluginKind, ROWS_PER_CALL_MAX, check};
+use crate::plugin::{Exports, Plugin, PluginKind, ROWS_PER_CALL_MAX, check};
+use crate::shape::FunctionSignature;
 
 type Nothing = (std::result::Result<(), GuestError>,);
 type UpdateParams<'a> = (&'a [u32], u32, &'a [Column<'a>]);
+type RetractParams<'a> = (&'a [u32], &'a [Column<'a>]);
 type MergeParams<'a> = (&'a [u32], u32, VarBytes<'a>);
 type StateResult = (std::result::Result<OwnedVarBytes, GuestError>,);
 type FinishResult = (std::result::Result<OwnedColumn, GuestError>,);
@@ -39,6 +41,7 @@ pub(crate) struct AggregateExports {
     pub(crate) describe: ComponentExportIndex,
     pub(crate) init: ComponentExportIndex,
     pub(crate) update: ComponentExportIndex,
+    pub(crate) retract: ComponentExportIndex,
     pub(crate) merge: ComponentExportIndex,
     pub(crate) state: ComponentExportIndex,
     pub(crate) finish: ComponentExportIndex,
@@ -51,6 +54,7 @@ impl AggregateExports {
         check::<(), (Vec<crate::abi::Aggregate>,)>(instance, self.describe, "describe")?;
         check::<(u32,), Nothing>(instance, self.init, "init")?;
         check::<UpdateParams<'_>, Nothing>(instance, self.update, "update")?;
+        check::<RetractParams<'_>, Nothing>(instance, self.retract, "retract")?;
         check::<MergeParams<'_>, Nothing>(instance, self.merge, "merge")?;
         check::<(u32, u32), StateResult>(instance, self.state, "state")?;
         check::<(u32, u32), FinishResult>(instance, self.finish, "finish")?;
@@ -60,16 +64,28 @@ impl AggregateExports {
 
 /// One aggregate of a plugin. Many aggregations by it may run at once.
 #[derive(Debug)]
-pub struct AggregateFunction(Callable);
+pub struct AggregateFunction {
+    callable: Callable,
+    returns: ScalarType,
+}
 
 impl AggregateFunction {
     pub(crate) fn new(plugin: &Arc<Plugin>, function: &str) -> Result<Self> {
-        Callable::find(plugin, PluginKind::Aggregate, function).map(AggregateFunction)
+        let callable = Callable::find(plugin, PluginKind::Aggregate, function)?;
+        Ok(AggregateFunction {
+            returns: callable.value_kind()?,
+            callable,
+        })
     }
 
     /// Its shape.
     pub fn signature(&self) -> &FunctionSignature {
-        &self.0.signature
+        &self.callable.signature
+    }
+
+    /// The type of its values.
+    pub fn returns(&self) -> DataType {
+        self.returns.data_type()
     }
 
     /// Begins an aggregation without groups. It takes an instance when it is first called.
@@ -84,22 +100,22 @@ impl AggregateFunction {
 
     /// An instance in which the aggregation by this function has begun.
     fn cast(&self) -> std::result::Result<Instance, Failure> {
-        let plugin = &self.0.plugin;
+        let plugin = &self.callable.plugin;
         let mut instance = match plugin.pool.take() {
             Some(instance) => instance,
             None => plugin.mould.cast()?,
         };
         let exports = self.exports()?;
         let (begun,): Nothing =
-            instance.call(exports.init, (self.0.index,), plugin.mould.deadline)?;
+            instance.call(exports.init, (self.callable.index,), plugin.mould.deadline)?;
         begun?;
         Ok(instance)
     }
 
     fn exports(&self) -> Result<AggregateExports> {
-        match &self.0.plugin.exports {
+        match &self.callable.plugin.exports {
             Exports::Aggregate(exports) => Ok(*exports),
-            _ => Err(self.0.plugin.is_not(PluginKind::Aggregate)),
+            _ => Err(self.callable.plugin.is_not(PluginKind::Aggregate)),
         }
     }
 }
@@ -156,9 +172,62 @@ impl Aggregation {
         total: usize,
         args: &[ArrayRef],
     ) -> Result<()> {
+        self.rows(
+            groups,
+            wanted,
+            total,
+            args,
+            |instance, exports, deadline, (numbers, total, columns)| {
+                let params: UpdateParams<'_> = (numbers, total, columns);
+                let (added,): Nothing = instance.call(exports.update, params, deadline)?;
+                Ok(added?)
+            },
+        )
+    }
+
+    /// Takes rows out that were added before, oldest first: row `i` from group `groups[i]`.
+    ///
+    /// # Errors
+    /// As the type says; `Invalid` where the aggregate cannot.
+    pub fn retract(&mut self, groups: &[usize], args: &[ArrayRef]) -> Result<()> {
+        let signature = &self.function.callable.signature;
+        if !signature.retracts {
+            return Err(Error::invalid(format!(
+                "aggregate '{}' cannot take rows out again",
+                signature.name
+            )));
+        }
+        let total = self.groups;
+        self.rows(
+            groups,
+            None,
+            total,
+            args,
+            |instance, exports, deadline, (numbers, _, columns)| {
+                let params: RetractParams<'_> = (numbers, columns);
+                let (taken,): Nothing = instance.call(exports.retract, params, deadline)?;
+                Ok(taken?)
+            },
+        )
+    }
+
+    /// Gives rows to the guest, as many at once as a call may take.
+    fn rows(
+        &mut self,
+        groups: &[usize],
+        wanted: Option<&BooleanArray>,
+        total: usize,
+        args: &[ArrayRef],
+        mut give: impl FnMut(
+            &mut Instance,
+            AggregateExports,
+            Duration,
+            UpdateParams<'_>,
+        ) -> std::result::Result<(), Failure>,
+    ) -> Result<()> {
         let function = self.function.clone();
-        function.0.check_count(args.len())?;
-        let strict = if function.0.signature.strict {
+        function.callable.check_count(args.len())?;
+        let strict = if function.callable.signature.strict {
             args
         } else {
             &[]
@@ -171,16 +240,14 @@ impl Aggregation {
                 .collect();
             let lowered = args
                 .iter()
-                .zip(&function.0.args)
+                .zip(&function.callable.args)
                 .map(|(array, kind)| Lowered::new(array, *kind))
                 .collect::<Result<Vec<_>>>()?;
             let columns: Vec<_> = lowered.iter().map(Lowered::column).collect();
             let numbers = groups.values().slice(rows.start, rows.len());
             let total = self.total();
             self.call(rows.len(), false, |instance, exports, deadline| {
-                let params: UpdateParams<'_> = (&numbers, total, &columns);
-                let (added,): Nothing = instance.call(exports.update, params, deadline)?;
-                Ok(added?)
+                give(instance, exports, deadline, (&numbers, total, &columns))
             })?;
         }
         Ok(())
@@ -246,7 +313,7 @@ impl Aggregation {
     /// As the type says.
     pub fn finish(&mut self, groups: Range<usize>) -> Result<ArrayRef> {
         let function = self.function.clone();
-        let empty = arrow::array::new_empty_array(&function.0.signature.returns.arrow());
+        let empty = arrow::array::new_empty_array(&function.returns.data_type().arrow());
         self.each(
             groups,
             true,
@@ -254,13 +321,12 @@ impl Aggregation {
             |instance, exports, deadline, (first, count)| {
                 let (values,): FinishResult =
                     instance.call(exports.finish, (first, count), deadline)?;
-                let values =
-                    lift(values?, function.0.returns, count as usize).map_err(|error| {
-                        Fault::malformed(format!(
-                            "aggregate '{}': {error}",
-                            function.0.signature.name
-                        ))
-                    })?;
+                let values = lift(values?, function.returns, count as usize).map_err(|error| {
+                    Fault::malformed(format!(
+                        "aggregate '{}': {error}",
+                        function.callable.signature.name
+                    ))
+                })?;
                 Ok(values)
             },
         )
@@ -294,7 +360,7 @@ impl Aggregation {
         if let Guest::Some(instance) = std::mem::replace(&mut self.guest, Guest::None)
             && instance.memory_bytes() <= IDLE_BYTES_MAX
         {
-            self.function.0.plugin.give_back(instance);
+            self.function.callable.plugin.give_back(instance);
         }
     }
 
@@ -345,7 +411,7 @@ impl Aggregation {
         call: impl FnOnce(&mut Instance, AggregateExports, Duration) -> std::result::Result<T, Failure>,
     ) -> Result<T> {
         let function = self.function.clone();
-        let plugin = &function.0.plugin;
+        let plugin = &function.callable.plugin;
         let exports = function.exports()?;
         let deadline = plugin.mould.deadline;
         let guest = std::mem::replace(&mut self.guest, Guest::Lost);

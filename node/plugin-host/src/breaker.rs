@@ -40,15 +40,18 @@ impl Breaker {
         }
     }
 
-    /// What went wrong last, unless a call has gone well since.
+    /// What went wrong last, however long ago.
     pub(crate) fn last_fault(&self) -> Option<String> {
-        (self.in_a_row > 0).then(|| self.last_fault.clone())
+        (!self.last_fault.is_empty()).then(|| self.last_fault.clone())
     }
 
-    /// A call went well: whatever happened before is forgiven.
+    /// A call went well: whatever happened before is forgiven, though not forgotten.
     pub(crate) fn success(&mut self) {
         if self.in_a_row != 0 {
-            *self = Breaker::default();
+            *self = Breaker {
+                last_fault: std::mem::take(&mut self.last_fault),
+                ..Breaker::default()
+            };
         }
     }
 

@@ -1,11 +1,12 @@
-//! What a scalar function and an aggregate have in common: a place in a plugin, and a shape.
+//! What functions, aggregates and table functions have in common: a place in a plugin, and a shape.
 
 use std::sync::Arc;
 
 use activestore_types::{Error, Result};
 
 use crate::abi::ScalarType;
-use crate::plugin::{FunctionSignature, Plugin, PluginKind};
+use crate::plugin::{Plugin, PluginKind};
+use crate::shape::FunctionSignature;
 
 /// A function of a plugin, found by its name.
 #[derive(Debug)]
@@ -15,20 +16,37 @@ pub(crate) struct Callable {
     pub(crate) index: u32,
     pub(crate) signature: FunctionSignature,
     pub(crate) args: Vec<ScalarType>,
-    pub(crate) returns: ScalarType,
 }
 
 impl Callable {
-    /// Finds it in a plugin that must be of this kind.
-    pub(crate) fn find(plugin: &Arc<Plugin>, kind: PluginKind, name: &str) -> Result<Self> {
-        let (index, signature) = plugin.function(kind, name)?;
-        Ok(Callable {
+    /// All of this name in a plugin that must be of this kind: one at least.
+    pub(crate) fn all(plugin: &Arc<Plugin>, kind: PluginKind, name: &str) -> Result<Vec<Self>> {
+        let found = plugin.functions_named(kind, name)?;
+        let callable = |(index, signature): (u32, &FunctionSignature)| Callable {
             plugin: plugin.clone(),
             index,
             signature: signature.clone(),
             args: signature.args.iter().copied().map(ScalarType::of).collect(),
-            returns: ScalarType::of(signature.returns),
-        })
+        };
+        Ok(found.into_iter().map(callable).collect())
+    }
+
+    /// The only one of this name in a plugin that must be of this kind.
+    pub(crate) fn find(plugin: &Arc<Plugin>, kind: PluginKind, name: &str) -> Result<Self> {
+        let mut all = Callable::all(plugin, kind, name)?;
+        match (all.pop(), all.is_empty()) {
+            (Some(callable), true) => Ok(callable),
+            _ => Err(Error::invalid(format!(
+                "plugin '{}' has several {} functions '{name}', where one is allowed",
+                plugin.name(),
+                kind.name()
+            ))),
+        }
+    }
+
+    /// The kind of its values.
+    pub(crate) fn value_kind(&self) -> Result<ScalarType> {
+        self.signature.value_type().map(ScalarType::of)
     }
 
     /// Checks how many arguments are given.

@@ -13,10 +13,13 @@ use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffe
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType as ArrowType, Date32Type, Float32Type, Float64Type, Int32Type,
-    Int64Type, TimestampNanosecondType,
+    Int64Type, SchemaRef, TimestampNanosecondType,
 };
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
-use crate::abi::{Column, OwnedColumn, OwnedValues, OwnedVarBytes, ScalarType, Values, VarBytes};
+use crate::abi::{
+    Column, OwnedBatch, OwnedColumn, OwnedValues, OwnedVarBytes, ScalarType, Values, VarBytes,
+};
 
 /// How a column of this Arrow type is shown to a plugin; `None` where it cannot be.
 pub(crate) fn scalar_type(arrow: &ArrowType) -> Option<ScalarType> {
@@ -144,6 +147,58 @@ fn rebased(offsets: &OffsetBuffer<i32>, data: &Buffer) -> (ScalarBuffer<i32>, Bu
     }
     let moved: Vec<i32> = offsets.iter().map(|offset| offset - start).collect();
     (ScalarBuffer::from(moved), data)
+}
+
+/// The array as a column of its own, in the kind that carries its type.
+pub(crate) fn owned(array: &ArrayRef) -> Result<OwnedColumn> {
+    let kind = scalar_type(array.data_type()).ok_or_else(|| {
+        Error::invalid(format!("{} cannot be given to a plugin", array.data_type()))
+    })?;
+    let lowered = Lowered::new(array, kind)?;
+    let column = lowered.column();
+    let bytes = |values: VarBytes<'_>| OwnedVarBytes {
+        offsets: values.offsets.to_vec(),
+        data: values.data.to_vec(),
+    };
+    Ok(OwnedColumn {
+        values: match column.values {
+            Values::Bits(bits) => OwnedValues::Bits(bits.to_vec()),
+            Values::S32s(values) => OwnedValues::S32s(values.to_vec()),
+            Values::S64s(values) => OwnedValues::S64s(values.to_vec()),
+            Values::F32s(values) => OwnedValues::F32s(values.to_vec()),
+            Values::F64s(values) => OwnedValues::F64s(values.to_vec()),
+            Values::Utf8(values) => OwnedValues::Utf8(bytes(values)),
+            Values::Binary(values) => OwnedValues::Binary(bytes(values)),
+        },
+        validity: column.validity.map(<[u8]>::to_vec),
+    })
+}
+
+/// The Arrow batch of a returned one, whose columns must be of these kinds.
+pub(crate) fn lift_batch(
+    batch: OwnedBatch,
+    kinds: &[ScalarType],
+    schema: &SchemaRef,
+) -> std::result::Result<RecordBatch, Malformed> {
+    let rows = batch.rows as usize;
+    if batch.columns.len() != kinds.len() {
+        return Err(format!(
+            "it sent {} columns where it declared {}",
+            batch.columns.len(),
+            kinds.len()
+        ));
+    }
+    let arrays = batch
+        .columns
+        .into_iter()
+        .zip(kinds.iter().zip(schema.fields()))
+        .map(|(column, (kind, field))| {
+            lift(column, *kind, rows).map_err(|error| format!("output '{}': {error}", field.name()))
+        })
+        .collect::<std::result::Result<Vec<_>, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(schema.clone(), arrays, &options)
+        .map_err(|error| error.to_string())
 }
 
 /// Why a returned column is not what was promised.

@@ -53,7 +53,7 @@ pub fn componentize(core_wasm: &[u8]) -> Result<Vec<u8>> {
 }
 
 #[cfg(feature = "componentize")]
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

@@ -5,63 +5,85 @@ use activestore_types::{Error, Result};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::capability::Wants;
 use crate::plugin::PluginKind;
 
 const PACKAGE: &str = "activestore:plugin/";
 /// The contract's version; a component built against another patch of it is as good.
-const VERSION: &str = "0.1.0";
-const VERSION_PREFIX: &str = "0.1.";
+const VERSION: &str = "1.0.0";
+const VERSION_PREFIX: &str = "1.0.";
 
-pub(crate) const TYPES: &str = "activestore:plugin/types@0.1.0";
-pub(crate) const LOG: &str = "activestore:plugin/log@0.1.0";
-pub(crate) const STATE: &str = "activestore:plugin/state@0.1.0";
-pub(crate) const SCALAR: &str = "activestore:plugin/scalar@0.1.0";
-pub(crate) const AGGREGATE: &str = "activestore:plugin/aggregate@0.1.0";
-pub(crate) const PROCESSOR: &str = "activestore:plugin/processor@0.1.0";
-pub(crate) const MODEL: &str = "activestore:plugin/model@0.1.0";
+pub(crate) const TYPES: &str = "activestore:plugin/types@1.0.0";
+pub(crate) const LOG: &str = "activestore:plugin/log@1.0.0";
+pub(crate) const STATE: &str = "activestore:plugin/state@1.0.0";
+pub(crate) const TIMERS: &str = "activestore:plugin/timers@1.0.0";
+pub(crate) const CLOCK: &str = "activestore:plugin/clock@1.0.0";
+pub(crate) const RANDOM: &str = "activestore:plugin/random@1.0.0";
+pub(crate) const TABLES: &str = "activestore:plugin/tables@1.0.0";
+pub(crate) const SCALAR: &str = "activestore:plugin/scalar@1.0.0";
+pub(crate) const AGGREGATE: &str = "activestore:plugin/aggregate@1.0.0";
+pub(crate) const TABLE_FUNCTION: &str = "activestore:plugin/table-function@1.0.0";
+pub(crate) const PROCESSOR: &str = "activestore:plugin/processor@1.0.0";
+pub(crate) const MODEL: &str = "activestore:plugin/model@1.0.0";
 
-/// Reads what the component imports and exports and says which kind of plugin it is.
-pub(crate) fn kind(engine: &Engine, component: &Component) -> Result<PluginKind> {
+/// What a plugin of any kind may be, for messages.
+const KINDS: &str = "scalar, aggregate, table-function, processor or model";
+
+/// Reads what the component imports and exports; says which kind of plugin it is and what it asks for.
+pub(crate) fn inspect(engine: &Engine, component: &Component) -> Result<(PluginKind, Wants)> {
     let component = component.component_type();
     let mut kind = None;
     for (name, _) in component.exports(engine) {
         let found = match interface(name) {
             Some("scalar") => PluginKind::Scalar,
             Some("aggregate") => PluginKind::Aggregate,
+            Some("table-function") => PluginKind::Table,
             Some("processor") => PluginKind::Processor,
             Some("model") => PluginKind::Model,
             _ => {
-                return Err(unknown(
-                    "exports",
-                    name,
-                    "scalar, aggregate, processor or model",
-                ));
+                return Err(unknown("exports", name, KINDS));
             }
         };
         if kind.replace(found).is_some() {
             return Err(Error::invalid(
-                "it exports two interfaces; a plugin is scalar functions, aggregates, a processor or a model",
+                "it exports two interfaces; a plugin is scalar functions, aggregates, table functions, a processor or a model",
             ));
         }
     }
     let kind = kind.ok_or_else(|| {
         Error::invalid("it exports nothing").with_hint(format!(
-            "a plugin exports {PACKAGE}scalar, aggregate, processor or model, version {VERSION}"
+            "a plugin exports {PACKAGE}{KINDS}, version {VERSION}"
         ))
     })?;
+    let mut wants = Wants::default();
+    let reaches_out = !matches!(kind, PluginKind::Aggregate | PluginKind::Model);
     for (name, _) in component.imports(engine) {
         match interface(name) {
             Some("types" | "log") => {}
-            Some("state") if kind == PluginKind::Processor => {}
-            Some("state") => {
+            Some("state" | "timers") if kind == PluginKind::Processor => {}
+            Some("state" | "timers") => {
                 return Err(Error::invalid(format!(
                     "it imports '{name}', which only a processor may"
                 )));
             }
-            _ => return Err(unknown("imports", name, "log and, for processors, state")),
+            Some("clock") if reaches_out => wants.clock = true,
+            Some("random") if reaches_out => wants.random = true,
+            Some("tables") if reaches_out => wants.tables = true,
+            Some("clock" | "random" | "tables") => {
+                return Err(Error::invalid(format!(
+                    "it imports '{name}', which an aggregate or a model may not: they give the same for the same rows"
+                )));
+            }
+            _ => {
+                return Err(unknown(
+                    "imports",
+                    name,
+                    "log, by grant clock, random and tables, and for processors state and timers",
+                ));
+            }
         }
     }
-    Ok(kind)
+    Ok((kind, wants))
 }
 
 /// The interface's name when it is one of this contract's, in a version that this host runs.

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use activestore_types::{Error, Result};
-use wasmtime::{Config, Engine, OptLevel};
+use wasmtime::{Config, Engine, OptLevel, WasmBacktraceDetails};
 
 /// How far apart two epochs are; deadlines are rounded up to it.
 const TICK: Duration = Duration::from_millis(5);
@@ -15,12 +15,17 @@ const TICK: Duration = Duration::from_millis(5);
 const IDLE_TICKS_MAX: u32 = 200;
 
 /// The engine's settings are part of what a compiled image depends on.
-pub(crate) fn engine() -> Result<Engine> {
+pub(crate) fn engine(source_lines: bool) -> Result<Engine> {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
         .wasm_relaxed_simd(false)
         .epoch_interruption(true)
+        .wasm_backtrace_details(if source_lines {
+            WasmBacktraceDetails::Enable
+        } else {
+            WasmBacktraceDetails::Disable
+        })
         .cranelift_opt_level(OptLevel::Speed);
     Engine::new(&config)
         .map_err(|error| Error::internal(format!("the WebAssembly engine does not start: {error}")))

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use activestore_types::{Error, Result};
@@ -13,6 +13,7 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
 use crate::cache::Cache;
+use crate::capability::{Granted, Grants, Services};
 use crate::componentize::{WasmForm, wasm_form};
 use crate::contract;
 use crate::engine::{Ticker, engine};
@@ -37,6 +38,9 @@ pub struct HostOptions {
     pub wasm_bytes_max: usize,
     /// Whose components are run.
     pub trust: Trust,
+    /// Whether a trap is told with its line of the source. It makes the host read the component's debugging
+    /// information, which only its author should want.
+    pub source_lines: bool,
 }
 
 impl Default for HostOptions {
@@ -48,6 +52,7 @@ impl Default for HostOptions {
             call_deadline: Duration::from_secs(1),
             wasm_bytes_max: 32 << 20,
             trust: Trust::Anybody,
+            source_lines: false,
         }
     }
 }
@@ -73,6 +78,7 @@ pub struct PluginHost {
     engine: Engine,
     linker: Linker<HostState>,
     ticker: Arc<Ticker>,
+    services: Arc<OnceLock<Services>>,
     total: Arc<MemoryTotal>,
     cache: Option<Cache>,
     /// Held while compiling: one component at a time, however many are loaded.
@@ -100,7 +106,7 @@ impl PluginHost {
     /// # Errors
     /// `Internal` when the machine cannot run WebAssembly at all.
     pub fn new(options: HostOptions) -> Result<Arc<Self>> {
-        let engine = engine()?;
+        let engine = engine(options.source_lines)?;
         let linker = linker(&engine).map_err(|error| Error::internal(error.to_string()))?;
         let cache = options.cache_dir.as_deref().and_then(|dir| {
             Cache::open(dir, &engine)
@@ -111,6 +117,7 @@ impl PluginHost {
         });
         Ok(Arc::new(PluginHost {
             ticker: Arc::new(Ticker::start(engine.clone())?),
+            services: Arc::default(),
             total: MemoryTotal::new(options.total_memory_bytes_max),
             cache,
             compiled: Mutex::new(Compiled::default()),
@@ -121,6 +128,13 @@ impl PluginHost {
         }))
     }
 
+    /// Says who serves what plugins are granted: once, before the first of them runs.
+    pub fn serve(&self, services: Services) {
+        if self.services.set(services).is_err() {
+            tracing::warn!("what plugins are granted is served by another already");
+        }
+    }
+
     /// Checks, compiles and inspects a component. The same bytes are compiled once, whatever the
     /// names they are loaded under. Takes as long as compiling takes: seconds for large components.
     ///
@@ -129,6 +143,14 @@ impl PluginHost {
     /// `Invalid` when the bytes are no component, too many, ask for an import or offer an export that
     /// is not in the contract, or describe functions that cannot be; `Overloaded` when no memory is left.
     pub fn load(&self, name: &str, wasm: &[u8]) -> Result<Arc<Plugin>> {
+        self.load_granted(name, wasm, &Grants::default())
+    }
+
+    /// As [`PluginHost::load`], for a plugin that was granted something.
+    ///
+    /// # Errors
+    /// As [`PluginHost::load`], and `Denied` for what it asks for and was not granted.
+    pub fn load_granted(&self, name: &str, wasm: &[u8], grants: &Grants) -> Result<Arc<Plugin>> {
         self.check_form(name, wasm)?;
         let began = Instant::now();
         let mut sha256 = [0; 32];
@@ -136,7 +158,8 @@ impl PluginHost {
         let in_plugin = |error: Error| error.context(format_args!("plugin '{name}' is refused"));
         let signer = self.options.trust.check(wasm).map_err(in_plugin)?;
         let (component, from_cache) = self.component(&sha256, wasm).map_err(in_plugin)?;
-        let kind = contract::kind(&self.engine, &component).map_err(in_plugin)?;
+        let (kind, wants) = contract::inspect(&self.engine, &component).map_err(in_plugin)?;
+        grants.admit(wants).map_err(in_plugin)?;
         let exports = Exports::find(&component, kind).map_err(in_plugin)?;
         let pre = self
             .linker
@@ -145,6 +168,10 @@ impl PluginHost {
         let mould = Mould {
             pre,
             log: Arc::new(LogRing::new()),
+            granted: Granted {
+                grants: Arc::new(grants.clone()),
+                services: self.services.clone(),
+            },
             total: self.total.clone(),
             memory_bytes_max: self.options.memory_bytes_max,
             deadline: self.options.call_deadline,
@@ -155,6 +182,7 @@ impl PluginHost {
             load_us: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
             from_cache,
             signer,
+            wants,
         };
         let plugin = Plugin::new(origin, exports, mould, self.ticker.clone())?;
         let mut plugins = self.plugins.lock();

@@ -9,9 +9,10 @@ use wasmtime::component::{
     ComponentExportIndex, ComponentNamedList, Instance as WasmInstance, InstancePre, Lift, Linker,
     Lower, WasmStr,
 };
-use wasmtime::{Engine, Store, StoreContextMut, Trap};
+use wasmtime::{Engine, Store, StoreContextMut, Trap, WasmBacktrace};
 
 use crate::abi::{GuestError, Level};
+use crate::capability::{self, Granted};
 use crate::contract;
 use crate::engine::ticks;
 use crate::log::{LogLevel, LogRing, cut};
@@ -22,6 +23,9 @@ use crate::state::{self, StateCall};
 pub(crate) struct HostState {
     pub(crate) limit: MemoryLimit,
     pub(crate) state: Option<StateCall>,
+    pub(crate) granted: Granted,
+    /// The moment of the call under way, once it was asked for.
+    pub(crate) now_ns: Option<i64>,
     log: Arc<LogRing>,
     last_error: Option<String>,
 }
@@ -101,6 +105,7 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
         },
     )?;
     state::link(&mut linker)?;
+    capability::link(&mut linker)?;
     Ok(linker)
 }
 
@@ -108,6 +113,7 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
 pub(crate) struct Mould {
     pub(crate) pre: InstancePre<HostState>,
     pub(crate) log: Arc<LogRing>,
+    pub(crate) granted: Granted,
     pub(crate) total: Arc<MemoryTotal>,
     pub(crate) memory_bytes_max: usize,
     pub(crate) deadline: Duration,
@@ -119,6 +125,8 @@ impl Mould {
         let state = HostState {
             limit: MemoryLimit::new(self.total.clone(), self.memory_bytes_max),
             state: None,
+            granted: self.granted.clone(),
+            now_ns: None,
             log: self.log.clone(),
             last_error: None,
         };
@@ -162,6 +170,7 @@ impl Instance {
         let state = self.store.data_mut();
         state.limit.begin();
         state.last_error = None;
+        state.now_ns = None;
         let Some(function) = self.instance.get_func(&mut self.store, export) else {
             return Err(Fault::malformed("an export of the contract is missing"));
         };
@@ -228,10 +237,30 @@ fn fault(error: &wasmtime::Error, state: &HostState, deadline: Duration) -> Faul
         },
         (Some(trap), None) => Fault {
             kind: FaultKind::Trap,
-            message: format!("it trapped: {trap}"),
+            message: match place(error) {
+                Some(place) => cut(&format!("it trapped: {trap} in {place}")).to_owned(),
+                None => format!("it trapped: {trap}"),
+            },
         },
         (None, _) => Fault::malformed(format!("it broke the contract: {}", error.root_cause())),
     }
+}
+
+/// Where in the guest a trap happened: the function by the name that its author gave it, and the line where
+/// the engine reads them.
+fn place(error: &wasmtime::Error) -> Option<String> {
+    let frame = error.downcast_ref::<WasmBacktrace>()?.frames().first()?;
+    // Mangled names of Rust and C++ say nothing to a reader.
+    let readable = |name: &&str| !name.starts_with("_R") && !name.starts_with("_Z");
+    let name = frame.func_name().filter(readable);
+    let line = frame.symbols().iter().find_map(|symbol| {
+        let (file, line) = (symbol.file()?, symbol.line()?);
+        let file = file.strip_prefix("./").unwrap_or(file);
+        // Tables of lines alone name no functions.
+        let name = symbol.name().or(name)?;
+        Some(format!("{name} ({file}:{line})"))
+    });
+    line.or_else(|| name.map(str::to_owned))
 }
 
 fn mebibytes(bytes: usize) -> String {

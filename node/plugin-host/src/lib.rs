@@ -1,11 +1,11 @@
 //! Runs plugins: WebAssembly components that see whole typed columns and nothing else.
 //!
-//! A plugin is one of four kinds: scalar functions, aggregates, a stream processor, or a model. The host
-//! checks what a component asks for before it runs a line of it, compiles it once, gives every call
-//! a deadline and a memory limit, drops an instance that trapped, switches a plugin off that keeps
-//! trapping, and validates whatever comes back as if it came from the network. It gives a plugin no
-//! clock, no randomness, no files and no sockets, and it stores nothing: a processor's rows and
-//! state are handed to the caller, who makes both durable together.
+//! A plugin is one of five kinds: scalar functions, aggregates, table functions, a stream processor, or
+//! a model. The host checks what a component asks for before it runs a line of it, compiles it once,
+//! gives every call a deadline and a memory limit, drops an instance that trapped, switches a plugin off
+//! that keeps trapping, and validates whatever comes back as if it came from the network. It gives a
+//! plugin no files and no sockets, and a clock, random bytes and rows of tables only by grant. It stores
+//! nothing: a processor's rows, state and timers are handed to the caller, who makes them durable together.
 //!
 //! ```
 //! use activestore_plugin_host::{HostOptions, PluginHost};
@@ -21,6 +21,7 @@ mod aggregate;
 mod breaker;
 mod cache;
 mod callable;
+mod capability;
 mod column;
 mod componentize;
 mod contract;
@@ -35,19 +36,28 @@ mod pool;
 mod processor;
 mod scalar;
 mod sdk;
+mod shape;
 mod signature;
 mod state;
+mod table;
+#[cfg(feature = "componentize")]
+mod world;
 
 pub use aggregate::{AggregateFunction, Aggregation};
+pub use capability::{Grants, Services, TableReader};
 #[cfg(feature = "componentize")]
 pub use componentize::componentize;
 pub use componentize::{WasmForm, wasm_form};
 pub use host::{HostOptions, HostStats, PluginHost};
-pub use log::{LogLevel, LogLine};
+pub use log::{LogLevel, LogLine, LogPage};
 pub use model::Model;
-pub use plugin::{FunctionSignature, Plugin, PluginKind, PluginStats, Volatility};
-pub use processor::{Processed, Processor};
+pub use plugin::{Plugin, PluginKind, PluginStats};
+pub use processor::{Output, Processed, Processor};
 pub use scalar::ScalarFunction;
 pub use sdk::SDK_FILES;
+pub use shape::{FunctionSignature, ReturnedColumn, Returns, Volatility};
 pub use signature::{SignerKey, SigningKey, Trust};
 pub use state::StateReader;
+pub use table::{TableFunction, TableRun};
+#[cfg(feature = "componentize")]
+pub use world::{PluginWorld, contract_exports_only};

@@ -1,13 +1,21 @@
 //! What plugins say: the last lines of each in a ring, cut in length and limited in rate, so that a
 //! plugin that floods its log costs nobody anything.
+//!
+//! Lines are numbered across all plugins of the process, so that one number says where a reader of
+//! several rings stands. The numbers rise; they are microseconds of the wall clock where that is higher
+//! than the number before, so that they go on rising in the next process.
 
 use std::collections::VecDeque;
+use std::str::FromStr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use activestore_types::{Error, Result};
 use parking_lot::Mutex;
 
 use crate::abi::Level;
+use crate::plugin::Plugin;
 
 /// Lines kept per plugin.
 pub(crate) const LINES_MAX: usize = 256;
@@ -19,6 +27,10 @@ const BYTES_PER_SECOND: u64 = 64 * 1024;
 const BYTES_BURST: u64 = 2 * BYTES_PER_SECOND;
 /// What a line costs beside its bytes.
 const LINE_COST: u64 = 64;
+
+/// The number of the newest line. Held while a line is put into its ring and while rings are read, so that
+/// no line appears behind a reader who has seen a higher number.
+static NEWEST: Mutex<u64> = Mutex::new(0);
 
 /// How much a line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +57,25 @@ impl LogLevel {
     }
 }
 
+impl FromStr for LogLevel {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        [
+            LogLevel::Debug,
+            LogLevel::Info,
+            LogLevel::Warn,
+            LogLevel::Error,
+        ]
+        .into_iter()
+        .find(|level| level.name() == text)
+        .ok_or_else(|| {
+            Error::invalid(format!("'{text}' is not a level"))
+                .with_hint("use debug, info, warn or error")
+        })
+    }
+}
+
 impl From<Level> for LogLevel {
     fn from(level: Level) -> Self {
         match level {
@@ -59,12 +90,45 @@ impl From<Level> for LogLevel {
 /// One line of a plugin's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
+    /// Its number: it rises from line to line, over all plugins, and is never 0.
+    pub seq: u64,
     /// When, in milliseconds since 1970.
     pub at_ms: u64,
     /// How much it matters.
     pub level: LogLevel,
     /// The text.
     pub message: String,
+}
+
+/// What is in the logs of some plugins behind a number.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogPage {
+    /// The lines in their order, each with the place of its plugin among those asked for.
+    pub lines: Vec<(usize, LogLine)>,
+    /// Whether lines behind the number have fallen out of a ring already.
+    pub gap: bool,
+}
+
+impl LogPage {
+    /// The lines of these plugins whose numbers are above `after`.
+    pub fn of(plugins: &[Arc<Plugin>], after: u64) -> LogPage {
+        let rings: Vec<&LogRing> = plugins.iter().map(|plugin| &*plugin.mould.log).collect();
+        LogPage::of_rings(&rings, after)
+    }
+
+    fn of_rings(rings: &[&LogRing], after: u64) -> LogPage {
+        let mut page = LogPage::default();
+        let newest = NEWEST.lock();
+        for (place, ring) in rings.iter().enumerate() {
+            let ring = ring.inner.lock();
+            page.gap |= ring.fallen_out > after;
+            let lines = ring.lines.iter().filter(|line| line.seq > after);
+            page.lines.extend(lines.map(|line| (place, line.clone())));
+        }
+        drop(newest);
+        page.lines.sort_by_key(|(_, line)| line.seq);
+        page
+    }
 }
 
 /// One plugin's log.
@@ -77,6 +141,8 @@ pub(crate) struct LogRing {
 #[derive(Debug)]
 struct Ring {
     lines: VecDeque<LogLine>,
+    /// The number of the newest line that made room for another; 0 before there is one.
+    fallen_out: u64,
     budget: u64,
     refilled: Instant,
 }
@@ -86,6 +152,7 @@ impl LogRing {
         LogRing {
             inner: Mutex::new(Ring {
                 lines: VecDeque::new(),
+                fallen_out: 0,
                 budget: BYTES_BURST,
                 refilled: Instant::now(),
             }),
@@ -95,20 +162,24 @@ impl LogRing {
 
     /// Adds a line, or counts it as dropped when the plugin has used up its rate.
     pub(crate) fn push(&self, level: LogLevel, message: &str) {
-        let mut ring = self.inner.lock();
-        ring.refill();
         let message = cut(message);
-        let cost = message.len() as u64 + LINE_COST;
-        let Some(left) = ring.budget.checked_sub(cost) else {
+        if !self.inner.lock().pay(message.len() as u64 + LINE_COST) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return;
-        };
-        ring.budget = left;
-        if ring.lines.len() == LINES_MAX {
-            ring.lines.pop_front();
+        }
+        // Only for lines that are kept: a flood in one log does not hold up the others.
+        let mut newest = NEWEST.lock();
+        let now = since_1970();
+        *newest = (*newest + 1).max(u64::try_from(now.as_micros()).unwrap_or(0));
+        let mut ring = self.inner.lock();
+        if ring.lines.len() == LINES_MAX
+            && let Some(oldest) = ring.lines.pop_front()
+        {
+            ring.fallen_out = oldest.seq;
         }
         ring.lines.push_back(LogLine {
-            at_ms: wall_ms(),
+            seq: *newest,
+            at_ms: u64::try_from(now.as_millis()).unwrap_or(0),
             level,
             message: message.to_owned(),
         });
@@ -126,6 +197,14 @@ impl LogRing {
 }
 
 impl Ring {
+    /// Takes what a line costs from the budget; false where it is not there.
+    fn pay(&mut self, cost: u64) -> bool {
+        self.refill();
+        let left = self.budget.checked_sub(cost);
+        self.budget = left.unwrap_or(self.budget);
+        left.is_some()
+    }
+
     fn refill(&mut self) {
         let passed = self.refilled.elapsed().min(Duration::from_secs(10));
         let bytes = u64::try_from(passed.as_millis()).unwrap_or(0) * BYTES_PER_SECOND / 1000;
@@ -143,10 +222,10 @@ pub(crate) fn cut(message: &str) -> &str {
         .unwrap_or(message)
 }
 
-fn wall_ms() -> u64 {
+fn since_1970() -> Duration {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! A model: an artifact loaded into a guest, columns in, one score a row out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use activestore_types::{DataType, Error, Result};
@@ -13,7 +14,7 @@ use crate::plugin::{Exports, Plugin, PluginKind, ROWS_PER_CALL_MAX};
 use crate::pool::Pool;
 use crate::scalar::with_nulls_of;
 
-pub(crate) type LoadParams<'a> = (&'a [u8],);
+pub(crate) type LoadParams<'a> = (&'a [(String, String)], &'a [u8]);
 pub(crate) type LoadResult = (std::result::Result<Signature, GuestError>,);
 pub(crate) type InferParams<'a> = (u32, &'a [Column<'a>]);
 pub(crate) type InferResult = (std::result::Result<Vec<OwnedColumn>, GuestError>,);
@@ -27,10 +28,11 @@ const LOAD_DEADLINES: u32 = 10;
 /// the artifact loaded.
 pub struct Model {
     plugin: Arc<Plugin>,
+    config: Vec<(String, String)>,
     artifact: Vec<u8>,
     inputs: Vec<(String, DataType)>,
     kinds: Vec<ScalarType>,
-    outputs: Vec<ScalarType>,
+    outputs: Vec<(String, ScalarType)>,
     pool: Pool<Instance>,
 }
 
@@ -45,21 +47,31 @@ impl std::fmt::Debug for Model {
 }
 
 impl Model {
-    pub(crate) fn new(plugin: &Arc<Plugin>, artifact: &[u8]) -> Result<Self> {
+    pub(crate) fn new(
+        plugin: &Arc<Plugin>,
+        config: &BTreeMap<String, String>,
+        artifact: &[u8],
+    ) -> Result<Self> {
         if plugin.kind() != PluginKind::Model {
             return Err(plugin.is_not(PluginKind::Model));
         }
-        let (instance, signature) = plugin.guarded(0, || load(plugin, artifact))?;
+        let config: Vec<_> = config.clone().into_iter().collect();
+        let (instance, signature) = plugin.guarded(0, || load(plugin, &config, artifact))?;
         let inputs = signature.inputs.iter();
         let model = Model {
             plugin: plugin.clone(),
+            config,
             artifact: artifact.to_vec(),
             inputs: inputs
                 .clone()
                 .map(|field| (field.name.clone(), field.kind.data_type()))
                 .collect(),
             kinds: inputs.map(|field| field.kind).collect(),
-            outputs: signature.outputs.iter().map(|field| field.kind).collect(),
+            outputs: signature
+                .outputs
+                .into_iter()
+                .map(|field| (field.name, field.kind))
+                .collect(),
             pool: Pool::new(),
         };
         model.give_back(instance);
@@ -71,6 +83,11 @@ impl Model {
         &self.inputs
     }
 
+    /// The names of what it gives, in order. Those that are numbers can be asked for.
+    pub fn outputs(&self) -> impl Iterator<Item = &str> {
+        self.outputs.iter().map(|(name, _)| name.as_str())
+    }
+
     /// The model's first output for each row, as `Float64`; null where an input is null. Numbers of
     /// other types are cast.
     ///
@@ -78,6 +95,28 @@ impl Model {
     /// `Invalid` for a wrong number, length or type of arguments, for what the model refuses, and for
     /// a fault (trap, deadline, memory, malformed result); `Overloaded` while the plugin is switched off.
     pub fn predict(&self, args: &[ArrayRef]) -> Result<ArrayRef> {
+        self.predict_output(0, args)
+    }
+
+    /// As [`Model::predict`], one of its outputs by its place.
+    ///
+    /// # Errors
+    /// As [`Model::predict`]; `Invalid` for an output that there is not or that holds no numbers.
+    pub fn predict_output(&self, output: usize, args: &[ArrayRef]) -> Result<ArrayRef> {
+        match self.outputs.get(output) {
+            None => {
+                return Err(Error::invalid(format!(
+                    "the model has {} outputs",
+                    self.outputs.len()
+                )));
+            }
+            Some((name, kind)) if !is_number(*kind) => {
+                return Err(Error::invalid(format!(
+                    "the model's output '{name}' holds no numbers"
+                )));
+            }
+            Some(_) => {}
+        }
         if args.len() != self.inputs.len() {
             let names: Vec<_> = self.inputs.iter().map(|(name, _)| name.as_str()).collect();
             return Err(Error::invalid(format!(
@@ -98,7 +137,8 @@ impl Model {
                 .iter()
                 .map(|array| array.slice(start, length))
                 .collect();
-            parts.push(self.plugin.guarded(length, || self.infer(length, &args))?);
+            let part = || self.infer(length, output, &args);
+            parts.push(self.plugin.guarded(length, part)?);
         }
         match parts.as_slice() {
             [] => Ok(Arc::new(Float64Array::from(Vec::<f64>::new()))),
@@ -107,7 +147,12 @@ impl Model {
         }
     }
 
-    fn infer(&self, rows: usize, args: &[ArrayRef]) -> std::result::Result<ArrayRef, Failure> {
+    fn infer(
+        &self,
+        rows: usize,
+        output: usize,
+        args: &[ArrayRef],
+    ) -> std::result::Result<ArrayRef, Failure> {
         let Exports::Model { infer, .. } = &self.plugin.exports else {
             return Err(self.plugin.is_not(PluginKind::Model).into());
         };
@@ -119,7 +164,7 @@ impl Model {
         let columns: Vec<_> = lowered.iter().map(Lowered::column).collect();
         let mut instance = match self.pool.take() {
             Some(instance) => instance,
-            None => load(&self.plugin, &self.artifact)?.0,
+            None => load(&self.plugin, &self.config, &self.artifact)?.0,
         };
         let params: InferParams<'_> = (rows as u32, &columns);
         let (result,): InferResult = instance.call(*infer, params, self.plugin.mould.deadline)?;
@@ -138,12 +183,12 @@ impl Model {
             ))
             .into());
         }
-        let first = outputs.into_iter().zip(&self.outputs).next();
-        let Some((column, kind)) = first else {
+        let wanted = outputs.into_iter().zip(&self.outputs).nth(output);
+        let Some((column, (name, kind))) = wanted else {
             return Err(Fault::malformed("the model returned nothing").into());
         };
         let array = lift(column, *kind, rows)
-            .map_err(|error| Fault::malformed(format!("the model's output: {error}")))?;
+            .map_err(|error| Fault::malformed(format!("the model's output '{name}': {error}")))?;
         self.give_back(instance);
         let scores = as_kind(&array, ScalarType::Float64)?;
         Ok(with_nulls_of(&scores, args)?)
@@ -157,13 +202,17 @@ impl Model {
 }
 
 /// An instance with the artifact loaded, and what the model takes and gives.
-fn load(plugin: &Plugin, artifact: &[u8]) -> std::result::Result<(Instance, Signature), Failure> {
+fn load(
+    plugin: &Plugin,
+    config: &[(String, String)],
+    artifact: &[u8],
+) -> std::result::Result<(Instance, Signature), Failure> {
     let Exports::Model { load, .. } = &plugin.exports else {
         return Err(plugin.is_not(PluginKind::Model).into());
     };
     let mut instance = plugin.mould.cast()?;
     let deadline = plugin.mould.deadline.saturating_mul(LOAD_DEADLINES);
-    let (result,): LoadResult = instance.call(*load, (artifact,), deadline)?;
+    let (result,): LoadResult = instance.call(*load, (config, artifact), deadline)?;
     let signature = result?;
     let fits = |count: usize| (1..=FIELDS_MAX).contains(&count);
     if !fits(signature.inputs.len()) || !fits(signature.outputs.len()) {
@@ -175,14 +224,15 @@ fn load(plugin: &Plugin, artifact: &[u8]) -> std::result::Result<(Instance, Sign
         .into());
     }
     let score = signature.outputs.first().map(|field| field.kind);
-    let is_number = !matches!(
-        score,
-        None | Some(
-            ScalarType::Text | ScalarType::Bytes | ScalarType::Timestamp | ScalarType::Date
-        )
-    );
-    if !is_number {
+    if !score.is_some_and(is_number) {
         return Err(Fault::malformed("the model's first output is not a number").into());
     }
     Ok((instance, signature))
+}
+
+fn is_number(kind: ScalarType) -> bool {
+    !matches!(
+        kind,
+        ScalarType::Text | ScalarType::Bytes | ScalarType::Timestamp | ScalarType::Date
+    )
 }

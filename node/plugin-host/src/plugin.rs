@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use activestore_types::{DataType, Error, Result};
+use activestore_types::{Error, Result};
 use arrow::datatypes::Schema;
 use parking_lot::Mutex;
 use wasmtime::component::{Component, ComponentExportIndex};
@@ -13,15 +13,18 @@ use wasmtime::component::{Component, ComponentExportIndex};
 use crate::abi;
 use crate::aggregate::{AggregateExports, AggregateFunction};
 use crate::breaker::Breaker;
+use crate::capability::Wants;
 use crate::contract;
 use crate::engine::Ticker;
 use crate::instance::{Failure, FaultKind, Instance, Mould};
 use crate::log::{LogLevel, LogLine};
 use crate::model::Model;
 use crate::pool::Pool;
-use crate::processor::Processor;
+use crate::processor::{Processor, ProcessorExports};
 use crate::scalar::{self, ScalarFunction};
+use crate::shape::{self, FunctionSignature, Volatility};
 use crate::signature::SignerKey;
+use crate::table::{TableExports, TableFunction};
 
 /// Rows that one call into a guest sees at most; more are given in several calls.
 pub(crate) const ROWS_PER_CALL_MAX: usize = 65_536;
@@ -33,6 +36,8 @@ pub enum PluginKind {
     Scalar,
     /// Aggregates.
     Aggregate,
+    /// Table functions.
+    Table,
     /// A stream processor.
     Processor,
     /// A model.
@@ -45,36 +50,11 @@ impl PluginKind {
         match self {
             PluginKind::Scalar => "scalar",
             PluginKind::Aggregate => "aggregate",
+            PluginKind::Table => "table-function",
             PluginKind::Processor => "processor",
             PluginKind::Model => "model",
         }
     }
-}
-
-/// Whether a function gives the same for the same arguments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Volatility {
-    /// Always.
-    Immutable,
-    /// Within one statement.
-    Stable,
-    /// Not even there.
-    Volatile,
-}
-
-/// The shape of a scalar function or an aggregate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FunctionSignature {
-    /// Its name inside the plugin.
-    pub name: String,
-    /// Its arguments' types.
-    pub args: Vec<DataType>,
-    /// Its result's type.
-    pub returns: DataType,
-    /// Whether it gives the same for the same arguments.
-    pub volatility: Volatility,
-    /// Whether a null argument makes the row null, or leaves it out of the aggregate.
-    pub strict: bool,
 }
 
 /// What a plugin has done since it was loaded.
@@ -102,7 +82,7 @@ pub struct PluginStats {
     pub refused_while_off: u64,
     /// How long it stays switched off, when it is.
     pub off_for: Option<Duration>,
-    /// What went wrong last, when the last call faulted.
+    /// What went wrong last, however long ago.
     pub last_fault: Option<String>,
     /// Most bytes of linear memory that one instance held after a call.
     pub memory_bytes_peak: u64,
@@ -133,10 +113,8 @@ pub(crate) enum Exports {
         eval: ComponentExportIndex,
     },
     Aggregate(AggregateExports),
-    Processor {
-        init: ComponentExportIndex,
-        process: ComponentExportIndex,
-    },
+    Table(TableExports),
+    Processor(ProcessorExports),
     Model {
         load: ComponentExportIndex,
         infer: ComponentExportIndex,
@@ -160,15 +138,22 @@ impl Exports {
                 describe: find(contract::AGGREGATE, "describe")?,
                 init: find(contract::AGGREGATE, "init")?,
                 update: find(contract::AGGREGATE, "update")?,
+                retract: find(contract::AGGREGATE, "retract")?,
                 merge: find(contract::AGGREGATE, "merge")?,
                 state: find(contract::AGGREGATE, "state")?,
                 finish: find(contract::AGGREGATE, "finish")?,
                 forget: find(contract::AGGREGATE, "forget")?,
             }),
-            PluginKind::Processor => Exports::Processor {
+            PluginKind::Table => Exports::Table(TableExports {
+                describe: find(contract::TABLE_FUNCTION, "describe")?,
+                open: find(contract::TABLE_FUNCTION, "open")?,
+                next: find(contract::TABLE_FUNCTION, "next")?,
+            }),
+            PluginKind::Processor => Exports::Processor(ProcessorExports {
                 init: find(contract::PROCESSOR, "init")?,
                 process: find(contract::PROCESSOR, "process")?,
-            },
+                on_timer: find(contract::PROCESSOR, "on-timer")?,
+            }),
             PluginKind::Model => Exports::Model {
                 load: find(contract::MODEL, "load")?,
                 infer: find(contract::MODEL, "infer")?,
@@ -180,7 +165,8 @@ impl Exports {
         match self {
             Exports::Scalar { .. } => PluginKind::Scalar,
             Exports::Aggregate(_) => PluginKind::Aggregate,
-            Exports::Processor { .. } => PluginKind::Processor,
+            Exports::Table(_) => PluginKind::Table,
+            Exports::Processor(_) => PluginKind::Processor,
             Exports::Model { .. } => PluginKind::Model,
         }
     }
@@ -193,6 +179,7 @@ pub(crate) struct Origin {
     pub(crate) load_us: u64,
     pub(crate) from_cache: bool,
     pub(crate) signer: Option<SignerKey>,
+    pub(crate) wants: Wants,
 }
 
 /// A plugin that was checked and compiled. Cheap to share; calls may come from any thread.
@@ -242,43 +229,50 @@ impl Plugin {
 
     fn inspect(&self) -> std::result::Result<Vec<FunctionSignature>, Failure> {
         let mut instance = self.mould.cast()?;
-        let functions = match &self.exports {
+        let deadline = self.mould.deadline;
+        let functions: Result<Vec<FunctionSignature>> = match &self.exports {
             Exports::Scalar { describe, eval } => {
                 check::<(), (Vec<abi::Function>,)>(&mut instance, *describe, "describe")?;
                 check::<scalar::EvalParams<'_>, scalar::EvalResult>(&mut instance, *eval, "eval")?;
-                let (functions,) = instance.call(*describe, (), self.mould.deadline)?;
-                scalar::signatures(functions)?
+                let (functions,): (Vec<abi::Function>,) = instance.call(*describe, (), deadline)?;
+                functions.into_iter().map(TryFrom::try_from).collect()
             }
             Exports::Aggregate(exports) => {
                 exports.check(&mut instance)?;
                 let (aggregates,): (Vec<abi::Aggregate>,) =
-                    instance.call(exports.describe, (), self.mould.deadline)?;
-                let mut names = aggregates
-                    .iter()
-                    .filter(|aggregate| aggregate.args.is_empty());
-                if let Some(aggregate) = names.next() {
-                    return Err(Error::invalid(format!(
-                        "aggregate '{}' has no arguments; it needs one at least",
-                        aggregate.name
-                    ))
-                    .into());
-                }
-                scalar::signatures(aggregates.into_iter().map(Into::into).collect())?
+                    instance.call(exports.describe, (), deadline)?;
+                aggregates.into_iter().map(TryFrom::try_from).collect()
             }
-            Exports::Processor { init, process } => {
-                use crate::processor::{InitParams, InitResult, ProcessParams, ProcessResult};
-                check::<InitParams<'_>, InitResult>(&mut instance, *init, "init")?;
-                check::<ProcessParams<'_>, ProcessResult>(&mut instance, *process, "process")?;
-                Vec::new()
+            Exports::Table(exports) => {
+                exports.check(&mut instance)?;
+                let (functions,): (Vec<abi::TableFunction>,) =
+                    instance.call(exports.describe, (), deadline)?;
+                functions.into_iter().map(TryFrom::try_from).collect()
+            }
+            Exports::Processor(exports) => {
+                exports.check(&mut instance)?;
+                self.give_back(instance);
+                return Ok(Vec::new());
             }
             Exports::Model { load, infer } => {
                 use crate::model::{InferParams, InferResult, LoadParams, LoadResult};
                 check::<LoadParams<'_>, LoadResult>(&mut instance, *load, "load")?;
                 check::<InferParams<'_>, InferResult>(&mut instance, *infer, "infer")?;
-                Vec::new()
+                self.give_back(instance);
+                return Ok(Vec::new());
             }
         };
+        let mut functions = functions?;
         self.give_back(instance);
+        shape::check_all(&functions)?;
+        if self.origin.wants.any() {
+            // What it reaches out for may be another at the next statement.
+            for function in &mut functions {
+                if function.volatility == Volatility::Immutable {
+                    function.volatility = Volatility::Stable;
+                }
+            }
+        }
         Ok(functions)
     }
 
@@ -342,44 +336,65 @@ impl Plugin {
         }
     }
 
-    /// One of its scalar functions, ready to be called.
+    /// One of its scalar functions, ready to be called: the first of those with this name.
     ///
     /// # Errors
     /// `Invalid` when it is not a plugin of scalar functions, `NotFound` when it has no function of
     /// this name.
     pub fn scalar(self: &Arc<Self>, function: &str) -> Result<Arc<ScalarFunction>> {
-        ScalarFunction::new(self, function).map(Arc::new)
+        ScalarFunction::first(self, function).map(Arc::new)
+    }
+
+    /// All of its scalar functions with this name, which differ in the types of their arguments.
+    ///
+    /// # Errors
+    /// As [`Plugin::scalar`].
+    pub fn overloads(self: &Arc<Self>, function: &str) -> Result<Vec<Arc<ScalarFunction>>> {
+        let all = ScalarFunction::all(self, function)?;
+        Ok(all.into_iter().map(Arc::new).collect())
     }
 
     /// One of its aggregates, ready to be used.
     ///
     /// # Errors
-    /// `Invalid` when it is not a plugin of aggregates, `NotFound` when it has none of this name.
+    /// `Invalid` when it is not a plugin of aggregates or has several of this name, `NotFound` when it
+    /// has none of this name.
     pub fn aggregate(self: &Arc<Self>, function: &str) -> Result<Arc<AggregateFunction>> {
         AggregateFunction::new(self, function).map(Arc::new)
     }
 
-    /// A function of a plugin of this kind by its name, and its number.
-    pub(crate) fn function(
+    /// One of its table functions, ready to be used.
+    ///
+    /// # Errors
+    /// `Invalid` when it is not a plugin of table functions or has several of this name, `NotFound` when
+    /// it has none of this name.
+    pub fn table_function(self: &Arc<Self>, function: &str) -> Result<Arc<TableFunction>> {
+        TableFunction::new(self, function).map(Arc::new)
+    }
+
+    /// The functions of a plugin of this kind with this name, and their numbers: one at least.
+    pub(crate) fn functions_named(
         &self,
         kind: PluginKind,
         name: &str,
-    ) -> Result<(u32, &FunctionSignature)> {
+    ) -> Result<Vec<(u32, &FunctionSignature)>> {
         if self.kind() != kind {
             return Err(self.is_not(kind));
         }
-        let mut numbered = (0..).zip(&self.functions);
-        numbered
-            .find(|(_, signature)| signature.name == name)
-            .ok_or_else(|| {
-                let names = self.functions.iter().map(|signature| &*signature.name);
-                let names: Vec<&str> = names.collect();
-                Error::not_found(format!(
-                    "plugin '{}' has no function '{name}'",
-                    self.origin.name
-                ))
-                .with_hint(format!("it has {}", names.join(", ")))
-            })
+        let numbered = (0..).zip(&self.functions);
+        let found: Vec<_> = numbered
+            .filter(|(_, signature)| signature.name == name)
+            .collect();
+        if found.is_empty() {
+            let mut names: Vec<&str> = self.functions.iter().map(|one| &*one.name).collect();
+            names.dedup();
+            return Err(Error::not_found(format!(
+                "plugin '{}' has no function '{name}'",
+                self.origin.name
+            ))
+            .with_hint(format!("it has {}", names.join(", "))));
+        }
+        Ok(found)
     }
 
     /// A processor of rows with these columns; key columns are those that are not nullable.
@@ -394,12 +409,16 @@ impl Plugin {
         Processor::new(self, config, input)
     }
 
-    /// A model with this artifact loaded.
+    /// A model with this artifact loaded under these settings.
     ///
     /// # Errors
-    /// `Invalid` when it is not a model, or refuses the artifact.
-    pub fn model(self: &Arc<Self>, artifact: &[u8]) -> Result<Arc<Model>> {
-        Model::new(self, artifact).map(Arc::new)
+    /// `Invalid` when it is not a model, or refuses the settings or the artifact.
+    pub fn model(
+        self: &Arc<Self>,
+        config: &BTreeMap<String, String>,
+        artifact: &[u8],
+    ) -> Result<Arc<Model>> {
+        Model::new(self, config, artifact).map(Arc::new)
     }
 
     /// The error for using the plugin as what it is not.
@@ -496,6 +515,11 @@ impl Plugin {
                 )))
             }
         }
+    }
+
+    /// Most bytes of linear memory that one instance held after a call.
+    pub(crate) fn memory_bytes_peak(&self) -> u64 {
+        self.counters.memory_bytes_peak.load(Ordering::Relaxed)
     }
 
     /// Notes how much memory the instance holds after a call.

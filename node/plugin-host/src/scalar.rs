@@ -2,42 +2,60 @@
 
 use std::sync::Arc;
 
-use activestore_types::{Error, Result};
+use activestore_types::{DataType, Error, Result};
 use arrow::array::{Array, ArrayRef, make_array, new_empty_array};
 use arrow::buffer::NullBuffer;
 use arrow::compute::concat;
 
-use crate::abi::{Column, Function, GuestError, GuestVolatility, OwnedColumn, ScalarType};
+use crate::abi::{Column, GuestError, OwnedColumn, ScalarType};
 use crate::callable::Callable;
 use crate::column::{Lowered, lift};
 use crate::instance::{Failure, Fault};
-use crate::plugin::{
-    Exports, FunctionSignature, Plugin, PluginKind, ROWS_PER_CALL_MAX, Volatility,
-};
+use crate::plugin::{Exports, Plugin, PluginKind, ROWS_PER_CALL_MAX};
+use crate::shape::FunctionSignature;
 
 pub(crate) type EvalParams<'a> = (u32, u32, &'a [Column<'a>]);
 pub(crate) type EvalResult = (std::result::Result<OwnedColumn, GuestError>,);
 
-/// Functions that one plugin may have.
-const FUNCTIONS_MAX: usize = 256;
-/// Arguments that one function may have.
-const ARGS_MAX: usize = 64;
-/// Bytes of a function's name.
-const NAME_BYTES_MAX: usize = 128;
-
 /// One function of a plugin. Calls may come from several threads at once; each takes an instance
 /// of its own from the plugin's pool.
 #[derive(Debug)]
-pub struct ScalarFunction(Callable);
+pub struct ScalarFunction {
+    callable: Callable,
+    returns: ScalarType,
+}
 
 impl ScalarFunction {
-    pub(crate) fn new(plugin: &Arc<Plugin>, function: &str) -> Result<Self> {
-        Callable::find(plugin, PluginKind::Scalar, function).map(ScalarFunction)
+    pub(crate) fn first(plugin: &Arc<Plugin>, function: &str) -> Result<Self> {
+        let mut all = Self::all(plugin, function)?;
+        Ok(all.swap_remove(0))
+    }
+
+    pub(crate) fn all(plugin: &Arc<Plugin>, function: &str) -> Result<Vec<Self>> {
+        let all = Callable::all(plugin, PluginKind::Scalar, function)?;
+        all.into_iter()
+            .map(|callable| {
+                Ok(ScalarFunction {
+                    returns: callable.value_kind()?,
+                    callable,
+                })
+            })
+            .collect()
     }
 
     /// Its shape.
     pub fn signature(&self) -> &FunctionSignature {
-        &self.0.signature
+        &self.callable.signature
+    }
+
+    /// The type of its values.
+    pub fn returns(&self) -> DataType {
+        self.returns.data_type()
+    }
+
+    /// Most bytes of linear memory that one instance of its plugin held after a call.
+    pub fn memory_bytes(&self) -> u64 {
+        self.callable.plugin.memory_bytes_peak()
     }
 
     /// The function's value for each of `rows` rows. Arguments of other Arrow types are cast.
@@ -46,11 +64,11 @@ impl ScalarFunction {
     /// `Invalid` for a wrong number or type of arguments, for what the function refuses, and for a
     /// fault (trap, deadline, memory, malformed result); `Overloaded` while the plugin is switched off.
     pub fn call(&self, rows: usize, args: &[ArrayRef]) -> Result<ArrayRef> {
-        self.0.check_count(args.len())?;
+        self.callable.check_count(args.len())?;
         if let Some(array) = args.iter().find(|array| array.len() != rows) {
             return Err(Error::invalid(format!(
                 "function '{}' was given a column of {} rows where {rows} were named",
-                self.0.signature.name,
+                self.callable.signature.name,
                 array.len()
             )));
         }
@@ -61,44 +79,51 @@ impl ScalarFunction {
                 .iter()
                 .map(|array| array.slice(start, length))
                 .collect();
-            let part = self.0.plugin.guarded(length, || self.eval(length, &args))?;
+            let part = self
+                .callable
+                .plugin
+                .guarded(length, || self.eval(length, &args))?;
             parts.push(part);
         }
         match parts.as_slice() {
-            [] => Ok(new_empty_array(&self.0.signature.returns.arrow())),
+            [] => Ok(new_empty_array(&self.returns.data_type().arrow())),
             [one] => Ok(one.clone()),
             many => Ok(concat(&many.iter().map(AsRef::as_ref).collect::<Vec<_>>())?),
         }
     }
 
     fn eval(&self, rows: usize, args: &[ArrayRef]) -> std::result::Result<ArrayRef, Failure> {
-        let Exports::Scalar { eval, .. } = &self.0.plugin.exports else {
-            return Err(self.0.plugin.is_not(PluginKind::Scalar).into());
+        let Exports::Scalar { eval, .. } = &self.callable.plugin.exports else {
+            return Err(self.callable.plugin.is_not(PluginKind::Scalar).into());
         };
         let lowered = args
             .iter()
-            .zip(&self.0.args)
+            .zip(&self.callable.args)
             .map(|(array, kind)| Lowered::new(array, *kind))
             .collect::<Result<Vec<_>>>()?;
         let columns: Vec<_> = lowered.iter().map(Lowered::column).collect();
-        let mut instance = match self.0.plugin.pool.take() {
+        let mut instance = match self.callable.plugin.pool.take() {
             Some(instance) => instance,
-            None => self.0.plugin.mould.cast()?,
+            None => self.callable.plugin.mould.cast()?,
         };
-        let params: EvalParams<'_> = (self.0.index, rows as u32, &columns);
-        let (result,): EvalResult = instance.call(*eval, params, self.0.plugin.mould.deadline)?;
+        let params: EvalParams<'_> = (self.callable.index, rows as u32, &columns);
+        let (result,): EvalResult =
+            instance.call(*eval, params, self.callable.plugin.mould.deadline)?;
         let column = match result {
             Ok(column) => column,
             Err(refused) => {
-                self.0.plugin.give_back(instance);
+                self.callable.plugin.give_back(instance);
                 return Err(refused.into());
             }
         };
-        let array = lift(column, self.0.returns, rows).map_err(|error| {
-            Fault::malformed(format!("function '{}': {error}", self.0.signature.name))
+        let array = lift(column, self.returns, rows).map_err(|error| {
+            Fault::malformed(format!(
+                "function '{}': {error}",
+                self.callable.signature.name
+            ))
         })?;
-        self.0.plugin.give_back(instance);
-        Ok(if self.0.signature.strict {
+        self.callable.plugin.give_back(instance);
+        Ok(if self.callable.signature.strict {
             with_nulls_of(&array, args)?
         } else {
             array
@@ -117,61 +142,4 @@ pub(crate) fn with_nulls_of(array: &ArrayRef, others: &[ArrayRef]) -> Result<Arr
     let nulls = NullBuffer::union(Some(&nulls), array.nulls());
     let data = array.to_data().into_builder().nulls(nulls).build()?;
     Ok(make_array(data))
-}
-
-/// What `describe` returned, checked.
-pub(crate) fn signatures(
-    functions: Vec<Function>,
-) -> std::result::Result<Vec<FunctionSignature>, Failure> {
-    if functions.is_empty() || functions.len() > FUNCTIONS_MAX {
-        return Err(Error::invalid(format!(
-            "it describes {} functions where 1 to {FUNCTIONS_MAX} are allowed",
-            functions.len()
-        ))
-        .into());
-    }
-    let mut signatures: Vec<FunctionSignature> = Vec::with_capacity(functions.len());
-    for function in functions {
-        let name = function.name;
-        let is_name = !name.is_empty()
-            && name.len() <= NAME_BYTES_MAX
-            && !name.starts_with(|c: char| c.is_ascii_digit())
-            && name
-                .chars()
-                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-        if !is_name {
-            return Err(Error::invalid(format!(
-                "'{}' cannot name a function",
-                name.escape_default().take(64).collect::<String>()
-            ))
-            .with_hint("lower-case letters, digits and _ are allowed, a letter first")
-            .into());
-        }
-        if function.args.len() > ARGS_MAX {
-            return Err(Error::invalid(format!(
-                "function '{name}' has {} arguments where {ARGS_MAX} are allowed",
-                function.args.len()
-            ))
-            .into());
-        }
-        if signatures.iter().any(|other| other.name == name) {
-            return Err(Error::invalid(format!("function '{name}' stands twice")).into());
-        }
-        signatures.push(FunctionSignature {
-            name,
-            args: function
-                .args
-                .into_iter()
-                .map(ScalarType::data_type)
-                .collect(),
-            returns: function.returns.data_type(),
-            volatility: match function.volatility {
-                GuestVolatility::Immutable => Volatility::Immutable,
-                GuestVolatility::Stable => Volatility::Stable,
-                GuestVolatility::Volatile => Volatility::Volatile,
-            },
-            strict: function.strict,
-        });
-    }
-    Ok(signatures)
 }

@@ -21,8 +21,11 @@ pub const SDK_FILES: &[(&str, &str)] = files![
     "guest/src/log.rs",
     "guest/src/model.rs",
     "guest/src/processor.rs",
+    "guest/src/reach.rs",
     "guest/src/scalar.rs",
+    "guest/src/series.rs",
     "guest/src/state.rs",
+    "guest/src/table.rs",
 ];
 
 #[cfg(test)]

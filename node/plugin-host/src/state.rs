@@ -1,8 +1,9 @@
-//! A processor's keyed state during one call: reads go to this call's own writes first, then to the
-//! reader that the caller lends; writes are collected and handed back, never stored here.
+//! A processor's keyed state and timers during one call: reads go to this call's own writes first, then
+//! to the reader that the caller lends; writes are collected and handed back, never stored here.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
+use arrow::buffer::{Buffer, OffsetBuffer};
 use wasmtime::component::Linker;
 use wasmtime::{Error, Result, StoreContextMut};
 
@@ -24,8 +25,14 @@ pub trait StateReader: Send + Sync {
     fn get(&self, key: &[u8]) -> Option<Vec<u8>>;
 }
 
-/// What a call wrote; `None` removes the key.
-pub(crate) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+/// What a call wrote.
+#[derive(Debug, Default)]
+pub(crate) struct Writes {
+    /// Values by key; `None` removes the key.
+    pub(crate) state: HashMap<Vec<u8>, Option<Vec<u8>>>,
+    /// In how many nanoseconds timers go off, by key; `None` takes the timer away.
+    pub(crate) timers: HashMap<Vec<u8>, Option<i64>>,
+}
 
 /// The state of one call.
 pub(crate) struct StateCall {
@@ -95,12 +102,20 @@ pub(crate) fn link(linker: &mut Linker<HostState>) -> Result<()> {
             state.put_many(keys, &present, values)
         },
     )?;
+    linker.instance(contract::TIMERS)?.func_wrap(
+        "set-many",
+        |mut store: StoreContextMut<'_, HostState>, (keys, after_ns): (OwnedVarBytes, Vec<i64>)| {
+            let state = store.data_mut().state.as_mut();
+            let state = state.ok_or_else(|| Error::msg("timers are set outside of a batch"))?;
+            state.set_many(keys, &after_ns)
+        },
+    )?;
     Ok(())
 }
 
 impl StateCall {
     fn get_many(&self, keys: OwnedVarBytes) -> Result<Found> {
-        let keys = split(keys)?;
+        let keys = Parts::of(keys)?;
         let mut found = Found {
             present: vec![0; keys.len().div_ceil(8)],
             values: OwnedVarBytes {
@@ -110,15 +125,19 @@ impl StateCall {
         };
         found.values.offsets.push(0);
         for (index, key) in keys.iter().enumerate() {
-            let value = match self.writes.get(key) {
-                Some(written) => written.clone(),
-                None => self.reader.get(key),
+            let read;
+            let value = match self.writes.state.get(key) {
+                Some(written) => written.as_deref(),
+                None => {
+                    read = self.reader.get(key);
+                    read.as_deref()
+                }
             };
             if let Some(value) = value {
                 if let Some(byte) = found.present.get_mut(index / 8) {
                     *byte |= 1 << (index % 8);
                 }
-                found.values.data.extend_from_slice(&value);
+                found.values.data.extend_from_slice(value);
                 if found.values.data.len() > READ_BYTES_MAX {
                     return Err(Error::msg(format!(
                         "one read of state brings more than {READ_BYTES_MAX} bytes"
@@ -139,7 +158,7 @@ impl StateCall {
         present: &[u8],
         values: OwnedVarBytes,
     ) -> Result<()> {
-        let (keys, values) = (split(keys)?, split(values)?);
+        let (keys, values) = (Parts::of(keys)?, Parts::of(values)?);
         if values.len() != keys.len() || present.len() != keys.len().div_ceil(8) {
             return Err(Error::msg(format!(
                 "{} keys of state are written with {} values and {} bytes of bitmap",
@@ -148,37 +167,76 @@ impl StateCall {
                 present.len()
             )));
         }
-        for (index, (key, value)) in keys.into_iter().zip(values).enumerate() {
-            if key.len() > KEY_BYTES_MAX {
-                return Err(Error::msg(format!(
-                    "a key of state holds {} bytes where {KEY_BYTES_MAX} are allowed",
-                    key.len()
-                )));
-            }
-            self.written_bytes += key.len() + value.len();
-            if self.written_bytes > WRITE_BYTES_MAX {
-                return Err(Error::msg(format!(
-                    "one call writes more than {WRITE_BYTES_MAX} bytes of state"
-                )));
-            }
+        self.writes.state.reserve(keys.len());
+        for (index, (key, value)) in keys.iter().zip(values.iter()).enumerate() {
+            self.admit(key, value.len())?;
             let set = present
                 .get(index / 8)
                 .is_some_and(|byte| byte >> (index % 8) & 1 == 1);
-            self.writes.insert(key, set.then_some(value));
+            self.writes
+                .state
+                .insert(key.to_vec(), set.then(|| value.to_vec()));
+        }
+        Ok(())
+    }
+
+    fn set_many(&mut self, keys: OwnedVarBytes, after_ns: &[i64]) -> Result<()> {
+        let keys = Parts::of(keys)?;
+        if after_ns.len() != keys.len() {
+            return Err(Error::msg(format!(
+                "{} timers are set to {} times",
+                keys.len(),
+                after_ns.len()
+            )));
+        }
+        for (key, after_ns) in keys.iter().zip(after_ns) {
+            self.admit(key, size_of::<i64>())?;
+            let after_ns = (*after_ns >= 0).then_some(*after_ns);
+            self.writes.timers.insert(key.to_vec(), after_ns);
+        }
+        Ok(())
+    }
+
+    /// Counts what is written, and refuses what is too much.
+    fn admit(&mut self, key: &[u8], value_bytes: usize) -> Result<()> {
+        if key.len() > KEY_BYTES_MAX {
+            return Err(Error::msg(format!(
+                "a key of state holds {} bytes where {KEY_BYTES_MAX} are allowed",
+                key.len()
+            )));
+        }
+        self.written_bytes += key.len() + value_bytes;
+        if self.written_bytes > WRITE_BYTES_MAX {
+            return Err(Error::msg(format!(
+                "one call writes more than {WRITE_BYTES_MAX} bytes of state"
+            )));
         }
         Ok(())
     }
 }
 
-fn split(values: OwnedVarBytes) -> Result<Vec<Vec<u8>>> {
-    let count = values.offsets.len().saturating_sub(1);
-    let (offsets, data) = var_bytes(values, count).map_err(Error::msg)?;
-    Ok(offsets
-        .windows(2)
-        .filter_map(|pair| match pair {
+/// Values of varying length whose offsets were checked.
+struct Parts {
+    offsets: OffsetBuffer<i32>,
+    data: Buffer,
+}
+
+impl Parts {
+    fn of(values: OwnedVarBytes) -> Result<Self> {
+        let count = values.offsets.len().saturating_sub(1);
+        let (offsets, data) = var_bytes(values, count).map_err(Error::msg)?;
+        Ok(Parts { offsets, data })
+    }
+
+    fn len(&self) -> usize {
+        self.offsets.len().saturating_sub(1)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let data = self.data.as_slice();
+        self.offsets.windows(2).filter_map(|pair| match pair {
             [start, end] => data.get(start.cast_unsigned() as usize..end.cast_unsigned() as usize),
             _ => None,
         })
-        .map(<[u8]>::to_vec)
-        .collect())
+    }
 }

@@ -4,9 +4,9 @@
 use std::cell::Cell;
 
 use activestore_plugin::exports::aggregate::{Function, Guest};
-use activestore_plugin::{Column, Error, ScalarType, Values, VarBytes};
+use activestore_plugin::{Column, Error, Parameter, ScalarType, Values, VarBytes};
 
-const MODES: [&str; 12] = [
+const MODES: [&str; 14] = [
     "good",
     "spin",
     "panics",
@@ -19,6 +19,8 @@ const MODES: [&str; 12] = [
     "refuses",
     "spin_at_end",
     "validity",
+    "spins_taking",
+    "panics_taking",
 ];
 
 thread_local! {
@@ -44,9 +46,13 @@ impl Guest for Hostile {
         activestore_plugin::log::report_panics();
         let function = |name: &&str| Function {
             name: (*name).to_owned(),
-            args: vec![ScalarType::Float64],
+            args: vec![Parameter {
+                name: "x".to_owned(),
+                kind: ScalarType::Float64,
+            }],
             returns: ScalarType::Int64,
             strict: true,
+            retracts: name.ends_with("taking"),
         };
         MODES.iter().map(function).collect()
     }
@@ -72,6 +78,13 @@ impl Guest for Hostile {
             }
             "refuses" => Err(Error::Invalid("these rows are not to my taste".to_owned())),
             _ => Ok(()),
+        }
+    }
+
+    fn retract(_groups: Vec<u32>, _args: Vec<Column>) -> Result<(), Error> {
+        match mode() {
+            "spins_taking" => spin(),
+            _ => panic!("no row is given back"),
         }
     }
 

@@ -14,22 +14,21 @@ struct Hostile {
 impl Processor for Hostile {
     fn init(config: &Config, fields: &[Field]) -> Result<(Self, Spec), Error> {
         let mode = config.get("mode").unwrap_or("good").to_owned();
-        let spec = Spec {
-            outputs: vec![Field {
-                name: "value".to_owned(),
-                kind: if mode == "text" {
-                    ScalarType::Text
-                } else {
-                    ScalarType::Float64
-                },
-                nullable: true,
-            }],
-            columns: if mode == "columns" {
-                vec![1000]
+        let output = Field {
+            name: "value".to_owned(),
+            kind: if mode == "text" {
+                ScalarType::Text
             } else {
-                (0..fields.len() as u32).collect()
+                ScalarType::Float64
             },
+            nullable: true,
         };
+        let columns = if mode == "columns" {
+            vec![1000]
+        } else {
+            (0..fields.len() as u32).collect()
+        };
+        let spec = Spec::sending(vec![output], columns);
         match mode.as_str() {
             "loop-in-init" => spin(),
             "refuse-init" => {
@@ -45,11 +44,7 @@ impl Processor for Hostile {
     fn process(&mut self, batch: &Batch, state: &mut dyn State) -> Result<Processed, Error> {
         self.calls += 1;
         let rows = batch.rows as usize;
-        let one = |values| Processed {
-            rows,
-            columns: vec![Column::of(values)],
-            rejected: vec![],
-        };
+        let one = |values| Processed::sending(rows, vec![Column::of(values)]);
         let floats = |count: usize| one(Values::F64s(vec![1.0; count]));
         Ok(match self.mode.as_str() {
             "loop" => spin(),
@@ -66,23 +61,25 @@ impl Processor for Hostile {
             }
             "recursion" => floats(recurse(rows as u64 + 1) as usize),
             "short" => floats(rows.saturating_sub(1)),
-            "many-rows" => Processed {
-                rows: 1 << 30,
-                ..floats(rows)
-            },
-            "no-columns" => Processed {
-                rows,
-                columns: vec![],
+            "many-rows" => Processed::sending(1 << 30, vec![Column::f64s(vec![1.0; rows])]),
+            "no-columns" => Processed::sending(rows, vec![]),
+            "many-outputs" => Processed {
+                outputs: floats(rows)
+                    .outputs
+                    .into_iter()
+                    .cycle()
+                    .take(1000)
+                    .collect(),
                 rejected: vec![],
             },
             "wrong-type" => one(Values::S32s(vec![1; rows])),
-            "validity" => Processed {
-                columns: vec![Column {
+            "validity" => Processed::sending(
+                rows,
+                vec![Column {
                     values: Values::F64s(vec![1.0; rows]),
                     validity: Some(vec![]),
                 }],
-                ..floats(rows)
-            },
+            ),
             "text" => one(Values::Utf8(VarBytes {
                 offsets: vec![0; rows + 1],
                 data: vec![0xff],

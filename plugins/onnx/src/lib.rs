@@ -10,14 +10,15 @@ mod graph;
 #[cfg(target_family = "wasm")]
 mod randomness;
 
-use activestore_plugin::{Column, Error, Field, Model, ScalarType, Signature};
+use activestore_plugin::{Column, Config, Error, Field, Model, ScalarType, Signature};
 
 use graph::Graph;
 
 struct Onnx(Graph);
 
 impl Model for Onnx {
-    fn load(artifact: &[u8]) -> Result<(Self, Signature), Error> {
+    fn load(config: &Config, artifact: &[u8]) -> Result<(Self, Signature), Error> {
+        config.only(&[])?;
         let graph = Graph::load(artifact).map_err(Error::Invalid)?;
         let fields = |names: &[String]| {
             names

@@ -11,14 +11,14 @@ use series::{Counter, Steps};
 
 activestore_plugin::aggregate! {
     /// Root mean square; null of no rows.
-    fn rms(x: f64) -> Option<f64> = Squares;
+    fn rms(x: f64) -> Option<f64> = Squares, retract;
 
     /// Geometric mean; null of no rows, and where any value is not above zero.
     fn geometric_mean(x: f64) -> Option<f64> = Logarithms;
 
     /// Mean direction of angles in degrees, from 0 to below 360; null of no rows, and where the
     /// directions cancel each other out.
-    fn circular_mean(degrees: f64) -> Option<f64> = Directions;
+    fn circular_mean(degrees: f64) -> Option<f64> = Directions, retract;
 
     /// Mean of a value that holds until the next reading, weighted by how long it held: rows that come
     /// unevenly do not bend it. The last reading has no weight; of one moment, the mean of its rows.

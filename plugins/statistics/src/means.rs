@@ -18,6 +18,17 @@ impl<const N: usize> Sums<N> {
             *sum += value;
         }
     }
+
+    /// Takes a row out that was added before; the last sum counts the rows. Without rows there is no
+    /// rounding left of those that were there.
+    fn retract(&mut self, values: [f64; N]) {
+        for (sum, value) in self.0.iter_mut().zip(values) {
+            *sum -= value;
+        }
+        if self.0.last().is_some_and(|rows| *rows <= 0.0) {
+            *self = Sums::default();
+        }
+    }
 }
 
 impl<const N: usize> Group for Sums<N> {
@@ -65,9 +76,14 @@ impl Squares {
         self.0.add([x * x, 1.0]);
     }
 
+    pub fn retract(&mut self, x: f64) {
+        self.0.retract([x * x, 1.0]);
+    }
+
     pub fn finish(&self) -> Option<f64> {
         let Sums([sum, rows]) = self.0;
-        (rows > 0.0).then(|| (sum / rows).sqrt())
+        // Rows that were taken out may leave a sum just below zero.
+        (rows > 0.0).then(|| (if sum < 0.0 { 0.0 } else { sum / rows }).sqrt())
     }
 }
 
@@ -100,6 +116,11 @@ impl Directions {
     pub fn update(&mut self, degrees: f64) {
         let (sin, cos) = degrees.to_radians().sin_cos();
         self.0.add([sin, cos, 1.0]);
+    }
+
+    pub fn retract(&mut self, degrees: f64) {
+        let (sin, cos) = degrees.to_radians().sin_cos();
+        self.0.retract([sin, cos, 1.0]);
     }
 
     pub fn finish(&self) -> Option<f64> {

@@ -23,6 +23,7 @@ pub trait Group: Default + 'static {
 #[doc(hidden)]
 pub trait Aggregation {
     fn update(&mut self, groups: &[u32], total: u32, args: &[Column]) -> Result<(), Error>;
+    fn retract(&mut self, groups: &[u32], args: &[Column]) -> Result<(), Error>;
     fn merge(&mut self, groups: &[u32], total: u32, states: &VarBytes) -> Result<(), Error>;
     fn state(&mut self, first: u32, count: u32) -> Result<VarBytes, Error>;
     fn finish(&mut self, first: u32, count: u32) -> Result<Column, Error>;
@@ -38,15 +39,17 @@ pub type Update<G> = fn(&mut [G], &[u32], &[Column]) -> Result<(), Error>;
 pub struct Groups<G, R> {
     states: Vec<G>,
     update: Update<G>,
+    retract: Option<Update<G>>,
     finish: fn(&mut G) -> R,
 }
 
 impl<G: Group, R: Return> Groups<G, R> {
     #[doc(hidden)]
-    pub fn new(update: Update<G>, finish: fn(&mut G) -> R) -> Self {
+    pub fn new(update: Update<G>, retract: Option<Update<G>>, finish: fn(&mut G) -> R) -> Self {
         Groups {
             states: Vec::new(),
             update,
+            retract,
             finish,
         }
     }
@@ -70,6 +73,13 @@ impl<G: Group, R: Return> Aggregation for Groups<G, R> {
     fn update(&mut self, groups: &[u32], total: u32, args: &[Column]) -> Result<(), Error> {
         self.grow(total);
         (self.update)(&mut self.states, groups, args)
+    }
+
+    fn retract(&mut self, groups: &[u32], args: &[Column]) -> Result<(), Error> {
+        let retract = self
+            .retract
+            .ok_or_else(|| Error::Invalid("this aggregate takes no rows out again".to_owned()))?;
+        retract(&mut self.states, groups, args)
     }
 
     fn merge(&mut self, groups: &[u32], total: u32, states: &VarBytes) -> Result<(), Error> {
@@ -108,6 +118,9 @@ impl<G: Group, R: Return> Aggregation for Groups<G, R> {
 
 /// Makes a plugin of aggregates. Each names its arguments, its result and the type that holds a group,
 /// which implements [`Group`] and has the methods `update` and `finish` with just these types.
+///
+/// After `, retract` the type also has a method `retract` with the arguments of `update`, which takes the
+/// oldest row out again: SQL needs it for windows whose frame moves.
 ///
 /// ```
 /// /// The mean of logarithms, as their sum and number.
@@ -149,7 +162,7 @@ impl<G: Group, R: Return> Aggregation for Groups<G, R> {
 /// ```
 #[macro_export]
 macro_rules! aggregate {
-    ($($(#[$meta:meta])* fn $name:ident($($arg:ident: $ty:ty),+ $(,)?) -> $ret:ty = $group:ty;)+) => {
+    ($($(#[$meta:meta])* fn $name:ident $args:tt -> $ret:ty = $group:ty $(, $retract:ident)?;)+) => {
         #[doc(hidden)]
         struct ActivestorePlugin;
 
@@ -170,14 +183,32 @@ macro_rules! aggregate {
             }
         }
 
+        // Outside of the sandbox nothing is exported; this keeps the types in use there.
+        $(
+            $(#[$meta])*
+            const _: () = {
+                const _: $crate::aggregate::Update<$group> = |states, groups, columns| {
+                    $crate::aggregate!(@rows states, groups, columns, update, $args)
+                };
+                $(const _: $crate::aggregate::Update<$group> = |states, groups, columns| {
+                    $crate::aggregate!(@rows states, groups, columns, $retract, $args)
+                };)?
+                const _: fn(&mut $group) -> $ret = |group| group.finish();
+            };
+        )+
+
         impl $crate::exports::aggregate::Guest for ActivestorePlugin {
             fn describe() -> Vec<$crate::exports::aggregate::Function> {
                 $crate::log::report_panics();
                 vec![$($crate::exports::aggregate::Function {
                     name: stringify!($name).to_owned(),
-                    args: vec![$(<$ty as $crate::scalar::Arg>::KIND),+],
+                    args: $crate::aggregate!(@parameters $args),
                     returns: <$ret as $crate::scalar::Return>::KIND,
-                    strict: ![$(<$ty as $crate::scalar::Arg>::SEES_NULLS),+].contains(&true),
+                    strict: !$crate::aggregate!(@sees_nulls $args).contains(&true),
+                    retracts: !{
+                        let given: &[&str] = &[$(stringify!($retract))?];
+                        given.is_empty()
+                    },
                 }),+]
             }
 
@@ -186,31 +217,25 @@ macro_rules! aggregate {
                 #[allow(unused_mut)]
                 let mut index = 0u32;
                 $(
-                    $(#[$meta])*
-                    fn $name(
-                        states: &mut [$group],
-                        groups: &[u32],
-                        columns: &[$crate::Column],
-                    ) -> Result<(), $crate::Error> {
-                        let sees_nulls: &[bool] = &[$(<$ty as $crate::scalar::Arg>::SEES_NULLS),+];
-                        let seen = $crate::scalar::seen(columns, sees_nulls);
-                        let mut next = columns.iter();
-                        $(let $arg = <$ty as $crate::scalar::Arg>::reader(
-                            $crate::scalar::next(&mut next)?,
-                        )?;)+
-                        $crate::aggregate::each_row(
-                            groups,
-                            seen.as_deref(),
-                            |group, row| {
-                                states[group as usize]
-                                    .update($(<$ty as $crate::scalar::Arg>::get(&$arg, row)),+);
-                            },
-                        );
-                        Ok(())
-                    }
                     if function == index {
+                        #[allow(unused_mut, unused_assignments)]
+                        let mut retract: Option<$crate::aggregate::Update<$group>> = None;
+                        $(
+                            retract = Some(|states, groups, columns| {
+                                $crate::aggregate!(
+                                    @rows states, groups, columns, $retract, $args
+                                )
+                            });
+                        )?
+                        let update: $crate::aggregate::Update<$group> =
+                            |states, groups, columns| {
+                                $crate::aggregate!(
+                                    @rows states, groups, columns, update, $args
+                                )
+                            };
                         let groups = $crate::aggregate::Groups::<$group, $ret>::new(
-                            $name,
+                            update,
+                            retract,
                             |group| group.finish(),
                         );
                         ACTIVESTORE_GROUPS.set(Some(Box::new(groups)));
@@ -228,6 +253,13 @@ macro_rules! aggregate {
                 args: Vec<$crate::Column>,
             ) -> Result<(), $crate::Error> {
                 ActivestorePlugin::with_groups(|all| all.update(&groups, total, &args))
+            }
+
+            fn retract(
+                groups: Vec<u32>,
+                args: Vec<$crate::Column>,
+            ) -> Result<(), $crate::Error> {
+                ActivestorePlugin::with_groups(|all| all.retract(&groups, &args))
             }
 
             fn merge(
@@ -259,6 +291,27 @@ macro_rules! aggregate {
             ActivestorePlugin with_types_in $crate::bindings::aggregate_world
         );
     };
+    (@parameters ($($arg:ident: $ty:ty),+ $(,)?)) => {
+        vec![$($crate::Parameter {
+            name: stringify!($arg).to_owned(),
+            kind: <$ty as $crate::scalar::Arg>::KIND,
+        }),+]
+    };
+    (@sees_nulls ($($arg:ident: $ty:ty),+ $(,)?)) => {
+        [$(<$ty as $crate::scalar::Arg>::SEES_NULLS),+]
+    };
+    // Calls a method of each row's group with the row's arguments.
+    (@rows $states:ident, $groups:ident, $columns:ident, $method:ident, ($($arg:ident: $ty:ty),+ $(,)?)) => {{
+        let sees_nulls: &[bool] = &[$(<$ty as $crate::scalar::Arg>::SEES_NULLS),+];
+        let seen = $crate::scalar::seen($columns, sees_nulls);
+        let mut next = $columns.iter();
+        $(let $arg = <$ty as $crate::scalar::Arg>::reader($crate::scalar::next(&mut next)?)?;)+
+        $crate::aggregate::each_row($groups, seen.as_deref(), |group, row| {
+            $states[group as usize]
+                .$method($(<$ty as $crate::scalar::Arg>::get(&$arg, row)),+);
+        });
+        Ok(())
+    }};
 }
 
 /// Passes each row that is seen, with its group.

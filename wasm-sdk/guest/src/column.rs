@@ -1,7 +1,7 @@
 //! Columns: typed access to what came in, and builders for what goes out.
 
 use crate::bitmap;
-use crate::{Column, Error, ScalarType, Values, VarBytes};
+use crate::{Column, Error, Field, ScalarType, Values, VarBytes};
 
 impl Column {
     /// A column without nulls.
@@ -29,11 +29,11 @@ impl Column {
 
     /// A column of text without nulls.
     pub fn text<T: AsRef<str>>(values: impl IntoIterator<Item = T>) -> Self {
-        Column::of(Values::Utf8(VarBytes::of(
-            values
-                .into_iter()
-                .map(|value| value.as_ref().as_bytes().to_vec()),
-        )))
+        let mut out = VarBytes::with_capacity(0, 0);
+        for value in values {
+            out.push(value.as_ref().as_bytes());
+        }
+        Column::of(Values::Utf8(out))
     }
 
     /// Whether the row has a value.
@@ -104,14 +104,41 @@ impl Column {
         }
     }
 
+    /// Columns of these fields from keys that [`Column::push_key`] made of the same; `None` where a key is
+    /// not one of those.
+    pub fn from_keys<K: AsRef<[u8]>>(fields: &[Field], keys: &[K]) -> Option<Vec<Column>> {
+        let mut columns: Vec<Column> = fields.iter().map(|f| Column::empty(f.kind)).collect();
+        let mut valid = vec![Vec::with_capacity(keys.len()); fields.len()];
+        let mut bits = vec![Vec::new(); fields.len()];
+        for key in keys {
+            let mut rest = key.as_ref();
+            for ((column, valid), bits) in columns.iter_mut().zip(&mut valid).zip(&mut bits) {
+                let (&there, after) = rest.split_first()?;
+                valid.push(there == 1);
+                rest = column.values.push_from_key(there == 1, bits, after)?;
+            }
+            if !rest.is_empty() {
+                return None;
+            }
+        }
+        for ((column, valid), bits) in columns.iter_mut().zip(valid).zip(bits) {
+            if matches!(column.values, Values::Bits(_)) {
+                column.values = Values::Bits(bitmap::pack(&bits));
+            }
+            if valid.contains(&false) {
+                column.validity = Some(bitmap::pack(&valid));
+            }
+        }
+        Some(columns)
+    }
+
     /// The rows named, in that order.
     pub fn take(&self, rows: &[usize]) -> Column {
         let pick = |bits: &[u8]| {
             let picked: Vec<bool> = rows.iter().map(|row| bitmap::get(bits, *row)).collect();
             bitmap::pack(&picked)
         };
-        let take_bytes =
-            |values: &VarBytes| VarBytes::of(rows.iter().map(|row| values.get(*row).to_vec()));
+        let take_bytes = |values: &VarBytes| VarBytes::of(rows.iter().map(|row| values.get(*row)));
         Column {
             values: match &self.values {
                 Values::Bits(bits) => Values::Bits(pick(bits)),
@@ -143,20 +170,38 @@ impl Column {
 impl VarBytes {
     /// From values in order.
     pub fn of<T: AsRef<[u8]>>(values: impl IntoIterator<Item = T>) -> Self {
-        let mut out = VarBytes {
-            offsets: vec![0],
-            data: Vec::new(),
-        };
+        let mut out = VarBytes::with_capacity(0, 0);
         for value in values {
             out.push(value.as_ref());
         }
         out
     }
 
+    /// No values yet, with room for so many of so many bytes together.
+    pub fn with_capacity(values: usize, bytes: usize) -> Self {
+        let mut offsets: Vec<i32> = Vec::with_capacity(values + 1);
+        offsets.push(0);
+        VarBytes {
+            offsets,
+            data: Vec::with_capacity(bytes),
+        }
+    }
+
     /// Appends a value; the first offset must be there.
     pub fn push(&mut self, value: &[u8]) {
         self.data.extend_from_slice(value);
+        self.end();
+    }
+
+    /// Ends a value that was appended to `data` piece by piece.
+    pub fn end(&mut self) {
         self.offsets.push(self.data.len() as i32);
+    }
+
+    /// Takes all values out; the room for them stays.
+    pub fn clear(&mut self) {
+        self.data.clear();
+        self.offsets.truncate(1);
     }
 
     /// How many values there are.
@@ -182,6 +227,49 @@ impl VarBytes {
 }
 
 impl Values {
+    /// Appends the value at the front of a key, or what stands for null; booleans go to `bits`. Gives the
+    /// rest of the key.
+    fn push_from_key<'a>(
+        &mut self,
+        there: bool,
+        bits: &mut Vec<bool>,
+        key: &'a [u8],
+    ) -> Option<&'a [u8]> {
+        macro_rules! number {
+            ($values:expr, $number:ty) => {{
+                if !there {
+                    $values.push(Default::default());
+                    return Some(key);
+                }
+                let (value, rest) = key.split_first_chunk()?;
+                $values.push(<$number>::from_le_bytes(*value));
+                Some(rest)
+            }};
+        }
+        match self {
+            Values::Bits(_) => {
+                let (value, rest) = if there { key.split_first()? } else { (&0, key) };
+                bits.push(*value == 1);
+                Some(rest)
+            }
+            Values::S32s(values) => number!(values, i32),
+            Values::S64s(values) => number!(values, i64),
+            Values::F32s(values) => number!(values, f32),
+            Values::F64s(values) => number!(values, f64),
+            Values::Utf8(values) | Values::Binary(values) => {
+                if !there {
+                    values.push(&[]);
+                    return Some(key);
+                }
+                let (length, rest) = key.split_first_chunk()?;
+                let length = u32::from_le_bytes(*length) as usize;
+                let (value, rest) = rest.split_at_checked(length)?;
+                values.push(value);
+                Some(rest)
+            }
+        }
+    }
+
     /// The error for values of another type than `wanted`.
     pub fn is_not(&self, wanted: &str) -> Error {
         let name = match self {
@@ -199,7 +287,7 @@ impl Values {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Column, Values, VarBytes};
+    use crate::{Column, Field, ScalarType, Values, VarBytes};
 
     #[test]
     fn keys_of_different_values_differ() {
@@ -212,6 +300,44 @@ mod tests {
             })
             .collect();
         assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2]);
+    }
+
+    #[test]
+    fn columns_come_back_from_their_keys() {
+        let columns = [
+            Column::text(["a", "", "c"]),
+            Column::s64s(vec![1, -2, 3]),
+            Column::bools(&[true, false, true]),
+            Column {
+                values: Values::F64s(vec![0.5, 0.0, 2.5]),
+                validity: Some(vec![0b101]),
+            },
+        ];
+        let kinds = [
+            ScalarType::Text,
+            ScalarType::Int64,
+            ScalarType::Boolean,
+            ScalarType::Float64,
+        ];
+        let fields = kinds.map(|kind| Field {
+            name: String::new(),
+            kind,
+            nullable: true,
+        });
+        let keys: Vec<Vec<u8>> = (0..3)
+            .map(|row| {
+                let mut key = Vec::new();
+                columns
+                    .iter()
+                    .for_each(|column| column.push_key(row, &mut key));
+                key
+            })
+            .collect();
+        let back = Column::from_keys(&fields, &keys).unwrap();
+        let text = |columns: &[Column]| format!("{columns:?}");
+        assert_eq!(text(&back), text(&columns));
+        assert!(Column::from_keys(&fields, &[&keys[0][1..]]).is_none());
+        assert!(Column::from_keys(&fields[..2], &keys).is_none());
     }
 
     #[test]

@@ -25,16 +25,20 @@ pub mod column;
 pub mod log;
 pub mod model;
 pub mod processor;
+pub mod reach;
 pub mod scalar;
+pub mod series;
 pub mod state;
+pub mod table;
 
 pub use aggregate::Group;
 pub use bindings::imports::activestore::plugin::types::{
-    Batch, Column, Error, Field, ScalarType, Values, VarBytes,
+    Batch, Column, Error, Field, Parameter, ScalarType, Values, VarBytes,
 };
 pub use model::{Model, Signature};
-pub use processor::{Config, Processed, Processor, Spec};
-pub use state::{MemoryState, State};
+pub use processor::{Config, Output, Processed, Processor, Spec, Timer};
+pub use reach::{clock, random, tables};
+pub use state::{Found, MemoryState, State};
 
 /// What the macros expand to; not to be used by hand.
 #[doc(hidden)]
@@ -43,4 +47,5 @@ pub mod exports {
     pub use crate::bindings::model_world::exports::activestore::plugin::model;
     pub use crate::bindings::processor_world::exports::activestore::plugin::processor;
     pub use crate::bindings::scalar_world::exports::activestore::plugin::scalar;
+    pub use crate::bindings::table_world::exports::activestore::plugin::table_function;
 }

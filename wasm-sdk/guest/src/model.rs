@@ -1,6 +1,7 @@
 //! Models: what [`crate::model!`] needs.
 
 use crate::exports::model as wit;
+use crate::processor::Config;
 use crate::{Column, Error, Field};
 
 /// What a model takes and gives. The first output is what SQL's `predict` returns.
@@ -14,11 +15,11 @@ pub struct Signature {
 
 /// A model: loaded once, asked many times.
 pub trait Model: Sized + 'static {
-    /// Reads the artifact.
+    /// Reads the artifact. `config` is what `CREATE MODEL … WITH` gave beside the file.
     ///
     /// # Errors
-    /// `invalid` when it cannot be used.
-    fn load(artifact: &[u8]) -> Result<(Self, Signature), Error>;
+    /// `invalid` when it cannot be used, or for settings that are not known.
+    fn load(config: &Config, artifact: &[u8]) -> Result<(Self, Signature), Error>;
 
     /// One output column for each that the signature names, `rows` long. What is returned for a row
     /// with a null input does not matter: the score is null.
@@ -29,9 +30,12 @@ pub trait Model: Sized + 'static {
 }
 
 #[doc(hidden)]
-pub fn load<M: Model>(artifact: &[u8]) -> Result<(M, wit::Signature), Error> {
+pub fn load<M: Model>(
+    config: Vec<(String, String)>,
+    artifact: &[u8],
+) -> Result<(M, wit::Signature), Error> {
     crate::log::report_panics();
-    let (model, signature) = M::load(artifact)?;
+    let (model, signature) = M::load(&Config(config), artifact)?;
     let signature = wit::Signature {
         inputs: signature.inputs,
         outputs: signature.outputs,
@@ -47,8 +51,10 @@ macro_rules! model {
         struct ActivestorePlugin;
 
         // Outside of the sandbox nothing is exported; this keeps the type in use there.
-        const _: fn(&[u8]) -> Result<($type, $crate::Signature), $crate::Error> =
-            <$type as $crate::Model>::load;
+        const _: fn(
+            &$crate::Config,
+            &[u8],
+        ) -> Result<($type, $crate::Signature), $crate::Error> = <$type as $crate::Model>::load;
 
         ::std::thread_local! {
             static ACTIVESTORE_MODEL: ::std::cell::RefCell<Option<$type>> =
@@ -57,9 +63,10 @@ macro_rules! model {
 
         impl $crate::exports::model::Guest for ActivestorePlugin {
             fn load(
+                config: Vec<(String, String)>,
                 artifact: Vec<u8>,
             ) -> Result<$crate::exports::model::Signature, $crate::Error> {
-                let (model, signature) = $crate::model::load::<$type>(&artifact)?;
+                let (model, signature) = $crate::model::load::<$type>(config, &artifact)?;
                 ACTIVESTORE_MODEL.set(Some(model));
                 Ok(signature)
             }

@@ -42,6 +42,8 @@ pub trait Arg<'a>: Copy {
 pub trait Return: Sized {
     /// The column type that carries it.
     const KIND: ScalarType;
+    /// Whether it may be null.
+    const NULLABLE: bool = false;
     /// The column under construction.
     type Builder;
 
@@ -303,6 +305,7 @@ impl<'a, T: Arg<'a>> Arg<'a> for Option<T> {
 
 impl<T: Return> Return for Option<T> {
     const KIND: ScalarType = T::KIND;
+    const NULLABLE: bool = true;
     type Builder = (T::Builder, Vec<bool>);
 
     fn builder(rows: usize) -> Self::Builder {
@@ -336,6 +339,7 @@ impl<T: Return> Return for Option<T> {
 
 impl<T: Return> Return for Result<T, String> {
     const KIND: ScalarType = T::KIND;
+    const NULLABLE: bool = T::NULLABLE;
     type Builder = T::Builder;
 
     fn builder(rows: usize) -> Self::Builder {
@@ -402,6 +406,12 @@ pub fn evaluate<R: Return>(
     }
 }
 
+/// What SQL calls a function: the name given with `as`, or its own.
+#[doc(hidden)]
+pub fn sql_name(own: &str, given: &[&str]) -> String {
+    given.first().copied().unwrap_or(own).to_owned()
+}
+
 /// The next argument's column.
 #[doc(hidden)]
 pub fn next<'a>(columns: &mut std::slice::Iter<'a, Column>) -> Result<&'a Column, Error> {
@@ -422,9 +432,19 @@ pub fn next<'a>(columns: &mut std::slice::Iter<'a, Column>) -> Result<&'a Column
 /// }
 /// # fn main() { assert_eq!(dashed("a", Some("b")), Some("a-b".to_owned())); }
 /// ```
+///
+/// Functions of SQL may share a name where their arguments differ in type: `as` gives it.
+///
+/// ```
+/// activestore_plugin::scalar! {
+///     fn twice_number as twice(x: f64) -> f64 { 2.0 * x }
+///     fn twice_text as twice(x: &str) -> String { x.repeat(2) }
+/// }
+/// # fn main() { assert_eq!(twice_text("ab"), "abab"); }
+/// ```
 #[macro_export]
 macro_rules! scalar {
-    ($($(#[$meta:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $ret:ty $body:block)+) => {
+    ($($(#[$meta:meta])* fn $name:ident $(as $sql:ident)? ($($arg:ident: $ty:ty),* $(,)?) -> $ret:ty $body:block)+) => {
         $($(#[$meta])* pub fn $name($($arg: $ty),*) -> $ret $body)+
 
         #[doc(hidden)]
@@ -434,8 +454,11 @@ macro_rules! scalar {
             fn describe() -> Vec<$crate::exports::scalar::Function> {
                 $crate::log::report_panics();
                 vec![$($crate::exports::scalar::Function {
-                    name: stringify!($name).to_owned(),
-                    args: vec![$(<$ty as $crate::scalar::Arg>::KIND),*],
+                    name: $crate::scalar::sql_name(stringify!($name), &[$(stringify!($sql))?]),
+                    args: vec![$($crate::Parameter {
+                        name: stringify!($arg).to_owned(),
+                        kind: <$ty as $crate::scalar::Arg>::KIND,
+                    }),*],
                     returns: <$ret as $crate::scalar::Return>::KIND,
                     volatility: $crate::exports::scalar::Volatility::Immutable,
                     strict: ![$(<$ty as $crate::scalar::Arg>::SEES_NULLS),*].contains(&true),

@@ -46,6 +46,7 @@ fn one_good_call_forgives_all() {
     }
     breaker.success();
     assert!(breaker.check(Duration::ZERO).is_ok());
+    assert_eq!(breaker.last_fault().as_deref(), Some("trap"));
     breaker.fault(Duration::ZERO, "trap");
     assert!(breaker.check(Duration::ZERO).is_ok());
 }

@@ -1,6 +1,6 @@
 //! The ring keeps the last lines, cuts long ones and drops a flood.
 
-use super::{BYTES_BURST, LINE_BYTES_MAX, LINES_MAX, LogLevel, LogRing};
+use super::{BYTES_BURST, LINE_BYTES_MAX, LINES_MAX, LogLevel, LogPage, LogRing};
 
 #[test]
 fn the_last_lines_are_kept_in_order() {
@@ -32,4 +32,51 @@ fn a_flood_is_dropped_and_counted() {
         ring.push(LogLevel::Error, &line);
     }
     assert!(ring.dropped() > lines / 2, "{} dropped", ring.dropped());
+}
+
+#[test]
+fn a_reader_of_two_logs_misses_nothing_and_reads_nothing_twice() {
+    let (one, other) = (LogRing::new(), LogRing::new());
+    let rings = [&one, &other];
+    assert_eq!(LogPage::of_rings(&rings, 0), LogPage::default());
+    let (writers, mut after, mut read) = (2, 0, Vec::new());
+    std::thread::scope(|scope| {
+        for (name, ring) in [("a", &one), ("b", &other)] {
+            scope.spawn(move || {
+                for line in 0..LINES_MAX {
+                    ring.push(LogLevel::Info, &format!("{name}{line}"));
+                }
+            });
+        }
+        while read.len() < writers * LINES_MAX {
+            let page = LogPage::of_rings(&rings, after);
+            assert!(!page.gap);
+            after = page.lines.last().map_or(after, |(_, line)| line.seq);
+            read.extend(page.lines);
+        }
+    });
+    for (place, name) in [(0, "a"), (1, "b")] {
+        let of_one = read.iter().filter(|(of, _)| *of == place);
+        let messages: Vec<_> = of_one.map(|(_, line)| line.message.clone()).collect();
+        let all: Vec<_> = (0..LINES_MAX).map(|line| format!("{name}{line}")).collect();
+        assert_eq!(messages, all);
+    }
+    assert!(read.windows(2).all(|pair| pair[0].1.seq < pair[1].1.seq));
+}
+
+#[test]
+fn a_reader_that_was_too_slow_is_told() {
+    let ring = LogRing::new();
+    ring.push(LogLevel::Info, "read");
+    let read = LogPage::of_rings(&[&ring], 0).lines[0].1.seq;
+    for line in 0..LINES_MAX {
+        ring.push(LogLevel::Info, &line.to_string());
+    }
+    // The line that fell out was read before.
+    let page = LogPage::of_rings(&[&ring], read);
+    assert_eq!((page.lines.len(), page.gap), (LINES_MAX, false));
+    ring.push(LogLevel::Info, "one more");
+    assert!(LogPage::of_rings(&[&ring], read).gap);
+    assert!("loud".parse::<LogLevel>().is_err());
+    assert_eq!("warn".parse::<LogLevel>().unwrap(), LogLevel::Warn);
 }

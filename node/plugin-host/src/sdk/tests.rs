@@ -16,5 +16,5 @@ fn every_module_is_there() {
     for module in modules {
         text(&format!("guest/src/{module}.rs"));
     }
-    assert!(text("wit/plugin.wit").contains("package activestore:plugin@0.1.0"));
+    assert!(text("wit/plugin.wit").contains("package activestore:plugin@1.0.0"));
 }

@@ -32,7 +32,7 @@ fn aggregates_are_described() {
     let function = statistics.aggregate("time_weighted_mean").unwrap();
     let signature = function.signature();
     assert_eq!(signature.args, [DataType::Double, DataType::Timestamp]);
-    assert!(signature.returns == DataType::Double && signature.strict);
+    assert!(function.returns() == DataType::Double && signature.strict);
     let error = statistics.aggregate("median").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(error.hint().unwrap().contains("rms"), "{error}");

@@ -24,7 +24,9 @@ fn processor(plugin: &Arc<Plugin>, mode: &str) -> Result<Processor, Error> {
 
 fn fault(mode: &str) -> String {
     let mut processor = processor(&plugin("hostile"), mode).unwrap();
-    let error = processor.process(&batch(10), &Map::default()).unwrap_err();
+    let error = processor
+        .process(&batch(10), false, &Map::default())
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     error.message().to_owned()
 }
@@ -44,7 +46,7 @@ fn an_endless_loop_is_stopped_at_its_deadline() {
     let began = Instant::now();
     let error = processor(&plugin, "loop")
         .unwrap()
-        .process(&batch(1), &Map::default())
+        .process(&batch(1), false, &Map::default())
         .unwrap_err();
     assert!(
         error.message().contains("longer than its deadline of 50ms"),
@@ -87,6 +89,7 @@ fn malformed_results_are_refused() {
         ("short", "9 rows where 10"),
         ("many-rows", "1073741824 rows for 10"),
         ("no-columns", "0 columns where it declared 1"),
+        ("many-outputs", "1000 batches where it declared 1 outputs"),
         ("wrong-type", "s32s where DOUBLE"),
         ("validity", "validity"),
         ("text", "last offset"),
@@ -109,7 +112,9 @@ fn refusals_are_told_and_are_no_faults() {
     );
     let mut refusing = processor(&plugin, "refuse").unwrap();
     for _ in 0..20 {
-        let error = refusing.process(&batch(1), &Map::default()).unwrap_err();
+        let error = refusing
+            .process(&batch(1), false, &Map::default())
+            .unwrap_err();
         assert_eq!(error.message(), "plugin 'hostile': not today");
     }
     assert_eq!(plugin.stats().faults, 0);
@@ -120,11 +125,15 @@ fn refusals_are_told_and_are_no_faults() {
 #[test]
 fn the_next_batch_gets_a_fresh_instance() {
     let mut processor = processor(&plugin("hostile"), "panic-once").unwrap();
-    assert!(processor.process(&batch(3), &Map::default()).is_err());
+    assert!(
+        processor
+            .process(&batch(3), false, &Map::default())
+            .is_err()
+    );
     // The instance that follows is fresh, so it panics again unless the state calms it.
     let calm = Map(BTreeMap::from([(b"calm".to_vec(), vec![1])]));
     assert_eq!(
-        processor.process(&batch(3), &calm).unwrap().rows.num_rows(),
+        processor.process(&batch(3), false, &calm).unwrap().outputs[0].num_rows(),
         3
     );
 }
@@ -136,7 +145,9 @@ fn a_plugin_that_keeps_faulting_is_switched_off() {
     let mut panicking = processor(&plugin, "panic").unwrap();
     let mut calls = 0;
     let error = loop {
-        let error = panicking.process(&batch(1), &Map::default()).unwrap_err();
+        let error = panicking
+            .process(&batch(1), false, &Map::default())
+            .unwrap_err();
         calls += 1;
         if error.kind() == ErrorKind::Overloaded {
             break error;
@@ -154,7 +165,7 @@ fn a_log_flood_costs_nothing() {
     let host = small(Duration::from_secs(20));
     let plugin = host.load("hostile", &component("hostile")).unwrap();
     let mut flooding = processor(&plugin, "log").unwrap();
-    flooding.process(&batch(1), &Map::default()).unwrap();
+    flooding.process(&batch(1), false, &Map::default()).unwrap();
     assert!(plugin.logs().len() <= 256);
     assert!(plugin.stats().log_lines_dropped > 10_000);
 }

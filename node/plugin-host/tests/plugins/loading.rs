@@ -40,12 +40,12 @@ fn an_import_beyond_the_contract_is_refused_by_name() {
     let mut renamed = component("units");
     replace(
         &mut renamed,
-        b"activestore:plugin/log@0.1.0",
-        b"activestore:plugin/fog@0.1.0",
+        b"activestore:plugin/log@1.0.0",
+        b"activestore:plugin/fog@1.0.0",
     );
     let message = refused(&renamed);
     assert!(
-        message.contains("imports 'activestore:plugin/fog@0.1.0', which is not in the contract"),
+        message.contains("imports 'activestore:plugin/fog@1.0.0', which is not in the contract"),
         "{message}"
     );
 }
@@ -55,12 +55,12 @@ fn another_version_of_the_contract_is_named() {
     let mut newer = component("units");
     replace(
         &mut newer,
-        b"activestore:plugin/scalar@0.1.0",
-        b"activestore:plugin/scalar@0.9.0",
+        b"activestore:plugin/scalar@1.0.0",
+        b"activestore:plugin/scalar@1.9.0",
     );
     let message = refused(&newer);
     assert!(
-        message.contains("scalar@0.9.0") && message.contains("version 0.1.0"),
+        message.contains("scalar@1.9.0") && message.contains("version 1.0.0"),
         "{message}"
     );
 }

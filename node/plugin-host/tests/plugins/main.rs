@@ -9,8 +9,13 @@
 
 mod aggregate;
 mod built;
+mod contract;
 mod faults;
 mod loading;
 mod model;
 mod processor;
+mod reach;
 mod scalar;
+mod tables;
+mod thinning;
+mod timers;

@@ -1,5 +1,6 @@
 //! The `onnx` plugin with the model that the repository trains: scores, nulls, refusals.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,9 +26,9 @@ fn a_trained_model_scores_rows_in_the_sandbox() {
     })
     .unwrap();
     let onnx = host.load("onnx", &component("onnx")).unwrap();
-    let error = onnx.model(b"not a model").unwrap_err();
+    let error = onnx.model(&BTreeMap::new(), b"not a model").unwrap_err();
     assert!(error.message().contains("not an ONNX model"), "{error}");
-    let model = onnx.model(&artifact()).unwrap();
+    let model = onnx.model(&BTreeMap::new(), &artifact()).unwrap();
     let names: Vec<_> = model
         .inputs()
         .iter()

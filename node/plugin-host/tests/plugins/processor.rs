@@ -28,28 +28,32 @@ fn state_is_read_through_and_collected() {
     let mut state = Map::default();
     state.0.insert(b"gone".to_vec(), vec![1]);
     for round in 1..=3 {
-        let processed = counting.process(&batch(4), &state).unwrap();
-        let counts = processed.rows.column(0).as_primitive::<Float64Type>();
+        let processed = counting.process(&batch(4), false, &state).unwrap();
+        let counts = processed.outputs[0].column(0).as_primitive::<Float64Type>();
         assert_eq!(counts.value(3), f64::from(round * 4));
         assert_eq!(processed.state.len(), 2);
         state.apply(processed.state);
     }
     assert_eq!(state.0.len(), 1);
     // What was not made durable has not happened.
-    let unchanged = counting.process(&batch(4), &state).unwrap();
-    let again = counting.process(&batch(4), &state).unwrap();
-    assert_eq!(unchanged.rows, again.rows);
+    let unchanged = counting.process(&batch(4), false, &state).unwrap();
+    let again = counting.process(&batch(4), false, &state).unwrap();
+    assert_eq!(unchanged.outputs, again.outputs);
 }
 
 #[test]
 fn a_batch_too_large_for_one_call_is_one_batch() {
     let mut counting = hostile("count");
-    let processed = counting.process(&batch(150_000), &Map::default()).unwrap();
-    assert_eq!(processed.rows.num_rows(), 150_000);
-    let counts = processed.rows.column(0).as_primitive::<Float64Type>();
+    let processed = counting
+        .process(&batch(150_000), false, &Map::default())
+        .unwrap();
+    assert_eq!(processed.outputs[0].num_rows(), 150_000);
+    let counts = processed.outputs[0].column(0).as_primitive::<Float64Type>();
     assert_eq!(counts.value(149_999), 150_000.0);
     let mut rejecting = hostile("reject");
-    let processed = rejecting.process(&batch(150_000), &Map::default()).unwrap();
+    let processed = rejecting
+        .process(&batch(150_000), false, &Map::default())
+        .unwrap();
     let rows: Vec<_> = processed.rejected.iter().map(|(row, _)| *row).collect();
     assert_eq!(rows, [0, 65_536, 131_072]);
     assert_eq!(processed.rejected[0].1, "the first row is not welcome");
@@ -57,8 +61,10 @@ fn a_batch_too_large_for_one_call_is_one_batch() {
 
 #[test]
 fn an_empty_batch_gives_nothing() {
-    let processed = hostile("good").process(&batch(0), &Map::default()).unwrap();
-    assert_eq!(processed.rows.num_rows(), 0);
+    let processed = hostile("good")
+        .process(&batch(0), false, &Map::default())
+        .unwrap();
+    assert_eq!(processed.outputs[0].num_rows(), 0);
     assert!(processed.state.is_empty() && processed.rejected.is_empty());
 }
 
@@ -99,8 +105,8 @@ fn the_anomaly_detector_flags_a_spike_across_batches() {
     let mut anomaly = plugin("anomaly")
         .processor(&BTreeMap::new(), &readings())
         .unwrap();
-    let names: Vec<_> = anomaly
-        .outputs()
+    let names: Vec<_> = anomaly.outputs()[0]
+        .schema
         .fields()
         .iter()
         .map(|field| field.name().clone())
@@ -113,22 +119,23 @@ fn the_anomaly_detector_flags_a_spike_across_batches() {
     let wave = |row: i64| Some(60.0 + (row % 7) as f64 * 0.3);
     for start in (0..600).step_by(50) {
         let temps: Vec<_> = (start..start + 50).map(wave).collect();
-        let processed = anomaly.process(&rows(start, &temps), &state).unwrap();
+        let processed = anomaly
+            .process(&rows(start, &temps), false, &state)
+            .unwrap();
         assert_eq!(
-            processed.rows.num_rows(),
+            processed.outputs[0].num_rows(),
             0,
             "at {start}: {:?}",
-            processed.rows
+            processed.outputs[0]
         );
         state.apply(processed.state);
     }
     let processed = anomaly
-        .process(&rows(600, &[wave(0), Some(95.0), None]), &state)
+        .process(&rows(600, &[wave(0), Some(95.0), None]), false, &state)
         .unwrap();
-    assert_eq!(processed.rows.num_rows(), 1);
+    assert_eq!(processed.outputs[0].num_rows(), 1);
     let text = |name: &str| {
-        processed
-            .rows
+        processed.outputs[0]
             .column_by_name(name)
             .unwrap()
             .as_string::<i32>()
@@ -139,7 +146,7 @@ fn the_anomaly_detector_flags_a_spike_across_batches() {
         (text("device"), text("column")),
         ("p1".to_owned(), "temp".to_owned())
     );
-    let value = processed.rows.column_by_name("value").unwrap();
+    let value = processed.outputs[0].column_by_name("value").unwrap();
     assert_eq!(value.as_primitive::<Float64Type>().value(0), 95.0);
 }
 

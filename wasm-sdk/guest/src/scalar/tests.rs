@@ -25,7 +25,15 @@ fn call(name: &str, rows: u32, args: Vec<Column>) -> Result<Column, Error> {
 fn functions_are_described() {
     let functions = ActivestorePlugin::describe();
     assert_eq!(functions.len(), 7);
-    assert_eq!(functions[0].args, [ScalarType::Float64; 2]);
+    let args: Vec<_> = functions[0]
+        .args
+        .iter()
+        .map(|arg| (arg.name.as_str(), arg.kind))
+        .collect();
+    assert_eq!(
+        args,
+        [("a", ScalarType::Float64), ("b", ScalarType::Float64)]
+    );
     assert!(functions[0].strict && !functions[1].strict);
     assert_eq!(functions[2].returns, ScalarType::Text);
 }
