@@ -74,6 +74,7 @@ fn step(state: &mut CatalogState, change: Change) -> Result<()> {
             let word = match kind {
                 FunctionKind::Scalar => "function",
                 FunctionKind::Aggregate => "aggregate",
+                FunctionKind::Table => "table function",
             };
             check_identifier(word, &def.name)?;
             absent(word, &state.functions, &def.name, or_replace)?;
@@ -299,7 +300,7 @@ fn drop_table(state: &mut CatalogState, name: &TableName, if_exists: bool) -> Re
     let users = state
         .processors
         .values()
-        .filter(|processor| processor.table == *name || processor.into.as_ref() == Some(name))
+        .filter(|processor| processor.table == *name || processor.into.contains(name))
         .map(|processor| ("processor", processor.name.as_str()));
     unused("table", &name.to_string(), users)?;
     state.tables.remove(name);
@@ -340,12 +341,22 @@ pub(crate) fn check_processor(state: &CatalogState, processor: &ProcessorDef) ->
             state.model(model).map_err(named)?;
         }
     }
-    let Some(into) = &processor.into else {
-        return Ok(());
-    };
-    state.table(into).map_err(named)?;
+    for (number, into) in processor.into.iter().enumerate() {
+        state.table(into).map_err(named)?;
+        if processor
+            .into
+            .iter()
+            .take(number)
+            .any(|other| other == into)
+        {
+            return Err(Error::invalid(format!(
+                "processor '{}' would send two outputs into table {into}",
+                processor.name
+            )));
+        }
+    }
     // Follow the rows from table to table; each table is visited once, so this ends.
-    let mut reached = vec![into];
+    let mut reached: Vec<&TableName> = processor.into.iter().collect();
     let mut next = 0;
     while let Some(table) = reached.get(next).copied() {
         if *table == processor.table {
@@ -355,7 +366,7 @@ pub(crate) fn check_processor(state: &CatalogState, processor: &ProcessorDef) ->
             ))
             .with_hint("send its rows INTO a table that leads back to no table they come from"));
         }
-        for onward in state.processors_on(table).filter_map(|p| p.into.as_ref()) {
+        for onward in state.processors_on(table).flat_map(|p| &p.into) {
             if !reached.contains(&onward) {
                 reached.push(onward);
             }

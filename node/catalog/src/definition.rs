@@ -198,6 +198,8 @@ pub enum FunctionKind {
     Scalar,
     /// A value for each group of rows.
     Aggregate,
+    /// Rows.
+    Table,
 }
 
 /// A SQL function or aggregate that a plugin provides.
@@ -233,8 +235,8 @@ pub struct ProcessorDef {
     pub source: ProcessorSource,
     /// Its configuration, as given.
     pub options: BTreeMap<String, String>,
-    /// The table that takes its rows; `None` where it sends none.
-    pub into: Option<TableName>,
+    /// The tables that take its rows, one for each of its outputs; none where it sends none.
+    pub into: Vec<TableName>,
 }
 
 /// A model: a plugin that runs it and the artifact it runs.

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::apply::apply;
 use crate::change::Change;
+use crate::plugin::PluginDef;
 use crate::seal::EntrySealer;
 use crate::state::CatalogState;
 
@@ -286,7 +287,7 @@ fn decode(stored: &BTreeMap<String, Vec<u8>>) -> Result<CatalogState> {
                 state.models.insert(name.to_owned(), value(entry, bytes)?);
             }
             Some(("plugin", name)) => {
-                state.plugins.insert(name.to_owned(), value(entry, bytes)?);
+                state.plugins.insert(name.to_owned(), plugin(entry, bytes)?);
             }
             _ => {
                 return Err(Error::corrupt(format!(
@@ -296,6 +297,14 @@ fn decode(stored: &BTreeMap<String, Vec<u8>>) -> Result<CatalogState> {
         }
     }
     Ok(state)
+}
+
+/// A plugin's entry; one that was written before there were grants ends where they begin.
+fn plugin(entry: &str, bytes: &[u8]) -> Result<PluginDef> {
+    value(entry, bytes).or_else(|error| {
+        let none = postcard::to_stdvec(&Vec::<String>::new()).unwrap_or_default();
+        value(entry, &[bytes, &none].concat()).map_err(|_| error)
+    })
 }
 
 fn value<T: DeserializeOwned>(entry: &str, bytes: &[u8]) -> Result<T> {

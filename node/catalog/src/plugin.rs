@@ -20,7 +20,7 @@ pub struct PluginVersion {
     pub sha256: [u8; 32],
     /// Size of the component in bytes.
     pub size_bytes: u64,
-    /// What it is: `scalar`, `processor` or `model`.
+    /// What it is: `scalar`, `aggregate`, `table-function`, `processor` or `model`.
     pub kind: String,
     /// When it was deployed, in milliseconds since 1970; 0 where that is unknown.
     pub deployed_ms: u64,
@@ -37,12 +37,14 @@ pub struct PluginDef {
     pub sha256: [u8; 32],
     /// Size of that component in bytes.
     pub size_bytes: u64,
-    /// What it is: `scalar`, `processor` or `model`.
+    /// What it is: `scalar`, `aggregate`, `table-function`, `processor` or `model`.
     pub kind: String,
     /// When it was deployed, in milliseconds since 1970; 0 where that is unknown.
     pub deployed_ms: u64,
     /// Versions that were in force before, the latest first; the catalog fills this.
     pub earlier: Vec<PluginVersion>,
+    /// What it may reach beside what it is given, in every version: `clock`, `read:plant.limits`.
+    pub grants: Vec<String>,
 }
 
 impl PluginDef {
@@ -88,7 +90,10 @@ impl PluginDef {
                 .with_hint("deploy it under a new version"));
             }
             if self.version == before.version {
-                return Ok(before.clone());
+                return Ok(PluginDef {
+                    grants: self.grants,
+                    ..before.clone()
+                });
             }
         }
         self.earlier = std::iter::once(before.current())

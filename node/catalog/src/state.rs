@@ -122,6 +122,30 @@ impl CatalogState {
         })
     }
 
+    /// The function with this name.
+    ///
+    /// # Errors
+    /// `NotFound`, with the nearest name as a hint.
+    pub fn function(&self, name: &str) -> Result<&FunctionDef> {
+        self.functions
+            .get(name)
+            .ok_or_else(|| missing("function", name, self.functions.keys().map(String::as_str)))
+    }
+
+    /// The processor with this name.
+    ///
+    /// # Errors
+    /// `NotFound`, with the nearest name as a hint.
+    pub fn processor(&self, name: &str) -> Result<&ProcessorDef> {
+        self.processors.get(name).ok_or_else(|| {
+            missing(
+                "processor",
+                name,
+                self.processors.keys().map(String::as_str),
+            )
+        })
+    }
+
     /// The model with this name.
     ///
     /// # Errors

@@ -57,6 +57,7 @@ pub(crate) fn plugin(name: &str, version: &str, byte: u8) -> PluginDef {
         kind: "processor".into(),
         deployed_ms: 5,
         earlier: Vec::new(),
+        grants: Vec::new(),
     }
 }
 
@@ -67,7 +68,7 @@ pub(crate) fn processor(name: &str, table: &str, into: Option<&str>) -> Change {
             table: table.parse().unwrap(),
             source: ProcessorSource::Plugin("anomaly".parse().unwrap()),
             options: BTreeMap::from([("threshold".into(), "4.0".into())]),
-            into: into.map(|into| into.parse().unwrap()),
+            into: into.iter().map(|into| into.parse().unwrap()).collect(),
         },
         or_replace: false,
     }

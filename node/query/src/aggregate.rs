@@ -1,5 +1,5 @@
-//! Aggregates that plugins provide, as SQL aggregates: grouped, over all rows, and over windows whose
-//! frame only grows.
+//! Aggregates that plugins provide, as SQL aggregates: grouped, over all rows, and over windows; where a
+//! frame leaves rows behind, those aggregates that can take rows out again.
 
 use std::fmt::{self, Debug};
 use std::ops::Range;
@@ -20,16 +20,24 @@ use datafusion::scalar::ScalarValue;
 use parking_lot::Mutex;
 
 use crate::error::to_datafusion;
-use crate::function::{check, coerce};
+use crate::function::{check, coerce, parameter_names};
 
 /// An aggregate. Several aggregations by it may run at once.
 pub trait GroupFunction: Send + Sync + Debug {
     /// Its name in SQL.
     fn name(&self) -> &str;
+    /// The names of its arguments; none where they cannot be given by name.
+    fn arg_names(&self) -> &[String] {
+        &[]
+    }
     /// The types of its arguments.
     fn args(&self) -> &[DataType];
     /// The type of its result.
     fn returns(&self) -> DataType;
+    /// Whether rows can be taken out again.
+    fn retracts(&self) -> bool {
+        false
+    }
     /// Begins an aggregation without groups.
     ///
     /// # Errors
@@ -51,6 +59,14 @@ pub trait Grouping: Send {
         total: usize,
         args: &[ArrayRef],
     ) -> Result<()>;
+    /// Takes rows out that were added before, oldest first.
+    ///
+    /// # Errors
+    /// What the aggregate says; that it cannot.
+    fn retract(&mut self, groups: &[usize], args: &[ArrayRef]) -> Result<()> {
+        let _unused = (groups, args);
+        Err(Error::internal("an aggregate that takes no rows out again"))
+    }
     /// Adds states that [`Grouping::states`] gave, as `update` adds rows.
     ///
     /// # Errors
@@ -78,8 +94,10 @@ pub trait Grouping: Send {
 }
 
 pub(crate) fn udaf(function: Arc<dyn GroupFunction>) -> AggregateUDF {
+    let mut signature = Signature::user_defined(Volatility::Immutable);
+    signature.parameter_names = parameter_names([function.arg_names()]);
     AggregateUDF::new_from_impl(PluginAggregate {
-        signature: Signature::user_defined(Volatility::Immutable),
+        signature,
         function: function.into(),
         open: Arc::new(AtomicUsize::new(0)).into(),
     })
@@ -134,8 +152,11 @@ impl AggregateUDFImpl for PluginAggregate {
 
     fn create_sliding_accumulator(
         &self,
-        _args: AccumulatorArgs<'_>,
+        args: AccumulatorArgs<'_>,
     ) -> DataFusionResult<Box<dyn Accumulator>> {
+        if self.function.retracts() {
+            return self.accumulator(args);
+        }
         plan_err!(
             "{}() cannot take rows back, so a window's frame must not leave any behind: let it begin at UNBOUNDED PRECEDING",
             self.function.name()
@@ -384,6 +405,18 @@ impl Accumulator for Single {
         self.with(true, |single| {
             single.update(&vec![0; rows], None, 1, values)
         })
+    }
+
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> DataFusionResult<()> {
+        let rows = values.first().map_or(0, |array| array.len());
+        self.with(true, |single| {
+            let retracted = single.grouping.retract(&vec![0; rows], values);
+            retracted.map_err(to_datafusion)
+        })
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        self.function.retracts()
     }
 
     fn evaluate(&mut self) -> DataFusionResult<ScalarValue> {

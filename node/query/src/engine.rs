@@ -1,7 +1,7 @@
 //! The engine: SQL text to a running query. One state is shared by all; each query takes a copy of
 //! it with the node's clock in it, so that every `now()` of a statement is one moment.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -9,24 +9,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use activestore_types::{Error, Result};
 use chrono::DateTime;
-use datafusion::common::Result as DataFusionResult;
 use datafusion::execution::SessionState;
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::registry::FunctionRegistry;
 use datafusion::physical_plan::execute_stream;
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, future, stream};
 use parking_lot::RwLock;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use crate::aggregate::{self, GroupFunction};
+use crate::aggregate::GroupFunction;
 use crate::error::{from_datafusion, panicked};
-use crate::function::{self, ColumnFunction};
+use crate::function::ColumnFunction;
+use crate::measure::{Meters, Registered};
 use crate::model::{self, Models};
 use crate::params::bind;
 use crate::parse::{Statement, parse};
 use crate::rows::{Rows, StatsHandle};
+use crate::table_function::RowFunction;
 use crate::tables::{Keyspaces, Tables};
 use crate::{session, tumble};
 
@@ -76,6 +77,9 @@ struct Counters {
 /// Plans and runs queries over [`Tables`]. Shared between threads.
 pub struct Engine {
     state: RwLock<SessionState>,
+    /// What plugins registered, by name.
+    functions: RwLock<BTreeMap<String, Registered>>,
+    models: Arc<dyn Models>,
     /// Names that a plugin's function must not take.
     builtin: BTreeSet<String>,
     tables: Arc<dyn Tables>,
@@ -95,7 +99,8 @@ impl Engine {
     ) -> Result<Engine> {
         let catalog = Arc::new(Keyspaces(tables.clone()));
         let mut state = session::state(&options, catalog)?;
-        for udf in [model::udf(models), tumble::udf()] {
+        let predict = model::udfs(&models);
+        for udf in predict.into_iter().chain([tumble::udf()]) {
             state.register_udf(Arc::new(udf)).map_err(from_datafusion)?;
         }
         let builtin = state
@@ -108,6 +113,8 @@ impl Engine {
             .collect();
         Ok(Engine {
             state: RwLock::new(state),
+            functions: RwLock::default(),
+            models,
             builtin,
             tables,
             running: Arc::new(Semaphore::new(MAX_CONCURRENT_QUERIES)),
@@ -134,11 +141,25 @@ impl Engine {
     /// # Errors
     /// `Conflict` when SQL has a function of this name itself.
     pub fn register(&self, function: Arc<dyn ColumnFunction>) -> Result<()> {
-        self.replace(function.name(), |state| {
-            state
-                .register_udf(Arc::new(function::udf(function.clone())))
-                .map(|_| ())
-        })
+        self.register_overloads(&[function])
+    }
+
+    /// As [`Engine::register`], functions of one name that differ in the types of their arguments, one
+    /// at least: a query takes the one that its arguments come closest to.
+    ///
+    /// # Errors
+    /// As [`Engine::register`].
+    pub fn register_overloads(&self, functions: &[Arc<dyn ColumnFunction>]) -> Result<()> {
+        let name = functions.first().map_or("", |function| function.name());
+        self.replace(name, Registered::Scalar(functions.to_vec()))
+    }
+
+    /// Adds a table function, or replaces what is registered under its name, for queries to come.
+    ///
+    /// # Errors
+    /// `Conflict` when SQL has a function of this name itself.
+    pub fn register_table_function(&self, function: Arc<dyn RowFunction>) -> Result<()> {
+        self.replace(function.name(), Registered::Table(function.clone()))
     }
 
     /// Adds an aggregate, or replaces the registered function or aggregate of the same name, for
@@ -147,11 +168,7 @@ impl Engine {
     /// # Errors
     /// `Conflict` when SQL has a function of this name itself.
     pub fn register_aggregate(&self, function: Arc<dyn GroupFunction>) -> Result<()> {
-        self.replace(function.name(), |state| {
-            state
-                .register_udaf(Arc::new(aggregate::udaf(function.clone())))
-                .map(|_| ())
-        })
+        self.replace(function.name(), Registered::Aggregate(function.clone()))
     }
 
     /// Whether a function of a plugin may have this name.
@@ -169,15 +186,13 @@ impl Engine {
         Ok(())
     }
 
-    fn replace(
-        &self,
-        name: &str,
-        register: impl FnOnce(&mut SessionState) -> DataFusionResult<()>,
-    ) -> Result<()> {
+    fn replace(&self, name: &str, function: Registered) -> Result<()> {
         self.check_name(name)?;
         let mut state = self.state.write();
         remove(&mut state, name);
-        register(&mut state).map_err(from_datafusion)
+        function.register(&mut state).map_err(from_datafusion)?;
+        self.functions.write().insert(name.to_owned(), function);
+        Ok(())
     }
 
     /// Takes a function or an aggregate away from queries to come; a name that is not registered is left
@@ -185,6 +200,7 @@ impl Engine {
     pub fn deregister(&self, name: &str) {
         if !self.builtin.contains(name) {
             remove(&mut self.state.write(), name);
+            self.functions.write().remove(name);
         }
     }
 
@@ -203,15 +219,23 @@ impl Engine {
 
     async fn start(&self, sql: &str, params: &[Value]) -> Result<Rows> {
         let mut statements = parse(sql)?;
-        let sql = match (statements.pop(), statements.is_empty()) {
-            (Some(Statement::Query { sql } | Statement::Explain { sql }), true) => sql,
+        let (sql, analyzes) = match (statements.pop(), statements.is_empty()) {
+            (Some(Statement::Query { sql }), true) => (sql, false),
+            (Some(Statement::Explain { sql, analyze }), true) => (sql, analyze),
             (_, false) => {
                 return Err(Error::invalid("a query is one statement")
                     .with_hint("send the statements one by one"));
             }
             _ => return Err(Error::invalid("the statement is not a query")),
         };
-        let state = self.session();
+        let mut state = self.session();
+        let meters = if analyzes {
+            let functions = self.functions.read();
+            let meters = Meters::on(&mut state, &functions, &self.models);
+            Some(meters.map_err(from_datafusion)?)
+        } else {
+            None
+        };
         let permit = self.running.clone().try_acquire_owned().map_err(|_| {
             self.counters.refused.fetch_add(1, Ordering::Relaxed);
             Error::new(
@@ -233,6 +257,7 @@ impl Engine {
         let stream =
             execute_stream(plan.clone(), session::task(&state)).map_err(from_datafusion)?;
         let schema = stream.schema();
+        let meters = meters.map(|meters| (meters, schema.clone()));
         let counters = self.counters.clone();
         let stream = AssertUnwindSafe(stream).catch_unwind().map(move |item| {
             // The permit lives as long as the stream.
@@ -245,6 +270,12 @@ impl Engine {
                 counters.failed.fetch_add(1, Ordering::Relaxed);
             })
         });
+        // What plugins took is known once everything else was given.
+        let plugins = stream::once(async move {
+            let (meters, schema) = meters?;
+            meters.row(&schema).map(Ok)
+        });
+        let stream = stream.chain(plugins.filter_map(future::ready));
         Ok(Rows {
             schema,
             stream: Box::pin(stream),
@@ -277,6 +308,7 @@ impl Engine {
 /// Takes away what is registered under a name.
 fn remove(state: &mut SessionState, name: &str) {
     // Only an unknown name makes these fail, and then there is nothing to do.
+    let _unknown = state.deregister_udtf(name);
     let _unknown = state.deregister_udf(name);
     let _unknown = state.deregister_udaf(name);
 }

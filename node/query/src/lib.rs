@@ -19,6 +19,7 @@ mod engine;
 mod error;
 mod function;
 mod last;
+mod measure;
 mod model;
 mod params;
 pub mod parse;
@@ -27,20 +28,23 @@ mod pushdown;
 mod rows;
 mod scan;
 mod session;
+mod table_function;
 mod tables;
 mod tumble;
 mod write;
 
 pub use aggregate::{GroupFunction, Grouping};
 pub use cast::{cast_assigned, cast_lossless};
+pub use datafusion::logical_expr::Volatility;
 pub use engine::{Engine, EngineOptions, EngineStats, MAX_CONCURRENT_QUERIES};
 pub use function::ColumnFunction;
 pub use model::{Models, Predict};
 pub use parse::{
-    Condition, Delete, Existing, Insert, ModelStatement, PartitionStatement, PartitionStep, Show,
-    Statement, Update, parse,
+    Condition, Delete, Existing, Insert, ModelStatement, PartitionStatement, PartitionStep,
+    Redefined, Redefinition, Show, Statement, Update, parse,
 };
 pub use rows::{BatchStream, QueryStats, Rows, StatsHandle};
+pub use table_function::{RowFunction, RowRun};
 pub use tables::Tables;
 pub use write::{DeletePlan, quote};
 

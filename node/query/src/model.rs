@@ -1,5 +1,6 @@
-//! `predict('model', a, b, …)`: a model of the catalog as a SQL function. The model's name is a
-//! constant, so that a wrong name or number of inputs is an error before any row is read.
+//! `predict('model', a, b, …)` and `predict_proba`: a model of the catalog as SQL functions. The model's
+//! name is a constant, so that a wrong name or number of inputs is an error before any row is read.
+//! `predict('model.output', …)` asks for another output than the first.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,50 +25,73 @@ pub type Predict = Arc<dyn Fn(&[ArrayRef]) -> Result<ArrayRef> + Send + Sync>;
 
 /// The models that SQL may name; `db` has them.
 pub trait Models: Send + Sync {
-    /// How many inputs a model takes, and the model.
+    /// How many inputs a model takes, and the model: its first output, or the named one.
     ///
     /// # Errors
-    /// `NotFound` for an unknown name, and what loading it says.
-    fn model(&self, name: &str) -> Result<(usize, Predict)>;
+    /// `NotFound` for an unknown name or output, and what loading it says.
+    fn model(&self, name: &str, output: Option<&str>) -> Result<(usize, Predict)>;
 }
 
-pub(crate) fn udf(models: Arc<dyn Models>) -> ScalarUDF {
-    ScalarUDF::new_from_impl(PredictFunction {
-        signature: Signature::user_defined(Volatility::Stable),
-        models: models.into(),
+/// The output that `predict_proba` asks for.
+const PROBABILITY: &str = "probability";
+
+pub(crate) fn udfs(models: &Arc<dyn Models>) -> [ScalarUDF; 2] {
+    [("predict", None), ("predict_proba", Some(PROBABILITY))].map(|(name, output)| {
+        ScalarUDF::new_from_impl(PredictFunction {
+            name,
+            output,
+            signature: Signature::user_defined(Volatility::Stable),
+            models: models.clone().into(),
+        })
     })
 }
 
 #[derive(PartialEq, Eq, Hash)]
 struct PredictFunction {
+    name: &'static str,
+    /// The output that it asks for, where it is not for the caller to say.
+    output: Option<&'static str>,
     signature: Signature,
     models: PtrEq<Arc<dyn Models>>,
 }
 
 impl fmt::Debug for PredictFunction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("predict")
+        f.write_str(self.name)
     }
 }
 
 impl PredictFunction {
     fn find(&self, name: &ScalarValue, inputs: usize) -> Result<Predict> {
-        let Some(Some(name)) = name.try_as_str() else {
-            return Err(constant());
+        let Some(Some(given)) = name.try_as_str() else {
+            return Err(self.constant());
         };
-        let (wanted, model) = self.models.model(name)?;
+        let (name, output) = match (self.output, given.split_once('.')) {
+            (None, Some((name, output))) => (name, Some(output)),
+            (output, _) => (given, output),
+        };
+        let (wanted, model) = self.models.model(name, output)?;
         if wanted != inputs {
             return Err(Error::invalid(format!(
-                "model '{name}' takes {wanted} inputs, predict() is given {inputs}"
+                "model '{name}' takes {wanted} inputs, {}() is given {inputs}",
+                self.name
             )));
         }
         Ok(model)
+    }
+
+    fn constant(&self) -> Error {
+        Error::invalid(format!(
+            "the first argument of {}() is the name of a model in single quotes",
+            self.name
+        ))
+        .with_hint("SHOW MODELS lists them")
     }
 }
 
 impl ScalarUDFImpl for PredictFunction {
     fn name(&self) -> &str {
-        "predict"
+        self.name
     }
 
     fn signature(&self) -> &Signature {
@@ -75,22 +99,23 @@ impl ScalarUDFImpl for PredictFunction {
     }
 
     fn return_type(&self, _args: &[ArrowType]) -> DataFusionResult<ArrowType> {
-        internal_err!("predict() says its type with its arguments")
+        internal_err!("{}() says its type with its arguments", self.name)
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> DataFusionResult<FieldRef> {
         let Some(Some(name)) = args.scalar_arguments.first() else {
-            return Err(to_datafusion(constant()));
+            return Err(to_datafusion(self.constant()));
         };
         let inputs = args.arg_fields.len().saturating_sub(1);
         self.find(name, inputs).map_err(to_datafusion)?;
-        Ok(Arc::new(Field::new("predict", ArrowType::Float64, true)))
+        Ok(Arc::new(Field::new(self.name, ArrowType::Float64, true)))
     }
 
     fn coerce_types(&self, given: &[ArrowType]) -> DataFusionResult<Vec<ArrowType>> {
         if given.len() < 2 {
             return plan_err!(
-                "predict() takes a model's name and its inputs: predict('model', a, b)"
+                "{0}() takes a model's name and its inputs: {0}('model', a, b)",
+                self.name
             );
         }
         let mut types = vec![ArrowType::Utf8];
@@ -99,7 +124,10 @@ impl ScalarUDFImpl for PredictFunction {
                 || matches!(given, ArrowType::Null | ArrowType::Boolean)
                     && can_cast_types(given, &ArrowType::Float64);
             if !numeric {
-                return plan_err!("argument {number} of predict() is {given}, a number is needed");
+                return plan_err!(
+                    "argument {number} of {}() is {given}, a number is needed",
+                    self.name
+                );
             }
             types.push(ArrowType::Float64);
         }
@@ -110,19 +138,14 @@ impl ScalarUDFImpl for PredictFunction {
         let rows = args.number_rows;
         let mut values = args.args.into_iter();
         let Some(ColumnarValue::Scalar(name)) = values.next() else {
-            return Err(to_datafusion(constant()));
+            return Err(to_datafusion(self.constant()));
         };
         let inputs = values
             .map(|value| value.into_array(rows))
             .collect::<DataFusionResult<Vec<_>>>()?;
         let model = self.find(&name, inputs.len()).map_err(to_datafusion)?;
         let result = model(&inputs).map_err(to_datafusion)?;
-        check("predict", &result, rows, &ArrowType::Float64).map_err(to_datafusion)?;
+        check(self.name, &result, rows, &ArrowType::Float64).map_err(to_datafusion)?;
         Ok(ColumnarValue::Array(result))
     }
-}
-
-fn constant() -> Error {
-    Error::invalid("the first argument of predict() is the name of a model in single quotes")
-        .with_hint("SHOW MODELS lists them")
 }

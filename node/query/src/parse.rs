@@ -17,8 +17,8 @@ pub use limits::{
     MAX_CHAIN_OPERATORS, MAX_CHAIN_TOKENS, MAX_NESTING, MAX_STATEMENTS, MAX_TEXT_BYTES,
 };
 pub use statement::{
-    Condition, Delete, Existing, Insert, ModelStatement, PartitionStatement, PartitionStep, Show,
-    Statement, Update,
+    Condition, Delete, Existing, Insert, ModelStatement, PartitionStatement, PartitionStep,
+    Redefined, Redefinition, Show, Statement, Update,
 };
 
 use activestore_types::{Error, Result};
@@ -133,6 +133,9 @@ fn show(cursor: &mut Cursor<'_>) -> Result<Statement> {
         return Ok(Statement::Describe {
             name: cursor.table_name()?,
         });
+    }
+    if cursor.words(&["TABLE", "FUNCTIONS"]) {
+        return Ok(Statement::Show(Show::Functions));
     }
     for (words, show) in [
         (["KEYSPACES", "SCHEMAS"], Show::Keyspaces),

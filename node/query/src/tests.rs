@@ -166,9 +166,12 @@ impl Tables for World {
 pub(crate) struct Sum;
 
 impl Models for Sum {
-    fn model(&self, name: &str) -> Result<(usize, Predict)> {
+    fn model(&self, name: &str, output: Option<&str>) -> Result<(usize, Predict)> {
         if name != "sum" {
             return Err(Error::not_found(format!("there is no model '{name}'")));
+        }
+        if let Some(output) = output {
+            return Err(Error::not_found(format!("there is no output '{output}'")));
         }
         let add: Predict = Arc::new(|args| {
             let [a, b] = args else { panic!("two inputs") };

@@ -6,6 +6,8 @@ use activestore_catalog::{
 };
 use activestore_types::{Error, Result};
 
+use datafusion::sql::sqlparser::tokenizer::Token;
+
 use super::cursor::Cursor;
 use super::statement::{ModelStatement, Statement};
 use super::table;
@@ -22,6 +24,9 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if cursor.word("AGGREGATE") {
         return function(cursor, or_replace, FunctionKind::Aggregate);
     }
+    if cursor.words(&["TABLE", "FUNCTION"]) {
+        return function(cursor, or_replace, FunctionKind::Table);
+    }
     if cursor.word("PROCESSOR") {
         return processor(cursor, or_replace);
     }
@@ -30,7 +35,7 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
     }
     refuse(cursor)?;
     if or_replace {
-        return Err(cursor.expected("FUNCTION, AGGREGATE, PROCESSOR or MODEL"));
+        return Err(cursor.expected("FUNCTION, AGGREGATE, TABLE FUNCTION, PROCESSOR or MODEL"));
     }
     if cursor.word("KEYSPACE") || cursor.word("SCHEMA") {
         return keyspace(cursor);
@@ -38,7 +43,7 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if cursor.word("TABLE") {
         return table::create(cursor);
     }
-    Err(cursor.expected("KEYSPACE, TABLE, FUNCTION, AGGREGATE, PROCESSOR or MODEL"))
+    Err(cursor.expected("KEYSPACE, TABLE, FUNCTION, AGGREGATE, TABLE FUNCTION, PROCESSOR or MODEL"))
 }
 
 /// After `DROP`.
@@ -47,6 +52,13 @@ pub(super) fn drop(cursor: &mut Cursor<'_>) -> Result<Statement> {
         let if_exists = cursor.if_exists()?;
         let name = cursor.identifier("the name of a keyspace")?;
         (Change::DropKeyspace { name, if_exists }, "DROP KEYSPACE")
+    } else if cursor.words(&["TABLE", "FUNCTION"]) {
+        let if_exists = cursor.if_exists()?;
+        let name = cursor.identifier("the name of a table function")?;
+        (
+            Change::DropFunction { name, if_exists },
+            "DROP TABLE FUNCTION",
+        )
     } else if cursor.word("TABLE") {
         let if_exists = cursor.if_exists()?;
         let name = cursor.table_name()?;
@@ -113,6 +125,7 @@ fn function(cursor: &mut Cursor<'_>, or_replace: bool, kind: FunctionKind) -> Re
     let (word, tag) = match kind {
         FunctionKind::Scalar => ("FUNCTION", "CREATE FUNCTION"),
         FunctionKind::Aggregate => ("AGGREGATE", "CREATE AGGREGATE"),
+        FunctionKind::Table => ("TABLE FUNCTION", "CREATE TABLE FUNCTION"),
     };
     let name = cursor.identifier("the name of a function")?;
     if !cursor.peek_word("USING") {
@@ -156,12 +169,15 @@ fn processor(cursor: &mut Cursor<'_>, or_replace: bool) -> Result<Statement> {
         return Err(cursor.expected("PLUGIN or MODEL"));
     };
     let mut options = None;
-    let mut into = None;
+    let mut into = Vec::new();
     loop {
         if options.is_none() && cursor.word("WITH") {
             options = Some(cursor.options()?);
-        } else if into.is_none() && cursor.word("INTO") {
-            into = Some(cursor.table_name()?);
+        } else if into.is_empty() && cursor.word("INTO") {
+            into.push(cursor.table_name()?);
+            while cursor.token(&Token::Comma) {
+                into.push(cursor.table_name()?);
+            }
         } else {
             break;
         }
@@ -204,7 +220,7 @@ fn model(cursor: &mut Cursor<'_>, or_replace: bool) -> Result<Statement> {
 }
 
 /// `PLUGIN 'name[@version]'`.
-fn plugin(cursor: &mut Cursor<'_>) -> Result<PluginReference> {
+pub(super) fn plugin(cursor: &mut Cursor<'_>) -> Result<PluginReference> {
     cursor.expect_word("PLUGIN")?;
     cursor.string("the name of a plugin")?.parse()
 }

@@ -91,6 +91,18 @@ impl<'a> Cursor<'a> {
         found
     }
 
+    /// Takes unquoted words if they are next, all of them, in any case.
+    pub(super) fn words(&mut self, words: &[&str]) -> bool {
+        let found = words.iter().enumerate().all(|(place, word)| {
+            matches!(&self.parser.peek_nth_token_ref(place).token,
+                Token::Word(Word { value, quote_style: None, .. }) if value.eq_ignore_ascii_case(word))
+        });
+        for _ in words.iter().filter(|_| found) {
+            self.parser.next_token();
+        }
+        found
+    }
+
     pub(super) fn expect_word(&mut self, word: &str) -> Result<()> {
         if self.word(word) {
             return Ok(());

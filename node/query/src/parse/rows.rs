@@ -33,7 +33,7 @@ pub(super) fn explain(cursor: &mut Cursor<'_>) -> Result<Statement> {
         }
     }
     text.push_str(sql);
-    Ok(Statement::Explain { sql: text })
+    Ok(Statement::Explain { sql: text, analyze })
 }
 
 /// After `INSERT`.

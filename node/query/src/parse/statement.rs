@@ -17,6 +17,8 @@ pub enum Statement {
     Explain {
         /// The statement as written, `EXPLAIN` included.
         sql: String,
+        /// Whether the query is run.
+        analyze: bool,
     },
     /// `INSERT INTO`.
     Insert(Insert),
@@ -42,6 +44,8 @@ pub enum Statement {
     },
     /// `CREATE MODEL`: its artifact has to be found and hashed before the catalog can take it.
     CreateModel(ModelStatement),
+    /// `ALTER FUNCTION`, `ALTER PROCESSOR`, `ALTER MODEL`.
+    Redefine(Redefinition),
     /// `SHOW`.
     Show(Show),
     /// `DESCRIBE`.
@@ -49,6 +53,33 @@ pub enum Statement {
         /// The table.
         name: TableName,
     },
+}
+
+/// `ALTER FUNCTION | AGGREGATE | TABLE FUNCTION | PROCESSOR | MODEL name [USING PLUGIN '…'] [SET (…)]
+/// [RESET (…)]`: what is not named stays as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redefinition {
+    /// What it changes.
+    pub what: Redefined,
+    /// Its name.
+    pub name: String,
+    /// The plugin that takes over.
+    pub plugin: Option<PluginReference>,
+    /// Options that are set.
+    pub set: BTreeMap<String, String>,
+    /// Options that are set no more.
+    pub reset: Vec<String>,
+}
+
+/// What an `ALTER` changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redefined {
+    /// A function, an aggregate or a table function.
+    Function,
+    /// A processor.
+    Processor,
+    /// A model.
+    Model,
 }
 
 /// What is to be done with the data key of one partition.

@@ -1,5 +1,7 @@
 //! `CREATE TABLE` and `ALTER`.
 
+use std::collections::BTreeMap;
+
 use activestore_catalog::{
     Change, ClusteringDefinition, ColumnDefinition, KeyspaceOptions, TableDefinition, TableOptions,
 };
@@ -7,8 +9,9 @@ use activestore_types::{Error, Result, TableName};
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr};
 use datafusion::sql::sqlparser::tokenizer::Token;
 
+use super::create;
 use super::cursor::Cursor;
-use super::statement::{PartitionStatement, PartitionStep, Statement};
+use super::statement::{PartitionStatement, PartitionStep, Redefined, Redefinition, Statement};
 
 /// After `CREATE TABLE`.
 pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
@@ -222,8 +225,19 @@ pub(super) fn alter(cursor: &mut Cursor<'_>) -> Result<Statement> {
             tag: "ALTER KEYSPACE",
         });
     }
+    for (words, what) in [
+        (&["FUNCTION"][..], Redefined::Function),
+        (&["AGGREGATE"], Redefined::Function),
+        (&["TABLE", "FUNCTION"], Redefined::Function),
+        (&["PROCESSOR"], Redefined::Processor),
+        (&["MODEL"], Redefined::Model),
+    ] {
+        if cursor.words(words) {
+            return redefine(cursor, what);
+        }
+    }
     if !cursor.word("TABLE") {
-        return Err(cursor.expected("TABLE or KEYSPACE"));
+        return Err(cursor.expected("TABLE, KEYSPACE, FUNCTION, AGGREGATE, PROCESSOR or MODEL"));
     }
     let table = cursor.table_name()?;
     if cursor.word("COMPACT") {
@@ -286,4 +300,40 @@ pub(super) fn alter(cursor: &mut Cursor<'_>) -> Result<Statement> {
         change,
         tag: "ALTER TABLE",
     })
+}
+
+/// After the words that say what is altered.
+fn redefine(cursor: &mut Cursor<'_>, what: Redefined) -> Result<Statement> {
+    let name = cursor.identifier("a name")?;
+    let mut statement = Redefinition {
+        what,
+        name,
+        plugin: None,
+        set: BTreeMap::new(),
+        reset: Vec::new(),
+    };
+    let mut changes = false;
+    loop {
+        if statement.plugin.is_none() && cursor.word("USING") {
+            statement.plugin = Some(create::plugin(cursor)?);
+        } else if statement.set.is_empty() && (cursor.word("SET") || cursor.word("WITH")) {
+            statement.set = cursor.options()?;
+        } else if statement.reset.is_empty() && cursor.word("RESET") {
+            cursor.expect_token(&Token::LParen)?;
+            loop {
+                statement
+                    .reset
+                    .push(cursor.identifier("the name of an option")?);
+                if !cursor.token(&Token::Comma) {
+                    break;
+                }
+            }
+            cursor.expect_token(&Token::RParen)?;
+        } else if changes {
+            return Ok(Statement::Redefine(statement));
+        } else {
+            return Err(cursor.expected("USING PLUGIN, SET or RESET"));
+        }
+        changes = true;
+    }
 }

@@ -258,7 +258,8 @@ fn queries_are_cut_as_written() {
     assert_eq!(
         one("explain analyze select 1"),
         Statement::Explain {
-            sql: "EXPLAIN ANALYZE select 1".into()
+            sql: "EXPLAIN ANALYZE select 1".into(),
+            analyze: true,
         }
     );
 }

@@ -23,9 +23,6 @@ impl ColumnFunction for Twice {
     fn returns(&self) -> DataType {
         DataType::Double
     }
-    fn volatile(&self) -> bool {
-        false
-    }
     fn call(&self, rows: usize, args: &[ArrayRef]) -> Result<ArrayRef> {
         (self.gives)(rows, args)
     }
