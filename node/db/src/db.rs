@@ -27,11 +27,12 @@ use crate::inbox::Receiver;
 use crate::options::{DbOptions, Role};
 use crate::outbox::Sealer;
 use crate::outbox::queue::Queue;
-use crate::plugins::Plugins;
+use crate::plugins::{Plugins, services};
 use crate::replica::Adopter;
 use crate::tables::Relations;
 use crate::write::WriteReceipt;
 use crate::write::gates::Gates;
+use crate::write::timer::{self, Alarm};
 
 /// The definitions, in the data directory.
 const CATALOG_FILE: &str = "catalog.redb";
@@ -76,6 +77,8 @@ pub(crate) struct Inner {
     pub(crate) engine: Engine,
     pub(crate) outbox: Option<Arc<Sealer>>,
     pub(crate) processing: Mutex<()>,
+    /// Wakes the thread that lets timers go off.
+    pub(crate) alarm: Arc<Alarm>,
     pub(crate) gates: Gates,
     /// One change of the definitions at a time, with everything that follows from it.
     pub(crate) changing: Mutex<()>,
@@ -145,7 +148,7 @@ impl Db {
             wasm_bytes_max: WASM_BYTES_MAX,
             ..HostOptions::default()
         })?;
-        let plugins = Arc::new(Plugins::new(host, blobs.clone()));
+        let plugins = Arc::new(Plugins::new(host.clone(), blobs.clone(), store.clone()));
         let relations = Arc::new(Relations::new(
             options.clone(),
             identity.node,
@@ -154,6 +157,7 @@ impl Db {
             store.clone(),
             plugins.clone(),
         ));
+        host.serve(services(&relations));
         let engine = Engine::new(
             EngineOptions {
                 memory_bytes: options.query_memory_bytes,
@@ -189,6 +193,7 @@ impl Db {
             engine,
             outbox,
             processing: Mutex::new(()),
+            alarm: Arc::default(),
             gates: Gates::default(),
             changing: Mutex::new(()),
             backing_up: Mutex::new(()),
@@ -202,6 +207,8 @@ impl Db {
         relations.attach(&inner);
         inner.end_drops()?;
         inner.end_erasures();
+        inner.forget_lost_processors()?;
+        timer::start(&inner)?;
         Ok(Db {
             receiver: Arc::new(Receiver::new(inner.clone())),
             inner,
@@ -282,6 +289,7 @@ impl Db {
     pub async fn shutdown(&self) -> Result<()> {
         let inner = self.inner.clone();
         self.blocking(move || {
+            inner.alarm.close();
             if let Some(outbox) = &inner.outbox {
                 outbox.stop();
             }
@@ -349,6 +357,15 @@ impl Inner {
             || before.plugins != state.plugins;
         if plugins_touched {
             self.plugins.refresh(&state, &self.engine);
+        }
+        let gone = before.processors.keys();
+        let gone: Vec<String> = gone
+            .filter(|name| !state.processors.contains_key(*name))
+            .cloned()
+            .collect();
+        self.forget_processors(&gone)?;
+        if plugins_touched {
+            self.alarm.set(); // some may ask to be shown old rows
         }
         Ok(state)
     }

@@ -36,13 +36,14 @@ mod system;
 mod tables;
 mod write;
 
+pub use activestore_plugin_host::LogLevel;
 pub use activestore_store::PauseReason;
 pub use blobs::BLOB_BYTES_MAX;
 pub use counters::{Counter, CounterKind};
 pub use db::{Db, SyncHosts};
 pub use defined::{check_blobs, defined_tables};
 pub use options::{DbOptions, Role};
-pub use plugin_registry::PluginInfo;
+pub use plugin_registry::{PluginInfo, PluginLogs, PluginVersionInfo};
 pub use sql::SqlOutcome;
 pub use status::{PeerReport, Status, SyncStatus};
 pub use write::WriteReceipt;

@@ -1,7 +1,7 @@
-//! Deploying, listing and removing plugins.
+//! Deploying, listing and removing plugins, and what they say.
 
-use activestore_catalog::{Change, PluginDef};
-use activestore_plugin_host::LogLine;
+use activestore_catalog::{Change, PluginDef, PluginReference, PluginVersion};
+use activestore_plugin_host::{Grants, LogLine, LogPage};
 use activestore_types::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -17,13 +17,16 @@ pub struct PluginInfo {
     pub version: String,
     /// SHA-256 of the component, in hex digits.
     pub sha256: String,
-    /// `scalar`, `processor` or `model`.
+    /// `scalar`, `aggregate`, `table-function`, `processor` or `model`.
     pub kind: String,
     /// Size of the component in bytes.
     pub size_bytes: u64,
     /// Whose signature on it was checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signed_by: Option<String>,
+    /// What it may reach beside what it is given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<String>,
     /// The functions it exports.
     pub functions: Vec<String>,
     /// `ready`, `off` (trapped too often, will be tried again) or why it cannot be loaded.
@@ -32,13 +35,57 @@ pub struct PluginInfo {
     pub calls: u64,
     /// Calls that were stopped or failed inside the sandbox.
     pub traps: u64,
+    /// Rows given to it since the start.
+    #[serde(default)]
+    pub rows: u64,
+    /// Time spent in its calls since the start, in nanoseconds.
+    #[serde(default)]
+    pub busy_ns: u64,
+    /// Most bytes of linear memory that one of its instances held after a call.
+    #[serde(default)]
+    pub memory_bytes_peak: u64,
+    /// What went wrong last inside the sandbox.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_fault: Option<String>,
+    /// How long it stays switched off, in seconds; absent while it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub off_for_s: Option<u64>,
+    /// The versions held, the one in force first.
+    #[serde(default)]
+    pub versions: Vec<PluginVersionInfo>,
+}
+
+/// One version of a plugin that the node holds.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct PluginVersionInfo {
+    /// The version.
+    pub version: String,
+    /// SHA-256 of the component, in hex digits.
+    pub sha256: String,
+    /// Size of the component in bytes.
+    pub size_bytes: u64,
+    /// When it was deployed, in milliseconds since 1970; 0 where that is unknown.
+    pub deployed_ms: u64,
+    /// Whether it is in force.
+    pub in_force: bool,
+}
+
+/// What a plugin has said since a reader asked last.
+#[derive(Clone, Debug, Default)]
+pub struct PluginLogs {
+    /// The lines, oldest first, each with the version that said it.
+    pub lines: Vec<(String, LogLine)>,
+    /// Whether lines that the reader has not seen are gone already.
+    pub gap: bool,
 }
 
 impl Db {
-    /// Deploys a component under a name. Without a version, the first digits of its hash are one.
+    /// Deploys a component under a name. Without a version, the first digits of its hash are one; without
+    /// grants, it has those of the version before.
     ///
     /// # Errors
-    /// `Denied` when it is not signed by somebody whom this node trusts; `Invalid` when the bytes are not
+    /// `Denied` when it is not signed by somebody whom this node trusts, or asks for what it was not
+    /// granted; `Invalid` when the bytes are not
     /// a component that this node can run; `Conflict` when the
     /// version exists with other bytes.
     pub async fn put_plugin(
@@ -47,9 +94,23 @@ impl Db {
         version: Option<&str>,
         wasm: Vec<u8>,
     ) -> Result<PluginInfo> {
+        self.put_granted_plugin(name, version, None, wasm).await
+    }
+
+    /// As [`Db::put_plugin`], with what the plugin may reach: `clock`, `random`, `read:KEYSPACE.TABLE`.
+    ///
+    /// # Errors
+    /// As [`Db::put_plugin`].
+    pub async fn put_granted_plugin(
+        &self,
+        name: &str,
+        version: Option<&str>,
+        grants: Option<Vec<String>>,
+        wasm: Vec<u8>,
+    ) -> Result<PluginInfo> {
         let inner = self.inner.clone();
         let (name, version) = (name.to_owned(), version.map(str::to_owned));
-        self.blocking(move || inner.put_plugin(&name, version, &wasm))
+        self.blocking(move || inner.put_plugin(&name, version, grants.as_deref(), &wasm))
             .await
     }
 
@@ -80,6 +141,7 @@ impl Db {
                 kind: earlier.kind,
                 deployed_ms: inner.wall_ms(),
                 earlier: Vec::new(),
+                grants: def.grants.clone(),
             }))?;
             inner.plugin_info(&name)
         })
@@ -91,14 +153,70 @@ impl Db {
         self.inner.plugin_infos()
     }
 
-    /// The newest log lines of a plugin, oldest first.
+    /// What a plugin has said with numbers above `after`; 0 asks for all that is kept. Versions that are not
+    /// in force are among those that speak, where something still runs them.
     ///
     /// # Errors
     /// `NotFound` for an unknown plugin; what loading says when it cannot be loaded.
-    pub fn plugin_logs(&self, name: &str) -> Result<Vec<LogLine>> {
+    pub fn plugin_logs(&self, name: &str, after: u64) -> Result<PluginLogs> {
         let state = self.inner.catalog.state();
         let def = state.plugin(name)?;
-        Ok(self.inner.plugins.component(name, &def.sha256)?.logs())
+        let mut names = vec![def.version.clone()];
+        let mut plugins = vec![
+            self.inner
+                .plugins
+                .component(name, &def.sha256, &def.grants)?,
+        ];
+        for earlier in &def.earlier {
+            if let Some(plugin) = self.inner.plugins.loaded(&earlier.sha256)
+                && plugins
+                    .iter()
+                    .all(|other| other.sha256() != plugin.sha256())
+            {
+                names.push(earlier.version.clone());
+                plugins.push(plugin);
+            }
+        }
+        let page = LogPage::of(&plugins, after);
+        let lines = page.lines.into_iter().map(|(place, line)| {
+            let version = names.get(place).cloned().unwrap_or_default();
+            (version, line)
+        });
+        Ok(PluginLogs {
+            lines: lines.collect(),
+            gap: page.gap,
+        })
+    }
+
+    /// A version of a plugin: the one named, or the one in force.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such plugin or version.
+    pub fn plugin_version(&self, name: &str, version: Option<&str>) -> Result<PluginVersion> {
+        let state = self.inner.catalog.state();
+        state.plugin_version(&PluginReference {
+            name: name.to_owned(),
+            version: version.map(str::to_owned),
+        })
+    }
+
+    /// The component of a version that [`Db::plugin_version`] gave, as it was deployed.
+    ///
+    /// # Errors
+    /// `NotFound` when its bytes are not on this node; `Corrupt` when they are not what was deployed.
+    pub async fn plugin_component(&self, version: &PluginVersion) -> Result<Vec<u8>> {
+        let inner = self.inner.clone();
+        let version = version.clone();
+        self.blocking(move || {
+            inner.blobs.get(&version.sha256)?.ok_or_else(|| {
+                Error::not_found(format!(
+                    "the component of version {} is not on this node",
+                    version.version
+                ))
+                .with_hint("deploy the plugin again")
+            })
+        })
+        .await
     }
 
     /// Removes a plugin with all its versions.
@@ -130,9 +248,33 @@ impl Db {
     }
 }
 
+/// The versions of a plugin, the one in force first.
+fn versions(def: &PluginDef) -> Vec<PluginVersionInfo> {
+    let current = def.current();
+    std::iter::once((true, &current))
+        .chain(def.earlier.iter().map(|earlier| (false, earlier)))
+        .map(|(in_force, version)| PluginVersionInfo {
+            version: version.version.clone(),
+            sha256: hex(&version.sha256),
+            size_bytes: version.size_bytes,
+            deployed_ms: version.deployed_ms,
+            in_force,
+        })
+        .collect()
+}
+
 impl Inner {
-    fn put_plugin(&self, name: &str, version: Option<String>, wasm: &[u8]) -> Result<PluginInfo> {
-        let plugin = self.plugins.host().load(name, wasm)?;
+    fn put_plugin(
+        &self,
+        name: &str,
+        version: Option<String>,
+        grants: Option<&[String]>,
+        wasm: &[u8],
+    ) -> Result<PluginInfo> {
+        let state = self.catalog.state();
+        let before = state.plugins.get(name).map(|def| def.grants.as_slice());
+        let grants = Grants::parse(grants.or(before).unwrap_or_default())?;
+        let plugin = self.plugins.host().load_granted(name, wasm, &grants)?;
         let sha256 = self.blobs.put(wasm)?;
         let digits = hex(&sha256);
         let version = version.unwrap_or_else(|| digits.get(..12).unwrap_or(&digits).to_owned());
@@ -144,6 +286,7 @@ impl Inner {
             kind: plugin.kind().name().to_owned(),
             deployed_ms: self.wall_ms(),
             earlier: Vec::new(),
+            grants: grants.items(),
         }))?;
         self.plugin_info(name)
     }
@@ -168,9 +311,11 @@ impl Inner {
                     sha256: hex(&def.sha256),
                     kind: def.kind.clone(),
                     size_bytes: def.size_bytes,
+                    grants: def.grants.clone(),
+                    versions: versions(def),
                     ..PluginInfo::default()
                 };
-                match self.plugins.component(&def.name, &def.sha256) {
+                match self.plugins.component(&def.name, &def.sha256, &def.grants) {
                     Ok(plugin) => {
                         info.functions = plugin
                             .functions()
@@ -185,8 +330,13 @@ impl Inner {
                 if let Some(stats) = stats.iter().find(|stats| stats.sha256 == def.sha256) {
                     info.calls = stats.calls;
                     info.traps = stats.faults;
-                    if stats.off_for.is_some() {
+                    info.rows = stats.rows;
+                    info.busy_ns = stats.busy_ns;
+                    info.memory_bytes_peak = stats.memory_bytes_peak;
+                    info.last_fault = stats.last_fault.clone();
+                    if let Some(off_for) = stats.off_for {
                         info.state = "off".to_owned();
+                        info.off_for_s = Some(off_for.as_secs() + 1);
                     }
                 }
                 info

@@ -2,26 +2,32 @@
 //! whole after each change of the definitions; what did not change is kept as it is.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use activestore_catalog::{CatalogState, PluginReference, ProcessorDef, ProcessorSource};
-use activestore_plugin_host::{Model, Plugin, PluginHost, PluginKind};
+use activestore_catalog::{CatalogState, ModelDef, PluginReference, ProcessorDef, ProcessorSource};
+use activestore_plugin_host::{Grants, Model, Plugin, PluginHost, PluginKind};
 use activestore_query::Engine;
+use activestore_store::Store;
 use activestore_types::{Error, Result, TableName};
 use parking_lot::{Mutex, RwLock};
 
 use crate::blobs::Blobs;
 use crate::write::processor::{Runtime, Source};
+use crate::write::replay::progress_key;
 
+mod deployed;
 mod functions;
+mod reach;
+
+pub(crate) use deployed::{Compared, Deployed};
+pub(crate) use reach::{ms_to_ns, services};
 
 /// What is loaded at one version of the catalog.
 #[derive(Default)]
 pub(crate) struct Loaded {
     processors: BTreeMap<TableName, Vec<Arc<Runtime>>>,
-    models: HashMap<String, Arc<Model>>,
-    /// By name, with what they are.
-    functions: BTreeMap<String, PluginKind>,
+    models: HashMap<String, Arc<Deployed>>,
+    functions: BTreeMap<String, LoadedFunction>,
     /// Definitions that could not be loaded, with the reason: shown, never silent.
     pub(crate) failed: BTreeMap<String, String>,
 }
@@ -31,16 +37,21 @@ impl Loaded {
         self.processors.get(table).into_iter().flatten()
     }
 
+    /// Whether a processor is one of those that may run.
+    pub(crate) fn is_in_force(&self, runtime: &Arc<Runtime>) -> bool {
+        self.all_processors().any(|one| Arc::ptr_eq(one, runtime))
+    }
+
     pub(crate) fn all_processors(&self) -> impl Iterator<Item = &Arc<Runtime>> {
         self.processors.values().flatten()
     }
 
-    /// What a function is; `None` of one that could not be loaded.
-    pub(crate) fn function_kind(&self, name: &str) -> Option<&'static str> {
-        self.functions.get(name).map(|kind| kind.name())
+    /// A function that is in force; `None` of one that could not be loaded.
+    pub(crate) fn function(&self, name: &str) -> Option<&LoadedFunction> {
+        self.functions.get(name)
     }
 
-    pub(crate) fn model(&self, name: &str) -> Result<Arc<Model>> {
+    pub(crate) fn model(&self, name: &str) -> Result<Arc<Deployed>> {
         self.models.get(name).cloned().ok_or_else(|| {
             match self.failed.get(&format!("model {name}")) {
                 Some(reason) => {
@@ -53,20 +64,79 @@ impl Loaded {
     }
 }
 
+/// A function of SQL that is in force.
+pub(crate) struct LoadedFunction {
+    pub(crate) kind: PluginKind,
+    /// How it is called, one line for each overload: `f(x DOUBLE) → DOUBLE`.
+    pub(crate) usage: Vec<String>,
+}
+
 /// The plugin host with what it has loaded.
 pub(crate) struct Plugins {
     host: Arc<PluginHost>,
     blobs: Arc<Blobs>,
-    components: Mutex<HashMap<[u8; 32], Arc<Plugin>>>,
+    store: Arc<Store>,
+    /// By the hash of the component and what it was granted.
+    components: Mutex<Components>,
+    /// By artifact, options and component: one that did not change is not loaded again.
+    models: Mutex<LoadedModels>,
     current: RwLock<Arc<Loaded>>,
 }
 
+type Components = HashMap<([u8; 32], Grants), Arc<Plugin>>;
+type LoadedModels = HashMap<([u8; 32], BTreeMap<String, String>, [u8; 32]), Weak<Model>>;
+
+/// What a model's plugin is told of its options.
+pub(crate) fn plugin_options(options: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut options = options.clone();
+    options.retain(|name, _| !deployed::OWN_OPTIONS.contains(&name.as_str()));
+    options
+}
+
+/// A model with what its definition puts beside it.
+fn beside(def: &ModelDef, model: &Arc<Model>, all: &HashMap<&str, Arc<Model>>) -> Result<Deployed> {
+    let find = |name: &str| {
+        all.get(name).ok_or_else(|| {
+            Error::not_found(format!(
+                "there is no model '{name}' to run beside '{}'",
+                def.name
+            ))
+        })
+    };
+    let mut deployed = Deployed::alone(model.clone());
+    if let Some(name) = def.options.get("shadow") {
+        deployed = deployed.with_shadow(name, find(name)?)?;
+    }
+    if let Some(split) = def.options.get("split") {
+        let (name, percent) = deployed::parse_split(split)?;
+        deployed = deployed.with_candidate(name, find(name)?, percent)?;
+    }
+    Ok(deployed)
+}
+
 impl Plugins {
-    pub(crate) fn new(host: Arc<PluginHost>, blobs: Arc<Blobs>) -> Self {
+    /// Tries what a definition puts beside a model.
+    ///
+    /// # Errors
+    /// What loading says, and `Invalid` for a model that takes other inputs.
+    pub(crate) fn try_model(&self, state: &CatalogState, def: &ModelDef) -> Result<()> {
+        let model = self.model_of(state, def)?;
+        let mut all = HashMap::new();
+        for (name, other) in &state.models {
+            if let Ok(other) = self.model_of(state, other) {
+                all.insert(name.as_str(), other);
+            }
+        }
+        beside(def, &model, &all).map(drop)
+    }
+
+    pub(crate) fn new(host: Arc<PluginHost>, blobs: Arc<Blobs>, store: Arc<Store>) -> Self {
         Plugins {
             host,
             blobs,
+            store,
             components: Mutex::new(HashMap::new()),
+            models: Mutex::new(HashMap::new()),
             current: RwLock::new(Arc::new(Loaded::default())),
         }
     }
@@ -80,9 +150,23 @@ impl Plugins {
         self.current.read().clone()
     }
 
-    /// The component with this hash, loaded once.
-    pub(crate) fn component(&self, name: &str, sha256: &[u8; 32]) -> Result<Arc<Plugin>> {
-        if let Some(plugin) = self.components.lock().get(sha256) {
+    /// The component with this hash, where it is loaded.
+    pub(crate) fn loaded(&self, sha256: &[u8; 32]) -> Option<Arc<Plugin>> {
+        let components = self.components.lock();
+        let mut all = components.iter();
+        all.find(|((hash, _), _)| hash == sha256)
+            .map(|(_, plugin)| plugin.clone())
+    }
+
+    /// The component with this hash and these grants, loaded once.
+    pub(crate) fn component(
+        &self,
+        name: &str,
+        sha256: &[u8; 32],
+        grants: &[String],
+    ) -> Result<Arc<Plugin>> {
+        let key = (*sha256, Grants::parse(grants)?);
+        if let Some(plugin) = self.components.lock().get(&key) {
             return Ok(plugin.clone());
         }
         let bytes = self.blobs.get(sha256)?.ok_or_else(|| {
@@ -91,8 +175,8 @@ impl Plugins {
             ))
             .with_hint("deploy the plugin again")
         })?;
-        let plugin = self.host.load(name, &bytes)?;
-        self.components.lock().insert(*sha256, plugin.clone());
+        let plugin = self.host.load_granted(name, &bytes, &key.1)?;
+        self.components.lock().insert(key, plugin.clone());
         Ok(plugin)
     }
 
@@ -103,7 +187,8 @@ impl Plugins {
         reference: &PluginReference,
     ) -> Result<Arc<Plugin>> {
         let version = state.plugin_version(reference)?;
-        self.component(&reference.name, &version.sha256)
+        let grants = &state.plugin(&reference.name)?.grants;
+        self.component(&reference.name, &version.sha256, grants)
     }
 
     /// Brings what is loaded in line with the definitions. A definition that cannot be loaded is
@@ -111,20 +196,7 @@ impl Plugins {
     pub(crate) fn refresh(&self, state: &CatalogState, engine: &Engine) {
         let before = self.current();
         let mut next = Loaded::default();
-        for (name, def) in &state.models {
-            let loaded = self.referenced(state, &def.plugin).and_then(|plugin| {
-                let artifact = self.blobs.get(&def.artifact_sha256)?.ok_or_else(|| {
-                    Error::not_found(format!("the file of model '{name}' is not on this node"))
-                })?;
-                plugin.model(&artifact)
-            });
-            match loaded {
-                Ok(model) => {
-                    next.models.insert(name.clone(), model);
-                }
-                Err(error) => next.fail(format!("model {name}"), &error),
-            }
-        }
+        self.load_models(state, &before, &mut next);
         for def in state.processors.values() {
             match self.processor(state, def, &next, &before) {
                 Ok(runtime) => next
@@ -145,8 +217,8 @@ impl Plugins {
                 .referenced(state, &def.plugin)
                 .and_then(|plugin| functions::register(engine, name, &plugin, &def.function));
             match registered {
-                Ok(kind) => {
-                    next.functions.insert(name.clone(), kind);
+                Ok(function) => {
+                    next.functions.insert(name.clone(), function);
                 }
                 Err(error) => {
                     engine.deregister(name);
@@ -154,13 +226,62 @@ impl Plugins {
                 }
             }
         }
-        self.components.lock().retain(|hash, _| {
+        self.components.lock().retain(|(hash, grants), _| {
             state.plugins.values().any(|plugin| {
-                plugin.sha256 == *hash
-                    || plugin.earlier.iter().any(|earlier| earlier.sha256 == *hash)
+                let versions = plugin.earlier.iter().map(|earlier| earlier.sha256);
+                let mut versions = std::iter::once(plugin.sha256).chain(versions);
+                versions.any(|version| version == *hash)
+                    && Grants::parse(&plugin.grants).is_ok_and(|held| held == *grants)
             })
         });
         *self.current.write() = Arc::new(next);
+    }
+
+    /// Loads the models, each first by itself, then with what runs beside it.
+    fn load_models(&self, state: &CatalogState, before: &Loaded, next: &mut Loaded) {
+        let mut alone: HashMap<&str, Arc<Model>> = HashMap::new();
+        for (name, def) in &state.models {
+            match self.model_of(state, def) {
+                Ok(model) => {
+                    alone.insert(name, model);
+                }
+                Err(error) => next.fail(format!("model {name}"), &error),
+            }
+        }
+        for (name, def) in &state.models {
+            let Some(model) = alone.get(name.as_str()) else {
+                continue;
+            };
+            let deployed = beside(def, model, &alone).unwrap_or_else(|error| {
+                // It scores without the other.
+                next.fail(format!("model {name}"), &error);
+                Deployed::alone(model.clone())
+            });
+            let known = before.models.get(name);
+            let known = known.filter(|known| known.is_like(&deployed)).cloned();
+            let deployed = known.unwrap_or_else(|| Arc::new(deployed));
+            next.models.insert(name.clone(), deployed);
+        }
+    }
+
+    /// A model of a definition, as it is by itself.
+    pub(crate) fn model_of(&self, state: &CatalogState, def: &ModelDef) -> Result<Arc<Model>> {
+        let plugin = self.referenced(state, &def.plugin)?;
+        let key = (def.artifact_sha256, def.options.clone(), plugin.sha256());
+        if let Some(model) = self.models.lock().get(&key).and_then(Weak::upgrade) {
+            return Ok(model);
+        }
+        let artifact = self.blobs.get(&def.artifact_sha256)?.ok_or_else(|| {
+            Error::not_found(format!(
+                "the file of model '{}' is not on this node",
+                def.name
+            ))
+        })?;
+        let model = plugin.model(&plugin_options(&def.options), &artifact)?;
+        let mut models = self.models.lock();
+        models.retain(|_, model| model.strong_count() > 0);
+        models.insert(key, Arc::downgrade(&model));
+        Ok(model)
     }
 
     fn processor(
@@ -187,13 +308,16 @@ impl Plugins {
         let same = before.all_processors().find(|runtime| {
             runtime.def == *def
                 && match (&runtime.source, &source) {
-                    (Source::Plugin(old), Source::Plugin(new)) => old.sha256() == new.sha256(),
+                    (Source::Plugin(old), Source::Plugin(new)) => Arc::ptr_eq(old, new),
                     _ => false,
                 }
         });
         match same {
             Some(runtime) => Ok(runtime.clone()),
-            None => Ok(Arc::new(Runtime::new(def.clone(), source)?)),
+            None => {
+                let started = self.store.note(&progress_key(&def.name)).is_some();
+                Ok(Arc::new(Runtime::new(def.clone(), source, started)?))
+            }
         }
     }
 }
@@ -206,7 +330,7 @@ impl Loaded {
 }
 
 /// The columns a model processor reads: `columns = 'a, b'`, or the model's own input names.
-pub(crate) fn model_inputs(def: &ProcessorDef, model: &Model) -> Vec<String> {
+pub(crate) fn model_inputs(def: &ProcessorDef, model: &Deployed) -> Vec<String> {
     match def.options.get("columns") {
         Some(columns) => columns
             .split(',')

@@ -1,23 +1,19 @@
 //! The keyspace `system`: what the node knows of itself, as tables. Each is made when it is asked
 //! for and holds no more than the definitions and counters it shows.
 
+mod plugins;
+
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use activestore_store::OwnState;
 use activestore_types::Result;
-use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, TimestampNanosecondArray,
-};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray, TimestampNanosecondArray};
 use arrow::record_batch::RecordBatch;
 
-use crate::blobs::hex;
 use crate::compaction::compactions;
 use crate::inbox::all_progress;
 use crate::tables::Relations;
-use crate::write::processor::Source;
-use crate::write::read_rejected;
 
 /// The tables of the keyspace.
 pub(crate) const NAMES: &[&str] = &[
@@ -40,12 +36,12 @@ pub(crate) fn table(relations: &Relations, name: &str) -> Result<Option<RecordBa
     Ok(Some(match name {
         "columns" => columns(relations)?,
         "compactions" => compactions(relations)?,
-        "functions" => functions(relations)?,
-        "models" => models(relations)?,
+        "functions" => plugins::functions(relations)?,
+        "models" => plugins::models(relations)?,
         "partition_keys" => partition_keys(relations)?,
-        "plugins" => plugins(relations)?,
-        "processors" => processors(relations)?,
-        "rejected_writes" => rejected_writes(relations)?,
+        "plugins" => plugins::plugins(relations)?,
+        "processors" => plugins::processors(relations)?,
+        "rejected_writes" => plugins::rejected_writes(relations)?,
         "settings" => settings(relations)?,
         "sstables" => sstables(relations)?,
         "sync_peers" => sync_peers(relations)?,
@@ -183,168 +179,6 @@ fn columns(relations: &Relations) -> Result<RecordBatch> {
                 }
             })),
         ),
-    ])
-}
-
-fn functions(relations: &Relations) -> Result<RecordBatch> {
-    let state = relations.catalog.state();
-    let loaded = relations.plugins.current();
-    let all: Vec<_> = state.functions.values().collect();
-    batch(vec![
-        ("name", text(all.iter().map(|f| f.name.as_str()))),
-        ("plugin", text(all.iter().map(|f| f.plugin.to_string()))),
-        ("function", text(all.iter().map(|f| f.function.as_str()))),
-        (
-            "kind",
-            optional(
-                all.iter()
-                    .map(|f| loaded.function_kind(&f.name).map(str::to_owned)),
-            ),
-        ),
-        (
-            "error",
-            optional(
-                all.iter()
-                    .map(|f| loaded.failed.get(&format!("function {}", f.name)).cloned()),
-            ),
-        ),
-    ])
-}
-
-fn models(relations: &Relations) -> Result<RecordBatch> {
-    let state = relations.catalog.state();
-    let loaded = relations.plugins.current();
-    let all: Vec<_> = state.models.values().collect();
-    batch(vec![
-        ("name", text(all.iter().map(|m| m.name.as_str()))),
-        ("plugin", text(all.iter().map(|m| m.plugin.to_string()))),
-        ("file", text(all.iter().map(|m| m.artifact_name.as_str()))),
-        ("sha256", text(all.iter().map(|m| hex(&m.artifact_sha256)))),
-        (
-            "inputs",
-            optional(all.iter().map(|m| {
-                let model = loaded.model(&m.name).ok()?;
-                let names: Vec<_> = model
-                    .inputs()
-                    .iter()
-                    .map(|(name, _)| name.as_str())
-                    .collect();
-                Some(names.join(", "))
-            })),
-        ),
-        (
-            "error",
-            optional(
-                all.iter()
-                    .map(|m| loaded.failed.get(&format!("model {}", m.name)).cloned()),
-            ),
-        ),
-    ])
-}
-
-fn plugins(relations: &Relations) -> Result<RecordBatch> {
-    let infos = relations
-        .database()
-        .map(|database| database.plugin_infos())
-        .unwrap_or_default();
-    batch(vec![
-        ("name", text(infos.iter().map(|p| p.name.as_str()))),
-        ("version", text(infos.iter().map(|p| p.version.as_str()))),
-        ("kind", text(infos.iter().map(|p| p.kind.as_str()))),
-        ("sha256", text(infos.iter().map(|p| p.sha256.as_str()))),
-        ("size_bytes", count(infos.iter().map(|p| p.size_bytes))),
-        (
-            "signed_by",
-            optional(infos.iter().map(|p| p.signed_by.clone())),
-        ),
-        (
-            "functions",
-            text(infos.iter().map(|p| p.functions.join(", "))),
-        ),
-        ("state", text(infos.iter().map(|p| p.state.as_str()))),
-        ("calls", count(infos.iter().map(|p| p.calls))),
-        ("traps", count(infos.iter().map(|p| p.traps))),
-    ])
-}
-
-fn processors(relations: &Relations) -> Result<RecordBatch> {
-    let state = relations.catalog.state();
-    let loaded = relations.plugins.current();
-    let all: Vec<_> = state.processors.values().collect();
-    let runtimes: Vec<_> = all
-        .iter()
-        .map(|def| {
-            loaded
-                .all_processors()
-                .find(|runtime| runtime.def.name == def.name)
-        })
-        .collect();
-    let counted = |read: &dyn Fn(&crate::write::processor::Runtime) -> u64| {
-        count(
-            runtimes
-                .iter()
-                .map(|runtime| runtime.map_or(0, |runtime| read(runtime)))
-                .collect::<Vec<_>>(),
-        )
-    };
-    batch(vec![
-        ("name", text(all.iter().map(|p| p.name.as_str()))),
-        ("table", text(all.iter().map(|p| p.table.to_string()))),
-        (
-            "source",
-            text(all.iter().map(|p| match &p.source {
-                activestore_catalog::ProcessorSource::Plugin(plugin) => format!("plugin {plugin}"),
-                activestore_catalog::ProcessorSource::Model(model) => format!("model {model}"),
-            })),
-        ),
-        (
-            "into",
-            optional(all.iter().zip(&runtimes).map(|(p, runtime)| {
-                match runtime.map(|runtime| &runtime.source) {
-                    Some(Source::Model { column, .. }) => Some(format!("{}.{column}", p.table)),
-                    _ => p.into.as_ref().map(ToString::to_string),
-                }
-            })),
-        ),
-        ("rows", counted(&|r| r.rows.load(Ordering::Relaxed))),
-        (
-            "rows_sent",
-            counted(&|r| r.rows_sent.load(Ordering::Relaxed)),
-        ),
-        (
-            "rows_rejected",
-            counted(&|r| r.rows_rejected.load(Ordering::Relaxed)),
-        ),
-        ("failures", counted(&|r| r.failures.load(Ordering::Relaxed))),
-        (
-            "busy_s",
-            Arc::new(Float64Array::from_iter_values(runtimes.iter().map(
-                |runtime| runtime.map_or(0.0, |r| r.busy_ns.load(Ordering::Relaxed) as f64 / 1e9),
-            ))),
-        ),
-        (
-            "error",
-            optional(all.iter().zip(&runtimes).map(|(p, runtime)| match runtime {
-                Some(runtime) => runtime.last_error.lock().clone(),
-                None => loaded.failed.get(&format!("processor {}", p.name)).cloned(),
-            })),
-        ),
-    ])
-}
-
-fn rejected_writes(relations: &Relations) -> Result<RecordBatch> {
-    let all = read_rejected(&relations.store);
-    batch(vec![
-        (
-            "at",
-            Arc::new(TimestampNanosecondArray::from_iter_values(
-                all.iter().map(|r| r.at_ns),
-            )),
-        ),
-        ("table", text(all.iter().map(|r| r.table.as_str()))),
-        ("processor", text(all.iter().map(|r| r.processor.as_str()))),
-        ("reason", text(all.iter().map(|r| r.reason.as_str()))),
-        ("row", text(all.iter().map(|r| r.row.as_str()))),
     ])
 }
 

@@ -5,7 +5,6 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use activestore_catalog::Catalog;
 use activestore_env::Env;
-use activestore_plugin_host::Model;
 use activestore_query::{Models, Predict, Tables};
 use activestore_store::{Snapshot, Store};
 use activestore_types::{NodeId, Result, TableName, TableSchema};
@@ -59,6 +58,14 @@ impl Relations {
         self.inner.get().and_then(Weak::upgrade)
     }
 
+    /// As [`Inner::wall_ms`]; before there is a database, the clock as it is.
+    pub(crate) fn wall_ms(&self) -> u64 {
+        match self.database() {
+            Some(inner) => inner.wall_ms(),
+            None => self.env.clock.wall_ms(),
+        }
+    }
+
     /// As [`Inner::snapshot_of`].
     pub(crate) fn snapshot_of(&self, schema: &TableSchema) -> Result<Option<Snapshot>> {
         match self.database() {
@@ -107,11 +114,12 @@ impl Tables for Relations {
 }
 
 impl Models for Relations {
-    fn model(&self, name: &str) -> Result<(usize, Predict)> {
-        let model: Arc<Model> = self.plugins.current().model(name)?;
+    fn model(&self, name: &str, output: Option<&str>) -> Result<(usize, Predict)> {
+        let model = self.plugins.current().model(name)?;
+        let place = model.output(name, output)?;
         Ok((
             model.inputs().len(),
-            Arc::new(move |arrays: &[ArrayRef]| model.predict(arrays)),
+            Arc::new(move |arrays: &[ArrayRef]| model.predict(place, arrays)),
         ))
     }
 }

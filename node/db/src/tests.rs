@@ -3,8 +3,10 @@
 mod aggregates;
 mod backups;
 mod encryption;
+mod models;
 mod partition_keys;
 mod processors;
+mod reach;
 mod rows;
 mod shipping;
 mod together;

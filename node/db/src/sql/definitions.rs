@@ -1,18 +1,20 @@
 //! CREATE, ALTER and DROP: a definition that names a plugin is tried before it is taken, and what it
 //! needs (a table for a processor's rows, a column for a model's score) is made with it.
 
+use std::collections::BTreeMap;
+
 use activestore_catalog::{
     Change, ClusteringDefinition, ColumnDefinition, FunctionDef, FunctionKind, ModelDef,
     ProcessorDef, ProcessorSource, TableDefinition,
 };
 use activestore_plugin_host::PluginKind;
-use activestore_query::ModelStatement;
+use activestore_query::{ModelStatement, Redefined, Redefinition};
 use activestore_types::{DataType, Error, ErrorKind, Result, SyncMode, TableName, TableSchema};
 use arrow::datatypes::Schema;
 
 use super::SqlOutcome;
 use crate::db::{Db, Inner};
-use crate::plugins::{model_inputs, score_column};
+use crate::plugins::{model_inputs, plugin_options, score_column};
 use crate::write::processor::{Runtime, Source};
 
 impl Db {
@@ -65,17 +67,19 @@ impl Db {
             let state = inner.catalog.state();
             let plugin = inner.plugins.referenced(&state, &statement.plugin)?;
             plugin
-                .model(&artifact)
+                .model(&plugin_options(&statement.options), &artifact)
                 .map_err(|error| error.context(format!("model file '{}'", statement.file)))?;
             let artifact_sha256 = inner.blobs.put(&artifact)?;
+            let def = ModelDef {
+                name: statement.name,
+                plugin: statement.plugin,
+                artifact_sha256,
+                artifact_name: statement.file,
+                options: statement.options,
+            };
+            inner.plugins.try_model(&state, &def)?;
             inner.change(Change::CreateModel {
-                def: ModelDef {
-                    name: statement.name,
-                    plugin: statement.plugin,
-                    artifact_sha256,
-                    artifact_name: statement.file,
-                    options: statement.options,
-                },
+                def,
                 or_replace: statement.or_replace,
             })?;
             Ok(SqlOutcome::definition("CREATE MODEL"))
@@ -84,7 +88,81 @@ impl Db {
     }
 }
 
+impl Db {
+    /// Changes a function, a processor or a model; what is not named stays as it is.
+    pub(super) async fn redefine(&self, statement: Redefinition) -> Result<SqlOutcome> {
+        let inner = self.inner.clone();
+        self.blocking(move || inner.redefine(statement)).await
+    }
+}
+
 impl Inner {
+    fn redefine(&self, statement: Redefinition) -> Result<SqlOutcome> {
+        let state = self.catalog.state();
+        let Redefinition {
+            what,
+            name,
+            plugin,
+            set,
+            reset,
+        } = statement;
+        let changed = |mut options: BTreeMap<String, String>| {
+            for name in &reset {
+                if options.remove(name).is_none() {
+                    return Err(Error::not_found(format!("the option '{name}' is not set")));
+                }
+            }
+            options.extend(set.clone());
+            Ok(options)
+        };
+        match what {
+            Redefined::Function => {
+                let mut def = state.function(&name)?.clone();
+                if !set.is_empty() || !reset.is_empty() {
+                    return Err(Error::invalid("a function has no options to change")
+                        .with_hint("say USING PLUGIN 'name@version', or CREATE OR REPLACE"));
+                }
+                def.plugin = plugin.unwrap_or(def.plugin);
+                let kind = match self.plugins.referenced(&state, &def.plugin)?.kind() {
+                    PluginKind::Aggregate => FunctionKind::Aggregate,
+                    PluginKind::Table => FunctionKind::Table,
+                    _ => FunctionKind::Scalar,
+                };
+                self.try_function(&def, kind)?;
+                self.change(Change::CreateFunction {
+                    def,
+                    kind,
+                    or_replace: true,
+                })?;
+                Ok(SqlOutcome::definition("ALTER FUNCTION"))
+            }
+            Redefined::Processor => {
+                let mut def = state.processor(&name)?.clone();
+                if let Some(plugin) = plugin {
+                    def.source = ProcessorSource::Plugin(plugin);
+                }
+                def.options = changed(def.options)?;
+                self.prepare_processor(&def)?;
+                self.change(Change::CreateProcessor {
+                    def,
+                    or_replace: true,
+                })?;
+                Ok(SqlOutcome::definition("ALTER PROCESSOR"))
+            }
+            Redefined::Model => {
+                let mut def = state.model(&name)?.clone();
+                def.plugin = plugin.unwrap_or(def.plugin);
+                def.options = changed(def.options)?;
+                self.plugins.try_model(&state, &def)?;
+                self.change(Change::CreateModel {
+                    def,
+                    or_replace: true,
+                })?;
+                Ok(SqlOutcome::definition("ALTER MODEL"))
+            }
+        }
+    }
+
     fn try_function(&self, def: &FunctionDef, kind: FunctionKind) -> Result<()> {
         self.engine.check_name(&def.name)?;
         let state = self.catalog.state();
@@ -92,15 +170,24 @@ impl Inner {
         match kind {
             FunctionKind::Scalar => plugin.scalar(&def.function).map(|_| ()),
             FunctionKind::Aggregate => plugin.aggregate(&def.function).map(|_| ()),
+            FunctionKind::Table => plugin.table_function(&def.function).map(|_| ()),
         }
-        .map_err(|error| match (kind, plugin.kind()) {
-            (FunctionKind::Scalar, PluginKind::Aggregate) => {
-                error.with_hint("say CREATE AGGREGATE in the place of CREATE FUNCTION")
+        .map_err(|error| {
+            let said = match kind {
+                FunctionKind::Scalar => "FUNCTION",
+                FunctionKind::Aggregate => "AGGREGATE",
+                FunctionKind::Table => "TABLE FUNCTION",
+            };
+            let right = match plugin.kind() {
+                PluginKind::Scalar => "FUNCTION",
+                PluginKind::Aggregate => "AGGREGATE",
+                PluginKind::Table => "TABLE FUNCTION",
+                PluginKind::Processor | PluginKind::Model => return error,
+            };
+            if said == right {
+                return error;
             }
-            (FunctionKind::Aggregate, PluginKind::Scalar) => {
-                error.with_hint("say CREATE FUNCTION in the place of CREATE AGGREGATE")
-            }
-            _ => error,
+            error.with_hint(format!("say CREATE {right} in the place of CREATE {said}"))
         })
     }
 
@@ -110,17 +197,33 @@ impl Inner {
         match &def.source {
             ProcessorSource::Plugin(reference) => {
                 let plugin = self.plugins.referenced(&state, reference)?;
-                let runtime = Runtime::new(def.clone(), Source::Plugin(plugin))?;
+                let runtime = Runtime::new(def.clone(), Source::Plugin(plugin), true)?;
                 let Some(outputs) = runtime.outputs(&schema)? else {
                     return Ok(());
                 };
-                if let Some(into) = &def.into
-                    && !state.tables.contains_key(into)
-                {
-                    self.change(Change::CreateTable {
-                        definition: output_table(def, &schema, &outputs)?,
-                        if_not_exists: true,
-                    })?;
+                if def.into.len() > outputs.len() {
+                    return Err(Error::invalid(format!(
+                        "processor '{}' sends rows to {} tables and INTO names {}",
+                        def.name,
+                        outputs.len(),
+                        def.into.len()
+                    ))
+                    .with_hint(match outputs.as_slice() {
+                        [] => "leave INTO out".to_owned(),
+                        outputs => {
+                            let names: Vec<&str> =
+                                outputs.iter().map(|output| output.name.as_str()).collect();
+                            format!("its outputs are, in this order: {}", names.join(", "))
+                        }
+                    }));
+                }
+                for (into, output) in def.into.iter().zip(&outputs) {
+                    if !state.tables.contains_key(into) {
+                        self.change(Change::CreateTable {
+                            definition: output_table(def, into, &schema, &output.schema)?,
+                            if_not_exists: true,
+                        })?;
+                    }
                 }
                 Ok(())
             }
@@ -158,14 +261,11 @@ impl Inner {
 /// belong to the source table's partition key come first and are the partition key.
 fn output_table(
     def: &ProcessorDef,
+    into: &TableName,
     source: &TableSchema,
     outputs: &Schema,
 ) -> Result<TableDefinition> {
-    let into = def
-        .into
-        .clone()
-        .ok_or_else(|| Error::internal("a processor without an output table"))?;
-    let mut definition = TableDefinition::named(into);
+    let mut definition = TableDefinition::named(into.clone());
     let partition: Vec<&str> = source
         .partition_key
         .iter()

@@ -68,7 +68,7 @@ impl Db {
 
     async fn run(&self, statement: Statement, params: &[Value]) -> Result<SqlOutcome> {
         match statement {
-            Statement::Query { sql } | Statement::Explain { sql } => Ok(SqlOutcome::Rows(
+            Statement::Query { sql } | Statement::Explain { sql, .. } => Ok(SqlOutcome::Rows(
                 self.inner.engine.query(&sql, params).await?,
             )),
             Statement::Insert(insert) if insert.existing == Existing::Merge => {
@@ -91,6 +91,7 @@ impl Db {
             Statement::Partition(statement) => self.partition(statement, params).await,
             Statement::Change { change, tag } => self.define(change, tag).await,
             Statement::CreateModel(model) => self.create_model(model).await,
+            Statement::Redefine(statement) => self.redefine(statement).await,
             Statement::Show(show) => self.show(&show).await,
             Statement::Describe { name } => self.describe(&name).await,
         }

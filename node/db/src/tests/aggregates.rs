@@ -41,7 +41,7 @@ fn groups_windows_and_whole_tables_are_aggregated() {
             rows(&db, "SELECT rms(temp) OVER (PARTITION BY device ORDER BY ts) FROM plant.readings WHERE device = 'b' ORDER BY ts").await,
             ["3.0", "3.0"]
         );
-        let wrong = fails(&db, "SELECT rms(temp) OVER (ORDER BY ts ROWS 1 PRECEDING) FROM plant.readings").await;
+        let wrong = fails(&db, "SELECT time_weighted_mean(temp, ts) OVER (ORDER BY ts ROWS 1 PRECEDING) FROM plant.readings").await;
         assert!(wrong.message().contains("UNBOUNDED PRECEDING"), "{wrong}");
         let wrong = fails(&db, "SELECT rms(temp, 1) FROM plant.readings").await;
         assert!(wrong.message().contains("rms(DOUBLE) takes 1 arguments, 2 are given"), "{wrong}");

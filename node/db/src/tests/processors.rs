@@ -164,6 +164,51 @@ fn an_anomaly_is_flagged_into_a_table_that_is_made_for_it() {
     });
 }
 
+/// A plugin may remember between batches what it wrote to its state: what was not committed it has to forget.
+#[test]
+fn what_a_processor_saw_of_a_write_that_failed_has_not_happened() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let db = with_plugin(dir.path(), "anomaly").await;
+        db.put_plugin("hostile", Some("1"), component("hostile")).await.unwrap();
+        run(&db, "CREATE PROCESSOR a ON plant.readings USING PLUGIN 'anomaly' WITH (columns = 'temp', window = '4', rearm = '0') INTO plant.alerts").await;
+        let insert = |second: i32, temp: f64| {
+            format!("INSERT INTO plant.readings (device, ts, temp) VALUES ('a', to_timestamp_nanos({second}000000000), {temp})")
+        };
+        for second in 0..20 {
+            run(&db, &insert(second, 20.0 + f64::from(second % 3) / 10.0)).await;
+        }
+        run(&db, "CREATE PROCESSOR z ON plant.readings USING PLUGIN 'hostile' WITH (mode = 'refuse', on_error = 'fail')").await;
+        for second in 20..30 {
+            fails(&db, &insert(second, 500.0)).await;
+        }
+        run(&db, "DROP PROCESSOR z").await;
+        assert_eq!(rows(&db, "SELECT count(*) FROM plant.readings").await, ["20"]);
+        run(&db, &insert(30, 500.0)).await;
+        assert_eq!(rows(&db, "SELECT ts, value FROM plant.alerts").await, ["1970-01-01T00:00:30|500.0"]);
+        db.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn thinned_rows_go_to_a_table_of_their_own() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let db = with_plugin(dir.path(), "deadband").await;
+        run(&db, "CREATE PROCESSOR thin ON plant.readings USING PLUGIN 'deadband' WITH (band = '0.5', max_silence = '1m') INTO plant.thin").await;
+        for second in 0..100 {
+            let temp = if second < 50 { 20.0 + f64::from(second % 3) / 10.0 } else { 30.0 };
+            run(&db, &format!("INSERT INTO plant.readings (device, ts, temp) VALUES ('a', to_timestamp_nanos({second}000000000), {temp})")).await;
+        }
+        run(&db, "INSERT INTO plant.readings (device, ts, temp) VALUES ('a', to_timestamp_nanos(110000000000), 30.0)").await;
+        assert_eq!(
+            rows(&db, "SELECT ts, temp FROM plant.thin ORDER BY ts").await,
+            ["1970-01-01T00:00:00|20.0", "1970-01-01T00:00:50|30.0", "1970-01-01T00:01:50|30.0"]
+        );
+        db.shutdown().await.unwrap();
+    });
+}
+
 #[test]
 fn a_plugins_function_answers_in_sql() {
     runtime().block_on(async {

@@ -6,8 +6,10 @@ pub(crate) mod gates;
 mod process;
 pub(crate) mod processor;
 mod rejected;
+pub(crate) mod replay;
 pub(crate) mod resolve;
 mod stamp;
+pub(crate) mod timer;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -57,7 +59,12 @@ impl Inner {
         let batches = set.batches.iter().filter(|batch| batch.tombstone.is_none());
         let rows = batches.map(|batch| batch.rows as u64).sum();
         self.commit(set)?;
-        drop(processed.turn);
+        if let Some(turn) = processed.turn {
+            turn.committed();
+        }
+        if processed.timers {
+            self.alarm.set();
+        }
         let receipt = WriteReceipt {
             rows: rows - processed.sent,
             rejected: processed.rejected,
@@ -98,8 +105,8 @@ impl Inner {
             }
             gates.insert(schema.id, way);
             for runtime in plugins.processors_on(&schema.name) {
-                let into = runtime.def.into.as_ref();
-                let into = into.and_then(|name| state.tables.get(name));
+                let into = runtime.def.into.iter();
+                let into = into.filter_map(|name| state.tables.get(name));
                 open.extend(into.map(|schema| (schema.clone(), Way::Together)));
             }
         }

@@ -2,23 +2,29 @@
 //! that adds a score to each row. What a processor sends, what it remembers and the rows it saw are
 //! committed in one log record, so that a crash neither loses nor repeats an output.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use activestore_catalog::ProcessorDef;
-use activestore_plugin_host::{Model, Plugin, Processor, StateReader};
+use activestore_plugin_host::{Output, Plugin, Processed, Processor, StateReader};
 use activestore_store::{Note, Store};
 use activestore_types::{BatchColumn, Error, NamedBatch, Result, TableSchema};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, new_null_array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::{cast, filter, nullif};
-use arrow::datatypes::{DataType as ArrowType, Float64Type};
+use arrow::datatypes::{DataType as ArrowType, Float64Type, Schema};
 use arrow::record_batch::RecordBatch;
 use parking_lot::Mutex;
 
+use super::replay::Start;
 use super::resolve::Staged;
+use super::timer::{timer_notes, timer_prefix};
+use crate::plugins::Deployed;
 
+/// Options of a processor that are the node's, not the plugin's.
+const OWN_OPTIONS: [&str; 2] = ["on_error", "start"];
 /// How much of the room for notes processors may fill: the rest is for rows that they refuse.
 const STATE_EIGHTHS: usize = 6;
 
@@ -52,7 +58,7 @@ pub(crate) enum Source {
     Plugin(Arc<Plugin>),
     /// A model, the columns it reads and the column it fills.
     Model {
-        model: Arc<Model>,
+        model: Arc<Deployed>,
         inputs: Vec<String>,
         column: String,
     },
@@ -63,11 +69,19 @@ pub(crate) struct Runtime {
     pub(crate) def: ProcessorDef,
     pub(crate) source: Source,
     on_error: OnError,
+    pub(super) start: Start,
+    /// Whether it sees what is written.
+    pub(super) awake: AtomicBool,
+    /// Whether a thread shows it old rows.
+    pub(super) replaying: AtomicBool,
+    /// What the plugin is told of the options.
+    config: BTreeMap<String, String>,
     instance: Mutex<Option<(u32, Processor)>>,
     pub(crate) rows: AtomicU64,
     pub(crate) rows_sent: AtomicU64,
     pub(crate) rows_rejected: AtomicU64,
     pub(crate) failures: AtomicU64,
+    pub(crate) timers_fired: AtomicU64,
     pub(crate) busy_ns: AtomicU64,
     pub(crate) last_error: Mutex<Option<String>>,
 }
@@ -84,14 +98,24 @@ pub(crate) struct Refused {
 /// What one processor did with one batch.
 #[derive(Default)]
 pub(crate) struct Outcome {
-    pub(crate) sent: Option<NamedBatch>,
+    pub(crate) sent: Vec<NamedBatch>,
+    /// Whether it set timers.
+    pub(crate) timers: bool,
     pub(crate) refused: Vec<Refused>,
 }
 
 /// Writes of processor state that are not committed yet, over those that are.
 pub(crate) struct PendingState<'a> {
     store: &'a Store,
-    pending: HashMap<Vec<u8>, Option<Vec<u8>>>,
+    pending: HashMap<Vec<u8>, Pending>,
+    /// How often a processor added to them.
+    additions: u32,
+}
+
+struct Pending {
+    value: Option<Vec<u8>>,
+    /// Which addition it came with.
+    addition: u32,
 }
 
 impl<'a> PendingState<'a> {
@@ -99,40 +123,67 @@ impl<'a> PendingState<'a> {
         PendingState {
             store,
             pending: HashMap::new(),
+            additions: 0,
         }
     }
 
     /// Adds what a processor writes, all of it or, where there is no room for it, nothing.
-    fn add(&mut self, prefix: &[u8], writes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<()> {
-        let writes: HashMap<Vec<u8>, Option<Vec<u8>>> = writes
-            .into_iter()
-            .map(|(key, value)| ([prefix, key.as_slice()].concat(), value))
-            .collect();
-        let before = self.pending.iter();
-        let before = before.filter(|(key, _)| !writes.contains_key(*key));
-        let all = before.chain(&writes);
-        let all = all.map(|(key, value)| (key.as_slice(), value.as_deref()));
-        self.store
-            .admit_notes(all, STATE_EIGHTHS)
-            .map_err(|error| {
-                Error::overloaded(format!(
-                    "there is no room for its state: {}",
-                    error.message()
-                ))
-                .with_hint(
-                    "have it watch fewer columns or keep less for each key, or raise limits.memory",
-                )
-            })?;
-        self.pending.extend(writes);
-        Ok(())
+    pub(crate) fn add(
+        &mut self,
+        writes: impl ExactSizeIterator<Item = (Vec<u8>, Option<Vec<u8>>)>,
+    ) -> Result<()> {
+        self.additions += 1;
+        let addition = self.additions;
+        let mut replaced = Vec::new();
+        self.pending.reserve(writes.len());
+        for (key, value) in writes {
+            match self.pending.entry(key) {
+                Entry::Vacant(entry) => {
+                    entry.insert(Pending { value, addition });
+                }
+                Entry::Occupied(mut entry) => {
+                    let before = entry.insert(Pending { value, addition });
+                    replaced.push((entry.key().clone(), before));
+                }
+            }
+        }
+        let all = self.pending.iter();
+        let all = all.map(|(key, pending)| (key.as_slice(), pending.value.as_deref()));
+        let admitted = self.store.admit_notes(all, STATE_EIGHTHS);
+        admitted.map_err(|error| {
+            self.pending
+                .retain(|_, pending| pending.addition != addition);
+            self.pending.extend(replaced);
+            Error::overloaded(format!(
+                "there is no room for its state: {}",
+                error.message()
+            ))
+            .with_hint(
+                "have it watch fewer columns or keep less for each key, or raise limits.memory",
+            )
+        })
     }
 
     pub(crate) fn into_notes(self) -> Vec<Note> {
         self.pending
             .into_iter()
-            .map(|(key, value)| Note { key, value })
+            .map(|(key, pending)| Note {
+                key,
+                value: pending.value,
+            })
             .collect()
     }
+}
+
+/// Writes under this prefix.
+pub(super) fn prefixed(
+    prefix: &[u8],
+    writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+    let writes = writes.into_iter();
+    writes
+        .map(|(key, value)| ([prefix, key.as_slice()].concat(), value))
+        .collect()
 }
 
 /// The state of one processor: its keys carry its name.
@@ -145,7 +196,7 @@ impl StateReader for OwnState<'_, '_> {
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
         let key = [self.prefix.as_slice(), key].concat();
         match self.state.pending.get(&key) {
-            Some(value) => value.clone(),
+            Some(pending) => pending.value.clone(),
             None => self.state.store.note(&key),
         }
     }
@@ -157,9 +208,24 @@ pub(crate) fn state_prefix(processor: &str) -> Vec<u8> {
 }
 
 impl Runtime {
-    pub(crate) fn new(def: ProcessorDef, source: Source) -> Result<Self> {
+    /// A processor that sees what is written from now on, unless it has a start and is not `started`.
+    ///
+    /// # Errors
+    /// `Invalid` for options that there are not.
+    pub(crate) fn new(def: ProcessorDef, source: Source, started: bool) -> Result<Self> {
+        let mut config = def.options.clone();
+        config.retain(|name, _| !OWN_OPTIONS.contains(&name.as_str()));
+        let start = Start::parse(def.options.get("start").map(String::as_str))?;
+        if start != Start::Now && matches!(source, Source::Model { .. }) {
+            return Err(Error::invalid("a model scores what is written from now on")
+                .with_hint("score old rows in a query: SELECT predict(…)"));
+        }
         Ok(Runtime {
             on_error: OnError::from_options(&def.options)?,
+            awake: AtomicBool::new(started || start == Start::Now),
+            replaying: AtomicBool::new(false),
+            start,
+            config,
             def,
             source,
             instance: Mutex::new(None),
@@ -167,6 +233,7 @@ impl Runtime {
             rows_sent: AtomicU64::new(0),
             rows_rejected: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            timers_fired: AtomicU64::new(0),
             busy_ns: AtomicU64::new(0),
             last_error: Mutex::new(None),
         })
@@ -176,7 +243,12 @@ impl Runtime {
     ///
     /// # Errors
     /// What the plugin says, when the processor is declared `on_error = 'fail'`.
-    pub(crate) fn run(&self, staged: &mut Staged, state: &mut PendingState<'_>) -> Result<Outcome> {
+    pub(crate) fn run(
+        &self,
+        staged: &mut Staged,
+        state: &mut PendingState<'_>,
+        now_ns: i64,
+    ) -> Result<Outcome> {
         self.rows.fetch_add(staged.rows as u64, Ordering::Relaxed);
         let done = match &self.source {
             Source::Model {
@@ -184,18 +256,23 @@ impl Runtime {
                 inputs,
                 column,
             } => score(staged, model, inputs, column).map(|()| Outcome::default()),
-            Source::Plugin(plugin) => self.process(plugin, staged, state),
+            Source::Plugin(plugin) => self.process(plugin, staged, state, now_ns),
         };
         match done {
             Ok(outcome) => {
                 self.rows_rejected
                     .fetch_add(outcome.refused.len() as u64, Ordering::Relaxed);
-                let sent = outcome.sent.as_ref().map_or(0, |batch| batch.rows);
+                let sent = outcome.sent.iter().map(|batch| batch.rows).sum::<usize>();
                 self.rows_sent.fetch_add(sent as u64, Ordering::Relaxed);
                 Ok(outcome)
             }
             Err(error) => self.failed(error, staged),
         }
+    }
+
+    /// Drops the instance: what it remembers of rows that were not committed has not happened.
+    pub(crate) fn forget(&self) {
+        *self.instance.lock() = None;
     }
 
     fn failed(&self, error: Error, staged: &mut Staged) -> Result<Outcome> {
@@ -221,8 +298,8 @@ impl Runtime {
                     .fetch_add(staged.rows as u64, Ordering::Relaxed);
                 staged.retain(&BooleanArray::from(vec![false; staged.rows]))?;
                 Ok(Outcome {
-                    sent: None,
                     refused,
+                    ..Outcome::default()
                 })
             }
         }
@@ -233,30 +310,23 @@ impl Runtime {
         plugin: &Arc<Plugin>,
         staged: &mut Staged,
         state: &mut PendingState<'_>,
+        now_ns: i64,
     ) -> Result<Outcome> {
         let batch = staged.record_batch()?;
-        let mut slot = self.instance.lock();
         let version = staged.schema.version;
-        let mut instance = match slot.take() {
-            Some((built_for, instance)) if built_for == version => instance,
-            _ => plugin.processor(&self.def.options, &batch.schema())?,
-        };
-        let own = OwnState {
+        let done = self.with_instance(
+            plugin,
+            &batch.schema(),
+            version,
             state,
-            prefix: state_prefix(&self.def.name),
+            now_ns,
+            |instance, own| instance.process(&batch, false, own),
+        )?;
+        let mut outcome = Outcome {
+            sent: self.sent(&done.outputs),
+            timers: !done.timers.is_empty(),
+            refused: Vec::new(),
         };
-        let done = instance.process(&batch, &own);
-        let prefix = own.prefix;
-        let done = done.and_then(|mut done| {
-            state.add(&prefix, std::mem::take(&mut done.state))?;
-            Ok(done)
-        });
-        // What it remembers of a batch that failed is not what is kept: another instance takes over.
-        if done.is_ok() {
-            *slot = Some((version, instance));
-        }
-        let done = done?;
-        let mut outcome = Outcome::default();
         if !done.rejected.is_empty() {
             let mut keep = vec![true; staged.rows];
             for (row, reason) in done.rejected {
@@ -272,24 +342,61 @@ impl Runtime {
             }
             staged.retain(&BooleanArray::from(keep))?;
         }
-        if let Some(into) = &self.def.into
-            && done.rows.num_rows() > 0
-        {
-            outcome.sent = Some(NamedBatch::from_record_batch(into.clone(), &done.rows));
-        }
         Ok(outcome)
     }
 
-    /// The rows this processor sends; `None` for a model.
-    pub(crate) fn outputs(
+    /// Calls the instance for this version of the table's schema; what it remembers and its timers go to
+    /// `state`, all or nothing.
+    pub(super) fn with_instance(
         &self,
-        schema: &TableSchema,
-    ) -> Result<Option<arrow::datatypes::SchemaRef>> {
+        plugin: &Arc<Plugin>,
+        schema: &Schema,
+        version: u32,
+        state: &mut PendingState<'_>,
+        now_ns: i64,
+        call: impl FnOnce(&mut Processor, &dyn StateReader) -> Result<Processed>,
+    ) -> Result<Processed> {
+        let mut slot = self.instance.lock();
+        let mut instance = match slot.take() {
+            Some((built_for, instance)) if built_for == version => instance,
+            _ => plugin.processor(&self.config, schema)?,
+        };
+        let own = OwnState {
+            state,
+            prefix: state_prefix(&self.def.name),
+        };
+        let done = call(&mut instance, &own);
+        let prefix = own.prefix;
+        let done = done.and_then(|mut done| {
+            let mut writes = prefixed(&prefix, std::mem::take(&mut done.state));
+            let timers = timer_notes(&done.timers, now_ns);
+            writes.extend(prefixed(&timer_prefix(&self.def.name), timers));
+            state.add(writes.into_iter())?;
+            Ok(done)
+        });
+        // What it remembers of a batch that failed is not what is kept: another instance takes over.
+        if done.is_ok() {
+            *slot = Some((version, instance));
+        }
+        done
+    }
+
+    /// The rows that it sends, for the tables that take them.
+    pub(super) fn sent(&self, outputs: &[RecordBatch]) -> Vec<NamedBatch> {
+        let outputs = self.def.into.iter().zip(outputs);
+        outputs
+            .filter(|(_, rows)| rows.num_rows() > 0)
+            .map(|(into, rows)| NamedBatch::from_record_batch(into.clone(), rows))
+            .collect()
+    }
+
+    /// The rows this processor sends; `None` for a model.
+    pub(crate) fn outputs(&self, schema: &TableSchema) -> Result<Option<Vec<Output>>> {
         match &self.source {
             Source::Model { .. } => Ok(None),
             Source::Plugin(plugin) => {
-                let instance = plugin.processor(&self.def.options, &schema.arrow())?;
-                Ok(Some(instance.outputs().clone()))
+                let instance = plugin.processor(&self.config, &schema.arrow())?;
+                Ok(Some(instance.outputs().to_vec()))
             }
         }
     }
@@ -344,7 +451,7 @@ fn visible(column: &BatchColumn) -> Result<ArrayRef> {
 }
 
 /// Fills `column` with the model's prediction for every row that has all its inputs.
-fn score(staged: &mut Staged, model: &Model, inputs: &[String], column: &str) -> Result<()> {
+fn score(staged: &mut Staged, model: &Deployed, inputs: &[String], column: &str) -> Result<()> {
     let Some(target) = staged.schema.column(column).map(|column| column.id) else {
         return Err(Error::conflict(format!(
             "table {} has lost the column '{column}' that the model fills",
@@ -375,7 +482,7 @@ fn score(staged: &mut Staged, model: &Model, inputs: &[String], column: &str) ->
             *array = filter(array, &ready)?;
         }
     }
-    let scores = model.predict(&arrays)?;
+    let scores = model.predict(0, &arrays)?;
     let scores = scores
         .as_primitive_opt::<Float64Type>()
         .ok_or_else(|| Error::internal("a model answered with something other than DOUBLE"))?;
