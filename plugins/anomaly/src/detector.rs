@@ -11,6 +11,8 @@
 //!
 //! It knows neither time nor keys nor where its memory is kept.
 
+use crate::window::Window;
+
 /// Makes the MAD of normally distributed values their standard deviation.
 const MAD_TO_SIGMA: f64 = 1.4826;
 /// Makes the mean absolute deviation of normally distributed values their standard deviation.
@@ -21,6 +23,8 @@ const WANDER: f64 = 0.5;
 const RELATIVE_FLOOR: f64 = 0.005;
 /// Least spread of all, against division by zero.
 const ABSOLUTE_FLOOR: f64 = 1e-12;
+/// What the glance at a window demands above what would do.
+const MARGIN: f64 = 1.0 + 1e-9;
 
 /// What counts as abnormal.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,8 +59,8 @@ impl Default for Settings {
 /// The short memory of a series: changes with every point.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recent {
-    /// The last points, oldest first.
-    pub points: Vec<f64>,
+    /// The last points.
+    pub points: Window,
     /// Points since the last block was closed.
     pub in_block: u32,
     /// Normal points that must still pass before the next alarm.
@@ -88,14 +92,9 @@ impl Recent {
         settings: &Settings,
         history: impl FnOnce() -> &'a mut History,
     ) -> Option<Alarm> {
-        let floor = settings.min_mad.max(WANDER * self.long_spread);
-        let spike = judge(value, &self.points, settings.window / 2, floor)
-            .filter(|alarm| alarm.score.abs() > settings.threshold);
-        self.points.push(value);
-        let surplus = self.points.len().saturating_sub(settings.window);
-        self.points.drain(..surplus);
+        let mut alarm = self.spike(value, settings);
+        self.points.push(value, settings.window);
         self.in_block += 1;
-        let mut alarm = spike;
         if settings.level_threshold > 0.0 && self.in_block as usize >= settings.window {
             self.in_block = 0;
             let shift = self.close_block(settings, history());
@@ -114,12 +113,60 @@ impl Recent {
         }
     }
 
-    fn close_block(&mut self, settings: &Settings, history: &mut History) -> Option<Alarm> {
-        let block = median(&mut self.points.clone());
-        let judged = judge(block, history, settings.history / 3, settings.min_mad);
-        if let Some(judged) = judged {
-            self.long_spread = spread(judged.median, history, settings.min_mad);
+    /// Whether a block is closed within the next `points`.
+    pub fn closes_within(&self, points: usize, settings: &Settings) -> bool {
+        settings.level_threshold > 0.0 && self.in_block as usize + points >= settings.window
+    }
+
+    /// The alarm for a point that is too far from the others. Most points are seen to be near at a glance.
+    fn spike(&self, value: f64, settings: &Settings) -> Option<Alarm> {
+        if self.points.len() < (settings.window / 2).max(2) {
+            return None;
         }
+        let median = self.points.median();
+        let floor = settings.min_mad.max(WANDER * self.long_spread);
+        let distance = (value - median).abs();
+        if distance.is_finite() {
+            // The spread is at least this: whoever is near by this measure is near.
+            if distance / least_spread(0.0, median, floor) <= settings.threshold {
+                return None;
+            }
+            // The same, were the MAD this. The margin is far above what rounding can take away.
+            let enough = distance / (settings.threshold * MAD_TO_SIGMA) * MARGIN;
+            if enough > f64::MIN_POSITIVE && self.points.is_wide(median, enough) {
+                return None;
+            }
+        }
+        let mut sigma = MAD_TO_SIGMA * self.points.median_distance(median);
+        if sigma == 0.0 {
+            // More than half of the points are the same: a counter, a coarse sensor.
+            let about =
+                mean_spread(self.points.distances(median).sum(), self.points.len()) / MARGIN;
+            if distance / least_spread(about, median, floor) <= settings.threshold {
+                return None;
+            }
+            sigma = ordered_mean_spread(median, &self.points.to_vec());
+        }
+        let score = (value - median) / least_spread(sigma, median, floor);
+        (score.abs() > settings.threshold).then_some(Alarm {
+            value,
+            median,
+            score,
+        })
+    }
+
+    fn close_block(&mut self, settings: &Settings, history: &mut History) -> Option<Alarm> {
+        let block = self.points.median();
+        let judged = (history.len() >= (settings.history / 3).max(2)).then(|| {
+            let median = median(&mut history.clone());
+            let spread = spread(median, history, settings.min_mad);
+            self.long_spread = spread;
+            Alarm {
+                value: block,
+                median,
+                score: (block - median) / spread,
+            }
+        });
         history.push(block);
         let surplus = history.len().saturating_sub(settings.history);
         history.drain(..surplus);
@@ -127,28 +174,30 @@ impl Recent {
     }
 }
 
-/// How far `value` is from the others; `None` while there are too few of them.
-fn judge(value: f64, others: &[f64], enough: usize, floor: f64) -> Option<Alarm> {
-    if others.len() < enough.max(2) {
-        return None;
+/// The spread of values around their median.
+fn spread(center: f64, values: &[f64], floor: f64) -> f64 {
+    let mut distances: Vec<f64> = values.iter().map(|value| (value - center).abs()).collect();
+    let mut sigma = MAD_TO_SIGMA * median(&mut distances);
+    if sigma == 0.0 {
+        sigma = mean_spread(distances.iter().sum(), distances.len());
     }
-    let median = median(&mut others.to_vec());
-    let score = (value - median) / spread(median, others, floor);
-    Some(Alarm {
-        value,
-        median,
-        score,
-    })
+    least_spread(sigma, center, floor)
 }
 
-fn spread(center: f64, values: &[f64], floor: f64) -> f64 {
-    let mut deviations: Vec<f64> = values.iter().map(|value| (value - center).abs()).collect();
-    let mut sigma = MAD_TO_SIGMA * median(&mut deviations);
-    if sigma == 0.0 {
-        // More than half of the values are the same: a counter, a coarse sensor.
-        let sum: f64 = deviations.iter().sum();
-        sigma = MEAN_AD_TO_SIGMA * sum / deviations.len().max(1) as f64;
-    }
+/// What the spread of many equal values is told by: their mean distance from the median.
+fn mean_spread(sum: f64, count: usize) -> f64 {
+    MEAN_AD_TO_SIGMA * sum / count.max(1) as f64
+}
+
+/// The same. The last digit of a sum depends on its order: this is the order that the search for the median
+/// leaves, in which the sum was made before windows were sorted; so no alarm has changed.
+fn ordered_mean_spread(center: f64, values: &[f64]) -> f64 {
+    let mut distances: Vec<f64> = values.iter().map(|value| (value - center).abs()).collect();
+    median(&mut distances);
+    mean_spread(distances.iter().sum(), distances.len())
+}
+
+fn least_spread(sigma: f64, center: f64, floor: f64) -> f64 {
     sigma
         .max(floor)
         .max(RELATIVE_FLOOR * center.abs())

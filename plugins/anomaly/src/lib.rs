@@ -6,19 +6,26 @@
 //! It changes and rejects nothing. See [`detector`] for what counts as abnormal.
 
 pub mod detector;
+mod fleet;
 pub mod memory;
-
-use std::collections::BTreeMap;
+pub mod window;
 
 use activestore_plugin::{
-    Batch, Column, Config, Error, Field, Processed, Processor, ScalarType, Spec, State, log,
+    Batch, Column, Config, Error, Field, Processed, Processor, ScalarType, Spec, State, VarBytes,
+    log,
 };
 
-use detector::{Alarm, History, Settings};
+use detector::{Alarm, Settings};
+use fleet::{Fleet, Series};
 
 /// Points in a window and blocks in a history at most: what is kept per key and column is bounded.
 const WINDOW_MAX: usize = 10_000;
-const SETTINGS: [&str; 8] = [
+/// Mebibytes for series that are kept between batches, unless told otherwise, and at most.
+const MEMORY_MIB: usize = 20;
+const MEMORY_MIB_MAX: usize = 1024;
+/// Series that are read, judged and written together.
+const SERIES_AT_ONCE: usize = 2048;
+const SETTINGS: [&str; 9] = [
     "columns",
     "key",
     "window",
@@ -27,6 +34,7 @@ const SETTINGS: [&str; 8] = [
     "level_threshold",
     "min_mad",
     "rearm",
+    "memory_mib",
 ];
 
 /// The processor.
@@ -38,6 +46,15 @@ pub struct Anomaly {
     key: Vec<usize>,
     /// Positions and names of the columns watched.
     watched: Vec<(usize, String)>,
+    fleet: Fleet,
+}
+
+/// The points of one series in a batch.
+struct Job {
+    device: usize,
+    watched: usize,
+    /// Where they lie among the points of all jobs.
+    points: std::ops::Range<usize>,
 }
 
 impl Processor for Anomaly {
@@ -87,7 +104,10 @@ impl Processor for Anomaly {
                 columns.len() - 1
             }
         };
+        let memory = config.parse("memory_mib", MEMORY_MIB)?;
+        within("memory_mib", memory, 1, MEMORY_MIB_MAX)?;
         let processor = Anomaly {
+            fleet: Fleet::new(watched.len(), memory << 20),
             settings,
             primary: primary.iter().map(|index| place(*index)).collect(),
             key: key.iter().map(|index| place(*index)).collect(),
@@ -123,13 +143,11 @@ impl Processor for Anomaly {
             .filter_map(|index| columns.iter().position(|other| other == index))
             .collect();
         let columns = columns.into_iter().map(|index| index as u32).collect();
-        Ok((processor, Spec { outputs, columns }))
+        Ok((processor, Spec::sending(outputs, columns)))
     }
 
     fn process(&mut self, batch: &Batch, state: &mut dyn State) -> Result<Processed, Error> {
-        let rows = batch.rows as usize;
-        let series = self.series(batch, rows);
-        let mut alarms = self.watch(batch, &series, state);
+        let mut alarms = self.watch(batch, state);
         alarms.sort_by_key(|(row, watched, _)| (*row, *watched));
         let picked: Vec<usize> = alarms.iter().map(|(row, ..)| *row).collect();
         let mut columns: Vec<Column> = self
@@ -148,90 +166,157 @@ impl Processor for Anomaly {
         columns.push(floats(|alarm| alarm.value));
         columns.push(floats(|alarm| alarm.median));
         columns.push(floats(|alarm| alarm.score));
-        Ok(Processed {
-            rows: alarms.len(),
-            columns,
-            rejected: Vec::new(),
-        })
+        Ok(Processed::sending(alarms.len(), columns))
     }
 }
 
 impl Anomaly {
-    /// The batch's rows by the value of their key, in the order of writing.
-    fn series(&self, batch: &Batch, rows: usize) -> BTreeMap<Vec<u8>, Vec<usize>> {
-        let mut series: BTreeMap<Vec<u8>, Vec<usize>> = BTreeMap::new();
-        for row in 0..rows {
-            let mut key = Vec::new();
-            for place in &self.key {
-                batch.columns[*place].push_key(row, &mut key);
+    /// Looks at every watched value; gives the alarms as (row, watched column, alarm).
+    fn watch(&mut self, batch: &Batch, state: &mut dyn State) -> Vec<(usize, usize, Alarm)> {
+        self.fleet.tidy();
+        let key = &self.key;
+        let sorted = self.fleet.sort(batch.rows as usize, |row, out| {
+            for place in key {
+                batch.columns[*place].push_key(row, out);
             }
-            series.entry(key).or_default().push(row);
+        });
+        let mut alarms = Vec::new();
+        let at_once = (SERIES_AT_ONCE / self.watched.len().max(1)).max(1);
+        for devices in sorted.devices.chunks(at_once) {
+            let (jobs, points) = self.jobs(batch, devices, &sorted.rows);
+            self.read(&jobs, state);
+            self.judge(&jobs, &points, state, &mut alarms);
+            for job in jobs.iter().rev() {
+                if !self.fleet.is_over() {
+                    break;
+                }
+                self.fleet.forget(job.device, job.watched);
+            }
         }
-        series
+        alarms
     }
 
-    /// Looks at every watched value; gives the alarms as (row, watched column, alarm).
-    fn watch(
-        &self,
-        batch: &Batch,
-        series: &BTreeMap<Vec<u8>, Vec<usize>>,
-        state: &mut dyn State,
-    ) -> Vec<(usize, usize, Alarm)> {
-        let mut jobs = Vec::new();
-        for (key, rows) in series {
-            for (watched, (place, name)) in self.watched.iter().enumerate() {
+    /// The values of these devices that are to be looked at, each with its row, by series.
+    fn jobs(&self, batch: &Batch, devices: &[usize], rows: &[u32]) -> (Vec<Job>, Vec<(u32, f64)>) {
+        let (mut jobs, mut points) = (Vec::new(), Vec::new());
+        for device in devices {
+            let (first, count) = self.fleet.device(*device).rows;
+            let rows = &rows[first..first + count];
+            for (watched, (place, _)) in self.watched.iter().enumerate() {
                 let column = &batch.columns[*place];
-                let values: Vec<(usize, f64)> = rows
-                    .iter()
-                    .filter_map(|row| Some((*row, column.number(*row)?)))
-                    .filter(|(_, value)| value.is_finite())
-                    .collect();
-                if !values.is_empty() {
-                    jobs.push((
+                let begin = points.len();
+                let values = rows.iter().filter_map(|row| {
+                    let value = column.number(*row as usize)?;
+                    value.is_finite().then_some((*row, value))
+                });
+                points.extend(values);
+                if points.len() > begin {
+                    jobs.push(Job {
+                        device: *device,
                         watched,
-                        state_key(b'r', name, key),
-                        state_key(b'h', name, key),
-                        values,
-                    ));
+                        points: begin..points.len(),
+                    });
                 }
             }
         }
-        let keys: Vec<_> = jobs.iter().map(|(_, recent, ..)| recent.clone()).collect();
-        let memories = state.get_many(&keys);
-        let mut alarms = Vec::new();
-        let mut writes = Vec::new();
-        for ((watched, recent_key, history_key, values), memory) in jobs.into_iter().zip(memories) {
-            let mut recent = memory
-                .as_deref()
-                .map(memory::read_recent)
-                .unwrap_or_default();
-            let mut history: Option<History> = None;
-            for (row, value) in values {
-                let alarm = recent.push(value, &self.settings, || {
-                    history.get_or_insert_with(|| read_history(state, &history_key))
-                });
-                alarms.extend(alarm.map(|alarm| (row, watched, alarm)));
-            }
-            writes.push((recent_key, Some(memory::write_recent(&recent))));
-            if let Some(history) = history {
-                writes.push((history_key, Some(memory::write_history(&history))));
+        (jobs, points)
+    }
+
+    /// Reads what is not here: the short memories, and the long ones that will be looked at.
+    fn read(&mut self, jobs: &[Job], state: &dyn State) {
+        let missing = |job: &&Job| self.fleet.series(job.device, job.watched).is_none();
+        let missing: Vec<&Job> = jobs.iter().filter(missing).collect();
+        if !missing.is_empty() {
+            let found = state.get_packed(&self.keys(b'r', &missing));
+            for (place, job) in missing.iter().enumerate() {
+                let bytes = found.get(place).unwrap_or_default();
+                let series = Series::of(memory::read_recent(bytes), memory::packed(bytes).to_vec());
+                self.fleet.put(job.device, job.watched, series);
             }
         }
-        state.put_many(&writes);
-        alarms
+        let closing = |job: &&Job| {
+            let series = self.fleet.series(job.device, job.watched);
+            series.is_some_and(|series| {
+                series.history.is_none()
+                    && series
+                        .recent
+                        .closes_within(job.points.len(), &self.settings)
+            })
+        };
+        let closing: Vec<&Job> = jobs.iter().filter(closing).collect();
+        if !closing.is_empty() {
+            let found = state.get_packed(&self.keys(b'h', &closing));
+            for (place, job) in closing.iter().enumerate() {
+                let history = found.get(place).unwrap_or_default().to_vec();
+                self.fleet.work(job.device, job.watched, |series| {
+                    series.history = Some(history)
+                });
+            }
+        }
+    }
+
+    /// Shows the series their points and writes what they remember then.
+    fn judge(
+        &mut self,
+        jobs: &[Job],
+        points: &[(u32, f64)],
+        state: &mut dyn State,
+        alarms: &mut Vec<(usize, usize, Alarm)>,
+    ) {
+        let mut keys = VarBytes::with_capacity(jobs.len(), 0);
+        let mut values = VarBytes::with_capacity(jobs.len(), 0);
+        let settings = &self.settings;
+        for job in jobs {
+            let name = &self.watched[job.watched].1;
+            let key = self.fleet.device(job.device).key.clone();
+            self.fleet.work(job.device, job.watched, |series| {
+                let mut history = None;
+                let before = series.history.as_deref();
+                for (row, value) in &points[job.points.clone()] {
+                    let alarm = series.recent.push(*value, settings, || {
+                        history.get_or_insert_with(|| {
+                            before.map(memory::read_history).unwrap_or_default()
+                        })
+                    });
+                    alarms.extend(alarm.map(|alarm| (*row as usize, job.watched, alarm)));
+                }
+                if let Some(history) = history {
+                    let mut bytes = Vec::new();
+                    memory::write_history(&history, &mut bytes);
+                    push_key(&mut keys, b'h', name, &key);
+                    values.push(&bytes);
+                    series.history = Some(bytes);
+                    // A shorter form may do by now.
+                    series.packed.clear();
+                }
+                let (recent, packed) = (&series.recent, &mut series.packed);
+                memory::write_recent(recent, packed, job.points.len(), &mut values.data);
+                values.end();
+                push_key(&mut keys, b'r', name, &key);
+            });
+        }
+        if !keys.is_empty() {
+            state.put_packed(&keys, &values);
+        }
+    }
+
+    fn keys(&self, kind: u8, jobs: &[&Job]) -> VarBytes {
+        let mut keys = VarBytes::with_capacity(jobs.len(), 0);
+        for job in jobs {
+            let device = self.fleet.device(job.device);
+            push_key(&mut keys, kind, &self.watched[job.watched].1, &device.key);
+        }
+        keys
     }
 }
 
-fn read_history(state: &dyn State, key: &[u8]) -> History {
-    let found = state.get_many(&[key.to_vec()]).pop().flatten();
-    found
-        .as_deref()
-        .map(memory::read_history)
-        .unwrap_or_default()
-}
-
-fn state_key(kind: u8, column: &str, key: &[u8]) -> Vec<u8> {
-    [&[kind], column.as_bytes(), &[0], key].concat()
+/// Appends the key that a series' memory of this kind is kept under.
+fn push_key(keys: &mut VarBytes, kind: u8, column: &str, key: &[u8]) {
+    keys.data.push(kind);
+    keys.data.extend_from_slice(column.as_bytes());
+    keys.data.push(0);
+    keys.data.extend_from_slice(key);
+    keys.end();
 }
 
 fn settings(config: &Config) -> Result<Settings, Error> {
@@ -245,24 +330,25 @@ fn settings(config: &Config) -> Result<Settings, Error> {
         min_mad: config.parse("min_mad", default.min_mad)?,
         rearm: config.parse("rearm", window)?,
     };
-    let within = |name: &str, value: usize, least: usize| {
-        if (least..=WINDOW_MAX).contains(&value) {
-            Ok(())
-        } else {
-            Err(Error::Invalid(format!(
-                "{name} = '{value}' is not within {least} and {WINDOW_MAX}"
-            )))
-        }
-    };
-    within("window", settings.window, 4)?;
-    within("history", settings.history, 6)?;
-    within("rearm", settings.rearm, 0)?;
+    within("window", settings.window, 4, WINDOW_MAX)?;
+    within("history", settings.history, 6, WINDOW_MAX)?;
+    within("rearm", settings.rearm, 0, WINDOW_MAX)?;
     if !(settings.threshold > 0.0 && settings.level_threshold >= 0.0 && settings.min_mad >= 0.0) {
         return Err(Error::Invalid(
             "thresholds and min_mad are numbers above zero".to_owned(),
         ));
     }
     Ok(settings)
+}
+
+fn within(name: &str, value: usize, least: usize, most: usize) -> Result<(), Error> {
+    if (least..=most).contains(&value) {
+        Ok(())
+    } else {
+        Err(Error::Invalid(format!(
+            "{name} = '{value}' is not within {least} and {most}"
+        )))
+    }
 }
 
 fn is_time(kind: ScalarType) -> bool {

@@ -1,5 +1,7 @@
 //! Spikes, shifts and drifts are seen once each; noise, waves and constants are not.
 
+mod plain;
+
 use super::{Alarm, History, Recent, Settings, median};
 
 /// Noise without a source of randomness: the same on every run.
@@ -120,4 +122,67 @@ fn memory_stays_bounded() {
         let _alarm = recent.push(value, &settings, || &mut history);
         assert!(recent.points.len() <= 10 && history.len() <= 5);
     }
+}
+
+/// Series of many kinds: noise, few different values, constants, steps, drifts, powers of ten, signed zeros.
+fn series(noise: &mut Noise, rows: usize) -> Vec<f64> {
+    let pick = |noise: &mut Noise, of: usize| (noise.next().abs() * 1e6) as usize % of;
+    let kind = pick(noise, 7);
+    let step = [0.001, 0.5, 1.0, 100.0][pick(noise, 4)];
+    let level = [0.0, 1e-9, 50.0, -3e5, 1e300][pick(noise, 5)];
+    let mut walk = level;
+    (0..rows)
+        .map(|row| {
+            let odd = pick(noise, 40) == 0;
+            match kind {
+                0 => level + noise.next() * if odd { 20.0 } else { 1.0 },
+                1 => level + step * (noise.next() * 1.2).round(),
+                2 => level + if odd { step } else { 0.0 },
+                3 => {
+                    level
+                        + if row / 97 % 2 == 0 {
+                            step * 30.0
+                        } else {
+                            noise.next()
+                        }
+                }
+                4 => {
+                    walk += step * noise.next();
+                    walk
+                }
+                5 => level * 10_f64.powi(pick(noise, 9) as i32 - 4),
+                _ => [0.0, -0.0, 1e-320, -1e-320, 0.25][pick(noise, 5)],
+            }
+        })
+        .collect()
+}
+
+/// The window is sorted as it slides and most points are judged at a glance: the alarms are those of the
+/// plain detector, bit for bit.
+#[test]
+fn alarms_are_those_of_the_plain_detector() {
+    let mut noise = Noise(7);
+    let mut raised = 0;
+    for round in 0..600 {
+        let settings = Settings {
+            window: [4, 5, 7, 30, 60, 61][round % 6],
+            threshold: [0.5, 2.0, 3.5, 6.0][round / 6 % 4],
+            history: [6, 9, 24][round % 3],
+            level_threshold: [0.0, 1.0, 4.0][round / 3 % 3],
+            min_mad: [0.0, 0.0, 0.3][round / 9 % 3],
+            rearm: [0, 3, 60][round / 7 % 3],
+        };
+        let (mut fast, mut plain) = (Recent::default(), plain::Recent::default());
+        let (mut history, mut plain_history) = (History::new(), History::new());
+        for value in series(&mut noise, 700) {
+            let found = fast.push(value, &settings, || &mut history);
+            let expected = plain.push(value, &settings, || &mut plain_history);
+            assert_eq!(found, expected, "round {round}: {value}");
+            raised += usize::from(found.is_some());
+        }
+        assert_eq!(fast.points.to_vec(), plain.points);
+        assert_eq!(fast.long_spread, plain.long_spread);
+        assert_eq!(history, plain_history);
+    }
+    assert!(raised > 1000, "{raised} alarms compare little");
 }
