@@ -7,6 +7,7 @@ mod fuzz;
 mod plugins;
 mod run;
 mod tests;
+mod tools;
 
 use std::process::ExitCode;
 

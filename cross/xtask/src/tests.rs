@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use crate::run::{cargo, ensure_wasm_target, root, run as execute, succeeds};
-use crate::{demo, plugins};
+use crate::{demo, plugins, tools};
 
 type Step = (&'static str, fn() -> Result<(), String>);
 
@@ -80,6 +80,7 @@ fn lints() -> Result<(), String> {
 }
 
 fn tests() -> Result<(), String> {
+    tools::ensure();
     let arguments: &[&str] = if succeeds("cargo", &["nextest", "--version"]) {
         &[
             "nextest",
@@ -102,10 +103,12 @@ fn tests() -> Result<(), String> {
     execute(
         "tests",
         // Tests that need a component find it built.
-        cargo(arguments).env(
-            "ACTIVESTORE_PLUGINS_TARGET_DIR",
-            plugins::plugins_target_dir(),
-        ),
+        cargo(arguments)
+            .env(
+                "ACTIVESTORE_PLUGINS_TARGET_DIR",
+                plugins::plugins_target_dir(),
+            )
+            .env("ACTIVESTORE_TOOLS_DIR", tools::dir()),
     )
 }
 

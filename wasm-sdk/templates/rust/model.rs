@@ -9,7 +9,7 @@
 //!
 //! The artifact is a line a column, `name,weight`; the score is the weighted sum.
 
-use activestore_plugin::{Column, Error, Field, Model, ScalarType, Signature};
+use activestore_plugin::{Column, Config, Error, Field, Model, ScalarType, Signature};
 
 struct Linear {
     weights: Vec<f64>,
@@ -24,7 +24,8 @@ fn number(name: &str) -> Field {
 }
 
 impl Model for Linear {
-    fn load(artifact: &[u8]) -> Result<(Self, Signature), Error> {
+    fn load(config: &Config, artifact: &[u8]) -> Result<(Self, Signature), Error> {
+        config.only(&[])?;
         let text = std::str::from_utf8(artifact)
             .map_err(|_| Error::Invalid("the weights are not text".to_owned()))?;
         let mut signature = Signature {
@@ -60,11 +61,11 @@ mod tests {
 
     #[test]
     fn columns_are_weighed() {
-        let (mut model, signature) = Linear::load(b"a,2\nb,-1").unwrap();
+        let (mut model, signature) = Linear::load(&Config::default(), b"a,2\nb,-1").unwrap();
         assert_eq!(signature.inputs.len(), 2);
         let columns = [Column::f64s(vec![1.0, 2.0]), Column::f64s(vec![0.5, 4.0])];
         let scores = model.infer(2, &columns).unwrap();
         assert_eq!(scores[0].as_f64s().unwrap(), [1.5, 0.0]);
-        assert!(Linear::load(b"a").is_err());
+        assert!(Linear::load(&Config::default(), b"a").is_err());
     }
 }
