@@ -13,7 +13,10 @@ use clap_complete::Shell;
 use crate::config::{RoleSetting, Span};
 use crate::demo::DemoArgs;
 
-pub use plugin::{PluginCommand, PluginTemplate};
+pub use plugin::{
+    BenchArgs, DeployArgs, LineLevel, ListFormat, PluginCommand, PluginLanguage, PluginTemplate,
+    RowsArgs, SelectArgs, TestArgs, UseArgs,
+};
 
 /// Where a node listens for HTTP unless told otherwise.
 pub const DEFAULT_HTTP: &str = "127.0.0.1:7480";

@@ -127,6 +127,29 @@ impl Client {
         json(accepted(response)?)
     }
 
+    /// `GET path` as bytes, at most so many.
+    ///
+    /// # Errors
+    /// As [`Client::sql`]; `Invalid` where there are more.
+    pub fn get_bytes(&self, path: &str, bytes_max: u64) -> Result<Vec<u8>> {
+        let response = self
+            .agent
+            .get(format!("{}{path}", self.base))
+            .call()
+            .map_err(|error| self.unreachable(&error))?;
+        let mut bytes = Vec::new();
+        reader(accepted(response)?.into_body())
+            .take(bytes_max + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| Error::closed(format!("the node's answer broke off: {error}")))?;
+        if bytes.len() as u64 > bytes_max {
+            return Err(Error::invalid(format!(
+                "the node sends more than {bytes_max} bytes"
+            )));
+        }
+        Ok(bytes)
+    }
+
     /// `POST path` with a body; `null` where the answer has none.
     ///
     /// # Errors

@@ -1,9 +1,17 @@
-//! `activestore plugin …`: the plugin developer's loop. New, build, test and sign need no node; deploy,
-//! list, logs and remove talk to one.
+//! `activestore plugin …`: the plugin developer's loop. New, build and sign need no node; test and bench
+//! ask one where their rows are of its tables; deploy, list, logs and remove talk to one.
 
+mod bench;
 mod build;
+mod logs;
 mod new;
+mod node;
 mod remote;
+mod replay;
+mod rows;
+mod runner;
+mod sdk;
+mod setup;
 mod sign;
 mod trial;
 
@@ -20,42 +28,36 @@ use crate::cli::PluginCommand;
 /// # Errors
 /// What the step says.
 pub fn run(command: PluginCommand) -> Result<ExitCode> {
-    match command {
-        PluginCommand::New { name, kind, sdk } => new::run(&name, kind, sdk.as_deref()),
+    let done = match command {
+        PluginCommand::New {
+            name,
+            language,
+            kind,
+            sdk,
+        } => new::run(&name, language, kind, sdk.as_deref()),
         PluginCommand::Build { dir, output } => build::run(&dir, output.as_deref()),
-        PluginCommand::Test {
-            wasm,
-            rows,
-            function,
-            settings,
-            artifact,
-        } => trial::run(&trial::Trial {
-            wasm,
-            rows,
-            function,
-            settings: settings.into_iter().collect(),
-            artifact,
-        }),
         PluginCommand::Keygen { key } => sign::keygen(&key),
         PluginCommand::Sign { wasm, key, output } => {
             sign::run(&wasm, &key, output.as_deref().unwrap_or(&wasm))
         }
-        PluginCommand::Deploy {
-            wasm,
+        PluginCommand::Test(args) => return trial::run(&args),
+        PluginCommand::Bench(args) => return bench::run(&args),
+        PluginCommand::Deploy(args) => return remote::deploy(&args),
+        PluginCommand::List { format, node } => return remote::list(format, &node),
+        PluginCommand::Logs {
             name,
-            version,
+            follow,
+            level,
             node,
-        } => remote::deploy(&wasm, name.as_deref(), version.as_deref(), &node),
-        PluginCommand::List { node } => remote::list(&node),
-        PluginCommand::Logs { name, node } => remote::logs(&name, &node),
+        } => return logs::run(&name, follow, level, &node),
         PluginCommand::Rollback {
             name,
             version,
             node,
-        } => remote::rollback(&name, version.as_deref(), &node),
-        PluginCommand::Remove { name, node } => remote::remove(&name, &node),
-    }
-    .map(|()| ExitCode::SUCCESS)
+        } => return remote::rollback(&name, version.as_deref(), &node),
+        PluginCommand::Remove { name, node } => return remote::remove(&name, &node),
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/v1/tables/{keyspace}/{table}/rows", post(rows::insert))
         .route("/v1/plugins", get(plugins::list).post(plugins::deploy))
         .route("/v1/plugins/{name}", delete(plugins::remove))
+        .route("/v1/plugins/{name}/component", get(plugins::component))
         .route("/v1/plugins/{name}/logs", get(plugins::logs))
         .route("/v1/plugins/{name}/rollback", post(plugins::rollback))
         .route("/v1/files/{name}", post(plugins::put_file))

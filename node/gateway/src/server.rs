@@ -74,6 +74,7 @@ pub struct Shared {
     listener: SocketAddr,
     requests: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
+    bodies_units: usize,
 }
 
 /// How long a request waits for room for its body before it is turned away.
@@ -94,7 +95,15 @@ impl Shared {
             .get(header::CONTENT_LENGTH)
             .filter(|_| !headers.contains_key(header::CONTENT_ENCODING))
             .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-        let units = announced.unwrap_or(most).min(most).div_ceil(BODY_UNIT);
+        self.room(announced.unwrap_or(most).min(most)).await
+    }
+
+    /// Reserves so many bytes of the bound on bodies that are held at once, or all of it where that is less.
+    ///
+    /// # Errors
+    /// `Overloaded` when there is no room within [`ROOM_WAIT_MAX`].
+    pub(crate) async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit> {
+        let units = bytes.div_ceil(BODY_UNIT).min(self.bodies_units);
         let room = self
             .bodies
             .clone()
@@ -104,7 +113,7 @@ impl Shared {
             _ => {
                 self.metrics.refused();
                 Err(
-                    Error::overloaded("the node is holding as many request bodies as it may")
+                    Error::overloaded("the node is holding as many bodies of requests as it may")
                         .with_hint("send the request again in a second"),
                 )
             }
@@ -138,6 +147,7 @@ impl Gateway {
             .map_err(|error| bind_error(options.listen, &error))?;
         let local_addr = listener.local_addr()?;
         let room = options.bodies_bytes_max.max(options.body_bytes_max);
+        let bodies_units = room.div_ceil(BODY_UNIT);
         let shared = Arc::new(Shared {
             db,
             hooks,
@@ -146,7 +156,8 @@ impl Gateway {
             queries: QueryThreads::start(options.query_threads)?,
             listener: local_addr,
             requests: Arc::new(Semaphore::new(options.requests_max)),
-            bodies: Arc::new(Semaphore::new(room.div_ceil(BODY_UNIT))),
+            bodies: Arc::new(Semaphore::new(bodies_units)),
+            bodies_units,
             options,
         });
         let router = routes(shared.clone());

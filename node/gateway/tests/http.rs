@@ -530,3 +530,46 @@ fn requests_under_way_end_before_a_shutdown_does() {
     node.runtime.block_on(gateway.shutdown());
     assert!(std::net::TcpStream::connect(address).is_err());
 }
+
+#[test]
+fn a_component_is_fetched_as_it_was_deployed_and_its_log_is_read_on() {
+    let node = Node::with(|options| {
+        options.body_bytes_max = 4096;
+        options.bodies_bytes_max = 4096;
+    });
+    let built = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../plugins/target/components/units.wasm"
+    );
+    let wasm = std::fs::read(built).unwrap();
+    let made = node.post("/v1/plugins?name=units&version=1", &[], &wasm);
+    assert_eq!(made.status, 201, "{}", made.text);
+    // More than the bound on bodies takes all of it, and gives it back.
+    for path in ["", "?version=1", "?version=1"] {
+        let reply = node.get(&format!("/v1/plugins/units/component{path}"));
+        assert_eq!(reply.status, 200, "{}", reply.text);
+        assert_eq!(reply.headers["content-type"], "application/wasm");
+        assert_eq!(reply.headers["content-length"], wasm.len().to_string());
+        assert!(reply.bytes == wasm, "{} bytes", reply.bytes.len());
+    }
+    let other = node.get("/v1/plugins/units/component?version=2");
+    assert_eq!(other.status, 404);
+    assert!(
+        other.json()["error"]["hint"]
+            .as_str()
+            .unwrap()
+            .contains('1')
+    );
+    assert_eq!(node.get("/v1/plugins/none/component").status, 404);
+
+    let log = node.get("/v1/plugins/units/logs?after=7&level=warn").json();
+    assert_eq!(log, json!({ "logs": [], "last": 7, "gap": false }));
+    assert_eq!(node.get("/v1/plugins/units/logs?after=x").status, 400);
+    assert_eq!(node.get("/v1/plugins/units/logs?level=loud").status, 400);
+    let listed = node.get("/v1/plugins").json();
+    let version = &listed["plugins"][0]["versions"][0];
+    assert_eq!(
+        (&version["version"], &version["in_force"]),
+        (&json!("1"), &json!(true))
+    );
+}

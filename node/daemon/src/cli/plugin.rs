@@ -4,54 +4,53 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum, ValueHint};
 
-use super::{NodeUrl, name_value};
+use super::NodeUrl;
+
+mod trial;
+
+pub use trial::{BenchArgs, DeployArgs, RowsArgs, SelectArgs, TestArgs, UseArgs};
 
 /// `plugin …`.
 #[derive(Debug, Subcommand)]
 pub enum PluginCommand {
-    /// Make a new plugin crate.
-    #[command(after_help = "Example:\n  activestore plugin new celsius --kind scalar")]
+    /// Make a new plugin project.
+    #[command(
+        after_help = "Examples:\n  activestore plugin new celsius --kind scalar\n  activestore plugin new limit --lang python --kind processor"
+    )]
     New {
         /// Its name: lower case letters, digits and -.
         name: String,
+        /// The language that it is written in.
+        #[arg(long = "lang", value_enum, default_value = "rust")]
+        language: PluginLanguage,
         /// What it is.
         #[arg(long, value_enum, default_value = "scalar")]
         kind: PluginTemplate,
-        /// Where wasm-sdk/guest is, if not the released crate.
+        /// Where wasm-sdk/guest is, for Rust; default in the source tree around.
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         sdk: Option<PathBuf>,
     },
-    /// Compile the plugin crate in a directory to a component.
+    /// Compile the plugin in a directory to a component; its files say in which language it is.
     #[command(after_help = "Example:\n  activestore plugin build ./celsius")]
     Build {
-        /// The crate's directory.
+        /// The plugin's directory.
         #[arg(default_value = ".", value_hint = ValueHint::DirPath)]
         dir: PathBuf,
         /// The component to write; default NAME.wasm in that directory.
         #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         output: Option<PathBuf>,
     },
-    /// Run a component on rows from a file, in the sandbox that a node uses.
+    /// Run a component on rows of a file or of a node's table, in the sandbox that a node uses, and compare
+    /// it with another version.
     #[command(
-        after_help = "Examples:\n  activestore plugin test celsius.wasm --rows rows.csv\n  activestore plugin test anomaly.wasm --rows rows.csv --set threshold=4.0"
+        after_help = "Examples:\n  activestore plugin test celsius.wasm --rows rows.csv\n  activestore plugin test anomaly.wasm --rows rows.csv --set threshold=4.0\n  activestore plugin test new.wasm --name anomaly --table plant.readings --last 1d --against-deployed\n  activestore plugin test new.wasm --rows rows.csv --against old.wasm --fail-on-difference\n\nRows of a table come in the order of its key. A processor's keyed state begins empty, on both sides\nwhere two versions are compared; it is kept here and nothing is written to the node."
     )]
-    Test {
-        /// The component.
-        #[arg(value_hint = ValueHint::FilePath)]
-        wasm: PathBuf,
-        /// The rows: CSV or NDJSON by the file name.
-        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-        rows: PathBuf,
-        /// The function or the aggregate to try; default the plugin's only one.
-        #[arg(long)]
-        function: Option<String>,
-        /// A processor's setting, NAME=VALUE; may be given more than once.
-        #[arg(long = "set", value_name = "NAME=VALUE", value_parser = name_value)]
-        settings: Vec<(String, String)>,
-        /// A model plugin's artifact.
-        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-        artifact: Option<PathBuf>,
-    },
+    Test(Box<TestArgs>),
+    /// Measure a component: time a row by batch size, loading, memory.
+    #[command(
+        after_help = "Examples:\n  activestore plugin bench celsius.wasm --rows rows.csv\n  activestore plugin bench anomaly.wasm --table plant.readings --limit 50000"
+    )]
+    Bench(Box<BenchArgs>),
     /// Make a key to sign components with, and print its public half.
     #[command(
         after_help = "Example:\n  activestore plugin keygen plugin-key.pem\n\nKeep the file secret. What is printed goes into [plugins] trusted_keys of the nodes that are to\nrun what it signs. A key that openssl genpkey -algorithm ed25519 made serves as well."
@@ -75,33 +74,35 @@ pub enum PluginCommand {
         output: Option<PathBuf>,
     },
     /// Send a component to a node.
-    #[command(after_help = "Example:\n  activestore plugin deploy celsius.wasm --name celsius")]
-    Deploy {
-        /// The component.
-        #[arg(value_hint = ValueHint::FilePath)]
-        wasm: PathBuf,
-        /// Its name; default the file's.
-        #[arg(long)]
-        name: Option<String>,
-        /// Its version.
-        #[arg(long = "as", value_name = "VERSION")]
-        version: Option<String>,
-        /// The node.
-        #[command(flatten)]
-        node: NodeUrl,
-    },
-    /// List a node's plugins.
-    #[command(after_help = "Example:\n  activestore plugin list")]
+    #[command(
+        after_help = "Examples:\n  activestore plugin deploy celsius.wasm --name celsius\n  activestore plugin deploy limits.wasm --grant read:plant.limits --grant clock\n  activestore plugin deploy anomaly.wasm --check-replay plant.readings --last 1d"
+    )]
+    Deploy(Box<DeployArgs>),
+    /// List a node's plugins: versions, breaker, calls, time, memory, faults.
+    #[command(
+        after_help = "Examples:\n  activestore plugin list\n  activestore plugin list --format json"
+    )]
     List {
+        /// How they are printed.
+        #[arg(long, value_enum, default_value = "table")]
+        format: ListFormat,
         /// The node.
         #[command(flatten)]
         node: NodeUrl,
     },
-    /// Show a plugin's last log lines.
-    #[command(after_help = "Example:\n  activestore plugin logs anomaly")]
+    /// Show a plugin's last log lines, and those that follow.
+    #[command(
+        after_help = "Examples:\n  activestore plugin logs anomaly\n  activestore plugin logs anomaly -f --level warn"
+    )]
     Logs {
         /// The plugin.
         name: String,
+        /// Go on with new lines until Ctrl-C.
+        #[arg(short, long)]
+        follow: bool,
+        /// Only lines of this level and above.
+        #[arg(long, value_enum, default_value = "debug")]
+        level: LineLevel,
         /// The node.
         #[command(flatten)]
         node: NodeUrl,
@@ -129,6 +130,41 @@ pub enum PluginCommand {
     },
 }
 
+/// What a plugin is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PluginLanguage {
+    /// Rust: every kind, and the fastest.
+    Rust,
+    /// C, without a C library: as fast, and the smallest.
+    C,
+    /// JavaScript, run by QuickJS.
+    Js,
+    /// Python, run by CPython.
+    Python,
+}
+
+/// How `plugin list` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// A table for people.
+    Table,
+    /// A JSON array of objects.
+    Json,
+}
+
+/// The least level that `plugin logs` shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LineLevel {
+    /// Everything.
+    Debug,
+    /// What is worth knowing.
+    Info,
+    /// What is worth a look.
+    Warn,
+    /// What failed.
+    Error,
+}
+
 /// What `plugin new` starts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PluginTemplate {
@@ -136,8 +172,23 @@ pub enum PluginTemplate {
     Scalar,
     /// An aggregate for SQL: a value for each group of rows.
     Aggregate,
+    /// A table function for SQL: rows from constants.
+    Table,
     /// Looks at rows as they are written.
     Processor,
     /// Loads an artifact and scores rows.
     Model,
+}
+
+impl PluginTemplate {
+    /// The kind in lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            PluginTemplate::Scalar => "scalar",
+            PluginTemplate::Aggregate => "aggregate",
+            PluginTemplate::Table => "table",
+            PluginTemplate::Processor => "processor",
+            PluginTemplate::Model => "model",
+        }
+    }
 }

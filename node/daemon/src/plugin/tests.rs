@@ -8,35 +8,93 @@ fn names_are_safe_in_addresses() {
     assert_eq!(encoded("a b/ü"), "a%20b%2F%C3%BC");
 }
 
+/// A folder that looks like the Rust SDK.
+fn sdk_in(dir: &std::path::Path) -> std::path::PathBuf {
+    let sdk = dir.join("sdk");
+    std::fs::create_dir(&sdk).unwrap();
+    std::fs::write(sdk.join("Cargo.toml"), "").unwrap();
+    sdk
+}
+
 #[test]
 fn a_new_plugin_is_a_whole_crate() {
-    use crate::cli::PluginTemplate;
+    use crate::cli::{PluginLanguage, PluginTemplate};
     let dir = tempfile::tempdir().unwrap();
-    let sdk = std::path::Path::new("/sdk");
+    let sdk = sdk_in(dir.path());
+    let write = |name: &str, kind| {
+        let made = dir.path().join(name);
+        new::write(&made, name, PluginLanguage::Rust, kind, Some(&sdk))
+    };
     for (name, kind) in [
         ("heat-index", PluginTemplate::Scalar),
         ("spread", PluginTemplate::Aggregate),
         ("limit", PluginTemplate::Processor),
         ("linear", PluginTemplate::Model),
     ] {
+        write(name, kind).unwrap();
         let made = dir.path().join(name);
-        new::write(&made, name, kind, sdk).unwrap();
         let manifest = std::fs::read_to_string(made.join("Cargo.toml")).unwrap();
         let parsed: toml::Table = toml::from_str(&manifest).unwrap();
         assert_eq!(parsed["package"]["name"].as_str(), Some(name));
         let source = std::fs::read_to_string(made.join("src/lib.rs")).unwrap();
         assert!(!source.contains('@'), "{source}");
-        assert!(new::write(&made, name, kind, sdk).is_err());
+        assert!(write(name, kind).is_err());
     }
     let source = std::fs::read_to_string(dir.path().join("heat-index/src/lib.rs")).unwrap();
     assert!(source.contains("fn heat_index(a: f64"), "{source}");
-    assert!(
-        new::write(
-            &dir.path().join("x"),
-            "Bad Name",
-            PluginTemplate::Scalar,
-            sdk
-        )
-        .is_err()
-    );
+    assert!(write("Bad Name", PluginTemplate::Scalar).is_err());
+}
+
+#[test]
+fn a_new_plugin_in_another_language_has_all_its_files() {
+    use crate::cli::{PluginLanguage, PluginTemplate};
+    let dir = tempfile::tempdir().unwrap();
+    for (language, expected) in [
+        (
+            PluginLanguage::C,
+            &["plugin.c", "plugin.toml", "activestore.h", "activestore.c"][..],
+        ),
+        (
+            PluginLanguage::Js,
+            &[
+                "plugin.js",
+                "plugin.test.js",
+                "package.json",
+                "activestore.js",
+            ],
+        ),
+        (
+            PluginLanguage::Python,
+            &[
+                "plugin.py",
+                "test_plugin.py",
+                "pyproject.toml",
+                "activestore.py",
+            ],
+        ),
+    ] {
+        for kind in [PluginTemplate::Scalar, PluginTemplate::Processor] {
+            let name = format!("{language:?}-{}", kind.name()).to_lowercase();
+            let made = dir.path().join(&name);
+            new::write(&made, &name, language, kind, None).unwrap();
+            for file in expected {
+                let text = std::fs::read_to_string(made.join(file)).unwrap();
+                let open = ["@FUNCTION@", "@NAME@", "@KIND@", "@COMPONENTIZE"];
+                assert!(
+                    !open.iter().any(|word| text.contains(word)),
+                    "{file}: {text}"
+                );
+            }
+            assert!(made.join("rows.csv").is_file());
+        }
+        let refused = new::write(
+            &dir.path().join("m"),
+            "m",
+            language,
+            PluginTemplate::Model,
+            None,
+        );
+        assert!(refused.unwrap_err().message().contains("model"));
+        assert!(!dir.path().join("m").exists());
+    }
 }

@@ -1,269 +1,215 @@
-//! `plugin test`: the component in the same sandbox with the same limits as on a node, on rows from
-//! a file, without a node.
+//! `plugin test`: the component in the same sandbox with the same limits as on a node, on rows of a file or
+//! of a table; alone, or beside another version.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
-use activestore_ingest::{Chunk, CsvOptions, CsvReader, JsonOptions, JsonReader};
-use activestore_plugin_host::{HostOptions, Plugin, PluginHost, PluginKind, StateReader};
-use activestore_types::{Error, NamedBatch, Result, TableName};
-use arrow::array::{ArrayRef, AsArray, new_empty_array};
-use arrow::compute::concat_batches;
-use arrow::datatypes::{Field, Schema};
+use activestore_plugin_host::{Plugin, PluginKind};
+use activestore_types::{Error, Result};
+use arrow::datatypes::Schema;
 use arrow::record_batch::RecordBatch;
 
-use crate::figures::{grouped, shown};
+use super::node;
+use super::replay::{self, Replay, Version};
+use super::runner::{Runner, load, read};
+use super::setup::{Setup, Source};
+use crate::cli::TestArgs;
+use crate::figures::{grouped, shown, size};
 use crate::sql::Grid;
 
-/// What to try.
-pub struct Trial {
-    /// The component.
-    pub wasm: PathBuf,
-    /// The rows, CSV or NDJSON.
-    pub rows: PathBuf,
-    /// A function or an aggregate of the plugin.
-    pub function: Option<String>,
-    /// A processor's settings.
-    pub settings: BTreeMap<String, String>,
-    /// A model's artifact.
-    pub artifact: Option<PathBuf>,
-}
+/// Rows from which on the time of each says something.
+const ROWS_FOR_A_RATE: u64 = 1_000;
 
-/// Runs the rows through the plugin and prints what it gives.
+/// Refused rows that are listed; more are counted.
+const REFUSED_SHOWN_MAX: u64 = 1_000;
+
+/// Runs the rows through the plugin and prints what it gives, or how that differs from what the other
+/// version gives.
 ///
 /// # Errors
-/// `Invalid` where a file cannot be read or the plugin refuses it; what the plugin says otherwise.
-pub fn run(trial: &Trial) -> Result<()> {
-    let host = PluginHost::new(HostOptions::default())?;
-    let name = trial
-        .wasm
-        .file_stem()
-        .and_then(|stem| stem.to_str())
-        .unwrap_or("plugin");
-    let plugin = host.load(name, &read(&trial.wasm)?)?;
-    let batches = batches(&trial.rows)?;
-    let started = Instant::now();
-    let rows: u64 = batches.iter().map(|batch| batch.num_rows() as u64).sum();
-    let ran = match plugin.kind() {
-        PluginKind::Scalar => scalar(&plugin, trial, &batches),
-        PluginKind::Aggregate => aggregate(&plugin, trial, &batches),
-        PluginKind::Processor => processor(&plugin, trial, &batches),
-        PluginKind::Model => model(&plugin, trial, &batches),
+/// `Invalid` where a file cannot be read or the plugin refuses it; what the plugin or the node says.
+pub fn run(args: &TestArgs) -> Result<ExitCode> {
+    let source = Source::of(&args.rows)?;
+    let mut setup = Setup::new(
+        &args.wasm,
+        args.name.as_deref(),
+        source,
+        &args.using,
+        &args.node,
+        None,
+    )?;
+    let old = match (&args.against, &args.against_deployed) {
+        (Some(path), _) => {
+            let label = path.display().to_string();
+            let plugin = load(&setup.host, &setup.name, &read(path)?);
+            let plugin = plugin.map_err(|error| error.context(&label))?;
+            Version { label, plugin }
+        }
+        (None, Some(version)) => {
+            let version = Some(version.as_str()).filter(|version| !version.is_empty());
+            deployed(&setup, version)?
+        }
+        (None, None) if args.fail_on_difference || !args.key.is_empty() => {
+            return Err(Error::invalid("there is nothing to compare with")
+                .with_hint("add --against-deployed or --against FILE"));
+        }
+        (None, None) => {
+            let done = alone(&setup);
+            said(&setup.plugin);
+            return done.map(|()| ExitCode::SUCCESS);
+        }
     };
-    let took = started.elapsed();
-    for line in plugin.logs() {
-        eprintln!("log {}: {}", line.level.name(), line.message);
+    if !args.key.is_empty() {
+        setup.output_key.clone_from(&args.key);
     }
-    ran?;
-    println!("{} rows in {}", grouped(rows), shown(took));
-    Ok(())
-}
-
-/// The function that is to be tried.
-fn function<'a>(plugin: &'a Plugin, trial: &'a Trial) -> Result<&'a str> {
-    let names: Vec<&str> = plugin
-        .functions()
-        .iter()
-        .map(|function| function.name.as_str())
-        .collect();
-    match (&trial.function, names.as_slice()) {
-        (Some(name), _) => Ok(name.as_str()),
-        (None, [only]) => Ok(only),
-        (None, _) => Err(Error::invalid("the plugin has several functions")
-            .with_hint(format!("add --function with one of {}", names.join(", ")))),
+    let label = args.wasm.display().to_string();
+    let before = old.plugin.clone();
+    let report = replay::run(of(&mut setup, Some(old), label, args.show)?);
+    said(&setup.plugin);
+    let report = report?;
+    println!("{}", report.render());
+    if before.sha256() == setup.plugin.sha256() {
+        println!("both are the same component");
     }
-}
-
-/// The first columns of the file.
-fn arguments<'a>(name: &str, wanted: usize, batch: &'a RecordBatch) -> Result<&'a [ArrayRef]> {
-    batch.columns().get(..wanted).ok_or_else(|| {
-        Error::invalid(format!(
-            "{name} takes {wanted} columns; the file has {}",
-            batch.num_columns()
-        ))
+    let differs = report.difference().or_else(|| report.fault());
+    Ok(match differs {
+        Some(_) if args.fail_on_difference => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
     })
 }
 
-fn scalar(plugin: &Arc<Plugin>, trial: &Trial, batches: &[RecordBatch]) -> Result<()> {
-    let name = function(plugin, trial)?;
-    let function = plugin.scalar(name)?;
-    let wanted = function.signature().args.len();
-    let mut results = Vec::new();
-    for batch in batches {
-        let args = arguments(name, wanted, batch)?;
-        let value = function.call(batch.num_rows(), args)?;
-        results.push(with_column(batch, name, value)?);
-    }
-    print(&results)
+/// A version that the node holds, in the sandbox of the trial.
+///
+/// # Errors
+/// What the node says; `Invalid` where this program cannot run it.
+pub fn deployed(setup: &Setup, version: Option<&str>) -> Result<Version> {
+    let (held, wasm) = node::component(&setup.client, &setup.name, version)?;
+    let label = format!("{} {}", setup.name, held.version);
+    let plugin = load(&setup.host, &setup.name, &wasm);
+    Ok(Version {
+        plugin: plugin
+            .map_err(|error| error.context(format!("the deployed version {}", held.version)))?,
+        label,
+    })
 }
 
-/// All rows as one group. Each batch is one of its own first, whose state is merged: as on a node, where
-/// several threads add rows.
-fn aggregate(plugin: &Arc<Plugin>, trial: &Trial, batches: &[RecordBatch]) -> Result<()> {
-    let name = function(plugin, trial)?;
-    let function = plugin.aggregate(name)?;
-    let wanted = function.signature().args.len();
-    let mut all = function.begin();
-    // The value of no rows is one as well.
-    let none = function.signature().args.iter();
-    let none: Vec<ArrayRef> = none.map(|arg| new_empty_array(&arg.arrow())).collect();
-    all.update(&[], None, 1, &none)?;
-    let mut state_bytes = 0;
-    for batch in batches {
-        let mut part = function.begin();
-        let groups = vec![0; batch.num_rows()];
-        part.update(&groups, None, 1, arguments(name, wanted, batch)?)?;
-        let state = part.states(0..1)?;
-        state_bytes = state.as_binary::<i32>().value_length(0).max(state_bytes);
-        all.merge(&[0], 1, &state)?;
+/// The component of a setup beside another one.
+///
+/// # Errors
+/// Where the rows cannot be had.
+pub fn of(setup: &mut Setup, old: Option<Version>, label: String, show: usize) -> Result<Replay> {
+    let rows = setup.rows()?;
+    if setup.plugin.kind() == PluginKind::Processor {
+        setup
+            .notes
+            .push("keyed state: empty at the beginning".to_owned());
     }
-    let value = all.finish(0..all.groups())?;
-    let field = Field::new(name, value.data_type().clone(), true);
-    let schema = Arc::new(Schema::new(vec![field]));
-    print(&[RecordBatch::try_new(schema, vec![value])?])?;
-    println!("{state_bytes} bytes of state, at most");
-    Ok(())
+    Ok(Replay {
+        rows,
+        using: setup.using.clone(),
+        old,
+        new: Version {
+            label,
+            plugin: setup.plugin.clone(),
+        },
+        row_key: setup.row_key(),
+        output_key: setup.output_key.clone(),
+        show,
+        notes: std::mem::take(&mut setup.notes),
+    })
 }
 
-fn model(plugin: &Arc<Plugin>, trial: &Trial, batches: &[RecordBatch]) -> Result<()> {
-    let artifact = match &trial.artifact {
-        Some(path) => read(path)?,
-        None => Vec::new(),
-    };
-    let model = plugin.model(&artifact)?;
-    let mut results = Vec::new();
-    for batch in batches {
-        let args: Vec<ArrayRef> = model
-            .inputs()
-            .iter()
-            .map(|(input, _)| {
-                batch.column_by_name(input).cloned().ok_or_else(|| {
-                    Error::invalid(format!(
-                        "the model's input '{input}' is not a column of the file"
-                    ))
-                })
-            })
-            .collect::<Result<_>>()?;
-        results.push(with_column(batch, "predict", model.predict(&args)?)?);
-    }
-    print(&results)
-}
-
-/// Keyed state between batches, as a node keeps it between writes.
-#[derive(Default)]
-struct State(BTreeMap<Vec<u8>, Vec<u8>>);
-
-impl StateReader for State {
-    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.0.get(key).cloned()
+/// Prints what the component logged.
+fn said(plugin: &Plugin) {
+    for line in plugin.logs() {
+        eprintln!("log {}: {}", line.level.name(), line.message);
     }
 }
 
-fn processor(plugin: &Arc<Plugin>, trial: &Trial, batches: &[RecordBatch]) -> Result<()> {
-    let Some(first) = batches.first() else {
-        return Err(Error::invalid("the file holds no rows"));
-    };
-    let mut processor = plugin.processor(&trial.settings, first.schema().as_ref())?;
-    let mut state = State::default();
-    let mut given = Vec::new();
-    let mut before = 0;
-    for batch in batches {
-        let processed = processor.process(batch, &state)?;
-        for (key, value) in processed.state {
-            match value {
-                Some(value) => state.0.insert(key, value),
-                None => state.0.remove(&key),
+/// One version: what it makes of the rows, as a table.
+fn alone(setup: &Setup) -> Result<()> {
+    let mut rows = setup.rows()?;
+    let mut runner = Runner::new(&setup.plugin, &setup.using, &rows.schema)?;
+    for note in &setup.notes {
+        println!("{note}");
+    }
+    let mut grids: Vec<Grid> = Vec::new();
+    let (mut seen, mut refused) = (0, 0);
+    for batch in &mut rows {
+        let batch = batch?;
+        let made = runner.step(&batch)?;
+        for (row, reason) in made.rejected {
+            refused += 1;
+            if refused <= REFUSED_SHOWN_MAX {
+                println!("row {} refused: {reason}", seen + row as u64 + 1);
+            }
+        }
+        for (number, output) in made.outputs.iter().enumerate() {
+            let output = match setup.plugin.kind() {
+                PluginKind::Scalar | PluginKind::Model => beside(&batch, output)?,
+                _ => output.clone(),
             };
+            show(&mut grids, number, &output)?;
         }
-        for (row, reason) in processed.rejected {
-            println!("row {} refused: {reason}", before + row + 1);
-        }
-        before += batch.num_rows();
-        given.push(processed.rows);
+        seen += batch.num_rows() as u64;
     }
-    print(&given)?;
-    println!("{} keys of state", grouped(state.0.len() as u64));
-    Ok(())
-}
-
-fn with_column(batch: &RecordBatch, name: &str, value: ArrayRef) -> Result<RecordBatch> {
-    let mut fields: Vec<Arc<Field>> = batch.schema().fields().to_vec();
-    fields.push(Arc::new(Field::new(name, value.data_type().clone(), true)));
-    let mut columns = batch.columns().to_vec();
-    columns.push(value);
-    Ok(RecordBatch::try_new(
-        Arc::new(Schema::new(fields)),
-        columns,
-    )?)
-}
-
-fn print(batches: &[RecordBatch]) -> Result<()> {
+    rows.done();
+    if refused > REFUSED_SHOWN_MAX {
+        println!(
+            "and {} more rows refused",
+            grouped(refused - REFUSED_SHOWN_MAX)
+        );
+    }
+    if let Some(values) = runner.finish()? {
+        show(&mut grids, 0, &values)?;
+    }
     // A processor without outputs gives batches without columns.
-    let Some(first) = batches.first().filter(|batch| batch.num_columns() > 0) else {
-        return Ok(());
-    };
-    let mut grid = Grid::new(&first.schema());
-    for batch in batches {
-        grid.push(batch)?;
+    for grid in grids.iter().filter(|grid| grid.columns().next().is_some()) {
+        println!("{}", grid.render(None));
+        if grid.hidden() > 0 {
+            println!("and {} more rows", grouped(grid.hidden()));
+        }
     }
-    println!("{}", grid.render(None));
+    if let Some(bytes) = runner.state_bytes() {
+        println!("{bytes} bytes of state, at most");
+    }
+    if let Some(keys) = runner.state_keys() {
+        println!("{} keys of state", grouped(keys as u64));
+    }
+    let (took, stats) = (runner.busy(), setup.plugin.stats());
+    let each = match took.as_nanos().checked_div(u128::from(seen)) {
+        Some(ns) if seen >= ROWS_FOR_A_RATE => format!(", {ns} ns a row"),
+        _ => String::new(),
+    };
+    println!(
+        "{} rows in {}{each}; compiled in {}; {} of memory",
+        grouped(seen),
+        shown(took),
+        shown(Duration::from_micros(stats.load_us)),
+        size(stats.memory_bytes_peak),
+    );
     Ok(())
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path)
-        .map_err(|error| Error::invalid(format!("{} cannot be read: {error}", path.display())))
+/// Adds rows to the table of an output.
+fn show(grids: &mut Vec<Grid>, number: usize, rows: &RecordBatch) -> Result<()> {
+    if number == grids.len() {
+        grids.push(Grid::new(&rows.schema()));
+    }
+    grids.get_mut(number).map_or(Ok(()), |grid| grid.push(rows))
 }
 
-/// The file's rows in one batch a chunk, all with the first chunk's columns.
-fn batches(path: &Path) -> Result<Vec<RecordBatch>> {
-    let file = File::open(path)
-        .map_err(|error| Error::invalid(format!("{} cannot be read: {error}", path.display())))?;
-    let table = TableName::new("trial", "rows");
-    let chunks: Box<dyn Iterator<Item = Result<Chunk>>> =
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("csv") => Box::new(CsvReader::new(file, CsvOptions::new(table))),
-            Some("json" | "ndjson" | "jsonl") => {
-                Box::new(JsonReader::new(file, JsonOptions::new(table)))
-            }
-            _ => {
-                return Err(Error::invalid("the rows must be a .csv or .ndjson file"));
-            }
-        };
-    let mut found = Vec::new();
-    for chunk in chunks {
-        let chunk = chunk?;
-        for refused in &chunk.rejected {
-            eprintln!(
-                "{}, line {}: {}",
-                path.display(),
-                refused.line,
-                refused.reason
-            );
-        }
-        for batch in &chunk.batches {
-            found.push(record_batch(batch)?);
-        }
-    }
-    if let [first, rest @ ..] = found.as_slice()
-        && rest.iter().any(|batch| batch.schema() != first.schema())
-    {
-        // Columns that appear late change the schema; one batch has one.
-        return Ok(vec![concat_batches(&first.schema(), &found)?]);
-    }
-    Ok(found)
-}
-
-fn record_batch(batch: &NamedBatch) -> Result<RecordBatch> {
-    let fields: Vec<Field> = batch
-        .columns
+/// Rows with values behind them.
+fn beside(rows: &RecordBatch, values: &RecordBatch) -> Result<RecordBatch> {
+    let (left, right) = (rows.schema(), values.schema());
+    let fields: Vec<_> = left
+        .fields()
         .iter()
-        .map(|column| Field::new(&column.name, column.array.data_type().clone(), true))
+        .chain(right.fields())
+        .cloned()
         .collect();
-    let columns = batch.columns.iter().map(|column| column.array.clone());
+    let columns = rows.columns().iter().chain(values.columns()).cloned();
     Ok(RecordBatch::try_new(
         Arc::new(Schema::new(fields)),
         columns.collect(),

@@ -115,6 +115,7 @@ fn every_command_helps_with_an_example() {
         "plugin new",
         "plugin build",
         "plugin test",
+        "plugin bench",
         "plugin deploy",
         "plugin list",
         "plugin logs",

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 mod configurations;
+mod developer;
 mod files;
+mod languages;
 mod life;
 mod process;
 mod signatures;

@@ -6,7 +6,8 @@ use std::process::{Command, Output};
 
 use crate::process::{program, run, said, wrote};
 
-fn repository() -> PathBuf {
+/// The source tree.
+pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
@@ -16,7 +17,8 @@ fn target_dir() -> PathBuf {
     set.map_or_else(|| repository().join("plugins/target"), PathBuf::from)
 }
 
-fn in_crate(dir: &Path, mut command: Command, args: &[&str]) -> Output {
+/// Runs a command in a crate, building where the repository's plugins are built.
+pub fn in_crate(dir: &Path, mut command: Command, args: &[&str]) -> Output {
     command
         .args(args)
         .current_dir(dir)
@@ -35,6 +37,7 @@ fn each_template_is_built_and_gives_its_first_result() {
     for (kind, name, more, shows) in [
         ("scalar", "mean-of-two", &[][..], "│ 21.0 "),
         ("aggregate", "spread", &[], "│    2.0 │"),
+        ("table", "one-apart", &[], "│ 1 ┆ 21.5 │"),
         (
             "processor",
             "limit",

@@ -1,21 +1,27 @@
-//! Deploying, listing and removing plugins, and uploading the files that models are made from.
+//! Deploying, listing, fetching and removing plugins, what they say, and uploading the files that models are made from.
 
 use std::sync::Arc;
 
+use activestore_db::LogLevel;
 use activestore_types::Error;
-use axum::extract::{Path, Request, State};
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::extract::{Extension, Path, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
+use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat};
 use serde_json::{Value, json};
 
 use super::node::value;
-use crate::answer::{Answer, json_body, no_content};
+use crate::answer::{Answer, json_body, no_content, typed_body};
 use crate::request::{parameters, read_body};
-use crate::server::Shared;
+use crate::server::{Place, Shared};
 
 /// Components and model files may be larger than a write.
 const FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes of a component that go out at a time.
+const PIECE_BYTES: usize = 64 * 1024;
 
 pub(super) async fn list(State(shared): State<Arc<Shared>>) -> Answer {
     let plugins = value(&shared.db.plugins())?;
@@ -35,7 +41,14 @@ pub(super) async fn deploy(State(shared): State<Arc<Shared>>, request: Request) 
             .into());
     }
     let version = parameters.get("version").map(String::as_str);
-    let info = shared.db.put_plugin(name, version, wasm.into()).await?;
+    let grants = parameters.get("grant").map(|grants| {
+        let grants = grants.split(',').filter(|grant| !grant.is_empty());
+        grants.map(str::to_owned).collect()
+    });
+    let info = shared
+        .db
+        .put_granted_plugin(name, version, grants, wasm.into())
+        .await?;
     Ok(json_body(StatusCode::CREATED, &value(&info)?))
 }
 
@@ -55,19 +68,76 @@ pub(super) async fn remove(State(shared): State<Arc<Shared>>, Path(name): Path<S
     Ok(no_content())
 }
 
-pub(super) async fn logs(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Answer {
-    let lines: Vec<Value> = shared
-        .db
-        .plugin_logs(&name)?
-        .iter()
-        .map(|line| {
+/// The component as it was deployed. It is held whole, since its hash is compared before the first byte
+/// goes out; the bound on bodies counts it until the last byte is gone.
+pub(super) async fn component(
+    State(shared): State<Arc<Shared>>,
+    Extension(place): Extension<Place>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Answer {
+    let parameters = parameters(request.uri());
+    let version = parameters.get("version").map(String::as_str);
+    let version = shared.db.plugin_version(&name, version)?;
+    let room = shared
+        .room(usize::try_from(version.size_bytes).unwrap_or(usize::MAX))
+        .await?;
+    let bytes = Bytes::from(shared.db.plugin_component(&version).await?);
+    let length = bytes.len();
+    let pieces = futures::stream::unfold((bytes, place, room), async |(mut rest, place, room)| {
+        if rest.is_empty() {
+            return None;
+        }
+        let piece = rest.split_to(rest.len().min(PIECE_BYTES));
+        Some((Ok::<_, Error>(piece), (rest, place, room)))
+    });
+    let mut response = typed_body(
+        StatusCode::OK,
+        "application/wasm",
+        Body::from_stream(pieces),
+    );
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    Ok(response)
+}
+
+pub(super) async fn logs(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Answer {
+    let parameters = parameters(request.uri());
+    let after = match parameters.get("after") {
+        Some(text) => text.parse::<u64>().map_err(|_| {
+            Error::invalid(format!("after={text} is not a number"))
+                .with_hint("give the last that an earlier answer named")
+        })?,
+        None => 0,
+    };
+    let least = match parameters.get("level") {
+        Some(text) => text.parse()?,
+        None => LogLevel::Debug,
+    };
+    let read = shared.db.plugin_logs(&name, after)?;
+    // What is left out by its level is read all the same.
+    let last = read.lines.last().map_or(after, |(_, line)| line.seq);
+    let wanted = read.lines.iter().filter(|(_, line)| line.level >= least);
+    let lines: Vec<Value> = wanted
+        .map(|(version, line)| {
             let at = i64::try_from(line.at_ms).unwrap_or(i64::MAX);
             let time = DateTime::from_timestamp_millis(at)
                 .map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true));
-            json!({ "time": time, "level": line.level.name(), "message": line.message })
+            json!({
+                "seq": line.seq, "time": time, "level": line.level.name(),
+                "version": version, "message": line.message,
+            })
         })
         .collect();
-    Ok(json_body(StatusCode::OK, &json!({ "logs": lines })))
+    let gap = after > 0 && read.gap;
+    Ok(json_body(
+        StatusCode::OK,
+        &json!({ "logs": lines, "last": last, "gap": gap }),
+    ))
 }
 
 pub(super) async fn put_file(
