@@ -5,7 +5,16 @@ use super::*;
 use activestore_types::ErrorKind;
 
 async fn with(dir: &Path, plugins: &[(&str, &[&str])]) -> Db {
-    let db = Db::open(DbOptions::new(dir, Role::Edge)).unwrap();
+    let mut opened = Db::open(DbOptions::new(dir, Role::Edge));
+    for _ in 0..100 {
+        if !matches!(&opened, Err(error) if error.kind() == ErrorKind::Conflict) {
+            break;
+        }
+        // A thread of the database before may be at its end still.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        opened = Db::open(DbOptions::new(dir, Role::Edge));
+    }
+    let db = opened.unwrap();
     if db.plugins().is_empty() {
         run(&db, PLANT).await;
         for (name, grants) in plugins {
