@@ -1,7 +1,8 @@
 //! Compiled images on disk, so that a plugin is compiled once per machine and not once per start.
 //!
 //! An image is native code, so a file is mapped only when its message authentication code, made with
-//! this directory's key over the image, the component's hash and the engine's settings, is right.
+//! this directory's key over the image, the hash of what it was made of (the component, or the signed
+//! image in it) and the engine's settings, is right.
 //! Anything else in its place is removed and compiled anew. A cache that cannot be written is only
 //! slow: problems here are counted and never fail a load.
 //!
@@ -10,13 +11,12 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
-use ring::{digest, hmac};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -39,13 +39,9 @@ pub(crate) struct Cache {
 
 impl Cache {
     /// Opens the directory, making it and its key when they are missing.
-    pub(crate) fn open(dir: &Path, engine: &Engine) -> io::Result<Self> {
+    pub(crate) fn open(dir: &Path, engine: [u8; 32]) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
         let key = key(&dir.join("key"))?;
-        let mut hasher = Sha256(digest::Context::new(&digest::SHA256));
-        engine.precompile_compatibility_hash().hash(&mut hasher);
-        let mut engine = [0; 32];
-        engine.copy_from_slice(hasher.0.finish().as_ref());
         Ok(Cache {
             dir: dir.to_owned(),
             key: hmac::Key::new(hmac::HMAC_SHA256, &key),
@@ -56,7 +52,7 @@ impl Cache {
         })
     }
 
-    /// The component's image, when one is there and is ours.
+    /// The image made of what has this hash, when one is there and is ours.
     pub(crate) fn load(&self, engine: &Engine, sha256: &[u8; 32]) -> Option<Component> {
         let path = self.image(sha256);
         let image = fs::File::open(&path).ok()?;
@@ -89,18 +85,14 @@ impl Cache {
         }
     }
 
-    /// Keeps the component's image for the next start.
-    pub(crate) fn store(&self, sha256: &[u8; 32], component: &Component) {
-        let stored = component
-            .serialize()
-            .map_err(io::Error::other)
-            .and_then(|image| {
-                let path = self.image(sha256);
-                let tag = self.tag(sha256, image.as_slice())?;
-                replace(&path.with_extension("mac"), tag.as_ref())?;
-                replace(&path, &image)?;
-                self.trim()
-            });
+    /// Keeps an image for the next start.
+    pub(crate) fn store(&self, sha256: &[u8; 32], image: &[u8]) {
+        let path = self.image(sha256);
+        let stored = self.tag(sha256, image).and_then(|tag| {
+            replace(&path.with_extension("mac"), tag.as_ref())?;
+            replace(&path, image)?;
+            self.trim()
+        });
         if let Err(error) = stored {
             self.failures.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(%error, "a compiled plugin could not be kept; it is compiled anew at the next start");
@@ -191,17 +183,4 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_data()?;
     fs::rename(&new, path)
-}
-
-struct Sha256(digest::Context);
-
-impl Hasher for Sha256 {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    /// Not used: the whole digest is taken instead.
-    fn finish(&self) -> u64 {
-        0
-    }
 }

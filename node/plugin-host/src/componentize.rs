@@ -1,7 +1,6 @@
 //! What form of WebAssembly a file is, and how a core module that was built with the plugin SDK
 //! becomes a component.
 
-#[cfg(feature = "componentize")]
 use activestore_types::{Error, Result};
 
 /// What the first eight bytes of a file say it is.
@@ -29,14 +28,28 @@ pub fn wasm_form(bytes: &[u8]) -> WasmForm {
 ///
 /// # Errors
 /// `Invalid` when the bytes are not WebAssembly, or the module does not carry the contract that the
-/// SDK's macros put into it.
-#[cfg(feature = "componentize")]
+/// SDK's macros put into it, and in a program that was built without the feature `componentize`.
 pub fn componentize(core_wasm: &[u8]) -> Result<Vec<u8>> {
     match wasm_form(core_wasm) {
-        WasmForm::Component => return Ok(core_wasm.to_vec()),
-        WasmForm::NotWasm => return Err(Error::invalid("the file is not WebAssembly")),
-        WasmForm::CoreModule => {}
+        WasmForm::Component => Ok(core_wasm.to_vec()),
+        WasmForm::NotWasm => Err(Error::invalid("the file is not WebAssembly")),
+        WasmForm::CoreModule => encode(core_wasm),
     }
+}
+
+#[cfg(not(feature = "componentize"))]
+fn encode(_core_wasm: &[u8]) -> Result<Vec<u8>> {
+    Err(missing())
+}
+
+#[cfg(not(feature = "componentize"))]
+pub(crate) fn missing() -> Error {
+    Error::invalid("this program was built without what makes components")
+        .with_hint("build plugins with the program as it is released for developers")
+}
+
+#[cfg(feature = "componentize")]
+fn encode(core_wasm: &[u8]) -> Result<Vec<u8>> {
     wit_component::ComponentEncoder::default()
         .validate(true)
         .module(core_wasm)

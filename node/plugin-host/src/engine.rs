@@ -7,28 +7,116 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use activestore_types::{Error, Result};
-use wasmtime::{Config, Engine, OptLevel, WasmBacktraceDetails};
+use ring::digest;
+use wasmtime::{Config, Engine, WasmBacktraceDetails};
+
+use crate::image::ImageTarget;
+
+/// The line of wasmtime whose images this host runs: within one, its releases run each other's.
+pub(crate) const WASMTIME: &str = "48";
+/// The settings below that an image depends on, in words. They change when the settings do.
+pub(crate) const SETTINGS: &str = "epoch interruption, deterministic SIMD, 32-bit memories";
+/// A module's memory that is filled to less than half is not written out as an image above this size: a few
+/// bytes far apart must not become megabytes of zeroes, once for each module.
+const SPARSE_BYTES_MAX: u64 = 64 << 10;
 
 /// How far apart two epochs are; deadlines are rounded up to it.
 const TICK: Duration = Duration::from_millis(5);
 /// Ticks without a call after which the thread goes to sleep.
 const IDLE_TICKS_MAX: u32 = 200;
 
-/// The engine's settings are part of what a compiled image depends on.
-pub(crate) fn engine(source_lines: bool) -> Result<Engine> {
+/// An engine that runs code for `target`, which must be what this machine runs natively or interprets.
+///
+/// # Errors
+/// `Invalid` where the machine cannot run it; `Internal` where it runs no WebAssembly at all.
+pub(crate) fn engine(target: ImageTarget, compile: bool, source_lines: bool) -> Result<Engine> {
+    let native = ImageTarget::of_this_machine();
+    let interprets = cfg!(feature = "compiler") || native == ImageTarget::interpreter();
+    let runs = target == native || interprets && target == ImageTarget::interpreter();
+    if !runs {
+        return Err(Error::invalid(format!(
+            "this machine does not run plugins compiled for {target}; it runs those for {native}"
+        )));
+    }
+    let mut config = config(source_lines);
+    #[cfg(feature = "compiler")]
+    config.enable_compiler(compile);
+    if !cfg!(feature = "compiler") && compile {
+        return Err(Error::internal(
+            "this program was built without the compiler",
+        ));
+    }
+    // A target that is named is taken as the plainest of its kind; the machine's own is used as it is.
+    if target == ImageTarget::interpreter() {
+        config.target(target.name()).map_err(does_not_start)?;
+    }
+    Engine::new(&config).map_err(does_not_start)
+}
+
+/// An engine that makes code for `target`, on whatever machine.
+///
+/// # Errors
+/// `Internal` where the compiler does not know it.
+#[cfg(feature = "compiler")]
+pub(crate) fn engine_for(target: ImageTarget) -> Result<Engine> {
+    let mut config = config(false);
+    config.target(target.name()).map_err(does_not_start)?;
+    if target == ImageTarget::X86_64 {
+        for feature in [
+            "has_sse3",
+            "has_ssse3",
+            "has_sse41",
+            "has_sse42",
+            "has_popcnt",
+        ] {
+            #[expect(
+                unsafe_code,
+                reason = "code that uses instructions that a machine lacks must not run there; the \
+                          engine that loads an image compares these flags with its processor first"
+            )]
+            // SAFETY: nothing is run by this engine.
+            unsafe {
+                config.cranelift_flag_enable(feature);
+            }
+        }
+    }
+    Engine::new(&config).map_err(does_not_start)
+}
+
+/// Whoever makes an image and whoever runs it have the same.
+fn config(source_lines: bool) -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
         .wasm_relaxed_simd(false)
+        .wasm_memory64(false)
         .epoch_interruption(true)
-        .wasm_backtrace_details(if source_lines {
-            WasmBacktraceDetails::Enable
-        } else {
-            WasmBacktraceDetails::Disable
-        })
-        .cranelift_opt_level(OptLevel::Speed);
-    Engine::new(&config)
-        .map_err(|error| Error::internal(format!("the WebAssembly engine does not start: {error}")))
+        .memory_guaranteed_dense_image_size(SPARSE_BYTES_MAX);
+    if source_lines {
+        config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
+    } else {
+        // A panic tells its place by itself. What a guest says about its own code is not read.
+        config
+            .wasm_backtrace_max_frames(None)
+            .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+            .generate_address_map(false);
+    }
+    #[cfg(feature = "compiler")]
+    config.cranelift_opt_level(wasmtime::OptLevel::Speed);
+    config
+}
+
+/// What compiled code depends on beside the component. What it asks of the processor it says itself.
+pub(crate) fn identity(target: ImageTarget, source_lines: bool) -> [u8; digest::SHA256_OUTPUT_LEN] {
+    let lines = if source_lines { ", source lines" } else { "" };
+    let text = format!("wasmtime {WASMTIME}, {SETTINGS}{lines}, {target}");
+    let mut identity = [0; digest::SHA256_OUTPUT_LEN];
+    identity.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
+    identity
+}
+
+fn does_not_start(error: wasmtime::Error) -> Error {
+    Error::internal(format!("the WebAssembly engine does not start: {error:#}"))
 }
 
 /// How many epochs a deadline lasts: never fewer than asked for.

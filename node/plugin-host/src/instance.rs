@@ -16,7 +16,7 @@ use crate::capability::{self, Granted};
 use crate::contract;
 use crate::engine::ticks;
 use crate::log::{LogLevel, LogRing, cut};
-use crate::memory::{MemoryLimit, MemoryTotal, Refusal};
+use crate::memory::{MemoryLimit, MemoryTotal, Refusal, TABLE_ENTRIES_MAX};
 use crate::state::{self, StateCall};
 
 /// What a store carries for the host's side of a call.
@@ -193,7 +193,7 @@ impl Instance {
             .map(drop)
     }
 
-    /// Bytes of linear memory held.
+    /// Bytes of linear memory and tables held.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.store.data().limit.held()
     }
@@ -223,6 +223,9 @@ fn fault(error: &wasmtime::Error, state: &HostState, deadline: Duration) -> Faul
                 )
             }
             Refusal::Total => "it hit the memory limit of all plugins together".to_owned(),
+            Refusal::Table => {
+                format!("it hit the limit of {TABLE_ENTRIES_MAX} entries of a table")
+            }
         };
         return Fault {
             kind: FaultKind::Memory,

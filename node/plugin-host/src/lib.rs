@@ -23,10 +23,14 @@ mod cache;
 mod callable;
 mod capability;
 mod column;
+mod compiler;
+#[cfg(feature = "compiler")]
+mod complexity;
 mod componentize;
 mod contract;
 mod engine;
 mod host;
+mod image;
 mod instance;
 mod log;
 mod memory;
@@ -36,19 +40,23 @@ mod pool;
 mod processor;
 mod scalar;
 mod sdk;
+mod sections;
 mod shape;
 mod signature;
 mod state;
 mod table;
 #[cfg(feature = "componentize")]
 mod world;
+#[cfg(not(feature = "componentize"))]
+#[path = "world/missing.rs"]
+mod world;
 
 pub use aggregate::{AggregateFunction, Aggregation};
 pub use capability::{Grants, Services, TableReader};
-#[cfg(feature = "componentize")]
-pub use componentize::componentize;
-pub use componentize::{WasmForm, wasm_form};
+pub use compiler::precompile;
+pub use componentize::{WasmForm, componentize, wasm_form};
 pub use host::{HostOptions, HostStats, PluginHost};
+pub use image::ImageTarget;
 pub use log::{LogLevel, LogLine, LogPage};
 pub use model::Model;
 pub use plugin::{Plugin, PluginKind, PluginStats};
@@ -59,5 +67,4 @@ pub use shape::{FunctionSignature, ReturnedColumn, Returns, Volatility};
 pub use signature::{SignerKey, SigningKey, Trust};
 pub use state::StateReader;
 pub use table::{TableFunction, TableRun};
-#[cfg(feature = "componentize")]
 pub use world::{PluginWorld, contract_exports_only};

@@ -1,14 +1,22 @@
-//! How much linear memory instances may hold: each one its own limit, and all of them together one.
-//! A refusal is remembered, because a guest that is refused memory usually dies of something that
-//! says nothing about memory.
+//! How much memory instances may hold in linear memories and tables: each one its own limit, and all of
+//! them together one. A refusal is remembered, because a guest that is refused memory usually dies of
+//! something that says nothing about memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wasmtime::{Error, ResourceLimiter, Result};
 
-/// Entries a guest's tables may hold: function pointers, so far above what a plugin needs.
-const TABLE_ELEMENTS_MAX: usize = 100_000;
+/// Entries that one table may hold: function pointers, so far above what a plugin needs.
+pub(crate) const TABLE_ENTRIES_MAX: usize = 100_000;
+/// What an entry of a table takes.
+const TABLE_ENTRY_BYTES: usize = size_of::<usize>();
+/// Instances of core modules in one store; a component has a handful of them.
+const INSTANCES_MAX: usize = 128;
+/// Tables in one store.
+const TABLES_MAX: usize = 128;
+/// Linear memories in one store. Each reserves gigabytes of addresses, however small it is.
+const MEMORIES_MAX: usize = 16;
 
 /// Bytes that all instances of a host hold together, and how many they may.
 #[derive(Debug)]
@@ -50,6 +58,8 @@ pub(crate) enum Refusal {
     Instance,
     /// That of all instances together.
     Total,
+    /// That of a table's entries.
+    Table,
 }
 
 /// One instance's share.
@@ -92,6 +102,29 @@ impl MemoryLimit {
     pub(crate) fn refused(&self) -> Option<Refusal> {
         self.refused
     }
+
+    /// Counted over all memories and tables of the instance, not each by itself.
+    fn grow(&mut self, more: usize) -> bool {
+        self.last_grown = 0;
+        if self.held.saturating_add(more) > self.max {
+            self.refused = Some(Refusal::Instance);
+            return false;
+        }
+        if !self.total.take(more) {
+            self.refused = Some(Refusal::Total);
+            return false;
+        }
+        self.held += more;
+        self.last_grown = more;
+        true
+    }
+
+    /// Also called after a refusal, when nothing was taken.
+    fn give_back_last(&mut self) {
+        let back = std::mem::take(&mut self.last_grown);
+        self.held -= back;
+        self.total.give_back(back);
+    }
 }
 
 impl ResourceLimiter for MemoryLimit {
@@ -101,38 +134,43 @@ impl ResourceLimiter for MemoryLimit {
         desired: usize,
         _maximum: Option<usize>,
     ) -> Result<bool> {
-        let more = desired.saturating_sub(current);
-        // Counted over all memories of the instance, not each by itself.
-        if self.held.saturating_add(more) > self.max {
-            self.refused = Some(Refusal::Instance);
-            return Ok(false);
-        }
-        if !self.total.take(more) {
-            self.refused = Some(Refusal::Total);
-            return Ok(false);
-        }
-        self.held += more;
-        self.last_grown = more;
-        Ok(true)
+        Ok(self.grow(desired.saturating_sub(current)))
     }
 
     fn memory_grow_failed(&mut self, _error: Error) -> Result<()> {
-        // Also called after a refusal, when nothing was taken.
-        let back = std::mem::take(&mut self.last_grown);
-        if self.refused.is_none() {
-            self.held -= back;
-            self.total.give_back(back);
-        }
+        self.give_back_last();
         Ok(())
     }
 
     fn table_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         _maximum: Option<usize>,
     ) -> Result<bool> {
-        Ok(desired <= TABLE_ELEMENTS_MAX)
+        if desired > TABLE_ENTRIES_MAX {
+            self.last_grown = 0;
+            self.refused = Some(Refusal::Table);
+            return Ok(false);
+        }
+        Ok(self.grow(desired.saturating_sub(current) * TABLE_ENTRY_BYTES))
+    }
+
+    fn table_grow_failed(&mut self, _error: Error) -> Result<()> {
+        self.give_back_last();
+        Ok(())
+    }
+
+    fn instances(&self) -> usize {
+        INSTANCES_MAX
+    }
+
+    fn tables(&self) -> usize {
+        TABLES_MAX
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES_MAX
     }
 }
 

@@ -176,6 +176,8 @@ impl Exports {
 pub(crate) struct Origin {
     pub(crate) name: String,
     pub(crate) sha256: [u8; 32],
+    /// Hash of what its code was made of: the component without signatures, or the image it carries.
+    pub(crate) source: [u8; 32],
     pub(crate) load_us: u64,
     pub(crate) from_cache: bool,
     pub(crate) signer: Option<SignerKey>,
@@ -284,6 +286,10 @@ impl Plugin {
     /// SHA-256 of the component.
     pub fn sha256(&self) -> [u8; 32] {
         self.origin.sha256
+    }
+
+    pub(crate) fn source(&self) -> [u8; 32] {
+        self.origin.source
     }
 
     /// Who vouches for it, by a signature that was checked.

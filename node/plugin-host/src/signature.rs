@@ -2,11 +2,13 @@
 //! whoever gets the bytes, by whatever way, can tell who vouches for them.
 //!
 //! A signature is a custom section at the end of the component. What it covers is everything before
-//! the first of them, so that several may sign one after the other:
+//! the first of them, so that several may sign one after the other. Compiled images, which are signed by
+//! themselves, follow the signatures:
 //!
 //! ```text
 //! component … | section 0 "activestore.signature": version 1 u8 | public key 32 | signature 64 | …
-//! signed: "activestore plugin signature 1\0" | SHA-256 of all before the first signature
+//!             | section 0 "activestore.image": as `image.rs` says | …
+//! signed: "activestore plugin signature 1\0" | SHA-256 of all before the first of either
 //! ```
 
 use std::fmt;
@@ -19,11 +21,16 @@ use ring::digest::{SHA256, digest};
 use ring::rand::SystemRandom;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 
-use crate::componentize::{WasmForm, wasm_form};
+use crate::image;
+use crate::sections::{self, sections};
 
 const SECTION: &[u8] = b"activestore.signature";
 const CONTEXT: &[u8] = b"activestore plugin signature 1\0";
 const VERSION: u8 = 1;
+/// Signatures and images that a component may carry: each signature costs time to verify.
+const SECTIONS_MAX: usize = 32;
+/// Bytes of a signature.
+pub(crate) const SIGNATURE_BYTES: usize = 64;
 const PREFIX: &str = "ed25519:";
 const PEM_BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
 const PEM_END: &str = "-----END PRIVATE KEY-----";
@@ -31,6 +38,23 @@ const PEM_END: &str = "-----END PRIVATE KEY-----";
 /// Whose signature it is, as settings and lists write it: `ed25519:` and base64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SignerKey([u8; 32]);
+
+impl SignerKey {
+    pub(crate) fn of(bytes: [u8; 32]) -> Self {
+        SignerKey(bytes)
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Whether the signature is this key's, of this message.
+    pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        UnparsedPublicKey::new(&ED25519, self.0)
+            .verify(message, signature)
+            .is_ok()
+    }
+}
 
 impl FromStr for SignerKey {
     type Err = Error;
@@ -114,16 +138,22 @@ impl SigningKey {
         if signed.signers()?.contains(&self.public()) {
             return Ok(component.to_vec());
         }
-        let mut content = vec![SECTION.len() as u8];
-        content.extend(SECTION);
-        content.push(VERSION);
-        content.extend(self.public().0);
-        content.extend(self.0.sign(&signed.message()).as_ref());
-        // Shorter than 128, so that its length is one byte.
-        let mut out = component.to_vec();
-        out.extend([0, content.len() as u8]);
-        out.extend(content);
-        Ok(out)
+        let signature = self.signature(&signed.message());
+        let public = self.public();
+        let section = sections::custom(SECTION, &[&[VERSION], public.bytes(), &signature])?;
+        let (vouched, images) = component
+            .split_at_checked(signed.images_at)
+            .ok_or_else(|| Error::internal("images begin behind the component"))?;
+        Ok([vouched, &section, images].concat())
+    }
+
+    /// This key's signature of a message.
+    pub(crate) fn signature(&self, message: &[u8]) -> [u8; SIGNATURE_BYTES] {
+        let mut bytes = [0; SIGNATURE_BYTES];
+        for (to, from) in bytes.iter_mut().zip(self.0.sign(message).as_ref()) {
+            *to = *from;
+        }
+        bytes
     }
 }
 
@@ -151,7 +181,11 @@ impl Trust {
     /// `Denied` where no trusted signer does, or a signature is not right; `Invalid` for bytes that
     /// are no component.
     pub fn check(&self, component: &[u8]) -> Result<Option<SignerKey>> {
-        let signers = Signed::read(component)?.signers()?;
+        self.check_signed(&Signed::read(component)?)
+    }
+
+    pub(crate) fn check_signed(&self, component: &Signed<'_>) -> Result<Option<SignerKey>> {
+        let signers = component.signers()?;
         let Trust::Signers(trusted) = self else {
             return Ok(signers.first().copied());
         };
@@ -169,54 +203,72 @@ impl Trust {
     }
 }
 
-/// A component and the signatures at its end.
-struct Signed<'a> {
-    body: &'a [u8],
+/// A component, the signatures at its end, and the images behind them.
+pub(crate) struct Signed<'a> {
+    /// The component itself.
+    pub(crate) body: &'a [u8],
     signatures: Vec<(SignerKey, &'a [u8])>,
+    /// What the sections of images hold, in their order.
+    pub(crate) images: Vec<&'a [u8]>,
+    /// Where they begin; the file's length where there are none.
+    pub(crate) images_at: usize,
 }
 
 impl<'a> Signed<'a> {
-    /// Finds the signatures, without checking them.
+    /// Finds signatures and images, without checking them.
     ///
     /// # Errors
-    /// `Invalid` where the bytes are not sections from end to end, or something follows a signature.
-    fn read(component: &'a [u8]) -> Result<Self> {
-        let broken =
-            || Error::invalid("it is not a valid component: its sections do not end where it does");
-        if wasm_form(component) != WasmForm::Component {
-            return Err(Error::invalid("it is not a component"));
-        }
-        let mut at = 8;
-        let mut body = None;
-        let mut signatures = Vec::new();
-        while at < component.len() {
-            let begin = at;
-            let id = *component.get(at).ok_or_else(broken)?;
-            let (length, size) =
-                leb(component.get(at + 1..).unwrap_or_default()).ok_or_else(broken)?;
-            let from = at + 1 + size;
-            let to = from.checked_add(length).ok_or_else(broken)?;
-            let content = component.get(from..to).ok_or_else(broken)?;
-            at = to;
-            match signature(id, content) {
-                Some(found) => {
-                    body.get_or_insert(begin);
-                    signatures.push(found);
+    /// `Invalid` where the bytes are not sections from end to end; `Denied` where something else follows a
+    /// signature or an image.
+    pub(crate) fn read(component: &'a [u8]) -> Result<Self> {
+        let (mut body_to, mut images_at) = (None, None);
+        let (mut signatures, mut images) = (Vec::new(), Vec::new());
+        for section in sections(component)? {
+            let section = section?;
+            if signatures.len() + images.len() > SECTIONS_MAX {
+                return Err(Error::invalid(format!(
+                    "it carries more than {SECTIONS_MAX} signatures and images"
+                )));
+            }
+            if let Some(content) = section.custom(image::SECTION) {
+                body_to.get_or_insert(section.place.start);
+                images_at.get_or_insert(section.place.start);
+                images.push(content);
+                continue;
+            }
+            match section.custom(SECTION).and_then(signature) {
+                Some(signature) if images.is_empty() => {
+                    body_to.get_or_insert(section.place.start);
+                    signatures.push(signature);
                 }
                 // What follows would not be covered.
-                None if body.is_some() => {
+                _ if body_to.is_some() => {
                     return Err(Error::denied("something was added behind its signature"));
                 }
-                None => {}
+                _ => {}
             }
         }
-        let body = component.get(..body.unwrap_or(at)).ok_or_else(broken)?;
-        Ok(Signed { body, signatures })
+        let body = component
+            .get(..body_to.unwrap_or(component.len()))
+            .ok_or_else(|| Error::internal("a section begins behind its end"))?;
+        Ok(Signed {
+            body,
+            signatures,
+            images,
+            images_at: images_at.unwrap_or(component.len()),
+        })
+    }
+
+    /// SHA-256 of the component itself.
+    pub(crate) fn body_sha256(&self) -> [u8; 32] {
+        let mut sha256 = [0; 32];
+        sha256.copy_from_slice(digest(&SHA256, self.body).as_ref());
+        sha256
     }
 
     fn message(&self) -> Vec<u8> {
         let mut message = CONTEXT.to_vec();
-        message.extend(digest(&SHA256, self.body).as_ref());
+        message.extend(self.body_sha256());
         message
     }
 
@@ -227,39 +279,23 @@ impl<'a> Signed<'a> {
     fn signers(&self) -> Result<Vec<SignerKey>> {
         let message = self.message();
         let verified = self.signatures.iter().map(|(key, signature)| {
-            let public = UnparsedPublicKey::new(&ED25519, key.0);
-            match public.verify(&message, signature) {
-                Ok(()) => Ok(*key),
-                Err(_) => Err(Error::denied(format!(
-                    "its signature by {key} is not right: it was changed after it was signed"
-                ))
-                .with_hint("sign what was built, and deploy that file")),
+            if key.verifies(&message, signature) {
+                return Ok(*key);
             }
+            Err(Error::denied(format!(
+                "its signature by {key} is not right: it was changed after it was signed"
+            ))
+            .with_hint("sign what was built, and deploy that file"))
         });
         verified.collect()
     }
 }
 
-/// The key and the signature in a section, if it is one of these.
-fn signature(id: u8, content: &[u8]) -> Option<(SignerKey, &[u8])> {
-    let content = content
-        .strip_prefix(&[SECTION.len() as u8])?
-        .strip_prefix(SECTION)?
-        .strip_prefix(&[VERSION])?;
+/// The key and the signature in a section of signatures.
+fn signature(content: &[u8]) -> Option<(SignerKey, &[u8])> {
+    let content = content.strip_prefix(&[VERSION])?;
     let (key, signature) = content.split_first_chunk::<32>()?;
-    (id == 0 && signature.len() == 64).then_some((SignerKey(*key), signature))
-}
-
-/// A length in LEB128, of 32 bits at most, and how many bytes it takes.
-fn leb(bytes: &[u8]) -> Option<(usize, usize)> {
-    let mut value = 0_usize;
-    for (at, byte) in bytes.iter().take(5).enumerate() {
-        value |= usize::from(byte & 0x7f) << (7 * at);
-        if byte & 0x80 == 0 {
-            return Some((value, at + 1));
-        }
-    }
-    None
+    (signature.len() == SIGNATURE_BYTES).then_some((SignerKey(*key), signature))
 }
 
 #[cfg(test)]

@@ -18,6 +18,11 @@ pub(crate) const WRITE_BYTES_MAX: usize = 16 * 1024 * 1024;
 const READ_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of one key.
 const KEY_BYTES_MAX: usize = 1024;
+/// What a written key costs beside its bytes and its value's.
+const ENTRY_BYTES: usize = 64;
+/// Keys that one `get-many`, `put-many` or `set-many` may name: a few for each row of a call. A guest is not stopped
+/// while the host looks keys up for it.
+const KEYS_MAX: usize = 262_144;
 
 /// Where a processor's durable state is read from; called while a batch is processed.
 pub trait StateReader: Send + Sync {
@@ -115,7 +120,7 @@ pub(crate) fn link(linker: &mut Linker<HostState>) -> Result<()> {
 
 impl StateCall {
     fn get_many(&self, keys: OwnedVarBytes) -> Result<Found> {
-        let keys = Parts::of(keys)?;
+        let keys = Values::of(keys)?;
         let mut found = Found {
             present: vec![0; keys.len().div_ceil(8)],
             values: OwnedVarBytes {
@@ -158,7 +163,7 @@ impl StateCall {
         present: &[u8],
         values: OwnedVarBytes,
     ) -> Result<()> {
-        let (keys, values) = (Parts::of(keys)?, Parts::of(values)?);
+        let (keys, values) = (Values::of(keys)?, Values::of(values)?);
         if values.len() != keys.len() || present.len() != keys.len().div_ceil(8) {
             return Err(Error::msg(format!(
                 "{} keys of state are written with {} values and {} bytes of bitmap",
@@ -167,7 +172,6 @@ impl StateCall {
                 present.len()
             )));
         }
-        self.writes.state.reserve(keys.len());
         for (index, (key, value)) in keys.iter().zip(values.iter()).enumerate() {
             self.admit(key, value.len())?;
             let set = present
@@ -181,7 +185,7 @@ impl StateCall {
     }
 
     fn set_many(&mut self, keys: OwnedVarBytes, after_ns: &[i64]) -> Result<()> {
-        let keys = Parts::of(keys)?;
+        let keys = Values::of(keys)?;
         if after_ns.len() != keys.len() {
             return Err(Error::msg(format!(
                 "{} timers are set to {} times",
@@ -205,7 +209,7 @@ impl StateCall {
                 key.len()
             )));
         }
-        self.written_bytes += key.len() + value_bytes;
+        self.written_bytes += key.len() + value_bytes + ENTRY_BYTES;
         if self.written_bytes > WRITE_BYTES_MAX {
             return Err(Error::msg(format!(
                 "one call writes more than {WRITE_BYTES_MAX} bytes of state"
@@ -215,28 +219,37 @@ impl StateCall {
     }
 }
 
-/// Values of varying length whose offsets were checked.
-struct Parts {
+/// Values of varying length that were checked, read where they lie.
+struct Values {
     offsets: OffsetBuffer<i32>,
     data: Buffer,
 }
 
-impl Parts {
+impl Values {
     fn of(values: OwnedVarBytes) -> Result<Self> {
         let count = values.offsets.len().saturating_sub(1);
+        if count > KEYS_MAX {
+            return Err(Error::msg(format!(
+                "{count} keys are named at once where {KEYS_MAX} are allowed"
+            )));
+        }
         let (offsets, data) = var_bytes(values, count).map_err(Error::msg)?;
-        Ok(Parts { offsets, data })
+        Ok(Values { offsets, data })
     }
 
     fn len(&self) -> usize {
-        self.offsets.len().saturating_sub(1)
+        self.offsets.len() - 1
     }
 
     fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let data = self.data.as_slice();
         self.offsets.windows(2).filter_map(|pair| match pair {
-            [start, end] => data.get(start.cast_unsigned() as usize..end.cast_unsigned() as usize),
+            [start, end] => self
+                .data
+                .get(start.cast_unsigned() as usize..end.cast_unsigned() as usize),
             _ => None,
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use activestore_plugin::exports::aggregate::{Function, Guest};
 use activestore_plugin::{Column, Error, Parameter, ScalarType, Values, VarBytes};
 
-const MODES: [&str; 14] = [
+const MODES: [&str; 19] = [
     "good",
     "spin",
     "panics",
@@ -21,6 +21,11 @@ const MODES: [&str; 14] = [
     "validity",
     "spins_taking",
     "panics_taking",
+    "panics_in_init",
+    "panics_in_merge",
+    "panics_in_state",
+    "panics_in_finish",
+    "panics_in_forget",
 ];
 
 thread_local! {
@@ -30,6 +35,13 @@ thread_local! {
 
 fn mode() -> &'static str {
     MODES[MODE.get()]
+}
+
+/// Panics where the mode says so.
+fn here(export: &str) {
+    if mode() == export {
+        panic!("{export}");
+    }
 }
 
 fn spin() -> ! {
@@ -61,6 +73,7 @@ impl Guest for Hostile {
         activestore_plugin::log::report_panics();
         MODE.set(function as usize);
         ROWS.set(0);
+        here("panics_in_init");
         Ok(())
     }
 
@@ -89,10 +102,12 @@ impl Guest for Hostile {
     }
 
     fn merge(groups: Vec<u32>, total: u32, _states: VarBytes) -> Result<(), Error> {
+        here("panics_in_merge");
         Hostile::update(groups, total, Vec::new())
     }
 
     fn state(_first: u32, count: u32) -> Result<VarBytes, Error> {
+        here("panics_in_state");
         Ok(match mode() {
             "torn_states" => VarBytes {
                 offsets: (0..=count as i32).rev().collect(),
@@ -105,6 +120,7 @@ impl Guest for Hostile {
 
     fn finish(_first: u32, count: u32) -> Result<Column, Error> {
         let rows = ROWS.get() as i64;
+        here("panics_in_finish");
         let counts = |count: u32| Column::s64s(vec![rows; count as usize]);
         Ok(match mode() {
             "spin_at_end" => spin(),
@@ -120,6 +136,7 @@ impl Guest for Hostile {
     }
 
     fn forget(_count: u32) -> Result<(), Error> {
+        here("panics_in_forget");
         Ok(())
     }
 }

@@ -43,3 +43,20 @@ fn a_failed_growth_is_given_back_once() {
         .unwrap();
     assert_eq!((limit.held(), total.held()), (0, 0));
 }
+
+#[test]
+fn tables_count_as_memory_and_each_has_an_end() {
+    let total = MemoryTotal::new(1 << 30);
+    let mut limit = MemoryLimit::new(total.clone(), 1_500_000);
+    assert!(limit.table_growing(0, 100_000, None).unwrap());
+    assert_eq!(limit.held(), 100_000 * size_of::<usize>());
+    assert!(!limit.table_growing(0, 100_001, None).unwrap());
+    assert_eq!(limit.refused(), Some(Refusal::Table));
+    // What failed took nothing, so nothing is given back for it.
+    limit.table_grow_failed(wasmtime::Error::msg("no")).unwrap();
+    assert_eq!(limit.held(), 100_000 * size_of::<usize>());
+    assert!(!limit.table_growing(0, 100_000, None).unwrap());
+    assert_eq!(limit.refused(), Some(Refusal::Instance));
+    drop(limit);
+    assert_eq!(total.held(), 0);
+}

@@ -206,6 +206,10 @@ fn a_guest_that_breaks_the_rules_is_stopped_and_the_next_one_begins_anew() {
         ("torn_states", "its states: the first offset is not 0"),
         ("few_states", "its states: the column holds 2 offsets"),
         ("refuses", "not to my taste"),
+        ("panics_in_init", "panics_in_init"),
+        ("panics_in_merge", "panics_in_merge"),
+        ("panics_in_state", "panics_in_state"),
+        ("panics_in_finish", "panics_in_finish"),
     ] {
         let began = Instant::now();
         let error = hostile(&plugin, mode).unwrap_err();
@@ -214,6 +218,21 @@ fn a_guest_that_breaks_the_rules_is_stopped_and_the_next_one_begins_anew() {
         assert!(began.elapsed() < Duration::from_secs(10), "{mode}");
         assert_eq!(hostile(&plugin, "good").unwrap(), [5, 5], "after {mode}");
     }
+}
+
+#[test]
+fn groups_that_cannot_be_forgotten_are_lost() {
+    let host = PluginHost::new(options()).unwrap();
+    let plugin = host
+        .load("hostile-aggregate", &component("hostile-aggregate"))
+        .unwrap();
+    let mut aggregation = plugin.aggregate("panics_in_forget").unwrap().begin();
+    let values = floats([Some(1.0), Some(2.0)]);
+    aggregation.update(&[0, 1], None, 2, &[values]).unwrap();
+    let error = aggregation.forget(1).unwrap_err();
+    assert!(error.message().contains("panics_in_forget"), "{error}");
+    let error = aggregation.finish(0..1).unwrap_err();
+    assert!(error.message().contains("failed is used again"), "{error}");
 }
 
 #[test]

@@ -8,9 +8,13 @@
 )]
 
 mod aggregate;
+mod bombs;
 mod built;
 mod contract;
 mod faults;
+mod hand;
+mod hostile;
+mod images;
 mod loading;
 mod model;
 mod processor;
@@ -19,3 +23,4 @@ mod scalar;
 mod tables;
 mod thinning;
 mod timers;
+mod traps;
