@@ -21,7 +21,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                                  the sandbox costs
   fuzz TARGET|all [--seconds N] [--input FILE]
                                  feeds hostile bytes to what the store reads from its disk:
-                                 array, sst, wal, manifest, copy, keys
+                                 array, sst, wal, manifest, copy, keys; and to the host of plugins
+                                 as what they return: returned
 
 example: cargo xtask demo --exit";
 

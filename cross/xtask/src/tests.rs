@@ -17,6 +17,7 @@ pub fn run(only: &[String]) -> Result<(), String> {
         ("format", format),
         ("plugins", plugins::build),
         ("lints", lints),
+        ("without the compiler", without_compiler),
         ("tests", tests),
         ("doctests", doctests),
         ("plugin tests", plugin_tests),
@@ -71,6 +72,23 @@ fn lints() -> Result<(), String> {
             "clippy",
             "--workspace",
             "--all-targets",
+            "--locked",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    )
+}
+
+/// The crate that has the compiler, without it; the others do not know of it.
+fn without_compiler() -> Result<(), String> {
+    run_cargo(
+        "clippy of the plugin host without its compiler",
+        &[
+            "clippy",
+            "--package",
+            "activestore-plugin-host",
+            "--no-default-features",
             "--locked",
             "--",
             "-D",

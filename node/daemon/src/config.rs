@@ -157,6 +157,9 @@ pub struct Plugins {
     pub deadline: Option<Span>,
     /// Where compiled plugins are kept.
     pub cache_dir: Option<PathBuf>,
+    /// Whether plugins are compiled here; if not, they run by the images that they carry and a trusted
+    /// key signed. Yes unless it is told; never in a program without the compiler.
+    pub compile: Option<bool>,
     /// The public keys of those whose signed plugins are run: `ed25519:…`.
     pub trusted_keys: Vec<String>,
     /// Whether unsigned plugins, and those of others, are run all the same: for development. Without

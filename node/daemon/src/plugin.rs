@@ -1,5 +1,5 @@
-//! `activestore plugin …`: the plugin developer's loop. New, build and sign need no node; test and bench
-//! ask one where their rows are of its tables; deploy, list, logs and remove talk to one.
+//! `activestore plugin …`: the plugin developer's loop. New, build, sign and precompile need no node; test and
+//! bench ask one where their rows are of its tables; deploy, list, logs and remove talk to one.
 
 mod bench;
 mod build;
@@ -40,6 +40,12 @@ pub fn run(command: PluginCommand) -> Result<ExitCode> {
         PluginCommand::Sign { wasm, key, output } => {
             sign::run(&wasm, &key, output.as_deref().unwrap_or(&wasm))
         }
+        PluginCommand::Precompile {
+            wasm,
+            targets,
+            key,
+            output,
+        } => sign::precompile(&wasm, &targets, &key, output.as_deref().unwrap_or(&wasm)),
         PluginCommand::Test(args) => return trial::run(&args),
         PluginCommand::Bench(args) => return bench::run(&args),
         PluginCommand::Deploy(args) => return remote::deploy(&args),

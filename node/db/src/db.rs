@@ -145,6 +145,8 @@ impl Db {
             memory_bytes_max: options.plugin_memory_bytes,
             call_deadline: options.plugin_deadline,
             trust: options.plugin_trust.clone(),
+            compile: options.plugin_compile,
+            image_signers: options.plugin_image_signers.clone(),
             wasm_bytes_max: WASM_BYTES_MAX,
             ..HostOptions::default()
         })?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use activestore_env::MasterKey;
-use activestore_plugin_host::Trust;
+use activestore_plugin_host::{SignerKey, Trust};
 use activestore_store::WalSync;
 
 const MIB: usize = 1024 * 1024;
@@ -56,6 +56,11 @@ pub struct DbOptions {
     pub plugin_deadline: Duration,
     /// Whose plugins are run.
     pub plugin_trust: Trust,
+    /// Whether plugins are compiled here. If not, and in a program without the compiler, they run by the
+    /// images that they carry.
+    pub plugin_compile: bool,
+    /// Whose images are run where nothing is compiled; they are native code.
+    pub plugin_image_signers: Vec<SignerKey>,
     /// Where compiled plugins are kept; `None` means inside the data directory. Nodes of one machine
     /// may share it.
     pub plugin_cache: Option<PathBuf>,
@@ -84,6 +89,8 @@ impl DbOptions {
             plugin_memory_bytes: 64 * MIB,
             plugin_deadline: Duration::from_secs(1),
             plugin_trust: Trust::Anybody,
+            plugin_compile: true,
+            plugin_image_signers: Vec::new(),
             plugin_cache: None,
             outbox: edge,
             seal_after: Duration::from_secs(1),

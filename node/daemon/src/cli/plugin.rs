@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use activestore_plugin_host::ImageTarget;
 use clap::{Subcommand, ValueEnum, ValueHint};
 
 use super::NodeUrl;
@@ -70,6 +71,24 @@ pub enum PluginCommand {
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         key: PathBuf,
         /// Where the signed component goes; default in its own place.
+        #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        output: Option<PathBuf>,
+    },
+    /// Compile a component for nodes that have no compiler, and sign it and what was compiled.
+    #[command(
+        after_help = "Targets: x86_64-unknown-linux-gnu, aarch64-unknown-linux-gnu, armv7-unknown-linux-gnueabihf\n(interpreted), pulley32, pulley64. Several may follow one another; one file carries them all.\n\nExample:\n  activestore plugin precompile celsius.wasm --target aarch64-unknown-linux-gnu --key plugin-key.pem\n\nWhat is compiled is native code: a node without a compiler that names the key in [plugins]\ntrusted_keys trusts whoever holds it with the machine."
+    )]
+    Precompile {
+        /// The component.
+        #[arg(value_hint = ValueHint::FilePath)]
+        wasm: PathBuf,
+        /// What to compile for; may be given more than once.
+        #[arg(long = "target", value_name = "TARGET", required = true)]
+        targets: Vec<ImageTarget>,
+        /// The file of the key.
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        key: PathBuf,
+        /// Where the component goes with what was compiled; default in its own place.
         #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         output: Option<PathBuf>,
     },

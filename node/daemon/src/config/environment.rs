@@ -7,7 +7,7 @@ use super::{Config, LinkSetting, RoleSetting, WalSyncSetting};
 type Set = fn(&mut Config, &str) -> Result<()>;
 
 /// Every variable that carries a setting of the file, and how it is applied.
-const VARIABLES: [(&str, Set); 27] = [
+const VARIABLES: [(&str, Set); 28] = [
     ("ACTIVESTORE_ROLE", |config, text| {
         config.node.role = Some(match text {
             "edge" => RoleSetting::Edge,
@@ -134,6 +134,10 @@ const VARIABLES: [(&str, Set); 27] = [
     }),
     ("ACTIVESTORE_PLUGINS_ALLOW_UNSIGNED", |config, text| {
         config.plugins.allow_unsigned = Some(parsed(text, "true or false")?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_PLUGINS_COMPILE", |config, text| {
+        config.plugins.compile = Some(parsed(text, "true or false")?);
         Ok(())
     }),
     ("ACTIVESTORE_PLUGINS_DEADLINE", |config, text| {

@@ -128,7 +128,10 @@ impl Settings {
         if let Some(deadline) = config.plugins.deadline {
             db.plugin_deadline = deadline.0;
         }
-        db.plugin_trust = trust(&config.plugins)?;
+        let keys = trusted_keys(&config.plugins)?;
+        db.plugin_compile = config.plugins.compile.unwrap_or(true);
+        db.plugin_image_signers.clone_from(&keys);
+        db.plugin_trust = trust(&config.plugins, keys);
         db.plugin_cache = args.plugin_cache.clone().or(config.plugins.cache_dir);
         if let Some(seal_after) = config.sync.seal_after {
             db.seal_after = seal_after.0;
@@ -202,19 +205,19 @@ fn set_bytes(target: &mut usize, size: Option<ByteSize>) -> Result<()> {
     Ok(())
 }
 
+fn trusted_keys(plugins: &Plugins) -> Result<Vec<SignerKey>> {
+    let keys = plugins.trusted_keys.iter().map(|key| key.parse());
+    keys.collect::<Result<_>>()
+        .map_err(|error: Error| error.context("[plugins] trusted_keys"))
+}
+
 /// Whose plugins are run.
-fn trust(plugins: &Plugins) -> Result<Trust> {
-    let keys: Vec<SignerKey> = plugins
-        .trusted_keys
-        .iter()
-        .map(|key| key.parse())
-        .collect::<Result<_>>()
-        .map_err(|error: Error| error.context("[plugins] trusted_keys"))?;
-    Ok(if plugins.allow_unsigned.unwrap_or(keys.is_empty()) {
+fn trust(plugins: &Plugins, keys: Vec<SignerKey>) -> Trust {
+    if plugins.allow_unsigned.unwrap_or(keys.is_empty()) {
         Trust::Anybody
     } else {
         Trust::Signers(keys)
-    })
+    }
 }
 
 #[cfg(test)]

@@ -79,3 +79,69 @@ fn a_node_that_names_its_signers_runs_what_they_signed_and_nothing_else() {
     assert_eq!(start.status.code(), Some(1));
     assert!(said(&start).contains("trusted_keys"), "{}", said(&start));
 }
+
+/// Where nothing is compiled, plugins run by what was compiled elsewhere and signed.
+#[test]
+fn a_node_that_compiles_nothing_runs_what_a_trusted_key_compiled() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let key = path("key.pem");
+    let public = wrote(&run(&["plugin", "keygen", &key])).trim().to_owned();
+    let (signed, whole) = (path("signed.wasm"), path("whole.wasm"));
+    let plain = units().display().to_string();
+    let signs = run(&["plugin", "sign", &plain, "--key", &key, "--output", &signed]);
+    assert!(signs.status.success(), "{}", said(&signs));
+    let own = if cfg!(target_arch = "x86_64") {
+        "x86_64-unknown-linux-gnu"
+    } else {
+        "aarch64-unknown-linux-gnu"
+    };
+    let compiles = run(&[
+        "plugin",
+        "precompile",
+        &plain,
+        "--target",
+        own,
+        "--target",
+        "armv7-unknown-linux-gnueabihf",
+        "--key",
+        &key,
+        "--output",
+        &whole,
+    ]);
+    assert!(compiles.status.success(), "{}", said(&compiles));
+    assert!(
+        wrote(&compiles).contains("pulley32: "),
+        "{}",
+        wrote(&compiles)
+    );
+    let unknown = run(&[
+        "plugin",
+        "precompile",
+        &plain,
+        "--target",
+        "z80",
+        "--key",
+        &key,
+    ]);
+    assert!(said(&unknown).contains("z80"), "{}", said(&unknown));
+
+    let config = path("node.toml");
+    std::fs::write(
+        &config,
+        format!("[plugins]\ncompile = false\ntrusted_keys = [\"{public}\"]\n"),
+    )
+    .unwrap();
+    let node = Node::start(&dir.path().join("data"), &["--config", &config]);
+    let url = node.url();
+    let deploy = |file: &str| run(&["plugin", "deploy", file, "--name", "units", "--url", &url]);
+    let refused = deploy(&signed);
+    assert_eq!(refused.status.code(), Some(1));
+    let words = format!("activestore plugin precompile FILE --target {own} --key KEY");
+    assert!(said(&refused).contains(&words), "{}", said(&refused));
+    let taken = deploy(&whole);
+    assert!(taken.status.success(), "{}", said(&taken));
+    node.execute("CREATE FUNCTION f_to_c USING PLUGIN 'units'");
+    assert_eq!(node.rows("SELECT f_to_c(212.0)"), ["100.0"]);
+    assert_eq!(node.stop(), Some(0));
+}
