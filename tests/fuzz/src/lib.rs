@@ -1,8 +1,10 @@
-//! What the fuzz targets share: one table with a column of every type, rows for it, and data directories
-//! in memory. The targets feed hostile bytes to everything that the store reads from its disk; with
-//! `--cfg fuzzing` it does not compare checksums, so that the bytes behind them are reached.
+//! What the fuzz targets share: one table with a column of every type, rows for it, data directories in
+//! memory, and guests that give back what they are given. The targets feed hostile bytes to everything that
+//! the store reads from its disk, and to the host of plugins as what they return; with `--cfg fuzzing` the
+//! store does not compare checksums, so that the bytes behind them are reached.
 
 pub mod manifest;
+pub mod mirror;
 pub mod seeds;
 
 use std::sync::{Arc, OnceLock};
