@@ -48,14 +48,24 @@ pub fn build() -> Result<(), String> {
     Ok(())
 }
 
-/// Builds the program with the same features as the tests have, so that nothing is built twice.
+/// Builds the program with the same features as the tests have, so that nothing is built twice: cargo
+/// settles features over the packages and kinds of targets that are asked for, hence the whole workspace and
+/// one small test beside it.
 ///
 /// # Errors
 /// A sentence when it does not compile.
 pub fn build_program() -> Result<(), String> {
     run(
         "building the program",
-        &mut cargo(&["build", "--locked", "--package", "activestore-daemon"]),
+        &mut cargo(&[
+            "build",
+            "--locked",
+            "--workspace",
+            "--bin",
+            "activestore",
+            "--test",
+            "dependency_direction",
+        ]),
     )
 }
 
