@@ -8,6 +8,7 @@ mod partition_keys;
 mod processors;
 mod reach;
 mod rows;
+mod segments;
 mod shipping;
 mod together;
 

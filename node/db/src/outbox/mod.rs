@@ -4,6 +4,7 @@
 //! A segment is cut only from committed records, and records are kept in the log until a durable
 //! segment holds them, so a crash at any point seals again from where the queue stands.
 
+mod grouping;
 pub(crate) mod queue;
 pub(crate) mod segment;
 

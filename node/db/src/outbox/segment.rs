@@ -1,6 +1,7 @@
 //! What a sealed segment holds: committed row fragments and range tombstones, table by table, with
 //! names in place of ids so that any node can read it, columns in the store's encodings, and zstd
-//! over the whole. The bytes are described in FORMAT.md under "Segment".
+//! over the whole. Values lie partition by partition, see [`Grouping`]. The bytes are described in FORMAT.md
+//! under "Segment".
 //!
 //! Only the node's own rows are sealed, so the origin is the segment's node and is not repeated.
 
@@ -17,7 +18,11 @@ use arrow::compute::concat;
 use arrow::datatypes::{DataType as ArrowType, Int64Type};
 use serde::{Deserialize, Serialize};
 
-const VERSION: u8 = 1;
+use super::grouping::Grouping;
+
+const VERSION: u8 = 3;
+/// As version 3, with all values in the order of arrival.
+const UNGROUPED: u8 = 1;
 const ZSTD_LEVEL: i32 = 3;
 /// The most a segment's payload may unpack to, in bytes: a lying peer must not fill the memory.
 pub(crate) const UNPACKED_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -38,6 +43,9 @@ pub(crate) struct Section {
     hlc: Vec<u8>,
     expiry_ms: Option<Vec<u8>>,
     tombstone: Option<Vec<u8>>,
+    /// Whether values lie in the order of arrival, those of the partition key aside.
+    #[serde(skip)]
+    ungrouped: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -101,13 +109,16 @@ impl Segment {
         let wrong = |why: String| Error::invalid(format!("a segment cannot be read: {why}"));
         let plain = zstd::bulk::decompress(payload, UNPACKED_BYTES_MAX)
             .map_err(|error| wrong(error.to_string()))?;
-        let segment: Segment =
+        let mut segment: Segment =
             postcard::from_bytes(&plain).map_err(|error| wrong(error.to_string()))?;
-        if segment.version != VERSION {
+        if ![UNGROUPED, VERSION].contains(&segment.version) {
             return Err(wrong(format!(
-                "it has version {}, this node reads {VERSION}",
+                "it has version {}, this node reads {UNGROUPED} and {VERSION}",
                 segment.version
             )));
+        }
+        for section in &mut segment.sections {
+            section.ungrouped = segment.version == UNGROUPED;
         }
         Ok(segment)
     }
@@ -124,8 +135,18 @@ impl Segment {
 impl Section {
     fn pack(schema: &TableSchema, batches: &[&RowBatch]) -> Result<Section> {
         let rows: usize = batches.iter().map(|batch| batch.rows).sum();
+        let mut keys = Vec::with_capacity(schema.partition_key.len());
+        for id in &schema.partition_key {
+            let parts: Vec<&dyn Array> = batches
+                .iter()
+                .filter_map(|batch| Some(&*batch.column(*id)?.array))
+                .collect();
+            keys.push(concat(&parts)?);
+        }
+        let grouping = Grouping::of(&keys, rows)?;
         let mut columns = Vec::new();
         for column in &schema.columns {
+            let grouped = !schema.partition_key.contains(&column.id);
             if !batches
                 .iter()
                 .any(|batch| batch.column(column.id).is_some())
@@ -150,14 +171,23 @@ impl Section {
                 }
             }
             let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+            let packed = |array: ArrayRef| -> Result<Vec<u8>> {
+                let array = if grouped {
+                    grouping.gather(&array)?
+                } else {
+                    array
+                };
+                Ok(encode_array(&array))
+            };
             let set = set
                 .iter()
                 .any(|bit| !bit)
-                .then(|| encode_array(&(Arc::new(BooleanArray::from(set)) as ArrayRef)));
+                .then(|| packed(Arc::new(BooleanArray::from(set))))
+                .transpose()?;
             columns.push(PackedColumn {
                 name: column.name.clone(),
                 data_type: column.data_type,
-                values: encode_array(&concat(&parts)?),
+                values: packed(concat(&parts)?)?,
                 set,
             });
         }
@@ -208,6 +238,7 @@ impl Section {
                         .collect();
                     encode_array(&(Arc::new(bits) as ArrayRef))
                 }),
+            ungrouped: false,
         })
     }
 
@@ -218,6 +249,23 @@ impl Section {
             .map(|column| (column.name.as_str(), column.data_type))
     }
 
+    /// The order that values lie in.
+    fn grouping(&self) -> Result<Grouping> {
+        if self.ungrouped {
+            return Ok(Grouping::none());
+        }
+        let rows = self.rows as usize;
+        let mut keys = Vec::with_capacity(self.partition_key.len());
+        for name in &self.partition_key {
+            let key = self.columns.iter().find(|column| column.name == *name);
+            let key = key.ok_or_else(|| {
+                Error::invalid(format!("a segment lacks the key's column '{name}'"))
+            })?;
+            keys.push(key.decode(rows)?);
+        }
+        Grouping::of(&keys, rows)
+    }
+
     /// The rows as a batch of the local table. `origin` is the local id of the segment's node.
     ///
     /// # Errors
@@ -225,8 +273,16 @@ impl Section {
     /// another type than the local column.
     pub(crate) fn batch(&self, schema: &TableSchema, origin: u32) -> Result<RowBatch> {
         let rows = self.rows as usize;
+        let grouping = self.grouping()?;
         let mut columns = Vec::with_capacity(self.columns.len());
         for column in &self.columns {
+            let arrived = |array: ArrayRef| {
+                if self.partition_key.contains(&column.name) {
+                    Ok(array)
+                } else {
+                    grouping.scatter(&array)
+                }
+            };
             let local = schema.column(&column.name).ok_or_else(|| {
                 Error::internal(format!(
                     "column '{}' was not added to {}",
@@ -241,15 +297,14 @@ impl Section {
             }
             columns.push(BatchColumn {
                 id: local.id,
-                array: exactly(
-                    decode_array(&column.values, &column.data_type.arrow())?,
-                    rows,
-                )?,
-                set: column
-                    .set
-                    .as_deref()
-                    .map(|set| bits(set, rows))
-                    .transpose()?,
+                array: arrived(column.decode(rows)?)?,
+                set: match &column.set {
+                    None => None,
+                    Some(set) => {
+                        let set = exactly(decode_array(set, &ArrowType::Boolean)?, rows)?;
+                        Some(arrived(set)?.as_boolean().values().clone())
+                    }
+                },
             });
         }
         let batch = RowBatch {
@@ -271,6 +326,12 @@ impl Section {
         };
         batch.validate()?;
         Ok(batch)
+    }
+}
+
+impl PackedColumn {
+    fn decode(&self, rows: usize) -> Result<ArrayRef> {
+        exactly(decode_array(&self.values, &self.data_type.arrow())?, rows)
     }
 }
 
