@@ -17,6 +17,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     match first.map(|(name, rest)| (name.as_str(), rest)) {
         Some(("crash", rest)) => return crash(rest),
         Some(("plugins", rest)) => return plugins(rest),
+        Some(("link", rest)) => return link(rest),
         _ => {}
     }
     let bench = root().join("tests/bench");
@@ -53,6 +54,31 @@ fn plugins(arguments: &[String]) -> Result<(), String> {
     command.arg(crate::plugins::components_dir());
     command.args(arguments);
     execute("what plugins cost (release build)", &mut command)
+}
+
+/// `[--hours H] [--kbit K] [--rtt MS] [--loss PERCENT] [--config FILE]`: an edge's backlog over a narrow link.
+fn link(arguments: &[String]) -> Result<(), String> {
+    let known = ["--hours", "--kbit", "--rtt", "--loss", "--config"];
+    if !arguments
+        .chunks(2)
+        .all(|pair| matches!(pair, [name, _] if known.contains(&name.as_str())))
+    {
+        return Err(format!(
+            "usage: cargo xtask bench link [{} VALUE]…",
+            known.join(" | ")
+        ));
+    }
+    let package = ["--release", "--locked", "--package", "activestore-daemon"];
+    execute(
+        "the program (release build)",
+        cargo(&["build"])
+            .args(package)
+            .args(["--bin", "activestore"]),
+    )?;
+    let mut command = cargo(&["run"]);
+    command.args(package).args(["--example", "link_cost", "--"]);
+    command.arg(crate::run::target_dir().join("release/activestore"));
+    execute("a backlog over a narrow link", command.args(arguments))
 }
 
 /// `[--runs N] [--from SEED]`: power cuts, failing and lying disks, by seed.

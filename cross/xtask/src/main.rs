@@ -18,7 +18,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   build-plugins                  builds plugins/ into plugins/target/components/*.wasm
   bench NAME [--help]            measures the store beside its peers: ingest, size, point, last, scan,
                                  memory, replay, all; crash: simulated crashes by seed; plugins: what
-                                 the sandbox costs
+                                 the sandbox costs; link: a backlog over a narrow, lossy link
   fuzz TARGET|all [--seconds N] [--input FILE]
                                  feeds hostile bytes to what the store reads from its disk:
                                  array, sst, wal, manifest, copy, keys; and to the host of plugins

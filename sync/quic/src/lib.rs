@@ -42,4 +42,4 @@ pub use identity::{CloudIdentity, EdgeIdentity};
 pub use server::{PeerInfo, ServerOptions, ServerStats, SyncServer};
 pub use token::JoinToken;
 pub use token_store::{TokenInfo, TokenRequest, TokenStore};
-pub use transport::TransportOptions;
+pub use transport::{Congestion, TransportOptions};

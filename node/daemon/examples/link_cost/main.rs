@@ -1,0 +1,260 @@
+//! What an outage costs afterwards: an edge goes on writing while its link is cut, then the link is back,
+//! narrow, far and lossy, and beside the backlog an alarm is written each second.
+//!
+//! `cargo xtask bench link [--hours 24] [--kbit 1000] [--rtt 600] [--loss 5] [--config FILE]`: two real
+//! processes with a UDP relay between them. It prints the time until the cloud holds everything, what the
+//! alarms took, the bytes of each row sealed and on the wire, and the edge's memory.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod line;
+mod node;
+mod readings;
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use line::{Line, Quality};
+use node::Node;
+use readings::{DEVICES, Readings};
+
+/// The drain is given up after this many times the 24 hours' goal.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+struct Options {
+    program: PathBuf,
+    hours: f64,
+    kbit: f64,
+    rtt_ms: f64,
+    loss: f64,
+    config: Option<String>,
+}
+
+fn main() {
+    let options = options();
+    let dir = tempfile::tempdir().unwrap();
+    let config = options
+        .config
+        .as_ref()
+        .map_or(Vec::new(), |file| vec!["--config", file.as_str()]);
+    let mut arguments = vec!["--role", "cloud", "--quic", "127.0.0.1:0"];
+    let cloud = Node::start(&options.program, &dir.path().join("cloud"), &arguments);
+    let quality = Quality {
+        bits_per_s: options.kbit * 1e3,
+        delay: Duration::from_secs_f64(options.rtt_ms / 2e3),
+        loss_percent: options.loss,
+        // Two round trips' worth, as cellular modems have it.
+        queue_bytes: (options.kbit * options.rtt_ms / 8.0 * 2.0).max(20_000.0),
+    };
+    let line = Line::start(cloud.quic.as_ref().unwrap().parse().unwrap(), quality, 1);
+    cloud.sql("CREATE KEYSPACE plant WITH (sync = 'up')");
+    cloud.sql(
+        "CREATE TABLE plant.readings (device TEXT, ts TIMESTAMP, temp DOUBLE, humidity DOUBLE, pressure DOUBLE, \
+         vibration DOUBLE, state BIGINT, cycles BIGINT, PRIMARY KEY ((device), ts)) WITH (sync = 'up')",
+    );
+    cloud.sql(
+        "CREATE TABLE plant.alarms (device TEXT, ts TIMESTAMP, code BIGINT, PRIMARY KEY ((device), ts)) \
+         WITH (sync = 'up')",
+    );
+    let token = cloud.post("/v1/tokens");
+    let token = token["token"].as_str().unwrap().to_owned();
+    let peer = line.address.to_string();
+    arguments = vec!["--role", "edge", "--peer", &peer, "--token", &token];
+    arguments.extend(&config);
+    let edge = Node::start(&options.program, &dir.path().join("edge"), &arguments);
+    wait("the definitions' way down", || {
+        edge.sql("SELECT count(*) FROM system.tables WHERE keyspace = 'plant'")[0][0] == 2
+    });
+    line.cut(true);
+    let seconds = (options.hours * 3600.0) as u64;
+    let first = now_ns() - seconds as i64 * 1_000_000_000;
+    let begun = Instant::now();
+    let mut readings = Readings::new(first);
+    let mut lines = String::new();
+    for _ in 0..seconds {
+        lines.clear();
+        readings.second(&mut lines);
+        edge.write("readings", &lines);
+    }
+    let rows = seconds * DEVICES as u64;
+    println!(
+        "{rows} rows in {seconds} writes taken in {:.1} s while the link was cut",
+        begun.elapsed().as_secs_f64()
+    );
+    wait("the sealing", || {
+        edge.get("/v1/sync")["unsealed_records"] == 0 || options.hours > 0.0
+    });
+    let sync = edge.get("/v1/sync");
+    println!(
+        "sealed while it was cut: {} rows in {} bytes, {} records unsealed",
+        sync["pending_rows"], sync["pending_bytes"], sync["unsealed_records"]
+    );
+    // The time to live of what the relay still carries, and the end's idle time-out.
+    line.take();
+    let own_before = edge.own_bytes();
+    let outcome = drain(&edge, &cloud, &line, rows);
+    let [up, down, packets_up, packets_down, lost, overflowed] = line.take();
+    let sync = edge.get("/v1/sync");
+    println!(
+        "drained in {:.1} s after the link was back, the first row after {:.2} s",
+        outcome.drained, outcome.first
+    );
+    let mut waits = outcome.alarms;
+    waits.sort_by(f64::total_cmp);
+    let at = |share: f64| {
+        waits
+            .get(((waits.len() as f64 - 1.0) * share) as usize)
+            .copied()
+            .unwrap_or(f64::NAN)
+    };
+    println!(
+        "{} alarms: median {:.2} s, 99 of 100 {:.2} s, worst {:.2} s (of {} not arrived: {})",
+        waits.len(),
+        at(0.5),
+        at(0.99),
+        at(1.0),
+        outcome.alarms_written,
+        outcome.alarms_written - waits.len()
+    );
+    println!(
+        "wire with headers: {up} bytes up in {packets_up} datagrams ({:.2} a row), {down} down in {packets_down}; {lost} lost, {overflowed} beyond the queue; {:.0} kbit/s up",
+        up as f64 / rows as f64,
+        up as f64 * 8.0 / 1e3 / outcome.drained
+    );
+    println!(
+        "edge's memory: {:.1} MiB before, {:.1} MiB at most; position {}",
+        own_before as f64 / 1048576.0,
+        outcome.memory as f64 / 1048576.0,
+        sync["first_unacked"]
+    );
+}
+
+struct Outcome {
+    drained: f64,
+    first: f64,
+    /// From the write at the edge until a query of the cloud finds it, in seconds.
+    alarms: Vec<f64>,
+    alarms_written: usize,
+    memory: u64,
+}
+
+fn drain(edge: &Node, cloud: &Node, line: &Line, rows: u64) -> Outcome {
+    line.cut(false);
+    let begun = Instant::now();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let alarms = scope.spawn(|| {
+            let mut written = 0_usize;
+            let mut next = Instant::now();
+            while !done.load(Ordering::Relaxed) {
+                edge.write(
+                    "alarms",
+                    &format!("device,ts,code\nd001,{},{written}\n", now_ns()),
+                );
+                written += 1;
+                next += Duration::from_secs(1);
+                std::thread::sleep(next.saturating_duration_since(Instant::now()));
+            }
+            written
+        });
+        let mut seen = Vec::new();
+        let mut last = 0_i64;
+        let mut memory = 0;
+        let mut first = f64::NAN;
+        let mut told = Instant::now();
+        let mut drained = None;
+        // A little longer, so that the last alarms arrive.
+        let mut left = 30;
+        loop {
+            std::thread::sleep(Duration::from_millis(100));
+            let moment = now_ns();
+            for row in cloud.sql(&format!("SELECT CAST(ts AS BIGINT) FROM plant.alarms WHERE device = 'd001' AND CAST(ts AS BIGINT) > {last}")) {
+                let ts = row[0].as_i64().unwrap();
+                last = last.max(ts);
+                seen.push((moment - ts) as f64 / 1e9);
+            }
+            if drained.is_none() && told.elapsed() > Duration::from_secs(2) {
+                told = Instant::now();
+                let held = cloud.sql("SELECT count(*) FROM plant.readings")[0][0]
+                    .as_u64()
+                    .unwrap();
+                if held > 0 && first.is_nan() {
+                    first = begun.elapsed().as_secs_f64();
+                }
+                memory = memory.max(edge.own_bytes());
+                eprintln!(
+                    "{:6.1} s: {held} of {rows} rows in the cloud, {} alarms",
+                    begun.elapsed().as_secs_f64(),
+                    seen.len()
+                );
+                if held >= rows {
+                    drained = Some(begun.elapsed().as_secs_f64());
+                }
+                assert!(begun.elapsed() < PATIENCE, "it does not drain");
+            }
+            if drained.is_some() {
+                left -= 1;
+                if left == 15 {
+                    done.store(true, Ordering::Relaxed);
+                }
+                if left == 0 {
+                    break;
+                }
+            }
+        }
+        Outcome {
+            drained: drained.unwrap(),
+            first,
+            alarms: seen,
+            alarms_written: alarms.join().unwrap(),
+            memory,
+        }
+    })
+}
+
+fn wait(what: &str, mut done: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !done() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "{what} does not end"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn now_ns() -> i64 {
+    i64::try_from(
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_nanos(),
+    )
+    .unwrap()
+}
+
+fn options() -> Options {
+    let mut arguments = std::env::args().skip(1);
+    let mut options = Options {
+        program: PathBuf::from(arguments.next().expect("the program")),
+        hours: 24.0,
+        kbit: 1000.0,
+        rtt_ms: 600.0,
+        loss: 5.0,
+        config: None,
+    };
+    while let (Some(name), Some(value)) = (arguments.next(), arguments.next()) {
+        let mut message = String::new();
+        write!(message, "{name} needs a number").unwrap();
+        match name.as_str() {
+            "--hours" => options.hours = value.parse().expect(&message),
+            "--kbit" => options.kbit = value.parse().expect(&message),
+            "--rtt" => options.rtt_ms = value.parse().expect(&message),
+            "--loss" => options.loss = value.parse().expect(&message),
+            "--config" => options.config = Some(value),
+            other => panic!("{other} is not known"),
+        }
+    }
+    options
+}
