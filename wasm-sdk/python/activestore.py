@@ -405,6 +405,52 @@ def outputs_of(made):
     }
 
 
+class Boundary:
+    """Columns, errors and log lines as the contract has them: for the module that a plugin is entered by.
+
+    `wit` is the contract's module of types, `raised` the exception that carries an error over.
+    """
+
+    def __init__(self, wit, node_log, raised):
+        self.wit = wit
+        self.raised = raised
+        log.send = lambda level, message: node_log.log(node_log.Level[level.upper()], message)
+        tables.find = self.look_up
+
+    def kind(self, name):
+        return self.wit.ScalarType[name.upper()]
+
+    def lift(self, kind, rows, column):
+        values = column.values.value
+        if isinstance(values, self.wit.VarBytes):
+            values = (values.offsets, values.data)
+        return Column._lifted(kind, rows, values, column.validity)
+
+    def lower(self, kind, values, rows):
+        values, validity = lowered(kind, values, rows)
+        if isinstance(values, tuple):
+            values = self.wit.VarBytes(*values)
+        case = getattr(self.wit, f"Values_{CASES[kind].capitalize()}")
+        return self.wit.Column(case(values), validity)
+
+    def look_up(self, table, rows, keys, columns):
+        keys = [self.lower(kind, values, rows) for kind, values in keys]
+        found = grant("tables").get(table, rows, keys, list(columns))
+        return [self.lift(kind, rows, column) for kind, column in zip(columns.values(), found)]
+
+    def guarded(self, body):
+        try:
+            return body()
+        except self.raised:
+            raise
+        except Invalid as error:
+            raise self.raised(self.wit.Error_Invalid(str(error)))
+        except Failed as error:
+            raise self.raised(self.wit.Error_Failed(str(error)))
+        except Exception as error:
+            raise self.raised(self.wit.Error_Failed(told(error)))
+
+
 def told(error):
     """An exception that was not meant: into the log with its way through the source, and in one line."""
     # The module `traceback` would look for the source files, and the sandbox has none.
