@@ -11,6 +11,7 @@ macro_rules! files {
 /// `guest`, the contract that it is generated from in `wit`.
 pub const SDK_FILES: &[(&str, &str)] = files![
     "wit/plugin.wit",
+    "wit/http.wit",
     "guest/Cargo.toml",
     "guest/src/lib.rs",
     "guest/src/aggregate.rs",
@@ -18,6 +19,8 @@ pub const SDK_FILES: &[(&str, &str)] = files![
     "guest/src/bitmap.rs",
     "guest/src/block.rs",
     "guest/src/column.rs",
+    "guest/src/fixture.rs",
+    "guest/src/http.rs",
     "guest/src/log.rs",
     "guest/src/model.rs",
     "guest/src/processor.rs",

@@ -71,6 +71,8 @@ pub struct Point {
     pub bits: Bits,
     /// As a number.
     pub value: f64,
+    /// As a whole number, of a BIGINT: floats do not tell those above 2^53 apart.
+    pub whole: Option<i64>,
 }
 
 impl Point {
@@ -80,6 +82,7 @@ impl Point {
             time,
             bits,
             value: bits.number(kind),
+            whole: (kind == ScalarType::Int64).then_some(bits.0.cast_signed()),
         }
     }
 }
@@ -135,7 +138,7 @@ impl Filter {
             Filter::Deadband(sent) => {
                 if let Some(before) = sent
                     && !is_silent(before, &point, silence)
-                    && !has_moved(before.value, point.value, band)
+                    && !has_moved(before, &point, band)
                 {
                     return;
                 }
@@ -169,7 +172,7 @@ impl Door {
             return;
         }
         if !(self.hinge.value.is_finite() && point.value.is_finite()) {
-            let same = !has_moved(self.hinge.value, point.value, &Band::Absolute(0.0));
+            let same = !has_moved(&self.hinge, &point, &Band::Absolute(0.0));
             if same && !is_silent(&self.hinge, &point, silence) {
                 self.held = Some(point);
                 return;
@@ -202,7 +205,7 @@ impl Door {
 
     /// The slope of the line to so far above a later point.
     fn slope(&self, point: &Point, above: f64) -> f64 {
-        (point.value + above - self.hinge.value) / point.time.saturating_sub(self.hinge.time) as f64
+        (difference(&self.hinge, point) + above) / point.time.saturating_sub(self.hinge.time) as f64
     }
 }
 
@@ -210,11 +213,25 @@ fn is_silent(before: &Point, now: &Point, silence: Option<i64>) -> bool {
     silence.is_some_and(|silence| now.time.saturating_sub(before.time) >= silence)
 }
 
-fn has_moved(from: f64, to: f64, band: &Band) -> bool {
+fn has_moved(from: &Point, to: &Point, band: &Band) -> bool {
+    let around = band.around(from.value);
+    if let (Some(from), Some(to)) = (from.whole, to.whole) {
+        // Of whole numbers a distance is above a band when it is above the whole part of it, which saturates.
+        return to.abs_diff(from) > around as u64;
+    }
+    let (from, to) = (from.value, to.value);
     if from.is_finite() && to.is_finite() {
-        (to - from).abs() > band.around(from)
+        (to - from).abs() > around
     } else {
         from != to && !(from.is_nan() && to.is_nan())
+    }
+}
+
+/// How far one value is above another.
+fn difference(from: &Point, to: &Point) -> f64 {
+    match (from.whole, to.whole) {
+        (Some(from), Some(to)) => (i128::from(to) - i128::from(from)) as f64,
+        _ => to.value - from.value,
     }
 }
 

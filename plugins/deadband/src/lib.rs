@@ -7,7 +7,7 @@
 pub mod filter;
 mod memory;
 
-use activestore_plugin::series::{Bits, ByKey, Cells, Layout, duration};
+use activestore_plugin::series::{Bits, ByKey, Cells, Layout};
 use activestore_plugin::{
     Batch, Config, Error, Field, Processed, Processor, ScalarType, Spec, State, VarBytes,
 };
@@ -45,10 +45,7 @@ impl Processor for Deadband {
                 )));
             }
         };
-        let silence = config.get("max_silence");
-        let silence = silence
-            .map(|text| duration("max_silence", text))
-            .transpose()?;
+        let silence = config.nanoseconds("max_silence")?;
         if mode == Mode::SwingingDoor {
             layout.must_be_timed("mode = 'swinging_door'")?;
         } else if silence.is_some() && layout.time.is_none() {

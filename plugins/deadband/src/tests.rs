@@ -1,45 +1,11 @@
 //! Rows go on in the shape of the table; memory lives in state alone; settings are checked.
 
+use activestore_plugin::fixture::{batch, config, readings};
 use activestore_plugin::{
-    Batch, Column, Config, Error, Field, MemoryState, Processed, Processor, ScalarType,
+    Batch, Column, Error, Field, MemoryState, Processed, Processor, ScalarType,
 };
 
 use crate::Deadband;
-
-fn fields() -> Vec<Field> {
-    [
-        ("device", ScalarType::Text, false),
-        ("ts", ScalarType::Timestamp, false),
-        ("temp", ScalarType::Float64, true),
-        ("count", ScalarType::Int64, true),
-        ("status", ScalarType::Text, true),
-    ]
-    .map(|(name, kind, nullable)| Field {
-        name: name.to_owned(),
-        kind,
-        nullable,
-    })
-    .to_vec()
-}
-
-fn config(settings: &[(&str, &str)]) -> Config {
-    let owned = settings
-        .iter()
-        .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()));
-    Config(owned.collect())
-}
-
-fn batch(rows: &[(&str, i64, f64, i64)]) -> Batch {
-    Batch {
-        rows: rows.len() as u32,
-        columns: vec![
-            Column::text(rows.iter().map(|row| row.0)),
-            Column::s64s(rows.iter().map(|row| row.1).collect()),
-            Column::f64s(rows.iter().map(|row| row.2).collect()),
-            Column::s64s(rows.iter().map(|row| row.3).collect()),
-        ],
-    }
-}
 
 /// Each row sent as its time and, where they are set, the values of `temp` and `count`.
 fn shown(sent: &Processed) -> Vec<String> {
@@ -65,7 +31,7 @@ fn run(settings: &[(&str, &str)], batches: &[Batch]) -> Vec<String> {
         .iter()
         .flat_map(|batch| {
             // A new processor each time: only the state remembers.
-            let (mut deadband, _) = Deadband::init(&config(settings), &fields()).unwrap();
+            let (mut deadband, _) = Deadband::init(&config(settings), &readings()).unwrap();
             shown(&deadband.process(batch, &mut state).unwrap())
         })
         .collect()
@@ -73,7 +39,7 @@ fn run(settings: &[(&str, &str)], batches: &[Batch]) -> Vec<String> {
 
 #[test]
 fn the_output_is_the_key_with_what_is_watched() {
-    let (_, spec) = Deadband::init(&config(&[("band", "1")]), &fields()).unwrap();
+    let (_, spec) = Deadband::init(&config(&[("band", "1")]), &readings()).unwrap();
     let names: Vec<_> = spec.outputs[0]
         .fields
         .iter()
@@ -153,7 +119,7 @@ fn whole_numbers_keep_every_digit() {
         ("band", "1"),
         ("mode", "swinging_door"),
     ];
-    let (mut deadband, _) = Deadband::init(&config(&settings), &fields()).unwrap();
+    let (mut deadband, _) = Deadband::init(&config(&settings), &readings()).unwrap();
     let mut asked = batch(&rows);
     asked.columns.remove(2);
     let sent = deadband
@@ -167,7 +133,7 @@ fn whole_numbers_keep_every_digit() {
 #[test]
 fn what_does_not_pass_writes_no_state() {
     let settings = [("band", "5%")];
-    let (mut deadband, _) = Deadband::init(&config(&settings), &fields()).unwrap();
+    let (mut deadband, _) = Deadband::init(&config(&settings), &readings()).unwrap();
     let mut state = MemoryState::default();
     deadband
         .process(&batch(&[("a", 10, 20.0, 5)]), &mut state)
@@ -186,7 +152,7 @@ fn what_does_not_pass_writes_no_state() {
 
 #[test]
 fn settings_are_checked() {
-    let refused = |settings: &[(&str, &str)]| match Deadband::init(&config(settings), &fields()) {
+    let refused = |settings: &[(&str, &str)]| match Deadband::init(&config(settings), &readings()) {
         Err(Error::Invalid(text)) => text,
         _ => panic!("{settings:?} is taken"),
     };
@@ -201,7 +167,7 @@ fn settings_are_checked() {
     assert!(refused(&[("bands", "1")]).contains("bands"));
     let door = [("band", "1"), ("mode", "swinging_door"), ("key", "status")];
     assert!(refused(&door).contains("primary key"));
-    let untimed: Vec<Field> = fields()
+    let untimed: Vec<Field> = readings()
         .into_iter()
         .filter(|field| field.name != "ts")
         .collect();

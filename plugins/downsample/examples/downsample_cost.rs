@@ -3,7 +3,8 @@
 
 use std::time::Instant;
 
-use activestore_plugin::{Batch, Column, Config, Field, MemoryState, Processor, ScalarType};
+use activestore_plugin::fixture::{config, fleet, readings};
+use activestore_plugin::{MemoryState, Processor};
 use downsample::Downsample;
 
 const DEVICES: i64 = 1000;
@@ -11,43 +12,19 @@ const ROWS: i64 = 10_000;
 const BATCHES: i64 = 100;
 
 fn main() {
-    let field = |name: &str, kind, nullable| Field {
-        name: name.to_owned(),
-        kind,
-        nullable,
-    };
-    let fields = [
-        field("device", ScalarType::Text, false),
-        field("ts", ScalarType::Timestamp, false),
-        field("temp", ScalarType::Float64, true),
-    ];
+    let fields = &readings()[..3];
     for settings in [
         [("mode", "buckets"), ("every", "1m")],
         [("mode", "lttb"), ("points", "10")],
     ] {
-        let owned = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let Ok((mut processor, _)) = Downsample::init(&Config(owned.to_vec()), &fields) else {
+        let Ok((mut processor, _)) = Downsample::init(&config(&settings), fields) else {
             panic!("the settings are taken")
         };
         let mut state = MemoryState::default();
         let (mut spent, mut sent) = (0, 0);
-        for number in 0..BATCHES {
-            let rows = number * ROWS..(number + 1) * ROWS;
-            let batch = Batch {
-                rows: ROWS as u32,
-                columns: vec![
-                    Column::text(
-                        rows.clone()
-                            .map(|row| format!("device-{:04}", row % DEVICES)),
-                    ),
-                    Column::s64s(
-                        rows.clone()
-                            .map(|row| row / DEVICES * 1_000_000_000)
-                            .collect(),
-                    ),
-                    Column::f64s(rows.map(|row| (row * 7919 % 997) as f64 / 10.0).collect()),
-                ],
-            };
+        for batch in fleet(DEVICES, ROWS, BATCHES, |row| {
+            (row * 7919 % 997) as f64 / 10.0
+        }) {
             let begun = Instant::now();
             let Ok(processed) = processor.process(&batch, &mut state) else {
                 panic!("the batch is taken")

@@ -8,7 +8,7 @@ pub mod bucket;
 mod memory;
 pub mod picker;
 
-use activestore_plugin::series::{Bits, ByKey, Cells, Layout, duration};
+use activestore_plugin::series::{Bits, ByKey, Cells, Layout};
 use activestore_plugin::{
     Batch, Column, Config, Error, Field, Processed, Processor, ScalarType, Spec, State, VarBytes,
     bitmap,
@@ -116,7 +116,7 @@ impl Processor for Downsample {
 }
 
 fn buckets(config: &Config, layout: &Layout) -> Result<(Mode, Vec<Field>), Error> {
-    let every = config.get("every").ok_or_else(|| {
+    let every = config.nanoseconds("every")?.ok_or_else(|| {
         Error::Invalid("set the length of a bucket, as in every = '1m'".to_owned())
     })?;
     if config.get("points").is_some() {
@@ -157,7 +157,6 @@ fn buckets(config: &Config, layout: &Layout) -> Result<(Mode, Vec<Field>), Error
         }));
     }
     outputs.push(output("late".to_owned(), ScalarType::Int64));
-    let every = duration("every", every)?;
     Ok((Mode::Buckets { every, figures }, outputs))
 }
 

@@ -1,47 +1,11 @@
 //! Buckets are closed by later rows, whatever the batches; settings are checked.
 
-use activestore_plugin::{
-    Batch, Column, Config, Error, Field, MemoryState, Processed, Processor, ScalarType, Values,
-};
+use activestore_plugin::fixture::{batch, config, readings};
+use activestore_plugin::{Batch, Column, Error, Field, MemoryState, Processed, Processor, Values};
 
 use crate::Downsample;
 
 const S: i64 = 1_000_000_000;
-
-fn fields() -> Vec<Field> {
-    [
-        ("device", ScalarType::Text, false),
-        ("ts", ScalarType::Timestamp, false),
-        ("temp", ScalarType::Float64, true),
-        ("count", ScalarType::Int64, true),
-        ("status", ScalarType::Text, true),
-    ]
-    .map(|(name, kind, nullable)| Field {
-        name: name.to_owned(),
-        kind,
-        nullable,
-    })
-    .to_vec()
-}
-
-fn config(settings: &[(&str, &str)]) -> Config {
-    let owned = settings
-        .iter()
-        .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()));
-    Config(owned.collect())
-}
-
-fn batch(rows: &[(&str, i64, f64, i64)]) -> Batch {
-    Batch {
-        rows: rows.len() as u32,
-        columns: vec![
-            Column::text(rows.iter().map(|row| row.0)),
-            Column::s64s(rows.iter().map(|row| row.1).collect()),
-            Column::f64s(rows.iter().map(|row| row.2).collect()),
-            Column::s64s(rows.iter().map(|row| row.3).collect()),
-        ],
-    }
-}
 
 fn shown(sent: &Processed) -> Vec<String> {
     let sent = &sent.outputs[0];
@@ -63,7 +27,7 @@ fn run(settings: &[(&str, &str)], batches: &[Batch]) -> Vec<String> {
         .iter()
         .flat_map(|batch| {
             // A new processor each time: only the state remembers.
-            let (mut downsample, _) = Downsample::init(&config(settings), &fields()).unwrap();
+            let (mut downsample, _) = Downsample::init(&config(settings), &readings()).unwrap();
             shown(&downsample.process(batch, &mut state).unwrap())
         })
         .collect()
@@ -72,7 +36,7 @@ fn run(settings: &[(&str, &str)], batches: &[Batch]) -> Vec<String> {
 #[test]
 fn the_output_is_the_key_with_figures_of_each_column() {
     let settings = [("every", "1m"), ("figures", "count,mean")];
-    let (_, spec) = Downsample::init(&config(&settings), &fields()).unwrap();
+    let (_, spec) = Downsample::init(&config(&settings), &readings()).unwrap();
     let names: Vec<_> = spec.outputs[0]
         .fields
         .iter()
@@ -95,7 +59,7 @@ fn the_output_is_the_key_with_figures_of_each_column() {
         .count();
     assert_eq!((keys, spec.columns.len()), (2, 4));
     let all = [("every", "1m")];
-    let (_, spec) = Downsample::init(&config(&all), &fields()).unwrap();
+    let (_, spec) = Downsample::init(&config(&all), &readings()).unwrap();
     assert_eq!(spec.outputs[0].fields.len(), 2 + 2 * 6 + 1);
 }
 
@@ -203,7 +167,8 @@ fn points_are_picked_the_same_in_batches_of_any_size() {
 
 #[test]
 fn settings_are_checked() {
-    let refused = |settings: &[(&str, &str)]| match Downsample::init(&config(settings), &fields()) {
+    let refused = |settings: &[(&str, &str)]| match Downsample::init(&config(settings), &readings())
+    {
         Err(Error::Invalid(text)) => text,
         _ => panic!("{settings:?} is taken"),
     };
@@ -217,7 +182,7 @@ fn settings_are_checked() {
     assert!(refused(&[("mode", "lttb"), ("points", "0")]).contains("1000"));
     assert!(refused(&[("mode", "lttb"), ("key", "status")]).contains("primary key"));
     assert!(refused(&[("each", "1m")]).contains("each"));
-    let untimed: Vec<Field> = fields()
+    let untimed: Vec<Field> = readings()
         .into_iter()
         .filter(|field| field.name != "ts")
         .collect();

@@ -1,8 +1,7 @@
 //! Compares values with limits that stand in another table, and tells when one is passed and when the value
 //! is within again. It may read that table by grant only; it changes and rejects nothing.
 
-use std::collections::BTreeMap;
-
+use activestore_plugin::series::ByKey;
 use activestore_plugin::{
     Batch, Column, Config, Error, Field, Output, Processed, Processor, ScalarType, Spec, State,
     tables,
@@ -93,19 +92,29 @@ impl Processor for Limits {
     }
 
     fn process(&mut self, batch: &Batch, state: &mut dyn State) -> Result<Processed, Error> {
-        let series = self.series(batch);
-        let limits = self.read(batch, &series)?;
-        let keys: Vec<Vec<u8>> = series.keys().cloned().collect();
+        let key: Vec<usize> = (0..self.key).collect();
+        let devices = ByKey::of(batch, &key);
+        let series = self.series(&devices);
+        let limits = self.read(batch, &devices, &series)?;
+        // What state calls a series: its key and the column's name.
+        let keys: Vec<Vec<u8>> = series
+            .iter()
+            .map(|(device, watched)| {
+                [devices.keys.get(*device), self.watched[*watched].as_bytes()].concat()
+            })
+            .collect();
         let held = state.get_many(&keys);
         let mut crossings = Vec::new();
         let mut writes = Vec::new();
-        for (place, ((key, (watched, rows)), held)) in series.iter().zip(held).enumerate() {
+        for (place, ((key, (device, watched)), held)) in
+            keys.iter().zip(&series).zip(held).enumerate()
+        {
             let column = &batch.columns[self.key + self.times + watched];
             let (low, high) = (limits[0].number(place), limits[1].number(place));
             let before = held.is_some();
             let mut alarm = before;
-            for row in rows {
-                let Some(value) = column.number(*row) else {
+            for row in devices.rows(*device).iter().map(|row| *row as usize) {
+                let Some(value) = column.number(row) else {
                     continue;
                 };
                 let passed = high
@@ -114,7 +123,7 @@ impl Processor for Limits {
                 if passed.is_some() != alarm {
                     alarm = passed.is_some();
                     crossings.push(Crossing {
-                        row: *row,
+                        row,
                         watched: *watched,
                         value,
                         limit: passed.unwrap_or(f64::NAN),
@@ -140,40 +149,28 @@ impl Processor for Limits {
 }
 
 impl Limits {
-    /// The rows of each key and watched column, by what state calls them, in the order of writing.
-    fn series(&self, batch: &Batch) -> BTreeMap<Vec<u8>, (usize, Vec<usize>)> {
-        let mut series: BTreeMap<Vec<u8>, (usize, Vec<usize>)> = BTreeMap::new();
-        let mut key = Vec::new();
-        for row in 0..batch.rows as usize {
-            for (watched, name) in self.watched.iter().enumerate() {
-                key.clear();
-                for column in &batch.columns[..self.key] {
-                    column.push_key(row, &mut key);
-                }
-                key.extend(name.as_bytes());
-                match series.get_mut(&key) {
-                    Some((_, rows)) => rows.push(row),
-                    None => {
-                        series.insert(key.clone(), (watched, vec![row]));
-                    }
-                }
-            }
-        }
-        series
+    /// Each key's number with each watched column's.
+    fn series(&self, devices: &ByKey) -> Vec<(usize, usize)> {
+        let watched = 0..self.watched.len();
+        (0..devices.len())
+            .flat_map(|device| watched.clone().map(move |watched| (device, watched)))
+            .collect()
     }
 
     /// The lower and the upper limit of each series; null where there is none.
     fn read(
         &self,
         batch: &Batch,
-        series: &BTreeMap<Vec<u8>, (usize, Vec<usize>)>,
+        devices: &ByKey,
+        series: &[(usize, usize)],
     ) -> Result<Vec<Column>, Error> {
-        let first: Vec<usize> = series.values().map(|(_, rows)| rows[0]).collect();
+        let first = series.iter().map(|(device, _)| devices.rows(*device)[0]);
+        let first: Vec<usize> = first.map(|row| row as usize).collect();
         let mut keys: Vec<Column> = batch.columns[..self.key]
             .iter()
             .map(|column| column.take(&first))
             .collect();
-        let names = series.values().map(|(watched, _)| &self.watched[*watched]);
+        let names = series.iter().map(|(_, watched)| &self.watched[*watched]);
         keys.push(Column::text(names));
         tables::get(&self.table, series.len(), &keys, &["low", "high"])
     }

@@ -3,10 +3,10 @@
 //! For each key it keeps when the last row came and whether it is silent, and a timer that each row moves
 //! on. It changes and rejects nothing.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use activestore_plugin::scalar::Timestamp;
+use activestore_plugin::series::ByKey;
 use activestore_plugin::{
     Batch, Column, Config, Error, Field, Processed, Processor, ScalarType, Spec, State, Timer,
 };
@@ -101,30 +101,20 @@ impl Processor for Watchdog {
 
     fn process(&mut self, batch: &Batch, state: &mut dyn State) -> Result<Processed, Error> {
         let times = batch.columns[self.time].as_s64s()?;
-        // Each device's first and last row of the batch.
-        let mut seen: BTreeMap<Vec<u8>, (i64, i64)> = BTreeMap::new();
-        let mut key = Vec::new();
-        for (row, time) in times.iter().enumerate() {
-            key.clear();
-            for column in &batch.columns[..self.time] {
-                column.push_key(row, &mut key);
-            }
-            match seen.get_mut(&key) {
-                Some((first, last)) => {
-                    *first = (*first).min(*time);
-                    *last = (*last).max(*time);
-                }
-                None => {
-                    seen.insert(key.clone(), (*time, *time));
-                }
-            }
-        }
-        let keys: Vec<Vec<u8>> = seen.keys().cloned().collect();
+        let key: Vec<usize> = (0..self.time).collect();
+        let devices = ByKey::of(batch, &key);
+        let keys: Vec<Vec<u8>> = (0..devices.len())
+            .map(|device| devices.keys.get(device).to_vec())
+            .collect();
         let known = state.get_many(&keys);
         let mut events = Vec::new();
         let mut writes = Vec::new();
-        for ((key, (first, last)), known) in seen.into_iter().zip(known) {
+        for (device, (key, known)) in keys.iter().cloned().zip(known).enumerate() {
             let before = known.as_deref().and_then(Known::decode);
+            let of_device = devices.rows(device).iter().map(|row| times[*row as usize]);
+            // There is a row of each device.
+            let first = of_device.clone().min().unwrap_or_default();
+            let last = of_device.max().unwrap_or_default();
             if let Some(before) = before.filter(|before| before.silent) {
                 events.push(Event {
                     key: key.clone(),

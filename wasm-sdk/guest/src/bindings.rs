@@ -1,9 +1,17 @@
-//! The contract in `wit/plugin.wit`, as wit-bindgen turns it into Rust. The worlds share the types and
+//! The contract in `wit`, as wit-bindgen turns it into Rust. The worlds share the types and
 //! the imports of the first one.
 #![allow(missing_docs, clippy::all)]
 
 pub mod imports {
     wit_bindgen::generate!({ path: "../wit", world: "imports", generate_all });
+}
+
+pub mod http_imports {
+    wit_bindgen::generate!({
+        path: "../wit",
+        world: "outgoing-http",
+        with: { "activestore:plugin/types@1.0.0": crate::bindings::imports::activestore::plugin::types },
+    });
 }
 
 macro_rules! world {

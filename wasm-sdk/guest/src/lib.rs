@@ -22,6 +22,8 @@ pub mod bindings;
 pub mod bitmap;
 pub mod block;
 pub mod column;
+pub mod fixture;
+pub mod http;
 pub mod log;
 pub mod model;
 pub mod processor;

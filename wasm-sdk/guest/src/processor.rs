@@ -57,6 +57,8 @@ impl Config {
         let text = text.trim();
         let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
         let seconds = match &text[digits.len()..] {
+            "ns" => 1e-9,
+            "us" => 1e-6,
             "ms" => 0.001,
             "s" => 1.0,
             "m" => 60.0,
@@ -70,6 +72,22 @@ impl Config {
                 "{name} = '{text}' is not a span of time like 90s, 5m, 2h or 1d"
             ))
         })
+    }
+
+    /// A setting's span of time in nanoseconds, above zero; `None` where it is not set.
+    ///
+    /// # Errors
+    /// As [`Config::duration`], and `invalid` for no time at all.
+    pub fn nanoseconds(&self, name: &str) -> Result<Option<i64>, Error> {
+        if self.get(name).is_none() {
+            return Ok(None);
+        }
+        let span = self.duration(name, Duration::ZERO)?.as_nanos();
+        match i64::try_from(span) {
+            Ok(span) if span > 0 => Ok(Some(span)),
+            Ok(_) => Err(Error::Invalid(format!("{name} is no time at all"))),
+            Err(_) => Err(Error::Invalid(format!("{name} is longer than 292 years"))),
+        }
     }
 
     /// The places among `fields` of the columns that a setting lists, `others` where it is not set.
@@ -374,5 +392,25 @@ mod tests {
         }
         let default = Config::default().duration("after", Duration::from_secs(1));
         assert_eq!(default.unwrap(), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn spans_in_nanoseconds_are_above_zero() {
+        for (text, ns) in [
+            ("20us", 20_000),
+            ("7ns", 7),
+            (" 365 d ", 31_536_000_000_000_000),
+        ] {
+            assert_eq!(
+                config(text).nanoseconds("after").unwrap(),
+                Some(ns),
+                "{text}"
+            );
+        }
+        for text in ["0s", "-1s", "1 week", "9999999999999d"] {
+            let error = config(text).nanoseconds("after").unwrap_err();
+            assert!(error.to_string().contains("after"), "{error}");
+        }
+        assert_eq!(Config::default().nanoseconds("after").unwrap(), None);
     }
 }

@@ -325,36 +325,5 @@ fn column(kind: ScalarType, values: &[Option<Bits>]) -> Column {
     }
 }
 
-/// Nanoseconds of a text like `500ms`, `30s`, `10m`, `1h` or `7d`.
-///
-/// # Errors
-/// `invalid`, with the setting's name, for anything else and for what is not above zero.
-pub fn duration(name: &str, text: &str) -> Result<i64, Error> {
-    let text = text.trim();
-    let unit = text
-        .find(|sign: char| !sign.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(unit);
-    let nanoseconds = match unit.trim() {
-        "ns" => Some(1),
-        "us" => Some(1_000),
-        "ms" => Some(1_000_000),
-        "s" => Some(1_000_000_000),
-        "m" => Some(60_000_000_000),
-        "h" => Some(3_600_000_000_000),
-        "d" => Some(86_400_000_000_000),
-        _ => None,
-    };
-    let number = number.parse::<i64>().ok().filter(|number| *number > 0);
-    number
-        .zip(nanoseconds)
-        .and_then(|(number, unit): (i64, i64)| number.checked_mul(unit))
-        .ok_or_else(|| {
-            Error::Invalid(format!(
-                "{name} = '{text}' is no length of time; write it like '30s', '10m', '1h' or '7d'"
-            ))
-        })
-}
-
 #[cfg(test)]
 mod tests;

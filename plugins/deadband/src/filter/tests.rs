@@ -73,7 +73,7 @@ fn what_a_deadband_leaves_out_is_near_what_it_sent() {
             let mut last = sent[0];
             for point in &points {
                 if sent.contains(point) {
-                    assert!(point == &sent[0] || has_moved(last.value, point.value, &band));
+                    assert!(point == &sent[0] || has_moved(&last, point, &band));
                     last = *point;
                 }
                 assert!((point.value - last.value).abs() <= band.around(last.value));
@@ -170,4 +170,30 @@ fn values_that_are_no_numbers_are_a_state_of_their_own() {
     };
     assert_eq!(times(Mode::Deadband), [0, 2, 5, 6, 8, 9]);
     assert_eq!(times(Mode::SwingingDoor), [0, 1, 2, 4, 5, 6, 7, 8, 9]);
+}
+
+#[test]
+fn whole_numbers_are_told_apart_whatever_their_size() {
+    let large = 1_i64 << 60;
+    let count = |time, value: i64| Point::of(time, Bits(value.cast_unsigned()), ScalarType::Int64);
+    let values = [large, large + 1, large + 2, large + 3, i64::MIN, i64::MAX];
+    let points: Vec<Point> = (0..)
+        .zip(values)
+        .map(|(time, value)| count(time, value))
+        .collect();
+    let passed = |band| {
+        let (_, sent) = thinned(&points, Mode::Deadband, Band::Absolute(band), None);
+        let sent = sent.into_iter().map(|point| point.bits.0.cast_signed());
+        sent.collect::<Vec<_>>()
+    };
+    assert_eq!(passed(0.0), values);
+    assert_eq!(passed(1.0), [large, large + 2, i64::MIN, i64::MAX]);
+    assert_eq!(passed(1.5), [large, large + 2, i64::MIN, i64::MAX]);
+    assert_eq!(passed(1e300), [large]);
+    // A door keeps a straight line of them and nothing else.
+    let line = |row: i64| count(row * 1_000, large + row * 3);
+    let points: Vec<Point> = (0..50).map(line).chain([count(50_000, large)]).collect();
+    let (_, sent) = thinned(&points, Mode::SwingingDoor, Band::Absolute(0.5), None);
+    assert_eq!(sent.last(), Some(&line(49)));
+    assert_eq!(sent.len(), 2);
 }

@@ -146,24 +146,3 @@ fn values_come_back_bit_for_bit() {
     }
     assert_eq!(Bits::of(&Column::text(["1"]), 0), None);
 }
-
-#[test]
-fn lengths_of_time_are_read() {
-    assert_eq!(duration("every", "90s").unwrap(), 90_000_000_000);
-    assert_eq!(duration("every", " 1 d ").unwrap(), 86_400_000_000_000);
-    for text in [
-        "",
-        "s",
-        "0s",
-        "-1s",
-        "1",
-        "1 week",
-        "1.5h",
-        "9999999999999d",
-    ] {
-        let Err(Error::Invalid(error)) = duration("every", text) else {
-            panic!("{text} is taken")
-        };
-        assert!(error.contains("every"), "{error}");
-    }
-}
