@@ -167,6 +167,9 @@ pub struct StartArgs {
     /// A cloud node to ship rows to; may be given more than once.
     #[arg(long = "peer", value_name = "HOST:PORT")]
     pub peers: Vec<String>,
+    /// Runs plugins that nobody signed whom this node trusts: for a machine of your own, not for production.
+    #[arg(long)]
+    pub dev: bool,
     /// Where compiled plugins are kept; default inside the data directory. Nodes may share it.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub plugin_cache: Option<PathBuf>,

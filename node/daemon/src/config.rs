@@ -162,8 +162,8 @@ pub struct Plugins {
     pub compile: Option<bool>,
     /// The public keys of those whose signed plugins are run: `ed25519:…`.
     pub trusted_keys: Vec<String>,
-    /// Whether unsigned plugins, and those of others, are run all the same: for development. Without
-    /// trusted keys, yes unless it is told.
+    /// Whether unsigned plugins, and those of others, are run all the same: for development, as `start --dev`. No
+    /// unless it is told.
     pub allow_unsigned: Option<bool>,
 }
 

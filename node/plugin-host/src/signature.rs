@@ -32,6 +32,8 @@ const SECTIONS_MAX: usize = 32;
 /// Bytes of a signature.
 pub(crate) const SIGNATURE_BYTES: usize = 64;
 const PREFIX: &str = "ed25519:";
+/// What to do where nobody is trusted.
+const TO_BE_RUN: &str = "to try it, start the node with --dev; to keep it, sign it (activestore plugin keygen KEY, activestore plugin sign FILE --key KEY) and name the key that keygen prints in [plugins] trusted_keys";
 const PEM_BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
 const PEM_END: &str = "-----END PRIVATE KEY-----";
 
@@ -192,6 +194,9 @@ impl Trust {
         let known = signers.iter().find(|signer| trusted.contains(signer));
         match (known, signers.first()) {
             (Some(signer), _) => Ok(Some(*signer)),
+            (None, None) if trusted.is_empty() => {
+                Err(Error::denied("it is not signed").with_hint(TO_BE_RUN))
+            }
             (None, None) => Err(Error::denied("it is not signed").with_hint(
                 "sign it with: activestore plugin sign FILE --key KEY, with a key that [plugins] trusted_keys names",
             )),

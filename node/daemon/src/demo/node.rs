@@ -33,6 +33,8 @@ impl Node {
         let child = Command::new(program)
             .args([
                 "start",
+                // The demo runs the plugins that were built beside it.
+                "--dev",
                 "--name",
                 name,
                 "--http",

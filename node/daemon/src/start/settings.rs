@@ -131,7 +131,7 @@ impl Settings {
         let keys = trusted_keys(&config.plugins)?;
         db.plugin_compile = config.plugins.compile.unwrap_or(true);
         db.plugin_image_signers.clone_from(&keys);
-        db.plugin_trust = trust(&config.plugins, keys);
+        db.plugin_trust = trust(&config.plugins, keys, args.dev);
         db.plugin_cache = args.plugin_cache.clone().or(config.plugins.cache_dir);
         if let Some(seal_after) = config.sync.seal_after {
             db.seal_after = seal_after.0;
@@ -211,9 +211,9 @@ fn trusted_keys(plugins: &Plugins) -> Result<Vec<SignerKey>> {
         .map_err(|error: Error| error.context("[plugins] trusted_keys"))
 }
 
-/// Whose plugins are run.
-fn trust(plugins: &Plugins, keys: Vec<SignerKey>) -> Trust {
-    if plugins.allow_unsigned.unwrap_or(keys.is_empty()) {
+/// Whose plugins are run: unless somebody says so, only those of trusted keys.
+fn trust(plugins: &Plugins, keys: Vec<SignerKey>, dev: bool) -> Trust {
+    if dev || plugins.allow_unsigned.unwrap_or(false) {
         Trust::Anybody
     } else {
         Trust::Signers(keys)

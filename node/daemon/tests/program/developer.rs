@@ -55,7 +55,7 @@ struct Loop {
 impl Loop {
     fn start() -> Loop {
         let dir = tempfile::tempdir().unwrap();
-        let node = Node::start(&dir.path().join("data"), &[]);
+        let node = Node::start(&dir.path().join("data"), &["--dev"]);
         node.execute(
             "CREATE KEYSPACE plant; CREATE TABLE plant.readings (device TEXT, ts TIMESTAMP, temp DOUBLE, PRIMARY KEY ((device), ts))",
         );

@@ -81,6 +81,42 @@ fn a_node_that_names_its_signers_runs_what_they_signed_and_nothing_else() {
 }
 
 /// Where nothing is compiled, plugins run by what was compiled elsewhere and signed.
+/// What a newcomer meets: a fresh node, a plugin that came along or was just built.
+#[test]
+fn a_fresh_node_says_what_to_do_with_an_unsigned_plugin() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let deploy = |node: &Node| {
+        let file = units().display().to_string();
+        run(&["plugin", "deploy", &file, "--url", &node.url()])
+    };
+    let node = Node::start(&data, &[]);
+    let refused = deploy(&node);
+    assert_eq!(refused.status.code(), Some(1));
+    for word in [
+        "not signed",
+        "--dev",
+        "plugin keygen",
+        "plugin sign",
+        "trusted_keys",
+    ] {
+        assert!(said(&refused).contains(word), "{}", said(&refused));
+    }
+    assert_eq!(node.stop(), Some(0));
+    let node = Node::start(&data, &["--dev"]);
+    let taken = deploy(&node);
+    assert!(taken.status.success(), "{}", said(&taken));
+    node.execute("CREATE FUNCTION f_to_c USING PLUGIN 'units'");
+    assert_eq!(node.stop(), Some(0));
+    // What was taken in for development is not run in production.
+    let node = Node::start(&data, &[]);
+    let state = node.rows("SELECT state FROM system.plugins");
+    assert!(state[0].contains("not signed"), "{state:?}");
+    let refused = run(&["sql", "--url", &node.url(), "-c", "SELECT f_to_c(212.0)"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(node.stop(), Some(0));
+}
+
 #[test]
 fn a_node_that_compiles_nothing_runs_what_a_trusted_key_compiled() {
     let dir = tempfile::tempdir().unwrap();

@@ -45,6 +45,26 @@ fn only_an_edge_with_a_peer_seals_segments() {
 }
 
 #[test]
+fn unsigned_plugins_are_run_only_where_somebody_says_so() {
+    let trust = |args: &StartArgs, file| resolve(args, file).unwrap().db.plugin_trust;
+    let plain = StartArgs::default();
+    let dev = StartArgs {
+        dev: true,
+        ..StartArgs::default()
+    };
+    assert_eq!(trust(&plain, ""), Trust::Signers(Vec::new()));
+    assert_eq!(trust(&dev, ""), Trust::Anybody);
+    assert_eq!(
+        trust(&plain, "[plugins]\nallow_unsigned = true"),
+        Trust::Anybody
+    );
+    let key =
+        "[plugins]\ntrusted_keys = [\"ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\"]";
+    assert!(matches!(trust(&plain, key), Trust::Signers(keys) if keys.len() == 1));
+    assert_eq!(trust(&dev, key), Trust::Anybody);
+}
+
+#[test]
 fn what_does_not_go_together_is_refused_with_what_to_do() {
     let args = |change: fn(&mut StartArgs)| {
         let mut args = StartArgs::default();
