@@ -55,13 +55,17 @@ pub fn deploy(args: &DeployArgs) -> Result<ExitCode> {
     }
     let info = Client::new(&args.node.url)?.post(&path, "application/wasm", &bytes)?;
     let text = |name: &str| shown(info.get(name)).unwrap_or_default();
-    println!(
-        "deployed {} {} ({}): {}",
-        text("name"),
-        text("version"),
-        text("kind"),
-        text("functions")
-    );
+    let (name, kind) = (text("name"), text("kind"));
+    let put_to_use = match kind.as_str() {
+        "processor" => {
+            format!("CREATE PROCESSOR … ON KEYSPACE.TABLE USING PLUGIN '{name}' puts it to use")
+        }
+        "model" => {
+            format!("CREATE MODEL … USING PLUGIN '{name}' WITH (file = '…') puts it to use")
+        }
+        _ => text("functions"),
+    };
+    println!("deployed {name} {} ({kind}): {put_to_use}", text("version"));
     Ok(ExitCode::SUCCESS)
 }
 
