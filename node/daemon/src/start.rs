@@ -6,6 +6,7 @@
 //! 3. Print the listeners and write `listeners.json`: ready.
 //! 4. On SIGTERM or SIGINT: HTTP drains, MQTT and QUIC say goodbye, the database closes; exit 0.
 
+mod courier;
 mod governor;
 mod listeners;
 mod mqtt;
@@ -27,6 +28,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{JoinArgs, StartArgs};
 use crate::key;
+use courier::HttpCourier;
 use governor::Governor;
 use listeners::Listeners;
 use mqtt::Mqtt;
@@ -74,6 +76,7 @@ async fn serve(settings: Settings) -> Result<()> {
     let started = Instant::now();
     let db = open(settings.db.clone()).await?;
     Listeners::forget(&settings.db.data_dir);
+    db.deliver_by(Arc::new(HttpCourier::default()))?;
     let running = match Running::start(&settings, db.clone()).await {
         Ok(running) => running,
         Err(error) => {
@@ -90,9 +93,9 @@ async fn serve(settings: Settings) -> Result<()> {
         took_ms = started.elapsed().as_millis() as u64,
         "ready"
     );
-    if settings.db.plugin_trust == Trust::Anybody && !db.definitions().plugins.is_empty() {
+    if settings.db.plugin_trust == Trust::Anybody {
         tracing::warn!(
-            "plugins are run whoever made them: name those whom you trust in [plugins] trusted_keys"
+            "this node is for development: plugins are run whoever made them. In production leave out --dev and allow_unsigned, and name those whom you trust in [plugins] trusted_keys"
         );
     }
     tokio::select! {

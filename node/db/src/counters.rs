@@ -257,6 +257,7 @@ impl Db {
                 );
             }
         }
+        self.inner.outgoing.count(all);
         let plugins = self.plugins();
         for info in &plugins {
             all.push(
@@ -307,7 +308,7 @@ impl Figures {
         self.push(name, help, CounterKind::Gauge, vec![label], value);
     }
 
-    fn push(
+    pub(crate) fn push(
         &mut self,
         name: &'static str,
         help: &'static str,

@@ -27,9 +27,11 @@ use crate::inbox::Receiver;
 use crate::options::{DbOptions, Role};
 use crate::outbox::Sealer;
 use crate::outbox::queue::Queue;
+use crate::outgoing::Outgoing;
 use crate::plugins::{Plugins, services};
 use crate::replica::Adopter;
 use crate::tables::Relations;
+use crate::visit::Visits;
 use crate::write::WriteReceipt;
 use crate::write::gates::Gates;
 use crate::write::timer::{self, Alarm};
@@ -79,6 +81,10 @@ pub(crate) struct Inner {
     pub(crate) processing: Mutex<()>,
     /// Wakes the thread that lets timers go off.
     pub(crate) alarm: Arc<Alarm>,
+    /// Requests of processors to hosts outside.
+    pub(crate) outgoing: Arc<Outgoing>,
+    /// Threads that work beside the calls.
+    pub(crate) visits: Arc<Visits>,
     pub(crate) gates: Gates,
     /// One change of the definitions at a time, with everything that follows from it.
     pub(crate) changing: Mutex<()>,
@@ -187,7 +193,6 @@ impl Db {
             clock: HlcClock::starting_at(store.max_hlc()),
             clock_offset_ms: AtomicI64::new(0),
             started: env.clock.monotonic(),
-            store,
             catalog,
             blobs,
             files,
@@ -196,9 +201,12 @@ impl Db {
             outbox,
             processing: Mutex::new(()),
             alarm: Arc::default(),
+            outgoing: Arc::new(Outgoing::open(&store)),
+            visits: Arc::default(),
             gates: Gates::default(),
             changing: Mutex::new(()),
             backing_up: Mutex::new(()),
+            store,
             keyring: keyring.clone(),
             peers: Mutex::new(HashMap::new()),
             counts: Counts::default(),
@@ -284,7 +292,8 @@ impl Db {
         }
     }
 
-    /// Seals what is committed, ends the threads and closes the log. Writes after it fail.
+    /// Seals what is committed, ends the threads and closes the log. Writes after it fail; once the last clone is
+    /// gone the directory can be opened again.
     ///
     /// # Errors
     /// What the store says.
@@ -292,6 +301,8 @@ impl Db {
         let inner = self.inner.clone();
         self.blocking(move || {
             inner.alarm.close();
+            inner.outgoing.close();
+            inner.visits.close();
             if let Some(outbox) = &inner.outbox {
                 outbox.stop();
             }

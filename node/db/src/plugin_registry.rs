@@ -97,7 +97,8 @@ impl Db {
         self.put_granted_plugin(name, version, None, wasm).await
     }
 
-    /// As [`Db::put_plugin`], with what the plugin may reach: `clock`, `random`, `read:KEYSPACE.TABLE`.
+    /// As [`Db::put_plugin`], with what the plugin may reach: `clock`, `random`, `read:KEYSPACE.TABLE`,
+    /// `http:HOST`, `http:HOST:PORT`.
     ///
     /// # Errors
     /// As [`Db::put_plugin`].

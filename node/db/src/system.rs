@@ -21,6 +21,7 @@ pub(crate) const NAMES: &[&str] = &[
     "compactions",
     "functions",
     "models",
+    "outgoing",
     "partition_keys",
     "plugins",
     "processors",
@@ -41,6 +42,7 @@ pub(crate) fn table(relations: &Relations, name: &str) -> Result<Option<RecordBa
         "partition_keys" => partition_keys(relations)?,
         "plugins" => plugins::plugins(relations)?,
         "processors" => plugins::processors(relations)?,
+        "outgoing" => crate::outgoing::outgoing(relations)?,
         "rejected_writes" => plugins::rejected_writes(relations)?,
         "settings" => settings(relations)?,
         "sstables" => sstables(relations)?,
@@ -76,8 +78,7 @@ pub(crate) fn batch(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch> {
 
 fn tables(relations: &Relations) -> Result<RecordBatch> {
     let state = relations.catalog.state();
-    let mut all = Vec::with_capacity(state.tables.len());
-    let mut rows = Vec::with_capacity(state.tables.len());
+    let (mut all, mut rows) = (Vec::new(), Vec::new());
     for table in state.tables.values() {
         if let Some(snapshot) = relations.snapshot_of(table)? {
             all.push(table);

@@ -4,6 +4,7 @@ mod aggregates;
 mod backups;
 mod encryption;
 mod models;
+mod outgoing;
 mod partition_keys;
 mod processors;
 mod reach;

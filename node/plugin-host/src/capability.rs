@@ -14,6 +14,7 @@ use wasmtime::component::Linker;
 use crate::abi::{GuestError, OwnedColumn, ScalarType};
 use crate::column::{lift, owned};
 use crate::contract;
+use crate::http::{HttpHosts, HttpTarget};
 use crate::instance::HostState;
 use crate::plugin::ROWS_PER_CALL_MAX;
 
@@ -24,13 +25,15 @@ const READ_COLUMNS_MAX: usize = 256;
 /// Bytes that one read of a table may bring back.
 const READ_BYTES_MAX: usize = 16 << 20;
 
-/// What a plugin was granted. As text: `clock`, `random`, `read:KEYSPACE.TABLE`.
+/// What a plugin was granted. As text: `clock`, `random`, `read:KEYSPACE.TABLE`,
+/// `http:HOST` and `http:HOST:PORT`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Grants {
     clock: bool,
     random: bool,
     any_table: bool,
     tables: BTreeSet<String>,
+    http: HttpHosts,
 }
 
 impl Grants {
@@ -48,10 +51,11 @@ impl Grants {
                 Some(("read", table)) if is_table(table) => {
                     grants.tables.insert(table.to_owned());
                 }
+                Some(("http", host)) if grants.http.add(host) => {}
                 _ => {
                     return Err(
                         Error::invalid(format!("'{item}' cannot be granted")).with_hint(
-                            "grants are clock, random and read:KEYSPACE.TABLE for each table",
+                            "grants are clock, random, read:KEYSPACE.TABLE for each table and http:HOST or http:HOST:PORT for each host",
                         ),
                     );
                 }
@@ -67,7 +71,17 @@ impl Grants {
             random: true,
             any_table: true,
             tables: BTreeSet::new(),
+            http: HttpHosts::any(),
         }
+    }
+
+    /// Whether requests may go there.
+    pub fn reach(&self, target: &HttpTarget) -> bool {
+        self.http.admit(target)
+    }
+
+    pub(crate) fn http(&self) -> &HttpHosts {
+        &self.http
     }
 
     /// Each grant as its text, in order.
@@ -75,7 +89,8 @@ impl Grants {
         let clock = self.clock.then(|| "clock".to_owned());
         let random = self.random.then(|| "random".to_owned());
         let tables = self.tables.iter().map(|table| format!("read:{table}"));
-        clock.into_iter().chain(random).chain(tables).collect()
+        let plain = clock.into_iter().chain(random).chain(tables);
+        plain.chain(self.http.items()).collect()
     }
 
     /// Refuses what is wanted and not granted.
@@ -88,6 +103,12 @@ impl Grants {
                 self.any_table || !self.tables.is_empty(),
                 "rows of tables",
                 "read:KEYSPACE.TABLE",
+            ),
+            (
+                wants.http,
+                !self.http.is_empty(),
+                "requests over HTTP",
+                "http:HOST",
             ),
         ] {
             if wanted && !granted {
@@ -118,12 +139,13 @@ pub(crate) struct Wants {
     pub(crate) clock: bool,
     pub(crate) random: bool,
     pub(crate) tables: bool,
+    pub(crate) http: bool,
 }
 
 impl Wants {
     /// Whether its results depend on more than its arguments.
     pub(crate) fn any(self) -> bool {
-        self.clock || self.random || self.tables
+        self.clock || self.random || self.tables || self.http
     }
 }
 

@@ -20,6 +20,7 @@ pub(crate) const TIMERS: &str = "activestore:plugin/timers@1.0.0";
 pub(crate) const CLOCK: &str = "activestore:plugin/clock@1.0.0";
 pub(crate) const RANDOM: &str = "activestore:plugin/random@1.0.0";
 pub(crate) const TABLES: &str = "activestore:plugin/tables@1.0.0";
+pub(crate) const HTTP: &str = "activestore:plugin/http@1.0.0";
 pub(crate) const SCALAR: &str = "activestore:plugin/scalar@1.0.0";
 pub(crate) const AGGREGATE: &str = "activestore:plugin/aggregate@1.0.0";
 pub(crate) const TABLE_FUNCTION: &str = "activestore:plugin/table-function@1.0.0";
@@ -61,7 +62,8 @@ pub(crate) fn inspect(engine: &Engine, component: &Component) -> Result<(PluginK
         match interface(name) {
             Some("types" | "log") => {}
             Some("state" | "timers") if kind == PluginKind::Processor => {}
-            Some("state" | "timers") => {
+            Some("http") if kind == PluginKind::Processor => wants.http = true,
+            Some("state" | "timers" | "http") => {
                 return Err(Error::invalid(format!(
                     "it imports '{name}', which only a processor may"
                 )));
@@ -78,7 +80,7 @@ pub(crate) fn inspect(engine: &Engine, component: &Component) -> Result<(PluginK
                 return Err(unknown(
                     "imports",
                     name,
-                    "log, by grant clock, random and tables, and for processors state and timers",
+                    "log, by grant clock, random and tables, and for processors state, timers and by grant http",
                 ));
             }
         }

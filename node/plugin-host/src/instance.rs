@@ -15,6 +15,7 @@ use crate::abi::{GuestError, Level};
 use crate::capability::{self, Granted};
 use crate::contract;
 use crate::engine::ticks;
+use crate::http;
 use crate::log::{LogLevel, LogRing, cut};
 use crate::memory::{MemoryLimit, MemoryTotal, Refusal, TABLE_ENTRIES_MAX};
 use crate::state::{self, StateCall};
@@ -106,6 +107,7 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
     )?;
     state::link(&mut linker)?;
     capability::link(&mut linker)?;
+    http::link(&mut linker)?;
     Ok(linker)
 }
 

@@ -17,6 +17,7 @@ use crate::abi::{
     VarBytes,
 };
 use crate::column::{Lowered, lift_batch, scalar_type, var_bytes};
+use crate::http::HttpRequest;
 use crate::instance::{Failure, Fault, Instance};
 use crate::log::cut;
 use crate::plugin::{Exports, Plugin, PluginKind, ROWS_PER_CALL_MAX, check};
@@ -68,7 +69,8 @@ pub struct Output {
     kinds: Vec<ScalarType>,
 }
 
-/// What a processor made of a batch. Rows, state and timers belong together: all become durable, or none.
+/// What a processor made of a batch. Rows, state, timers and requests belong together: all become durable, or
+/// none.
 #[derive(Clone, Debug)]
 pub struct Processed {
     /// Rows for each output, shaped as [`Processor::outputs`]; may be empty.
@@ -78,6 +80,8 @@ pub struct Processed {
     /// Timers to be set, by key: in how many nanoseconds they go off; `None` takes the timer away.
     /// Each key once, in no order.
     pub timers: Vec<(Vec<u8>, Option<i64>)>,
+    /// Requests to be sent once all of it is durable, in their order.
+    pub requests: Vec<HttpRequest>,
     /// Input rows that must not be stored, ascending, and why.
     pub rejected: Vec<(usize, String)>,
 }
@@ -185,7 +189,7 @@ impl Processor {
     /// # Errors
     /// `Invalid` for what the processor refuses and for a fault (trap, deadline, memory, malformed
     /// result); `Overloaded` while the plugin is switched off. Nothing of the batch has then
-    /// happened: no rows, no state, no timers. A plugin may remember between batches what it wrote: who
+    /// happened: no rows, no state, no timers, no requests. A plugin may remember between batches what it wrote: who
     /// cannot make the state of a batch durable drops this processor as well.
     pub fn process(
         &mut self,
@@ -241,6 +245,7 @@ impl Processor {
             outputs: outputs.collect::<Result<_>>()?,
             state: writes.state.into_iter().collect(),
             timers: writes.timers.into_iter().collect(),
+            requests: writes.requests,
             rejected,
         })
     }

@@ -10,6 +10,7 @@ use wasmtime::{Error, Result, StoreContextMut};
 use crate::abi::{Found, OwnedVarBytes};
 use crate::column::var_bytes;
 use crate::contract;
+use crate::http::HttpRequest;
 use crate::instance::{HostState, Instance};
 
 /// Bytes of keys and values that one call may write.
@@ -37,6 +38,8 @@ pub(crate) struct Writes {
     pub(crate) state: HashMap<Vec<u8>, Option<Vec<u8>>>,
     /// In how many nanoseconds timers go off, by key; `None` takes the timer away.
     pub(crate) timers: HashMap<Vec<u8>, Option<i64>>,
+    /// Requests to be sent, in their order.
+    pub(crate) requests: Vec<HttpRequest>,
 }
 
 /// The state of one call.
@@ -201,6 +204,13 @@ impl StateCall {
         Ok(())
     }
 
+    /// Takes a request that was checked.
+    pub(crate) fn send(&mut self, request: HttpRequest) -> Result<()> {
+        self.admit(&[], request.bytes())?;
+        self.writes.requests.push(request);
+        Ok(())
+    }
+
     /// Counts what is written, and refuses what is too much.
     fn admit(&mut self, key: &[u8], value_bytes: usize) -> Result<()> {
         if key.len() > KEY_BYTES_MAX {
@@ -212,7 +222,7 @@ impl StateCall {
         self.written_bytes += key.len() + value_bytes + ENTRY_BYTES;
         if self.written_bytes > WRITE_BYTES_MAX {
             return Err(Error::msg(format!(
-                "one call writes more than {WRITE_BYTES_MAX} bytes of state"
+                "one call writes more than {WRITE_BYTES_MAX} bytes of state, timers and requests"
             )));
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! What builders of plugins in other languages than Rust need of the contract: its version, a world
 //! that is no wider than one plugin, the metadata of a world inside a module, and a component without
-//! the functions that a language's runtime adds. All of it is read from `wasm-sdk/wit/plugin.wit`.
+//! the functions that a language's runtime adds. All of it is read from `wasm-sdk/wit`.
 
 use activestore_types::{Error, Result};
 use wasmparser::{BinaryReader, ComponentExportSectionReader, ComponentExternalKind};
@@ -11,6 +11,8 @@ use crate::componentize::{WasmForm, componentize, one_line, wasm_form};
 use crate::plugin::PluginKind;
 
 const CONTRACT: &str = include_str!("../../../wasm-sdk/wit/plugin.wit");
+/// What was added to it, in files of the same package.
+const ADDED: [&str; 1] = [include_str!("../../../wasm-sdk/wit/http.wit")];
 const PACKAGE: &str = "activestore:plugin";
 /// The world that a builder appends to the contract.
 const WORLD: &str = "built-plugin";
@@ -44,9 +46,10 @@ impl PluginWorld {
     /// # Errors
     /// `Invalid` when one of `imports` is not an interface of the contract.
     pub fn new(kind: PluginKind, imports: &[&str]) -> Result<Self> {
-        let mut text = format!("{CONTRACT}\nworld {WORLD} {{\n  import log;\n");
+        let contract = contract();
+        let mut text = format!("{contract}\nworld {WORLD} {{\n  import log;\n");
         for import in imports {
-            if !CONTRACT.contains(&format!("\ninterface {import} {{")) {
+            if !contract.contains(&format!("\ninterface {import} {{")) {
                 return Err(Error::invalid(format!(
                     "the contract has no interface '{import}'"
                 )));
@@ -105,6 +108,16 @@ impl PluginWorld {
             .map_err(|error| Error::invalid(one_line(&format!("{error:#}"))))?;
         componentize(&module)
     }
+}
+
+/// The whole contract as one text: what was added follows without its package.
+fn contract() -> String {
+    let mut text = CONTRACT.to_owned();
+    for added in ADDED {
+        let lines = added.lines().filter(|line| !line.starts_with("package "));
+        lines.for_each(|line| text.extend(["\n", line]));
+    }
+    text
 }
 
 /// The component without what it exports beside the contract: QuickJS and CPython export what they were

@@ -94,7 +94,7 @@ fn kind(file: &str, named: &str) -> Result<PluginKind> {
 }
 
 /// What a node gives a plugin by grant.
-const GRANTED: [&str; 3] = ["clock", "random", "tables"];
+const GRANTED: [&str; 4] = ["clock", "random", "tables", "http"];
 
 /// The world that a plugin of this kind is built for, with what it needs by grant.
 fn world(kind: PluginKind, needs: &[&str]) -> Result<PluginWorld> {

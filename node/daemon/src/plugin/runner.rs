@@ -60,6 +60,7 @@ pub struct Runner {
     plugin: Arc<Plugin>,
     work: Work,
     busy: Duration,
+    requests: u64,
 }
 
 enum Work {
@@ -121,7 +122,13 @@ impl Runner {
             plugin: plugin.clone(),
             work,
             busy: Duration::ZERO,
+            requests: 0,
         })
+    }
+
+    /// Requests that it would have sent.
+    pub fn requests(&self) -> u64 {
+        self.requests
     }
 
     /// The component.
@@ -166,6 +173,7 @@ impl Runner {
             Work::Processor(processor, state) => {
                 let done = timed(&mut self.busy, || processor.process(batch, false, state))?;
                 state.keep(done.state)?;
+                self.requests += done.requests.len() as u64;
                 Ok(Produced {
                     outputs: done.outputs,
                     rejected: done.rejected,

@@ -177,6 +177,12 @@ fn alone(setup: &Setup) -> Result<()> {
     if let Some(keys) = runner.state_keys() {
         println!("{} keys of state", grouped(keys as u64));
     }
+    if runner.requests() > 0 {
+        println!(
+            "{} requests, none of which was sent",
+            grouped(runner.requests())
+        );
+    }
     let (took, stats) = (runner.busy(), setup.plugin.stats());
     let each = match took.as_nanos().checked_div(u128::from(seen)) {
         Some(ns) if seen >= ROWS_FOR_A_RATE => format!(", {ns} ns a row"),

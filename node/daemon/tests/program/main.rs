@@ -11,3 +11,4 @@ mod process;
 mod signatures;
 mod templates;
 mod two_nodes;
+mod webhook;

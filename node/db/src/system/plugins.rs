@@ -10,6 +10,7 @@ use arrow::record_batch::RecordBatch;
 
 use super::{batch, count, optional, text};
 use crate::blobs::hex;
+use crate::outgoing::Figures;
 use crate::plugins::Compared;
 use crate::tables::Relations;
 use crate::write::processor::Source;
@@ -179,6 +180,16 @@ pub(super) fn processors(relations: &Relations) -> Result<RecordBatch> {
                 .collect::<Vec<_>>(),
         )
     };
+    let database = relations.database();
+    let requests: Vec<Figures> = all
+        .iter()
+        .map(|def| {
+            let database = database.as_ref();
+            database.map_or_else(Figures::default, |db| db.outgoing.figures(&def.name))
+        })
+        .collect();
+    let requested =
+        |read: &dyn Fn(&Figures) -> u64| count(requests.iter().map(read).collect::<Vec<_>>());
     batch(vec![
         ("name", text(all.iter().map(|p| p.name.as_str()))),
         ("table", text(all.iter().map(|p| p.table.to_string()))),
@@ -243,6 +254,13 @@ pub(super) fn processors(relations: &Relations) -> Result<RecordBatch> {
             "timers_fired",
             counted(&|r| r.timers_fired.load(Ordering::Relaxed)),
         ),
+        ("requests_waiting", requested(&|figures| figures.waiting)),
+        (
+            "requests_delivered",
+            requested(&|figures| figures.delivered),
+        ),
+        ("requests_failed", requested(&|figures| figures.failed)),
+        ("requests_dead", requested(&|figures| figures.dead)),
         ("failures", counted(&|r| r.failures.load(Ordering::Relaxed))),
         (
             "busy_s",

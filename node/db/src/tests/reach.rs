@@ -5,16 +5,7 @@ use super::*;
 use activestore_types::ErrorKind;
 
 async fn with(dir: &Path, plugins: &[(&str, &[&str])]) -> Db {
-    let mut opened = Db::open(DbOptions::new(dir, Role::Edge));
-    for _ in 0..100 {
-        if !matches!(&opened, Err(error) if error.kind() == ErrorKind::Conflict) {
-            break;
-        }
-        // A thread of the database before may be at its end still.
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        opened = Db::open(DbOptions::new(dir, Role::Edge));
-    }
-    let db = opened.unwrap();
+    let db = Db::open(DbOptions::new(dir, Role::Edge)).unwrap();
     if db.plugins().is_empty() {
         run(&db, PLANT).await;
         for (name, grants) in plugins {
@@ -28,7 +19,7 @@ async fn with(dir: &Path, plugins: &[(&str, &[&str])]) -> Db {
 }
 
 /// Asks until the answer is this, for half a minute at most.
-async fn eventually(db: &Db, sql: &str, wanted: &[&str]) {
+pub(super) async fn eventually(db: &Db, sql: &str, wanted: &[&str]) {
     let mut found = Vec::new();
     for _ in 0..600 {
         found = rows(db, sql).await;

@@ -12,6 +12,7 @@ use super::processor::{PendingState, Refused, Runtime, Source};
 use super::rejected::note_rejected;
 use super::resolve::{Staged, resolve};
 use crate::db::Inner;
+use crate::outgoing::{Outgoing, Ticket};
 use crate::plugins::Loaded;
 
 /// How many processors rows may pass in a row, so that two that feed each other end.
@@ -35,6 +36,9 @@ pub(crate) struct Processed<'a> {
 /// remember of the batch.
 pub(crate) struct Turn<'a> {
     ran: Vec<Arc<Runtime>>,
+    /// Requests that the processors sent.
+    tickets: Vec<Ticket>,
+    outgoing: &'a Outgoing,
     _processing: MutexGuard<'a, ()>,
 }
 
@@ -42,6 +46,7 @@ impl Turn<'_> {
     /// Ends the turn after the commit.
     pub(crate) fn committed(mut self) {
         self.ran.clear();
+        self.outgoing.committed(std::mem::take(&mut self.tickets));
     }
 }
 
@@ -94,13 +99,15 @@ impl<'a> Wave<'a> {
         let turn = Turn {
             _processing: inner.processing.lock(),
             ran: Vec::new(),
+            tickets: Vec::new(),
+            outgoing: &inner.outgoing,
         };
         Wave {
             turn,
             // Those that are in force now: while this thread waited, others may have been put in their
             // place and have gone on from the state that these remember.
             plugins: inner.plugins.current(),
-            state: PendingState::new(&inner.store),
+            state: PendingState::new(&inner.store, &inner.outgoing, inner.env.rng.as_ref()),
             now_ns: inner.wall_ns(),
             inner,
             staged: Vec::new(),
@@ -201,8 +208,9 @@ impl<'a> Wave<'a> {
     }
 
     /// What has to be committed together.
-    pub(super) fn end(self) -> Result<Processed<'a>> {
-        let mut notes = self.state.into_notes();
+    pub(super) fn end(mut self) -> Result<Processed<'a>> {
+        let (mut notes, tickets) = self.state.into_notes();
+        self.turn.tickets = tickets;
         note_rejected(self.inner, &self.refused, &mut notes)?;
         Ok(Processed {
             staged: self.staged,

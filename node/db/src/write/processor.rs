@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use activestore_catalog::ProcessorDef;
+use activestore_env::Rng;
 use activestore_plugin_host::{Output, Plugin, Processed, Processor, StateReader};
 use activestore_store::{Note, Store};
 use activestore_types::{BatchColumn, Error, NamedBatch, Result, TableSchema};
@@ -21,6 +22,7 @@ use parking_lot::Mutex;
 use super::replay::Start;
 use super::resolve::Staged;
 use super::timer::{timer_notes, timer_prefix};
+use crate::outgoing::{Outgoing, Ticket};
 use crate::plugins::Deployed;
 
 /// Options of a processor that are the node's, not the plugin's.
@@ -110,6 +112,10 @@ pub(crate) struct PendingState<'a> {
     pending: HashMap<Vec<u8>, Pending>,
     /// How often a processor added to them.
     additions: u32,
+    outgoing: &'a Outgoing,
+    rng: &'a dyn Rng,
+    /// Requests among them.
+    tickets: Vec<Ticket>,
 }
 
 struct Pending {
@@ -119,11 +125,14 @@ struct Pending {
 }
 
 impl<'a> PendingState<'a> {
-    pub(crate) fn new(store: &'a Store) -> Self {
+    pub(crate) fn new(store: &'a Store, outgoing: &'a Outgoing, rng: &'a dyn Rng) -> Self {
         PendingState {
             store,
             pending: HashMap::new(),
             additions: 0,
+            outgoing,
+            rng,
+            tickets: Vec::new(),
         }
     }
 
@@ -164,14 +173,21 @@ impl<'a> PendingState<'a> {
         })
     }
 
-    pub(crate) fn into_notes(self) -> Vec<Note> {
-        self.pending
-            .into_iter()
-            .map(|(key, pending)| Note {
-                key,
-                value: pending.value,
-            })
-            .collect()
+    /// Notes, and the requests that are among them.
+    pub(crate) fn into_notes(self) -> (Vec<Note>, Vec<Ticket>) {
+        let notes = self.pending.into_iter();
+        let notes = notes.map(|(key, pending)| Note {
+            key,
+            value: pending.value,
+        });
+        (notes.collect(), self.tickets)
+    }
+
+    /// A request's own number, which is never another's.
+    fn id(&self) -> [u8; 16] {
+        let mut id = [0; 16];
+        self.rng.fill(&mut id);
+        id
     }
 }
 
@@ -345,8 +361,8 @@ impl Runtime {
         Ok(outcome)
     }
 
-    /// Calls the instance for this version of the table's schema; what it remembers and its timers go to
-    /// `state`, all or nothing.
+    /// Calls the instance for this version of the table's schema; what it remembers, its timers and its
+    /// requests go to `state`, all or nothing.
     pub(super) fn with_instance(
         &self,
         plugin: &Arc<Plugin>,
@@ -371,7 +387,16 @@ impl Runtime {
             let mut writes = prefixed(&prefix, std::mem::take(&mut done.state));
             let timers = timer_notes(&done.timers, now_ns);
             writes.extend(prefixed(&timer_prefix(&self.def.name), timers));
+            let requests = std::mem::take(&mut done.requests);
+            let (requests, tickets) =
+                state
+                    .outgoing
+                    .admit(&self.def.name, requests, &state.tickets, now_ns, &|| {
+                        state.id()
+                    })?;
+            writes.extend(requests);
             state.add(writes.into_iter())?;
+            state.tickets.extend(tickets);
             Ok(done)
         });
         // What it remembers of a batch that failed is not what is kept: another instance takes over.

@@ -20,6 +20,7 @@ use super::gates::Way;
 use super::process::Wave;
 use super::processor::{Runtime, Source};
 use crate::db::Inner;
+use crate::visit::Visits;
 
 /// Rows that are shown at once.
 const ROWS_AT_ONCE: usize = 4_096;
@@ -92,9 +93,10 @@ impl Inner {
                 continue;
             }
             let (inner, runtime) = (Arc::downgrade(self), runtime.clone());
+            let visits = self.visits.clone();
             let spawned = std::thread::Builder::new()
                 .name("replay".to_owned())
-                .spawn(move || run(&inner, &runtime));
+                .spawn(move || run(&visits, &inner, &runtime));
             if let Err(error) = spawned {
                 tracing::warn!(%error, "no thread can be had to show old rows to a processor");
             }
@@ -263,10 +265,12 @@ fn note(processor: &str, progress: &Progress) -> Result<Note> {
     })
 }
 
-fn run(inner: &Weak<Inner>, runtime: &Arc<Runtime>) {
+fn run(visits: &Arc<Visits>, inner: &Weak<Inner>, runtime: &Arc<Runtime>) {
     loop {
-        let Some(inner) = inner.upgrade() else { return };
-        if inner.alarm.is_closed() || !inner.plugins.current().is_in_force(runtime) {
+        let Some(inner) = visits.enter(inner) else {
+            return;
+        };
+        if !inner.plugins.current().is_in_force(runtime) {
             return;
         }
         let pause = match inner.show_part(runtime) {

@@ -17,6 +17,7 @@ use super::processor::{Runtime, Source, prefixed};
 use super::replay::progress_key;
 use crate::db::Inner;
 use crate::plugins::ms_to_ns;
+use crate::visit::Visits;
 
 /// Timers that one call is told of at most; the others go off right after.
 const DUE_MAX: usize = 1_024;
@@ -83,11 +84,6 @@ impl Alarm {
         self.closing.notify_all();
     }
 
-    /// Whether the database ends.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.state.lock().closed
-    }
-
     /// Waits for so long; whether to go on.
     pub(crate) fn pause(&self, time: Duration) -> bool {
         let mut state = self.state.lock();
@@ -118,18 +114,21 @@ impl Alarm {
 /// When the machine has no thread left.
 pub(crate) fn start(inner: &Arc<Inner>) -> Result<()> {
     let alarm = inner.alarm.clone();
+    let visits = inner.visits.clone();
     let inner = Arc::downgrade(inner);
     std::thread::Builder::new()
         .name("timers".to_owned())
-        .spawn(move || run(&alarm, &inner))?;
+        .spawn(move || run(&alarm, &visits, &inner))?;
     Ok(())
 }
 
-fn run(alarm: &Alarm, inner: &Weak<Inner>) {
+fn run(alarm: &Alarm, visits: &Arc<Visits>, inner: &Weak<Inner>) {
     // What was set before the start may be due.
     let mut next = Some(Duration::ZERO);
     while alarm.wait(next) {
-        let Some(inner) = inner.upgrade() else { return };
+        let Some(inner) = visits.enter(inner) else {
+            return;
+        };
         inner.replay_where_asked();
         next = inner.let_go_off();
     }
@@ -216,20 +215,31 @@ impl Inner {
         ms_to_ns(self.wall_ms())
     }
 
-    /// Forgets what processors left that are no more: their state and their timers.
+    /// Forgets what processors left that are no more: their state, their timers and their requests.
     pub(crate) fn forget_processors(&self, gone: &[String]) -> Result<()> {
+        if gone.is_empty() {
+            return Ok(());
+        }
+        // What is under way for them is committed before they are looked for.
+        let _turn = self.processing.lock();
         let prefixes = gone
             .iter()
-            .flat_map(|name| [super::processor::state_prefix(name), timer_prefix(name)])
+            .flat_map(|name| {
+                [
+                    super::processor::state_prefix(name),
+                    timer_prefix(name),
+                    crate::outgoing::prefix(name),
+                ]
+            })
             .chain(gone.iter().map(|name| progress_key(name)));
         let notes: Vec<Note> = prefixes
             .flat_map(|prefix| self.store.notes(&prefix))
             .map(|(key, _)| Note { key, value: None })
             .collect();
+        gone.iter().for_each(|name| self.outgoing.forget(name));
         if notes.is_empty() {
             return Ok(());
         }
-        let _turn = self.processing.lock();
         self.store
             .commit(activestore_store::WriteSet {
                 notes,
@@ -241,7 +251,7 @@ impl Inner {
     /// At the start: forgets the same of processors whose drop a crash cut off.
     pub(crate) fn forget_lost_processors(&self) -> Result<()> {
         let state = self.catalog.state();
-        let notes = [b"processor/".as_slice(), b"timer/", b"replay/"]
+        let notes = [b"processor/".as_slice(), b"timer/", b"replay/", b"http/"]
             .map(|prefix| self.store.notes(prefix));
         let mut gone: Vec<String> = notes
             .iter()

@@ -15,6 +15,7 @@ fn a_world_is_no_wider_than_asked_for() {
             .text()
             .contains(&format!("activestore:plugin@{};", world.version()))
     );
+    PluginWorld::new(PluginKind::Processor, &["http"]).unwrap();
     let error = PluginWorld::new(PluginKind::Scalar, &["files"]).unwrap_err();
     assert_eq!(error.message(), "the contract has no interface 'files'");
 }

@@ -141,7 +141,7 @@ pub struct DeployArgs {
     /// Its version.
     #[arg(long = "as", value_name = "VERSION")]
     pub version: Option<String>,
-    /// What it may reach: clock, random, read:KEYSPACE.TABLE, or none; may be given more than once.
+    /// What it may reach: clock, random, read:KEYSPACE.TABLE, http:HOST[:PORT], or none; may be given more than once.
     /// Without it, what the version before might.
     #[arg(long = "grant", value_name = "GRANT")]
     pub grants: Vec<String>,
