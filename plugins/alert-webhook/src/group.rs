@@ -12,6 +12,8 @@ pub struct Group {
     pub count: u64,
     /// Those that are kept, each as its columns' values in JSON.
     pub rows: Vec<Vec<String>>,
+    /// What these hold.
+    bytes: usize,
 }
 
 impl Group {
@@ -23,9 +25,9 @@ impl Group {
     /// One row more.
     pub fn add(&mut self, row: Vec<String>, rows_max: usize) {
         self.count += 1;
-        let size = |row: &Vec<String>| row.iter().map(|value| value.len() + 4).sum::<usize>();
-        let held: usize = self.rows.iter().map(size).sum();
-        if self.rows.len() < rows_max && held + size(&row) <= BYTES_MAX {
+        let bytes = size(&row);
+        if self.rows.len() < rows_max && self.bytes + bytes <= BYTES_MAX {
+            self.bytes += bytes;
             self.rows.push(row);
         }
     }
@@ -51,16 +53,21 @@ impl Group {
             rest = after;
         }
         let whole = columns > 0 && values.len().is_multiple_of(columns);
-        let rows = if whole {
+        let rows: Vec<Vec<String>> = if whole {
             values.chunks(columns).map(<[String]>::to_vec).collect()
         } else {
             Vec::new()
         };
         Some(Group {
             count: u64::from_le_bytes(*count),
+            bytes: rows.iter().map(|row| size(row)).sum(),
             rows,
         })
     }
+}
+
+fn size(row: &[String]) -> usize {
+    row.iter().map(|value| value.len() + 4).sum()
 }
 
 #[cfg(test)]
