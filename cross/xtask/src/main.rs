@@ -8,6 +8,7 @@ mod plugins;
 mod run;
 mod tests;
 mod tools;
+mod train;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                                  feeds hostile bytes to what the store reads from its disk:
                                  array, sst, wal, manifest, copy, keys; and to the host of plugins
                                  as what they return: returned
+  train FOLDER [--output FOLDER] [--seed N]
+                                 trains small detectors on the leading part of each series of the folder,
+                                 judges them on the rest and writes them as ONNX files
 
 example: cargo xtask demo --exit";
 
@@ -36,6 +40,7 @@ fn main() -> ExitCode {
         "build-plugins" => plugins::build(),
         "bench" => bench::run(&rest),
         "fuzz" => fuzz::run(&rest),
+        "train" => train::run(&rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;

@@ -19,6 +19,7 @@ pub fn run(only: &[String]) -> Result<(), String> {
         ("lints", lints),
         ("without the compiler", without_compiler),
         ("tests", tests),
+        ("native models", native_models),
         ("doctests", doctests),
         ("plugin tests", plugin_tests),
         ("demo", || demo::run(&["--exit".to_owned()])),
@@ -127,6 +128,31 @@ fn tests() -> Result<(), String> {
                 plugins::plugins_target_dir(),
             )
             .env("ACTIVESTORE_TOOLS_DIR", tools::dir()),
+    )
+}
+
+/// What a node is built with only where somebody asks for it: its lints, and what the host's tests say of models.
+fn native_models() -> Result<(), String> {
+    const HOST: [&str; 5] = [
+        "--package",
+        "activestore-plugin-host",
+        "--features",
+        "native-models",
+        "--locked",
+    ];
+    let lints: [&[&str]; 3] = [
+        &["clippy"],
+        HOST.as_slice(),
+        &["--all-targets", "--", "-D", "warnings"],
+    ];
+    run_cargo("clippy of native models", &lints.concat())?;
+    let tests: [&[&str]; 3] = [&["test"], HOST.as_slice(), &["--lib", "--tests", "native"]];
+    execute(
+        "tests of native models",
+        cargo(&tests.concat()).env(
+            "ACTIVESTORE_PLUGINS_TARGET_DIR",
+            plugins::plugins_target_dir(),
+        ),
     )
 }
 

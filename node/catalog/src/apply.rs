@@ -94,10 +94,15 @@ fn step(state: &mut CatalogState, change: Change) -> Result<()> {
         Change::DropProcessor { name, if_exists } => {
             remove("processor", &mut state.processors, &name, if_exists)
         }
-        Change::CreateModel { def, or_replace } => {
+        Change::CreateModel {
+            mut def,
+            or_replace,
+        } => {
             check_identifier("model", &def.name)?;
             absent("model", &state.models, &def.name, or_replace)?;
             state.plugin_version(&def.plugin)?;
+            let before = state.models.get(&def.name);
+            def.version = before.map_or(0, |before| before.version).saturating_add(1);
             state.models.insert(def.name.clone(), def);
             Ok(())
         }

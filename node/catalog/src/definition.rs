@@ -252,4 +252,7 @@ pub struct ModelDef {
     pub artifact_name: String,
     /// Further options, as given.
     pub options: BTreeMap<String, String>,
+    /// How often it was defined, this time included; the catalog fills this. It begins anew when the model was
+    /// dropped.
+    pub version: u64,
 }

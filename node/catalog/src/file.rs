@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::apply::apply;
 use crate::change::Change;
+use crate::definition::ModelDef;
 use crate::plugin::PluginDef;
 use crate::seal::EntrySealer;
 use crate::state::CatalogState;
@@ -284,7 +285,7 @@ fn decode(stored: &BTreeMap<String, Vec<u8>>) -> Result<CatalogState> {
                     .insert(name.to_owned(), value(entry, bytes)?);
             }
             Some(("model", name)) => {
-                state.models.insert(name.to_owned(), value(entry, bytes)?);
+                state.models.insert(name.to_owned(), model(entry, bytes)?);
             }
             Some(("plugin", name)) => {
                 state.plugins.insert(name.to_owned(), plugin(entry, bytes)?);
@@ -304,6 +305,14 @@ fn plugin(entry: &str, bytes: &[u8]) -> Result<PluginDef> {
     value(entry, bytes).or_else(|error| {
         let none = postcard::to_stdvec(&Vec::<String>::new()).unwrap_or_default();
         value(entry, &[bytes, &none].concat()).map_err(|_| error)
+    })
+}
+
+/// A model's entry; one that was written before there were versions ends where they begin.
+pub(crate) fn model(entry: &str, bytes: &[u8]) -> Result<ModelDef> {
+    value(entry, bytes).or_else(|error| {
+        let first = postcard::to_stdvec(&1_u64).unwrap_or_default();
+        value(entry, &[bytes, &first].concat()).map_err(|_| error)
     })
 }
 

@@ -91,6 +91,7 @@ pub(crate) fn full(catalog: &Catalog) {
                 artifact_sha256: [9; 32],
                 artifact_name: "pump.onnx".into(),
                 options: BTreeMap::new(),
+                version: 0,
             },
             or_replace: false,
         },

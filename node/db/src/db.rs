@@ -156,7 +156,12 @@ impl Db {
             wasm_bytes_max: WASM_BYTES_MAX,
             ..HostOptions::default()
         })?;
-        let plugins = Arc::new(Plugins::new(host.clone(), blobs.clone(), store.clone()));
+        let plugins = Arc::new(Plugins::new(
+            host.clone(),
+            blobs.clone(),
+            store.clone(),
+            env.clock.clone(),
+        ));
         let relations = Arc::new(Relations::new(
             options.clone(),
             identity.node,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 
 use activestore_catalog::{CatalogState, ModelDef, PluginReference, ProcessorDef, ProcessorSource};
+use activestore_env::Clock;
 use activestore_plugin_host::{Grants, Model, Plugin, PluginHost, PluginKind};
 use activestore_query::Engine;
 use activestore_store::Store;
@@ -19,7 +20,7 @@ mod deployed;
 mod functions;
 mod reach;
 
-pub(crate) use deployed::{Compared, Deployed};
+pub(crate) use deployed::{Compared, Deployed, training_metrics};
 pub(crate) use reach::{ms_to_ns, services};
 
 /// What is loaded at one version of the catalog.
@@ -76,6 +77,7 @@ pub(crate) struct Plugins {
     host: Arc<PluginHost>,
     blobs: Arc<Blobs>,
     store: Arc<Store>,
+    clock: Arc<dyn Clock>,
     /// By the hash of the component and what it was granted.
     components: Mutex<Components>,
     /// By artifact, options and component: one that did not change is not loaded again.
@@ -89,12 +91,17 @@ type LoadedModels = HashMap<([u8; 32], BTreeMap<String, String>, [u8; 32]), Weak
 /// What a model's plugin is told of its options.
 pub(crate) fn plugin_options(options: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let mut options = options.clone();
-    options.retain(|name, _| !deployed::OWN_OPTIONS.contains(&name.as_str()));
+    options.retain(|name, _| !deployed::is_own(name));
     options
 }
 
 /// A model with what its definition puts beside it.
-fn beside(def: &ModelDef, model: &Arc<Model>, all: &HashMap<&str, Arc<Model>>) -> Result<Deployed> {
+fn beside(
+    def: &ModelDef,
+    model: &Arc<Model>,
+    all: &HashMap<&str, Arc<Model>>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Deployed> {
     let find = |name: &str| {
         all.get(name).ok_or_else(|| {
             Error::not_found(format!(
@@ -103,7 +110,8 @@ fn beside(def: &ModelDef, model: &Arc<Model>, all: &HashMap<&str, Arc<Model>>) -
             ))
         })
     };
-    let mut deployed = Deployed::alone(model.clone());
+    training_metrics(&def.options)?;
+    let mut deployed = Deployed::alone(model.clone(), clock);
     if let Some(name) = def.options.get("shadow") {
         deployed = deployed.with_shadow(name, find(name)?)?;
     }
@@ -127,14 +135,20 @@ impl Plugins {
                 all.insert(name.as_str(), other);
             }
         }
-        beside(def, &model, &all).map(drop)
+        beside(def, &model, &all, &self.clock).map(drop)
     }
 
-    pub(crate) fn new(host: Arc<PluginHost>, blobs: Arc<Blobs>, store: Arc<Store>) -> Self {
+    pub(crate) fn new(
+        host: Arc<PluginHost>,
+        blobs: Arc<Blobs>,
+        store: Arc<Store>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Plugins {
             host,
             blobs,
             store,
+            clock,
             components: Mutex::new(HashMap::new()),
             models: Mutex::new(HashMap::new()),
             current: RwLock::new(Arc::new(Loaded::default())),
@@ -252,10 +266,10 @@ impl Plugins {
             let Some(model) = alone.get(name.as_str()) else {
                 continue;
             };
-            let deployed = beside(def, model, &alone).unwrap_or_else(|error| {
+            let deployed = beside(def, model, &alone, &self.clock).unwrap_or_else(|error| {
                 // It scores without the other.
                 next.fail(format!("model {name}"), &error);
-                Deployed::alone(model.clone())
+                Deployed::alone(model.clone(), &self.clock)
             });
             let known = before.models.get(name);
             let known = known.filter(|known| known.is_like(&deployed)).cloned();
@@ -267,7 +281,9 @@ impl Plugins {
     /// A model of a definition, as it is by itself.
     pub(crate) fn model_of(&self, state: &CatalogState, def: &ModelDef) -> Result<Arc<Model>> {
         let plugin = self.referenced(state, &def.plugin)?;
-        let key = (def.artifact_sha256, def.options.clone(), plugin.sha256());
+        // What the plugin is not told does not make it another model.
+        let options = plugin_options(&def.options);
+        let key = (def.artifact_sha256, options, plugin.sha256());
         if let Some(model) = self.models.lock().get(&key).and_then(Weak::upgrade) {
             return Ok(model);
         }
@@ -277,7 +293,7 @@ impl Plugins {
                 def.name
             ))
         })?;
-        let model = plugin.model(&plugin_options(&def.options), &artifact)?;
+        let model = plugin.model(&key.1, &artifact)?;
         let mut models = self.models.lock();
         models.retain(|_, model| model.strong_count() > 0);
         models.insert(key, Arc::downgrade(&model));

@@ -6,6 +6,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::capability::Wants;
+use crate::native;
 use crate::plugin::PluginKind;
 
 const PACKAGE: &str = "activestore:plugin/";
@@ -20,6 +21,8 @@ pub(crate) const TIMERS: &str = "activestore:plugin/timers@1.0.0";
 pub(crate) const CLOCK: &str = "activestore:plugin/clock@1.0.0";
 pub(crate) const RANDOM: &str = "activestore:plugin/random@1.0.0";
 pub(crate) const TABLES: &str = "activestore:plugin/tables@1.0.0";
+#[cfg(feature = "native-models")]
+pub(crate) const NN: &str = "activestore:plugin/nn@1.0.0";
 pub(crate) const HTTP: &str = "activestore:plugin/http@1.0.0";
 pub(crate) const SCALAR: &str = "activestore:plugin/scalar@1.0.0";
 pub(crate) const AGGREGATE: &str = "activestore:plugin/aggregate@1.0.0";
@@ -68,6 +71,21 @@ pub(crate) fn inspect(engine: &Engine, component: &Component) -> Result<(PluginK
                     "it imports '{name}', which only a processor may"
                 )));
             }
+            Some("nn") if kind != PluginKind::Model => {
+                return Err(Error::invalid(format!(
+                    "it imports '{name}', which only a model may"
+                )));
+            }
+            Some("nn") if native::IS_THERE => {}
+            Some("nn") => {
+                return Err(Error::invalid(
+                    "it has its model run by the node's own code, which this node was built without",
+                )
+                .with_hint(
+                    "build the node with --features native-models, or use the plugin 'onnx', which runs models \
+                     inside the sandbox",
+                ));
+            }
             Some("clock") if reaches_out => wants.clock = true,
             Some("random") if reaches_out => wants.random = true,
             Some("tables") if reaches_out => wants.tables = true,
@@ -80,7 +98,7 @@ pub(crate) fn inspect(engine: &Engine, component: &Component) -> Result<(PluginK
                 return Err(unknown(
                     "imports",
                     name,
-                    "log, by grant clock, random and tables, and for processors state, timers and by grant http",
+                    "log, by grant clock, random and tables, for processors state, timers and by grant http, and for models nn",
                 ));
             }
         }

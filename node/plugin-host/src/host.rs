@@ -22,6 +22,7 @@ use crate::image::{Image, ImageTarget};
 use crate::instance::{HostState, Mould, linker};
 use crate::log::LogRing;
 use crate::memory::MemoryTotal;
+use crate::native::Native;
 use crate::plugin::{Exports, Origin, Plugin, PluginStats};
 use crate::signature::{Signed, SignerKey, Trust};
 
@@ -97,6 +98,7 @@ pub struct PluginHost {
     ticker: Arc<Ticker>,
     services: Arc<OnceLock<Services>>,
     total: Arc<MemoryTotal>,
+    native: Arc<Native>,
     cache: Option<Cache>,
     /// Held while compiling: one component at a time, however many are loaded.
     compiling: Mutex<()>,
@@ -130,10 +132,12 @@ impl PluginHost {
                 })
                 .ok()
         });
+        let total = MemoryTotal::new(options.total_memory_bytes_max);
         Ok(Arc::new(PluginHost {
+            native: Native::new(&total),
+            total,
             ticker: Arc::new(Ticker::start(engine.clone())?),
             services: Arc::default(),
-            total: MemoryTotal::new(options.total_memory_bytes_max),
             cache,
             compiling: Mutex::new(()),
             compiled: Mutex::new(HashMap::new()),
@@ -203,6 +207,7 @@ impl PluginHost {
                 grants: Arc::new(grants.clone()),
                 services: self.services.clone(),
             },
+            native: self.native.clone(),
             total: self.total.clone(),
             memory_bytes_max: self.options.memory_bytes_max,
             deadline: self.options.call_deadline,

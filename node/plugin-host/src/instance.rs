@@ -2,7 +2,7 @@
 //! and what went wrong told in words that name the limit.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use activestore_types::Error;
 use wasmtime::component::{
@@ -18,6 +18,7 @@ use crate::engine::ticks;
 use crate::http;
 use crate::log::{LogLevel, LogRing, cut};
 use crate::memory::{MemoryLimit, MemoryTotal, Refusal, TABLE_ENTRIES_MAX};
+use crate::native::{self, Native, NativeGraph};
 use crate::state::{self, StateCall};
 
 /// What a store carries for the host's side of a call.
@@ -27,6 +28,13 @@ pub(crate) struct HostState {
     pub(crate) granted: Granted,
     /// The moment of the call under way, once it was asked for.
     pub(crate) now_ns: Option<i64>,
+    /// The graph that a model has the node run.
+    #[cfg_attr(not(feature = "native-models"), expect(dead_code))]
+    pub(crate) graph: Option<NativeGraph>,
+    #[cfg_attr(not(feature = "native-models"), expect(dead_code))]
+    pub(crate) native: Arc<Native>,
+    /// The deadline of the call under way.
+    pub(crate) until: Option<Instant>,
     log: Arc<LogRing>,
     last_error: Option<String>,
 }
@@ -107,6 +115,7 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
     )?;
     state::link(&mut linker)?;
     capability::link(&mut linker)?;
+    native::link(&mut linker)?;
     http::link(&mut linker)?;
     Ok(linker)
 }
@@ -116,6 +125,7 @@ pub(crate) struct Mould {
     pub(crate) pre: InstancePre<HostState>,
     pub(crate) log: Arc<LogRing>,
     pub(crate) granted: Granted,
+    pub(crate) native: Arc<Native>,
     pub(crate) total: Arc<MemoryTotal>,
     pub(crate) memory_bytes_max: usize,
     pub(crate) deadline: Duration,
@@ -129,6 +139,9 @@ impl Mould {
             state: None,
             granted: self.granted.clone(),
             now_ns: None,
+            graph: None,
+            native: self.native.clone(),
+            until: Instant::now().checked_add(self.deadline),
             log: self.log.clone(),
             last_error: None,
         };
@@ -173,6 +186,7 @@ impl Instance {
         state.limit.begin();
         state.last_error = None;
         state.now_ns = None;
+        state.until = Instant::now().checked_add(deadline);
         let Some(function) = self.instance.get_func(&mut self.store, export) else {
             return Err(Fault::malformed("an export of the contract is missing"));
         };

@@ -36,6 +36,11 @@ mod instance;
 mod log;
 mod memory;
 mod model;
+#[cfg(feature = "native-models")]
+mod native;
+#[cfg(not(feature = "native-models"))]
+#[path = "native/missing.rs"]
+mod native;
 mod plugin;
 mod pool;
 mod processor;

@@ -38,7 +38,8 @@ impl MemoryTotal {
         self.held.load(Ordering::Relaxed)
     }
 
-    fn take(&self, bytes: usize) -> bool {
+    /// Counts bytes that are about to be held; nothing where they are too many.
+    pub(crate) fn take(&self, bytes: usize) -> bool {
         self.held
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
                 held.checked_add(bytes).filter(|sum| *sum <= self.max)
@@ -46,7 +47,8 @@ impl MemoryTotal {
             .is_ok()
     }
 
-    fn give_back(&self, bytes: usize) {
+    /// Bytes that were taken are held no more.
+    pub(crate) fn give_back(&self, bytes: usize) {
         self.held.fetch_sub(bytes, Ordering::Relaxed);
     }
 }

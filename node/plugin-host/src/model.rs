@@ -88,6 +88,17 @@ impl Model {
         self.outputs.iter().map(|(name, _)| name.as_str())
     }
 
+    /// The columns that it gives, in order.
+    pub fn output_columns(&self) -> impl Iterator<Item = (String, DataType)> {
+        let outputs = self.outputs.iter();
+        outputs.map(|(name, kind)| (name.clone(), kind.data_type()))
+    }
+
+    /// Bytes of its artifact.
+    pub fn artifact_bytes(&self) -> usize {
+        self.artifact.len()
+    }
+
     /// The model's first output for each row, as `Float64`; null where an input is null. Numbers of
     /// other types are cast.
     ///

@@ -12,6 +12,7 @@ macro_rules! files {
 pub const SDK_FILES: &[(&str, &str)] = files![
     "wit/plugin.wit",
     "wit/http.wit",
+    "wit/nn.wit",
     "guest/Cargo.toml",
     "guest/src/lib.rs",
     "guest/src/aggregate.rs",
@@ -23,6 +24,7 @@ pub const SDK_FILES: &[(&str, &str)] = files![
     "guest/src/http.rs",
     "guest/src/log.rs",
     "guest/src/model.rs",
+    "guest/src/nn.rs",
     "guest/src/processor.rs",
     "guest/src/reach.rs",
     "guest/src/scalar.rs",

@@ -1,18 +1,14 @@
 //! Scores rows with an ONNX model, inside the sandbox.
 //!
-//! The artifact is an `.onnx` file whose inputs are float tensors of shape `[N, k]` or `[N]`, N being
-//! the rows: each of the k positions is one column, in order. Its first output, `[N, k]` or `[N]`, is
-//! what comes back, one column per position. Two entries of the model's metadata name the columns:
-//! `inputs` and `outputs`, each a comma-separated list; without them they are called after the
-//! tensors. It runs nothing but the model: no custom operators, no external data files.
+//! What an artifact must look like, [`onnx_graph`] says. It runs nothing but the model: no custom
+//! operators, no external data files.
 
-mod graph;
 #[cfg(target_family = "wasm")]
 mod randomness;
 
 use activestore_plugin::{Column, Config, Error, Field, Model, ScalarType, Signature};
 
-use graph::Graph;
+use onnx_graph::Graph;
 
 struct Onnx(Graph);
 

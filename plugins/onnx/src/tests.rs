@@ -1,6 +1,6 @@
 //! The repository's own model scores as it was trained to; what is no model is refused.
 
-use crate::graph::Graph;
+use onnx_graph::Graph;
 
 const PUMP: &[u8] = include_bytes!("../model/pump.onnx");
 

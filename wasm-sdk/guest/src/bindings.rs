@@ -6,6 +6,14 @@ pub mod imports {
     wit_bindgen::generate!({ path: "../wit", world: "imports", generate_all });
 }
 
+pub mod nn_world {
+    wit_bindgen::generate!({
+        path: "../wit",
+        world: "native-graphs",
+        with: { "activestore:plugin/types@1.0.0": crate::bindings::imports::activestore::plugin::types },
+    });
+}
+
 pub mod http_imports {
     wit_bindgen::generate!({
         path: "../wit",

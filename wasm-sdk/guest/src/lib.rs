@@ -26,6 +26,7 @@ pub mod fixture;
 pub mod http;
 pub mod log;
 pub mod model;
+pub mod nn;
 pub mod processor;
 pub mod reach;
 pub mod scalar;

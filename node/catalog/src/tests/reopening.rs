@@ -30,6 +30,37 @@ fn every_definition_survives_reopening() {
 }
 
 #[test]
+fn the_version_of_a_model_rises_until_it_is_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = Catalog::open(&folder.path().join("catalog.redb")).unwrap();
+    full(&catalog);
+    let def = catalog.state().model("pump_health").unwrap().clone();
+    assert_eq!(def.version, 1);
+    let create = |or_replace| Change::CreateModel {
+        def: def.clone(),
+        or_replace,
+    };
+    let state = catalog.apply(create(true)).unwrap();
+    assert_eq!(state.model("pump_health").unwrap().version, 2);
+    let drop = Change::DropModel {
+        name: "pump_health".into(),
+        if_exists: false,
+    };
+    catalog.apply(drop).unwrap();
+    let state = catalog.apply(create(false)).unwrap();
+    assert_eq!(state.model("pump_health").unwrap().version, 1);
+
+    // What was written before there were versions is a first one.
+    let bytes = postcard::to_stdvec(&def).unwrap();
+    let (version, before) = bytes.split_last().unwrap();
+    assert_eq!(*version, 1);
+    assert_eq!(
+        crate::file::model("model/pump_health", before).unwrap(),
+        def
+    );
+}
+
+#[test]
 fn table_ids_are_never_given_twice() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("catalog.redb");

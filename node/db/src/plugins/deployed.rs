@@ -1,9 +1,11 @@
 //! A model in force, alone or beside another: a shadow that scores the same rows and is only compared, or a
 //! candidate that scores a part of the rows in its place.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use activestore_env::Clock;
 use activestore_plugin_host::Model;
 use activestore_types::{DataType, Error, Result};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array};
@@ -11,8 +13,38 @@ use arrow::compute::{cast, filter, not};
 use arrow::datatypes::{DataType as ArrowType, Float64Type};
 use parking_lot::Mutex;
 
-/// Options of a model that are the node's, not the plugin's.
-pub(crate) const OWN_OPTIONS: [&str; 2] = ["shadow", "split"];
+/// Options of a model that are the node's, not the plugin's, beside those that begin with [`METRIC`].
+const OWN_OPTIONS: [&str; 2] = ["shadow", "split"];
+/// What whoever trained a model says of it: `metric_precision = '0.9'`.
+const METRIC: &str = "metric_";
+
+/// Whether an option of a model is the node's, not the plugin's.
+pub(crate) fn is_own(option: &str) -> bool {
+    OWN_OPTIONS.contains(&option) || option.starts_with(METRIC)
+}
+
+/// How a model did when it was trained, by the name of each figure.
+///
+/// # Errors
+/// `Invalid` for what is no number.
+pub(crate) fn training_metrics(options: &BTreeMap<String, String>) -> Result<BTreeMap<&str, f64>> {
+    let named = options
+        .iter()
+        .filter_map(|(option, value)| Some((option, option.strip_prefix(METRIC)?, value)));
+    named
+        .map(|(option, name, value)| {
+            let number = value.trim().parse::<f64>().ok();
+            match number.filter(|number| number.is_finite()) {
+                Some(number) if !name.is_empty() => Ok((name, number)),
+                _ => Err(
+                    Error::invalid(format!("{option} = '{value}' is not a figure")).with_hint(
+                        "metric_precision = '0.9' keeps a figure of the training in system.models",
+                    ),
+                ),
+            }
+        })
+        .collect()
+}
 
 /// A part of all rows, in hundredths.
 const WHOLE: u64 = 100;
@@ -24,6 +56,23 @@ pub(crate) struct Deployed {
     candidate: Option<(Arc<Model>, u64)>,
     pub(crate) compared: Mutex<Compared>,
     pub(crate) candidate_rows: AtomicU64,
+    pub(crate) done: Done,
+    clock: Arc<dyn Clock>,
+}
+
+/// What a model has done since it was put in force on this node, what runs beside it included.
+#[derive(Default)]
+pub(crate) struct Done {
+    /// Calls, of queries and of writes.
+    pub(crate) calls: AtomicU64,
+    /// Rows in them.
+    pub(crate) rows: AtomicU64,
+    /// Time spent in them, in nanoseconds.
+    pub(crate) busy_ns: AtomicU64,
+    /// Calls that gave no scores.
+    pub(crate) failures: AtomicU64,
+    /// What went wrong last.
+    pub(crate) last_failure: Mutex<Option<String>>,
 }
 
 /// How a shadow's scores compare.
@@ -42,13 +91,15 @@ pub(crate) struct Compared {
 }
 
 impl Deployed {
-    pub(crate) fn alone(model: Arc<Model>) -> Self {
+    pub(crate) fn alone(model: Arc<Model>, clock: &Arc<dyn Clock>) -> Self {
         Deployed {
             model,
             shadow: None,
             candidate: None,
             compared: Mutex::default(),
             candidate_rows: AtomicU64::new(0),
+            done: Done::default(),
+            clock: clock.clone(),
         }
     }
 
@@ -107,6 +158,16 @@ impl Deployed {
         self.model.inputs()
     }
 
+    /// The columns that it gives, in order.
+    pub(crate) fn outputs(&self) -> Vec<(String, DataType)> {
+        self.model.output_columns().collect()
+    }
+
+    /// Bytes of its artifact.
+    pub(crate) fn artifact_bytes(&self) -> usize {
+        self.model.artifact_bytes()
+    }
+
     /// The place of an output by its name, the first without one.
     pub(crate) fn output(&self, name: &str, output: Option<&str>) -> Result<usize> {
         let Some(output) = output else { return Ok(0) };
@@ -125,6 +186,25 @@ impl Deployed {
     /// # Errors
     /// What the models say; never what a shadow says.
     pub(crate) fn predict(&self, output: usize, args: &[ArrayRef]) -> Result<ArrayRef> {
+        let began = self.clock.monotonic();
+        let result = self.scored(output, args);
+        let add = |counter: &AtomicU64, by: u64| counter.fetch_add(by, Ordering::Relaxed);
+        add(&self.done.calls, 1);
+        add(
+            &self.done.rows,
+            args.first().map_or(0, |array| array.len()) as u64,
+        );
+        let busy = self.clock.monotonic().saturating_sub(began).as_nanos();
+        let busy = u64::try_from(busy).unwrap_or(u64::MAX);
+        add(&self.done.busy_ns, busy);
+        if let Err(error) = &result {
+            add(&self.done.failures, 1);
+            *self.done.last_failure.lock() = Some(error.to_string());
+        }
+        result
+    }
+
+    fn scored(&self, output: usize, args: &[ArrayRef]) -> Result<ArrayRef> {
         let scores = match &self.candidate {
             None => self.model.predict_output(output, args)?,
             Some((candidate, percent)) => self.split(candidate, *percent, output, args)?,

@@ -76,6 +76,7 @@ impl Db {
                 artifact_sha256,
                 artifact_name: statement.file,
                 options: statement.options,
+                version: 0,
             };
             inner.plugins.try_model(&state, &def)?;
             inner.change(Change::CreateModel {

@@ -1,22 +1,24 @@
 //! What plugins are to this node: the tables of functions, models, plugins and processors, and of the rows
 //! that processors refused.
 
+mod models;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use activestore_types::Result;
-use arrow::array::{ArrayRef, Float64Array, TimestampNanosecondArray};
+use arrow::array::{Float64Array, TimestampNanosecondArray};
 use arrow::record_batch::RecordBatch;
 
 use super::{batch, count, optional, text};
-use crate::blobs::hex;
 use crate::outgoing::Figures;
-use crate::plugins::Compared;
 use crate::tables::Relations;
 use crate::write::processor::Source;
 use crate::write::read_rejected;
 use crate::write::replay::Progress;
 use crate::write::timer::timers;
+
+pub(super) use models::models;
 
 pub(super) fn functions(relations: &Relations) -> Result<RecordBatch> {
     let state = relations.catalog.state();
@@ -45,79 +47,6 @@ pub(super) fn functions(relations: &Relations) -> Result<RecordBatch> {
             optional(
                 all.iter()
                     .map(|f| loaded.failed.get(&format!("function {}", f.name)).cloned()),
-            ),
-        ),
-    ])
-}
-
-pub(super) fn models(relations: &Relations) -> Result<RecordBatch> {
-    let state = relations.catalog.state();
-    let loaded = relations.plugins.current();
-    let all: Vec<_> = state.models.values().collect();
-    let deployed: Vec<_> = all.iter().map(|m| loaded.model(&m.name).ok()).collect();
-    let shadows: Vec<Option<Compared>> = deployed
-        .iter()
-        .map(|model| model.as_ref().map(|model| *model.compared.lock()))
-        .collect();
-    let compared = |read: &dyn Fn(&Compared) -> u64| {
-        let counts = shadows.iter().map(|shadow| shadow.as_ref().map_or(0, read));
-        count(counts.collect::<Vec<_>>())
-    };
-    let differences = |read: &dyn Fn(&Compared) -> f64| -> ArrayRef {
-        let compared = shadows.iter().map(|shadow| shadow.filter(|s| s.rows > 0));
-        let values: Float64Array = compared.map(|shadow| Some(read(&shadow?))).collect();
-        Arc::new(values)
-    };
-    batch(vec![
-        ("name", text(all.iter().map(|m| m.name.as_str()))),
-        ("plugin", text(all.iter().map(|m| m.plugin.to_string()))),
-        ("file", text(all.iter().map(|m| m.artifact_name.as_str()))),
-        ("sha256", text(all.iter().map(|m| hex(&m.artifact_sha256)))),
-        (
-            "inputs",
-            optional(all.iter().map(|m| {
-                let model = loaded.model(&m.name).ok()?;
-                let names: Vec<_> = model
-                    .inputs()
-                    .iter()
-                    .map(|(name, _)| name.as_str())
-                    .collect();
-                Some(names.join(", "))
-            })),
-        ),
-        (
-            "shadow",
-            optional(all.iter().map(|m| m.options.get("shadow").cloned())),
-        ),
-        ("shadow_rows", compared(&|shadow| shadow.rows)),
-        ("shadow_one_sided", compared(&|shadow| shadow.one_sided)),
-        ("shadow_failures", compared(&|shadow| shadow.failures)),
-        (
-            "shadow_mean_difference",
-            differences(&|shadow| shadow.sum / shadow.rows as f64),
-        ),
-        ("shadow_max_difference", differences(&|shadow| shadow.max)),
-        (
-            "split",
-            optional(all.iter().map(|m| m.options.get("split").cloned())),
-        ),
-        (
-            "split_rows",
-            count(
-                deployed
-                    .iter()
-                    .map(|model| {
-                        let model = model.as_ref();
-                        model.map_or(0, |m| m.candidate_rows.load(Ordering::Relaxed))
-                    })
-                    .collect::<Vec<_>>(),
-            ),
-        ),
-        (
-            "error",
-            optional(
-                all.iter()
-                    .map(|m| loaded.failed.get(&format!("model {}", m.name)).cloned()),
             ),
         ),
     ])

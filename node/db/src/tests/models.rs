@@ -78,6 +78,49 @@ fn a_shadow_is_compared_and_a_candidate_scores_its_part() {
 }
 
 #[test]
+fn the_registry_tells_what_a_model_is_and_has_done() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let db = with_models(dir.path()).await;
+        let artifact = db.inner.files.get("pump.onnx").unwrap();
+        let registered = "SELECT version, plugin, plugin_version, sha256, size_bytes, inputs, outputs, metrics, calls, rows FROM system.models WHERE name = 'a'";
+        let sha256 = crate::blobs::hex(&crate::blobs::sha256(&artifact));
+        let is = |version: u32, metrics: &str, calls: u32, rows: u32| {
+            format!(
+                "{version}|onnx|1|{sha256}|{}|temp DOUBLE, vib DOUBLE|score DOUBLE|{metrics}|{calls}|{rows}",
+                artifact.len()
+            )
+        };
+        assert_eq!(rows(&db, registered).await, [is(1, "", 0, 0)]);
+        rows(&db, "SELECT predict('a', n, 2) FROM (SELECT unnest(range(0, 200)) AS n)").await;
+        assert_eq!(rows(&db, registered).await, [is(1, "", 1, 200)]);
+
+        // What is only written down does not load the model again, and its counts go on.
+        run(&db, "ALTER MODEL a SET (metric_precision = '0.92', metric_recall = '1')").await;
+        let told = r#"{"precision":0.92,"recall":1.0}"#;
+        assert_eq!(rows(&db, registered).await, [is(2, told, 1, 200)]);
+        run(
+            &db,
+            "CREATE OR REPLACE MODEL a USING PLUGIN 'onnx' WITH (file = 'pump.onnx', metric_recall = '0.5')",
+        )
+        .await;
+        assert_eq!(rows(&db, registered).await, [is(3, r#"{"recall":0.5}"#, 1, 200)]);
+        for value in ["good", "NaN", ""] {
+            let error = fails(&db, &format!("ALTER MODEL a SET (metric_auc = '{value}')")).await;
+            let told = format!("metric_auc = '{value}' is not a figure");
+            assert!(error.to_string().contains(&told), "{error}");
+        }
+        assert_eq!(
+            rows(&db, "SELECT busy_s > 0, failures, last_failure IS NULL FROM system.models WHERE name = 'a'").await,
+            ["true|0|true"]
+        );
+        run(&db, "DROP MODEL a; CREATE MODEL a USING PLUGIN 'onnx' WITH (file = 'pump.onnx')").await;
+        assert!(rows(&db, registered).await[0].starts_with("1|onnx|"));
+        db.shutdown().await.unwrap();
+    });
+}
+
+#[test]
 fn a_processor_is_changed_in_place_and_keeps_its_state() {
     runtime().block_on(async {
         let dir = tempfile::tempdir().unwrap();

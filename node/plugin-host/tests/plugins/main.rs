@@ -17,6 +17,7 @@ mod hostile;
 mod images;
 mod loading;
 mod model;
+mod native;
 mod processor;
 mod reach;
 mod scalar;
