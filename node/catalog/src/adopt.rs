@@ -13,6 +13,7 @@ use crate::bundle::Bundle;
 use crate::definition::TableDefinition;
 use crate::names::{check_identifier, check_keyspace_name, check_plugin_name};
 use crate::plugin::MAX_PLUGIN_VERSIONS;
+use crate::sharing;
 use crate::state::CatalogState;
 
 /// The most disagreements that are listed.
@@ -68,7 +69,18 @@ pub(crate) fn adopt(state: &mut CatalogState, bundle: Bundle) -> Result<()> {
     state.functions = bundle.functions;
     state.models = bundle.models;
     state.processors = bundle.processors;
+    state.merges = bundle.merges;
+    state.filters = bundle.filters;
+    let here = std::mem::replace(&mut state.sharing, bundle.sharing);
+    // What this node says of tables that only it has stands, as far as it names what there is.
+    for (table, sharing) in here {
+        let known = bundle.tables.iter().any(|other| other.name == table);
+        if !known && sharing::check(state, &table, &sharing).is_ok() {
+            state.sharing.insert(table, sharing);
+        }
+    }
     check_references(state)?;
+    sharing::check_all(state)?;
     disagreements.truncate(MAX_DISAGREEMENTS);
     state.disagreements = disagreements;
     Ok(())

@@ -15,6 +15,7 @@ use crate::names::{
     MAX_COLUMNS, check_column_name, check_identifier, check_keyspace_name, check_plugin_name,
 };
 use crate::options::TableOptions;
+use crate::sharing;
 use crate::state::{CatalogState, DEFAULT_KEYSPACE, missing};
 
 /// The state after `change`; equal to `before` (version included) where nothing changed.
@@ -62,8 +63,8 @@ fn step(state: &mut CatalogState, change: Change) -> Result<()> {
         }
         Change::AlterOptions { table, options } => {
             let altered = alter_options(state.table(&table)?, &options)?;
-            state.tables.insert(table, altered);
-            Ok(())
+            state.tables.insert(table.clone(), altered);
+            sharing::share(state, &table, &options.sharing)
         }
         Change::DropTable { name, if_exists } => drop_table(state, &name, if_exists),
         Change::CreateFunction {
@@ -119,6 +120,10 @@ fn step(state: &mut CatalogState, change: Change) -> Result<()> {
             )?;
             remove("model", &mut state.models, &name, if_exists)
         }
+        Change::CreateMerge { def, or_replace } => sharing::create_merge(state, def, or_replace),
+        Change::DropMerge { name, if_exists } => sharing::drop_merge(state, &name, if_exists),
+        Change::CreateFilter { def, or_replace } => sharing::create_filter(state, def, or_replace),
+        Change::DropFilter { name, if_exists } => sharing::drop_filter(state, &name, if_exists),
         Change::PutPlugin(plugin) => {
             check_plugin_name(&plugin.name)?;
             let before = state.plugins.get(&plugin.name).cloned();
@@ -145,7 +150,12 @@ fn fresh<T>(
     }
 }
 
-fn absent<T>(what: &str, known: &BTreeMap<String, T>, name: &str, or_replace: bool) -> Result<()> {
+pub(crate) fn absent<T>(
+    what: &str,
+    known: &BTreeMap<String, T>,
+    name: &str,
+    or_replace: bool,
+) -> Result<()> {
     if known.contains_key(name) && !or_replace {
         return Err(exists(what, name).with_hint(format!(
             "use CREATE OR REPLACE {} to replace it",
@@ -159,7 +169,7 @@ fn exists(what: &str, name: &str) -> Error {
     Error::conflict(format!("{what} '{name}' exists already"))
 }
 
-fn remove<T>(
+pub(crate) fn remove<T>(
     what: &str,
     known: &mut BTreeMap<String, T>,
     name: &str,
@@ -171,7 +181,7 @@ fn remove<T>(
     Ok(())
 }
 
-fn unused<'a>(
+pub(crate) fn unused<'a>(
     what: &str,
     name: &str,
     users: impl Iterator<Item = (&'a str, &'a str)>,
@@ -227,7 +237,7 @@ pub(crate) fn create_table(
             .ok_or_else(|| Error::conflict("this node has given out every table id"))?,
     );
     state.tables.insert(schema.name.clone(), Arc::new(schema));
-    Ok(())
+    sharing::share(state, &definition.name, &definition.options.sharing)
 }
 
 /// The table with more columns; the same one where all are there already.
@@ -309,6 +319,7 @@ fn drop_table(state: &mut CatalogState, name: &TableName, if_exists: bool) -> Re
         .map(|processor| ("processor", processor.name.as_str()));
     unused("table", &name.to_string(), users)?;
     state.tables.remove(name);
+    state.sharing.remove(name);
     Ok(())
 }
 
@@ -330,7 +341,12 @@ fn drop_plugin(state: &mut CatalogState, name: &str, if_exists: bool) -> Result<
             matches!(&processor.source, ProcessorSource::Plugin(plugin) if plugin.name == name)
         })
         .map(|processor| ("processor", processor.name.as_str()));
-    unused("plugin", name, functions.chain(models).chain(processors))?;
+    let others = sharing::users_of_plugin(state, name);
+    unused(
+        "plugin",
+        name,
+        functions.chain(models).chain(processors).chain(others),
+    )?;
     remove("plugin", &mut state.plugins, name, if_exists)
 }
 

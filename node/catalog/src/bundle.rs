@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use activestore_types::TableName;
 use serde::{Deserialize, Serialize};
 
 use crate::definition::{FunctionDef, KeyspaceDef, ModelDef, ProcessorDef, TableDefinition};
 use crate::plugin::PluginDef;
+use crate::sharing::{FilterDef, Sharing};
 
 /// All definitions of a catalog. Two catalogs that hold the same definitions make equal bundles,
 /// whatever ids and versions they use.
@@ -23,6 +25,12 @@ pub struct Bundle {
     pub models: BTreeMap<String, ModelDef>,
     /// Plugins by name.
     pub plugins: BTreeMap<String, PluginDef>,
+    /// Merge functions by name.
+    pub merges: BTreeMap<String, FunctionDef>,
+    /// Sync filters by name.
+    pub filters: BTreeMap<String, FilterDef>,
+    /// How the tables' rows are shared, of those of which something is said.
+    pub sharing: BTreeMap<TableName, Sharing>,
 }
 
 impl Bundle {
@@ -34,6 +42,8 @@ impl Bundle {
             .values()
             .map(|function| &function.plugin)
             .chain(self.models.values().map(|model| &model.plugin))
+            .chain(self.merges.values().map(|merge| &merge.plugin))
+            .chain(self.filters.values().map(|filter| &filter.plugin))
             .chain(
                 self.processors
                     .values()

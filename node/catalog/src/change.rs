@@ -8,6 +8,7 @@ use crate::definition::{
 };
 use crate::options::{KeyspaceOptions, TableOptions};
 use crate::plugin::PluginDef;
+use crate::sharing::FilterDef;
 
 /// One change. `if_not_exists` and `if_exists` turn the error of a thing that is already there, or
 /// already gone, into no change; `or_replace` replaces it.
@@ -105,6 +106,34 @@ pub enum Change {
     /// `DROP MODEL`; no processor may use it.
     DropModel {
         /// The model.
+        name: String,
+        /// No error when it is missing.
+        if_exists: bool,
+    },
+    /// `CREATE [OR REPLACE] MERGE FUNCTION`.
+    CreateMerge {
+        /// The function.
+        def: FunctionDef,
+        /// Replace one of the same name.
+        or_replace: bool,
+    },
+    /// `DROP MERGE FUNCTION`; no table may use it.
+    DropMerge {
+        /// The function.
+        name: String,
+        /// No error when it is missing.
+        if_exists: bool,
+    },
+    /// `CREATE [OR REPLACE] FILTER`.
+    CreateFilter {
+        /// The filter.
+        def: FilterDef,
+        /// Replace one of the same name.
+        or_replace: bool,
+    },
+    /// `DROP FILTER`; no table may use it.
+    DropFilter {
+        /// The filter.
         name: String,
         /// No error when it is missing.
         if_exists: bool,

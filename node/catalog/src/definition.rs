@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::names::{MAX_COLUMNS, check_column_name, check_table_name};
 use crate::options::TableOptions;
 use crate::plugin::PluginReference;
+use crate::sharing::SharingOptions;
 
 /// A keyspace: what its tables inherit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +118,7 @@ impl TableDefinition {
                 ttl_s: Some(schema.ttl_s.unwrap_or(0)),
                 sync: Some(schema.sync),
                 compaction: Some(schema.compaction),
+                sharing: SharingOptions::default(), // a bundle has it beside its tables
             },
         }
     }

@@ -2,8 +2,8 @@
 //! A reader never waits for a writer.
 //!
 //! Entries: `format` → version of this layout, `meta` → counters, and `keyspace/…`, `table/…`,
-//! `function/…`, `processor/…`, `model/…`, `plugin/…` → the definition in postcard. In an encrypted
-//! directory all but `format` pass through [`EntrySealer`].
+//! `function/…`, `processor/…`, `model/…`, `plugin/…`, `merge/…`, `filter/…`, `sharing/…` → the definition
+//! in postcard. In an encrypted directory all but `format` pass through [`EntrySealer`].
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -227,6 +227,15 @@ fn entries(state: &CatalogState) -> Result<BTreeMap<String, Vec<u8>>> {
     for (name, plugin) in &state.plugins {
         put(&mut all, format!("plugin/{name}"), plugin)?;
     }
+    for (name, merge) in &state.merges {
+        put(&mut all, format!("merge/{name}"), merge)?;
+    }
+    for (name, filter) in &state.filters {
+        put(&mut all, format!("filter/{name}"), filter)?;
+    }
+    for (table, sharing) in &state.sharing {
+        put(&mut all, format!("sharing/{table}"), sharing)?;
+    }
     Ok(all)
 }
 
@@ -289,6 +298,15 @@ fn decode(stored: &BTreeMap<String, Vec<u8>>) -> Result<CatalogState> {
             }
             Some(("plugin", name)) => {
                 state.plugins.insert(name.to_owned(), plugin(entry, bytes)?);
+            }
+            Some(("merge", name)) => {
+                state.merges.insert(name.to_owned(), value(entry, bytes)?);
+            }
+            Some(("filter", name)) => {
+                state.filters.insert(name.to_owned(), value(entry, bytes)?);
+            }
+            Some(("sharing", table)) => {
+                state.sharing.insert(table.parse()?, value(entry, bytes)?);
             }
             _ => {
                 return Err(Error::corrupt(format!(

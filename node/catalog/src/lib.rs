@@ -1,5 +1,5 @@
-//! The catalog: definitions of keyspaces, tables, functions, processors, models and plugins, kept
-//! in one redb file. It holds no rows, loads no plugin and opens no socket.
+//! The catalog: definitions of keyspaces, tables, functions, processors, models, filters and plugins,
+//! kept in one redb file. It holds no rows, loads no plugin and opens no socket.
 //!
 //! Readers take an immutable [`CatalogState`]; a writer hands in a [`Change`], which is checked
 //! against the newest state, made durable and then published. Every change is one transaction.
@@ -31,6 +31,7 @@ mod names;
 mod options;
 mod plugin;
 mod seal;
+mod sharing;
 mod state;
 
 pub use bundle::Bundle;
@@ -47,6 +48,7 @@ pub use names::{
 };
 pub use options::{KeyspaceOptions, TableOptions};
 pub use plugin::{MAX_PLUGIN_VERSIONS, PluginDef, PluginReference, PluginVersion};
+pub use sharing::{FilterDef, Sharing, SharingOptions};
 pub use state::{CatalogState, DEFAULT_KEYSPACE, SYSTEM_KEYSPACE};
 
 #[cfg(test)]

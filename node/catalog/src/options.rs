@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::duration::parse_duration;
 use crate::names::nearest;
+use crate::sharing::SharingOptions;
 
 /// What `CREATE KEYSPACE … WITH` may say; tables inherit it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,8 @@ pub struct TableOptions {
     pub sync: Option<SyncMode>,
     /// How files are merged; `None` leaves it as it is (automatic for a new table).
     pub compaction: Option<CompactionMode>,
+    /// How its rows are shared with other nodes.
+    pub sharing: SharingOptions,
 }
 
 impl KeyspaceOptions {
@@ -51,7 +54,8 @@ impl KeyspaceOptions {
 }
 
 impl TableOptions {
-    /// Reads the options by name: `flexible`, `ttl`, `sync`, `compaction`.
+    /// Reads the options by name: `flexible`, `ttl`, `sync`, `compaction`, `sync_where`, `sync_columns`,
+    /// `sync_filter` and `merge_` with a column's name.
     ///
     /// # Errors
     /// `Invalid` for an unknown name or a value that does not fit.
@@ -63,8 +67,10 @@ impl TableOptions {
                 "ttl" => parsed.ttl_s = Some(ttl(value)?),
                 "sync" => parsed.sync = Some(sync(value)?),
                 "compaction" => parsed.compaction = Some(value.to_ascii_lowercase().parse()?),
+                _ if parsed.sharing.take(name, value) => {}
                 _ => {
-                    let known = ["flexible", "ttl", "sync", "compaction"];
+                    let mut known = vec!["flexible", "ttl", "sync", "compaction"];
+                    known.extend(SharingOptions::NAMES);
                     return Err(unknown(name, "table", &known));
                 }
             }

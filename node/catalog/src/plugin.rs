@@ -20,7 +20,7 @@ pub struct PluginVersion {
     pub sha256: [u8; 32],
     /// Size of the component in bytes.
     pub size_bytes: u64,
-    /// What it is: `scalar`, `aggregate`, `table-function`, `processor` or `model`.
+    /// What it is: `scalar`, `aggregate`, `table-function`, `processor`, `model`, `merge` or `filter`.
     pub kind: String,
     /// When it was deployed, in milliseconds since 1970; 0 where that is unknown.
     pub deployed_ms: u64,
@@ -37,7 +37,7 @@ pub struct PluginDef {
     pub sha256: [u8; 32],
     /// Size of that component in bytes.
     pub size_bytes: u64,
-    /// What it is: `scalar`, `aggregate`, `table-function`, `processor` or `model`.
+    /// What it is: `scalar`, `aggregate`, `table-function`, `processor`, `model`, `merge` or `filter`.
     pub kind: String,
     /// When it was deployed, in milliseconds since 1970; 0 where that is unknown.
     pub deployed_ms: u64,

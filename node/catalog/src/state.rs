@@ -9,6 +9,7 @@ use crate::bundle::Bundle;
 use crate::definition::{FunctionDef, KeyspaceDef, ModelDef, ProcessorDef, TableDefinition};
 use crate::names::nearest;
 use crate::plugin::{PluginDef, PluginReference, PluginVersion};
+use crate::sharing::{FilterDef, Sharing};
 
 /// The keyspace whose tables the node makes on demand; never stored, never changed by a statement.
 pub const SYSTEM_KEYSPACE: &str = "system";
@@ -32,6 +33,12 @@ pub struct CatalogState {
     pub models: BTreeMap<String, ModelDef>,
     /// Plugins by name, the version in force with the earlier ones inside.
     pub plugins: BTreeMap<String, PluginDef>,
+    /// Merge functions by name.
+    pub merges: BTreeMap<String, FunctionDef>,
+    /// Sync filters by name.
+    pub filters: BTreeMap<String, FilterDef>,
+    /// How the rows of tables are shared with other nodes; only of those of which something is said.
+    pub sharing: BTreeMap<TableName, Sharing>,
     /// What the last adopted bundle says otherwise than this node and could not be taken over
     /// (a column's type, a primary key): one sentence each. Empty when all is in agreement.
     pub disagreements: Vec<String>,
@@ -51,6 +58,9 @@ impl Default for CatalogState {
             processors: BTreeMap::new(),
             models: BTreeMap::new(),
             plugins: BTreeMap::new(),
+            merges: BTreeMap::new(),
+            filters: BTreeMap::new(),
+            sharing: BTreeMap::new(),
             disagreements: Vec::new(),
             next_table: TableId(1),
         }
@@ -179,6 +189,9 @@ impl CatalogState {
             processors: self.processors.clone(),
             models: self.models.clone(),
             plugins: self.plugins.clone(),
+            merges: self.merges.clone(),
+            filters: self.filters.clone(),
+            sharing: self.sharing.clone(),
         }
     }
 

@@ -3,6 +3,7 @@
 mod adoption;
 mod changes;
 mod reopening;
+mod sharing;
 
 use std::collections::BTreeMap;
 

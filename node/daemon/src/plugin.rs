@@ -12,6 +12,7 @@ mod rows;
 mod runner;
 mod sdk;
 mod setup;
+mod shared;
 mod sign;
 mod trial;
 

@@ -185,7 +185,28 @@ impl Db {
             "Segments with stamps too far ahead of this node's clock.",
             read(&counts.stamps_ahead),
         );
+        all.counter(
+            "activestore_merge_rows_total",
+            "Rows written here because rows of others came that a merge function joins with what was here.",
+            read(&counts.rows_joined),
+        );
         if let Some(outbox) = &self.inner.outbox {
+            let mut held = crate::outbox::filter::HeldBack::default();
+            for (table, _) in self.filtered_tables() {
+                let of_table = outbox.held_back(&table);
+                held.rows += of_table.rows;
+                held.cells += of_table.cells;
+            }
+            all.counter(
+                "activestore_sync_rows_held_back_total",
+                "Rows that conditions and sync filters kept on this node.",
+                held.rows as f64,
+            );
+            all.counter(
+                "activestore_sync_cells_held_back_total",
+                "Cells that sync filters and lists of columns kept here of rows that left.",
+                held.cells as f64,
+            );
             let state = outbox.state();
             all.gauge(
                 "activestore_sync_pending_rows",

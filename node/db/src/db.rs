@@ -25,8 +25,8 @@ use crate::files::Files;
 use crate::identity::Identity;
 use crate::inbox::Receiver;
 use crate::options::{DbOptions, Role};
-use crate::outbox::Sealer;
 use crate::outbox::queue::Queue;
+use crate::outbox::{Sealer, Sources};
 use crate::outgoing::Outgoing;
 use crate::plugins::{Plugins, services};
 use crate::replica::Adopter;
@@ -62,6 +62,8 @@ pub(crate) struct Counts {
     pub(crate) statements: AtomicU64,
     pub(crate) statements_failed: AtomicU64,
     pub(crate) stamps_ahead: AtomicU64,
+    /// Rows written here because rows of others came that a merge function joins with what was here.
+    pub(crate) rows_joined: AtomicU64,
 }
 
 pub(crate) struct Inner {
@@ -181,14 +183,15 @@ impl Db {
         )?;
         plugins.refresh(&catalog.state(), &engine);
         let outbox = if options.outbox {
+            let sources = Sources {
+                env: env.clone(),
+                store: store.clone(),
+                catalog: catalog.clone(),
+                plugins: plugins.clone(),
+            };
+            let keyring = keyring.as_ref();
             Some(Arc::new(open_outbox(
-                &dir,
-                &options,
-                &identity,
-                &env,
-                &store,
-                &catalog,
-                keyring.as_ref(),
+                &dir, &options, &identity, sources, keyring,
             )?))
         } else {
             None
@@ -273,7 +276,14 @@ impl Db {
         self.inner.catalog.state()
     }
 
-    /// A digest per table that travels up, over the cells that `origin` wrote, or over all of them.
+    /// Tables of which not everything leaves an edge, which therefore cannot be compared, and what they are
+    /// filtered by.
+    pub fn filtered_tables(&self) -> Vec<(TableName, String)> {
+        self.inner.filtered_tables()
+    }
+
+    /// A digest per table that travels up, over the cells that `origin` wrote, or over all of them; those of
+    /// [`Db::filtered_tables`] left out.
     ///
     /// # Errors
     /// When a table cannot be read.
@@ -372,6 +382,8 @@ impl Inner {
         let plugins_touched = before.functions != state.functions
             || before.models != state.models
             || before.processors != state.processors
+            || before.merges != state.merges
+            || before.filters != state.filters
             || before.plugins != state.plugins;
         if plugins_touched {
             self.plugins.refresh(&state, &self.engine);
@@ -432,7 +444,24 @@ impl Inner {
         }
     }
 
+    pub(crate) fn filtered_tables(&self) -> Vec<(TableName, String)> {
+        let state = self.catalog.state();
+        let filtered = state
+            .sharing
+            .iter()
+            .filter(|(_, sharing)| sharing.holds_back());
+        let by = |sharing: &activestore_catalog::Sharing| match &sharing.filter {
+            Some(name) => format!("filter '{name}'"),
+            None if sharing.condition.is_some() => "sync_where".to_owned(),
+            None => "sync_columns".to_owned(),
+        };
+        filtered
+            .map(|(table, sharing)| (table.clone(), by(sharing)))
+            .collect()
+    }
+
     pub(crate) fn digests(&self, origin: Option<NodeId>) -> Result<Vec<TableDigest>> {
+        let filtered = self.filtered_tables();
         let origin = origin.map(|node| self.store.origin_id(node)).transpose()?;
         let now_ms = self.wall_ms();
         self.catalog
@@ -440,6 +469,8 @@ impl Inner {
             .tables
             .values()
             .filter(|schema| matches!(schema.sync, SyncMode::Up | SyncMode::Both))
+            // What the two ends hold of these differs on purpose.
+            .filter(|schema| !filtered.iter().any(|(table, _)| *table == schema.name))
             .filter_map(|schema| {
                 let snapshot = self.snapshot_of(schema).transpose()?;
                 let digest = snapshot.and_then(|snapshot| snapshot.digest(origin, now_ms));
@@ -490,16 +521,15 @@ fn open_outbox(
     dir: &Path,
     options: &DbOptions,
     identity: &Identity,
-    env: &Env,
-    store: &Arc<Store>,
-    catalog: &Arc<Catalog>,
+    sources: Sources,
     keyring: Option<&Arc<Keyring>>,
 ) -> Result<Sealer> {
+    let env = sources.env.clone();
     let queue = Queue::open(
         &dir.join("outbox.redb"),
         identity.node,
         Epoch(env.rng.next_u64()),
-        store.first_log_lsn(),
+        sources.store.first_log_lsn(),
         keyring,
     )?;
     if let Some(keyring) = keyring
@@ -513,9 +543,7 @@ fn open_outbox(
     Sealer::start(
         identity.node,
         options.name.clone(),
-        env.clone(),
-        store.clone(),
-        catalog.clone(),
+        sources,
         queue,
         options.seal_after,
     )

@@ -19,7 +19,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::db::Inner;
 use crate::outbox::segment::{Section, Segment};
-use crate::write::gates::Way;
 
 const PREFIX: &str = "sync/in/";
 
@@ -193,8 +192,13 @@ impl Inbox for Receiver {
         let touched = touched.chain(content.erased.iter().map(|erased| &erased.table));
         let state = inner.catalog.state();
         let touched = touched.filter_map(|name| state.tables.get(name));
-        let gates = touched.map(|schema| (schema.id, Way::Together)).collect();
+        let gates = touched
+            .map(|schema| (schema.id, inner.way_of(schema)))
+            .collect();
         let _passage = inner.gates.pass_blocking(gates);
+        let own = inner.joins_for(&batches, &tombstones)?;
+        let joined = !own.is_empty();
+        batches.extend(own);
         inner.store.commit(WriteSet {
             batches,
             tombstones,
@@ -207,6 +211,9 @@ impl Inbox for Receiver {
             .counts
             .rows_received
             .fetch_add(content.rows(), Ordering::Relaxed);
+        if let Some(outbox) = inner.outbox.as_ref().filter(|_| joined) {
+            outbox.wake();
+        }
         Ok(())
     }
 

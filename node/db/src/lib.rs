@@ -25,6 +25,7 @@ mod defined;
 mod files;
 mod identity;
 mod inbox;
+mod merging;
 mod options;
 mod outbox;
 mod outgoing;

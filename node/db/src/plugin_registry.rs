@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::blobs::hex;
 use crate::db::{Db, Inner};
+use crate::plugins::check_merges;
 
 /// A deployed plugin.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -17,7 +18,7 @@ pub struct PluginInfo {
     pub version: String,
     /// SHA-256 of the component, in hex digits.
     pub sha256: String,
-    /// `scalar`, `aggregate`, `table-function`, `processor` or `model`.
+    /// `scalar`, `aggregate`, `table-function`, `processor`, `model`, `merge` or `filter`.
     pub kind: String,
     /// Size of the component in bytes.
     pub size_bytes: u64,
@@ -86,7 +87,7 @@ impl Db {
     /// # Errors
     /// `Denied` when it is not signed by somebody whom this node trusts, or asks for what it was not
     /// granted; `Invalid` when the bytes are not
-    /// a component that this node can run; `Conflict` when the
+    /// a component that this node can run, or a merge function of it is none; `Conflict` when the
     /// version exists with other bytes.
     pub async fn put_plugin(
         &self,
@@ -276,6 +277,7 @@ impl Inner {
         let before = state.plugins.get(name).map(|def| def.grants.as_slice());
         let grants = Grants::parse(grants.or(before).unwrap_or_default())?;
         let plugin = self.plugins.host().load_granted(name, wasm, &grants)?;
+        check_merges(&plugin)?;
         let sha256 = self.blobs.put(wasm)?;
         let digits = hex(&sha256);
         let version = version.unwrap_or_else(|| digits.get(..12).unwrap_or(&digits).to_owned());

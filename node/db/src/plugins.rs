@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use activestore_catalog::{CatalogState, ModelDef, PluginReference, ProcessorDef, ProcessorSource};
 use activestore_env::Clock;
-use activestore_plugin_host::{Grants, Model, Plugin, PluginHost, PluginKind};
+use activestore_plugin_host::{Grants, MergeFunction, Model, Plugin, PluginHost, PluginKind};
 use activestore_query::Engine;
 use activestore_store::Store;
 use activestore_types::{Error, Result, TableName};
@@ -19,9 +19,11 @@ use crate::write::replay::progress_key;
 mod deployed;
 mod functions;
 mod reach;
+mod sharing;
 
 pub(crate) use deployed::{Compared, Deployed, training_metrics};
 pub(crate) use reach::{ms_to_ns, services};
+pub(crate) use sharing::{LoadedFilter, check_merges};
 
 /// What is loaded at one version of the catalog.
 #[derive(Default)]
@@ -29,6 +31,8 @@ pub(crate) struct Loaded {
     processors: BTreeMap<TableName, Vec<Arc<Runtime>>>,
     models: HashMap<String, Arc<Deployed>>,
     functions: BTreeMap<String, LoadedFunction>,
+    merges: BTreeMap<String, Vec<Arc<MergeFunction>>>,
+    filters: BTreeMap<String, Arc<LoadedFilter>>,
     /// Definitions that could not be loaded, with the reason: shown, never silent.
     pub(crate) failed: BTreeMap<String, String>,
 }
@@ -211,6 +215,7 @@ impl Plugins {
         let before = self.current();
         let mut next = Loaded::default();
         self.load_models(state, &before, &mut next);
+        self.load_sharing(state, &before, &mut next);
         for def in state.processors.values() {
             match self.processor(state, def, &next, &before) {
                 Ok(runtime) => next

@@ -65,6 +65,8 @@ pub struct SyncStatus {
     pub unsealed_records: u64,
     /// Failed attempts to seal since the start.
     pub seal_failures: u64,
+    /// Why nothing can be sealed now; `null` while it can.
+    pub blocked: Option<String>,
     /// Why the cloud refused a segment last; `null` when it takes them.
     pub refused: Option<String>,
     /// On a cloud: every edge that has shipped here.
@@ -148,6 +150,7 @@ impl Db {
                 (inner.store.last_lsn().0 + 1).saturating_sub(queue.cursor.0)
             }),
             seal_failures: outbox.map_or(0, |outbox| outbox.failures()),
+            blocked: outbox.and_then(|outbox| outbox.blocked()),
             refused: outbox.and_then(|outbox| outbox.refused()),
             peers: all_progress(inner)
                 .into_iter()

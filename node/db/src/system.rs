@@ -1,7 +1,9 @@
 //! The keyspace `system`: what the node knows of itself, as tables. Each is made when it is asked
 //! for and holds no more than the definitions and counters it shows.
 
+mod files;
 mod plugins;
+mod sharing;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,7 +21,9 @@ use crate::tables::Relations;
 pub(crate) const NAMES: &[&str] = &[
     "columns",
     "compactions",
+    "filters",
     "functions",
+    "merge_functions",
     "models",
     "outgoing",
     "partition_keys",
@@ -27,6 +31,7 @@ pub(crate) const NAMES: &[&str] = &[
     "processors",
     "rejected_writes",
     "settings",
+    "shared_tables",
     "sstables",
     "sync_peers",
     "tables",
@@ -37,7 +42,9 @@ pub(crate) fn table(relations: &Relations, name: &str) -> Result<Option<RecordBa
     Ok(Some(match name {
         "columns" => columns(relations)?,
         "compactions" => compactions(relations)?,
+        "filters" => sharing::filters(relations)?,
         "functions" => plugins::functions(relations)?,
+        "merge_functions" => sharing::merge_functions(relations)?,
         "models" => plugins::models(relations)?,
         "partition_keys" => partition_keys(relations)?,
         "plugins" => plugins::plugins(relations)?,
@@ -45,7 +52,8 @@ pub(crate) fn table(relations: &Relations, name: &str) -> Result<Option<RecordBa
         "outgoing" => crate::outgoing::outgoing(relations)?,
         "rejected_writes" => plugins::rejected_writes(relations)?,
         "settings" => settings(relations)?,
-        "sstables" => sstables(relations)?,
+        "shared_tables" => sharing::shared_tables(relations)?,
+        "sstables" => files::sstables(relations)?,
         "sync_peers" => sync_peers(relations)?,
         "tables" => tables(relations)?,
         _ => return Ok(None),
@@ -283,51 +291,6 @@ fn partition_keys(relations: &Relations) -> Result<RecordBatch> {
                 },
             ))),
         ),
-    ])
-}
-
-fn sstables(relations: &Relations) -> Result<RecordBatch> {
-    let state = relations.catalog.state();
-    let all = relations.store.sstables();
-    let encodings = |info: &activestore_store::SstInfo| {
-        let columns: Vec<_> = info
-            .meta
-            .columns
-            .iter()
-            .map(|column| {
-                let mix: Vec<_> = column
-                    .encodings
-                    .iter()
-                    .map(|(name, vectors)| format!("{name}×{vectors}"))
-                    .collect();
-                format!("{} {} B ({})", column.name, column.bytes, mix.join(" "))
-            })
-            .collect();
-        columns.join("; ")
-    };
-    batch(vec![
-        (
-            "table",
-            text(all.iter().map(|info| {
-                state
-                    .table_by_id(info.table)
-                    .map_or_else(String::new, |table| table.name.to_string())
-            })),
-        ),
-        ("file", text(all.iter().map(|info| info.path.as_str()))),
-        ("rows", count(all.iter().map(|info| info.meta.rows))),
-        ("bytes", count(all.iter().map(|info| info.meta.bytes))),
-        (
-            "level",
-            count(all.iter().map(|info| u64::from(info.meta.level))),
-        ),
-        (
-            "unique",
-            Arc::new(BooleanArray::from_iter(
-                all.iter().map(|info| Some(info.meta.unique)),
-            )),
-        ),
-        ("columns", text(all.iter().map(encodings))),
     ])
 }
 

@@ -3,6 +3,8 @@
 mod aggregates;
 mod backups;
 mod encryption;
+mod filters;
+mod merging;
 mod models;
 mod outgoing;
 mod partition_keys;

@@ -1,6 +1,6 @@
 //! The contract's types as wasmtime lowers and lifts them. What goes in borrows from Arrow buffers,
 //! so that a column crosses as one copy; what comes out is owned and not yet trusted.
-//! The text of the contract is `wasm-sdk/wit/plugin.wit`.
+//! The text of the contract is in `wasm-sdk/wit`.
 
 use activestore_types::DataType;
 use wasmtime::component::{ComponentType, Lift, Lower};
@@ -221,6 +221,31 @@ pub(crate) struct TableFunction {
     pub(crate) name: String,
     pub(crate) args: Vec<Parameter>,
     pub(crate) returns: Vec<Field>,
+}
+
+/// A merge function as `describe` names it.
+#[derive(Clone, Debug, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct MergeOf {
+    pub(crate) name: String,
+    pub(crate) kind: ScalarType,
+}
+
+/// What a filter is given and gives.
+#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct FilterSpec {
+    pub(crate) columns: Vec<u32>,
+    pub(crate) gives: Vec<u32>,
+    pub(crate) withholds: Vec<u32>,
+}
+
+/// What a filter lets through of a batch.
+#[derive(Clone, Debug, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct FilteredBatch {
+    pub(crate) rows: Vec<u32>,
+    pub(crate) columns: Vec<OwnedColumn>,
 }
 
 /// Rows that a processor sends.

@@ -29,9 +29,11 @@ pub(crate) const AGGREGATE: &str = "activestore:plugin/aggregate@1.0.0";
 pub(crate) const TABLE_FUNCTION: &str = "activestore:plugin/table-function@1.0.0";
 pub(crate) const PROCESSOR: &str = "activestore:plugin/processor@1.0.0";
 pub(crate) const MODEL: &str = "activestore:plugin/model@1.0.0";
+pub(crate) const MERGE: &str = "activestore:plugin/merge@1.0.0";
+pub(crate) const FILTER: &str = "activestore:plugin/filter@1.0.0";
 
 /// What a plugin of any kind may be, for messages.
-const KINDS: &str = "scalar, aggregate, table-function, processor or model";
+const KINDS: &str = "scalar, aggregate, table-function, processor, model, merge or filter";
 
 /// Reads what the component imports and exports; says which kind of plugin it is and what it asks for.
 pub(crate) fn inspect(engine: &Engine, component: &Component) -> Result<(PluginKind, Wants)> {
@@ -44,13 +46,15 @@ pub(crate) fn inspect(engine: &Engine, component: &Component) -> Result<(PluginK
             Some("table-function") => PluginKind::Table,
             Some("processor") => PluginKind::Processor,
             Some("model") => PluginKind::Model,
+            Some("merge") => PluginKind::Merge,
+            Some("filter") => PluginKind::Filter,
             _ => {
                 return Err(unknown("exports", name, KINDS));
             }
         };
         if kind.replace(found).is_some() {
             return Err(Error::invalid(
-                "it exports two interfaces; a plugin is scalar functions, aggregates, table functions, a processor or a model",
+                "it exports two interfaces; a plugin is scalar functions, aggregates, table functions, a processor, a model, merge functions or a filter",
             ));
         }
     }
@@ -60,7 +64,10 @@ pub(crate) fn inspect(engine: &Engine, component: &Component) -> Result<(PluginK
         ))
     })?;
     let mut wants = Wants::default();
-    let reaches_out = !matches!(kind, PluginKind::Aggregate | PluginKind::Model);
+    let reaches_out = !matches!(
+        kind,
+        PluginKind::Aggregate | PluginKind::Model | PluginKind::Merge | PluginKind::Filter
+    );
     for (name, _) in component.imports(engine) {
         match interface(name) {
             Some("types" | "log") => {}
@@ -91,7 +98,8 @@ pub(crate) fn inspect(engine: &Engine, component: &Component) -> Result<(PluginK
             Some("tables") if reaches_out => wants.tables = true,
             Some("clock" | "random" | "tables") => {
                 return Err(Error::invalid(format!(
-                    "it imports '{name}', which an aggregate or a model may not: they give the same for the same rows"
+                    "it imports '{name}', which a plugin of kind {} may not: it gives the same for the same rows",
+                    kind.name()
                 )));
             }
             _ => {

@@ -1,7 +1,7 @@
 //! Runs plugins: WebAssembly components that see whole typed columns and nothing else.
 //!
-//! A plugin is one of five kinds: scalar functions, aggregates, table functions, a stream processor, or
-//! a model. The host checks what a component asks for before it runs a line of it, compiles it once,
+//! A plugin is one of seven kinds: scalar functions, aggregates, table functions, a stream processor,
+//! a model, merge functions, or a sync filter. The host checks what a component asks for before it runs a line of it, compiles it once,
 //! gives every call a deadline and a memory limit, drops an instance that trapped, switches a plugin off
 //! that keeps trapping, and validates whatever comes back as if it came from the network. It gives a
 //! plugin no files and no sockets, and a clock, random bytes and rows of tables only by grant. It stores
@@ -29,12 +29,14 @@ mod complexity;
 mod componentize;
 mod contract;
 mod engine;
+mod filter;
 mod host;
 mod http;
 mod image;
 mod instance;
 mod log;
 mod memory;
+mod merge;
 mod model;
 #[cfg(feature = "native-models")]
 mod native;
@@ -52,6 +54,8 @@ mod signature;
 mod state;
 mod table;
 #[cfg(feature = "componentize")]
+mod wit;
+#[cfg(feature = "componentize")]
 mod world;
 #[cfg(not(feature = "componentize"))]
 #[path = "world/missing.rs"]
@@ -61,10 +65,12 @@ pub use aggregate::{AggregateFunction, Aggregation};
 pub use capability::{Grants, Services, TableReader};
 pub use compiler::precompile;
 pub use componentize::{WasmForm, componentize, wasm_form};
+pub use filter::{Filtered, SyncFilter};
 pub use host::{HostOptions, HostStats, PluginHost};
 pub use http::{HttpMethod, HttpRequest, HttpTarget};
 pub use image::ImageTarget;
 pub use log::{LogLevel, LogLine, LogPage};
+pub use merge::{MergeFunction, settled};
 pub use model::Model;
 pub use plugin::{Plugin, PluginKind, PluginStats};
 pub use processor::{Output, Processed, Processor};

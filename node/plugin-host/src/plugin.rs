@@ -16,8 +16,10 @@ use crate::breaker::Breaker;
 use crate::capability::Wants;
 use crate::contract;
 use crate::engine::Ticker;
+use crate::filter::{FilterExports, SyncFilter};
 use crate::instance::{Failure, FaultKind, Instance, Mould};
 use crate::log::{LogLevel, LogLine};
+use crate::merge::{MergeExports, MergeFunction};
 use crate::model::Model;
 use crate::pool::Pool;
 use crate::processor::{Processor, ProcessorExports};
@@ -42,6 +44,10 @@ pub enum PluginKind {
     Processor,
     /// A model.
     Model,
+    /// Merge functions.
+    Merge,
+    /// A sync filter.
+    Filter,
 }
 
 impl PluginKind {
@@ -53,6 +59,8 @@ impl PluginKind {
             PluginKind::Table => "table-function",
             PluginKind::Processor => "processor",
             PluginKind::Model => "model",
+            PluginKind::Merge => "merge",
+            PluginKind::Filter => "filter",
         }
     }
 }
@@ -119,6 +127,8 @@ pub(crate) enum Exports {
         load: ComponentExportIndex,
         infer: ComponentExportIndex,
     },
+    Merge(MergeExports),
+    Filter(FilterExports),
 }
 
 impl Exports {
@@ -158,6 +168,14 @@ impl Exports {
                 load: find(contract::MODEL, "load")?,
                 infer: find(contract::MODEL, "infer")?,
             },
+            PluginKind::Merge => Exports::Merge(MergeExports {
+                describe: find(contract::MERGE, "describe")?,
+                merge: find(contract::MERGE, "merge")?,
+            }),
+            PluginKind::Filter => Exports::Filter(FilterExports {
+                init: find(contract::FILTER, "init")?,
+                filter: find(contract::FILTER, "filter")?,
+            }),
         })
     }
 
@@ -168,6 +186,8 @@ impl Exports {
             Exports::Table(_) => PluginKind::Table,
             Exports::Processor(_) => PluginKind::Processor,
             Exports::Model { .. } => PluginKind::Model,
+            Exports::Merge(_) => PluginKind::Merge,
+            Exports::Filter(_) => PluginKind::Filter,
         }
     }
 }
@@ -251,7 +271,18 @@ impl Plugin {
                     instance.call(exports.describe, (), deadline)?;
                 functions.into_iter().map(TryFrom::try_from).collect()
             }
+            Exports::Merge(exports) => {
+                exports.check(&mut instance)?;
+                let (functions,): (Vec<abi::MergeOf>,) =
+                    instance.call(exports.describe, (), deadline)?;
+                functions.into_iter().map(TryFrom::try_from).collect()
+            }
             Exports::Processor(exports) => {
+                exports.check(&mut instance)?;
+                self.give_back(instance);
+                return Ok(Vec::new());
+            }
+            Exports::Filter(exports) => {
                 exports.check(&mut instance)?;
                 self.give_back(instance);
                 return Ok(Vec::new());
@@ -302,7 +333,7 @@ impl Plugin {
         self.exports.kind()
     }
 
-    /// Its scalar functions or aggregates; none for other kinds.
+    /// Its scalar functions, aggregates, table functions or merge functions; none for other kinds.
     pub fn functions(&self) -> &[FunctionSignature] {
         &self.functions
     }
@@ -376,6 +407,27 @@ impl Plugin {
     /// it has none of this name.
     pub fn table_function(self: &Arc<Self>, function: &str) -> Result<Arc<TableFunction>> {
         TableFunction::new(self, function).map(Arc::new)
+    }
+
+    /// Its merge functions with this name, one for each type of values.
+    ///
+    /// # Errors
+    /// `Invalid` when it is not a plugin of merge functions, `NotFound` when it has none of this name.
+    pub fn merges(self: &Arc<Self>, function: &str) -> Result<Vec<Arc<MergeFunction>>> {
+        let all = MergeFunction::all(self, function)?;
+        Ok(all.into_iter().map(Arc::new).collect())
+    }
+
+    /// A sync filter of rows with these columns; key columns are those that are not nullable.
+    ///
+    /// # Errors
+    /// `Invalid` when it is not a filter, or refuses the configuration or the columns.
+    pub fn filter(
+        self: &Arc<Self>,
+        config: &BTreeMap<String, String>,
+        input: &Schema,
+    ) -> Result<SyncFilter> {
+        SyncFilter::new(self, config, input)
     }
 
     /// The functions of a plugin of this kind with this name, and their numbers: one at least.

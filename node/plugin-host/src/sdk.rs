@@ -11,6 +11,8 @@ macro_rules! files {
 /// `guest`, the contract that it is generated from in `wit`.
 pub const SDK_FILES: &[(&str, &str)] = files![
     "wit/plugin.wit",
+    "wit/filter.wit",
+    "wit/merge.wit",
     "wit/http.wit",
     "wit/nn.wit",
     "guest/Cargo.toml",
@@ -20,9 +22,11 @@ pub const SDK_FILES: &[(&str, &str)] = files![
     "guest/src/bitmap.rs",
     "guest/src/block.rs",
     "guest/src/column.rs",
+    "guest/src/filter.rs",
     "guest/src/fixture.rs",
     "guest/src/http.rs",
     "guest/src/log.rs",
+    "guest/src/merge.rs",
     "guest/src/model.rs",
     "guest/src/nn.rs",
     "guest/src/processor.rs",

@@ -2,7 +2,7 @@
 
 use activestore_types::{DataType, Error, Result};
 
-use crate::abi::{Aggregate, Field, Function, GuestVolatility, Parameter, TableFunction};
+use crate::abi::{Aggregate, Field, Function, GuestVolatility, MergeOf, Parameter, TableFunction};
 
 /// Functions that one plugin may have.
 const FUNCTIONS_MAX: usize = 256;
@@ -24,7 +24,7 @@ pub enum Volatility {
     Volatile,
 }
 
-/// The shape of a scalar function, an aggregate or a table function.
+/// The shape of a scalar function, an aggregate, a table function or a merge function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FunctionSignature {
     /// Its name inside the plugin.
@@ -141,6 +141,20 @@ impl TryFrom<Aggregate> for FunctionSignature {
             retracts: aggregate.retracts,
             ..FunctionSignature::new(aggregate.name, aggregate.args, returns)?
         })
+    }
+}
+
+impl TryFrom<MergeOf> for FunctionSignature {
+    type Error = Error;
+
+    fn try_from(function: MergeOf) -> Result<Self> {
+        let side = |name: &str| Parameter {
+            name: name.to_owned(),
+            kind: function.kind,
+        };
+        let args = vec![side("left"), side("right")];
+        let returns = Returns::Value(function.kind.data_type());
+        FunctionSignature::new(function.name, args, returns)
     }
 }
 

@@ -9,10 +9,8 @@ use wit_parser::{PackageId, Resolve};
 
 use crate::componentize::{WasmForm, componentize, one_line, wasm_form};
 use crate::plugin::PluginKind;
+use crate::wit;
 
-const CONTRACT: &str = include_str!("../../../wasm-sdk/wit/plugin.wit");
-/// What was added to it, in files of the same package.
-const ADDED: [&str; 1] = [include_str!("../../../wasm-sdk/wit/http.wit")];
 const PACKAGE: &str = "activestore:plugin";
 /// The world that a builder appends to the contract.
 const WORLD: &str = "built-plugin";
@@ -46,7 +44,7 @@ impl PluginWorld {
     /// # Errors
     /// `Invalid` when one of `imports` is not an interface of the contract.
     pub fn new(kind: PluginKind, imports: &[&str]) -> Result<Self> {
-        let contract = contract();
+        let contract = wit::text();
         let mut text = format!("{contract}\nworld {WORLD} {{\n  import log;\n");
         for import in imports {
             if !contract.contains(&format!("\ninterface {import} {{")) {
@@ -108,16 +106,6 @@ impl PluginWorld {
             .map_err(|error| Error::invalid(one_line(&format!("{error:#}"))))?;
         componentize(&module)
     }
-}
-
-/// The whole contract as one text: what was added follows without its package.
-fn contract() -> String {
-    let mut text = CONTRACT.to_owned();
-    for added in ADDED {
-        let lines = added.lines().filter(|line| !line.starts_with("package "));
-        lines.for_each(|line| text.extend(["\n", line]));
-    }
-    text
 }
 
 /// The component without what it exports beside the contract: QuickJS and CPython export what they were

@@ -23,6 +23,7 @@ mod measure;
 mod model;
 mod params;
 pub mod parse;
+mod predicate;
 mod provider;
 mod pushdown;
 mod rows;
@@ -43,6 +44,7 @@ pub use parse::{
     Condition, Delete, Existing, Insert, ModelStatement, PartitionStatement, PartitionStep,
     Redefined, Redefinition, Show, Statement, Update, parse,
 };
+pub use predicate::RowPredicate;
 pub use rows::{BatchStream, QueryStats, Rows, StatsHandle};
 pub use table_function::{RowFunction, RowRun};
 pub use tables::Tables;

@@ -9,6 +9,7 @@ mod create;
 mod cursor;
 mod limits;
 mod rows;
+mod sharing;
 mod statement;
 mod table;
 
@@ -137,6 +138,9 @@ fn show(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if cursor.words(&["TABLE", "FUNCTIONS"]) {
         return Ok(Statement::Show(Show::Functions));
     }
+    if cursor.words(&["MERGE", "FUNCTIONS"]) {
+        return Ok(Statement::Show(Show::MergeFunctions));
+    }
     for (words, show) in [
         (["KEYSPACES", "SCHEMAS"], Show::Keyspaces),
         (["FUNCTIONS", "FUNCTION"], Show::Functions),
@@ -144,13 +148,14 @@ fn show(cursor: &mut Cursor<'_>) -> Result<Statement> {
         (["PROCESSORS", "PROCESSOR"], Show::Processors),
         (["MODELS", "MODEL"], Show::Models),
         (["PLUGINS", "PLUGIN"], Show::Plugins),
+        (["FILTERS", "FILTER"], Show::Filters),
     ] {
         if words.iter().any(|word| cursor.word(word)) {
             return Ok(Statement::Show(show));
         }
     }
     Err(cursor.expected(
-        "TABLES, KEYSPACES, COLUMNS, FUNCTIONS, AGGREGATES, PROCESSORS, MODELS or PLUGINS",
+        "TABLES, KEYSPACES, COLUMNS, FUNCTIONS, AGGREGATES, MERGE FUNCTIONS, PROCESSORS, MODELS, FILTERS or PLUGINS",
     ))
 }
 

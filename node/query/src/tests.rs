@@ -4,6 +4,7 @@ mod functions;
 mod last;
 mod model;
 mod planning;
+mod predicate;
 mod queries;
 mod writing;
 

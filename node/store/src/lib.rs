@@ -43,7 +43,10 @@ pub use activestore_sst::{
 pub use disks::table_disk;
 pub use governor::PauseReason;
 pub use options::{StoreOptions, WalSync};
-pub use read::{Digest, LastRequest, LastRows, Scan, ScanRequest, ScanStats, Snapshot};
+pub use read::{
+    Digest, LastRequest, LastRows, Scan, ScanRequest, ScanStats, Snapshot, StampedCell,
+    StampedCells,
+};
 pub use stats::{CompactionInfo, FileGroup, SstInfo, StoreStats, TableStats};
 pub use store::Store;
 pub use store::encryption::open_keyring;

@@ -32,6 +32,7 @@ mod split;
 pub use activestore_sst::{ZonePredicate, ZoneValue};
 pub use digest::Digest;
 pub use last::{LastRequest, LastRows};
+pub use point::{StampedCell, StampedCells};
 pub use scan::{Scan, ScanRequest, ScanStats};
 
 pub(crate) use keys::{bad_keys, lower_bound};

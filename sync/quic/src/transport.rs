@@ -19,7 +19,7 @@ const CONNECTION_WINDOW_BYTES: u32 = 3 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Congestion {
     /// Losses: right on a wire, where what is lost met a full queue. At 5 % of loss and a round trip of
-    /// 600 ms it uses a tenth of a narrow link.
+    /// 600 ms it uses a fifth of a link of 1 Mbit/s.
     Cubic,
     /// What arrives: losses by themselves slow nothing down. For radio.
     Bbr,

@@ -100,3 +100,23 @@ world!(
         "activestore:plugin/log@1.0.0" => log,
     ]
 );
+world!(
+    merge_world,
+    "merge-functions",
+    "export_merge",
+    "activestore_plugin::bindings::merge_world",
+    [
+        "activestore:plugin/types@1.0.0" => types,
+        "activestore:plugin/log@1.0.0" => log,
+    ]
+);
+world!(
+    filter_world,
+    "sync-filter",
+    "export_filter",
+    "activestore_plugin::bindings::filter_world",
+    [
+        "activestore:plugin/types@1.0.0" => types,
+        "activestore:plugin/log@1.0.0" => log,
+    ]
+);

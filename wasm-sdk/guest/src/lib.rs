@@ -3,7 +3,9 @@
 //! - [`scalar!`]: functions that SQL can call, one Rust function each;
 //! - [`aggregate!`]: functions over groups of rows, a state and a few methods each ([`Group`]);
 //! - [`processor!`]: a type that sees each batch of rows as it is written ([`Processor`]);
-//! - [`model!`]: a type that loads an artifact and scores columns ([`Model`]).
+//! - [`model!`]: a type that loads an artifact and scores columns ([`Model`]);
+//! - [`merge!`]: functions that join two values of one cell, one Rust function each;
+//! - [`filter!`]: a type that says what of a table's rows leaves the node ([`Filter`]).
 //!
 //! ```
 //! activestore_plugin::scalar! {
@@ -22,9 +24,11 @@ pub mod bindings;
 pub mod bitmap;
 pub mod block;
 pub mod column;
+pub mod filter;
 pub mod fixture;
 pub mod http;
 pub mod log;
+pub mod merge;
 pub mod model;
 pub mod nn;
 pub mod processor;
@@ -38,6 +42,7 @@ pub use aggregate::Group;
 pub use bindings::imports::activestore::plugin::types::{
     Batch, Column, Error, Field, Parameter, ScalarType, Values, VarBytes,
 };
+pub use filter::{Filter, FilterSpec, Filtered};
 pub use model::{Model, Signature};
 pub use processor::{Config, Output, Processed, Processor, Spec, Timer};
 pub use reach::{clock, random, tables};
@@ -47,6 +52,8 @@ pub use state::{Found, MemoryState, State};
 #[doc(hidden)]
 pub mod exports {
     pub use crate::bindings::aggregate_world::exports::activestore::plugin::aggregate;
+    pub use crate::bindings::filter_world::exports::activestore::plugin::filter;
+    pub use crate::bindings::merge_world::exports::activestore::plugin::merge;
     pub use crate::bindings::model_world::exports::activestore::plugin::model;
     pub use crate::bindings::processor_world::exports::activestore::plugin::processor;
     pub use crate::bindings::scalar_world::exports::activestore::plugin::scalar;

@@ -303,8 +303,8 @@ impl Cells {
     }
 }
 
-/// A column of this type.
-fn column(kind: ScalarType, values: &[Option<Bits>]) -> Column {
+/// A column of this type from values as they are, null where there is none; not of text and bytes.
+pub fn column(kind: ScalarType, values: &[Option<Bits>]) -> Column {
     let bits = values.iter().map(|value| value.map_or(0, |bits| bits.0));
     let present: Vec<bool> = values.iter().map(Option::is_some).collect();
     let values = match kind {

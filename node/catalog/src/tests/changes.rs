@@ -154,6 +154,7 @@ fn a_table_takes_what_it_does_not_say_from_its_keyspace() {
         ttl_s: Some(0),
         sync: Some(SyncMode::None),
         compaction: None,
+        ..TableOptions::default()
     };
     let state = catalog.apply(create(own)).unwrap();
     let table = state.table(&"plant.own".parse().unwrap()).unwrap();
@@ -334,6 +335,7 @@ fn options_are_read_by_name() {
             ttl_s: Some(30 * 86_400),
             sync: Some(SyncMode::Up),
             compaction: Some(CompactionMode::Levelled),
+            ..TableOptions::default()
         }
     );
     let error = TableOptions::parse(&options(&[("flexibel", "true")])).unwrap_err();

@@ -197,6 +197,10 @@ pub enum PluginTemplate {
     Processor,
     /// Loads an artifact and scores rows.
     Model,
+    /// Joins two values of one cell, written on two nodes.
+    Merge,
+    /// Says what of a table's rows leaves the node.
+    Filter,
 }
 
 impl PluginTemplate {
@@ -208,6 +212,8 @@ impl PluginTemplate {
             PluginTemplate::Table => "table",
             PluginTemplate::Processor => "processor",
             PluginTemplate::Model => "model",
+            PluginTemplate::Merge => "merge",
+            PluginTemplate::Filter => "filter",
         }
     }
 }

@@ -101,7 +101,7 @@ pub fn write(
 /// The project's own files.
 fn files(language: PluginLanguage, kind: PluginTemplate) -> Result<Files> {
     use PluginLanguage::{C, Js, Python, Rust};
-    use PluginTemplate::{Aggregate, Model, Processor, Scalar, Table};
+    use PluginTemplate::{Aggregate, Filter, Merge, Model, Processor, Scalar, Table};
     let mut files = match (language, kind) {
         (Rust, _) => {
             let source = match kind {
@@ -110,6 +110,8 @@ fn files(language: PluginLanguage, kind: PluginTemplate) -> Result<Files> {
                 Table => template!("rust/table.rs"),
                 Processor => template!("rust/processor.rs"),
                 Model => template!("rust/model.rs"),
+                Merge => template!("rust/merge.rs"),
+                Filter => template!("rust/filter.rs"),
             };
             vec![
                 ("Cargo.toml", template!("rust/Cargo.toml.in")),
@@ -135,7 +137,7 @@ fn files(language: PluginLanguage, kind: PluginTemplate) -> Result<Files> {
             ("plugin.py", template!("python/processor.py")),
             ("test_plugin.py", template!("python/test_processor.py")),
         ],
-        (C | Js | Python, Aggregate | Table | Model) => {
+        (C | Js | Python, Aggregate | Table | Model | Merge | Filter) => {
             return Err(Error::invalid(format!(
                 "there is no template of kind {} in this language",
                 kind.name()

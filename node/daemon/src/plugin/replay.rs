@@ -283,7 +283,10 @@ impl Keyed {
                 .iter()
                 .any(|output| output.field_with_name(name).is_ok())
         };
-        let by_row = matches!(kind, PluginKind::Scalar | PluginKind::Model);
+        let by_row = matches!(
+            kind,
+            PluginKind::Scalar | PluginKind::Model | PluginKind::Merge
+        );
         let places = key.iter().map(|name| rows.index_of(name).ok());
         let places: Option<Vec<usize>> = places.collect();
         let clash = by_row && key.iter().any(taken);

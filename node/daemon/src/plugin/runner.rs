@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use activestore_plugin_host::{
-    AggregateFunction, Aggregation, Grants, Model, Plugin, PluginHost, PluginKind, Processor,
-    ScalarFunction, StateReader, TableFunction,
+    AggregateFunction, Aggregation, Grants, MergeFunction, Model, Plugin, PluginHost, PluginKind,
+    Processor, ScalarFunction, StateReader, SyncFilter, TableFunction,
 };
 use activestore_types::{Error, Result};
 use arrow::array::{ArrayRef, AsArray, new_empty_array};
@@ -17,6 +17,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use arrow::row::{OwnedRow, RowConverter, SortField};
 
+use super::shared;
 use crate::cli::UseArgs;
 
 /// Bytes of keyed state that a trial keeps; a node keeps no more either.
@@ -69,6 +70,8 @@ enum Work {
     Table(Arc<TableFunction>, Vec<String>),
     Model(Arc<Model>),
     Processor(Box<Processor>, State),
+    Merge(Arc<MergeFunction>, Vec<String>),
+    Filter(Box<SyncFilter>, SchemaRef),
 }
 
 impl Using {
@@ -113,6 +116,16 @@ impl Runner {
                 Work::Table(function, arguments(using, wanted, schema)?)
             }
             PluginKind::Model => Work::Model(plugin.model(&using.settings, &using.artifact)?),
+            PluginKind::Merge => {
+                let columns = arguments(using, 2, schema)?;
+                let name = function(plugin, using)?;
+                Work::Merge(shared::merge(plugin, &name, &columns, schema)?, columns)
+            }
+            PluginKind::Filter => {
+                let filter = plugin.filter(&using.settings, schema)?;
+                let leaving = shared::leaving_schema(&filter, schema);
+                Work::Filter(Box::new(filter), leaving)
+            }
             PluginKind::Processor => {
                 let processor = plugin.processor(&using.settings, schema)?;
                 Work::Processor(Box::new(processor), State::default())
@@ -166,6 +179,18 @@ impl Runner {
                 let value = timed(&mut self.busy, || model.predict(&args))?;
                 Ok(Produced::of(PREDICTION, value)?)
             }
+            Work::Merge(function, columns) => {
+                let args = picked(batch, columns)?;
+                let [left, right] = args.as_slice() else {
+                    return Err(Error::internal("a merge function takes two columns"));
+                };
+                let value = timed(&mut self.busy, || function.merge(left, right))?;
+                Ok(Produced::of(function.name(), value)?)
+            }
+            Work::Filter(filter, _) => Ok(Produced {
+                outputs: vec![timed(&mut self.busy, || shared::leaving(filter, batch))?],
+                rejected: Vec::new(),
+            }),
             Work::Aggregate(grouping) => {
                 grouping.add(batch, &mut self.busy)?;
                 Ok(Produced::default())
@@ -204,6 +229,8 @@ impl Runner {
                 value(&signature.name, function.returns().arrow())
             }
             Work::Table(function, _) => vec![function.schema().clone()],
+            Work::Merge(function, _) => value(function.name(), function.data_type().arrow()),
+            Work::Filter(_, leaving) => vec![leaving.clone()],
             Work::Model(_) => value(PREDICTION, DataType::Float64),
             Work::Aggregate(_) => Vec::new(),
             Work::Processor(processor, _) => {
@@ -285,7 +312,7 @@ fn function(plugin: &Plugin, using: &Using) -> Result<String> {
     let names: Vec<&str> = functions.map(|function| function.name.as_str()).collect();
     match (&using.function, names.as_slice()) {
         (Some(name), _) => Ok(name.clone()),
-        (None, [only]) => Ok((*only).to_owned()),
+        (None, [only, rest @ ..]) if rest.iter().all(|name| name == only) => Ok((*only).to_owned()),
         (None, _) => Err(Error::invalid("the plugin has several functions")
             .with_hint(format!("add --function with one of {}", names.join(", ")))),
     }

@@ -30,6 +30,8 @@ fn a_new_plugin_is_a_whole_crate() {
         ("spread", PluginTemplate::Aggregate),
         ("limit", PluginTemplate::Processor),
         ("linear", PluginTemplate::Model),
+        ("later", PluginTemplate::Merge),
+        ("whole", PluginTemplate::Filter),
     ] {
         write(name, kind).unwrap();
         let made = dir.path().join(name);

@@ -14,6 +14,7 @@ use super::node;
 use super::replay::{self, Replay, Version};
 use super::runner::{Runner, load, read};
 use super::setup::{Setup, Source};
+use super::shared;
 use crate::cli::TestArgs;
 use crate::figures::{grouped, shown, size};
 use crate::sql::Grid;
@@ -147,7 +148,9 @@ fn alone(setup: &Setup) -> Result<()> {
         }
         for (number, output) in made.outputs.iter().enumerate() {
             let output = match setup.plugin.kind() {
-                PluginKind::Scalar | PluginKind::Model => beside(&batch, output)?,
+                PluginKind::Scalar | PluginKind::Model | PluginKind::Merge => {
+                    beside(&batch, output)?
+                }
                 _ => output.clone(),
             };
             show(&mut grids, number, &output)?;
@@ -173,6 +176,9 @@ fn alone(setup: &Setup) -> Result<()> {
     }
     if let Some(bytes) = runner.state_bytes() {
         println!("{bytes} bytes of state, at most");
+    }
+    if setup.plugin.kind() == PluginKind::Merge {
+        println!("{}", shared::laws(&setup.plugin)?);
     }
     if let Some(keys) = runner.state_keys() {
         println!("{} keys of state", grouped(keys as u64));

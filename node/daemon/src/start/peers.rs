@@ -11,7 +11,7 @@ use activestore_sync_quic::{
     ClientOptions, CloudIdentity, EdgeIdentity, ServerOptions, SyncClient, SyncServer, TokenStore,
     TransportOptions, VerifyReport,
 };
-use activestore_types::{Error, NodeId, Result};
+use activestore_types::{Error, NodeId, Result, TableName};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use serde_json::{Value, json};
@@ -122,7 +122,10 @@ impl Peers {
         match &*self.side.lock().await {
             Side::Alone => Err(Error::conflict("this node has no peer to compare with")
                 .with_hint("start it with --peer HOST:PORT")),
-            Side::Edge(client) => Ok(report(&client.verify().await?)),
+            Side::Edge(client) => {
+                let compared = client.verify().await?;
+                Ok(report(&compared, &self.db.filtered_tables()))
+            }
             Side::Cloud(_) => self.held().await,
         }
     }
@@ -237,12 +240,20 @@ impl Hooks for Peers {
     }
 }
 
-fn report(report: &VerifyReport) -> Value {
-    let differing = report.comparison.differing();
+/// What two ends hold, table by table; what is filtered between them is not compared, but named.
+fn report(report: &VerifyReport, filtered: &[(TableName, String)]) -> Value {
+    let is_filtered = |table: &TableName| filtered.iter().any(|(name, _)| name == table);
+    let mut differing = report.comparison.differing();
+    differing.retain(|table| !is_filtered(table));
+    let not_compared = filtered.iter().map(|(table, by)| {
+        let why = format!("not comparable, filtered by {by}");
+        json!({ "table": table.to_string(), "equal": null, "not_compared": why })
+    });
     let tables: Vec<Value> = report
         .comparison
         .tables
         .iter()
+        .filter(|(table, ..)| !is_filtered(table))
         .map(|(table, here, there)| {
             json!({
                 "table": table.to_string(),
@@ -253,6 +264,7 @@ fn report(report: &VerifyReport) -> Value {
                 "digest_there": there.as_ref().map(hex),
             })
         })
+        .chain(not_compared)
         .collect();
     json!({
         "peer": report.peer,

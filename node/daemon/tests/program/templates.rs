@@ -50,6 +50,13 @@ fn each_template_is_built_and_gives_its_first_result() {
             &["--artifact", "weights.csv"],
             "┆  15.625 │",
         ),
+        ("merge", "later", &[], "associative and idempotent"),
+        (
+            "filter",
+            "whole",
+            &["--set", "column=temp", "--set", "min=79"],
+            "81.0",
+        ),
     ] {
         let made = program()
             .args(["plugin", "new", name, "--kind", kind, "--sdk"])

@@ -4,7 +4,9 @@
 //! A segment is cut only from committed records, and records are kept in the log until a durable
 //! segment holds them, so a crash at any point seals again from where the queue stands.
 
+pub(crate) mod filter;
 mod grouping;
+mod packing;
 pub(crate) mod queue;
 pub(crate) mod segment;
 
@@ -15,28 +17,40 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use activestore_catalog::Catalog;
+use activestore_catalog::{Catalog, Sharing};
 use activestore_env::Env;
 use activestore_store::{LogRecord, Store};
-use activestore_sync_proto::limits::MAX_FRAME_BYTES;
 use activestore_sync_proto::{OutboxPosition, SealedSegment};
 use activestore_types::{
-    BatchColumn, Epoch, Error, Hlc, Lsn, NodeId, OriginId, Result, RowBatch, SyncMode, TableSchema,
+    Epoch, Lsn, NodeId, OriginId, Result, RowBatch, SyncMode, TableId, TableName,
 };
-use arrow::array::new_empty_array;
 use parking_lot::{Condvar, Mutex};
 
+use filter::{Filters, HeldBack, Passed};
+use packing::Packing;
 use queue::{Payload, Queue};
-use segment::{Erased, Member, Segment};
+
+use crate::plugins::Plugins;
 
 /// A segment is sealed when the rows it would hold take about this much memory unpacked.
 pub(crate) const SEAL_BYTES: usize = 1024 * 1024;
 /// How much of the log is looked at in one step, in bytes.
 const LOG_STEP_BYTES: usize = 4 * 1024 * 1024;
-/// How long the thread pauses after a failure before it tries again.
+/// How long the thread pauses after a failure before it tries again; each further failure doubles it …
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// … up to this.
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(16);
 
 type Waker = Box<dyn Fn() + Send + Sync>;
+
+/// What segments are made from.
+#[derive(Clone)]
+pub(crate) struct Sources {
+    pub(crate) env: Env,
+    pub(crate) store: Arc<Store>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) plugins: Arc<Plugins>,
+}
 
 /// What waits for its acknowledgement, and the thread that seals.
 pub(crate) struct Sealer {
@@ -59,21 +73,30 @@ struct Shared {
     stopping: AtomicBool,
     waker: Mutex<Option<Waker>>,
     failures: AtomicU64,
+    /// Why nothing can be sealed; `None` while it can.
+    blocked: Mutex<Option<String>>,
     refused: Mutex<Option<String>>,
+    filters: Filters,
 }
 
 impl Sealer {
     pub(crate) fn start(
         node: NodeId,
         name: String,
-        env: Env,
-        store: Arc<Store>,
-        catalog: Arc<Catalog>,
+        sources: Sources,
         queue: Queue,
         seal_after: Duration,
     ) -> Result<Self> {
+        let Sources {
+            env,
+            store,
+            catalog,
+            plugins,
+        } = sources;
         store.hold_log(Some(queue.state().cursor));
         let shared = Arc::new(Shared {
+            filters: Filters::new(plugins, store.clone(), env.clone()),
+            blocked: Mutex::new(None),
             node,
             name,
             env,
@@ -148,6 +171,16 @@ impl Sealer {
         self.shared.failures.load(Ordering::Relaxed)
     }
 
+    /// Why nothing can be sealed now; `None` while it can.
+    pub(crate) fn blocked(&self) -> Option<String> {
+        self.shared.blocked.lock().clone()
+    }
+
+    /// What of a table stayed here since the start.
+    pub(crate) fn held_back(&self, table: &TableName) -> HeldBack {
+        self.shared.filters.held_back(table)
+    }
+
     /// What the receiver refused last, in its words.
     pub(crate) fn refused(&self) -> Option<String> {
         self.shared.refused.lock().clone()
@@ -161,6 +194,7 @@ impl Shared {
     }
 
     fn run(&self) {
+        let mut pause = RETRY_PAUSE;
         loop {
             {
                 let mut dirty = self.dirty.lock();
@@ -171,27 +205,32 @@ impl Shared {
             }
             let stopping = self.stopping.load(Ordering::Acquire);
             if !stopping {
-                self.gather_time();
+                self.gather_time(self.seal_after);
             }
             if let Err(error) = self.seal_all() {
                 self.failures.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(%error, "rows could not be sealed for shipping; trying again");
+                *self.blocked.lock() = Some(error.to_string());
                 if stopping {
                     return;
                 }
-                std::thread::sleep(RETRY_PAUSE);
+                self.gather_time(pause);
+                pause = (pause * 2).min(RETRY_PAUSE_MAX);
                 *self.dirty.lock() = true;
+                continue;
             }
+            *self.blocked.lock() = None;
+            pause = RETRY_PAUSE;
             if stopping {
                 return;
             }
         }
     }
 
-    /// Lets rows gather, so that a segment holds more than one write; ends early on a stop.
-    fn gather_time(&self) {
+    /// Lets rows gather for so long, so that a segment holds more than one write; ends early on a stop.
+    fn gather_time(&self, time: Duration) {
         let mut dirty = self.dirty.lock();
-        let until = self.env.clock.monotonic() + self.seal_after;
+        let until = self.env.clock.monotonic() + time;
         while !self.stopping.load(Ordering::Acquire) {
             let left = until.saturating_sub(self.env.clock.monotonic());
             if left.is_zero() {
@@ -225,7 +264,7 @@ impl Shared {
                 return Ok(());
             };
             let next = Lsn(last.lsn.0 + 1);
-            let payloads = self.pack(&records)?;
+            let (payloads, passed) = self.pack(&records)?;
             if payloads.is_empty() {
                 self.queue.skip_to(next)?;
             } else {
@@ -234,24 +273,22 @@ impl Shared {
                     waker();
                 }
             }
+            self.filters.count(passed);
             self.store.hold_log(Some(next));
         }
     }
 
-    /// The shippable part of the records as segment payloads. Rows of a partition that has a data key
-    /// of its own are in segments of their own, which are kept under it.
-    fn pack(&self, records: &[LogRecord]) -> Result<Vec<Payload>> {
+    /// The shippable part of the records as segment payloads. Rows of tables of which not everything leaves
+    /// come together first and pass their filter; what stayed here of them is told beside.
+    fn pack(&self, records: &[LogRecord]) -> Result<(Vec<Payload>, Passed)> {
         let state = self.catalog.state();
         let shippable = |table| {
             state
                 .table_by_id(table)
                 .filter(|schema| matches!(schema.sync, SyncMode::Up | SyncMode::Both))
         };
-        let mut payloads = Vec::new();
-        let mut apart: BTreeMap<u32, Vec<Member>> = BTreeMap::new();
-        let mut batches: Vec<Member> = Vec::new();
-        let mut erased = Vec::new();
-        let mut bytes = 0;
+        let mut packing = Packing::default();
+        let mut filtered: BTreeMap<TableId, Vec<&RowBatch>> = BTreeMap::new();
         for record in records {
             for batch in &record.set.batches {
                 let own = batch
@@ -261,107 +298,35 @@ impl Shared {
                 let Some(schema) = shippable(batch.table).filter(|_| own) else {
                     continue;
                 };
-                for (own, rows) in self.store.divide(batch)? {
-                    for piece in pieces(&rows) {
-                        if let Some(own) = own {
-                            let members = apart.entry(own).or_default();
-                            members.push((schema.clone(), piece));
-                            if bytes_of(members) >= SEAL_BYTES {
-                                cut(members, &mut Vec::new(), Some(own), &mut payloads)?;
-                            }
-                            continue;
-                        }
-                        bytes += piece.memory_bytes();
-                        batches.push((schema.clone(), piece));
-                        if bytes >= SEAL_BYTES {
-                            cut(&mut batches, &mut erased, None, &mut payloads)?;
-                            bytes = 0;
-                        }
-                    }
+                let sharing = state.sharing.get(&schema.name);
+                if sharing.is_some_and(Sharing::holds_back) {
+                    filtered.entry(schema.id).or_default().push(batch);
+                } else {
+                    packing.rows(&self.store, schema, batch)?;
                 }
             }
             for range in &record.set.tombstones {
                 if let Some(schema) = shippable(range.table)
                     && range.origin == OriginId(0)
                 {
-                    bytes += range.start.len() + range.end.len() + 64;
-                    // The receiver must know the table: rows that the range covers may come after it.
-                    if !batches.iter().any(|(known, _)| known.id == schema.id) {
-                        batches.push((schema.clone(), no_rows(schema)));
-                    }
-                    erased.push(Erased {
-                        table: schema.name.clone(),
-                        start: range.start.clone(),
-                        end: range.end.clone(),
-                        hlc: range.hlc.0,
-                    });
+                    packing.range(schema, range);
                 }
             }
         }
-        for (own, mut members) in apart {
-            cut(&mut members, &mut Vec::new(), Some(own), &mut payloads)?;
+        let mut passed = Passed::new();
+        for (table, batches) in filtered {
+            if let Some(schema) = shippable(table)
+                && let Some(sharing) = state.sharing.get(&schema.name)
+            {
+                let (leaving, held) = self.filters.leaving(schema, sharing, &batches)?;
+                for batch in &leaving {
+                    packing.rows(&self.store, schema, batch)?;
+                }
+                passed.push((schema.name.clone(), held));
+            }
         }
-        cut(&mut batches, &mut erased, None, &mut payloads)?;
-        Ok(payloads)
+        Ok((packing.finish()?, passed))
     }
-}
-
-/// A batch that says no more than which columns the table's key has.
-fn no_rows(schema: &TableSchema) -> RowBatch {
-    let keys = schema.key_columns().filter_map(|key| {
-        let column = schema.column_by_id(key.id)?;
-        Some(BatchColumn {
-            id: column.id,
-            array: new_empty_array(&column.data_type.arrow()),
-            set: None,
-        })
-    });
-    RowBatch::upsert(schema.id, 0, keys.collect(), Hlc::ZERO, OriginId(0))
-}
-
-fn bytes_of(members: &[Member]) -> usize {
-    members.iter().map(|(_, batch)| batch.memory_bytes()).sum()
-}
-
-/// Makes a payload of what has gathered, to be kept under `own` if that is a key.
-fn cut(
-    batches: &mut Vec<Member>,
-    erased: &mut Vec<Erased>,
-    own: Option<u32>,
-    payloads: &mut Vec<Payload>,
-) -> Result<()> {
-    if batches.is_empty() && erased.is_empty() {
-        return Ok(());
-    }
-    let rows = batches
-        .iter()
-        .map(|(_, batch)| batch.rows as u64)
-        .sum::<u64>()
-        + erased.len() as u64;
-    let bytes = Segment::pack(batches, std::mem::take(erased))?;
-    batches.clear();
-    if bytes.len() > MAX_FRAME_BYTES {
-        return Err(Error::internal(format!(
-            "a segment of {rows} rows takes {} bytes, more than a frame carries",
-            bytes.len()
-        )));
-    }
-    payloads.push(Payload {
-        rows,
-        bytes: bytes.into(),
-        own,
-    });
-    Ok(())
-}
-
-/// A batch in pieces that each stay well below a segment's bound.
-fn pieces(batch: &RowBatch) -> Vec<RowBatch> {
-    let count = batch.memory_bytes().div_ceil(SEAL_BYTES / 4).max(1);
-    let rows = batch.rows.div_ceil(count).max(1);
-    (0..batch.rows)
-        .step_by(rows)
-        .map(|start| batch.slice(start, rows.min(batch.rows - start)))
-        .collect()
 }
 
 impl activestore_sync_proto::Outbox for Sealer {

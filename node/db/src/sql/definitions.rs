@@ -24,7 +24,7 @@ impl Db {
             match &change {
                 Change::CreateFunction { def, kind, .. } => inner.try_function(def, *kind)?,
                 Change::CreateProcessor { def, .. } => inner.prepare_processor(def)?,
-                _ => {}
+                _ => inner.try_sharing(&change)?,
             }
             inner.change(change)?;
             Ok(SqlOutcome::definition(tag))
@@ -183,7 +183,7 @@ impl Inner {
                 PluginKind::Scalar => "FUNCTION",
                 PluginKind::Aggregate => "AGGREGATE",
                 PluginKind::Table => "TABLE FUNCTION",
-                PluginKind::Processor | PluginKind::Model => return error,
+                _ => return error,
             };
             if said == right {
                 return error;

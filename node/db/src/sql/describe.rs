@@ -32,6 +32,8 @@ impl Db {
             Show::Functions => ("SELECT * FROM system.functions ORDER BY name", vec![]),
             Show::Processors => ("SELECT * FROM system.processors ORDER BY name", vec![]),
             Show::Models => ("SELECT * FROM system.models ORDER BY name", vec![]),
+            Show::MergeFunctions => ("SELECT * FROM system.merge_functions ORDER BY name", vec![]),
+            Show::Filters => ("SELECT * FROM system.filters ORDER BY name", vec![]),
             Show::Plugins => ("SELECT * FROM system.plugins ORDER BY name", vec![]),
         };
         Ok(SqlOutcome::Rows(

@@ -5,6 +5,7 @@ mod definitions;
 mod describe;
 mod partition;
 mod rows;
+mod sharing;
 mod together;
 
 use std::sync::atomic::Ordering;

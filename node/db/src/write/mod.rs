@@ -55,7 +55,8 @@ impl Inner {
             self.admit()?; // what only erases may pass: it is how space is made
         }
         let processed = self.process(effects.upserts)?; // holds the processors until the commit
-        let set = self.stamp(processed.staged, effects.erasures, processed.notes);
+        let staged = self.join_staged(processed.staged, &effects.erasures)?;
+        let set = self.stamp(staged, effects.erasures, processed.notes);
         let batches = set.batches.iter().filter(|batch| batch.tombstone.is_none());
         let rows = batches.map(|batch| batch.rows as u64).sum();
         self.commit(set)?;
@@ -99,6 +100,7 @@ impl Inner {
         let mut gates: BTreeMap<TableId, Way> = BTreeMap::new();
         let mut open: Vec<(Arc<TableSchema>, Way)> = tables.into_iter().collect();
         while let Some((schema, way)) = open.pop() {
+            let way = way.max(self.way_of(&schema));
             let known = gates.get(&schema.id).copied();
             if known.is_some_and(|known| known >= way) {
                 continue;

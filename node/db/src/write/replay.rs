@@ -193,7 +193,8 @@ impl Inner {
         let more = matches!(progress, Progress::Under { .. });
         let mut processed = wave.end()?;
         processed.notes.push(note(&runtime.def.name, &progress)?);
-        let set = self.stamp(processed.staged, Vec::new(), processed.notes);
+        let staged = self.join_staged(processed.staged, &[])?;
+        let set = self.stamp(staged, Vec::new(), processed.notes);
         let sent = set.batches.iter().map(|batch| batch.rows as u64).sum();
         self.commit(set)?;
         if let Some(turn) = processed.turn {

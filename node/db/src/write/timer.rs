@@ -196,7 +196,8 @@ impl Inner {
         wave.send(sent)?;
         wave.finish()?;
         let processed = wave.end()?;
-        let set = self.stamp(processed.staged, Vec::new(), processed.notes);
+        let staged = self.join_staged(processed.staged, &[])?;
+        let set = self.stamp(staged, Vec::new(), processed.notes);
         let rows = set.batches.iter().map(|batch| batch.rows as u64).sum();
         self.commit(set)?;
         if let Some(turn) = processed.turn {

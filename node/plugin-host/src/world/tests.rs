@@ -28,6 +28,8 @@ fn every_kind_has_a_world() {
         PluginKind::Table,
         PluginKind::Processor,
         PluginKind::Model,
+        PluginKind::Merge,
+        PluginKind::Filter,
     ] {
         PluginWorld::new(kind, &[]).unwrap();
     }

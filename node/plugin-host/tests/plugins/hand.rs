@@ -9,10 +9,9 @@ use wit_parser::{PackageId, Resolve};
 
 /// The contract, as the SDK has it.
 static CONTRACT: LazyLock<(Resolve, PackageId, String)> = LazyLock::new(|| {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wasm-sdk/wit/plugin.wit");
-    let text = std::fs::read_to_string(path).unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wasm-sdk/wit");
     let mut resolve = Resolve::default();
-    let package = resolve.push_str("plugin.wit", &text).unwrap();
+    let (package, _) = resolve.push_dir(path).unwrap();
     let version = resolve.packages[package].name.version.clone().unwrap();
     (resolve, package, version.to_string())
 });
@@ -28,6 +27,8 @@ pub(crate) fn component(world: &str, module: &str) -> Vec<u8> {
         "table-function",
         "processor",
         "model",
+        "merge",
+        "filter",
     ] {
         let whole = format!("activestore:plugin/{interface}@{version}#");
         text = text.replace(&format!("{interface}/"), &whole);

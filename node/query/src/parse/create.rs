@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::cursor::Cursor;
 use super::statement::{ModelStatement, Statement};
-use super::table;
+use super::{sharing, table};
 
 /// After `CREATE`.
 pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
@@ -33,9 +33,14 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if cursor.word("MODEL") {
         return model(cursor, or_replace);
     }
+    if let Some(statement) = sharing::create(cursor, or_replace)? {
+        return Ok(statement);
+    }
     refuse(cursor)?;
     if or_replace {
-        return Err(cursor.expected("FUNCTION, AGGREGATE, TABLE FUNCTION, PROCESSOR or MODEL"));
+        return Err(cursor.expected(
+            "FUNCTION, AGGREGATE, TABLE FUNCTION, MERGE FUNCTION, PROCESSOR, MODEL or FILTER",
+        ));
     }
     if cursor.word("KEYSPACE") || cursor.word("SCHEMA") {
         return keyspace(cursor);
@@ -43,7 +48,9 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if cursor.word("TABLE") {
         return table::create(cursor);
     }
-    Err(cursor.expected("KEYSPACE, TABLE, FUNCTION, AGGREGATE, TABLE FUNCTION, PROCESSOR or MODEL"))
+    Err(cursor.expected(
+        "KEYSPACE, TABLE, FUNCTION, AGGREGATE, TABLE FUNCTION, MERGE FUNCTION, PROCESSOR, MODEL or FILTER",
+    ))
 }
 
 /// After `DROP`.
@@ -83,11 +90,12 @@ pub(super) fn drop(cursor: &mut Cursor<'_>) -> Result<Statement> {
         let if_exists = cursor.if_exists()?;
         let name = plugin_name(cursor)?;
         (Change::DropPlugin { name, if_exists }, "DROP PLUGIN")
+    } else if let Some(change) = sharing::drop(cursor)? {
+        change
     } else {
         refuse(cursor)?;
-        return Err(
-            cursor.expected("KEYSPACE, TABLE, FUNCTION, PROCESSOR, MODEL or PLUGIN after DROP")
-        );
+        return Err(cursor
+            .expected("KEYSPACE, TABLE, FUNCTION, PROCESSOR, MODEL, FILTER or PLUGIN after DROP"));
     };
     if cursor.peek_word("CASCADE") {
         return Err(Error::invalid("CASCADE is not available")

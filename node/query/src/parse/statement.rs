@@ -197,4 +197,8 @@ pub enum Show {
     Models,
     /// `SHOW PLUGINS`.
     Plugins,
+    /// `SHOW MERGE FUNCTIONS`.
+    MergeFunctions,
+    /// `SHOW FILTERS`.
+    Filters,
 }

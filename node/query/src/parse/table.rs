@@ -44,7 +44,11 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
                 .expected("'('")
                 .with_hint("write the order in the key: PRIMARY KEY ((device), ts DESC)"));
         }
-        definition.options = TableOptions::parse(&cursor.options()?)?;
+        let mut options = TableOptions::parse(&cursor.options()?)?;
+        // What stands beside a column is said of it as well.
+        let of_columns = std::mem::take(&mut definition.options.sharing.merges);
+        options.sharing.merges.extend(of_columns);
+        definition.options = options;
     }
     if definition.partition_key.is_empty() {
         return Err(
@@ -101,6 +105,10 @@ fn column(
             cursor.expect_word("NOT")?;
             cursor.expect_word("NULL")?;
             not_null.push(name.clone());
+        } else if cursor.word("MERGE") {
+            let function = cursor.identifier("the name of a merge function")?;
+            let merges = &mut definition.options.sharing.merges;
+            merges.insert(name.clone(), Some(function));
         } else if cursor.word("NULL") {
             continue;
         } else {

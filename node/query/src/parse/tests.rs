@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod plugins;
+mod sharing;
 
 fn one(sql: &str) -> Statement {
     let mut all = parse(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use activestore_sst::Sst;
-use activestore_types::{ColumnId, Hlc, KeyRange, Result};
+use activestore_types::{ColumnId, Hlc, KeyRange, OriginId, Result};
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -14,10 +14,34 @@ use super::piece::{Fragment, Held, Pieces, Vector};
 use super::resolve::Resolver;
 use super::scan::single_partition;
 use crate::memtable::MemtableView;
+use crate::version::Stamp;
 
 enum Place<'a> {
     View(&'a MemtableView),
     File(&'a Arc<Sst>),
+}
+
+/// What the last stamp left of one cell, NULL included.
+#[derive(Clone, Debug)]
+pub struct StampedCell {
+    /// The value, as an array of one row.
+    pub value: ArrayRef,
+    /// When it was written.
+    pub hlc: Hlc,
+    /// By whom.
+    pub origin: OriginId,
+    /// When it expires, in milliseconds since 1970; 0 means never.
+    pub expiry_ms: u64,
+}
+
+/// What is known of a key, whether there is a row or not.
+#[derive(Clone, Debug)]
+pub struct StampedCells {
+    /// For each column that was asked for its cell; `None` where nobody has written it, or it has expired.
+    pub cells: Vec<Option<StampedCell>>,
+    /// The newest delete of the key that is known; zero where there is none. Nothing that was written before
+    /// it counts.
+    pub deleted: Hlc,
 }
 
 /// What is stored under a key.
@@ -80,21 +104,72 @@ impl Snapshot {
         Ok(newest.filter(|_| visible).map(Hlc))
     }
 
+    /// The cells of a key with their stamps, for who has to know whether a write of another node comes before
+    /// or after them.
+    ///
+    /// # Errors
+    /// As [`Snapshot::get`].
+    pub fn stamped(&self, key: &[u8], columns: &[ColumnId], now_ms: u64) -> Result<StampedCells> {
+        let mut found = Found::new(self, columns, now_ms);
+        let barrier = self.gather(key, &mut found, false)?;
+        let Found {
+            pieces,
+            mut resolver,
+            mut fragments,
+        } = found;
+        let tombstones = fragments.iter().filter(|fragment| fragment.tombstone);
+        let tombstones = tombstones.map(|fragment| fragment.hlc).max();
+        let deleted = tombstones.max(barrier.map(|barrier| barrier.hlc));
+        let visible =
+            !fragments.is_empty() && resolver.resolve(&pieces, &mut fragments, barrier)?;
+        let mut cells = Vec::with_capacity(columns.len());
+        for column in 0..columns.len() {
+            let winner = resolver.winners.get(column).copied().flatten();
+            let fragment = winner.filter(|_| visible).and_then(|at| fragments.get(at));
+            let Some(fragment) = fragment else {
+                cells.push(None);
+                continue;
+            };
+            let array = pieces.array(fragment.piece, column);
+            let value = array.filter(|array| fragment.row < array.len());
+            cells.push(value.map(|array| StampedCell {
+                value: array.slice(fragment.row, 1),
+                hlc: Hlc(fragment.hlc),
+                origin: fragment.origin,
+                expiry_ms: fragment.expiry_ms,
+            }));
+        }
+        Ok(StampedCells {
+            cells,
+            deleted: Hlc(deleted.unwrap_or(0)),
+        })
+    }
+
     /// Finds what is stored under a key and resolves it; whether there is a visible row.
     fn find(&self, key: &[u8], found: &mut Found) -> Result<bool> {
+        let barrier = self.gather(key, found, true)?;
+        let Found {
+            pieces,
+            resolver,
+            fragments,
+        } = found;
+        Ok(!fragments.is_empty() && resolver.resolve(pieces, fragments, barrier)?)
+    }
+
+    /// Finds what is stored under a key, all of it or until the rest decides nothing any more; gives the range
+    /// tombstone that covers the key.
+    fn gather(&self, key: &[u8], found: &mut Found, until_settled: bool) -> Result<Option<Stamp>> {
         let range = KeyRange::only(key);
         let prefix = single_partition(&self.0.schema, &range);
         let barrier = self.covering(key);
         let mut places = self.places(prefix);
         places.sort_by_key(|(newest, _)| std::cmp::Reverse(*newest));
         let Found {
-            pieces,
-            resolver,
-            fragments,
+            pieces, fragments, ..
         } = found;
         for (newest, place) in &places {
             let hidden = barrier.is_some_and(|barrier| newest.0 < barrier.hlc);
-            if hidden || settled(pieces, fragments, *newest) {
+            if hidden || (until_settled && settled(pieces, fragments, *newest)) {
                 break;
             }
             match place {
@@ -102,7 +177,7 @@ impl Snapshot {
                 Place::File(sst) => self.read_file(sst, &range, pieces, fragments)?,
             }
         }
-        Ok(!fragments.is_empty() && resolver.resolve(pieces, fragments, barrier)?)
+        Ok(barrier)
     }
 
     /// The Arrow schema of a row. That of the columns that were asked for first is kept: they are

@@ -1,0 +1,147 @@
+//! Payloads in the making: rows and erasures gather until they fill a segment. Rows of a partition that has a
+//! data key of its own are in segments of their own, which are kept under it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use activestore_store::Store;
+use activestore_sync_proto::limits::MAX_FRAME_BYTES;
+use activestore_types::{
+    BatchColumn, Error, Hlc, OriginId, RangeTombstone, Result, RowBatch, TableSchema,
+};
+use arrow::array::new_empty_array;
+
+use super::SEAL_BYTES;
+use super::queue::Payload;
+use super::segment::{Erased, Member, Segment};
+
+/// What has gathered.
+#[derive(Default)]
+pub(super) struct Packing {
+    payloads: Vec<Payload>,
+    apart: BTreeMap<u32, Vec<Member>>,
+    batches: Vec<Member>,
+    erased: Vec<Erased>,
+    bytes: usize,
+}
+
+impl Packing {
+    /// Takes rows of a table.
+    pub(super) fn rows(
+        &mut self,
+        store: &Store,
+        schema: &Arc<TableSchema>,
+        batch: &RowBatch,
+    ) -> Result<()> {
+        for (own, rows) in store.divide(batch)? {
+            for piece in pieces(&rows) {
+                if let Some(own) = own {
+                    let members = self.apart.entry(own).or_default();
+                    members.push((schema.clone(), piece));
+                    if bytes_of(members) >= SEAL_BYTES {
+                        cut(members, &mut Vec::new(), Some(own), &mut self.payloads)?;
+                    }
+                    continue;
+                }
+                self.bytes += piece.memory_bytes();
+                self.batches.push((schema.clone(), piece));
+                if self.bytes >= SEAL_BYTES {
+                    self.cut()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a range of a table that is erased.
+    pub(super) fn range(&mut self, schema: &Arc<TableSchema>, range: &RangeTombstone) {
+        self.bytes += range.start.len() + range.end.len() + 64;
+        // The receiver must know the table: rows that the range covers may come after it.
+        if !self.batches.iter().any(|(known, _)| known.id == schema.id) {
+            self.batches.push((schema.clone(), no_rows(schema)));
+        }
+        self.erased.push(Erased {
+            table: schema.name.clone(),
+            start: range.start.clone(),
+            end: range.end.clone(),
+            hlc: range.hlc.0,
+        });
+    }
+
+    /// All payloads.
+    pub(super) fn finish(mut self) -> Result<Vec<Payload>> {
+        for (own, mut members) in std::mem::take(&mut self.apart) {
+            cut(&mut members, &mut Vec::new(), Some(own), &mut self.payloads)?;
+        }
+        self.cut()?;
+        Ok(self.payloads)
+    }
+
+    fn cut(&mut self) -> Result<()> {
+        self.bytes = 0;
+        cut(
+            &mut self.batches,
+            &mut self.erased,
+            None,
+            &mut self.payloads,
+        )
+    }
+}
+
+/// A batch that says no more than which columns the table's key has.
+fn no_rows(schema: &TableSchema) -> RowBatch {
+    let keys = schema.key_columns().filter_map(|key| {
+        let column = schema.column_by_id(key.id)?;
+        Some(BatchColumn {
+            id: column.id,
+            array: new_empty_array(&column.data_type.arrow()),
+            set: None,
+        })
+    });
+    RowBatch::upsert(schema.id, 0, keys.collect(), Hlc::ZERO, OriginId(0))
+}
+
+fn bytes_of(members: &[Member]) -> usize {
+    members.iter().map(|(_, batch)| batch.memory_bytes()).sum()
+}
+
+/// Makes a payload of what has gathered, to be kept under `own` if that is a key.
+fn cut(
+    batches: &mut Vec<Member>,
+    erased: &mut Vec<Erased>,
+    own: Option<u32>,
+    payloads: &mut Vec<Payload>,
+) -> Result<()> {
+    if batches.is_empty() && erased.is_empty() {
+        return Ok(());
+    }
+    let rows = batches
+        .iter()
+        .map(|(_, batch)| batch.rows as u64)
+        .sum::<u64>()
+        + erased.len() as u64;
+    let bytes = Segment::pack(batches, std::mem::take(erased))?;
+    batches.clear();
+    if bytes.len() > MAX_FRAME_BYTES {
+        return Err(Error::internal(format!(
+            "a segment of {rows} rows takes {} bytes, more than a frame carries",
+            bytes.len()
+        )));
+    }
+    payloads.push(Payload {
+        rows,
+        bytes: bytes.into(),
+        own,
+    });
+    Ok(())
+}
+
+/// A batch in pieces that each stay well below a segment's bound.
+fn pieces(batch: &RowBatch) -> Vec<RowBatch> {
+    let count = batch.memory_bytes().div_ceil(SEAL_BYTES / 4).max(1);
+    let rows = batch.rows.div_ceil(count).max(1);
+    (0..batch.rows)
+        .step_by(rows)
+        .map(|start| batch.slice(start, rows.min(batch.rows - start)))
+        .collect()
+}
