@@ -131,7 +131,9 @@ fn tests() -> Result<(), String> {
     )
 }
 
-/// What a node is built with only where somebody asks for it: its lints, and what the host's tests say of models.
+/// What a node is built with only where somebody asks for it: its lints, and what the host's tests say of
+/// models. The host alone: what runs the models settles other features of what DataFusion is built on, which
+/// would be built once more.
 fn native_models() -> Result<(), String> {
     const HOST: [&str; 5] = [
         "--package",

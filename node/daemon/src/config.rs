@@ -134,6 +134,10 @@ pub struct Sync {
     pub seal_after: Option<Span>,
     /// What the link is like.
     pub link: Option<LinkSetting>,
+    /// How long a cloud keeps rows that flow down for an edge that is away.
+    pub max_offline: Option<Span>,
+    /// What they may take on its disk at most.
+    pub down_bytes: Option<ByteSize>,
 }
 
 /// `sync.link`.

@@ -43,7 +43,7 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
     let keyring = keys(&env, args, &report)?;
     space(env.disk.as_ref(), &mut report);
     let node = identity(dir, &mut report);
-    for file in ["catalog.redb", "outbox.redb"] {
+    for file in ["catalog.redb", "outbox.redb", "downstream.redb"] {
         if dir.join(file).exists() {
             match database(&dir.join(file)) {
                 Ok(()) => report.fine(file, "whole"),

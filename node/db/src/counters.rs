@@ -173,6 +173,7 @@ impl Db {
     }
 
     fn sync_figures(&self, all: &mut Figures) {
+        self.inner.down_figures(all);
         let counts = &self.inner.counts;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
         all.counter(

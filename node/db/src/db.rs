@@ -21,12 +21,13 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::blobs::Blobs;
+use crate::down::Down;
 use crate::files::Files;
 use crate::identity::Identity;
 use crate::inbox::Receiver;
 use crate::options::{DbOptions, Role};
 use crate::outbox::queue::Queue;
-use crate::outbox::{Sealer, Sources};
+use crate::outbox::{Direction, Sealer, Sources};
 use crate::outgoing::Outgoing;
 use crate::plugins::{Plugins, services};
 use crate::replica::Adopter;
@@ -80,6 +81,7 @@ pub(crate) struct Inner {
     pub(crate) plugins: Arc<Plugins>,
     pub(crate) engine: Engine,
     pub(crate) outbox: Option<Arc<Sealer>>,
+    pub(crate) down: Down,
     pub(crate) processing: Mutex<()>,
     /// Wakes the thread that lets timers go off.
     pub(crate) alarm: Arc<Alarm>,
@@ -207,6 +209,7 @@ impl Db {
             plugins,
             engine,
             outbox,
+            down: Down::default(),
             processing: Mutex::new(()),
             alarm: Arc::default(),
             outgoing: Arc::new(Outgoing::open(&store)),
@@ -224,6 +227,7 @@ impl Db {
         });
         relations.attach(&inner);
         inner.end_drops()?;
+        inner.mind_stream(None)?;
         inner.end_erasures();
         inner.forget_lost_processors()?;
         timer::start(&inner)?;
@@ -321,6 +325,9 @@ impl Db {
             if let Some(outbox) = &inner.outbox {
                 outbox.stop();
             }
+            if let Some(stream) = inner.down.stream() {
+                stream.stop();
+            }
             inner.store.close()
         })
         .await
@@ -374,6 +381,7 @@ impl Inner {
                 self.store.put_schema(schema.clone())?;
             }
         }
+        self.mind_stream(Some(before.as_ref()))?;
         for schema in before.tables.values() {
             if state.table_by_id(schema.id).is_none() {
                 self.drop_rows(schema.id)?;
@@ -541,6 +549,7 @@ fn open_outbox(
         queue.restart(Epoch(env.rng.next_u64()))?;
     }
     Sealer::start(
+        Direction::Up,
         identity.node,
         options.name.clone(),
         sources,

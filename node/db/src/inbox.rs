@@ -10,14 +10,17 @@ use std::sync::atomic::Ordering;
 use activestore_catalog::{
     Change, ClusteringDefinition, ColumnDefinition, KeyspaceDef, TableDefinition,
 };
-use activestore_store::{Note, WriteSet};
-use activestore_sync_proto::{ChainHash, Inbox, PeerStatus, Progress, SealedSegment, TableDigest};
-use activestore_types::{Epoch, Error, Hlc, NodeId, RangeTombstone, Result, SyncMode, TableSchema};
+use activestore_store::Note;
+use activestore_sync_proto::{
+    ChainHash, Follow, FollowAnswer, Inbox, PeerStatus, Progress, SealedSegment, TableDigest,
+};
+use activestore_types::{Epoch, Error, NodeId, Result, SyncMode, TableName, TableSchema};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::db::Inner;
+use crate::incoming::{Incoming, same_key};
 use crate::outbox::segment::{Section, Segment};
 
 const PREFIX: &str = "sync/in/";
@@ -43,6 +46,13 @@ impl Receiver {
             inner,
             turns: Mutex::new(HashMap::new()),
         }
+    }
+
+    /// Whether only this node writes to the table.
+    fn is_ours_alone(&self, table: &TableName) -> bool {
+        let state = self.inner.catalog.state();
+        let schema = state.tables.get(table);
+        schema.is_some_and(|schema| schema.sync == SyncMode::Down)
     }
 
     /// The local table of a section, made or grown where it has to be.
@@ -86,46 +96,9 @@ impl Receiver {
             }
         };
         same_key(&schema, section)?;
-        let missing: Vec<_> = section
-            .column_types()
-            .filter(|(name, _)| schema.column(name).is_none())
-            .map(|(name, data_type)| (name.to_owned(), data_type))
-            .collect();
-        let schema = if missing.is_empty() {
-            schema
-        } else {
-            let state = inner.catalog.apply(Change::AddColumns {
-                table: section.table.clone(),
-                columns: missing,
-                if_not_exists: true,
-            })?;
-            state.table(&section.table)?.clone()
-        };
+        let schema = inner.grown(schema, section)?;
         inner.store.put_schema(schema.clone())?;
         Ok(schema)
-    }
-}
-
-fn same_key(schema: &TableSchema, section: &Section) -> Result<()> {
-    let name = |id| schema.column_by_id(id).map(|column| column.name.as_str());
-    let partition = schema.partition_key.iter().map(|id| name(*id));
-    let clustering = schema
-        .clustering_key
-        .iter()
-        .map(|key| (name(key.id), key.descending));
-    let same = partition.eq(section.partition_key.iter().map(|name| Some(name.as_str())))
-        && clustering.eq(section
-            .clustering_key
-            .iter()
-            .map(|(name, descending)| (Some(name.as_str()), *descending)));
-    if same {
-        Ok(())
-    } else {
-        Err(Error::conflict(format!(
-            "table {} has another primary key here than at the sender",
-            schema.name
-        ))
-        .with_hint("drop one of the two tables or rename it"))
     }
 }
 
@@ -153,33 +126,33 @@ impl Inbox for Receiver {
             )));
         }
         let content = Segment::unpack(&segment.payload)?;
-        let origin = inner.store.origin_id(node)?;
-        let mut batches = Vec::with_capacity(content.sections.len());
-        let mut highest = Hlc::ZERO;
-        for section in &content.sections {
-            let schema = self.table(section)?;
-            let batch = section.batch(&schema, origin.0)?;
-            if batch.rows > 0 {
-                highest = highest.max(batch.max_hlc());
-                batches.push(batch);
-            }
+        if content.origins.is_some() {
+            return Err(Error::invalid(
+                "a segment from an edge names other nodes as the writers of its rows",
+            ));
         }
-        let mut tombstones = Vec::with_capacity(content.erased.len());
+        let origin = inner.store.origin_id(node)?;
+        let mut incoming = Incoming::default();
+        let mut refused = 0;
+        for section in &content.sections {
+            if self.is_ours_alone(&section.table) {
+                refused += u64::from(section.rows);
+                continue;
+            }
+            let schema = self.table(section)?;
+            incoming.rows(section.batch(&schema, origin.0)?);
+        }
         for erased in &content.erased {
             // A segment names its tables: what it erases in them may still be on its way.
-            if let Some(schema) = inner.catalog.state().tables.get(&erased.table) {
-                tombstones.push(RangeTombstone {
-                    table: schema.id,
-                    start: erased.start.clone(),
-                    end: erased.end.clone(),
-                    hlc: Hlc(erased.hlc),
-                    origin,
-                });
+            if let Some(schema) = inner.catalog.state().tables.get(&erased.table)
+                && schema.sync != SyncMode::Down
+            {
+                incoming.erased(schema, erased, origin);
             }
         }
-        if inner.clock.observe(highest, inner.wall_ms()).is_err() {
-            // The rows are kept as they are; this node's own clock is not dragged along.
-            inner.counts.stamps_ahead.fetch_add(1, Ordering::Relaxed);
+        if refused > 0 {
+            inner.down.refused.fetch_add(refused, Ordering::Relaxed);
+            tracing::warn!(%node, refused, "rows of tables that are the cloud's own were not taken");
         }
         let progress = KeptProgress {
             seq: segment.seq,
@@ -188,33 +161,11 @@ impl Inbox for Receiver {
         };
         let value = postcard::to_stdvec(&progress)
             .map_err(|error| Error::internal(format!("progress cannot be kept: {error}")))?;
-        let touched = content.sections.iter().map(|section| &section.table);
-        let touched = touched.chain(content.erased.iter().map(|erased| &erased.table));
-        let state = inner.catalog.state();
-        let touched = touched.filter_map(|name| state.tables.get(name));
-        let gates = touched
-            .map(|schema| (schema.id, inner.way_of(schema)))
-            .collect();
-        let _passage = inner.gates.pass_blocking(gates);
-        let own = inner.joins_for(&batches, &tombstones)?;
-        let joined = !own.is_empty();
-        batches.extend(own);
-        inner.store.commit(WriteSet {
-            batches,
-            tombstones,
-            notes: vec![Note {
-                key: note_key(node, epoch),
-                value: Some(value),
-            }],
-        })?;
-        inner
-            .counts
-            .rows_received
-            .fetch_add(content.rows(), Ordering::Relaxed);
-        if let Some(outbox) = inner.outbox.as_ref().filter(|_| joined) {
-            outbox.wake();
-        }
-        Ok(())
+        let note = Note {
+            key: note_key(node, epoch),
+            value: Some(value),
+        };
+        inner.take_in(incoming, note)
     }
 
     fn catalog_version(&self) -> u64 {
@@ -237,7 +188,46 @@ impl Inbox for Receiver {
     }
 
     fn peer_seen(&self, status: PeerStatus) {
+        if let Some(stream) = self.inner.down.stream() {
+            stream.seen(status.node, status.connected, self.inner.wall_ms());
+        }
         self.inner.peers.lock().insert(status.node, status);
+    }
+
+    fn follow(&self, node: NodeId, follow: &Follow) -> Result<FollowAnswer> {
+        match self.inner.down.stream() {
+            Some(stream) => {
+                let definitions = self.inner.catalog.state().version;
+                stream.follow(node, follow, definitions, self.inner.wall_ms())
+            }
+            None => Ok(FollowAnswer::Nothing),
+        }
+    }
+
+    fn down_position(&self) -> Option<(Epoch, u64)> {
+        self.inner.down.stream().map(|stream| stream.position())
+    }
+
+    fn down_segment(&self, epoch: Epoch, seq: u64) -> Result<Option<SealedSegment>> {
+        match self.inner.down.stream() {
+            Some(stream) => stream.segment(epoch, seq),
+            None => Ok(None),
+        }
+    }
+
+    fn down_acknowledged(&self, node: NodeId, epoch: Epoch, seq: u64) -> Result<()> {
+        match self.inner.down.stream() {
+            Some(stream) => stream.acknowledged(node, epoch, seq, self.inner.wall_ms()),
+            None => Ok(()),
+        }
+    }
+
+    fn down_rows(&self, cursor: &[u8]) -> Result<(Bytes, Option<Bytes>)> {
+        self.inner.down_rows(cursor)
+    }
+
+    fn on_down_sealed(&self, waker: Box<dyn Fn() + Send + Sync>) {
+        self.inner.down.wake_by(waker);
     }
 }
 

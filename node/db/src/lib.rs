@@ -22,9 +22,11 @@ mod compaction;
 mod counters;
 mod db;
 mod defined;
+mod down;
 mod files;
 mod identity;
 mod inbox;
+mod incoming;
 mod merging;
 mod options;
 mod outbox;
@@ -49,7 +51,7 @@ pub use options::{DbOptions, Role};
 pub use outgoing::{Answer, Courier};
 pub use plugin_registry::{PluginInfo, PluginLogs, PluginVersionInfo};
 pub use sql::SqlOutcome;
-pub use status::{PeerReport, Status, SyncStatus};
+pub use status::{DownReport, PeerReport, Status, SyncStatus};
 pub use write::WriteReceipt;
 
 #[cfg(test)]

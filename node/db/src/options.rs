@@ -68,6 +68,11 @@ pub struct DbOptions {
     pub outbox: bool,
     /// The longest a committed row waits before its segment is sealed.
     pub seal_after: Duration,
+    /// How long a cloud keeps the stream of rows for an edge that is away; after that the edge fetches
+    /// the tables anew.
+    pub down_keep: Duration,
+    /// What the stream may take at most, in bytes.
+    pub down_keep_bytes: u64,
     /// How many parts of a scan run at once.
     pub query_partitions: usize,
 }
@@ -94,6 +99,8 @@ impl DbOptions {
             plugin_cache: None,
             outbox: edge,
             seal_after: Duration::from_secs(1),
+            down_keep: Duration::from_secs(30 * 24 * 3600),
+            down_keep_bytes: 1024 * MIB as u64,
             query_partitions: 2,
         }
     }

@@ -1,4 +1,5 @@
-//! The edge's side of what flows down: definitions and the files they need, adopted whole.
+//! The edge's side of what flows down: definitions and the files they need, adopted whole, and the rows of
+//! [`crate::down`].
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -6,17 +7,27 @@ use std::time::Duration;
 
 use activestore_catalog::{Bundle, Change};
 use activestore_store::{Note, WriteSet};
-use activestore_sync_proto::{Replica, TableDigest};
-use activestore_types::{Error, Result};
+use activestore_sync_proto::{DownPosition, Replica, SealedSegment, StartOver, TableDigest};
+use activestore_types::{Epoch, Error, NodeId, Result};
 
 use crate::blobs::sha256;
 use crate::db::Inner;
 
-const VERSION_NOTE: &[u8] = b"sync/catalog";
+/// The version of the cloud's definitions that are in force here.
+pub(crate) const VERSION_NOTE: &[u8] = b"sync/catalog";
 
 /// The edge's side of one database.
 pub(crate) struct Adopter {
     pub(crate) inner: Arc<Inner>,
+}
+
+/// The version of the cloud's definitions adopted last; 0 for none.
+pub(crate) fn held_definitions(inner: &Inner) -> u64 {
+    inner
+        .store
+        .note(VERSION_NOTE)
+        .and_then(|bytes| bytes.try_into().ok())
+        .map_or(0, u64::from_le_bytes)
 }
 
 fn bundle(bytes: &[u8]) -> Result<Bundle> {
@@ -26,11 +37,7 @@ fn bundle(bytes: &[u8]) -> Result<Bundle> {
 
 impl Replica for Adopter {
     fn catalog_version(&self) -> u64 {
-        self.inner
-            .store
-            .note(VERSION_NOTE)
-            .and_then(|bytes| bytes.try_into().ok())
-            .map_or(0, u64::from_le_bytes)
+        held_definitions(&self.inner)
     }
 
     fn adopt_catalog(&self, version: u64, bytes: &[u8]) -> Result<()> {
@@ -45,6 +52,8 @@ impl Replica for Adopter {
                 value: Some(version.to_le_bytes().to_vec()),
             }],
         })?;
+        // The record holds nothing to ship, and the log is held until the outbox has seen that.
+        inner.wake_sealers();
         tracing::info!(version, "the cloud's definitions are in force");
         Ok(())
     }
@@ -75,5 +84,27 @@ impl Replica for Adopter {
         let there = server_wall_ms.saturating_add(rtt.as_millis() as u64 / 2);
         let offset = there as i64 - here as i64;
         self.inner.clock_offset_ms.store(offset, Ordering::Relaxed);
+    }
+
+    fn down_position(&self) -> Result<DownPosition> {
+        self.inner.down_position()
+    }
+
+    fn start_over(&self, start: &StartOver) -> Result<()> {
+        self.inner.start_over(start)
+    }
+
+    fn apply_down(&self, node: NodeId, epoch: Epoch, segment: &SealedSegment) -> Result<()> {
+        self.inner.apply_down(node, epoch, segment)
+    }
+
+    fn apply_rows(
+        &self,
+        epoch: Epoch,
+        from: &[u8],
+        payload: &[u8],
+        next: Option<&[u8]>,
+    ) -> Result<()> {
+        self.inner.apply_rows(epoch, from, payload, next)
     }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
+use activestore_sync_proto::PeerStatus;
 use serde::Serialize;
 
-use crate::db::Db;
+use crate::db::{Db, Inner};
 use crate::inbox::all_progress;
 
 /// The node at a glance.
@@ -69,8 +70,29 @@ pub struct SyncStatus {
     pub blocked: Option<String>,
     /// Why the cloud refused a segment last; `null` when it takes them.
     pub refused: Option<String>,
-    /// On a cloud: every edge that has shipped here.
+    /// The rows that flow down; `null` where none did yet.
+    pub down: Option<DownReport>,
+    /// On a cloud: every edge that has shipped here or follows its stream.
     pub peers: Vec<PeerReport>,
+}
+
+/// The stream of rows that flow down: sealed here by a cloud, followed by an edge.
+#[derive(Clone, Debug, Serialize)]
+pub struct DownReport {
+    /// The stream's epoch, 16 hex digits.
+    pub epoch: String,
+    /// The highest sequence sealed here, or applied here.
+    pub seq: u64,
+    /// Whether the cloud's tables are being fetched.
+    pub fetching: bool,
+    /// At an edge: row fragments taken since it last started over.
+    pub rows: u64,
+    /// At an edge: rows since the start that no table could take.
+    pub skipped: u64,
+    /// At a cloud: bytes that are kept for edges.
+    pub kept_bytes: u64,
+    /// At a cloud: log records that are not looked at yet.
+    pub unsealed_records: u64,
 }
 
 /// One edge as the cloud sees it.
@@ -88,6 +110,10 @@ pub struct PeerReport {
     pub durable_seq: u64,
     /// Row fragments applied in this epoch.
     pub rows: u64,
+    /// The last sequence of this node's stream that it holds; `null` where it does not follow.
+    pub down_seq: Option<u64>,
+    /// How many segments of the stream it lacks.
+    pub down_behind: Option<u64>,
     /// When it was last heard of, in milliseconds since 1970; 0 when not since the start.
     pub seen_ms: u64,
     /// What went wrong last.
@@ -138,7 +164,6 @@ impl Db {
         let inner = &self.inner;
         let outbox = inner.outbox.as_ref();
         let queue = outbox.map(|outbox| outbox.state());
-        let peers = inner.peers.lock();
         SyncStatus {
             node: inner.node.to_string(),
             epoch: queue.map_or_else(String::new, |queue| format!("{:016x}", queue.epoch.0)),
@@ -152,24 +177,69 @@ impl Db {
             seal_failures: outbox.map_or(0, |outbox| outbox.failures()),
             blocked: outbox.and_then(|outbox| outbox.blocked()),
             refused: outbox.and_then(|outbox| outbox.refused()),
-            peers: all_progress(inner)
-                .into_iter()
-                .map(|(node, epoch, kept)| {
-                    let seen = peers.get(&node);
-                    PeerReport {
-                        node: node.to_string(),
-                        name: seen.map_or_else(String::new, |peer| peer.name.clone()),
-                        epoch: format!("{:016x}", epoch.0),
-                        connected: seen.is_some_and(|peer| peer.connected && peer.epoch == epoch),
-                        durable_seq: kept.seq,
-                        rows: kept.rows,
-                        seen_ms: seen.map_or(0, |peer| peer.seen_wall_ms),
-                        last_error: seen.and_then(|peer| peer.last_error.clone()),
-                    }
-                })
-                .collect(),
+            down: down_report(inner),
+            peers: peer_reports(inner),
         }
     }
+}
+
+fn down_report(inner: &Inner) -> Option<DownReport> {
+    if let Some(stream) = inner.down.stream() {
+        let (epoch, seq) = stream.position();
+        return Some(DownReport {
+            epoch: format!("{:016x}", epoch.0),
+            seq,
+            fetching: false,
+            rows: 0,
+            skipped: 0,
+            kept_bytes: stream.report().kept_bytes,
+            unsealed_records: stream.unsealed(inner.store.last_lsn()),
+        });
+    }
+    // One that cannot be read is reported where it is needed.
+    let place = inner.place().ok().flatten()?;
+    Some(DownReport {
+        epoch: format!("{:016x}", place.epoch.0),
+        seq: place.seq,
+        fetching: place.cursor.is_some(),
+        rows: place.rows,
+        skipped: inner.down.skipped.load(Ordering::Relaxed),
+        kept_bytes: 0,
+        unsealed_records: 0,
+    })
+}
+
+/// Every edge that has shipped here, and those that only follow.
+pub(crate) fn peer_reports(inner: &Inner) -> Vec<PeerReport> {
+    let stream = inner.down.stream();
+    let mut known: Vec<_> = all_progress(inner)
+        .into_iter()
+        .map(|(node, epoch, kept)| (node, Some(epoch), kept.seq, kept.rows))
+        .collect();
+    for node in stream.iter().flat_map(|stream| stream.followers()) {
+        if !known.iter().any(|(shipping, ..)| *shipping == node) {
+            known.push((node, None, 0, 0));
+        }
+    }
+    let peers = inner.peers.lock();
+    let reports = known.into_iter().map(|(node, epoch, durable_seq, rows)| {
+        let seen = peers.get(&node);
+        let here = |peer: &&PeerStatus| epoch.is_none_or(|epoch| peer.epoch == epoch);
+        let standing = stream.as_ref().and_then(|stream| stream.standing(node));
+        PeerReport {
+            node: node.to_string(),
+            name: seen.map_or_else(String::new, |peer| peer.name.clone()),
+            epoch: epoch.map_or_else(String::new, |epoch| format!("{:016x}", epoch.0)),
+            connected: seen.filter(here).is_some_and(|peer| peer.connected),
+            durable_seq,
+            rows,
+            down_seq: standing.map(|(follower, _)| follower.seq),
+            down_behind: standing.map(|(_, behind)| behind),
+            seen_ms: seen.map_or(0, |peer| peer.seen_wall_ms),
+            last_error: seen.and_then(|peer| peer.last_error.clone()),
+        }
+    });
+    reports.collect()
 }
 
 /// Resident memory of this process, as Linux counts it.

@@ -2,6 +2,7 @@
 //! for and holds no more than the definitions and counters it shows.
 
 mod files;
+mod peers;
 mod plugins;
 mod sharing;
 
@@ -14,7 +15,6 @@ use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray, TimestampNan
 use arrow::record_batch::RecordBatch;
 
 use crate::compaction::compactions;
-use crate::inbox::all_progress;
 use crate::tables::Relations;
 
 /// The tables of the keyspace.
@@ -54,7 +54,7 @@ pub(crate) fn table(relations: &Relations, name: &str) -> Result<Option<RecordBa
         "settings" => settings(relations)?,
         "shared_tables" => sharing::shared_tables(relations)?,
         "sstables" => files::sstables(relations)?,
-        "sync_peers" => sync_peers(relations)?,
+        "sync_peers" => peers::sync_peers(relations)?,
         "tables" => tables(relations)?,
         _ => return Ok(None),
     }))
@@ -225,6 +225,11 @@ fn settings(relations: &Relations) -> Result<RecordBatch> {
             "sync.seal_after_ms",
             options.seal_after.as_millis().to_string(),
         ),
+        (
+            "sync.max_offline_ms",
+            options.down_keep.as_millis().to_string(),
+        ),
+        ("sync.down_bytes", options.down_keep_bytes.to_string()),
     ];
     batch(vec![
         ("name", text(all.iter().map(|(name, _)| *name))),
@@ -290,74 +295,6 @@ fn partition_keys(relations: &Relations) -> Result<RecordBatch> {
                         .saturating_mul(1_000_000)
                 },
             ))),
-        ),
-    ])
-}
-
-fn sync_peers(relations: &Relations) -> Result<RecordBatch> {
-    let Some(database) = relations.database() else {
-        return batch(vec![("node", text(Vec::<String>::new()))]);
-    };
-    let progress = all_progress(&database);
-    let peers = database.peers.lock();
-    let status = |node| peers.get(&node);
-    batch(vec![
-        (
-            "node",
-            text(progress.iter().map(|(node, ..)| node.to_string())),
-        ),
-        (
-            "name",
-            optional(
-                progress
-                    .iter()
-                    .map(|(node, ..)| status(*node).map(|peer| peer.name.clone())),
-            ),
-        ),
-        (
-            "epoch",
-            text(
-                progress
-                    .iter()
-                    .map(|(_, epoch, _)| format!("{:016x}", epoch.0)),
-            ),
-        ),
-        (
-            "connected",
-            Arc::new(BooleanArray::from_iter(progress.iter().map(
-                |(node, epoch, _)| {
-                    Some(status(*node).is_some_and(|peer| peer.connected && peer.epoch == *epoch))
-                },
-            ))),
-        ),
-        (
-            "durable_seq",
-            count(progress.iter().map(|(_, _, kept)| kept.seq)),
-        ),
-        (
-            "row_fragments",
-            count(progress.iter().map(|(_, _, kept)| kept.rows)),
-        ),
-        (
-            "last_seen",
-            Arc::new(
-                progress
-                    .iter()
-                    .map(|(node, ..)| {
-                        status(*node)
-                            .and_then(|peer| i64::try_from(peer.seen_wall_ms).ok())
-                            .map(|ms| ms.saturating_mul(1_000_000))
-                    })
-                    .collect::<TimestampNanosecondArray>(),
-            ),
-        ),
-        (
-            "last_error",
-            optional(
-                progress
-                    .iter()
-                    .map(|(node, ..)| status(*node).and_then(|peer| peer.last_error.clone())),
-            ),
         ),
     ])
 }

@@ -4,6 +4,8 @@ mod aggregates;
 mod backups;
 mod encryption;
 mod filters;
+mod flowing_down;
+mod flowing_down_bounds;
 mod merging;
 mod models;
 mod outgoing;
@@ -12,6 +14,7 @@ mod processors;
 mod reach;
 mod rows;
 mod segments;
+mod shared;
 mod shipping;
 mod together;
 

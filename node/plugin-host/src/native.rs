@@ -12,7 +12,7 @@ use onnx_graph::{Bounds, Graph};
 use parking_lot::Mutex;
 use ring::digest;
 use wasmtime::component::{ComponentType, Lift, Linker, Lower};
-use wasmtime::{Error, Result, StoreContextMut, Trap};
+use wasmtime::{Result, StoreContextMut, Trap};
 
 use crate::abi::{GuestError, OwnedColumn, OwnedValues};
 use crate::contract;

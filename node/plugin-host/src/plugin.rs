@@ -18,6 +18,7 @@ use crate::contract;
 use crate::engine::Ticker;
 use crate::filter::{FilterExports, SyncFilter};
 use crate::instance::{Failure, FaultKind, Instance, Mould};
+pub(crate) use crate::kind::PluginKind;
 use crate::log::{LogLevel, LogLine};
 use crate::merge::{MergeExports, MergeFunction};
 use crate::model::Model;
@@ -30,40 +31,6 @@ use crate::table::{TableExports, TableFunction};
 
 /// Rows that one call into a guest sees at most; more are given in several calls.
 pub(crate) const ROWS_PER_CALL_MAX: usize = 65_536;
-
-/// What a plugin is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PluginKind {
-    /// Scalar functions.
-    Scalar,
-    /// Aggregates.
-    Aggregate,
-    /// Table functions.
-    Table,
-    /// A stream processor.
-    Processor,
-    /// A model.
-    Model,
-    /// Merge functions.
-    Merge,
-    /// A sync filter.
-    Filter,
-}
-
-impl PluginKind {
-    /// The kind in lower case.
-    pub fn name(self) -> &'static str {
-        match self {
-            PluginKind::Scalar => "scalar",
-            PluginKind::Aggregate => "aggregate",
-            PluginKind::Table => "table-function",
-            PluginKind::Processor => "processor",
-            PluginKind::Model => "model",
-            PluginKind::Merge => "merge",
-            PluginKind::Filter => "filter",
-        }
-    }
-}
 
 /// What a plugin has done since it was loaded.
 #[derive(Clone, Debug)]

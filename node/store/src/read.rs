@@ -19,6 +19,7 @@ use crate::version::{Origins, Stamp, TableFile, TableVersion, TombstoneMap};
 mod copy;
 mod digest;
 mod ends;
+mod fragments;
 mod keys;
 mod last;
 mod lead;
@@ -31,6 +32,7 @@ mod split;
 
 pub use activestore_sst::{ZonePredicate, ZoneValue};
 pub use digest::Digest;
+pub use fragments::FragmentPiece;
 pub use last::{LastRequest, LastRows};
 pub use point::{StampedCell, StampedCells};
 pub use scan::{Scan, ScanRequest, ScanStats};

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use activestore_plugin::series::{Bits, ByKey, Layout, column, duration};
+use activestore_plugin::series::{Bits, ByKey, Layout, column};
 use activestore_plugin::{
     Batch, Column, Config, Error, Field, Filter, FilterSpec, Filtered, ScalarType,
 };
@@ -28,10 +28,9 @@ pub struct Downsample {
 impl Filter for Downsample {
     fn init(config: &Config, fields: &[Field]) -> Result<(Self, FilterSpec), Error> {
         config.only(&["bucket", "columns", "figure"])?;
-        let bucket = config.get("bucket").ok_or_else(|| {
+        let bucket_ns = config.nanoseconds("bucket")?.ok_or_else(|| {
             Error::Invalid("the setting 'bucket' is missing: '1m', '1h'".to_owned())
         })?;
-        let bucket_ns = duration("bucket", bucket)?;
         let figure = match config.get("figure").unwrap_or("mean") {
             "mean" => Figure::Mean,
             "min" => Figure::Min,

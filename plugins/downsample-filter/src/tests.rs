@@ -79,7 +79,7 @@ fn other_figures_keep_a_value_as_it_is() {
 fn settings_and_keys_that_do_not_fit_are_refused() {
     for (settings, words) in [
         (&[][..], "bucket"),
-        (&[("bucket", "soon")], "no length of time"),
+        (&[("bucket", "soon")], "not a span of time"),
         (&[("bucket", "1m"), ("figure", "mode")], "none of"),
         (
             &[("bucket", "1m"), ("columns", "status")],

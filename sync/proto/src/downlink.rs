@@ -7,8 +7,9 @@
 //! of segments waits.
 
 mod output;
-mod receiving;
+mod port;
 mod serving;
+mod streaming;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -18,12 +19,13 @@ use activestore_types::{Error, NodeId, Result};
 use crate::Now;
 use crate::call::{CloudCall, CloudReply};
 use crate::digest::TableDigest;
+use crate::flow::{Receiving, ReceivingOptions, Verdict};
 use crate::frame::{Frame, Hello, Welcome};
 use crate::host::{PeerStatus, Progress};
-use crate::limits::{PROTOCOL_VERSION, cut_reason};
+use crate::limits::{OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION, ROWS_DOWN_VERSION, cut_reason};
 pub use output::{CloudEvent, CloudOutput, DownlinkOptions};
-use receiving::Receiving;
 use serving::Serving;
+use streaming::Streaming;
 
 /// Status is told to the host at most this often while nothing but progress changes.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
@@ -60,6 +62,7 @@ pub struct Downlink {
     hello: Option<Hello>,
     receiving: Receiving,
     serving: Serving,
+    streaming: Streaming,
     verification: Option<Verification>,
     digest_calling: bool,
     digest_reply_to: Option<u64>,
@@ -78,8 +81,17 @@ impl Downlink {
             node,
             phase: Phase::Waiting,
             hello: None,
-            receiving: Receiving::new(options, node),
+            receiving: Receiving::new(
+                ReceivingOptions {
+                    limits: options.limits,
+                    retry_after: options.retry_after,
+                    doublings_max: 0,
+                    wanted_again: options.wanted_again,
+                },
+                node,
+            ),
             serving: Serving::new(options),
+            streaming: Streaming::new(options, node),
             verification: None,
             digest_calling: false,
             digest_reply_to: None,
@@ -136,6 +148,18 @@ impl Downlink {
         }
     }
 
+    /// The stream grew, or became another.
+    pub fn down_sealed(&mut self) {
+        if self.is_live() {
+            self.streaming.sealed(&mut self.out);
+        }
+    }
+
+    /// Segments of the stream sent and not yet acknowledged: count and payload bytes.
+    pub fn down_in_flight(&self) -> (usize, usize) {
+        self.streaming.in_flight()
+    }
+
     /// Compares digests with the edge; ends in [`CloudEvent::Verified`] with this `id`.
     pub fn verify(&mut self, id: u64) {
         self.verification = Some(Verification {
@@ -169,16 +193,21 @@ impl Downlink {
         let status = (self.status_wanted && !self.status_calling)
             .then(|| self.status_at.map(|at| at + STATUS_EVERY))
             .flatten();
-        [self.serving.next_timeout(), status]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.serving.next_timeout(),
+            self.streaming.next_timeout(),
+            status,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Now) {
         if self.is_live() {
             self.serving.handle_timeout(now.monotonic, &mut self.out);
+            self.streaming.handle_timeout(now.monotonic, &mut self.out);
             if self.status_wanted {
                 self.tell_status(now, false);
             }
@@ -227,8 +256,28 @@ impl Downlink {
             } => self
                 .serving
                 .requested(sha256, offset, length as usize, &mut self.out),
+            frame @ (Frame::Follow(_)
+            | Frame::RowsRequest(_)
+            | Frame::Ack { .. }
+            | Frame::Wanted { .. }
+            | Frame::Reject(_))
+                if self.speaks() >= ROWS_DOWN_VERSION =>
+            {
+                // Before the handshake it overtook the greeting: the edge asks again.
+                if self.is_live() {
+                    let verdict = self.streaming.frame(now.monotonic, frame, &mut self.out);
+                    self.judge(now, verdict);
+                }
+            }
             other => self.close(&format!("a {} frame does not belong here", other.name())),
         }
+    }
+
+    /// The version of the conversation.
+    fn speaks(&self) -> u16 {
+        self.hello
+            .as_ref()
+            .map_or(PROTOCOL_VERSION, |hello| hello.protocol)
     }
 
     /// The host answered.
@@ -266,13 +315,20 @@ impl Downlink {
                     self.tell_status(now, true);
                 }
             }
+            reply => {
+                if self.is_live() {
+                    let verdict = self.streaming.reply(now.monotonic, reply, &mut self.out);
+                    self.judge(now, verdict);
+                }
+            }
         }
     }
 
     fn greeted(&mut self, now: Now, hello: Hello) {
-        if hello.protocol != PROTOCOL_VERSION {
+        if !(OLDEST_PROTOCOL_VERSION..=PROTOCOL_VERSION).contains(&hello.protocol) {
             return self.close(&format!(
-                "the edge speaks version {} of the protocol and the cloud {PROTOCOL_VERSION}",
+                "the edge speaks version {} of the protocol and the cloud \
+                 {OLDEST_PROTOCOL_VERSION} to {PROTOCOL_VERSION}",
                 hello.protocol
             ));
         }
@@ -346,6 +402,8 @@ impl Downlink {
             hello.limits.lower_of(self.options.limits),
         );
         self.serving.begin(hello.catalog_version);
+        self.streaming
+            .begin(hello.limits.lower_of(self.options.limits));
         self.event(CloudEvent::Live {
             epoch: hello.epoch,
             durable_seq: progress.seq,
@@ -484,19 +542,4 @@ impl Downlink {
             reason: reason.to_owned(),
         });
     }
-}
-
-/// What a part of the machine found, for the whole to act on.
-#[derive(Debug)]
-enum Verdict {
-    /// Nothing more to do.
-    Fine,
-    /// Something became durable.
-    Progressed,
-    /// A segment was refused, for this reason.
-    Refused(String),
-    /// The histories do not fit.
-    Misfit(String),
-    /// The connection is of no use.
-    Close(String),
 }

@@ -1,4 +1,8 @@
-//! The frames of the conversation: plain data, no behaviour beyond checking their own bounds.
+//! The frames of the conversation: plain data, no behaviour beyond checking their own bounds. From version
+//! 2 on segments flow both ways: `Segment`, `Ack`, `Wanted` and `Reject` then serve the cloud's stream too,
+//! with the parts of edge and cloud exchanged.
+
+mod down;
 
 use activestore_types::{Epoch, Error, NodeId, Result, TableName};
 use bytes::Bytes;
@@ -10,6 +14,8 @@ use crate::limits::{
     MAX_FRAME_BYTES, MAX_NAME_BYTES, MAX_REASON_BYTES,
 };
 use crate::segment::{ChainHash, SealedSegment};
+
+pub use down::{Follow, Following, Rows, RowsRequest, StartOver};
 
 /// The edge's first frame.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -189,6 +195,16 @@ pub enum Frame {
         /// The answerer's wall clock, milliseconds since 1970.
         wall_ms: u64,
     },
+    /// Edge, from version 2 on: where I stand in your stream.
+    Follow(Follow),
+    /// Cloud: the stream goes on from there.
+    Following(Following),
+    /// Cloud: it does not.
+    StartOver(StartOver),
+    /// Edge: the next rows, please.
+    RowsRequest(RowsRequest),
+    /// Cloud: the next rows.
+    Rows(Rows),
 }
 
 /// Frames of different lanes may overtake each other; within a lane they keep their order on a
@@ -207,7 +223,7 @@ impl Frame {
     /// The lane the frame travels in.
     pub fn lane(&self) -> Lane {
         match self {
-            Frame::Segment(_) => Lane::Rows,
+            Frame::Segment(_) | Frame::Rows(_) => Lane::Rows,
             Frame::BlobChunk { .. } => Lane::Blobs,
             _ => Lane::Control,
         }
@@ -233,6 +249,11 @@ impl Frame {
             Frame::Goodbye { .. } => "goodbye",
             Frame::Ping { .. } => "ping",
             Frame::Pong { .. } => "pong",
+            Frame::Follow(_) => "follow",
+            Frame::Following(_) => "following",
+            Frame::StartOver(_) => "start-over",
+            Frame::RowsRequest(_) => "rows-request",
+            Frame::Rows(_) => "rows",
         }
     }
 
@@ -312,7 +333,12 @@ impl Frame {
                     .iter()
                     .try_for_each(|digest| check_table(&digest.table))
             }
-            Frame::Welcome(_)
+            Frame::StartOver(start) => start.check_bounds(),
+            Frame::RowsRequest(request) => request.check_bounds(),
+            Frame::Rows(rows) => rows.check_bounds(),
+            Frame::Follow(_)
+            | Frame::Following(_)
+            | Frame::Welcome(_)
             | Frame::Ack { .. }
             | Frame::Wanted { .. }
             | Frame::Ping { .. }

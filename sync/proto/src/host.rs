@@ -4,10 +4,11 @@
 //!
 //! The promises below are what makes the whole exactly once; the machines rely on them.
 
-use activestore_types::{Epoch, NodeId, Result};
+use activestore_types::{Epoch, Error, NodeId, Result};
 use bytes::Bytes;
 
 use crate::digest::TableDigest;
+use crate::frame::{Follow, StartOver};
 use crate::segment::{ChainHash, SealedSegment};
 
 /// Where the edge's outbox stands.
@@ -96,6 +97,93 @@ pub trait Replica: Send + Sync {
     /// The cloud's wall clock said `server_wall_ms` at some moment of a round trip that took
     /// `rtt` and ended just now.
     fn observe_clock(&self, server_wall_ms: u64, rtt: std::time::Duration);
+
+    /// Where this node stands in the cloud's stream.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn down_position(&self) -> Result<DownPosition> {
+        Ok(DownPosition::default())
+    }
+
+    /// From now on this stream is followed, after its tables were fetched from the beginning. Durable
+    /// when it returns.
+    ///
+    /// # Errors
+    /// When it cannot be recorded.
+    fn start_over(&self, start: &StartOver) -> Result<()> {
+        let _ = start;
+        Err(no_rows_here())
+    }
+
+    /// Applies a segment of the cloud's stream: rows and position become durable together before it
+    /// returns. A segment that is the last applied one changes nothing and succeeds.
+    ///
+    /// # Errors
+    /// `Conflict` when the segment does not follow the position, or the tables are being fetched;
+    /// otherwise as [`Inbox::apply`].
+    fn apply_down(&self, node: NodeId, epoch: Epoch, segment: &SealedSegment) -> Result<()> {
+        let _ = (node, epoch, segment);
+        Err(no_rows_here())
+    }
+
+    /// Applies fetched rows that were asked for at the cursor `from`, and notes `next` with them, or
+    /// that everything is fetched.
+    ///
+    /// # Errors
+    /// `Conflict` when the position is not `from` in `epoch`; otherwise as [`Inbox::apply`].
+    fn apply_rows(
+        &self,
+        epoch: Epoch,
+        from: &[u8],
+        payload: &[u8],
+        next: Option<&[u8]>,
+    ) -> Result<()> {
+        let _ = (epoch, from, payload, next);
+        Err(no_rows_here())
+    }
+}
+
+fn no_rows_here() -> Error {
+    Error::invalid("this node takes no rows from above")
+}
+
+/// Where an edge stands in the cloud's stream; the default is "never followed any".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DownPosition {
+    /// The node whose stream it is.
+    pub node: NodeId,
+    /// Its epoch; 0 for none.
+    pub epoch: Epoch,
+    /// The last segment applied, or the one to follow after once the tables are fetched.
+    pub progress: Progress,
+    /// Where the fetching of the tables goes on; `None` when they are here.
+    pub cursor: Option<Bytes>,
+}
+
+impl Default for DownPosition {
+    fn default() -> Self {
+        DownPosition {
+            node: NodeId([0; 16]),
+            epoch: Epoch::default(),
+            progress: Progress::default(),
+            cursor: None,
+        }
+    }
+}
+
+/// What the cloud says to an edge that wants to follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FollowAnswer {
+    /// No table's rows flow down.
+    Nothing,
+    /// The stream goes on from there.
+    Fits {
+        /// The highest sealed sequence.
+        last_sealed: u64,
+    },
+    /// It does not; from now on it is kept from `seq` of the answer on.
+    StartOver(StartOver),
 }
 
 /// How far a node's epoch has been applied; the default is "not at all".
@@ -172,4 +260,53 @@ pub trait Inbox: Send + Sync {
 
     /// An edge was heard of, or left. Told at most about once a second per edge.
     fn peer_seen(&self, status: PeerStatus);
+
+    /// An edge stands there in this node's stream. From now on the stream is kept for it from there on,
+    /// or from where the answer tells it to start over, as long as the host's bounds allow.
+    ///
+    /// # Errors
+    /// When it cannot be read or recorded.
+    fn follow(&self, node: NodeId, follow: &Follow) -> Result<FollowAnswer> {
+        let _ = (node, follow);
+        Ok(FollowAnswer::Nothing)
+    }
+
+    /// The stream's epoch and highest sealed sequence; `None` when no table's rows flow down. Cheap.
+    fn down_position(&self) -> Option<(Epoch, u64)> {
+        None
+    }
+
+    /// A segment of the stream; `None` when it is not kept any more, or the epoch is another.
+    ///
+    /// # Errors
+    /// When it cannot be read now.
+    fn down_segment(&self, epoch: Epoch, seq: u64) -> Result<Option<SealedSegment>> {
+        let _ = (epoch, seq);
+        Ok(None)
+    }
+
+    /// An edge holds the stream durably up to `seq`.
+    ///
+    /// # Errors
+    /// When it cannot be recorded; it is told again later.
+    fn down_acknowledged(&self, node: NodeId, epoch: Epoch, seq: u64) -> Result<()> {
+        let _ = (node, epoch, seq);
+        Ok(())
+    }
+
+    /// The next rows after a cursor, at most [`crate::limits::MAX_FRAME_BYTES`], and the cursor after
+    /// them; `None` after the last. The host keeps nothing between two calls.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn down_rows(&self, cursor: &[u8]) -> Result<(Bytes, Option<Bytes>)> {
+        let _ = cursor;
+        Ok((Bytes::new(), None))
+    }
+
+    /// Registers what is called, from any thread, after the stream grew or became another. It returns at
+    /// once. Calls replace the one before.
+    fn on_down_sealed(&self, waker: Box<dyn Fn() + Send + Sync>) {
+        let _ = waker;
+    }
 }

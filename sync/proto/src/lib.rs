@@ -11,6 +11,10 @@
 //! The cloud acknowledges a segment only after its host says that rows and progress are durable
 //! together; a repeated segment changes nothing and is acknowledged again.
 //!
+//! Rows flow down the same way: the cloud seals one stream for all edges, each edge follows it from where
+//! it stands. One that stands before what is kept, or in another epoch, starts over: it fetches the tables
+//! piece by piece, by a cursor that says all, and then follows from the place that was noted first.
+//!
 //! ```
 //! use activestore_sync_proto::{Frame, FrameReader, encode};
 //!
@@ -25,6 +29,7 @@ pub mod call;
 pub mod codec;
 pub mod digest;
 pub mod downlink;
+mod flow;
 pub mod frame;
 pub mod host;
 pub mod limits;
@@ -36,9 +41,14 @@ pub use call::{CloudCall, CloudReply, EdgeCall, EdgeReply, run_cloud_call, run_e
 pub use codec::{FrameReader, decode, encode};
 pub use digest::{DigestComparison, TableDigest};
 pub use downlink::{CloudEvent, CloudOutput, Downlink, DownlinkOptions};
-pub use frame::{CatalogOffer, Frame, Hello, Lane, Reject, SegmentFrame, Welcome};
-pub use host::{Inbox, Outbox, OutboxPosition, PeerStatus, Progress, Replica};
-pub use limits::{Limits, PROTOCOL_VERSION};
+pub use frame::{
+    CatalogOffer, Follow, Following, Frame, Hello, Lane, Reject, Rows, RowsRequest, SegmentFrame,
+    StartOver, Welcome,
+};
+pub use host::{
+    DownPosition, FollowAnswer, Inbox, Outbox, OutboxPosition, PeerStatus, Progress, Replica,
+};
+pub use limits::{Limits, OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION};
 pub use segment::{ChainHash, SealedSegment};
 pub use uplink::{EdgeEvent, EdgeOutput, Reconnect, Uplink, UplinkOptions};
 

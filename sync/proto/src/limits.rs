@@ -3,8 +3,15 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The version of the conversation; both ends must speak the same.
-pub const PROTOCOL_VERSION: u16 = 1;
+/// The version of the conversation; both ends keep to the lower of theirs. Version 2 brought the rows that
+/// flow down.
+pub const PROTOCOL_VERSION: u16 = 2;
+
+/// The oldest version that is still spoken.
+pub const OLDEST_PROTOCOL_VERSION: u16 = 1;
+
+/// The version from which on rows flow down.
+pub(crate) const ROWS_DOWN_VERSION: u16 = 2;
 
 /// The largest payload of one segment, in bytes. Sealed segments aim at a quarter of it.
 pub const MAX_FRAME_BYTES: usize = 1 << 20;
@@ -29,6 +36,9 @@ pub const MAX_DIGEST_TABLES: usize = 4096;
 
 /// The longest name of a node, a keyspace or a table, in bytes.
 pub const MAX_NAME_BYTES: usize = 255;
+
+/// The longest cursor over rows, in bytes.
+pub const MAX_CURSOR_BYTES: usize = 128 << 10;
 
 /// The longest reason in a frame, in bytes; longer ones are cut when sent.
 pub const MAX_REASON_BYTES: usize = 1024;

@@ -10,9 +10,10 @@
 //! segments is unacknowledged; an acknowledgement reaches the outbox only for what was sent.
 
 mod definitions;
+mod following;
 mod handshake;
 mod output;
-mod shipping;
+mod port;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -22,11 +23,12 @@ use activestore_types::{Error, NodeId, Result};
 use crate::blob::BlobAssembly;
 use crate::call::{EdgeCall, EdgeReply};
 use crate::digest::TableDigest;
+use crate::flow::{Shipping, ShippingOptions, Verdict};
 use crate::frame::{Frame, Hello, Welcome};
-use crate::limits::{MAX_NAME_BYTES, PROTOCOL_VERSION, cut, cut_reason};
+use crate::limits::{MAX_NAME_BYTES, ROWS_DOWN_VERSION, cut, cut_reason};
 use definitions::Definitions;
+use following::Following;
 pub use output::{EdgeEvent, EdgeOutput, Reconnect, UplinkOptions};
-use shipping::Shipping;
 
 /// A greeting is repeated this often before the connection is given up.
 const MAX_GREETINGS: u32 = 6;
@@ -70,6 +72,7 @@ pub struct Uplink {
     phase: Phase,
     shipping: Shipping,
     definitions: Definitions,
+    following: Following,
     position_calling: bool,
     position_again: bool,
     verification: Option<Verification>,
@@ -87,8 +90,13 @@ impl Uplink {
         let mut uplink = Uplink {
             node: None,
             phase: Phase::Asking,
-            shipping: Shipping::new(options),
+            shipping: Shipping::new(ShippingOptions {
+                limits: options.limits,
+                resend_after: options.resend_after,
+                retry_after: options.retry_after,
+            }),
             definitions: Definitions::new(options, carry),
+            following: Following::new(options),
             position_calling: false,
             position_again: false,
             verification: None,
@@ -153,6 +161,11 @@ impl Uplink {
         });
     }
 
+    /// Segments of the cloud's stream that wait to be applied: count and payload bytes.
+    pub fn down_waiting(&self) -> (usize, usize) {
+        self.following.waiting()
+    }
+
     /// Closes the connection in an orderly manner.
     pub fn close(&mut self, reason: &str) {
         self.send(Frame::Goodbye {
@@ -169,6 +182,7 @@ impl Uplink {
             Phase::Live => [
                 self.shipping.next_timeout(),
                 self.definitions.next_timeout(),
+                self.following.next_timeout(),
                 self.options.ping_every.map(|every| {
                     (self.heard_at.max(self.pinged_at) + every)
                         .min(self.heard_at + self.options.silent_after)
@@ -207,6 +221,7 @@ impl Uplink {
             Phase::Live => {
                 self.shipping.handle_timeout(now, &mut self.out);
                 self.definitions.handle_timeout(now, &mut self.out);
+                self.following.handle_timeout(now, &mut self.out);
                 self.watch_silence(now);
             }
             _ => {}
@@ -258,6 +273,10 @@ impl Uplink {
                     self.definitions
                         .missing(now, sha256, &reason, &mut self.out);
                 }
+                frame if self.options.protocol >= ROWS_DOWN_VERSION => {
+                    let verdict = self.following.frame(now, frame, &mut self.out);
+                    self.judge(verdict);
+                }
                 other => self.unexpected(other.name()),
             },
             Frame::Ack { .. }
@@ -265,7 +284,11 @@ impl Uplink {
             | Frame::Reject(_)
             | Frame::CatalogOffer(_)
             | Frame::BlobChunk { .. }
-            | Frame::BlobMissing { .. } => {} // overtook the handshake, or is late after it
+            | Frame::BlobMissing { .. }
+            | Frame::Segment(_)
+            | Frame::Following(_)
+            | Frame::StartOver(_)
+            | Frame::Rows(_) => {} // overtook the handshake, or is late after it
             other => self.unexpected(other.name()),
         }
     }
@@ -307,6 +330,19 @@ impl Uplink {
             }
             EdgeReply::Digests(result) => self.digests_here(result),
             EdgeReply::Done => {}
+            reply => {
+                let verdict = self.following.reply(now, reply, &mut self.out);
+                self.judge(verdict);
+            }
+        }
+    }
+
+    /// Acts on what the cloud's stream came to.
+    fn judge(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Fine | Verdict::Progressed | Verdict::Refused(_) => {}
+            Verdict::Misfit(reason) => self.disconnect(&reason, Reconnect::AfterBackoff),
+            Verdict::Close(reason) => self.close(&reason),
         }
     }
 
@@ -333,7 +369,7 @@ impl Uplink {
                 self.node = Some(node);
                 self.definitions.hold(catalog_version);
                 let hello = Hello {
-                    protocol: PROTOCOL_VERSION,
+                    protocol: self.options.protocol,
                     node,
                     name: cut(&name, MAX_NAME_BYTES),
                     epoch,

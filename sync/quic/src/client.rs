@@ -113,6 +113,12 @@ pub struct ConnectionStatus {
     pub epochs_set_aside: u64,
     /// The cloud's catalog version adopted last since the start.
     pub catalog_version: Option<u64>,
+    /// Segments of the cloud's stream that are not applied here, as far as known.
+    pub down_behind: u64,
+    /// Segments of the cloud's stream applied since the start.
+    pub down_applied: u64,
+    /// Whether the cloud's tables are being fetched anew.
+    pub fetching: bool,
     /// What went wrong last, in one sentence; cleared by a successful handshake.
     pub last_error: Option<String>,
 }
@@ -273,6 +279,18 @@ impl Inner {
         self.status.lock().catalog_version = Some(version);
     }
 
+    /// This node stands there in the cloud's stream.
+    pub(crate) fn followed(&self, seq: u64, last_sealed: u64, applied: u64) {
+        let mut status = self.status.lock();
+        status.down_behind = last_sealed.saturating_sub(seq);
+        status.down_applied += applied;
+        status.fetching = false;
+    }
+
+    pub(crate) fn fetches(&self, fetching: bool) {
+        self.status.lock().fetching = fetching;
+    }
+
     pub(crate) fn trouble(&self, sentence: String) {
         self.status.lock().last_error = Some(sentence);
     }
@@ -409,7 +427,7 @@ impl Worker {
         let config = match &self.config {
             Some(config) => config.clone(),
             None => {
-                let config = self.member_config(tls::SYNC_ALPN)?;
+                let config = self.member_config(&[tls::SYNC_ALPN, tls::FIRST_SYNC_ALPN])?;
                 self.config = Some(config.clone());
                 config
             }
@@ -444,7 +462,7 @@ impl Worker {
     }
 
     async fn renew(&mut self, address: SocketAddr) -> Result<()> {
-        let config = self.member_config(tls::ENROL_ALPN)?;
+        let config = self.member_config(&[tls::ENROL_ALPN])?;
         self.enrol(address, config, &[]).await?;
         tracing::info!(%address, "the certificate was renewed");
         Ok(())
@@ -472,7 +490,7 @@ impl Worker {
         outcome
     }
 
-    fn member_config(&self, alpn: &[u8]) -> Result<quinn::ClientConfig> {
+    fn member_config(&self, alpn: &[&[u8]]) -> Result<quinn::ClientConfig> {
         let identity = &self.inner.options.identity;
         let membership = identity
             .membership()

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use activestore_sync_proto::{
-    BlobAssembly, EdgeCall, EdgeEvent, EdgeOutput, EdgeReply, Frame, Reconnect, Uplink,
-    run_edge_call,
+    BlobAssembly, EdgeCall, EdgeEvent, EdgeOutput, EdgeReply, Frame, OLDEST_PROTOCOL_VERSION,
+    Reconnect, Uplink, run_edge_call,
 };
 use activestore_types::{Error, Result};
 use quinn::Connection;
@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::client::{Inner, VerifyReport};
 use crate::failure::{self, CLOSE};
 use crate::lanes::{Lanes, READ_QUEUE_FRAMES, read_bulk, read_frames, stopped};
+use crate::tls;
 
 /// Comparisons that may wait for a session at once.
 pub(crate) const COMMAND_QUEUE: usize = 4;
@@ -82,8 +83,12 @@ pub(crate) async fn run(
     let started = Instant::now();
     let mut stop = inner.stop.subscribe();
     let mut told_to_stop = false;
+    let mut options = inner.options.uplink;
+    let agreed =
+        tls::agreed(&connection).map_or(OLDEST_PROTOCOL_VERSION, |name| tls::version(&name));
+    options.protocol = options.protocol.min(agreed);
     let mut session = EdgeSession {
-        uplink: Uplink::new(inner.options.uplink, Duration::ZERO, carry),
+        uplink: Uplink::new(options, Duration::ZERO, carry),
         inner: inner.clone(),
         connection: connection.clone(),
         lanes,
@@ -231,6 +236,27 @@ impl EdgeSession {
                 there,
                 behind,
             } => self.verified(id, here, there, behind),
+            EdgeEvent::Following { seq, last_sealed } => {
+                tracing::debug!(seq, last_sealed, "following the cloud's stream");
+                self.inner.followed(seq, last_sealed, 0);
+            }
+            EdgeEvent::DownApplied {
+                seq, last_sealed, ..
+            } => self.inner.followed(seq, last_sealed, 1),
+            EdgeEvent::DownRefused { seq, error } => {
+                tracing::warn!(seq, "a segment from the cloud is not applied yet: {error}");
+                self.inner.trouble(format!(
+                    "segment {seq} from the cloud is not applied: {error}"
+                ));
+            }
+            EdgeEvent::StartedOver { reason } => {
+                tracing::info!("the cloud's tables are fetched: {reason}");
+                self.inner.fetches(true);
+            }
+            EdgeEvent::TablesFetched => {
+                tracing::info!("the cloud's tables are here");
+                self.inner.fetches(false);
+            }
             EdgeEvent::Trouble(error) => {
                 tracing::warn!("{error}");
                 self.inner.trouble(error.to_string());

@@ -51,6 +51,7 @@ pub(crate) async fn run(shared: Arc<Shared>, connection: Connection, node: NodeI
     tasks.spawn(read_bulk(connection.clone(), frames_in));
 
     let mut catalog = shared.catalog.subscribe();
+    let mut stream = shared.stream.subscribe();
     let mut stop = shared.stop.subscribe();
     let mut session = PeerSession {
         downlink: Downlink::new(shared.options.downlink, node),
@@ -92,6 +93,7 @@ pub(crate) async fn run(shared: Arc<Shared>, connection: Connection, node: NodeI
                     Err(_) => session.end("the cloud shuts down".to_owned()),
                 }
             }
+            Ok(()) = stream.changed() => session.downlink.down_sealed(),
             () = tokio::time::sleep_until(alarm_at), if alarm.is_some() => {
                 let now = session.now();
                 session.downlink.handle_timeout(now);
@@ -176,6 +178,17 @@ impl PeerSession {
                     tracing::warn!(%node, version, "an edge did not adopt definitions: {error}");
                 }
             },
+            CloudEvent::Followed { seq } => {
+                tracing::debug!(%node, seq, "an edge follows the stream");
+            }
+            CloudEvent::ToldToStartOver { reason } => {
+                stats.start_overs.add(1);
+                tracing::info!(%node, "an edge fetches the tables: {reason}");
+            }
+            CloudEvent::DownAcknowledged { .. } => stats.down_acknowledged.add(1),
+            CloudEvent::DownRefused { seq, reason } => {
+                tracing::warn!(%node, seq, "an edge could not apply a segment yet: {reason}");
+            }
             CloudEvent::Verified { .. } => {}
             CloudEvent::Trouble(error) => tracing::warn!(%node, "{error}"),
         }

@@ -10,7 +10,6 @@ use std::time::Duration;
 use activestore_sync_proto::{DownlinkOptions, Inbox, PeerStatus};
 use activestore_types::{Epoch, Error, NodeId, Result};
 use parking_lot::Mutex;
-use quinn::crypto::rustls::HandshakeData;
 use quinn::{Connection, Endpoint, Incoming};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::{Semaphore, watch};
@@ -22,7 +21,7 @@ use crate::failure::{self, CLOSE};
 use crate::identity::CloudIdentity;
 use crate::lanes::stopped;
 use crate::peer_session;
-use crate::tls::{self, ENROL_ALPN, SYNC_ALPN};
+use crate::tls::{self, ENROL_ALPN, FIRST_SYNC_ALPN, SYNC_ALPN};
 use crate::token_store::TokenStore;
 use crate::transport::TransportOptions;
 
@@ -112,6 +111,10 @@ pub struct ServerStats {
     pub segments_refused: u64,
     /// Epochs set aside because histories did not fit.
     pub epochs_quarantined: u64,
+    /// Times an edge was told to fetch the tables anew.
+    pub start_overs: u64,
+    /// Acknowledgements of the stream that edges sent.
+    pub down_acknowledged: u64,
 }
 
 /// One counter.
@@ -139,6 +142,8 @@ pub(crate) struct Counters {
     pub(crate) segments_repeated: Counter,
     pub(crate) segments_refused: Counter,
     pub(crate) epochs_quarantined: Counter,
+    pub(crate) start_overs: Counter,
+    pub(crate) down_acknowledged: Counter,
 }
 
 struct Peer {
@@ -154,6 +159,8 @@ pub(crate) struct Shared {
     pub(crate) options: ServerOptions,
     pub(crate) counters: Counters,
     pub(crate) catalog: watch::Sender<u64>,
+    /// Changes whenever the stream of rows grew.
+    pub(crate) stream: watch::Sender<()>,
     pub(crate) stop: watch::Sender<bool>,
     peers: Mutex<BTreeMap<usize, Peer>>,
 }
@@ -183,7 +190,13 @@ impl SyncServer {
             }
         })?;
         let local_addr = endpoint.local_addr()?;
+        let stream = watch::Sender::new(());
+        let grown = stream.clone();
+        options
+            .inbox
+            .on_down_sealed(Box::new(move || grown.send_replace(())));
         let shared = Arc::new(Shared {
+            stream,
             catalog: watch::Sender::new(options.inbox.catalog_version()),
             options,
             counters: Counters::default(),
@@ -232,6 +245,8 @@ impl SyncServer {
             segments_repeated: counters.segments_repeated.get(),
             segments_refused: counters.segments_refused.get(),
             epochs_quarantined: counters.epochs_quarantined.get(),
+            start_overs: counters.start_overs.get(),
+            down_acknowledged: counters.down_acknowledged.get(),
         }
     }
 
@@ -332,10 +347,7 @@ async fn serve(shared: &Arc<Shared>, incoming: Incoming) -> Result<()> {
         .await
         .map_err(|_| Error::denied("the handshake took too long"))?
         .map_err(failed)?;
-    let protocol = connection
-        .handshake_data()
-        .and_then(|data| data.downcast::<HandshakeData>().ok())
-        .and_then(|data| data.protocol);
+    let protocol = tls::agreed(&connection);
     let member = connection
         .peer_identity()
         .and_then(|chain| chain.downcast::<Vec<CertificateDer<'static>>>().ok())
@@ -344,7 +356,7 @@ async fn serve(shared: &Arc<Shared>, incoming: Incoming) -> Result<()> {
         .transpose()?;
     match protocol.as_deref() {
         Some(ENROL_ALPN) => enrol_one(shared, &connection, member).await,
-        Some(SYNC_ALPN) => match member {
+        Some(SYNC_ALPN | FIRST_SYNC_ALPN) => match member {
             Some(node) => serve_member(shared, connection, node).await,
             None => refuse(&connection, Error::denied("it has no certificate")),
         },

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
+use activestore_sync_proto::{OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION};
 use activestore_types::{Error, Result};
-use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -18,8 +19,11 @@ use rustls::{
 use crate::clock::FloorClock;
 use crate::identity::{CloudIdentity, EdgeIdentity, Membership, sha256};
 
-/// Members speak this.
-pub(crate) const SYNC_ALPN: &[u8] = b"as-sync/1";
+/// Members speak this: the version of the conversation is agreed on before its first frame, so that an
+/// old peer never meets a frame that it does not know.
+pub(crate) const SYNC_ALPN: &[u8] = b"as-sync/2";
+/// What they spoke before rows flowed down.
+pub(crate) const FIRST_SYNC_ALPN: &[u8] = b"as-sync/1";
 /// Joining and renewing.
 pub(crate) const ENROL_ALPN: &[u8] = b"as-enrol/1";
 
@@ -50,7 +54,11 @@ pub(crate) fn server(identity: &CloudIdentity) -> Result<quinn::ServerConfig> {
         .with_client_cert_verifier(verifier)
         .with_single_cert(identity.chain(), identity.server_key())
         .map_err(failed)?;
-    config.alpn_protocols = vec![SYNC_ALPN.to_vec(), ENROL_ALPN.to_vec()];
+    config.alpn_protocols = vec![
+        SYNC_ALPN.to_vec(),
+        FIRST_SYNC_ALPN.to_vec(),
+        ENROL_ALPN.to_vec(),
+    ];
     let crypto = QuicServerConfig::try_from(config).map_err(failed)?;
     Ok(quinn::ServerConfig::with_crypto(Arc::new(crypto)))
 }
@@ -59,7 +67,7 @@ pub(crate) fn server(identity: &CloudIdentity) -> Result<quinn::ServerConfig> {
 pub(crate) fn member(
     identity: &EdgeIdentity,
     membership: &Membership,
-    alpn: &[u8],
+    alpn: &[&[u8]],
 ) -> Result<quinn::ClientConfig> {
     let verifier = WebPkiServerVerifier::builder_with_provider(roots(&membership.ca)?, provider())
         .build()
@@ -84,13 +92,28 @@ pub(crate) fn joiner(ca_sha256: [u8; 32], clock: FloorClock) -> Result<quinn::Cl
             provider: provider(),
         }))
         .with_no_client_auth();
-    client(config, ENROL_ALPN)
+    client(config, &[ENROL_ALPN])
 }
 
-fn client(mut config: ClientConfig, alpn: &[u8]) -> Result<quinn::ClientConfig> {
-    config.alpn_protocols = vec![alpn.to_vec()];
+fn client(mut config: ClientConfig, alpn: &[&[u8]]) -> Result<quinn::ClientConfig> {
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     let crypto = QuicClientConfig::try_from(config).map_err(failed)?;
     Ok(quinn::ClientConfig::new(Arc::new(crypto)))
+}
+
+/// The name of the protocol that the handshake agreed on.
+pub(crate) fn agreed(connection: &quinn::Connection) -> Option<Vec<u8>> {
+    let data = connection.handshake_data()?;
+    data.downcast::<HandshakeData>().ok()?.protocol
+}
+
+/// The version of the conversation that goes with it.
+pub(crate) fn version(alpn: &[u8]) -> u16 {
+    if alpn == FIRST_SYNC_ALPN {
+        OLDEST_PROTOCOL_VERSION
+    } else {
+        PROTOCOL_VERSION
+    }
 }
 
 /// Accepts a server whose chain contains the authority of that hash and is signed by it. Everything

@@ -7,7 +7,7 @@ use super::{Config, LinkSetting, RoleSetting, WalSyncSetting};
 type Set = fn(&mut Config, &str) -> Result<()>;
 
 /// Every variable that carries a setting of the file, and how it is applied.
-const VARIABLES: [(&str, Set); 28] = [
+const VARIABLES: [(&str, Set); 30] = [
     ("ACTIVESTORE_ROLE", |config, text| {
         config.node.role = Some(match text {
             "edge" => RoleSetting::Edge,
@@ -110,6 +110,14 @@ const VARIABLES: [(&str, Set); 28] = [
     ),
     ("ACTIVESTORE_SYNC_SEAL_AFTER", |config, text| {
         config.sync.seal_after = Some(text.parse()?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_SYNC_MAX_OFFLINE", |config, text| {
+        config.sync.max_offline = Some(text.parse()?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_SYNC_DOWN_BYTES", |config, text| {
+        config.sync.down_bytes = Some(text.parse()?);
         Ok(())
     }),
     ("ACTIVESTORE_SYNC_LINK", |config, text| {

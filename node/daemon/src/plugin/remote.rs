@@ -63,7 +63,14 @@ pub fn deploy(args: &DeployArgs) -> Result<ExitCode> {
         "model" => {
             format!("CREATE MODEL … USING PLUGIN '{name}' WITH (file = '…') puts it to use")
         }
-        _ => text("functions"),
+        "filter" => format!("CREATE FILTER … USING PLUGIN '{name}' puts it to use"),
+        _ => {
+            // One name may stand for several, for other types of arguments.
+            let functions = text("functions");
+            let mut names: Vec<&str> = functions.split(", ").collect();
+            names.dedup();
+            names.join(", ")
+        }
     };
     println!("deployed {name} {} ({kind}): {put_to_use}", text("version"));
     Ok(ExitCode::SUCCESS)

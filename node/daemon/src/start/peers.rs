@@ -187,6 +187,9 @@ impl Peers {
                     "behind": status.behind,
                     "epochs_set_aside": status.epochs_set_aside,
                     "catalog_version": status.catalog_version,
+                    "down_behind": status.down_behind,
+                    "down_applied": status.down_applied,
+                    "fetching": status.fetching,
                     "last_error": status.last_error,
                 }])
             }

@@ -154,6 +154,12 @@ impl Settings {
             io_pressure_max: config.storage.pause_above_io_pressure,
         };
         db.outbox = role == Role::Edge && !peers.is_empty();
+        if let Some(span) = &config.sync.max_offline {
+            db.down_keep = span.0;
+        }
+        if let Some(bytes) = config.sync.down_bytes {
+            db.down_keep_bytes = bytes.0;
+        }
         let workers = config.limits.workers.unwrap_or(DEFAULT_WORKERS).max(1);
         db.query_partitions = workers;
 

@@ -5,6 +5,7 @@
 mod configurations;
 mod developer;
 mod files;
+mod flowing_down;
 mod languages;
 mod life;
 mod process;

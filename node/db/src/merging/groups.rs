@@ -2,7 +2,7 @@
 //! that a group costs as many calls as its length has bits.
 
 use activestore_types::{Error, Result};
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, new_empty_array};
 use arrow::compute::interleave;
 
 use super::Joined;
@@ -44,6 +44,9 @@ pub(super) fn join(
             }
         }
         open = still;
+    }
+    if count == 0 {
+        return Ok(new_empty_array(&column.data_type.arrow()));
     }
     let views: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
     Ok(interleave(&views, &ends)?)

@@ -84,19 +84,24 @@ impl Inner {
             .collect();
         let mut sources: Vec<ArrayRef> = Vec::new();
         let mut groups: Vec<Vec<Place>> = Vec::new();
-        // For each number of rows its group, once it has a value.
+        // For each number of rows that set the cell its group.
         let mut group_of: HashMap<usize, usize> = HashMap::new();
         for (given, numbers) in given.iter().zip(&rows.of_batch) {
             let Some(given) = given else { continue };
             for (row, number) in numbers.iter().enumerate() {
-                if is_value(given, row) {
-                    let group = *group_of.entry(*number).or_insert_with(|| {
-                        groups.push(Vec::new());
-                        groups.len() - 1
-                    });
-                    if let Some(group) = groups.get_mut(group) {
-                        group.push((sources.len(), row));
-                    }
+                if !is_set(given, row) {
+                    continue;
+                }
+                let group = *group_of.entry(*number).or_insert_with(|| {
+                    groups.push(Vec::new());
+                    groups.len() - 1
+                });
+                // An explicit NULL has nothing to say against a value.
+                if let Some(group) = groups.get_mut(group)
+                    && row < given.array.len()
+                    && given.array.is_valid(row)
+                {
+                    group.push((sources.len(), row));
                 }
             }
             sources.push(given.array.clone());
@@ -119,17 +124,31 @@ impl Inner {
                 sources.push(held);
             }
         }
+        // Where there is no value, here or before, NULL is left.
+        let mut full = 0;
+        let places: Vec<Place> = groups
+            .iter()
+            .map(|group| {
+                full += usize::from(!group.is_empty());
+                if group.is_empty() {
+                    (1, 0)
+                } else {
+                    (0, full - 1)
+                }
+            })
+            .collect();
+        groups.retain(|group| !group.is_empty());
         let joined = groups::join(column, &sources, groups)?;
-        let nothing = new_null_array(joined.data_type(), 1);
+        let nothing = new_null_array(&column.data_type.arrow(), 1);
         let arrays = given.iter().zip(&rows.of_batch).map(|(given, numbers)| {
             let Some(given) = given else { return Ok(None) };
             let picked: Vec<Place> = numbers
                 .iter()
                 .enumerate()
-                .map(|(row, number)| match group_of.get(number) {
-                    // An explicit NULL has nothing to say against a value.
-                    Some(group) if is_set(given, row) => (0, *group),
-                    _ => (1, 0),
+                .map(|(row, number)| {
+                    let group = group_of.get(number).filter(|_| is_set(given, row));
+                    let place = group.and_then(|group| places.get(*group));
+                    place.copied().unwrap_or((1, 0))
                 })
                 .collect();
             Ok(Some(interleave(&[&joined, &nothing], &picked)?))
@@ -203,8 +222,4 @@ impl<'a> Erased<'a> {
 fn is_set(column: &BatchColumn, row: usize) -> bool {
     let set = column.set.as_ref();
     set.is_none_or(|set| row < set.len() && set.value(row))
-}
-
-fn is_value(column: &BatchColumn, row: usize) -> bool {
-    is_set(column, row) && row < column.array.len() && column.array.is_valid(row)
 }

@@ -3,10 +3,16 @@
 //!
 //! A segment is cut only from committed records, and records are kept in the log until a durable
 //! segment holds them, so a crash at any point seals again from where the queue stands.
+//!
+//! The same thread seals a cloud's stream, see [`crate::down`]: the rows of all nodes, of tables that travel
+//! down.
 
+mod direction;
 pub(crate) mod filter;
 mod grouping;
+pub(crate) mod origins;
 mod packing;
+mod parts;
 pub(crate) mod queue;
 pub(crate) mod segment;
 
@@ -21,13 +27,14 @@ use activestore_catalog::{Catalog, Sharing};
 use activestore_env::Env;
 use activestore_store::{LogRecord, Store};
 use activestore_sync_proto::{OutboxPosition, SealedSegment};
-use activestore_types::{
-    Epoch, Lsn, NodeId, OriginId, Result, RowBatch, SyncMode, TableId, TableName,
-};
+use activestore_types::{Epoch, Lsn, NodeId, Result, RowBatch, TableId, TableName};
 use parking_lot::{Condvar, Mutex};
 
+pub(crate) use direction::Direction;
 use filter::{Filters, HeldBack, Passed};
+use origins::Naming;
 use packing::Packing;
+pub(crate) use packing::no_rows;
 use queue::{Payload, Queue};
 
 use crate::plugins::Plugins;
@@ -59,6 +66,7 @@ pub(crate) struct Sealer {
 }
 
 struct Shared {
+    direction: Direction,
     node: NodeId,
     name: String,
     env: Env,
@@ -81,6 +89,7 @@ struct Shared {
 
 impl Sealer {
     pub(crate) fn start(
+        direction: Direction,
         node: NodeId,
         name: String,
         sources: Sources,
@@ -97,6 +106,7 @@ impl Sealer {
         let shared = Arc::new(Shared {
             filters: Filters::new(plugins, store.clone(), env.clone()),
             blocked: Mutex::new(None),
+            direction,
             node,
             name,
             env,
@@ -160,6 +170,22 @@ impl Sealer {
     /// As [`Queue::owe_wipe`].
     pub(crate) fn owe_wipe(&self) -> Result<u64> {
         self.shared.queue.owe_wipe()
+    }
+
+    /// Seals what is committed, lets go of everything that waits, and starts another chain.
+    pub(crate) fn begin_anew(&self) -> Result<()> {
+        let _sealing = self.shared.sealing.lock();
+        self.shared.seal_committed()?;
+        let epoch = Epoch(self.shared.env.rng.next_u64().max(1));
+        self.shared.queue.clear(epoch)?;
+        if let Some(waker) = self.shared.waker.lock().as_ref() {
+            waker();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.shared.queue
     }
 
     pub(crate) fn state(&self) -> queue::QueueState {
@@ -285,30 +311,30 @@ impl Shared {
         let shippable = |table| {
             state
                 .table_by_id(table)
-                .filter(|schema| matches!(schema.sync, SyncMode::Up | SyncMode::Both))
+                .filter(|schema| self.direction.takes(schema.sync))
         };
-        let mut packing = Packing::default();
+        let node_of = |origin| self.store.origin_node(origin);
+        let naming = (self.direction == Direction::Down).then_some(Naming {
+            definitions: state.version,
+            node_of: &node_of,
+            covered: None,
+        });
+        let mut packing = Packing::new(naming.as_ref());
         let mut filtered: BTreeMap<TableId, Vec<&RowBatch>> = BTreeMap::new();
         for record in records {
-            for batch in &record.set.batches {
-                let own = batch
-                    .origin
-                    .first()
-                    .is_none_or(|origin| OriginId(*origin) == OriginId(0));
-                let Some(schema) = shippable(batch.table).filter(|_| own) else {
+            for batch in self.direction.rows_of(record) {
+                let Some(schema) = shippable(batch.table) else {
                     continue;
                 };
                 let sharing = state.sharing.get(&schema.name);
-                if sharing.is_some_and(Sharing::holds_back) {
+                if self.direction == Direction::Up && sharing.is_some_and(Sharing::holds_back) {
                     filtered.entry(schema.id).or_default().push(batch);
                 } else {
                     packing.rows(&self.store, schema, batch)?;
                 }
             }
-            for range in &record.set.tombstones {
-                if let Some(schema) = shippable(range.table)
-                    && range.origin == OriginId(0)
-                {
+            for range in self.direction.ranges_of(record) {
+                if let Some(schema) = shippable(range.table) {
                     packing.range(schema, range);
                 }
             }

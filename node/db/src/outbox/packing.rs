@@ -12,12 +12,14 @@ use activestore_types::{
 use arrow::array::new_empty_array;
 
 use super::SEAL_BYTES;
+use super::origins::Naming;
 use super::queue::Payload;
 use super::segment::{Erased, Member, Segment};
 
 /// What has gathered.
-#[derive(Default)]
-pub(super) struct Packing {
+pub(super) struct Packing<'a> {
+    /// Has every row keep its origin.
+    naming: Option<&'a Naming<'a>>,
     payloads: Vec<Payload>,
     apart: BTreeMap<u32, Vec<Member>>,
     batches: Vec<Member>,
@@ -25,7 +27,19 @@ pub(super) struct Packing {
     bytes: usize,
 }
 
-impl Packing {
+impl<'a> Packing<'a> {
+    /// Nothing yet; with `naming` every row keeps its origin.
+    pub(super) fn new(naming: Option<&'a Naming<'a>>) -> Self {
+        Packing {
+            naming,
+            payloads: Vec::new(),
+            apart: BTreeMap::new(),
+            batches: Vec::new(),
+            erased: Vec::new(),
+            bytes: 0,
+        }
+    }
+
     /// Takes rows of a table.
     pub(super) fn rows(
         &mut self,
@@ -39,7 +53,13 @@ impl Packing {
                     let members = self.apart.entry(own).or_default();
                     members.push((schema.clone(), piece));
                     if bytes_of(members) >= SEAL_BYTES {
-                        cut(members, &mut Vec::new(), Some(own), &mut self.payloads)?;
+                        cut(
+                            members,
+                            &mut Vec::new(),
+                            Some(own),
+                            self.naming,
+                            &mut self.payloads,
+                        )?;
                     }
                     continue;
                 }
@@ -65,13 +85,20 @@ impl Packing {
             start: range.start.clone(),
             end: range.end.clone(),
             hlc: range.hlc.0,
+            origin: range.origin.0,
         });
     }
 
     /// All payloads.
     pub(super) fn finish(mut self) -> Result<Vec<Payload>> {
         for (own, mut members) in std::mem::take(&mut self.apart) {
-            cut(&mut members, &mut Vec::new(), Some(own), &mut self.payloads)?;
+            cut(
+                &mut members,
+                &mut Vec::new(),
+                Some(own),
+                self.naming,
+                &mut self.payloads,
+            )?;
         }
         self.cut()?;
         Ok(self.payloads)
@@ -83,13 +110,14 @@ impl Packing {
             &mut self.batches,
             &mut self.erased,
             None,
+            self.naming,
             &mut self.payloads,
         )
     }
 }
 
 /// A batch that says no more than which columns the table's key has.
-fn no_rows(schema: &TableSchema) -> RowBatch {
+pub(crate) fn no_rows(schema: &TableSchema) -> RowBatch {
     let keys = schema.key_columns().filter_map(|key| {
         let column = schema.column_by_id(key.id)?;
         Some(BatchColumn {
@@ -110,6 +138,7 @@ fn cut(
     batches: &mut Vec<Member>,
     erased: &mut Vec<Erased>,
     own: Option<u32>,
+    naming: Option<&Naming<'_>>,
     payloads: &mut Vec<Payload>,
 ) -> Result<()> {
     if batches.is_empty() && erased.is_empty() {
@@ -120,7 +149,7 @@ fn cut(
         .map(|(_, batch)| batch.rows as u64)
         .sum::<u64>()
         + erased.len() as u64;
-    let bytes = Segment::pack(batches, std::mem::take(erased))?;
+    let bytes = Segment::pack(batches, std::mem::take(erased), naming)?;
     batches.clear();
     if bytes.len() > MAX_FRAME_BYTES {
         return Err(Error::internal(format!(

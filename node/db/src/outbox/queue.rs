@@ -219,6 +219,64 @@ impl Queue {
         Ok(())
     }
 
+    /// Lets go of everything that waits and starts the chain anew under another epoch.
+    pub(crate) fn clear(&self, epoch: Epoch) -> Result<()> {
+        let mut state = self.state.lock();
+        let next = QueueState::fresh(epoch, state.cursor);
+        self.change(Durability::Immediate, |segments| {
+            segments.retain(|_, _| false).map_err(failed)?;
+            Ok(next)
+        })?;
+        *state = next;
+        drop(state);
+        self.wipe()
+    }
+
+    /// The hash of a segment that is kept, or of the last one that was let go.
+    pub(crate) fn hash_at(&self, sequence: u64) -> Result<Option<ChainHash>> {
+        let state = *self.state.lock();
+        if sequence == state.last_sealed {
+            return Ok(Some(state.last_hash));
+        }
+        if sequence == state.acknowledged {
+            return Ok(Some(state.acknowledged_hash));
+        }
+        Ok(self.segment(sequence)?.map(|segment| segment.hash))
+    }
+
+    /// Keeps a few bytes beside the segments under a name of the caller's, durably if that is asked for.
+    pub(crate) fn keep(&self, name: &str, bytes: Option<&[u8]>, durably: bool) -> Result<()> {
+        let database = self.database.read();
+        let mut write = database.begin_write().map_err(failed)?;
+        if !durably {
+            write.set_durability(Durability::None).map_err(failed)?;
+        }
+        {
+            let mut table = write.open_table(STATE).map_err(failed)?;
+            match bytes {
+                Some(bytes) => table.insert(name, bytes).map_err(failed)?,
+                None => table.remove(name).map_err(failed)?,
+            };
+        }
+        write.commit().map_err(failed)
+    }
+
+    /// What is kept under names that begin so.
+    pub(crate) fn kept(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>> {
+        let database = self.database.read();
+        let read = database.begin_read().map_err(failed)?;
+        let table = read.open_table(STATE).map_err(failed)?;
+        let mut all = Vec::new();
+        for entry in table.range(prefix..).map_err(failed)? {
+            let (name, bytes) = entry.map_err(failed)?;
+            let Some(rest) = name.value().strip_prefix(prefix) else {
+                break;
+            };
+            all.push((rest.to_owned(), bytes.value().to_vec()));
+        }
+        Ok(all)
+    }
+
     /// Keeps the segments that are under one of the keys `past` under `own`, or under the common key;
     /// they stay what they are.
     pub(crate) fn reseal(&self, past: &[u32], own: Option<u32>) -> Result<()> {
@@ -432,7 +490,23 @@ fn change(
 fn copy(database: &Database, state: QueueState, path: &Path) -> Result<()> {
     let read = database.begin_read().map_err(failed)?;
     let waiting = read.open_table(SEGMENTS).map_err(failed)?;
-    change(&create(path)?, Durability::Immediate, |segments| {
+    let fresh = create(path)?;
+    {
+        // What callers keep goes along; a wipe that is owed is paid by this copy or stays with the original.
+        let beside = read.open_table(STATE).map_err(failed)?;
+        let write = fresh.begin_write().map_err(failed)?;
+        {
+            let mut table = write.open_table(STATE).map_err(failed)?;
+            for entry in beside.iter().map_err(failed)? {
+                let (name, bytes) = entry.map_err(failed)?;
+                if name.value() != WIPE_KEY {
+                    table.insert(name.value(), bytes.value()).map_err(failed)?;
+                }
+            }
+        }
+        write.commit().map_err(failed)?;
+    }
+    change(&fresh, Durability::Immediate, |segments| {
         for entry in waiting.iter().map_err(failed)? {
             let (sequence, bytes) = entry.map_err(failed)?;
             segments

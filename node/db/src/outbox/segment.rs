@@ -3,7 +3,8 @@
 //! over the whole. Values lie partition by partition, see [`Grouping`]. The bytes are described in FORMAT.md
 //! under "Segment".
 //!
-//! Only the node's own rows are sealed, so the origin is the segment's node and is not repeated.
+//! An edge seals its own rows only, so the origin is the segment's node and is not repeated. What flows
+//! down is of many nodes and names them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,16 +13,20 @@ use activestore_store::{decode_array, encode_array};
 use activestore_types::{
     BatchColumn, ColumnId, DataType, Error, Result, RowBatch, TableName, TableSchema,
 };
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt64Array, new_null_array};
-use arrow::buffer::{BooleanBuffer, ScalarBuffer};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, new_null_array};
 use arrow::compute::concat;
-use arrow::datatypes::{DataType as ArrowType, Int64Type};
+use arrow::datatypes::DataType as ArrowType;
 use serde::{Deserialize, Serialize};
 
 use super::grouping::Grouping;
+use super::origins::{Gather, Naming, Origins};
+use super::parts::{bits, exactly, numbers, read_numbers};
 
-const VERSION: u8 = 3;
-/// As version 3, with all values in the order of arrival.
+/// Rows of the node that sealed the segment.
+const OWN_ROWS: u8 = 3;
+/// Rows of several nodes, which it names.
+const NAMED_ROWS: u8 = 4;
+/// As `OWN_ROWS`, with all values in the order of arrival.
 const UNGROUPED: u8 = 1;
 const ZSTD_LEVEL: i32 = 3;
 /// The most a segment's payload may unpack to, in bytes: a lying peer must not fill the memory.
@@ -63,6 +68,9 @@ pub(crate) struct Erased {
     pub(crate) start: Vec<u8>,
     pub(crate) end: Vec<u8>,
     pub(crate) hlc: u64,
+    /// Who erased, as an origin of the local store; only while it is packed.
+    #[serde(skip)]
+    pub(crate) origin: u32,
 }
 
 /// A whole segment.
@@ -71,12 +79,19 @@ pub(crate) struct Segment {
     version: u8,
     pub(crate) sections: Vec<Section>,
     pub(crate) erased: Vec<Erased>,
+    /// Whose rows they are; `None` where all are the sender's.
+    #[serde(skip)]
+    pub(crate) origins: Option<Origins>,
 }
 
 impl Segment {
     /// Packs batches (with their schemas) and tombstones. Batches of one table are laid end to end,
-    /// so that a delta runs through them.
-    pub(crate) fn pack(batches: &[Member], erased: Vec<Erased>) -> Result<Vec<u8>> {
+    /// so that a delta runs through them. With `naming` every row keeps its origin.
+    pub(crate) fn pack(
+        batches: &[Member],
+        erased: Vec<Erased>,
+        naming: Option<&Naming<'_>>,
+    ) -> Result<Vec<u8>> {
         let mut groups: BTreeMap<(TableName, u32), Vec<&Member>> = BTreeMap::new();
         for entry in batches {
             groups
@@ -85,19 +100,40 @@ impl Segment {
                 .push(entry);
         }
         let mut sections = Vec::with_capacity(groups.len());
+        let mut gather = naming.map(Gather::new);
         for entries in groups.values() {
             if let Some((schema, _)) = entries.first() {
                 let members: Vec<&RowBatch> = entries.iter().map(|(_, batch)| batch).collect();
                 sections.push(Section::pack(schema, &members)?);
+                if let Some(gather) = &mut gather {
+                    gather.section(
+                        members
+                            .iter()
+                            .flat_map(|batch| batch.origin.iter().copied()),
+                    )?;
+                }
             }
         }
+        if let Some(gather) = &mut gather {
+            erased
+                .iter()
+                .try_for_each(|one| gather.erased(one.origin))?;
+        }
         let segment = Segment {
-            version: VERSION,
+            version: if gather.is_some() {
+                NAMED_ROWS
+            } else {
+                OWN_ROWS
+            },
             sections,
             erased,
+            origins: None,
         };
-        let plain = postcard::to_stdvec(&segment)
-            .map_err(|error| Error::internal(format!("a segment cannot be packed: {error}")))?;
+        let failed = |error| Error::internal(format!("a segment cannot be packed: {error}"));
+        let mut plain = postcard::to_stdvec(&segment).map_err(failed)?;
+        if let Some(gather) = gather {
+            plain = postcard::to_extend(&gather.end(), plain).map_err(failed)?;
+        }
         zstd::bulk::compress(&plain, ZSTD_LEVEL).map_err(Error::from)
     }
 
@@ -109,13 +145,21 @@ impl Segment {
         let wrong = |why: String| Error::invalid(format!("a segment cannot be read: {why}"));
         let plain = zstd::bulk::decompress(payload, UNPACKED_BYTES_MAX)
             .map_err(|error| wrong(error.to_string()))?;
-        let mut segment: Segment =
-            postcard::from_bytes(&plain).map_err(|error| wrong(error.to_string()))?;
-        if ![UNGROUPED, VERSION].contains(&segment.version) {
-            return Err(wrong(format!(
-                "it has version {}, this node reads {UNGROUPED} and {VERSION}",
-                segment.version
-            )));
+        let (mut segment, rest) = postcard::take_from_bytes::<Segment>(&plain)
+            .map_err(|error| wrong(error.to_string()))?;
+        match segment.version {
+            OWN_ROWS | UNGROUPED => {}
+            NAMED_ROWS => {
+                let origins: Origins =
+                    postcard::from_bytes(rest).map_err(|error| wrong(error.to_string()))?;
+                origins.fits(segment.sections.len(), segment.erased.len())?;
+                segment.origins = Some(origins);
+            }
+            other => {
+                return Err(wrong(format!(
+                    "it has version {other}, this node reads {UNGROUPED}, {OWN_ROWS} and {NAMED_ROWS}"
+                )));
+            }
         }
         for section in &mut segment.sections {
             section.ungrouped = segment.version == UNGROUPED;
@@ -332,34 +376,5 @@ impl Section {
 impl PackedColumn {
     fn decode(&self, rows: usize) -> Result<ArrayRef> {
         exactly(decode_array(&self.values, &self.data_type.arrow())?, rows)
-    }
-}
-
-/// Stamps and expiries fit 63 bits, so they travel as signed integers, which pack by delta.
-fn numbers(values: impl Iterator<Item = u64>) -> Vec<u8> {
-    let array: arrow::array::Int64Array = values.map(|value| Some(value.cast_signed())).collect();
-    encode_array(&(Arc::new(array) as ArrayRef))
-}
-
-fn read_numbers(bytes: &[u8], rows: usize) -> Result<ScalarBuffer<u64>> {
-    let array = exactly(decode_array(bytes, &ArrowType::Int64)?, rows)?;
-    let values = array.as_primitive::<Int64Type>();
-    let unsigned: UInt64Array = values.unary(i64::cast_unsigned);
-    Ok(unsigned.values().clone())
-}
-
-fn bits(bytes: &[u8], rows: usize) -> Result<BooleanBuffer> {
-    let array = exactly(decode_array(bytes, &ArrowType::Boolean)?, rows)?;
-    Ok(array.as_boolean().values().clone())
-}
-
-fn exactly(array: ArrayRef, rows: usize) -> Result<ArrayRef> {
-    if array.len() == rows {
-        Ok(array)
-    } else {
-        Err(Error::invalid(format!(
-            "a segment's column holds {} rows where its section says {rows}",
-            array.len()
-        )))
     }
 }

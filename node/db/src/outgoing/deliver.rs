@@ -91,7 +91,7 @@ fn carry_out(
         }
         Err(why) => Outcome::GivenUp(why.message().to_owned()),
     };
-    visits.enter(inner)?.settle(job, outcome);
+    visits.enter(inner)?.conclude(job, outcome);
     Some(())
 }
 
@@ -139,7 +139,7 @@ impl Inner {
     }
 
     /// Makes durable what became of a request.
-    fn settle(&self, job: &Job, outcome: Outcome) {
+    fn conclude(&self, job: &Job, outcome: Outcome) {
         let again = |tries: u32, at_least: Duration| {
             let wait = pause(tries, self.env.rng.next_u64()).max(at_least);
             let at = self.env.clock.monotonic() + wait;

@@ -52,6 +52,9 @@ impl Db {
                     error
                 }
             })?;
+            if crate::down::travels_down(schema.sync) {
+                inner.erase_stream()?;
+            }
             if matches!(schema.sync, SyncMode::Up | SyncMode::Both) {
                 inner.wipe_outbox("the table is compacted")?;
             }

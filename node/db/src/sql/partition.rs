@@ -41,6 +41,7 @@ impl Db {
                 PartitionStep::Seal => {
                     let name = name_of(&statement, &params);
                     inner.store.seal_partition(schema.id, &prefix, &name)?;
+                    inner.erase_stream()?;
                     inner.wipe_outbox("the partition has its key")?;
                 }
                 PartitionStep::Erase => {
@@ -140,6 +141,14 @@ impl Inner {
             // Kept before the keys go, so that a crash forgets nothing.
             outbox.owe_wipe()?;
         }
+        if self
+            .store
+            .own_keys(id)
+            .iter()
+            .any(|own| own.prefix == prefix)
+        {
+            self.erase_stream()?;
+        }
         self.store.destroy_past_keys(id, prefix)
     }
 
@@ -147,9 +156,13 @@ impl Inner {
     pub(crate) fn leave_keys_of(&self, table: TableId) -> Result<()> {
         let own = self.store.own_keys(table);
         let keys: Vec<u32> = own.iter().flat_map(|own| own.state.keys()).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        self.erase_stream()?;
         match &self.outbox {
-            Some(outbox) if !keys.is_empty() => outbox.leave_keys(&keys, None),
-            _ => Ok(()),
+            Some(outbox) => outbox.leave_keys(&keys, None),
+            None => Ok(()),
         }
     }
 

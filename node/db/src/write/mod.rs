@@ -143,22 +143,30 @@ impl Inner {
         if set.batches.is_empty() && set.tombstones.is_empty() && set.notes.is_empty() {
             return Ok(());
         }
+        self.refuse_from_below(&set)?;
         self.store.commit(set)?;
         self.settle();
         self.counts.writes.fetch_add(1, Ordering::Relaxed);
-        if let Some(outbox) = &self.outbox {
-            outbox.wake();
-        }
+        self.wake_sealers();
         Ok(())
     }
 
-    /// Lets compaction drop what only shadows older writes. An edge takes rows from nobody else, so
-    /// all that could still come is stamped within the last minute; a cloud cannot know what its
-    /// edges still hold, and keeps tombstones.
+    /// Lets compaction drop what only shadows older writes. An edge without tables whose rows flow down
+    /// takes rows from nobody else, so all that could still come is stamped within the last minute;
+    /// all others cannot know what other nodes still hold, and keep tombstones.
     pub(crate) fn settle(&self) {
-        if self.options.role == Role::Edge {
-            let past = self.wall_ms().saturating_sub(SETTLED_AFTER_MS);
-            self.store.settle(Some(Hlc::from_ms(past)));
+        if self.options.role != Role::Edge {
+            return;
         }
+        if self.takes_rows_from_above() {
+            self.store.settle(None);
+        } else {
+            self.store.settle(Some(self.settled_stamp()));
+        }
+    }
+
+    /// A stamp below which this node has no write of its own under way.
+    pub(crate) fn settled_stamp(&self) -> Hlc {
+        Hlc::from_ms(self.wall_ms().saturating_sub(SETTLED_AFTER_MS))
     }
 }

@@ -55,7 +55,13 @@ fn all_of(folder: &str, files: &[&str]) -> BTreeMap<String, String> {
 /// What 1.0 says stands in every later version word by word; only interfaces and worlds are added.
 #[test]
 fn no_interface_of_a_released_contract_is_changed() {
-    let files = ["plugin.wit", "merge.wit", "filter.wit", "http.wit", "nn.wit"];
+    let files = [
+        "plugin.wit",
+        "merge.wit",
+        "filter.wit",
+        "http.wit",
+        "nn.wit",
+    ];
     let now = all_of("wasm-sdk/wit", &files);
     let released = all_of("tests/fixtures/plugins/1.0", &files);
     assert_eq!(released.len(), 16, "{:?}", released.keys());

@@ -38,8 +38,16 @@ mod built_in {
     use super::component;
     use crate::built::options;
 
-    /// By how much scores may differ: the sandbox has neither fused steps nor the machine's wider registers.
-    const TOLERANCE: f64 = 1e-5;
+    /// The greatest input of the property.
+    const INPUT_MAX: f64 = 10.0;
+
+    /// By how much scores may differ: the sandbox has neither fused steps nor the machine's wider registers, so sums
+    /// are rounded otherwise; a step of rounding is as large as what is summed up can be. Weights are below 1.
+    fn tolerance(widths: &[usize]) -> f64 {
+        let summed = widths[..widths.len() - 1].iter();
+        let greatest = summed.fold(INPUT_MAX, |values, width| values * *width as f64 + 1.0);
+        f64::from(f32::EPSILON) * greatest
+    }
 
     fn plugins(options: HostOptions) -> (Arc<PluginHost>, [Arc<Plugin>; 2]) {
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins");
@@ -99,10 +107,11 @@ mod built_in {
             activation in prop::sample::select(vec!["Relu", "Sigmoid", "Tanh", "Identity"]),
             weights in prop::collection::vec(-1.0_f32..1.0, 97),
             rows in 1_usize..2000,
-            values in prop::collection::vec(prop::option::weighted(0.95, -10.0_f64..10.0), 89),
+            values in prop::collection::vec(prop::option::weighted(0.95, -INPUT_MAX..INPUT_MAX), 89),
         ) {
             let [sandboxed, native] = models(&perceptron(&widths, activation, &weights));
             prop_assert_eq!(sandboxed.inputs(), native.inputs());
+            let tolerance = tolerance(&widths);
             let mut values = values.into_iter().cycle();
             let columns: Vec<ArrayRef> = (0..widths[0])
                 .map(|_| Arc::new(values.by_ref().take(rows).collect::<Float64Array>()) as ArrayRef)
@@ -111,7 +120,7 @@ mod built_in {
                 let wanted = scores(&sandboxed, &columns, output);
                 for (a, b) in wanted.iter().zip(scores(&native, &columns, output)) {
                     match (a, b) {
-                        (Some(a), Some(b)) => prop_assert!((a - b).abs() <= TOLERANCE * a.abs().max(1.0), "{} {}", a, b),
+                        (Some(a), Some(b)) => prop_assert!((a - b).abs() <= tolerance, "{} {}", a, b),
                         (a, b) => prop_assert_eq!(*a, b),
                     }
                 }

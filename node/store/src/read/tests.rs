@@ -2,6 +2,7 @@
 //! shows: scans of any range in either direction, point reads, predicates, limits and digests.
 
 mod bulk;
+mod fragments;
 mod histories;
 mod last;
 pub(crate) mod model;

@@ -6,12 +6,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::digest::TableDigest;
-use crate::frame::{CatalogOffer, Hello, Reject, SegmentFrame, Welcome};
+use crate::frame::{CatalogOffer, Follow, Hello, Reject, Rows, SegmentFrame, StartOver, Welcome};
 use crate::limits::Limits;
 use crate::segment::{ChainHash, SealedSegment};
 
 fn frames() -> impl Strategy<Value = Frame> {
     let payload = proptest::collection::vec(any::<u8>(), 0..2000);
+    let pieces = proptest::collection::vec(any::<u8>(), 0..300);
     prop_oneof![
         (
             any::<[u8; 16]>(),
@@ -79,6 +80,35 @@ fn frames() -> impl Strategy<Value = Frame> {
             total: 5000,
             bytes: bytes.into()
         }),
+        (any::<u64>(), any::<u64>(), any::<bool>()).prop_map(|(id, seq, fetching)| {
+            Frame::Follow(Follow {
+                id,
+                epoch: Epoch(seq),
+                seq,
+                hash: ChainHash([7; 32]),
+                fetching,
+            })
+        }),
+        (any::<u64>(), 1..u64::MAX, ".{0,100}").prop_map(|(id, epoch, reason)| {
+            Frame::StartOver(StartOver {
+                id,
+                node: NodeId([3; 16]),
+                epoch: Epoch(epoch),
+                seq: id,
+                hash: ChainHash::GENESIS,
+                definitions: 2,
+                reason,
+            })
+        }),
+        (any::<u64>(), pieces.clone(), proptest::option::of(pieces)).prop_map(
+            |(id, payload, next)| {
+                Frame::Rows(Rows {
+                    id,
+                    payload: payload.into(),
+                    next: next.map(Bytes::from),
+                })
+            }
+        ),
         (any::<u64>(), "[a-z]{1,9}", any::<[u8; 16]>()).prop_map(|(id, name, hash)| {
             Frame::DigestReply {
                 id,

@@ -20,6 +20,9 @@ pub struct DownlinkOptions {
     pub retry_after: Duration,
     /// The same segment is asked for again after this long.
     pub wanted_again: Duration,
+    /// How long without progress before the first unacknowledged segment of the stream is sent again;
+    /// doubles up to eightfold.
+    pub resend_after: Duration,
 }
 
 impl Default for DownlinkOptions {
@@ -29,6 +32,7 @@ impl Default for DownlinkOptions {
             offer_again: Duration::from_secs(30),
             retry_after: Duration::from_secs(2),
             wanted_again: Duration::from_millis(500),
+            resend_after: Duration::from_secs(30),
         }
     }
 }
@@ -84,6 +88,28 @@ pub enum CloudEvent {
         here: Result<Vec<TableDigest>>,
         /// The edge's digests.
         there: Result<Vec<TableDigest>>,
+    },
+    /// The edge follows this node's stream from there on.
+    Followed {
+        /// The last segment it holds.
+        seq: u64,
+    },
+    /// The edge fetches the tables anew.
+    ToldToStartOver {
+        /// Why, in one sentence.
+        reason: String,
+    },
+    /// The edge holds the stream durably up to there.
+    DownAcknowledged {
+        /// The sequence.
+        seq: u64,
+    },
+    /// The edge could not take a segment of the stream; it gets it again.
+    DownRefused {
+        /// The sequence.
+        seq: u64,
+        /// Why, in one sentence.
+        reason: String,
     },
     /// A host call failed; it is tried again when asked again.
     Trouble(Error),

@@ -7,7 +7,9 @@ use activestore_types::{Epoch, Result};
 
 use super::{EdgeEvent, EdgeOutput, Phase, Reconnect, Uplink};
 use crate::call::EdgeCall;
+use crate::flow::Start;
 use crate::frame::{Hello, Welcome};
+use crate::limits::ROWS_DOWN_VERSION;
 use crate::segment::{ChainHash, SealedSegment};
 
 impl Uplink {
@@ -77,13 +79,17 @@ impl Uplink {
             durable_seq: welcome.durable_seq,
             catalog_version: welcome.catalog_version,
         });
-        self.shipping.begin(
-            now,
-            hello,
-            welcome.durable_seq,
-            self.options.limits.lower_of(welcome.limits),
-            &mut self.out,
-        );
+        let window = self.options.limits.lower_of(welcome.limits);
+        let start = Start {
+            epoch: hello.epoch,
+            durable: welcome.durable_seq,
+            told: hello.first_unacked - 1,
+            last_sealed: hello.last_sealed,
+        };
+        self.shipping.begin(now, start, window, &mut self.out);
+        if self.options.protocol >= ROWS_DOWN_VERSION {
+            self.following.begin(window, &mut self.out);
+        }
         if self.position_again {
             self.ask_position();
         }

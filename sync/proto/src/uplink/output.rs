@@ -7,11 +7,13 @@ use activestore_types::{Error, Result};
 use crate::call::EdgeCall;
 use crate::digest::TableDigest;
 use crate::frame::Frame;
-use crate::limits::Limits;
+use crate::limits::{Limits, PROTOCOL_VERSION};
 
 /// The edge's settings for one connection.
 #[derive(Clone, Copy, Debug)]
 pub struct UplinkOptions {
+    /// The version of the conversation that both ends speak, as the transport found out.
+    pub protocol: u16,
     /// What may be unacknowledged.
     pub limits: Limits,
     /// How long an unanswered greeting or blob request waits before it is repeated.
@@ -21,6 +23,8 @@ pub struct UplinkOptions {
     pub resend_after: Duration,
     /// How long after a failure of a host, or a refusal, before the next try.
     pub retry_after: Duration,
+    /// The same segment of the cloud's stream is asked for again after this long.
+    pub wanted_again: Duration,
     /// How long of silence before a ping; `None` leaves it to the transport.
     pub ping_every: Option<Duration>,
     /// How long of silence, with pings on, before the connection is given up.
@@ -30,10 +34,12 @@ pub struct UplinkOptions {
 impl Default for UplinkOptions {
     fn default() -> Self {
         UplinkOptions {
+            protocol: PROTOCOL_VERSION,
             limits: Limits::default(),
             ask_again: Duration::from_secs(10),
             resend_after: Duration::from_secs(30),
             retry_after: Duration::from_secs(5),
+            wanted_again: Duration::from_millis(500),
             ping_every: None,
             silent_after: Duration::from_secs(60),
         }
@@ -99,6 +105,36 @@ pub enum EdgeEvent {
         /// Sealed segments that the cloud had not acknowledged when the comparison ended.
         behind: u64,
     },
+    /// The cloud's stream goes on from where this node stands.
+    Following {
+        /// The last segment held.
+        seq: u64,
+        /// The highest sealed sequence.
+        last_sealed: u64,
+    },
+    /// A segment of the cloud's stream is durable here.
+    DownApplied {
+        /// Its number.
+        seq: u64,
+        /// Its rows.
+        rows: u64,
+        /// The highest sealed sequence that is known.
+        last_sealed: u64,
+    },
+    /// A segment of the cloud's stream could not be applied; it comes again.
+    DownRefused {
+        /// Its number.
+        seq: u64,
+        /// Why.
+        error: Error,
+    },
+    /// The tables are fetched anew.
+    StartedOver {
+        /// Why, in one sentence.
+        reason: String,
+    },
+    /// The tables are here.
+    TablesFetched,
     /// A host call failed; it is tried again.
     Trouble(Error),
 }

@@ -323,6 +323,7 @@ impl World {
             retry_after: Duration::from_millis(150),
             ping_every: Some(Duration::from_secs(1)),
             silent_after: Duration::from_secs(4),
+            ..UplinkOptions::default()
         };
         let carry = self.edges[edge].carry.take();
         let downlink_options = DownlinkOptions {
@@ -330,6 +331,7 @@ impl World {
             offer_again: Duration::from_secs(1),
             retry_after: Duration::from_millis(100),
             wanted_again: Duration::from_millis(200),
+            ..DownlinkOptions::default()
         };
         self.connections.insert(
             id,

@@ -63,7 +63,7 @@ async fn renew(cluster: &Cluster, wanted: NodeId) -> (Result<()>, Result<NodeId>
     });
     let client = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
     let membership = cluster.edge.membership().unwrap();
-    let config = tls::member(&cluster.edge, &membership, tls::ENROL_ALPN).unwrap();
+    let config = tls::member(&cluster.edge, &membership, &[tls::ENROL_ALPN]).unwrap();
     let connection = client
         .connect_with(config, address, SERVER_NAME)
         .unwrap()

@@ -8,16 +8,56 @@ use std::time::Duration;
 
 use activestore_types::{Epoch, Error, ErrorKind, NodeId, Result};
 
-use super::{CloudEvent, CloudOutput, DownlinkOptions, Outputs, Verdict};
-use crate::call::CloudCall;
 use crate::frame::{Frame, Reject, SegmentFrame};
 use crate::host::Progress;
 use crate::limits::{Limits, cut_reason};
 use crate::segment::SealedSegment;
 
+/// What a receiver is set to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReceivingOptions {
+    pub(crate) limits: Limits,
+    /// How long the sender is asked to wait after a refusal.
+    pub(crate) retry_after: Duration,
+    /// How often that doubles while nothing is applied: a segment may be large and the link metered.
+    pub(crate) doublings_max: u32,
+    pub(crate) wanted_again: Duration,
+}
+
+/// What a receiver asks of its end.
+pub(crate) trait ReceivePort {
+    /// Sends a frame.
+    fn send(&mut self, frame: Frame);
+    /// Applies a segment; [`Receiving::applied`] says whether it is durable.
+    fn apply(&mut self, node: NodeId, epoch: Epoch, segment: SealedSegment);
+    /// Reads the progress; [`Receiving::looked_up`] takes it.
+    fn look_up(&mut self, node: NodeId, epoch: Epoch);
+    /// A segment is durable.
+    fn applied(&mut self, seq: u64, rows: u64);
+    /// A segment came that was durable already.
+    fn repeated(&mut self, seq: u64);
+    /// A segment was refused.
+    fn refused(&mut self, seq: u64, error: Error);
+}
+
+/// What a receiver found, for the whole machine to act on.
 #[derive(Debug)]
-pub(super) struct Receiving {
-    options: DownlinkOptions,
+pub(crate) enum Verdict {
+    /// Nothing more to do.
+    Fine,
+    /// Something became durable.
+    Progressed,
+    /// A segment was refused, for this reason.
+    Refused(String),
+    /// The histories do not fit.
+    Misfit(String),
+    /// The connection is of no use.
+    Close(String),
+}
+
+#[derive(Debug)]
+pub(crate) struct Receiving {
+    options: ReceivingOptions,
     node: NodeId,
     epoch: Epoch,
     window: Limits,
@@ -30,11 +70,13 @@ pub(super) struct Receiving {
     /// The host said that the segment does not follow; its progress is being read again.
     doubted: Option<(Progress, u64, Error)>,
     wanted: Option<(u64, Duration)>,
+    /// Refusals since the last segment was applied.
+    refusals: u32,
     last_sealed: u64,
 }
 
 impl Receiving {
-    pub(super) fn new(options: DownlinkOptions, node: NodeId) -> Self {
+    pub(crate) fn new(options: ReceivingOptions, node: NodeId) -> Self {
         Receiving {
             node,
             epoch: Epoch::default(),
@@ -46,12 +88,13 @@ impl Receiving {
             applying: None,
             doubted: None,
             wanted: None,
+            refusals: 0,
             last_sealed: 0,
             options,
         }
     }
 
-    pub(super) fn begin(&mut self, epoch: Epoch, progress: Progress, window: Limits) {
+    pub(crate) fn begin(&mut self, epoch: Epoch, progress: Progress, window: Limits) {
         self.epoch = epoch;
         self.durable = progress;
         self.tail = progress;
@@ -59,36 +102,36 @@ impl Receiving {
     }
 
     /// Takes nothing more; what the host is applying it finishes.
-    pub(super) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.waiting.clear();
         self.waiting_bytes = 0;
     }
 
-    pub(super) fn epoch(&self) -> Epoch {
+    pub(crate) fn epoch(&self) -> Epoch {
         self.epoch
     }
 
-    pub(super) fn durable(&self) -> Progress {
+    pub(crate) fn durable(&self) -> Progress {
         self.durable
     }
 
-    pub(super) fn durable_seq(&self) -> u64 {
+    pub(crate) fn durable_seq(&self) -> u64 {
         self.durable.seq
     }
 
-    pub(super) fn last_sealed(&self) -> u64 {
+    pub(crate) fn last_sealed(&self) -> u64 {
         self.last_sealed
     }
 
-    pub(super) fn waiting(&self) -> (usize, usize) {
+    pub(crate) fn waiting(&self) -> (usize, usize) {
         (self.waiting.len(), self.waiting_bytes)
     }
 
-    pub(super) fn segment(
+    pub(crate) fn segment(
         &mut self,
         now: Duration,
         frame: SegmentFrame,
-        out: &mut Outputs,
+        out: &mut impl ReceivePort,
     ) -> Verdict {
         let SegmentFrame {
             last_sealed,
@@ -104,7 +147,7 @@ impl Receiving {
                      directory are shipping"
                 ));
             }
-            out.push_back(CloudOutput::Event(CloudEvent::Repeated { seq }));
+            out.repeated(seq);
             self.acknowledge(out);
             return Verdict::Fine;
         }
@@ -140,7 +183,12 @@ impl Receiving {
         Verdict::Fine
     }
 
-    pub(super) fn applied(&mut self, seq: u64, result: Result<()>, out: &mut Outputs) -> Verdict {
+    pub(crate) fn applied(
+        &mut self,
+        seq: u64,
+        result: Result<()>,
+        out: &mut impl ReceivePort,
+    ) -> Verdict {
         let Some((progress, rows)) = self.applying.take() else {
             return Verdict::Fine;
         };
@@ -152,10 +200,7 @@ impl Receiving {
             }
             Err(error) if error.kind() == ErrorKind::Conflict => {
                 self.doubted = Some((progress, rows, error));
-                out.push_back(CloudOutput::Call(CloudCall::Progress {
-                    node: self.node,
-                    epoch: self.epoch,
-                }));
+                out.look_up(self.node, self.epoch);
                 Verdict::Fine
             }
             Err(error) => self.refuse(progress.seq, error, out),
@@ -163,10 +208,10 @@ impl Receiving {
     }
 
     /// The progress as the host has it, after it said that a segment does not follow.
-    pub(super) fn looked_up(
+    pub(crate) fn looked_up(
         &mut self,
         progress: Result<Option<Progress>>,
-        out: &mut Outputs,
+        out: &mut impl ReceivePort,
     ) -> Verdict {
         let Some((segment, rows, error)) = self.doubted.take() else {
             return Verdict::Fine;
@@ -192,24 +237,22 @@ impl Receiving {
         }
     }
 
-    fn progressed(&mut self, progress: Progress, rows: u64, out: &mut Outputs) {
+    fn progressed(&mut self, progress: Progress, rows: u64, out: &mut impl ReceivePort) {
         self.durable = progress;
-        out.push_back(CloudOutput::Event(CloudEvent::Applied {
-            seq: progress.seq,
-            rows,
-        }));
+        self.refusals = 0;
+        out.applied(progress.seq, rows);
         self.acknowledge(out);
         self.apply_next(out);
     }
 
-    fn acknowledge(&self, out: &mut Outputs) {
-        out.push_back(CloudOutput::Send(Frame::Ack {
+    fn acknowledge(&self, out: &mut impl ReceivePort) {
+        out.send(Frame::Ack {
             epoch: self.epoch,
             seq: self.durable.seq,
-        }));
+        });
     }
 
-    fn apply_next(&mut self, out: &mut Outputs) {
+    fn apply_next(&mut self, out: &mut impl ReceivePort) {
         if self.applying.is_some() || self.doubted.is_some() {
             return;
         }
@@ -220,15 +263,11 @@ impl Receiving {
                 hash: segment.hash,
             };
             self.applying = Some((progress, segment.rows));
-            out.push_back(CloudOutput::Call(CloudCall::Apply {
-                node: self.node,
-                epoch: self.epoch,
-                segment,
-            }));
+            out.apply(self.node, self.epoch, segment);
         }
     }
 
-    fn refuse(&mut self, seq: u64, error: Error, out: &mut Outputs) -> Verdict {
+    fn refuse(&mut self, seq: u64, error: Error, out: &mut impl ReceivePort) -> Verdict {
         self.stop();
         self.tail = self.durable;
         let retryable = !matches!(
@@ -239,30 +278,32 @@ impl Receiving {
                 | ErrorKind::NotFound
                 | ErrorKind::Denied
         );
+        let wait = self.options.retry_after * 2_u32.pow(self.refusals);
+        self.refusals = (self.refusals + 1).min(self.options.doublings_max);
         let reason = error.to_string();
-        out.push_back(CloudOutput::Send(Frame::Reject(Reject {
+        out.send(Frame::Reject(Reject {
             epoch: self.epoch,
             seq,
             reason: cut_reason(&reason),
             retryable,
-            retry_after_ms: self.options.retry_after.as_millis() as u64,
-        })));
-        out.push_back(CloudOutput::Event(CloudEvent::Refused { seq, error }));
+            retry_after_ms: wait.as_millis() as u64,
+        }));
+        out.refused(seq, error);
         Verdict::Refused(format!("segment {seq}: {reason}"))
     }
 
     /// Asks for the segment after the tail, not more often than the settings say.
-    fn want(&mut self, now: Duration, out: &mut Outputs) {
+    fn want(&mut self, now: Duration, out: &mut impl ReceivePort) {
         let seq = self.tail.seq + 1;
         let recently = self
             .wanted
             .is_some_and(|(asked, at)| asked == seq && now < at + self.options.wanted_again);
         if !recently {
             self.wanted = Some((seq, now));
-            out.push_back(CloudOutput::Send(Frame::Wanted {
+            out.send(Frame::Wanted {
                 epoch: self.epoch,
                 seq,
-            }));
+            });
         }
     }
 }

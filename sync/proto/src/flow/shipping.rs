@@ -1,5 +1,5 @@
 //! Shipping of segments: which one goes next, what is in flight, what to send again. Knows nothing of
-//! the handshake around it.
+//! the handshake around it, nor which of the two ends it serves.
 //!
 //! `acked < next`, and everything in flight lies in `acked + 1 .. next`, in order. Payloads are not
 //! kept: what is sent again is read again.
@@ -7,20 +7,54 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use activestore_types::{Epoch, Result};
+use activestore_types::{Epoch, Error, Result};
 
-use super::{EdgeEvent, EdgeOutput, Outputs, UplinkOptions};
-use crate::call::EdgeCall;
-use crate::frame::{Frame, Hello, Reject, SegmentFrame};
+use crate::frame::{Frame, Reject, SegmentFrame};
 use crate::limits::{Limits, MAX_FRAME_BYTES};
 use crate::segment::SealedSegment;
 
 /// The wait before a segment is sent again grows to this many times the first.
 const MAX_RESEND_FACTOR: u32 = 8;
 
+/// What a shipper is set to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ShippingOptions {
+    pub(crate) limits: Limits,
+    pub(crate) resend_after: Duration,
+    pub(crate) retry_after: Duration,
+}
+
+/// Where shipping begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start {
+    pub(crate) epoch: Epoch,
+    /// What the receiver holds.
+    pub(crate) durable: u64,
+    /// What the host knows of that.
+    pub(crate) told: u64,
+    /// The highest sealed sequence.
+    pub(crate) last_sealed: u64,
+}
+
+/// What a shipper asks of its end.
+pub(crate) trait ShipPort {
+    /// Sends a frame.
+    fn send(&mut self, frame: Frame);
+    /// Reads a segment; [`Shipping::fetched`] takes it.
+    fn fetch(&mut self, epoch: Epoch, seq: u64);
+    /// Notes what is durable at the receiver; [`Shipping::told`] says whether it was.
+    fn tell(&mut self, epoch: Epoch, seq: u64);
+    /// It was noted.
+    fn acknowledged(&mut self, seq: u64);
+    /// A segment was refused.
+    fn refused(&mut self, reject: Reject);
+    /// The host failed; it is tried again.
+    fn trouble(&mut self, error: Error);
+}
+
 #[derive(Debug)]
-pub(super) struct Shipping {
-    options: UplinkOptions,
+pub(crate) struct Shipping {
+    options: ShippingOptions,
     epoch: Epoch,
     window: Limits,
     acked: u64,
@@ -41,7 +75,7 @@ pub(super) struct Shipping {
 }
 
 impl Shipping {
-    pub(super) fn new(options: UplinkOptions) -> Self {
+    pub(crate) fn new(options: ShippingOptions) -> Self {
         Shipping {
             epoch: Epoch::default(),
             window: options.limits,
@@ -63,57 +97,66 @@ impl Shipping {
         }
     }
 
-    pub(super) fn epoch(&self) -> Epoch {
+    pub(crate) fn epoch(&self) -> Epoch {
         self.epoch
     }
 
-    pub(super) fn in_flight(&self) -> (usize, usize) {
+    pub(crate) fn in_flight(&self) -> (usize, usize) {
         (self.in_flight.len(), self.in_flight_bytes)
     }
 
-    pub(super) fn behind(&self) -> u64 {
+    /// Whether this segment is being read and goes next.
+    pub(crate) fn awaits(&self, seq: u64) -> bool {
+        self.fetching == Some(seq) && self.next == seq
+    }
+
+    pub(crate) fn behind(&self) -> u64 {
         self.last_sealed.saturating_sub(self.acked)
     }
 
-    /// The handshake agreed: the cloud holds everything up to `durable`.
-    pub(super) fn begin(
+    /// Both ends agree on where it goes on.
+    pub(crate) fn begin(
         &mut self,
         now: Duration,
-        hello: &Hello,
-        durable: u64,
+        start: Start,
         window: Limits,
-        out: &mut Outputs,
+        out: &mut impl ShipPort,
     ) {
-        self.epoch = hello.epoch;
+        self.epoch = start.epoch;
         self.window = window;
-        self.last_sealed = hello.last_sealed;
-        self.acked = durable;
-        self.told = hello.first_unacked - 1;
-        self.next = durable + 1;
-        self.highest_sent = durable;
+        self.last_sealed = start.last_sealed;
+        self.acked = start.durable;
+        self.told = start.told;
+        self.next = start.durable + 1;
+        self.highest_sent = start.durable;
         self.progress_at = now;
         self.tell(out);
         self.pump(now, out);
     }
 
-    pub(super) fn sealed_up_to(&mut self, now: Duration, last_sealed: u64, out: &mut Outputs) {
+    pub(crate) fn sealed_up_to(
+        &mut self,
+        now: Duration,
+        last_sealed: u64,
+        out: &mut impl ShipPort,
+    ) {
         self.last_sealed = self.last_sealed.max(last_sealed);
         self.pump(now, out);
     }
 
-    pub(super) fn acked(
+    pub(crate) fn acked(
         &mut self,
         now: Duration,
         epoch: Epoch,
         seq: u64,
-        out: &mut Outputs,
+        out: &mut impl ShipPort,
     ) -> Result<(), String> {
         if epoch != self.epoch || seq <= self.acked {
             return Ok(());
         }
         if seq > self.highest_sent {
             return Err(format!(
-                "the cloud acknowledged segment {seq}, which was not sent"
+                "segment {seq} was acknowledged and had not been sent"
             ));
         }
         self.acked = seq;
@@ -133,18 +176,18 @@ impl Shipping {
         Ok(())
     }
 
-    pub(super) fn wanted(
+    pub(crate) fn wanted(
         &mut self,
         now: Duration,
         epoch: Epoch,
         seq: u64,
-        out: &mut Outputs,
+        out: &mut impl ShipPort,
     ) -> Result<(), String> {
         if epoch != self.epoch || seq >= self.next {
             return Ok(());
         }
         if seq <= self.acked {
-            // A late frame asks for what has been acknowledged since; a cloud that really went
+            // A late frame asks for what has been acknowledged since; a receiver that really went
             // back is found out by the next handshake.
             return Ok(());
         }
@@ -153,7 +196,7 @@ impl Shipping {
         Ok(())
     }
 
-    pub(super) fn rejected(&mut self, now: Duration, reject: Reject, out: &mut Outputs) {
+    pub(crate) fn rejected(&mut self, now: Duration, reject: Reject, out: &mut impl ShipPort) {
         if reject.epoch != self.epoch || reject.seq <= self.acked || reject.seq > self.highest_sent
         {
             return;
@@ -161,25 +204,16 @@ impl Shipping {
         let asked = Duration::from_millis(reject.retry_after_ms.min(600_000));
         self.paused_until = Some(now + asked.max(self.options.retry_after));
         self.rewind(reject.seq);
-        if !reject.retryable {
-            out.push_back(EdgeOutput::Call(EdgeCall::Refused {
-                seq: reject.seq,
-                reason: reject.reason.clone(),
-            }));
-        }
-        out.push_back(EdgeOutput::Event(EdgeEvent::Refused {
-            seq: reject.seq,
-            reason: reject.reason,
-        }));
+        out.refused(reject);
     }
 
     /// The outbox answered with a segment.
-    pub(super) fn fetched(
+    pub(crate) fn fetched(
         &mut self,
         now: Duration,
         seq: u64,
         segment: Result<Option<SealedSegment>>,
-        out: &mut Outputs,
+        out: &mut impl ShipPort,
     ) -> Result<(), String> {
         if self.fetching != Some(seq) {
             return Ok(());
@@ -194,9 +228,7 @@ impl Shipping {
             Ok(None) => return Err(format!("the outbox no longer has segment {seq}")),
             Err(error) => {
                 self.paused_until = Some(now + self.options.retry_after);
-                out.push_back(EdgeOutput::Event(EdgeEvent::Trouble(
-                    error.context(format!("segment {seq}")),
-                )));
+                out.trouble(error.context(format!("segment {seq}")));
                 return Ok(());
             }
         };
@@ -214,34 +246,38 @@ impl Shipping {
         self.in_flight_bytes += segment.payload.len();
         self.next = seq + 1;
         self.highest_sent = self.highest_sent.max(seq);
-        out.push_back(EdgeOutput::Send(Frame::Segment(SegmentFrame {
+        out.send(Frame::Segment(SegmentFrame {
             epoch: self.epoch,
             last_sealed: self.last_sealed,
             segment,
-        })));
+        }));
         self.pump(now, out);
         Ok(())
     }
 
     /// The outbox noted an acknowledgement, or failed to.
-    pub(super) fn told(&mut self, now: Duration, seq: u64, result: Result<()>, out: &mut Outputs) {
+    pub(crate) fn told(
+        &mut self,
+        now: Duration,
+        seq: u64,
+        result: Result<()>,
+        out: &mut impl ShipPort,
+    ) {
         self.telling = false;
         match result {
             Ok(()) => {
                 self.told = self.told.max(seq);
-                out.push_back(EdgeOutput::Event(EdgeEvent::Acknowledged { seq }));
+                out.acknowledged(seq);
                 self.tell(out);
             }
             Err(error) => {
                 self.tell_again_at = Some(now + self.options.retry_after);
-                out.push_back(EdgeOutput::Event(EdgeEvent::Trouble(
-                    error.context("an acknowledgement could not be noted"),
-                )));
+                out.trouble(error.context("an acknowledgement could not be noted"));
             }
         }
     }
 
-    pub(super) fn next_timeout(&self) -> Option<Duration> {
+    pub(crate) fn next_timeout(&self) -> Option<Duration> {
         let resend = (!self.in_flight.is_empty()).then(|| self.resend_at());
         [resend, self.paused_until, self.tell_again_at]
             .into_iter()
@@ -249,7 +285,7 @@ impl Shipping {
             .min()
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Duration, out: &mut Outputs) {
+    pub(crate) fn handle_timeout(&mut self, now: Duration, out: &mut impl ShipPort) {
         if self.tell_again_at.is_some_and(|at| now >= at) {
             self.tell_again_at = None;
             self.tell(out);
@@ -282,7 +318,7 @@ impl Shipping {
     }
 
     /// Asks for the next segment if there is one and the window has room.
-    fn pump(&mut self, now: Duration, out: &mut Outputs) {
+    fn pump(&mut self, now: Duration, out: &mut impl ShipPort) {
         let segments_max = if self.probing {
             1
         } else {
@@ -294,18 +330,15 @@ impl Shipping {
         let paused = self.paused_until.is_some_and(|until| now < until);
         if self.fetching.is_none() && room && !paused && self.next <= self.last_sealed {
             self.fetching = Some(self.next);
-            out.push_back(EdgeOutput::Call(EdgeCall::Segment { seq: self.next }));
+            out.fetch(self.epoch, self.next);
         }
     }
 
     /// Tells the outbox what is durable, one call at a time.
-    fn tell(&mut self, out: &mut Outputs) {
+    fn tell(&mut self, out: &mut impl ShipPort) {
         if !self.telling && self.told < self.acked {
             self.telling = true;
-            out.push_back(EdgeOutput::Call(EdgeCall::Acknowledged {
-                epoch: self.epoch,
-                seq: self.acked,
-            }));
+            out.tell(self.epoch, self.acked);
         }
     }
 }

@@ -1,0 +1,201 @@
+//! Rows that flow down: a cloud seals one stream for all its edges, of its own rows and theirs, and each
+//! edge follows it from where it stands. One that cannot fetches the tables first.
+//!
+//! [`stream`] is the cloud's stream and who follows it, [`rows`] what an edge fetches that starts over, and
+//! [`following`] the edge's side, with [`pruning`]. A stream is only sealed where a table travels down. Its epoch ends when
+//! what it holds is no longer the whole story: a table with rows begins to travel, bytes are to be erased.
+
+pub(crate) mod following;
+mod pruning;
+pub(crate) mod rows;
+pub(crate) mod stream;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use activestore_catalog::CatalogState;
+use activestore_store::WriteSet;
+use activestore_types::{Error, Result, SyncMode, TableId};
+use parking_lot::{Mutex, RwLock};
+
+use crate::counters::Figures;
+use crate::db::Inner;
+use crate::options::Role;
+use stream::Stream;
+
+/// The note of an edge's place in its cloud's stream.
+pub(crate) const NOTE: &[u8] = b"sync/down";
+
+type Waker = Box<dyn Fn() + Send + Sync>;
+
+/// What a database holds for rows that flow down.
+#[derive(Default)]
+pub(crate) struct Down {
+    stream: RwLock<Option<Arc<Stream>>>,
+    waker: Arc<Mutex<Option<Waker>>>,
+    /// One step of the edge's side at a time.
+    pub(crate) following: Mutex<()>,
+    /// Rows of edges that were not taken: the table is the cloud's own.
+    pub(crate) refused: AtomicU64,
+    /// Rows from above that no table here could take.
+    pub(crate) skipped: AtomicU64,
+    /// Times that this edge started over since it was opened.
+    pub(crate) started_over: AtomicU64,
+}
+
+impl Down {
+    /// The cloud's stream, where there is one.
+    pub(crate) fn stream(&self) -> Option<Arc<Stream>> {
+        self.stream.read().clone()
+    }
+
+    /// Who is to be woken when the stream grows.
+    pub(crate) fn wake_by(&self, waker: Waker) {
+        *self.waker.lock() = Some(waker);
+    }
+}
+
+/// Whether a record's rows came from above: then they are not shipped up again, whoever wrote them.
+pub(crate) fn came_down(set: &WriteSet) -> bool {
+    set.notes.iter().any(|note| note.key == NOTE)
+}
+
+/// Whether a table's rows flow down.
+pub(crate) fn travels_down(sync: SyncMode) -> bool {
+    matches!(sync, SyncMode::Down | SyncMode::Both)
+}
+
+/// The tables whose rows flow down.
+fn travelling(state: &CatalogState) -> BTreeSet<TableId> {
+    let tables = state.tables.values();
+    let tables = tables.filter(|table| travels_down(table.sync));
+    tables.map(|table| table.id).collect()
+}
+
+impl Inner {
+    /// Starts the stream where a table travels down, and another one where a table that may hold rows
+    /// has begun to; `before` are the definitions before a change, `None` at the start.
+    pub(crate) fn mind_stream(&self, before: Option<&CatalogState>) -> Result<()> {
+        if self.options.role != Role::Cloud || self.outbox.is_some() {
+            return Ok(());
+        }
+        let now = travelling(&self.catalog.state());
+        let mut current = self.down.stream.write();
+        let Some(stream) = current.clone() else {
+            if now.is_empty() {
+                if before.is_none() {
+                    Stream::remove(&self.options.data_dir)?;
+                    self.store.hold_log(None);
+                }
+                return Ok(());
+            }
+            let resume = before.is_none();
+            let waker = self.down.waker.clone();
+            *current = Some(Stream::start(self, resume, &now, waker)?);
+            return Ok(());
+        };
+        let known = stream.travelling()?;
+        let may_hold_rows =
+            |id: &TableId| before.is_none_or(|before| before.table_by_id(*id).is_some());
+        if now.difference(&known).any(may_hold_rows) {
+            stream.begin_anew("other tables flow down")?;
+        }
+        if now != known {
+            stream.travel(&now)?;
+        }
+        Ok(())
+    }
+
+    /// Lets go of what the stream holds, for it may hold bytes that are to be gone.
+    pub(crate) fn erase_stream(&self) -> Result<()> {
+        match self.down.stream() {
+            Some(stream) => stream.begin_anew("rows were erased for good"),
+            None => Ok(()),
+        }
+    }
+
+    /// Says that records were committed.
+    pub(crate) fn wake_sealers(&self) {
+        if let Some(outbox) = &self.outbox {
+            outbox.wake();
+        }
+        if let Some(stream) = self.down.stream.read().as_ref() {
+            stream.wake();
+        }
+    }
+
+    /// Refuses to write to tables whose rows come from the cloud alone.
+    pub(crate) fn refuse_from_below(&self, set: &WriteSet) -> Result<()> {
+        if self.options.role != Role::Edge {
+            return Ok(());
+        }
+        let state = self.catalog.state();
+        let mut above = state.tables.values().filter(|t| t.sync == SyncMode::Down);
+        let touched = |id: TableId| {
+            set.batches.iter().any(|batch| batch.table == id)
+                || set.tombstones.iter().any(|range| range.table == id)
+        };
+        match above.find(|table| touched(table.id)) {
+            Some(table) => Err(Error::denied(format!(
+                "table {} has sync = 'down': its rows come from the cloud, and this node is an edge",
+                table.name
+            ))
+            .with_hint("write to it at the cloud, or make it sync = 'both'")),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether rows with older stamps than this node's may still come from above.
+    pub(crate) fn takes_rows_from_above(&self) -> bool {
+        let state = self.catalog.state();
+        state.tables.values().any(|table| travels_down(table.sync))
+    }
+
+    pub(crate) fn down_figures(&self, all: &mut Figures) {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
+        if let Some(stream) = self.down.stream() {
+            let report = stream.report();
+            all.gauge(
+                "activestore_down_last_sealed",
+                "The highest sealed sequence of the stream to the edges.",
+                report.last_sealed as f64,
+            );
+            all.gauge(
+                "activestore_down_kept_bytes",
+                "Bytes of the stream that are kept for edges.",
+                report.kept_bytes as f64,
+            );
+            all.gauge(
+                "activestore_down_behind_max",
+                "Segments that the edge lacks that is the furthest behind in the stream.",
+                report.behind_max as f64,
+            );
+            all.counter(
+                "activestore_down_start_overs_total",
+                "Times an edge was told to fetch the tables anew.",
+                report.start_overs as f64,
+            );
+            all.counter(
+                "activestore_down_seal_failures_total",
+                "Failed attempts to seal the stream.",
+                report.seal_failures as f64,
+            );
+        }
+        all.counter(
+            "activestore_down_rows_refused_total",
+            "Rows of edges that were not taken, for their table is the cloud's own.",
+            count(&self.down.refused),
+        );
+        all.counter(
+            "activestore_down_rows_skipped_total",
+            "Rows from above that no table here could take.",
+            count(&self.down.skipped),
+        );
+        all.counter(
+            "activestore_down_started_over_total",
+            "Times this edge fetched the cloud's tables anew.",
+            count(&self.down.started_over),
+        );
+    }
+}

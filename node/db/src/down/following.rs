@@ -1,0 +1,219 @@
+//! The edge in its cloud's stream: where it stands, and rows from above into the store.
+//!
+//! The place is a note in the log record of the rows, so a crash at any time neither loses nor repeats a
+//! segment. Rows wait for the definition of their table; if the definitions that are here are as new as
+//! the rows, the table was dropped since, and they are passed over.
+
+use std::sync::atomic::Ordering;
+
+use activestore_store::Note;
+use activestore_sync_proto::{ChainHash, DownPosition, Progress, SealedSegment, StartOver};
+use activestore_types::{Epoch, Error, ErrorKind, NodeId, Result, SyncMode};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::NOTE;
+use crate::db::Inner;
+use crate::incoming::{Incoming, same_key};
+use crate::outbox::segment::Segment;
+use crate::replica::{VERSION_NOTE, held_definitions};
+
+/// The place of an edge in its cloud's stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    node: NodeId,
+    pub(crate) epoch: Epoch,
+    pub(crate) seq: u64,
+    hash: ChainHash,
+    /// Where the fetching of the tables goes on; `None` when they are here.
+    pub(crate) cursor: Option<Vec<u8>>,
+    /// Row fragments taken from above since it last started over.
+    pub(crate) rows: u64,
+}
+
+impl Place {
+    fn note(&self) -> Result<Note> {
+        let value = postcard::to_stdvec(self)
+            .map_err(|error| Error::internal(format!("the place in the stream: {error}")))?;
+        Ok(Note {
+            key: NOTE.to_vec(),
+            value: Some(value),
+        })
+    }
+}
+
+impl Inner {
+    /// Where this node stands in the cloud's stream; `None` where it never followed one.
+    pub(crate) fn place(&self) -> Result<Option<Place>> {
+        let kept = self.store.note(NOTE);
+        kept.map(|bytes| postcard::from_bytes(&bytes))
+            .transpose()
+            .map_err(|error| {
+                Error::corrupt(format!(
+                    "the place in the cloud's stream cannot be read: {error}"
+                ))
+            })
+    }
+
+    pub(crate) fn down_position(&self) -> Result<DownPosition> {
+        Ok(match self.place()? {
+            None => DownPosition::default(),
+            Some(place) => DownPosition {
+                node: place.node,
+                epoch: place.epoch,
+                progress: Progress {
+                    seq: place.seq,
+                    hash: place.hash,
+                },
+                cursor: place.cursor.map(Bytes::from),
+            },
+        })
+    }
+
+    pub(crate) fn start_over(&self, start: &StartOver) -> Result<()> {
+        let _turn = self.down.following.lock();
+        if held_definitions(self) > start.definitions {
+            // The cloud went back to an older state: what counts as new is told by its numbers now.
+            self.store.commit(activestore_store::WriteSet {
+                batches: Vec::new(),
+                tombstones: Vec::new(),
+                notes: vec![Note {
+                    key: VERSION_NOTE.to_vec(),
+                    value: None,
+                }],
+            })?;
+        }
+        let place = Place {
+            node: start.node,
+            epoch: start.epoch,
+            seq: start.seq,
+            hash: start.hash,
+            cursor: Some(Vec::new()),
+            rows: 0,
+        };
+        self.down.started_over.fetch_add(1, Ordering::Relaxed);
+        self.take_in(Incoming::default(), place.note()?)
+    }
+
+    pub(crate) fn apply_down(
+        &self,
+        node: NodeId,
+        epoch: Epoch,
+        segment: &SealedSegment,
+    ) -> Result<()> {
+        let _turn = self.down.following.lock();
+        let place = self.place()?;
+        let here = place
+            .as_ref()
+            .filter(|at| at.node == node && at.epoch == epoch && at.cursor.is_none());
+        let Some(here) = here else {
+            return Err(Error::conflict("this is not the stream that is followed"));
+        };
+        if segment.seq == here.seq && segment.hash == here.hash {
+            return Ok(());
+        }
+        if segment.seq != here.seq + 1 || segment.prev_hash != here.hash {
+            return Err(Error::conflict(format!(
+                "segment {} does not follow segment {}",
+                segment.seq, here.seq
+            )));
+        }
+        let incoming = self.taken_from_above(&segment.payload, node)?;
+        let next = Place {
+            seq: segment.seq,
+            hash: segment.hash,
+            rows: here.rows + incoming.fragments(),
+            ..here.clone()
+        };
+        self.take_in(incoming, next.note()?)
+    }
+
+    pub(crate) fn apply_rows(
+        &self,
+        epoch: Epoch,
+        from: &[u8],
+        payload: &[u8],
+        next: Option<&[u8]>,
+    ) -> Result<()> {
+        let _turn = self.down.following.lock();
+        let place = self.place()?;
+        let here = place
+            .as_ref()
+            .filter(|at| at.epoch == epoch && at.cursor.as_deref() == Some(from));
+        let Some(here) = here else {
+            return Err(Error::conflict(
+                "these rows are not the ones that are wanted",
+            ));
+        };
+        let incoming = self.taken_from_above(payload, here.node)?;
+        let place = Place {
+            cursor: next.map(<[u8]>::to_vec),
+            rows: here.rows + incoming.fragments(),
+            ..here.clone()
+        };
+        self.take_in(incoming, place.note()?)
+    }
+
+    /// What a payload comes to here.
+    fn taken_from_above(&self, payload: &[u8], by: NodeId) -> Result<Incoming> {
+        let content = Segment::unpack(payload)?;
+        let Some(origins) = &content.origins else {
+            return Err(Error::invalid("rows from above do not say who wrote them"));
+        };
+        let waits = origins.definitions > held_definitions(self);
+        let local = origins.local(|node| self.store.origin_id(node))?;
+        let mut incoming = Incoming::default();
+        for (index, section) in content.sections.iter().enumerate() {
+            let known = self.catalog.state().tables.get(&section.table).cloned();
+            let Some(schema) = known else {
+                self.lacks(waits, section.table.to_string(), section.rows)?;
+                continue;
+            };
+            let batch = same_key(&schema, section).and_then(|()| {
+                let schema = self.grown(schema, section)?;
+                self.store.put_schema(schema.clone())?;
+                section.batch(&schema, 0)
+            });
+            match batch {
+                Ok(mut batch) => {
+                    batch.origin = origins.rows(index, batch.rows, &local)?;
+                    incoming.rows(batch);
+                }
+                // Defined otherwise here, which the status lists: one odd table holds up no other.
+                Err(error) if error.kind() == ErrorKind::Conflict => {
+                    self.lacks(false, error.to_string(), section.rows)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        for (index, erased) in content.erased.iter().enumerate() {
+            if let Some(schema) = self.catalog.state().tables.get(&erased.table) {
+                incoming.erased(schema, erased, origins.of_erased(index, &local));
+            }
+        }
+        if let Some(covered) = &origins.covered
+            && let Some(schema) = self.catalog.state().tables.get(&covered.table)
+            && schema.sync == SyncMode::Down
+        {
+            let by = self.store.origin_id(by)?;
+            self.prune(schema, covered, by, &mut incoming)?;
+        }
+        Ok(incoming)
+    }
+
+    /// Rows that nothing here can take: they wait, or are passed over and counted.
+    fn lacks(&self, waits: bool, what: String, rows: u32) -> Result<()> {
+        if waits {
+            return Err(Error::overloaded(format!(
+                "rows of {what} wait for its definition"
+            )));
+        }
+        if rows > 0 {
+            tracing::warn!(rows, "rows from the cloud are passed over: {what}");
+            self.down
+                .skipped
+                .fetch_add(u64::from(rows), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}

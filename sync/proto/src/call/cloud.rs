@@ -1,0 +1,200 @@
+//! The calls of the cloud's machine.
+
+use activestore_types::{Epoch, Error, NodeId, Result};
+use bytes::Bytes;
+
+use crate::digest::TableDigest;
+use crate::frame::Follow;
+use crate::host::{FollowAnswer, Inbox, PeerStatus, Progress};
+use crate::segment::{SealedSegment, sha256};
+
+/// A call of the cloud's machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CloudCall {
+    /// How far is this epoch?
+    Progress {
+        /// The edge.
+        node: NodeId,
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// Apply a segment, durably.
+    Apply {
+        /// The edge.
+        node: NodeId,
+        /// Its epoch.
+        epoch: Epoch,
+        /// The segment.
+        segment: SealedSegment,
+    },
+    /// The definitions to offer.
+    Bundle,
+    /// A blob.
+    Blob {
+        /// Its name.
+        sha256: [u8; 32],
+    },
+    /// Digests of one edge's cells.
+    Digests {
+        /// The edge.
+        origin: NodeId,
+    },
+    /// Keep what is known of the edge.
+    PeerSeen(PeerStatus),
+    /// Can the edge follow from there?
+    Follow {
+        /// The edge.
+        node: NodeId,
+        /// Where it stands.
+        follow: Follow,
+    },
+    /// Where does the stream stand?
+    DownPosition,
+    /// Read a segment of the stream.
+    DownSegment {
+        /// The epoch.
+        epoch: Epoch,
+        /// Its number.
+        seq: u64,
+    },
+    /// Note what the edge holds of the stream.
+    DownAcknowledged {
+        /// The edge.
+        node: NodeId,
+        /// The epoch.
+        epoch: Epoch,
+        /// The last durable sequence.
+        seq: u64,
+    },
+    /// The next rows of the tables.
+    DownRows {
+        /// The request's number.
+        id: u64,
+        /// Where to go on.
+        cursor: Bytes,
+    },
+}
+
+/// The answer to a [`CloudCall`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CloudReply {
+    /// To `Progress`.
+    Progress {
+        /// How far.
+        progress: Result<Option<Progress>>,
+        /// The catalog's version now.
+        catalog_version: u64,
+    },
+    /// To `Apply`.
+    Applied {
+        /// The segment.
+        seq: u64,
+        /// Whether it is durable.
+        result: Result<()>,
+    },
+    /// To `Bundle`: version, hash, content.
+    Bundle(Result<(u64, [u8; 32], Bytes)>),
+    /// To `Blob`.
+    Blob {
+        /// Its name.
+        sha256: [u8; 32],
+        /// Its content.
+        bytes: Result<Option<Bytes>>,
+    },
+    /// To `Digests`.
+    Digests(Result<Vec<TableDigest>>),
+    /// To `PeerSeen`.
+    PeerNoted,
+    /// To `Follow`.
+    Followed {
+        /// The [`Follow`]'s number.
+        id: u64,
+        /// What to answer.
+        answer: Result<FollowAnswer>,
+    },
+    /// To `DownPosition`.
+    DownPosition(Option<(Epoch, u64)>),
+    /// To `DownSegment`.
+    DownSegment {
+        /// The epoch asked for.
+        epoch: Epoch,
+        /// The number asked for.
+        seq: u64,
+        /// What was read.
+        segment: Result<Option<SealedSegment>>,
+    },
+    /// To `DownAcknowledged`.
+    DownNoted {
+        /// The epoch told.
+        epoch: Epoch,
+        /// The sequence told.
+        seq: u64,
+        /// Whether it was recorded.
+        result: Result<()>,
+    },
+    /// To `DownRows`.
+    DownRows {
+        /// The request's number.
+        id: u64,
+        /// Rows and the cursor after them.
+        piece: Result<(Bytes, Option<Bytes>)>,
+    },
+}
+
+/// Runs a call of the cloud's machine. Blocks as long as the host does.
+pub fn run_cloud_call(call: CloudCall, inbox: &dyn Inbox) -> CloudReply {
+    match call {
+        CloudCall::Progress { node, epoch } => CloudReply::Progress {
+            progress: inbox.progress(node, epoch),
+            catalog_version: inbox.catalog_version(),
+        },
+        CloudCall::Apply {
+            node,
+            epoch,
+            segment,
+        } => CloudReply::Applied {
+            seq: segment.seq,
+            result: inbox.apply(node, epoch, &segment),
+        },
+        CloudCall::Bundle => CloudReply::Bundle(inbox.catalog_bundle().and_then(bundle_to_offer)),
+        CloudCall::Blob { sha256 } => CloudReply::Blob {
+            sha256,
+            bytes: inbox.blob(sha256),
+        },
+        CloudCall::Digests { origin } => CloudReply::Digests(inbox.digests(origin)),
+        CloudCall::PeerSeen(status) => {
+            inbox.peer_seen(status);
+            CloudReply::PeerNoted
+        }
+        CloudCall::Follow { node, follow } => CloudReply::Followed {
+            id: follow.id,
+            answer: inbox.follow(node, &follow),
+        },
+        CloudCall::DownPosition => CloudReply::DownPosition(inbox.down_position()),
+        CloudCall::DownSegment { epoch, seq } => CloudReply::DownSegment {
+            epoch,
+            seq,
+            segment: inbox.down_segment(epoch, seq),
+        },
+        CloudCall::DownAcknowledged { node, epoch, seq } => CloudReply::DownNoted {
+            epoch,
+            seq,
+            result: inbox.down_acknowledged(node, epoch, seq),
+        },
+        CloudCall::DownRows { id, cursor } => CloudReply::DownRows {
+            id,
+            piece: inbox.down_rows(&cursor),
+        },
+    }
+}
+
+fn bundle_to_offer((version, bundle): (u64, Vec<u8>)) -> Result<(u64, [u8; 32], Bytes)> {
+    if bundle.len() as u64 > crate::limits::MAX_BLOB_BYTES {
+        return Err(Error::invalid(format!(
+            "the definitions take {} bytes where {} are allowed",
+            bundle.len(),
+            crate::limits::MAX_BLOB_BYTES
+        )));
+    }
+    Ok((version, sha256(&bundle), Bytes::from(bundle)))
+}

@@ -1,0 +1,223 @@
+//! The calls of the edge's machine.
+
+use activestore_types::{Epoch, NodeId, Result};
+use bytes::Bytes;
+
+use crate::digest::TableDigest;
+use crate::frame::StartOver;
+use crate::host::{DownPosition, Outbox, OutboxPosition, Replica};
+use crate::segment::SealedSegment;
+
+/// A call of the edge's machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EdgeCall {
+    /// Who and where the outbox is.
+    Position,
+    /// Read a segment.
+    Segment {
+        /// Its number.
+        seq: u64,
+    },
+    /// Note an acknowledgement.
+    Acknowledged {
+        /// The epoch.
+        epoch: Epoch,
+        /// The last durable sequence.
+        seq: u64,
+    },
+    /// Tell the outbox that a segment was refused.
+    Refused {
+        /// The segment.
+        seq: u64,
+        /// Why.
+        reason: String,
+    },
+    /// Start a new epoch.
+    StartEpoch,
+    /// Which blobs of the bundle are missing?
+    MissingBlobs {
+        /// The bundle.
+        bundle: Bytes,
+    },
+    /// Keep a verified blob.
+    PutBlob {
+        /// Its name.
+        sha256: [u8; 32],
+        /// Its content.
+        bytes: Vec<u8>,
+    },
+    /// Adopt a bundle.
+    AdoptCatalog {
+        /// Its version.
+        version: u64,
+        /// The bundle.
+        bundle: Bytes,
+    },
+    /// Digests of this node's own cells.
+    Digests,
+    /// The cloud's clock was seen.
+    ObserveClock {
+        /// Its wall clock, milliseconds since 1970.
+        server_wall_ms: u64,
+        /// The round trip it came with.
+        rtt: std::time::Duration,
+    },
+    /// Where in the cloud's stream are we?
+    DownPosition,
+    /// Follow another stream, tables first.
+    StartOver(StartOver),
+    /// Apply a segment of the cloud's stream.
+    ApplyDown {
+        /// Whose stream.
+        node: NodeId,
+        /// Its epoch.
+        epoch: Epoch,
+        /// The segment.
+        segment: SealedSegment,
+    },
+    /// Apply fetched rows.
+    ApplyRows {
+        /// The stream's epoch.
+        epoch: Epoch,
+        /// The cursor they were asked for at.
+        from: Bytes,
+        /// The rows.
+        payload: Bytes,
+        /// The cursor after them.
+        next: Option<Bytes>,
+    },
+}
+
+/// The answer to an [`EdgeCall`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EdgeReply {
+    /// To `Position`.
+    Position {
+        /// This node.
+        node: NodeId,
+        /// Its name.
+        name: String,
+        /// Its epoch.
+        epoch: Epoch,
+        /// Where the outbox stands.
+        position: OutboxPosition,
+        /// The cloud's catalog version held.
+        catalog_version: u64,
+    },
+    /// To `Segment`.
+    Segment {
+        /// The number asked for.
+        seq: u64,
+        /// What was read.
+        segment: Result<Option<SealedSegment>>,
+    },
+    /// To `Acknowledged`.
+    Acknowledged {
+        /// The sequence told.
+        seq: u64,
+        /// Whether it was recorded.
+        result: Result<()>,
+    },
+    /// To `StartEpoch`.
+    EpochStarted(Result<()>),
+    /// To `MissingBlobs`.
+    MissingBlobs(Result<Vec<[u8; 32]>>),
+    /// To `PutBlob`.
+    BlobPut(Result<()>),
+    /// To `AdoptCatalog`.
+    CatalogAdopted {
+        /// The version.
+        version: u64,
+        /// Whether it was adopted.
+        result: Result<()>,
+    },
+    /// To `Digests`.
+    Digests(Result<Vec<TableDigest>>),
+    /// To `DownPosition`.
+    DownPosition(Result<DownPosition>),
+    /// To `StartOver`, with what was asked.
+    StartedOver(StartOver, Result<()>),
+    /// To `ApplyDown`.
+    DownApplied {
+        /// The segment.
+        seq: u64,
+        /// Whether it is durable.
+        result: Result<()>,
+    },
+    /// To `ApplyRows`.
+    RowsApplied {
+        /// The cursor after them.
+        next: Option<Bytes>,
+        /// Whether they are durable.
+        result: Result<()>,
+    },
+    /// To calls without an answer.
+    Done,
+}
+
+/// Runs a call of the edge's machine. Blocks as long as the host does.
+pub fn run_edge_call(call: EdgeCall, outbox: &dyn Outbox, replica: &dyn Replica) -> EdgeReply {
+    match call {
+        EdgeCall::Position => {
+            let (node, name, epoch) = outbox.identity();
+            EdgeReply::Position {
+                node,
+                name,
+                epoch,
+                position: outbox.position(),
+                catalog_version: replica.catalog_version(),
+            }
+        }
+        EdgeCall::Segment { seq } => EdgeReply::Segment {
+            seq,
+            segment: outbox.segment(seq),
+        },
+        EdgeCall::Acknowledged { epoch, seq } => EdgeReply::Acknowledged {
+            seq,
+            result: outbox.acknowledged(epoch, seq),
+        },
+        EdgeCall::Refused { seq, reason } => {
+            outbox.refused(seq, &reason);
+            EdgeReply::Done
+        }
+        EdgeCall::StartEpoch => EdgeReply::EpochStarted(outbox.new_epoch()),
+        EdgeCall::MissingBlobs { bundle } => {
+            EdgeReply::MissingBlobs(replica.missing_blobs(&bundle))
+        }
+        EdgeCall::PutBlob { sha256, bytes } => EdgeReply::BlobPut(replica.put_blob(sha256, bytes)),
+        EdgeCall::AdoptCatalog { version, bundle } => EdgeReply::CatalogAdopted {
+            version,
+            result: replica.adopt_catalog(version, &bundle),
+        },
+        EdgeCall::Digests => EdgeReply::Digests(replica.digests()),
+        EdgeCall::ObserveClock {
+            server_wall_ms,
+            rtt,
+        } => {
+            replica.observe_clock(server_wall_ms, rtt);
+            EdgeReply::Done
+        }
+        EdgeCall::DownPosition => EdgeReply::DownPosition(replica.down_position()),
+        EdgeCall::StartOver(start) => {
+            let result = replica.start_over(&start);
+            EdgeReply::StartedOver(start, result)
+        }
+        EdgeCall::ApplyDown {
+            node,
+            epoch,
+            segment,
+        } => EdgeReply::DownApplied {
+            seq: segment.seq,
+            result: replica.apply_down(node, epoch, &segment),
+        },
+        EdgeCall::ApplyRows {
+            epoch,
+            from,
+            payload,
+            next,
+        } => EdgeReply::RowsApplied {
+            result: replica.apply_rows(epoch, &from, &payload, next.as_deref()),
+            next,
+        },
+    }
+}

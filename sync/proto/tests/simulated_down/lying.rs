@@ -1,0 +1,268 @@
+//! Peers that lie, and peers of the version before: an error or a deaf ear, and bounded memory.
+
+use std::time::Duration;
+
+use activestore_sync_proto::{
+    ChainHash, CloudCall, CloudOutput, CloudReply, DownPosition, Downlink, DownlinkOptions,
+    EdgeCall, EdgeOutput, EdgeReply, Follow, FollowAnswer, Following, Frame, Hello, Inbox, Limits,
+    Now, Progress, Rows, RowsRequest, SealedSegment, SegmentFrame, StartOver, Uplink,
+    UplinkOptions, Welcome, encode, run_edge_call,
+};
+use activestore_types::{Epoch, NodeId};
+use bytes::Bytes;
+
+use crate::hosts::{CLOUD, Rng, SimCloud, SimEdge};
+
+const EDGE: NodeId = NodeId([1; 16]);
+
+fn outputs(uplink: &mut Uplink) -> Vec<EdgeOutput> {
+    std::iter::from_fn(|| uplink.poll()).collect()
+}
+
+/// An edge past its handshake, with the calls it wants run then.
+fn live(protocol: u16) -> (Uplink, Vec<EdgeOutput>) {
+    let options = UplinkOptions {
+        protocol,
+        ..UplinkOptions::default()
+    };
+    let mut uplink = Uplink::new(options, Duration::ZERO, None);
+    let host = SimEdge::new(EDGE, Rng(1));
+    outputs(&mut uplink);
+    let reply = run_edge_call(EdgeCall::Position, &*host, &*host);
+    uplink.handle_reply(Duration::ZERO, reply);
+    outputs(&mut uplink);
+    let welcome = Welcome {
+        epoch: Epoch(7),
+        durable_seq: 0,
+        durable_hash: ChainHash::GENESIS,
+        catalog_version: 1,
+        wall_ms: 5,
+        limits: Limits::default(),
+    };
+    uplink.handle_frame(Duration::ZERO, Frame::Welcome(welcome));
+    let wants = outputs(&mut uplink);
+    assert!(uplink.is_live());
+    (uplink, wants)
+}
+
+fn follows_from(position: DownPosition) -> (Uplink, u64) {
+    let (mut uplink, wants) = live(2);
+    assert!(wants.contains(&EdgeOutput::Call(EdgeCall::DownPosition)));
+    uplink.handle_reply(Duration::ZERO, EdgeReply::DownPosition(Ok(position)));
+    let told = outputs(&mut uplink);
+    let Some(EdgeOutput::Send(Frame::Follow(follow))) = told.first() else {
+        panic!("{told:?}");
+    };
+    (uplink, follow.id)
+}
+
+fn closes(uplink: &mut Uplink) -> bool {
+    outputs(uplink)
+        .iter()
+        .any(|output| matches!(output, EdgeOutput::Disconnect { .. }))
+}
+
+fn segment(epoch: Epoch, seq: u64, prev: ChainHash) -> Frame {
+    let payload = Bytes::from(vec![0; 16]);
+    Frame::Segment(SegmentFrame {
+        epoch,
+        last_sealed: seq,
+        segment: SealedSegment::seal(CLOUD, epoch, seq, prev, 1, payload),
+    })
+}
+
+#[test]
+fn an_edge_that_speaks_to_a_cloud_of_before_asks_for_no_rows() {
+    let (mut uplink, wants) = live(1);
+    assert!(!wants.contains(&EdgeOutput::Call(EdgeCall::DownPosition)));
+    uplink.handle_frame(Duration::ZERO, segment(Epoch(3), 1, ChainHash::GENESIS));
+    assert!(closes(&mut uplink));
+}
+
+#[test]
+fn a_cloud_takes_an_edge_of_before_and_sends_it_no_rows() {
+    let now = Now::default();
+    let mut downlink = Downlink::new(DownlinkOptions::default(), EDGE);
+    downlink.handle_frame(
+        now,
+        Frame::Hello(Hello {
+            protocol: 1,
+            node: EDGE,
+            name: "old".to_owned(),
+            epoch: Epoch(7),
+            first_unacked: 1,
+            last_sealed: 0,
+            acked_hash: ChainHash::GENESIS,
+            catalog_version: 1,
+            limits: Limits::default(),
+        }),
+    );
+    downlink.handle_reply(
+        now,
+        CloudReply::Progress {
+            progress: Ok(None),
+            catalog_version: 1,
+        },
+    );
+    assert!(downlink.is_live());
+    downlink.down_sealed();
+    let wants: Vec<_> = std::iter::from_fn(|| downlink.poll()).collect();
+    assert!(!wants.contains(&CloudOutput::Call(CloudCall::DownPosition)));
+    let ack = Frame::Ack {
+        epoch: Epoch(3),
+        seq: 1,
+    };
+    downlink.handle_frame(now, ack);
+    let wants: Vec<_> = std::iter::from_fn(|| downlink.poll()).collect();
+    let closed = |one: &CloudOutput| matches!(one, CloudOutput::Disconnect { .. });
+    assert!(wants.iter().any(closed), "{wants:?}");
+}
+
+#[test]
+fn rows_and_a_start_over_that_nobody_asked_for_change_nothing() {
+    let (mut uplink, id) = follows_from(DownPosition::default());
+    let rows = |id| {
+        Frame::Rows(Rows {
+            id,
+            payload: Bytes::from_static(b"x"),
+            next: None,
+        })
+    };
+    let start = |id| {
+        Frame::StartOver(StartOver {
+            id,
+            node: CLOUD,
+            epoch: Epoch(3),
+            seq: 5,
+            hash: ChainHash::GENESIS,
+            definitions: 1,
+            reason: String::new(),
+        })
+    };
+    for other in [0, id + 1, u64::MAX] {
+        uplink.handle_frame(Duration::ZERO, rows(other));
+        uplink.handle_frame(Duration::ZERO, start(other));
+    }
+    assert_eq!(outputs(&mut uplink), []);
+    uplink.handle_frame(Duration::ZERO, start(id));
+    // Once it is taken up, the same again is late.
+    assert_eq!(outputs(&mut uplink).len(), 2);
+    uplink.handle_frame(Duration::ZERO, start(id));
+    assert_eq!(outputs(&mut uplink), []);
+}
+
+#[test]
+fn a_stream_with_another_hash_or_epoch_is_not_applied_and_no_window_is_passed() {
+    let position = DownPosition {
+        node: CLOUD,
+        epoch: Epoch(3),
+        progress: Progress::default(),
+        cursor: None,
+    };
+    let agree = |uplink: &mut Uplink, id, epoch| {
+        let frame = Frame::Following(Following {
+            id,
+            epoch,
+            last_sealed: 9,
+        });
+        uplink.handle_frame(Duration::ZERO, frame);
+    };
+    let (mut uplink, id) = follows_from(position.clone());
+    agree(&mut uplink, id, Epoch(4));
+    assert!(closes(&mut uplink), "another epoch was agreed to");
+
+    let (mut uplink, id) = follows_from(position.clone());
+    agree(&mut uplink, id, Epoch(3));
+    let forged = SealedSegment {
+        hash: ChainHash([1; 32]),
+        ..SealedSegment::seal(CLOUD, Epoch(3), 1, ChainHash::GENESIS, 1, Bytes::new())
+    };
+    let frame = Frame::Segment(SegmentFrame {
+        epoch: Epoch(3),
+        last_sealed: 1,
+        segment: forged,
+    });
+    uplink.handle_frame(Duration::ZERO, frame);
+    assert!(closes(&mut uplink), "a forged hash was taken");
+
+    let (mut uplink, id) = follows_from(position);
+    agree(&mut uplink, id, Epoch(3));
+    let mut prev = ChainHash::GENESIS;
+    for seq in 1..500 {
+        let frame = segment(Epoch(3), seq, prev);
+        let Frame::Segment(SegmentFrame { segment, .. }) = &frame else {
+            unreachable!()
+        };
+        prev = segment.hash;
+        uplink.handle_frame(Duration::ZERO, frame);
+    }
+    assert!(uplink.down_waiting().0 <= Limits::default().window_segments as usize);
+}
+
+#[test]
+fn an_acknowledgement_of_what_was_not_sent_ends_the_connection() {
+    let now = Now::default();
+    let cloud = SimCloud::new(Rng(4));
+    let mut downlink = Downlink::new(DownlinkOptions::default(), EDGE);
+    downlink.handle_frame(
+        now,
+        Frame::Hello(Hello {
+            protocol: 2,
+            node: EDGE,
+            name: "edge".to_owned(),
+            epoch: Epoch(7),
+            first_unacked: 1,
+            last_sealed: 0,
+            acked_hash: ChainHash::GENESIS,
+            catalog_version: 1,
+            limits: Limits::default(),
+        }),
+    );
+    downlink.handle_reply(
+        now,
+        CloudReply::Progress {
+            progress: Ok(None),
+            catalog_version: 1,
+        },
+    );
+    let follow = Follow {
+        id: 1,
+        epoch: cloud.down_position().unwrap().0,
+        seq: 0,
+        hash: ChainHash::GENESIS,
+        fetching: false,
+    };
+    downlink.handle_frame(now, Frame::Follow(follow.clone()));
+    downlink.handle_reply(
+        now,
+        CloudReply::Followed {
+            id: 1,
+            answer: Ok(FollowAnswer::Fits { last_sealed: 0 }),
+        },
+    );
+    while downlink.poll().is_some() {}
+    let ack = Frame::Ack {
+        epoch: follow.epoch,
+        seq: 12,
+    };
+    downlink.handle_frame(now, ack);
+    let wants: Vec<_> = std::iter::from_fn(|| downlink.poll()).collect();
+    let closed = |one: &CloudOutput| matches!(one, CloudOutput::Disconnect { .. });
+    assert!(wants.iter().any(closed), "{wants:?}");
+}
+
+#[test]
+fn a_cursor_or_a_piece_beyond_its_bound_is_no_frame() {
+    let cursor = Bytes::from(vec![0; (128 << 10) + 1]);
+    assert!(encode(&Frame::RowsRequest(RowsRequest { id: 1, cursor })).is_err());
+    let payload = Bytes::from(vec![0; (1 << 20) + 1]);
+    let next = None;
+    assert!(
+        encode(&Frame::Rows(Rows {
+            id: 1,
+            payload,
+            next
+        }))
+        .is_err()
+    );
+}
