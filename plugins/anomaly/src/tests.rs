@@ -1,35 +1,20 @@
 //! Series are told apart, memory lives in state alone, and settings are checked.
 
+use activestore_plugin::fixture::{config, field};
 use activestore_plugin::{
-    Batch, Column, Config, Error, Field, MemoryState, Processed, Processor, ScalarType, Values,
-    VarBytes,
+    Batch, Column, Error, Field, MemoryState, Processed, Processor, ScalarType, Values, VarBytes,
 };
 
 use crate::Anomaly;
 
 fn fields() -> Vec<Field> {
-    [
-        ("ts", ScalarType::Timestamp, false),
-        ("device", ScalarType::Text, false),
-        ("temp", ScalarType::Float64, true),
-        ("status", ScalarType::Text, true),
-        ("count", ScalarType::Int64, true),
+    vec![
+        field("ts", ScalarType::Timestamp, false),
+        field("device", ScalarType::Text, false),
+        field("temp", ScalarType::Float64, true),
+        field("status", ScalarType::Text, true),
+        field("count", ScalarType::Int64, true),
     ]
-    .map(|(name, kind, nullable)| Field {
-        name: name.to_owned(),
-        kind,
-        nullable,
-    })
-    .to_vec()
-}
-
-fn config(settings: &[(&str, &str)]) -> Config {
-    Config(
-        settings
-            .iter()
-            .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
-            .collect(),
-    )
 }
 
 fn batch(rows: &[(i64, &str, f64)]) -> Batch {

@@ -1,27 +1,8 @@
 //! One row a bucket and series, with the figure that was asked for.
 
+use activestore_plugin::fixture::{config, readings};
+
 use super::*;
-
-fn fields() -> Vec<Field> {
-    [
-        ("device", ScalarType::Text, false),
-        ("ts", ScalarType::Timestamp, false),
-        ("temp", ScalarType::Float64, true),
-        ("count", ScalarType::Int64, true),
-        ("status", ScalarType::Text, true),
-    ]
-    .map(|(name, kind, nullable)| Field {
-        name: name.to_owned(),
-        kind,
-        nullable,
-    })
-    .to_vec()
-}
-
-fn config(settings: &[(&str, &str)]) -> Config {
-    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-    Config(settings.iter().map(owned).collect())
-}
 
 /// Two devices; the rows of the first fall into two buckets of ten seconds and come out of order.
 fn batch() -> Batch {
@@ -48,7 +29,7 @@ fn batch() -> Batch {
 #[test]
 fn a_bucket_of_a_series_is_one_row() {
     let settings = config(&[("bucket", "10s")]);
-    let (mut downsample, spec) = Downsample::init(&settings, &fields()).unwrap();
+    let (mut downsample, spec) = Downsample::init(&settings, &readings()).unwrap();
     assert_eq!((spec.columns, spec.gives), (vec![0, 1, 2, 3], vec![2, 3]));
     let filtered = downsample.filter(&batch()).unwrap();
     assert_eq!(filtered.rows, [2, 3, 4]);
@@ -66,7 +47,7 @@ fn other_figures_keep_a_value_as_it_is() {
         ("last", [7.0, 20.0, 8.0]),
     ] {
         let settings = config(&[("bucket", "10s"), ("figure", figure), ("columns", "temp")]);
-        let (mut downsample, spec) = Downsample::init(&settings, &fields()).unwrap();
+        let (mut downsample, spec) = Downsample::init(&settings, &readings()).unwrap();
         assert_eq!(spec.gives, [2]);
         let mut batch = batch();
         batch.columns.pop();
@@ -86,12 +67,12 @@ fn settings_and_keys_that_do_not_fit_are_refused() {
             "holds no numbers",
         ),
     ] {
-        let error = Downsample::init(&config(settings), &fields())
+        let error = Downsample::init(&config(settings), &readings())
             .err()
             .unwrap();
         assert!(error.to_string().contains(words), "{settings:?}: {error}");
     }
-    let error = Downsample::init(&config(&[("bucket", "1m")]), &fields()[2..])
+    let error = Downsample::init(&config(&[("bucket", "1m")]), &readings()[2..])
         .err()
         .unwrap();
     assert!(error.to_string().contains("TIMESTAMP"), "{error}");

@@ -1,26 +1,17 @@
 //! What leaves is redacted, what is not named leaves, and settings that do not fit are refused.
 
+use activestore_plugin::fixture::{config, field};
+
 use super::*;
 
 fn fields() -> Vec<Field> {
-    [
-        ("trip", ScalarType::Text, false),
-        ("driver", ScalarType::Text, true),
-        ("phone", ScalarType::Text, true),
-        ("lat", ScalarType::Float64, true),
-        ("notes", ScalarType::Text, true),
+    vec![
+        field("trip", ScalarType::Text, false),
+        field("driver", ScalarType::Text, true),
+        field("phone", ScalarType::Text, true),
+        field("lat", ScalarType::Float64, true),
+        field("notes", ScalarType::Text, true),
     ]
-    .map(|(name, kind, nullable)| Field {
-        name: name.to_owned(),
-        kind,
-        nullable,
-    })
-    .to_vec()
-}
-
-fn config(settings: &[(&str, &str)]) -> Config {
-    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-    Config(settings.iter().map(owned).collect())
 }
 
 #[test]

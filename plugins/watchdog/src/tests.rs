@@ -2,30 +2,20 @@
 
 use std::time::Duration;
 
+use activestore_plugin::fixture::{config, field};
 use activestore_plugin::scalar::Timestamp;
 use activestore_plugin::{
-    Batch, Column, Config, Field, MemoryState, Processor, ScalarType, Timer, Values, VarBytes,
+    Batch, Column, Field, MemoryState, Processor, ScalarType, Timer, Values, VarBytes,
 };
 
 use crate::Watchdog;
 
 fn fields() -> Vec<Field> {
-    [
-        ("ts", ScalarType::Timestamp, false),
-        ("device", ScalarType::Text, false),
-        ("temp", ScalarType::Float64, true),
+    vec![
+        field("ts", ScalarType::Timestamp, false),
+        field("device", ScalarType::Text, false),
+        field("temp", ScalarType::Float64, true),
     ]
-    .map(|(name, kind, nullable)| Field {
-        name: name.to_owned(),
-        kind,
-        nullable,
-    })
-    .to_vec()
-}
-
-fn config(settings: &[(&str, &str)]) -> Config {
-    let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-    Config(settings.iter().map(own).collect())
 }
 
 fn batch(rows: &[(&str, i64)]) -> Batch {
