@@ -1,12 +1,15 @@
 //! Runs the benchmarks of `tests/bench`, a workspace of its own, so that the peers it builds cost
-//! nothing to anybody else; and the store's simulated crashes, as many as are asked for.
+//! nothing to anybody else; and the store's simulated crashes and the simulated fleets, as many as are asked for.
 
+use std::process::Command;
 use std::time::Instant;
 
 use crate::run::{cargo, root, run as execute};
 
 /// Crash runs unless told otherwise.
 const CRASH_RUNS: u64 = 10_000;
+/// Fleets unless told otherwise.
+const FLEET_RUNS: u64 = 2_000;
 
 /// Runs the benchmark named, or all.
 ///
@@ -16,6 +19,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     let first = arguments.split_first();
     match first.map(|(name, rest)| (name.as_str(), rest)) {
         Some(("crash", rest)) => return crash(rest),
+        Some(("fleet", rest)) => return fleet(rest),
         Some(("plugins", rest)) => return plugins(rest),
         Some(("link", rest)) => return link(rest),
         _ => {}
@@ -81,9 +85,32 @@ fn link(arguments: &[String]) -> Result<(), String> {
     execute("a backlog over a narrow link", command.args(arguments))
 }
 
-/// `[--runs N] [--from SEED]`: power cuts, failing and lying disks, by seed.
+/// Power cuts, failing and lying disks, by seed.
 fn crash(arguments: &[String]) -> Result<(), String> {
-    let (mut runs, mut from) = (CRASH_RUNS, 1);
+    let variables = ["ACTIVESTORE_CRASH_RUNS", "ACTIVESTORE_CRASH_FROM"];
+    seeds("crash", CRASH_RUNS, arguments, variables, |test| {
+        test.args(["--package", "activestore-store", "--test", "durability"]);
+    })
+}
+
+/// Fleets of whole nodes in one process, by seed.
+fn fleet(arguments: &[String]) -> Result<(), String> {
+    let variables = ["ACTIVESTORE_FLEET_SEEDS", "ACTIVESTORE_FLEET_FROM"];
+    seeds("fleet", FLEET_RUNS, arguments, variables, |test| {
+        // The whole workspace, so that nothing heavy is built a second time with other features.
+        test.args(["--workspace", "--test", "fleet"]);
+    })
+}
+
+/// `[--runs N] [--from SEED]`: runs of a test that takes its seeds from the environment.
+fn seeds(
+    name: &str,
+    mut runs: u64,
+    arguments: &[String],
+    variables: [&str; 2],
+    choose: impl FnOnce(&mut Command),
+) -> Result<(), String> {
+    let mut from = 1;
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         let number = rest.next().and_then(|text| text.parse().ok());
@@ -91,26 +118,22 @@ fn crash(arguments: &[String]) -> Result<(), String> {
         match argument.as_str() {
             "--runs" => runs = number,
             "--from" => from = number,
-            _ => return Err("usage: cargo xtask bench crash [--runs N] [--from SEED]".into()),
+            _ => {
+                return Err(format!(
+                    "usage: cargo xtask bench {name} [--runs N] [--from SEED]"
+                ));
+            }
         }
     }
     let begun = Instant::now();
-    let test = [
-        "test",
-        "--locked",
-        "--package",
-        "activestore-store",
-        "--test",
-        "durability",
-    ];
-    execute(
-        &format!("{runs} crash runs from seed {from}"),
-        cargo(&test)
-            .env("ACTIVESTORE_CRASH_RUNS", runs.to_string())
-            .env("ACTIVESTORE_CRASH_FROM", from.to_string()),
-    )?;
+    let mut test = cargo(&["test", "--locked"]);
+    choose(&mut test);
+    for (variable, value) in variables.into_iter().zip([runs, from]) {
+        test.env(variable, value.to_string());
+    }
+    execute(&format!("{runs} {name} runs from seed {from}"), &mut test)?;
     println!(
-        "no crash run failed: seeds {from} to {}, the tests that run fewer in proportion, {} s",
+        "no {name} run failed: seeds {from} to {}, the tests that run fewer in proportion, {} s",
         from + runs.saturating_sub(1),
         begun.elapsed().as_secs()
     );

@@ -18,8 +18,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test                           format, lints, every test, house rules; one summary at the end
   build-plugins                  builds plugins/ into plugins/target/components/*.wasm
   bench NAME [--help]            measures the store beside its peers: ingest, size, point, last, scan,
-                                 memory, replay, all; crash: simulated crashes by seed; plugins: what
-                                 the sandbox costs; link: a backlog over a narrow, lossy link
+                                 memory, replay, all; crash, fleet: simulated crashes of the store and
+                                 fleets of nodes, by seed; plugins: what the sandbox costs; link: a backlog over a narrow, lossy link
   fuzz TARGET|all [--seconds N] [--input FILE]
                                  feeds hostile bytes to what the store reads from its disk:
                                  array, sst, wal, manifest, copy, keys; and to the host of plugins

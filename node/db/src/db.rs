@@ -124,8 +124,16 @@ impl Db {
         std::fs::create_dir_all(&options.data_dir).map_err(|error| {
             Error::from(error).context(format!("data directory {}", options.data_dir.display()))
         })?;
-        crate::backup::refuse_unfinished(&options.data_dir)?;
         let env = Env::real(&options.data_dir)?;
+        Db::open_in(options, env)
+    }
+
+    /// The same in a world of the caller's: `env.disk` has its root in `options.data_dir`, which exists.
+    ///
+    /// # Errors
+    /// As [`Db::open`].
+    pub fn open_in(options: DbOptions, env: Env) -> Result<Db> {
+        crate::backup::refuse_unfinished(&options.data_dir)?;
         let dir = options.data_dir.clone();
         // First of all, so that a wrong key touches nothing.
         let holds_data = env.disk.exists(CATALOG_FILE);
@@ -309,6 +317,21 @@ impl Db {
             }),
             inbox: self.receiver.clone(),
         }
+    }
+
+    /// Seals everything that is committed, without waiting for [`DbOptions::seal_after`]: segments for the cloud,
+    /// and the stream of rows that flow down. Durable when it returns.
+    ///
+    /// # Errors
+    /// When rows cannot be sealed; they are tried again later.
+    pub async fn seal(&self) -> Result<()> {
+        let inner = self.inner.clone();
+        self.blocking(move || {
+            let stream = inner.down.stream();
+            inner.outbox.iter().try_for_each(|outbox| outbox.seal())?;
+            stream.iter().try_for_each(|stream| stream.seal())
+        })
+        .await
     }
 
     /// Seals what is committed, ends the threads and closes the log. Writes after it fail; once the last clone is

@@ -136,6 +136,11 @@ impl Stream {
         }
     }
 
+    /// Seals what is committed, now.
+    pub(crate) fn seal(&self) -> Result<()> {
+        self.sealer.seal()
+    }
+
     pub(super) fn wake(&self) {
         self.sealer.wake();
     }

@@ -143,6 +143,11 @@ impl Sealer {
         self.shared.wake();
     }
 
+    /// Seals what is committed, now.
+    pub(crate) fn seal(&self) -> Result<()> {
+        self.shared.seal_all()
+    }
+
     /// Seals what is committed and ends the thread.
     pub(crate) fn stop(&self) {
         self.shared.stopping.store(true, Ordering::Release);

@@ -1,0 +1,97 @@
+//! What must be true once everything has healed.
+
+use crate::connection::Connection;
+use crate::world::{CALM, LIMITS, PRICES, World};
+
+impl World {
+    pub(crate) fn settled(&self) -> bool {
+        self.unsettled().is_empty()
+    }
+
+    /// What is still to be told.
+    pub(crate) fn unsettled(&self) -> String {
+        let cloud = self.cloud.db().sync_hosts().inbox;
+        let stream = cloud.down_position();
+        let sealed = self.cloud.db().sync_status();
+        if sealed.down.is_some_and(|down| down.unsealed_records > 0) {
+            return "the stream is not sealed".to_owned();
+        }
+        for (index, edge) in self.edges.iter().enumerate() {
+            let status = edge.node.db().sync_status();
+            let hosts = edge.node.db().sync_hosts();
+            let live = edge.connection.and_then(|id| self.connections.get(&id));
+            let place = hosts.replica.down_position().unwrap();
+            let what = if !live.is_some_and(Connection::is_live) {
+                "is not connected"
+            } else if status.pending_rows > 0 || status.unsealed_records > 0 {
+                "has rows to ship"
+            } else if hosts.replica.catalog_version() != cloud.catalog_version() {
+                "has other definitions"
+            } else if place.cursor.is_some()
+                || stream
+                    .is_some_and(|(epoch, seq)| (epoch, seq) != (place.epoch, place.progress.seq))
+            {
+                "does not hold the stream"
+            } else {
+                continue;
+            };
+            return format!("edge {index} {what} ({:?})", status.refused);
+        }
+        String::new()
+    }
+
+    pub(crate) fn check(&mut self) -> Result<(), String> {
+        for edge in &self.edges {
+            let device = &edge.ledger.device;
+            let sql = format!("SELECT n, v FROM plant.readings WHERE device = '{device}'");
+            if let Some(wrong) = edge.ledger.judge(&self.cloud.pairs(&sql)) {
+                let here = edge.ledger.judge(&edge.node.pairs(&sql));
+                return Err(match here {
+                    None => format!("{wrong}; the edge itself has what it must"),
+                    Some(here) => format!("{wrong}; at the edge itself: {here}"),
+                });
+            }
+        }
+        for sql in [PRICES, LIMITS] {
+            let cloud = self.cloud.pairs(sql);
+            for edge in &self.edges {
+                let here = edge.node.pairs(sql);
+                if here != cloud {
+                    let device = &edge.ledger.device;
+                    return Err(format!("{sql}: {device} has {here:?}, the cloud {cloud:?}"));
+                }
+            }
+        }
+        self.compare_digests()
+    }
+
+    pub(crate) fn compare_digests(&mut self) -> Result<(), String> {
+        let asked: Vec<usize> = (0..self.edges.len())
+            .filter(|index| self.edges[*index].is_whole)
+            .collect();
+        for index in &asked {
+            if let Some(id) = self.edges[*index].connection {
+                self.with_uplink(id, |end| end.verify(1));
+            }
+        }
+        let until = self.now + CALM;
+        while asked
+            .iter()
+            .any(|index| self.edges[*index].verified.is_none())
+        {
+            if self.now > until {
+                return Err("the comparison of digests did not end".to_owned());
+            }
+            self.step()?;
+        }
+        let differs = asked
+            .iter()
+            .find(|index| self.edges[**index].verified == Some(false));
+        match differs {
+            Some(index) => Err(format!(
+                "the digests of edge {index} differ from the cloud's"
+            )),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What goes wrong with the network, with processes, disks and clocks.
+
+use crate::world::{EDGES_MAX, Event, Network, TEN_YEARS_MS, World, inbox};
+
+impl World {
+    pub(crate) fn mishap(&mut self) {
+        if !self.storms() {
+            return;
+        }
+        let index = self.rng.below(self.edges.len() as u64) as usize;
+        let plan = self.plan;
+        match self.rng.below(12) {
+            0..=2 => {
+                let ways = [
+                    Network::Cut,
+                    Network::UpOnly,
+                    Network::DownOnly,
+                    Network::Cut,
+                ];
+                self.network = ways[self.rng.below(4) as usize];
+                self.later(plan.mishap_every * 2, Event::HealNetwork);
+            }
+            3 | 4 if plan.crashes => self.crash_edge(index),
+            5 if plan.crashes => self.crash_cloud(),
+            6 if plan.full_disks => {
+                self.summary.full_disks += 1;
+                self.edges[index].node.space.run_out(true);
+                self.later(plan.mishap_every, Event::Heal(index));
+            }
+            7 if plan.clones && self.edges.len() < (plan.edges * 2).min(EDGES_MAX) => {
+                self.summary.clones += 1;
+                self.edges[index].is_whole = false;
+                let image = self.edges[index].node.image();
+                self.add_edge(Some(image));
+            }
+            8 if plan.rollbacks => self.roll_back(index),
+            9 if plan.lost_disks => {
+                self.summary.lost_disks += 1;
+                self.leave(index);
+                let edge = &mut self.edges[index];
+                edge.image = None;
+                edge.ledger.lost();
+                edge.node.lose_disk();
+                // A new disk is a new node; whether its digests tell is its own matter.
+                edge.is_whole = true;
+            }
+            10 if plan.clock_faults => {
+                self.summary.clock_faults += 1;
+                let wall_ms = match self.rng.below(4) {
+                    0 => 0,
+                    1 => self.wall_ms() + TEN_YEARS_MS,
+                    2 => self.wall_ms() - self.rng.below(7_200_000),
+                    _ => self.wall_ms(),
+                };
+                self.edges[index].node.clock.set_ms(wall_ms);
+            }
+            _ => {
+                if let Some(id) = self.edges[index].connection {
+                    self.lose(id);
+                }
+            }
+        }
+        self.later(plan.mishap_every, Event::Mishap);
+    }
+
+    /// The connection of an edge whose process ends.
+    pub(crate) fn leave(&mut self, index: usize) {
+        if let Some(id) = self.edges[index].connection {
+            self.lose(id);
+        }
+        self.edges[index].carry = None;
+    }
+
+    pub(crate) fn crash_edge(&mut self, index: usize) {
+        self.summary.crashes += 1;
+        self.leave(index);
+        self.edges[index].node.crash();
+    }
+
+    pub(crate) fn crash_cloud(&mut self) {
+        self.summary.crashes += 1;
+        for id in self.ids() {
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.orphaned = true;
+            }
+            self.lose(id);
+        }
+        self.cloud.crash();
+        self.inbox = inbox(&self.cloud, self.mutation);
+    }
+
+    /// The first time an image is taken, the next time it comes back.
+    pub(crate) fn roll_back(&mut self, index: usize) {
+        match self.edges[index].image.take() {
+            None => {
+                let image = self.edges[index].node.image();
+                self.edges[index].image = Some(image);
+            }
+            Some(image) => {
+                self.summary.rollbacks += 1;
+                self.leave(index);
+                let edge = &mut self.edges[index];
+                edge.is_whole = false;
+                edge.ledger.lost();
+                edge.node.put_back(image);
+            }
+        }
+    }
+
+    pub(crate) fn heal(&mut self, index: usize) {
+        if !self.edges[index].node.space.is_full() {
+            return;
+        }
+        self.edges[index].node.space.run_out(false);
+        // A log that could not be written is opened again, as an operator would.
+        self.crash_edge(index);
+    }
+}

@@ -1,0 +1,116 @@
+//! What a run is to go through, and what it went through.
+
+use std::time::Duration;
+
+/// A run's size and what may go wrong in it.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    pub edges: usize,
+    /// How long things go wrong; afterwards everything heals.
+    pub storm: Duration,
+    /// Time between two pieces of work of an edge, on average.
+    pub work_every: Duration,
+    /// Time between two mishaps, on average.
+    pub mishap_every: Duration,
+    /// Time between two sealings of the stream down.
+    pub seal_every: Duration,
+    /// Silence before a ping; three and a half times as much ends a connection.
+    pub ping_every: Duration,
+    /// The most frames that are lost, of 100.
+    pub loss_max: u64,
+    pub crashes: bool,
+    pub clones: bool,
+    pub rollbacks: bool,
+    pub lost_disks: bool,
+    pub full_disks: bool,
+    pub clock_faults: bool,
+}
+
+impl Plan {
+    /// Loss, cuts in either direction, crashes and disks without space.
+    pub fn storms(edges: usize) -> Self {
+        Plan {
+            edges,
+            storm: Duration::from_secs(40),
+            work_every: Duration::from_millis(900),
+            mishap_every: Duration::from_millis(2500),
+            seal_every: Duration::from_millis(400),
+            ping_every: Duration::from_secs(2),
+            loss_max: 30,
+            crashes: true,
+            clones: false,
+            rollbacks: false,
+            lost_disks: false,
+            full_disks: true,
+            clock_faults: false,
+        }
+    }
+
+    /// The same, and everything that people do to disks and clocks.
+    pub fn ordeals(edges: usize) -> Self {
+        Plan {
+            clones: true,
+            rollbacks: true,
+            lost_disks: true,
+            clock_faults: true,
+            ..Plan::storms(edges)
+        }
+    }
+
+    /// Days instead of seconds: work each few minutes, mishaps each few hours.
+    pub fn days(self, days: u64) -> Self {
+        Plan {
+            storm: Duration::from_secs(days * 86_400),
+            work_every: Duration::from_secs(days * 86_400 / 60),
+            mishap_every: Duration::from_secs(days * 86_400 / 25),
+            seal_every: Duration::from_secs(300),
+            ping_every: Duration::from_secs(600),
+            ..self
+        }
+    }
+}
+
+/// What happened, to see that enough did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub writes: u64,
+    pub refused_writes: u64,
+    pub frames: u64,
+    pub lost_frames: u64,
+    pub connections: u64,
+    pub crashes: u64,
+    pub clones: u64,
+    pub rollbacks: u64,
+    pub lost_disks: u64,
+    pub full_disks: u64,
+    pub clock_faults: u64,
+    pub epochs_set_aside: u64,
+    pub started_over: u64,
+    pub compared: u64,
+    /// Of every frame and when it was sent.
+    pub trace: [u8; 32],
+}
+
+impl Summary {
+    pub fn add(&mut self, other: &Summary) {
+        let sums = [
+            (&mut self.writes, other.writes),
+            (&mut self.refused_writes, other.refused_writes),
+            (&mut self.frames, other.frames),
+            (&mut self.lost_frames, other.lost_frames),
+            (&mut self.connections, other.connections),
+            (&mut self.crashes, other.crashes),
+            (&mut self.clones, other.clones),
+            (&mut self.rollbacks, other.rollbacks),
+            (&mut self.lost_disks, other.lost_disks),
+            (&mut self.full_disks, other.full_disks),
+            (&mut self.clock_faults, other.clock_faults),
+            (&mut self.epochs_set_aside, other.epochs_set_aside),
+            (&mut self.started_over, other.started_over),
+            (&mut self.compared, other.compared),
+        ];
+        for (mine, others) in sums {
+            *mine += others;
+        }
+    }
+}
