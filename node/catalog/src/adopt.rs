@@ -71,14 +71,7 @@ pub(crate) fn adopt(state: &mut CatalogState, bundle: Bundle) -> Result<()> {
     state.processors = bundle.processors;
     state.merges = bundle.merges;
     state.filters = bundle.filters;
-    let here = std::mem::replace(&mut state.sharing, bundle.sharing);
-    // What this node says of tables that only it has stands, as far as it names what there is.
-    for (table, sharing) in here {
-        let known = bundle.tables.iter().any(|other| other.name == table);
-        if !known && sharing::check(state, &table, &sharing).is_ok() {
-            state.sharing.insert(table, sharing);
-        }
-    }
+    sharing::adopt(state, &bundle.tables, bundle.sharing, bundle.classes);
     check_references(state)?;
     sharing::check_all(state)?;
     disagreements.truncate(MAX_DISAGREEMENTS);

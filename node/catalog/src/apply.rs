@@ -319,7 +319,7 @@ fn drop_table(state: &mut CatalogState, name: &TableName, if_exists: bool) -> Re
         .map(|processor| ("processor", processor.name.as_str()));
     unused("table", &name.to_string(), users)?;
     state.tables.remove(name);
-    state.sharing.remove(name);
+    sharing::forget(state, name);
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use activestore_types::TableName;
+use activestore_types::{Error, Result, SyncClass, TableName};
 use serde::{Deserialize, Serialize};
 
 use crate::definition::{FunctionDef, KeyspaceDef, ModelDef, ProcessorDef, TableDefinition};
@@ -31,9 +31,28 @@ pub struct Bundle {
     pub filters: BTreeMap<String, FilterDef>,
     /// How the tables' rows are shared, of those of which something is said.
     pub sharing: BTreeMap<TableName, Sharing>,
+    /// How urgent the tables' rows are, of those that are not live. Older nodes do not read it.
+    pub classes: BTreeMap<TableName, SyncClass>,
 }
 
 impl Bundle {
+    /// As [`crate::CatalogState::bundle`] was encoded, also by a node that knew no classes: its bundles end
+    /// where they begin.
+    ///
+    /// # Errors
+    /// `Invalid` when the bytes are no bundle.
+    pub fn decode(bytes: &[u8]) -> Result<Bundle> {
+        let read = postcard::from_bytes(bytes);
+        let read = read.or_else(|error| {
+            let none = postcard::to_stdvec(&BTreeMap::<TableName, SyncClass>::new());
+            let padded = [bytes, &none.unwrap_or_default()].concat();
+            postcard::from_bytes(&padded).map_err(|_| error)
+        });
+        read.map_err(|error| {
+            Error::invalid(format!("the cloud's definitions cannot be read: {error}"))
+        })
+    }
+
     /// SHA-256 of every component and model artifact that the definitions in force need: what an
     /// adopting node has to hold before it can run them.
     pub fn blobs(&self) -> BTreeSet<[u8; 32]> {

@@ -2,7 +2,7 @@
 //! A reader never waits for a writer.
 //!
 //! Entries: `format` → version of this layout, `meta` → counters, and `keyspace/…`, `table/…`,
-//! `function/…`, `processor/…`, `model/…`, `plugin/…`, `merge/…`, `filter/…`, `sharing/…` → the definition
+//! `function/…`, `processor/…`, `model/…`, `plugin/…`, `merge/…`, `filter/…`, `sharing/…`, `class/…` → the definition
 //! in postcard. In an encrypted directory all but `format` pass through [`EntrySealer`].
 
 use std::collections::BTreeMap;
@@ -236,6 +236,9 @@ fn entries(state: &CatalogState) -> Result<BTreeMap<String, Vec<u8>>> {
     for (table, sharing) in &state.sharing {
         put(&mut all, format!("sharing/{table}"), sharing)?;
     }
+    for (table, class) in &state.classes {
+        put(&mut all, format!("class/{table}"), class)?;
+    }
     Ok(all)
 }
 
@@ -307,6 +310,9 @@ fn decode(stored: &BTreeMap<String, Vec<u8>>) -> Result<CatalogState> {
             }
             Some(("sharing", table)) => {
                 state.sharing.insert(table.parse()?, value(entry, bytes)?);
+            }
+            Some(("class", table)) => {
+                state.classes.insert(table.parse()?, value(entry, bytes)?);
             }
             _ => {
                 return Err(Error::corrupt(format!(

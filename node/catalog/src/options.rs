@@ -54,8 +54,8 @@ impl KeyspaceOptions {
 }
 
 impl TableOptions {
-    /// Reads the options by name: `flexible`, `ttl`, `sync`, `compaction`, `sync_where`, `sync_columns`,
-    /// `sync_filter` and `merge_` with a column's name.
+    /// Reads the options by name: `flexible`, `ttl`, `sync`, `compaction`, `sync_class`, `sync_where`,
+    /// `sync_columns`, `sync_filter` and `merge_` with a column's name.
     ///
     /// # Errors
     /// `Invalid` for an unknown name or a value that does not fit.
@@ -67,7 +67,7 @@ impl TableOptions {
                 "ttl" => parsed.ttl_s = Some(ttl(value)?),
                 "sync" => parsed.sync = Some(sync(value)?),
                 "compaction" => parsed.compaction = Some(value.to_ascii_lowercase().parse()?),
-                _ if parsed.sharing.take(name, value) => {}
+                _ if parsed.sharing.take(name, value)? => {}
                 _ => {
                     let mut known = vec!["flexible", "ttl", "sync", "compaction"];
                     known.extend(SharingOptions::NAMES);

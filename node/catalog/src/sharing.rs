@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use activestore_types::{DataType, Error, Result, SyncMode, TableName};
+use activestore_types::{DataType, Error, Result, SyncClass, SyncMode, TableName};
 use serde::{Deserialize, Serialize};
 
 use crate::apply::{absent, remove, unused};
-use crate::definition::FunctionDef;
+use crate::definition::{FunctionDef, TableDefinition};
 use crate::names::check_identifier;
 use crate::plugin::PluginReference;
 use crate::state::{CatalogState, missing};
@@ -63,22 +63,39 @@ pub struct SharingOptions {
     pub columns: Option<Option<Vec<String>>>,
     /// A filter, or none any more.
     pub filter: Option<Option<String>>,
+    /// How urgent the rows are. A bundle has it beside its tables.
+    #[serde(skip)]
+    pub class: Option<SyncClass>,
 }
 
 impl SharingOptions {
     /// The names of its options, those of columns with what stands before the column's name.
-    pub(crate) const NAMES: [&'static str; 4] =
-        ["sync_where", "sync_columns", "sync_filter", "merge_COLUMN"];
+    pub(crate) const NAMES: [&'static str; 5] = [
+        "sync_class",
+        "sync_where",
+        "sync_columns",
+        "sync_filter",
+        "merge_COLUMN",
+    ];
 
     /// Takes an option in if it is one of these. An empty value, and for all but a condition `none`, takes
     /// back what was said before.
-    pub(crate) fn take(&mut self, name: &str, value: &str) -> bool {
+    ///
+    /// # Errors
+    /// `Invalid` for a class that there is not.
+    pub(crate) fn take(&mut self, name: &str, value: &str) -> Result<bool> {
         let text = value.trim();
         let none = text.is_empty() || (name != "sync_where" && text.eq_ignore_ascii_case("none"));
         let given = (!none).then(|| text.to_owned());
         match name {
             "sync_where" => self.condition = Some(given),
             "sync_filter" => self.filter = Some(given),
+            "sync_class" => {
+                let class = given.map_or(Ok(SyncClass::Live), |text| {
+                    text.to_ascii_lowercase().parse()
+                });
+                self.class = Some(class?);
+            }
             "sync_columns" => {
                 let names =
                     |text: String| text.split(',').map(|name| name.trim().to_owned()).collect();
@@ -88,10 +105,10 @@ impl SharingOptions {
                 Some(column) if !column.is_empty() => {
                     self.merges.insert(column.to_owned(), given);
                 }
-                _ => return false,
+                _ => return Ok(false),
             },
         }
-        true
+        Ok(true)
     }
 
     fn change(&self, sharing: &mut Sharing) {
@@ -127,7 +144,58 @@ pub(crate) fn share(
     } else {
         state.sharing.insert(table.clone(), sharing);
     }
-    Ok(())
+    match options.class {
+        Some(SyncClass::Live) => drop(state.classes.remove(table)),
+        Some(class) => drop(state.classes.insert(table.clone(), class)),
+        None => {}
+    }
+    check_class(state, table)
+}
+
+/// A class orders what goes up, so the table's rows must go there.
+fn check_class(state: &CatalogState, name: &TableName) -> Result<()> {
+    let Some(class) = state.classes.get(name) else {
+        return Ok(());
+    };
+    let sync = state.table(name)?.sync;
+    if matches!(sync, SyncMode::Up | SyncMode::Both) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "table {name} has sync = '{}': nothing of it goes up, so sync_class = '{}' orders nothing",
+        sync.name(),
+        class.name()
+    ))
+    .with_hint("give it sync = 'both' or 'up', or take the class back with sync_class = 'live'"))
+}
+
+/// Forgets what was said of a table that is dropped.
+pub(crate) fn forget(state: &mut CatalogState, table: &TableName) {
+    state.sharing.remove(table);
+    state.classes.remove(table);
+}
+
+/// Takes over what another node says of its tables; what this node says of tables that only it has stands, as
+/// far as it names what there is.
+pub(crate) fn adopt(
+    state: &mut CatalogState,
+    tables: &[TableDefinition],
+    sharing: BTreeMap<TableName, Sharing>,
+    classes: BTreeMap<TableName, SyncClass>,
+) {
+    let known = |table: &TableName| tables.iter().any(|other| other.name == *table);
+    for (table, sharing) in std::mem::replace(&mut state.sharing, sharing) {
+        if !known(&table) && check(state, &table, &sharing).is_ok() {
+            state.sharing.insert(table, sharing);
+        }
+    }
+    for (table, class) in std::mem::replace(&mut state.classes, classes) {
+        if !known(&table) {
+            state.classes.insert(table, class);
+        }
+    }
+    let here = &state.tables;
+    state.classes.retain(|table, _| here.contains_key(table));
 }
 
 /// Checks that what is said of a table names what there is, and means something there.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use activestore_types::{Error, Result, TableId, TableName, TableSchema};
+use activestore_types::{Error, Result, SyncClass, TableId, TableName, TableSchema};
 
 use crate::bundle::Bundle;
 use crate::definition::{FunctionDef, KeyspaceDef, ModelDef, ProcessorDef, TableDefinition};
@@ -39,6 +39,8 @@ pub struct CatalogState {
     pub filters: BTreeMap<String, FilterDef>,
     /// How the rows of tables are shared with other nodes; only of those of which something is said.
     pub sharing: BTreeMap<TableName, Sharing>,
+    /// How urgent the rows of tables are on their way up; only of those that are not live.
+    pub classes: BTreeMap<TableName, SyncClass>,
     /// What the last adopted bundle says otherwise than this node and could not be taken over
     /// (a column's type, a primary key): one sentence each. Empty when all is in agreement.
     pub disagreements: Vec<String>,
@@ -61,6 +63,7 @@ impl Default for CatalogState {
             merges: BTreeMap::new(),
             filters: BTreeMap::new(),
             sharing: BTreeMap::new(),
+            classes: BTreeMap::new(),
             disagreements: Vec::new(),
             next_table: TableId(1),
         }
@@ -85,6 +88,11 @@ impl CatalogState {
     /// The table with this id.
     pub fn table_by_id(&self, id: TableId) -> Option<&Arc<TableSchema>> {
         self.tables.values().find(|table| table.id == id)
+    }
+
+    /// How urgent a table's rows are on their way up.
+    pub fn class(&self, table: &TableName) -> SyncClass {
+        self.classes.get(table).copied().unwrap_or_default()
     }
 
     /// Whether a table had this id and was dropped.
@@ -192,6 +200,7 @@ impl CatalogState {
             merges: self.merges.clone(),
             filters: self.filters.clone(),
             sharing: self.sharing.clone(),
+            classes: self.classes.clone(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod adoption;
 mod changes;
+mod classes;
 mod reopening;
 mod sharing;
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::db::Db;
+use crate::outbox::Lag;
 use crate::status::resident_bytes;
 
 /// Whether a figure only rises.
@@ -20,6 +21,9 @@ type Figure = (
     &'static str,
     fn(&crate::write::processor::Runtime) -> f64,
 );
+
+/// A figure of what waits of a class: name, meaning, and how it is told at a moment.
+type LagFigure = (&'static str, &'static str, fn(&Lag, u64) -> f64);
 
 /// One figure.
 #[derive(Clone, Debug)]
@@ -208,32 +212,61 @@ impl Db {
                 "Cells that sync filters and lists of columns kept here of rows that left.",
                 held.cells as f64,
             );
-            let state = outbox.state();
-            all.gauge(
-                "activestore_sync_pending_rows",
-                "Rows sealed and not acknowledged.",
-                state.pending_rows as f64,
-            );
-            all.gauge(
-                "activestore_sync_pending_bytes",
-                "Bytes sealed and not acknowledged.",
-                state.pending_bytes as f64,
-            );
+            let live = outbox.live();
+            self.lag_figures(all, &outbox.lags());
             all.counter(
                 "activestore_sync_sealed_total",
-                "Segments sealed in this epoch.",
-                state.last_sealed as f64,
+                "Segments of live rows sealed in this epoch.",
+                live.last_sealed as f64,
             );
             all.counter(
                 "activestore_sync_acknowledged_total",
-                "Segments acknowledged in this epoch.",
-                state.acknowledged as f64,
+                "Segments of live rows acknowledged in this epoch.",
+                live.acknowledged as f64,
             );
             all.counter(
                 "activestore_sync_seal_failures_total",
                 "Failed attempts to seal.",
                 outbox.failures() as f64,
             );
+        }
+    }
+
+    /// What waits, of all rows and by class.
+    fn lag_figures(&self, all: &mut Figures, lags: &[Lag]) {
+        all.gauge(
+            "activestore_sync_pending_rows",
+            "Rows sealed and not acknowledged.",
+            lags.iter().map(|lag| lag.rows).sum::<u64>() as f64,
+        );
+        all.gauge(
+            "activestore_sync_pending_bytes",
+            "Bytes sealed and not acknowledged.",
+            lags.iter().map(|lag| lag.bytes).sum::<u64>() as f64,
+        );
+        let now_ms = self.inner.wall_ms();
+        let each: [LagFigure; 3] = [
+            (
+                "activestore_sync_class_rows",
+                "Rows of a class sealed and not acknowledged.",
+                |lag, _| lag.rows as f64,
+            ),
+            (
+                "activestore_sync_class_bytes",
+                "Bytes of a class sealed and not acknowledged.",
+                |lag, _| lag.bytes as f64,
+            ),
+            (
+                "activestore_sync_class_oldest_seconds",
+                "Age of the oldest row of a class that is sealed and not acknowledged.",
+                |lag, now_ms| lag.age_s(now_ms).unwrap_or(0.0),
+            ),
+        ];
+        for (name, help, value) in each {
+            for lag in lags {
+                let label = ("class", lag.class.name().to_owned());
+                all.labelled(name, help, label, value(lag, now_ms));
+            }
         }
     }
 

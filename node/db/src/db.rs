@@ -405,6 +405,9 @@ impl Inner {
             }
         }
         self.mind_stream(Some(before.as_ref()))?;
+        if let Some(outbox) = &self.outbox {
+            outbox.redefined();
+        }
         for schema in before.tables.values() {
             if state.table_by_id(schema.id).is_none() {
                 self.drop_rows(schema.id)?;
@@ -555,11 +558,10 @@ fn open_outbox(
     sources: Sources,
     keyring: Option<&Arc<Keyring>>,
 ) -> Result<Sealer> {
-    let env = sources.env.clone();
     let queue = Queue::open(
         &dir.join("outbox.redb"),
         identity.node,
-        Epoch(env.rng.next_u64()),
+        &sources.env.rng,
         sources.store.first_log_lsn(),
         keyring,
     )?;
@@ -568,8 +570,8 @@ fn open_outbox(
     {
         // The key of a partition was destroyed while nothing shipped: what waits of it is gone, and the
         // rest makes a new chain.
-        tracing::warn!("segments that waited to be shipped were erased; a new epoch starts");
-        queue.restart(Epoch(env.rng.next_u64()))?;
+        tracing::warn!("segments that waited to be shipped were erased; new epochs start");
+        queue.restart_all()?;
     }
     Sealer::start(
         Direction::Up,

@@ -22,6 +22,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::counters::Figures;
 use crate::db::Inner;
 use crate::options::Role;
+use crate::outbox::News;
 use stream::Stream;
 
 /// The note of an edge's place in its cloud's stream.
@@ -116,12 +117,12 @@ impl Inner {
     }
 
     /// Says that records were committed.
-    pub(crate) fn wake_sealers(&self) {
+    pub(crate) fn wake_sealers(&self, news: News) {
         if let Some(outbox) = &self.outbox {
-            outbox.wake();
+            outbox.committed(news);
         }
         if let Some(stream) = self.down.stream.read().as_ref() {
-            stream.wake();
+            stream.committed(news);
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use activestore_catalog::{
     Change, ClusteringDefinition, ColumnDefinition, KeyspaceDef, TableDefinition,
 };
-use activestore_store::Note;
+use activestore_store::{Note, WriteSet};
 use activestore_sync_proto::{
     ChainHash, Follow, FollowAnswer, Inbox, PeerStatus, Progress, SealedSegment, TableDigest,
 };
@@ -168,6 +168,19 @@ impl Inbox for Receiver {
         inner.take_in(incoming, note)
     }
 
+    fn forget(&self, node: NodeId, epoch: Epoch) -> Result<()> {
+        let turn = self.turns.lock().entry(node).or_default().clone();
+        let _turn = turn.lock();
+        self.inner.store.commit(WriteSet {
+            notes: vec![Note {
+                key: note_key(node, epoch),
+                value: None,
+            }],
+            ..WriteSet::default()
+        })?;
+        Ok(())
+    }
+
     fn catalog_version(&self) -> u64 {
         self.inner.catalog.state().version
     }
@@ -191,7 +204,13 @@ impl Inbox for Receiver {
         if let Some(stream) = self.inner.down.stream() {
             stream.seen(status.node, status.connected, self.inner.wall_ms());
         }
-        self.inner.peers.lock().insert(status.node, status);
+        let mut peers = self.inner.peers.lock();
+        // A connection that is given up late must not hide the one that took its place: an edge may greet
+        // with another epoch each time.
+        let outlived = |known: &PeerStatus| known.connected && known.epoch != status.epoch;
+        if status.connected || !peers.get(&status.node).is_some_and(outlived) {
+            peers.insert(status.node, status);
+        }
     }
 
     fn follow(&self, node: NodeId, follow: &Follow) -> Result<FollowAnswer> {

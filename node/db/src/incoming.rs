@@ -14,6 +14,7 @@ use activestore_types::{
 };
 
 use crate::db::Inner;
+use crate::outbox::News;
 use crate::outbox::segment::{Erased, Section};
 use crate::write::gates::Way;
 
@@ -103,7 +104,7 @@ impl Inner {
             notes,
         })?;
         self.counts.rows_received.fetch_add(rows, Ordering::Relaxed);
-        self.wake_sealers();
+        self.wake_sealers(News::default());
         Ok(())
     }
 

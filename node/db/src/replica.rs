@@ -12,6 +12,7 @@ use activestore_types::{Epoch, Error, NodeId, Result};
 
 use crate::blobs::sha256;
 use crate::db::Inner;
+use crate::outbox::News;
 
 /// The version of the cloud's definitions that are in force here.
 pub(crate) const VERSION_NOTE: &[u8] = b"sync/catalog";
@@ -30,11 +31,6 @@ pub(crate) fn held_definitions(inner: &Inner) -> u64 {
         .map_or(0, u64::from_le_bytes)
 }
 
-fn bundle(bytes: &[u8]) -> Result<Bundle> {
-    postcard::from_bytes(bytes)
-        .map_err(|error| Error::invalid(format!("the cloud's definitions cannot be read: {error}")))
-}
-
 impl Replica for Adopter {
     fn catalog_version(&self) -> u64 {
         held_definitions(&self.inner)
@@ -43,7 +39,7 @@ impl Replica for Adopter {
     fn adopt_catalog(&self, version: u64, bytes: &[u8]) -> Result<()> {
         let inner = &self.inner;
         // Adopting twice changes nothing, so a crash between the two steps is harmless.
-        inner.change(Change::AdoptBundle(bundle(bytes)?))?;
+        inner.change(Change::AdoptBundle(Bundle::decode(bytes)?))?;
         inner.store.commit(WriteSet {
             batches: Vec::new(),
             tombstones: Vec::new(),
@@ -53,13 +49,13 @@ impl Replica for Adopter {
             }],
         })?;
         // The record holds nothing to ship, and the log is held until the outbox has seen that.
-        inner.wake_sealers();
+        inner.wake_sealers(News::default());
         tracing::info!(version, "the cloud's definitions are in force");
         Ok(())
     }
 
     fn missing_blobs(&self, bytes: &[u8]) -> Result<Vec<[u8; 32]>> {
-        Ok(bundle(bytes)?
+        Ok(Bundle::decode(bytes)?
             .blobs()
             .into_iter()
             .filter(|hash| !self.inner.blobs.holds(hash))

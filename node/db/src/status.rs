@@ -3,10 +3,13 @@
 use std::sync::atomic::Ordering;
 
 use activestore_sync_proto::PeerStatus;
+use activestore_types::SyncClass;
 use serde::Serialize;
 
 use crate::db::{Db, Inner};
 use crate::inbox::all_progress;
+use crate::outbox::Lag;
+use crate::outbox::chain::Standing;
 
 /// The node at a glance.
 #[derive(Clone, Debug, Serialize)]
@@ -52,12 +55,14 @@ pub struct Status {
 pub struct SyncStatus {
     /// The node's identity.
     pub node: String,
-    /// The epoch it ships in, 16 hex digits; empty where nothing is shipped.
+    /// The epoch it ships live rows in, 16 hex digits; empty where nothing is shipped.
     pub epoch: String,
     /// The lowest sequence that is not acknowledged.
     pub first_unacked: u64,
     /// The highest sealed sequence.
     pub last_sealed: u64,
+    /// What waits of each class of rows.
+    pub classes: Vec<ClassReport>,
     /// Rows sealed and not acknowledged.
     pub pending_rows: u64,
     /// Bytes sealed and not acknowledged.
@@ -74,6 +79,21 @@ pub struct SyncStatus {
     pub down: Option<DownReport>,
     /// On a cloud: every edge that has shipped here or follows its stream.
     pub peers: Vec<PeerReport>,
+}
+
+/// What of one class of rows is sealed and not acknowledged.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClassReport {
+    /// `alarm`, `control`, `live` or `backlog`.
+    pub class: &'static str,
+    /// Segments.
+    pub segments: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How long ago the oldest of the rows was written, in seconds; `null` where none waits.
+    pub oldest_s: Option<f64>,
 }
 
 /// The stream of rows that flow down: sealed here by a cloud, followed by an edge.
@@ -106,6 +126,8 @@ pub struct PeerReport {
     pub epoch: String,
     /// Whether a connection is up.
     pub connected: bool,
+    /// Segments that the edge has sealed and that are not here, by class; `null` where it is not connected.
+    pub behind: Option<Behind>,
     /// The last sequence that is durable here.
     pub durable_seq: u64,
     /// Row fragments applied in this epoch.
@@ -118,6 +140,35 @@ pub struct PeerReport {
     pub seen_ms: u64,
     /// What went wrong last.
     pub last_error: Option<String>,
+}
+
+/// How many segments of each class the cloud lacks, as far as the edge has said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Behind {
+    /// Of alarms.
+    pub alarm: u64,
+    /// Of control rows.
+    pub control: u64,
+    /// Of live rows.
+    pub live: u64,
+    /// Of the backlog that is being shipped.
+    pub backlog: u64,
+}
+
+impl Behind {
+    fn of(peer: &PeerStatus) -> Behind {
+        let mut behind = Behind::default();
+        for lane in &peer.lanes {
+            let of_class = match lane.class {
+                SyncClass::Alarm => &mut behind.alarm,
+                SyncClass::Control => &mut behind.control,
+                SyncClass::Live => &mut behind.live,
+                SyncClass::Backlog => &mut behind.backlog,
+            };
+            *of_class += lane.behind;
+        }
+        behind
+    }
 }
 
 impl Db {
@@ -163,16 +214,19 @@ impl Db {
     pub fn sync_status(&self) -> SyncStatus {
         let inner = &self.inner;
         let outbox = inner.outbox.as_ref();
-        let queue = outbox.map(|outbox| outbox.state());
+        let standing = outbox.map(|outbox| outbox.standing());
+        let queue = standing.as_ref().map(Standing::live);
+        let lags = outbox.map(|outbox| outbox.lags()).unwrap_or_default();
         SyncStatus {
             node: inner.node.to_string(),
             epoch: queue.map_or_else(String::new, |queue| format!("{:016x}", queue.epoch.0)),
             first_unacked: queue.map_or(0, |queue| queue.acknowledged + 1),
             last_sealed: queue.map_or(0, |queue| queue.last_sealed),
-            pending_rows: queue.map_or(0, |queue| queue.pending_rows),
-            pending_bytes: queue.map_or(0, |queue| queue.pending_bytes),
-            unsealed_records: queue.map_or(0, |queue| {
-                (inner.store.last_lsn().0 + 1).saturating_sub(queue.cursor.0)
+            pending_rows: lags.iter().map(|lag| lag.rows).sum(),
+            pending_bytes: lags.iter().map(|lag| lag.bytes).sum(),
+            classes: lags.iter().map(|lag| class_report(inner, lag)).collect(),
+            unsealed_records: standing.as_ref().map_or(0, |standing| {
+                (inner.store.last_lsn().0 + 1).saturating_sub(standing.cursor.0)
             }),
             seal_failures: outbox.map_or(0, |outbox| outbox.failures()),
             blocked: outbox.and_then(|outbox| outbox.blocked()),
@@ -180,6 +234,16 @@ impl Db {
             down: down_report(inner),
             peers: peer_reports(inner),
         }
+    }
+}
+
+fn class_report(inner: &Inner, lag: &Lag) -> ClassReport {
+    ClassReport {
+        class: lag.class.name(),
+        segments: lag.segments,
+        rows: lag.rows,
+        bytes: lag.bytes,
+        oldest_s: lag.age_s(inner.wall_ms()),
     }
 }
 
@@ -231,6 +295,10 @@ pub(crate) fn peer_reports(inner: &Inner) -> Vec<PeerReport> {
             name: seen.map_or_else(String::new, |peer| peer.name.clone()),
             epoch: epoch.map_or_else(String::new, |epoch| format!("{:016x}", epoch.0)),
             connected: seen.filter(here).is_some_and(|peer| peer.connected),
+            behind: seen
+                .filter(here)
+                .filter(|peer| peer.connected)
+                .map(Behind::of),
             durable_seq,
             rows,
             down_seq: standing.map(|(follower, _)| follower.seq),

@@ -140,6 +140,10 @@ fn tables(relations: &Relations) -> Result<RecordBatch> {
             ),
         ),
         ("sync", text(all.iter().map(|t| t.sync.name()))),
+        (
+            "sync_class",
+            text(all.iter().map(|t| state.class(&t.name).name())),
+        ),
         ("compaction", text(all.iter().map(|t| t.compaction.name()))),
         ("columns", count(all.iter().map(|t| t.columns.len() as u64))),
         ("row_fragments", count(rows)),

@@ -6,6 +6,7 @@ mod encryption;
 mod filters;
 mod flowing_down;
 mod flowing_down_bounds;
+mod lanes;
 mod merging;
 mod models;
 mod outgoing;

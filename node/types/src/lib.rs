@@ -28,4 +28,6 @@ pub use hlc::{Hlc, HlcClock};
 pub use id::{ColumnId, Epoch, Lsn, NodeId, OriginId, TableId};
 pub use key::{KeyBuffer, KeyRange, encode_keys, encode_split_keys};
 pub use named::{KeyHint, NamedBatch, NamedColumn};
-pub use schema::{ClusteringColumn, Column, CompactionMode, SyncMode, TableName, TableSchema};
+pub use schema::{
+    ClusteringColumn, Column, CompactionMode, SyncClass, SyncMode, TableName, TableSchema,
+};

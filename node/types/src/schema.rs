@@ -95,6 +95,63 @@ impl FromStr for SyncMode {
     }
 }
 
+/// How urgent rows are on their way up, the most urgent first: rows of one class never wait for those of
+/// a class behind it.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
+)]
+pub enum SyncClass {
+    /// Sealed and sent at once, before everything else.
+    Alarm,
+    /// What the other end acts upon: sealed soon, sent before all but alarms.
+    Control,
+    /// As it is written.
+    #[default]
+    Live,
+    /// Live rows that an outage held up; no table is declared so.
+    Backlog,
+}
+
+impl SyncClass {
+    /// All of them, the most urgent first.
+    pub const ALL: [SyncClass; 4] = [
+        SyncClass::Alarm,
+        SyncClass::Control,
+        SyncClass::Live,
+        SyncClass::Backlog,
+    ];
+
+    /// The name in DDL and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            SyncClass::Alarm => "alarm",
+            SyncClass::Control => "control",
+            SyncClass::Live => "live",
+            SyncClass::Backlog => "backlog",
+        }
+    }
+
+    /// Whether rows are sealed as soon as they are written.
+    pub fn is_urgent(self) -> bool {
+        matches!(self, SyncClass::Alarm | SyncClass::Control)
+    }
+}
+
+impl FromStr for SyncClass {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "alarm" => Ok(SyncClass::Alarm),
+            "control" => Ok(SyncClass::Control),
+            "live" => Ok(SyncClass::Live),
+            _ => Err(Error::invalid(format!(
+                "sync_class = '{text}' is unknown: 'alarm', 'control' or 'live' expected"
+            ))),
+        }
+    }
+}
+
 /// How a table's files are merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
 pub enum CompactionMode {

@@ -3,9 +3,10 @@
 //! their blobs.
 //!
 //! Invariants: nothing is acknowledged that the [`crate::Inbox`] did not report as applied; segments
-//! are applied one at a time, in order, each following the hash of the one before; at most a window
-//! of segments waits.
+//! are applied one at a time, those of a lane in order, each following the hash of the one before; at most
+//! a window of segments of each lane waits.
 
+mod lanes;
 mod output;
 mod port;
 mod serving;
@@ -14,15 +15,18 @@ mod streaming;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use activestore_types::{Error, NodeId, Result};
+use activestore_types::{Epoch, Error, NodeId, Result};
 
 use crate::Now;
 use crate::call::{CloudCall, CloudReply};
 use crate::digest::TableDigest;
-use crate::flow::{Receiving, ReceivingOptions, Verdict};
-use crate::frame::{Frame, Hello, Welcome};
+use crate::flow::Verdict;
+use crate::frame::{Frame, Hello, LaneOffer, Welcome};
 use crate::host::{PeerStatus, Progress};
-use crate::limits::{OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION, ROWS_DOWN_VERSION, cut_reason};
+use crate::limits::{
+    LANES_VERSION, OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION, ROWS_DOWN_VERSION, cut_reason,
+};
+use lanes::Lanes;
 pub use output::{CloudEvent, CloudOutput, DownlinkOptions};
 use serving::Serving;
 use streaming::Streaming;
@@ -60,7 +64,7 @@ pub struct Downlink {
     node: NodeId,
     phase: Phase,
     hello: Option<Hello>,
-    receiving: Receiving,
+    lanes: Lanes,
     serving: Serving,
     streaming: Streaming,
     verification: Option<Verification>,
@@ -81,15 +85,7 @@ impl Downlink {
             node,
             phase: Phase::Waiting,
             hello: None,
-            receiving: Receiving::new(
-                ReceivingOptions {
-                    limits: options.limits,
-                    retry_after: options.retry_after,
-                    doublings_max: 0,
-                    wanted_again: options.wanted_again,
-                },
-                node,
-            ),
+            lanes: Lanes::new(options, node),
             serving: Serving::new(options),
             streaming: Streaming::new(options, node),
             verification: None,
@@ -122,7 +118,7 @@ impl Downlink {
 
     /// Segments that wait to be applied: count and payload bytes.
     pub fn waiting(&self) -> (usize, usize) {
-        self.receiving.waiting()
+        self.lanes.waiting()
     }
 
     /// What is known of the edge now; `None` before its greeting.
@@ -133,8 +129,9 @@ impl Downlink {
             name: hello.name.clone(),
             epoch: hello.epoch,
             connected,
-            durable_seq: self.receiving.durable_seq(),
-            last_sealed: self.receiving.last_sealed().max(hello.last_sealed),
+            durable_seq: self.lanes.durable().seq,
+            last_sealed: self.lanes.last_sealed(),
+            lanes: self.lanes.standings(),
             catalog_version: self.serving.held(),
             seen_wall_ms: now.wall_ms,
             last_error: self.last_error.clone(),
@@ -234,12 +231,25 @@ impl Downlink {
                 self.ask_digests();
             }
             Frame::DigestReply { id, tables, error } => self.digests_there(id, tables, error),
+            // Of an epoch that was set aside: the edge offers it again, in another.
+            Frame::Segment(_) if matches!(self.phase, Phase::Quarantined { .. }) => {}
             Frame::Segment(frame) => {
-                if self.is_live() && frame.epoch == self.receiving.epoch() {
-                    let verdict = self.receiving.segment(now.monotonic, frame, &mut self.out);
-                    self.judge(now, verdict);
+                let epoch = frame.epoch;
+                let verdict = self.lanes.segment(now.monotonic, frame, &mut self.out);
+                self.judge_lane(now, epoch, verdict);
+            }
+            Frame::Lane(offer) if self.speaks() >= LANES_VERSION => {
+                // Before the greeting it overtook it: the edge offers it again.
+                let live = self.is_live();
+                if (live || matches!(self.phase, Phase::Greeting))
+                    && let Err(reason) = self.lanes.offered(offer, live, &mut self.out)
+                {
+                    self.last_error = Some(reason.clone());
+                    self.close(&reason);
                 }
-                // Before the handshake, or of an epoch that was set aside: the edge offers it again.
+            }
+            Frame::LaneDone { epoch } if self.speaks() >= LANES_VERSION => {
+                self.lanes.done(epoch, &mut self.out);
             }
             Frame::CatalogApplied { version, error } => {
                 self.serving.applied(version, error.is_none());
@@ -287,19 +297,21 @@ impl Downlink {
         }
         match reply {
             CloudReply::Progress {
+                epoch,
                 progress,
                 catalog_version,
             } => match self.phase {
                 Phase::Greeting => self.positioned(now, progress, catalog_version),
                 Phase::Live => {
-                    let verdict = self.receiving.looked_up(progress, &mut self.out);
-                    self.judge(now, verdict);
+                    let lanes = &mut self.lanes;
+                    let verdict = lanes.located(now.monotonic, epoch, progress, &mut self.out);
+                    self.judge_lane(now, epoch, verdict);
                 }
                 _ => {}
             },
-            CloudReply::Applied { seq, result } => {
-                let verdict = self.receiving.applied(seq, result, &mut self.out);
-                self.judge(now, verdict);
+            CloudReply::Applied { epoch, seq, result } => {
+                let verdict = self.lanes.applied(epoch, seq, result, &mut self.out);
+                self.judge_lane(now, epoch, verdict);
             }
             CloudReply::Bundle(result) => {
                 self.serving.bundle(now.monotonic, result, &mut self.out);
@@ -308,6 +320,8 @@ impl Downlink {
                 self.serving.blob(sha256, bytes, &mut self.out);
             }
             CloudReply::Digests(result) => self.digests_here(result),
+            CloudReply::Forgotten(Ok(())) => {}
+            CloudReply::Forgotten(Err(error)) => self.event(CloudEvent::Trouble(error)),
             CloudReply::PeerNoted => {
                 self.status_calling = false;
                 self.status_at = Some(now.monotonic);
@@ -341,10 +355,8 @@ impl Downlink {
         match &self.phase {
             Phase::Waiting => {
                 self.phase = Phase::Greeting;
-                self.out.push_back(CloudOutput::Call(CloudCall::Progress {
-                    node: self.node,
-                    epoch: hello.epoch,
-                }));
+                let offer = LaneOffer::from(&hello);
+                self.lanes.greeted(offer, &mut self.out);
                 self.hello = Some(hello);
             }
             // A repeated greeting: our answer was lost.
@@ -371,52 +383,28 @@ impl Downlink {
                 return self.close(&format!("the cloud cannot tell where it stands: {error}"));
             }
         };
-        let acked = hello.first_unacked - 1;
-        let misfit = if acked > progress.seq {
-            Some(format!(
-                "the cloud holds segments up to {} and the edge was told {acked}: the cloud's data \
-                 is older than what it acknowledged, or the edge spoke to another cloud",
-                progress.seq
-            ))
-        } else if hello.last_sealed < progress.seq {
-            Some(format!(
-                "the cloud holds segments up to {} and the edge sealed only {}: the edge's data \
-                 directory is a copy or an older image",
-                progress.seq, hello.last_sealed
-            ))
-        } else if acked == progress.seq && acked > 0 && hello.acked_hash != progress.hash {
-            Some(format!(
-                "segment {acked} is another one in the cloud than at the edge: its data directory \
-                 is a copy"
-            ))
-        } else {
-            None
-        };
-        if let Some(reason) = misfit {
+        let window = hello.limits.lower_of(self.options.limits);
+        if let Err(reason) = self.lanes.begin(window, progress) {
             return self.quarantine(now, reason);
         }
         self.phase = Phase::Live;
-        self.receiving.begin(
-            hello.epoch,
-            progress,
-            hello.limits.lower_of(self.options.limits),
-        );
         self.serving.begin(hello.catalog_version);
-        self.streaming
-            .begin(hello.limits.lower_of(self.options.limits));
+        self.streaming.begin(window);
         self.event(CloudEvent::Live {
             epoch: hello.epoch,
             durable_seq: progress.seq,
         });
         self.welcome(now);
         self.serving.wish(catalog_version, &mut self.out);
+        let verdict = self.lanes.go_on(now.monotonic, &mut self.out);
+        self.judge_lane(now, hello.epoch, verdict);
         self.tell_status(now, true);
     }
 
     fn welcome(&mut self, now: Now) {
-        let durable = self.receiving.durable();
+        let durable = self.lanes.durable();
         let frame = Frame::Welcome(Welcome {
-            epoch: self.receiving.epoch(),
+            epoch: self.greeted_with().unwrap_or_default(),
             durable_seq: durable.seq,
             durable_hash: durable.hash,
             catalog_version: self.serving.version(),
@@ -424,6 +412,36 @@ impl Downlink {
             limits: self.options.limits,
         });
         self.send(frame);
+    }
+
+    /// The epoch of the edge's greeting.
+    fn greeted_with(&self) -> Option<Epoch> {
+        self.hello.as_ref().map(|hello| hello.epoch)
+    }
+
+    /// Acts on what became of a lane: where it does not fit, the others go on, unless it is the one that was
+    /// greeted with.
+    fn judge_lane(&mut self, now: Now, epoch: Epoch, verdict: Verdict) {
+        match verdict {
+            Verdict::Misfit(reason) if self.greeted_with() != Some(epoch) => {
+                self.set_aside(epoch, &reason);
+                self.tell_status(now, true);
+            }
+            verdict => self.judge(now, verdict),
+        }
+    }
+
+    fn set_aside(&mut self, epoch: Epoch, reason: &str) {
+        self.lanes.set_aside(epoch, &cut_reason(reason));
+        self.send(Frame::NeedNewEpoch {
+            epoch,
+            reason: cut_reason(reason),
+        });
+        self.event(CloudEvent::Quarantined {
+            epoch,
+            reason: reason.to_owned(),
+        });
+        self.last_error = Some(format!("epoch set aside: {reason}"));
     }
 
     fn judge(&mut self, now: Now, verdict: Verdict) {
@@ -443,19 +461,10 @@ impl Downlink {
     }
 
     fn quarantine(&mut self, now: Now, reason: String) {
-        let Some(epoch) = self.hello.as_ref().map(|hello| hello.epoch) else {
+        let Some(epoch) = self.greeted_with() else {
             return;
         };
-        self.receiving.stop();
-        self.send(Frame::NeedNewEpoch {
-            epoch,
-            reason: cut_reason(&reason),
-        });
-        self.event(CloudEvent::Quarantined {
-            epoch,
-            reason: reason.clone(),
-        });
-        self.last_error = Some(format!("epoch set aside: {reason}"));
+        self.set_aside(epoch, &reason);
         self.phase = Phase::Quarantined {
             reason: cut_reason(&reason),
         };

@@ -3,8 +3,9 @@
 //! with the parts of edge and cloud exchanged.
 
 mod down;
+mod lanes;
 
-use activestore_types::{Epoch, Error, NodeId, Result, TableName};
+use activestore_types::{Epoch, Error, NodeId, Result, SyncClass, TableName};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,7 @@ use crate::limits::{
 use crate::segment::{ChainHash, SealedSegment};
 
 pub use down::{Follow, Following, Rows, RowsRequest, StartOver};
+pub use lanes::{Lane, LaneHeld, LaneOffer};
 
 /// The edge's first frame.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +68,9 @@ pub struct SegmentFrame {
     pub last_sealed: u64,
     /// The segment.
     pub segment: SealedSegment,
+    /// The class of its lane; only the sender's transport asks for it.
+    #[serde(skip)]
+    pub class: SyncClass,
 }
 
 /// The cloud cannot take a segment.
@@ -205,30 +210,18 @@ pub enum Frame {
     RowsRequest(RowsRequest),
     /// Cloud: the next rows.
     Rows(Rows),
-}
-
-/// Frames of different lanes may overtake each other; within a lane they keep their order on a
-/// transport that keeps order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Lane {
-    /// Small frames that everything else waits for: first.
-    Control,
-    /// Segments.
-    Rows,
-    /// Pieces of blobs: last.
-    Blobs,
+    /// Edge, from version 3 on: another chain of segments that I ship.
+    Lane(LaneOffer),
+    /// Cloud: where it goes on from.
+    LaneHeld(LaneHeld),
+    /// Edge: nothing more comes in that chain, and I know that you hold all of it.
+    LaneDone {
+        /// The chain's epoch.
+        epoch: Epoch,
+    },
 }
 
 impl Frame {
-    /// The lane the frame travels in.
-    pub fn lane(&self) -> Lane {
-        match self {
-            Frame::Segment(_) | Frame::Rows(_) => Lane::Rows,
-            Frame::BlobChunk { .. } => Lane::Blobs,
-            _ => Lane::Control,
-        }
-    }
-
     /// A word for logs.
     pub fn name(&self) -> &'static str {
         match self {
@@ -254,6 +247,9 @@ impl Frame {
             Frame::StartOver(_) => "start-over",
             Frame::RowsRequest(_) => "rows-request",
             Frame::Rows(_) => "rows",
+            Frame::Lane(_) => "lane",
+            Frame::LaneHeld(_) => "lane-held",
+            Frame::LaneDone { .. } => "lane-done",
         }
     }
 
@@ -274,16 +270,9 @@ impl Frame {
         match self {
             Frame::Hello(hello) => {
                 long("name", hello.name.len(), MAX_NAME_BYTES)?;
-                if hello.first_unacked == 0
-                    || hello.first_unacked > hello.last_sealed.saturating_add(1)
-                {
-                    return Err(Error::invalid(format!(
-                        "a hello frame says that segment {} comes after {}",
-                        hello.first_unacked, hello.last_sealed
-                    )));
-                }
-                Ok(())
+                LaneOffer::from(hello).check_bounds("hello")
             }
+            Frame::Lane(offer) => offer.check_bounds("lane"),
             Frame::Segment(frame) => {
                 if frame.segment.seq == 0 {
                     return Err(Error::invalid("a segment has the number 0"));
@@ -342,7 +331,9 @@ impl Frame {
             | Frame::Ack { .. }
             | Frame::Wanted { .. }
             | Frame::Ping { .. }
-            | Frame::Pong { .. } => Ok(()),
+            | Frame::Pong { .. }
+            | Frame::LaneHeld(_)
+            | Frame::LaneDone { .. } => Ok(()),
         }
     }
 }

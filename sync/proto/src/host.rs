@@ -1,17 +1,17 @@
 //! What the protocol asks of the database at each end. All calls block and may touch the disk; the
 //! driver runs them off its asynchronous workers, and never two mutating calls of one kind at once
-//! for one connection.
+//! for one chain of a connection.
 //!
 //! The promises below are what makes the whole exactly once; the machines rely on them.
 
-use activestore_types::{Epoch, Error, NodeId, Result};
+use activestore_types::{Epoch, Error, NodeId, Result, SyncClass};
 use bytes::Bytes;
 
 use crate::digest::TableDigest;
 use crate::frame::{Follow, StartOver};
 use crate::segment::{ChainHash, SealedSegment};
 
-/// Where the edge's outbox stands.
+/// Where a chain of the edge's outbox stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutboxPosition {
     /// The lowest sequence that is not acknowledged; 1 in a fresh epoch. Equal to
@@ -23,23 +23,62 @@ pub struct OutboxPosition {
     pub acked_hash: ChainHash,
 }
 
+/// A chain of the edge's outbox: segments that follow each other by number and hash, all of one class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutboxChain {
+    /// How urgent its rows are.
+    pub class: SyncClass,
+    /// Its epoch: no two chains have the same.
+    pub epoch: Epoch,
+    /// Where it stands.
+    pub position: OutboxPosition,
+}
+
+impl OutboxChain {
+    /// Sealed segments that are not acknowledged.
+    pub fn behind(&self) -> u64 {
+        (self.position.last_sealed + 1).saturating_sub(self.position.first_unacked)
+    }
+
+    /// Whether something of it is not acknowledged.
+    pub fn waits(&self) -> bool {
+        self.behind() > 0
+    }
+}
+
 /// The edge's store of sealed segments.
 pub trait Outbox: Send + Sync {
-    /// This node, its name for people, and the epoch it seals in.
+    /// This node, its name for people, and the epoch it seals live rows in.
     fn identity(&self) -> (NodeId, String, Epoch);
 
-    /// Where the outbox stands now.
+    /// Where the chain of live rows stands now.
     fn position(&self) -> OutboxPosition;
 
-    /// The sealed segment `seq` of the current epoch: always the same bytes and the same hash once
+    /// All chains: that of live rows first, the others in the order in which their rows matter.
+    fn chains(&self) -> Vec<OutboxChain> {
+        vec![OutboxChain {
+            class: SyncClass::Live,
+            epoch: self.identity().2,
+            position: self.position(),
+        }]
+    }
+
+    /// A connection to a cloud that speaks that version of the conversation is there, or, with `None`, is
+    /// gone. Told before the chains are asked for: a host that has live rows held up may set them aside as a
+    /// backlog now, so that what is written from now on does not wait behind them.
+    fn connection(&self, protocol: Option<u16>) {
+        let _ = protocol;
+    }
+
+    /// The sealed segment `seq` of a chain: always the same bytes and the same hash once
     /// it was handed out, also after a crash. `None` only when it was acknowledged, or never sealed.
     ///
     /// # Errors
     /// When the segment cannot be read now.
-    fn segment(&self, seq: u64) -> Result<Option<SealedSegment>>;
+    fn segment(&self, epoch: Epoch, seq: u64) -> Result<Option<SealedSegment>>;
 
     /// The cloud holds everything up to `seq` of `epoch` durably; what is acknowledged may be
-    /// dropped. Of an epoch that is no longer current: nothing happens. May be told again.
+    /// dropped. Of an epoch that there is no longer: nothing happens. May be told again.
     ///
     /// # Errors
     /// When it cannot be recorded; it is told again later.
@@ -48,16 +87,17 @@ pub trait Outbox: Send + Sync {
     /// The cloud refused `seq` for `reason`, and sending it again unchanged is no use before
     /// somebody acts (a clock too far ahead, a row it cannot take). The segment stays and is
     /// offered again after a pause; a host that can mend it seals anew in a new epoch.
-    fn refused(&self, seq: u64, reason: &str) {
-        let _ = (seq, reason);
+    fn refused(&self, epoch: Epoch, seq: u64, reason: &str) {
+        let _ = (epoch, seq, reason);
     }
 
-    /// Starts a new, random epoch and re-seals everything unacknowledged in it, from sequence 1.
-    /// Called when this image's history is not the one the cloud knows.
+    /// Gives the chain of that epoch a new, random one and re-seals everything unacknowledged in it, from
+    /// sequence 1. Called when this image's history is not the one the cloud knows. Where there is no such
+    /// chain any more, nothing happens.
     ///
     /// # Errors
     /// When it cannot be made durable; it is asked for again.
-    fn new_epoch(&self) -> Result<()>;
+    fn new_epoch(&self, epoch: Epoch) -> Result<()>;
 
     /// Registers what is called, from any thread, after each sealing. It returns at once. Calls
     /// replace the one before.
@@ -195,6 +235,15 @@ pub struct Progress {
     pub hash: ChainHash,
 }
 
+/// How a lane stands, as the cloud sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneStanding {
+    /// How urgent its rows are.
+    pub class: SyncClass,
+    /// Segments that the edge has sealed and that are not applied here, as far as it has said.
+    pub behind: u64,
+}
+
 /// What the cloud knows of an edge, for `system.sync_peers` and `sync status`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerStatus {
@@ -210,6 +259,8 @@ pub struct PeerStatus {
     pub durable_seq: u64,
     /// The last sequence the edge said it sealed.
     pub last_sealed: u64,
+    /// Every chain that it ships in this connection.
+    pub lanes: Vec<LaneStanding>,
     /// The cloud's catalog version the edge holds.
     pub catalog_version: u64,
     /// When it was last heard of: this node's wall clock, milliseconds since 1970.
@@ -226,7 +277,8 @@ pub trait Inbox: Send + Sync {
     /// When it cannot be read.
     fn progress(&self, node: NodeId, epoch: Epoch) -> Result<Option<Progress>>;
 
-    /// Applies a segment: rows and progress become durable together before it returns. Calls for
+    /// Applies a segment: rows and progress become durable together before it returns. Calls for several
+    /// epochs of a node may come at once, and order does not matter between them: stamps decide. Calls for
     /// one (node, epoch) may come from two connections at once (an old one that is not yet known
     /// to be dead) and must be serialised by the host. A segment that is the last applied one
     /// (same `seq`, same `hash`) changes nothing and succeeds.
@@ -236,6 +288,17 @@ pub trait Inbox: Send + Sync {
     /// `prev_hash` is not the progress's hash), or when the host refuses its stamps; `Invalid` and
     /// `Corrupt` when it can never be applied as it is; other kinds when it can be tried again.
     fn apply(&self, node: NodeId, epoch: Epoch, segment: &SealedSegment) -> Result<()>;
+
+    /// A chain of that edge is done: it knows that everything of it is here. How far it was may be forgotten,
+    /// so that not every outage leaves something behind. A chain that comes again all the same is taken from its
+    /// beginning.
+    ///
+    /// # Errors
+    /// When it cannot be recorded; then it is remembered.
+    fn forget(&self, node: NodeId, epoch: Epoch) -> Result<()> {
+        let _ = (node, epoch);
+        Ok(())
+    }
 
     /// The version of the definitions; changes with each change of them. Cheap: it is polled.
     fn catalog_version(&self) -> u64;

@@ -11,6 +11,9 @@
 //! The cloud acknowledges a segment only after its host says that rows and progress are durable
 //! together; a repeated segment changes nothing and is acknowledged again.
 //!
+//! An edge ships several chains side by side, each in a lane of its class: alarms do not wait for live rows, live
+//! rows not for a backlog. Each has an epoch of its own and is agreed on, acknowledged and set aside by itself.
+//!
 //! Rows flow down the same way: the cloud seals one stream for all edges, each edge follows it from where
 //! it stands. One that stands before what is kept, or in another epoch, starts over: it fetches the tables
 //! piece by piece, by a cursor that says all, and then follows from the place that was noted first.
@@ -42,13 +45,14 @@ pub use codec::{FrameReader, decode, encode};
 pub use digest::{DigestComparison, TableDigest};
 pub use downlink::{CloudEvent, CloudOutput, Downlink, DownlinkOptions};
 pub use frame::{
-    CatalogOffer, Follow, Following, Frame, Hello, Lane, Reject, Rows, RowsRequest, SegmentFrame,
-    StartOver, Welcome,
+    CatalogOffer, Follow, Following, Frame, Hello, Lane, LaneHeld, LaneOffer, Reject, Rows,
+    RowsRequest, SegmentFrame, StartOver, Welcome,
 };
 pub use host::{
-    DownPosition, FollowAnswer, Inbox, Outbox, OutboxPosition, PeerStatus, Progress, Replica,
+    DownPosition, FollowAnswer, Inbox, LaneStanding, Outbox, OutboxChain, OutboxPosition,
+    PeerStatus, Progress, Replica,
 };
-pub use limits::{Limits, OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION};
+pub use limits::{LANES_VERSION, Limits, OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION};
 pub use segment::{ChainHash, SealedSegment};
 pub use uplink::{EdgeEvent, EdgeOutput, Reconnect, Uplink, UplinkOptions};
 

@@ -1,17 +1,46 @@
 //! The bounds of the protocol. Everything a peer can make this node hold is limited by one of these
 //! constants, whatever the peer sends.
 
+use activestore_types::SyncClass;
 use serde::{Deserialize, Serialize};
 
 /// The version of the conversation; both ends keep to the lower of theirs. Version 2 brought the rows that
-/// flow down.
-pub const PROTOCOL_VERSION: u16 = 2;
+/// flow down, version 3 lanes.
+pub const PROTOCOL_VERSION: u16 = 3;
 
 /// The oldest version that is still spoken.
 pub const OLDEST_PROTOCOL_VERSION: u16 = 1;
 
 /// The version from which on rows flow down.
 pub(crate) const ROWS_DOWN_VERSION: u16 = 2;
+
+/// The version from which on an edge ships several chains of segments side by side, and goes ahead of the
+/// cloud's answer.
+pub const LANES_VERSION: u16 = 3;
+
+/// At most this many lanes are opened in one connection; an edge with more connects again.
+pub const MAX_LANES: usize = 32;
+
+/// What waits to be applied of all lanes of a connection together, in windows.
+pub(crate) const WAITING_WINDOWS: usize = 4;
+
+/// What may be unacknowledged of alarms, and of control rows: a window of their own, so that they never wait
+/// for that of a backlog.
+pub(crate) const URGENT_WINDOW: Limits = Limits {
+    window_segments: 8,
+    window_bytes: 256 << 10,
+};
+
+/// What an edge sends of a lane before the cloud has said where it goes on.
+pub(crate) const AHEAD_WINDOW: Limits = Limits {
+    window_segments: 4,
+    window_bytes: 128 << 10,
+};
+
+/// Segments that the cloud keeps while it looks up where their lanes go on: what honest edges send ahead …
+pub(crate) const EARLY_SEGMENTS: usize = 16;
+/// … and their payload, in bytes.
+pub(crate) const EARLY_BYTES: usize = 2 << 20;
 
 /// The largest payload of one segment, in bytes. Sealed segments aim at a quarter of it.
 pub const MAX_FRAME_BYTES: usize = 1 << 20;
@@ -68,6 +97,15 @@ impl Limits {
         Limits {
             window_segments: self.window_segments.min(other.window_segments).max(1),
             window_bytes: self.window_bytes.min(other.window_bytes).max(1),
+        }
+    }
+
+    /// What may be unacknowledged of a lane of that class, where both ends can take `self`.
+    pub(crate) fn of_class(self, class: SyncClass) -> Limits {
+        if class.is_urgent() {
+            self.lower_of(URGENT_WINDOW)
+        } else {
+            self
         }
     }
 }

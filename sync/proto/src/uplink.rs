@@ -6,12 +6,15 @@
 //! The driver feeds [`Uplink::handle_frame`], [`Uplink::handle_reply`], [`Uplink::handle_timeout`]
 //! and [`Uplink::sealed`], and after each drains [`Uplink::poll`].
 //!
-//! Invariants: nothing is sent before the handshake agreed on one history; at most a window of
-//! segments is unacknowledged; an acknowledgement reaches the outbox only for what was sent.
+//! Invariants: nothing but a first small window of a lane is sent before both ends agreed on one history; at
+//! most a window of segments of each lane is unacknowledged; an acknowledgement reaches the outbox only for
+//! what was sent, and only once both ends agreed.
 
 mod definitions;
 mod following;
 mod handshake;
+mod lane;
+mod lanes;
 mod output;
 mod port;
 
@@ -23,11 +26,12 @@ use activestore_types::{Error, NodeId, Result};
 use crate::blob::BlobAssembly;
 use crate::call::{EdgeCall, EdgeReply};
 use crate::digest::TableDigest;
-use crate::flow::{Shipping, ShippingOptions, Verdict};
-use crate::frame::{Frame, Hello, Welcome};
-use crate::limits::{MAX_NAME_BYTES, ROWS_DOWN_VERSION, cut, cut_reason};
+use crate::flow::Verdict;
+use crate::frame::{Frame, Hello};
+use crate::limits::{LANES_VERSION, ROWS_DOWN_VERSION, cut_reason};
 use definitions::Definitions;
 use following::Following;
+use lanes::Lanes;
 pub use output::{EdgeEvent, EdgeOutput, Reconnect, UplinkOptions};
 
 /// A greeting is repeated this often before the connection is given up.
@@ -45,14 +49,12 @@ enum Phase {
         sent_at: Duration,
         times: u32,
     },
-    /// Comparing our segment at the cloud's position with what the cloud has there.
-    Checking { welcome: Welcome, hello: Hello },
     /// Shipping.
     Live,
-    /// Waiting for the host to start a new epoch.
+    /// Waiting for the host to start a new epoch of the chain that was greeted with.
     StartingEpoch,
-    /// A new epoch could not be started; again at that time.
-    EpochPause { until: Duration },
+    /// It could not be started; the lane knows when to try again.
+    EpochPause,
     /// Over.
     Closed,
 }
@@ -70,7 +72,7 @@ pub struct Uplink {
     options: UplinkOptions,
     node: Option<NodeId>,
     phase: Phase,
-    shipping: Shipping,
+    lanes: Lanes,
     definitions: Definitions,
     following: Following,
     position_calling: bool,
@@ -90,11 +92,7 @@ impl Uplink {
         let mut uplink = Uplink {
             node: None,
             phase: Phase::Asking,
-            shipping: Shipping::new(ShippingOptions {
-                limits: options.limits,
-                resend_after: options.resend_after,
-                retry_after: options.retry_after,
-            }),
+            lanes: Lanes::new(options),
             definitions: Definitions::new(options, carry),
             following: Following::new(options),
             position_calling: false,
@@ -108,7 +106,7 @@ impl Uplink {
             out: VecDeque::new(),
             options,
         };
-        uplink.ask_position();
+        uplink.call_position(Some(options.protocol));
         uplink
     }
 
@@ -129,12 +127,12 @@ impl Uplink {
 
     /// Segments sent and not yet acknowledged: count and payload bytes.
     pub fn in_flight(&self) -> (usize, usize) {
-        self.shipping.in_flight()
+        self.lanes.in_flight()
     }
 
     /// Sealed segments that are not acknowledged, as far as known.
     pub fn behind(&self) -> u64 {
-        self.shipping.behind()
+        self.lanes.behind()
     }
 
     /// The outbox sealed something.
@@ -178,9 +176,9 @@ impl Uplink {
     pub fn next_timeout(&self) -> Option<Duration> {
         match &self.phase {
             Phase::Greeting { sent_at, .. } => Some(*sent_at + self.options.ask_again),
-            Phase::EpochPause { until } => Some(*until),
+            Phase::EpochPause => self.lanes.next_timeout(),
             Phase::Live => [
-                self.shipping.next_timeout(),
+                self.lanes.next_timeout(),
                 self.definitions.next_timeout(),
                 self.following.next_timeout(),
                 self.options.ping_every.map(|every| {
@@ -214,12 +212,9 @@ impl Uplink {
                 let frame = Frame::Hello(hello.clone());
                 self.send(frame);
             }
-            Phase::EpochPause { until } if now >= *until => {
-                self.phase = Phase::StartingEpoch;
-                self.out.push_back(EdgeOutput::Call(EdgeCall::StartEpoch));
-            }
+            Phase::EpochPause => self.lanes.handle_timeout(now, &mut self.out),
             Phase::Live => {
-                self.shipping.handle_timeout(now, &mut self.out);
+                self.lanes.handle_timeout(now, &mut self.out);
                 self.definitions.handle_timeout(now, &mut self.out);
                 self.following.handle_timeout(now, &mut self.out);
                 self.watch_silence(now);
@@ -248,18 +243,22 @@ impl Uplink {
                 self.ask_digests();
             }
             Frame::DigestReply { id, tables, error } => self.digests_there(id, tables, error),
+            Frame::Ack { epoch, seq } => {
+                if let Err(reason) = self.lanes.acked(now, epoch, seq, &mut self.out) {
+                    self.disconnect(&reason, Reconnect::AfterBackoff);
+                }
+            }
             frame if self.is_live() => match frame {
-                Frame::Ack { epoch, seq } => {
-                    if let Err(reason) = self.shipping.acked(now, epoch, seq, &mut self.out) {
-                        self.disconnect(&reason, Reconnect::AfterBackoff);
-                    }
-                }
                 Frame::Wanted { epoch, seq } => {
-                    if let Err(reason) = self.shipping.wanted(now, epoch, seq, &mut self.out) {
+                    if let Err(reason) = self.lanes.wanted(now, epoch, seq, &mut self.out) {
                         self.disconnect(&reason, Reconnect::AfterBackoff);
                     }
                 }
-                Frame::Reject(reject) => self.shipping.rejected(now, reject, &mut self.out),
+                Frame::Reject(reject) => self.lanes.rejected(now, reject, &mut self.out),
+                Frame::LaneHeld(held) if self.options.protocol >= LANES_VERSION => {
+                    let outcome = self.lanes.held(now, held, &mut self.out);
+                    self.conclude(outcome);
+                }
                 Frame::CatalogOffer(offer) => self.definitions.offered(now, offer, &mut self.out),
                 Frame::BlobChunk {
                     sha256,
@@ -279,9 +278,9 @@ impl Uplink {
                 }
                 other => self.unexpected(other.name()),
             },
-            Frame::Ack { .. }
-            | Frame::Wanted { .. }
+            Frame::Wanted { .. }
             | Frame::Reject(_)
+            | Frame::LaneHeld(_)
             | Frame::CatalogOffer(_)
             | Frame::BlobChunk { .. }
             | Frame::BlobMissing { .. }
@@ -300,26 +299,20 @@ impl Uplink {
         }
         match reply {
             EdgeReply::Position { .. } => self.positioned(now, reply),
-            EdgeReply::Segment { seq, segment } => {
-                if matches!(self.phase, Phase::Checking { .. }) {
-                    self.checked(now, segment);
-                } else if let Err(reason) = self.shipping.fetched(now, seq, segment, &mut self.out)
-                {
-                    self.disconnect(&reason, Reconnect::AfterBackoff);
+            EdgeReply::Segment {
+                epoch,
+                seq,
+                segment,
+            } => {
+                let outcome = self.lanes.fetched(now, epoch, seq, segment, &mut self.out);
+                self.conclude(outcome);
+            }
+            EdgeReply::Acknowledged { epoch, seq, result } => {
+                if self.lanes.told(now, epoch, seq, result, &mut self.out) {
+                    self.sealed();
                 }
             }
-            EdgeReply::Acknowledged { seq, result } => {
-                self.shipping.told(now, seq, result, &mut self.out);
-            }
-            EdgeReply::EpochStarted(Ok(())) => {
-                self.disconnect("a new epoch was started", Reconnect::Now);
-            }
-            EdgeReply::EpochStarted(Err(error)) => {
-                self.event(EdgeEvent::Trouble(error));
-                self.phase = Phase::EpochPause {
-                    until: now + self.options.retry_after,
-                };
-            }
+            EdgeReply::EpochStarted { epoch, result } => self.epoch_started(now, epoch, result),
             EdgeReply::MissingBlobs(result) => {
                 self.definitions.missing_known(now, result, &mut self.out);
             }
@@ -347,17 +340,21 @@ impl Uplink {
     }
 
     fn ask_position(&mut self) {
+        self.call_position(None);
+    }
+
+    fn call_position(&mut self, begun: Option<u16>) {
         self.position_calling = true;
         self.position_again = false;
-        self.out.push_back(EdgeOutput::Call(EdgeCall::Position));
+        self.out
+            .push_back(EdgeOutput::Call(EdgeCall::Position { begun }));
     }
 
     fn positioned(&mut self, now: Duration, reply: EdgeReply) {
         let EdgeReply::Position {
             node,
             name,
-            epoch,
-            position,
+            chains,
             catalog_version,
         } = reply
         else {
@@ -368,34 +365,13 @@ impl Uplink {
             Phase::Asking => {
                 self.node = Some(node);
                 self.definitions.hold(catalog_version);
-                let hello = Hello {
-                    protocol: self.options.protocol,
-                    node,
-                    name: cut(&name, MAX_NAME_BYTES),
-                    epoch,
-                    first_unacked: position.first_unacked,
-                    last_sealed: position.last_sealed,
-                    acked_hash: position.acked_hash,
-                    catalog_version,
-                    limits: self.options.limits,
-                };
-                self.send(Frame::Hello(hello.clone()));
-                self.phase = Phase::Greeting {
-                    hello,
-                    sent_at: now,
-                    times: 1,
-                };
+                self.greet(now, &name, catalog_version, &chains);
             }
-            Phase::Live if epoch != self.shipping.epoch() => {
-                self.disconnect("the outbox started a new epoch", Reconnect::Now);
-            }
-            Phase::Live => {
-                self.shipping
-                    .sealed_up_to(now, position.last_sealed, &mut self.out);
-                if self.position_again {
-                    self.ask_position();
-                }
-            }
+            Phase::Live => match self.lanes.positioned(now, &chains, &mut self.out) {
+                Err(reason) => self.disconnect(&reason, Reconnect::Now),
+                Ok(()) if self.position_again => self.ask_position(),
+                Ok(()) => {}
+            },
             _ => {}
         }
     }

@@ -103,7 +103,7 @@ pub struct ConnectionStatus {
     pub bytes_received: u64,
     /// Connections that got past the handshake since the start.
     pub connections: u64,
-    /// The last sequence known to be durable in the cloud, of the current epoch.
+    /// The last sequence known to be durable in the cloud, of the live rows' current epoch.
     pub acknowledged_seq: u64,
     /// When the last acknowledgement came: wall clock, milliseconds since 1970.
     pub last_ack_wall_ms: Option<u64>,
@@ -264,9 +264,10 @@ impl Inner {
         status.last_error = None;
     }
 
-    pub(crate) fn acknowledged(&self, seq: u64, behind: u64) {
+    /// The cloud acknowledged something, of live rows up to `seq`.
+    pub(crate) fn acknowledged(&self, seq: Option<u64>, behind: u64) {
         let mut status = self.status.lock();
-        status.acknowledged_seq = seq;
+        status.acknowledged_seq = seq.unwrap_or(status.acknowledged_seq);
         status.last_ack_wall_ms = Some(wall_ms());
         status.behind = behind;
     }
@@ -427,7 +428,7 @@ impl Worker {
         let config = match &self.config {
             Some(config) => config.clone(),
             None => {
-                let config = self.member_config(&[tls::SYNC_ALPN, tls::FIRST_SYNC_ALPN])?;
+                let config = self.member_config(&tls::SYNC_ALPNS.map(|(name, _)| name))?;
                 self.config = Some(config.clone());
                 config
             }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use activestore_sync_proto::{
-    BlobAssembly, EdgeCall, EdgeEvent, EdgeOutput, EdgeReply, Frame, OLDEST_PROTOCOL_VERSION,
-    Reconnect, Uplink, run_edge_call,
+    BlobAssembly, EdgeCall, EdgeEvent, EdgeOutput, EdgeReply, Frame, Reconnect, Uplink,
+    run_edge_call,
 };
-use activestore_types::{Error, Result};
+use activestore_types::{Error, Result, SyncClass};
 use quinn::Connection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -59,12 +59,7 @@ pub(crate) async fn run(
 ) -> SessionEnd {
     let mut tasks = JoinSet::new();
     let (frames_in, mut frames) = mpsc::channel::<Result<Frame>>(READ_QUEUE_FRAMES);
-    let opened = async {
-        let (control, control_in) = connection.open_bi().await?;
-        let bulk = connection.open_uni().await?;
-        Ok::<_, quinn::ConnectionError>((control, control_in, bulk))
-    };
-    let (control, control_in, bulk) = match opened.await {
+    let (control, control_in) = match connection.open_bi().await {
         Ok(streams) => streams,
         Err(error) => {
             return SessionEnd {
@@ -76,7 +71,8 @@ pub(crate) async fn run(
             };
         }
     };
-    let lanes = Lanes::start(&mut tasks, control, bulk);
+    let version = tls::agreed_version(&connection);
+    let lanes = Lanes::start(&mut tasks, &connection, control, version);
     tasks.spawn(read_frames(control_in, frames_in.clone()));
     tasks.spawn(read_bulk(connection.clone(), frames_in));
 
@@ -84,9 +80,7 @@ pub(crate) async fn run(
     let mut stop = inner.stop.subscribe();
     let mut told_to_stop = false;
     let mut options = inner.options.uplink;
-    let agreed =
-        tls::agreed(&connection).map_or(OLDEST_PROTOCOL_VERSION, |name| tls::version(&name));
-    options.protocol = options.protocol.min(agreed);
+    options.protocol = options.protocol.min(version);
     let mut session = EdgeSession {
         uplink: Uplink::new(options, Duration::ZERO, carry),
         inner: inner.clone(),
@@ -140,6 +134,11 @@ pub(crate) async fn run(
     connection.close(CLOSE, reason.as_bytes());
     // The next session must not meet a call of this one still changing the database.
     while session.calls.join_next().await.is_some() {}
+    let outbox = inner.options.outbox.clone();
+    let told = tokio::task::spawn_blocking(move || outbox.connection(None)).await;
+    if told.is_err() {
+        tracing::warn!("the outbox could not be told that the cloud is gone");
+    }
     SessionEnd {
         reason,
         reconnect,
@@ -211,7 +210,10 @@ impl EdgeSession {
                 tracing::info!(%peer, durable_seq, catalog_version, "connected to the cloud");
                 self.inner.connected(&self.connection, durable_seq);
             }
-            EdgeEvent::Acknowledged { seq } => self.inner.acknowledged(seq, behind),
+            EdgeEvent::Acknowledged { class, seq } => {
+                let seq = (class == SyncClass::Live).then_some(seq);
+                self.inner.acknowledged(seq, behind);
+            }
             EdgeEvent::EpochSetAside { reason } => {
                 tracing::warn!("a new epoch is started: {reason}");
                 self.inner.epoch_set_aside();

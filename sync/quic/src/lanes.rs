@@ -1,8 +1,8 @@
 //! Frames over streams: one task per stream and direction, each with a bounded queue. A peer that
 //! does not read fills its queue and loses the connection; it cannot make this node hold more.
 
-use activestore_sync_proto::{Frame, FrameReader, Lane, encode};
-use activestore_types::{Error, Result};
+use activestore_sync_proto::{Frame, FrameReader, LANES_VERSION, Lane, encode};
+use activestore_types::{Error, Result, SyncClass};
 use quinn::{Connection, RecvStream, SendStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -14,21 +14,52 @@ pub(crate) const READ_QUEUE_FRAMES: usize = 16;
 /// Bytes read from a stream at once.
 const READ_BYTES: usize = 64 << 10;
 
-/// The writing ends of a connection: control both ways, and one bulk lane of this end.
+/// What quinn sends first when several streams wait. It decides that packet by packet, also for what was lost
+/// and goes again, as long as its streams are fair (see `transport.rs`).
+const CONTROL_PRIORITY: i32 = 5;
+const BLOBS_PRIORITY: i32 = 0;
+
+fn priority_of(class: SyncClass) -> i32 {
+    match class {
+        SyncClass::Alarm => 4,
+        SyncClass::Control => 3,
+        SyncClass::Live => 2,
+        SyncClass::Backlog => 1,
+    }
+}
+
+/// The writing ends of a connection: control both ways, and of this end one lane for each class of rows and
+/// one for blobs. A peer of an older version has one for all of these.
 pub(crate) struct Lanes {
     control: mpsc::Sender<Frame>,
+    rows: Vec<(SyncClass, mpsc::Sender<Frame>)>,
     bulk: mpsc::Sender<Frame>,
 }
 
 impl Lanes {
     /// Starts the writers.
-    pub(crate) fn start(tasks: &mut JoinSet<()>, control: SendStream, bulk: SendStream) -> Lanes {
-        // A stream's priority cannot fail to be set before the stream is finished.
-        let _ = control.set_priority(2);
-        let _ = bulk.set_priority(1);
+    pub(crate) fn start(
+        tasks: &mut JoinSet<()>,
+        connection: &Connection,
+        control: SendStream,
+        version: u16,
+    ) -> Lanes {
+        let classes: &[SyncClass] = if version >= LANES_VERSION {
+            &SyncClass::ALL
+        } else {
+            &[]
+        };
+        let rows = classes.iter().map(|class| {
+            let priority = priority_of(*class);
+            (
+                *class,
+                writer(tasks, To::Lane(connection.clone()), priority),
+            )
+        });
         Lanes {
-            control: writer(tasks, control),
-            bulk: writer(tasks, bulk),
+            rows: rows.collect(),
+            bulk: writer(tasks, To::Lane(connection.clone()), BLOBS_PRIORITY),
+            control: writer(tasks, To::Stream(control), CONTROL_PRIORITY),
         }
     }
 
@@ -39,7 +70,12 @@ impl Lanes {
     pub(crate) fn send(&self, frame: Frame) -> Result<()> {
         let queue = match frame.lane() {
             Lane::Control => &self.control,
-            Lane::Rows | Lane::Blobs => &self.bulk,
+            Lane::Rows(class) => {
+                let mut rows = self.rows.iter();
+                let own = rows.find(|(of, _)| *of == class);
+                own.map_or(&self.bulk, |(_, queue)| queue)
+            }
+            Lane::Blobs => &self.bulk,
         };
         match queue.try_send(frame) {
             Ok(()) => Ok(()),
@@ -52,10 +88,37 @@ impl Lanes {
     }
 }
 
-fn writer(tasks: &mut JoinSet<()>, mut stream: SendStream) -> mpsc::Sender<Frame> {
+/// Where a writer writes to.
+enum To {
+    Stream(SendStream),
+    /// A stream that is opened when the first frame is to be written.
+    Lane(Connection),
+}
+
+fn writer(tasks: &mut JoinSet<()>, to: To, priority: i32) -> mpsc::Sender<Frame> {
     let (sender, mut frames) = mpsc::channel::<Frame>(WRITE_QUEUE_FRAMES);
     tasks.spawn(async move {
-        while let Some(frame) = frames.recv().await {
+        let mut first = frames.recv().await;
+        if first.is_none() {
+            return;
+        }
+        let mut stream = match to {
+            To::Stream(stream) => stream,
+            To::Lane(connection) => match connection.open_uni().await {
+                Ok(stream) => stream,
+                Err(_) => return, // the connection says why
+            },
+        };
+        // A stream's priority cannot fail to be set before the stream is finished.
+        let _ = stream.set_priority(priority);
+        loop {
+            let frame = match first.take() {
+                Some(frame) => frame,
+                None => match frames.recv().await {
+                    Some(frame) => frame,
+                    None => return,
+                },
+            };
             let name = frame.name();
             match encode(&frame) {
                 Ok(bytes) => {
@@ -92,12 +155,20 @@ pub(crate) async fn read_frames(mut stream: RecvStream, into: mpsc::Sender<Resul
     }
 }
 
-/// Reads the peer's bulk streams, one after the other.
+/// Reads the peer's lanes, side by side; the transport bounds how many there are.
 pub(crate) async fn read_bulk(connection: Connection, into: mpsc::Sender<Result<Frame>>) {
-    while let Ok(stream) = connection.accept_uni().await {
-        read_frames(stream, into.clone()).await;
-        if into.is_closed() {
-            return;
+    let mut lanes = JoinSet::new();
+    loop {
+        tokio::select! {
+            stream = connection.accept_uni() => match stream {
+                Ok(stream) => drop(lanes.spawn(read_frames(stream, into.clone()))),
+                Err(_) => return, // the connection says why
+            },
+            Some(_) = lanes.join_next(), if !lanes.is_empty() => {
+                if into.is_closed() {
+                    return;
+                }
+            }
         }
     }
 }

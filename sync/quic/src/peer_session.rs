@@ -16,6 +16,7 @@ use crate::clock::wall_ms;
 use crate::failure::{self, CLOSE};
 use crate::lanes::{Lanes, READ_QUEUE_FRAMES, read_bulk, read_frames, stopped};
 use crate::server::{HANDSHAKE_TIMEOUT, Shared};
+use crate::tls;
 
 struct PeerSession {
     shared: Arc<Shared>,
@@ -32,10 +33,9 @@ struct PeerSession {
 pub(crate) async fn run(shared: Arc<Shared>, connection: Connection, node: NodeId) -> String {
     let opened = async {
         let (control, control_in) = connection.accept_bi().await?;
-        let bulk = connection.open_uni().await?;
-        Ok::<_, quinn::ConnectionError>((control, control_in, bulk))
+        Ok::<_, quinn::ConnectionError>((control, control_in))
     };
-    let (control, control_in, bulk) = match tokio::time::timeout(HANDSHAKE_TIMEOUT, opened).await {
+    let (control, control_in) = match tokio::time::timeout(HANDSHAKE_TIMEOUT, opened).await {
         Ok(Ok(streams)) => streams,
         Ok(Err(error)) => return failure::at_cloud(&error),
         Err(_) => {
@@ -46,7 +46,8 @@ pub(crate) async fn run(shared: Arc<Shared>, connection: Connection, node: NodeI
     };
     let mut tasks = JoinSet::new();
     let (frames_in, mut frames) = mpsc::channel::<Result<Frame>>(READ_QUEUE_FRAMES);
-    let lanes = Lanes::start(&mut tasks, control, bulk);
+    let version = tls::agreed_version(&connection);
+    let lanes = Lanes::start(&mut tasks, &connection, control, version);
     tasks.spawn(read_frames(control_in, frames_in.clone()));
     tasks.spawn(read_bulk(connection.clone(), frames_in));
 

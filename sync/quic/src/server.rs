@@ -21,7 +21,7 @@ use crate::failure::{self, CLOSE};
 use crate::identity::CloudIdentity;
 use crate::lanes::stopped;
 use crate::peer_session;
-use crate::tls::{self, ENROL_ALPN, FIRST_SYNC_ALPN, SYNC_ALPN};
+use crate::tls::{self, ENROL_ALPN};
 use crate::token_store::TokenStore;
 use crate::transport::TransportOptions;
 
@@ -356,7 +356,7 @@ async fn serve(shared: &Arc<Shared>, incoming: Incoming) -> Result<()> {
         .transpose()?;
     match protocol.as_deref() {
         Some(ENROL_ALPN) => enrol_one(shared, &connection, member).await,
-        Some(SYNC_ALPN | FIRST_SYNC_ALPN) => match member {
+        Some(name) if tls::version(name).is_some() => match member {
             Some(node) => serve_member(shared, connection, node).await,
             None => refuse(&connection, Error::denied("it has no certificate")),
         },

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use activestore_sync_proto::{OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION};
+use activestore_sync_proto::OLDEST_PROTOCOL_VERSION;
 use activestore_types::{Error, Result};
 use quinn::crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig};
 use rustls::client::WebPkiServerVerifier;
@@ -20,10 +20,9 @@ use crate::clock::FloorClock;
 use crate::identity::{CloudIdentity, EdgeIdentity, Membership, sha256};
 
 /// Members speak this: the version of the conversation is agreed on before its first frame, so that an
-/// old peer never meets a frame that it does not know.
-pub(crate) const SYNC_ALPN: &[u8] = b"as-sync/2";
-/// What they spoke before rows flowed down.
-pub(crate) const FIRST_SYNC_ALPN: &[u8] = b"as-sync/1";
+/// old peer never meets a frame that it does not know. The newest comes first.
+pub(crate) const SYNC_ALPNS: [(&[u8], u16); 3] =
+    [(b"as-sync/3", 3), (b"as-sync/2", 2), (b"as-sync/1", 1)];
 /// Joining and renewing.
 pub(crate) const ENROL_ALPN: &[u8] = b"as-enrol/1";
 
@@ -54,11 +53,9 @@ pub(crate) fn server(identity: &CloudIdentity) -> Result<quinn::ServerConfig> {
         .with_client_cert_verifier(verifier)
         .with_single_cert(identity.chain(), identity.server_key())
         .map_err(failed)?;
-    config.alpn_protocols = vec![
-        SYNC_ALPN.to_vec(),
-        FIRST_SYNC_ALPN.to_vec(),
-        ENROL_ALPN.to_vec(),
-    ];
+    let spoken = SYNC_ALPNS.iter().map(|(name, _)| *name);
+    let all = spoken.chain([ENROL_ALPN]);
+    config.alpn_protocols = all.map(<[u8]>::to_vec).collect();
     let crypto = QuicServerConfig::try_from(config).map_err(failed)?;
     Ok(quinn::ServerConfig::with_crypto(Arc::new(crypto)))
 }
@@ -107,13 +104,16 @@ pub(crate) fn agreed(connection: &quinn::Connection) -> Option<Vec<u8>> {
     data.downcast::<HandshakeData>().ok()?.protocol
 }
 
-/// The version of the conversation that goes with it.
-pub(crate) fn version(alpn: &[u8]) -> u16 {
-    if alpn == FIRST_SYNC_ALPN {
-        OLDEST_PROTOCOL_VERSION
-    } else {
-        PROTOCOL_VERSION
-    }
+/// The version of the conversation that goes with it; `None` for what is no conversation of members.
+pub(crate) fn version(alpn: &[u8]) -> Option<u16> {
+    let known = SYNC_ALPNS.iter().find(|(name, _)| *name == alpn);
+    known.map(|(_, version)| *version)
+}
+
+/// The version of the conversation that the handshake agreed on.
+pub(crate) fn agreed_version(connection: &quinn::Connection) -> u16 {
+    let version = agreed(connection).and_then(|name| version(&name));
+    version.unwrap_or(OLDEST_PROTOCOL_VERSION)
 }
 
 /// Accepts a server whose chain contains the authority of that hash and is signed by it. Everything

@@ -9,10 +9,13 @@ use quinn::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 
 /// One control stream is opened by the edge; a second is room for a later version.
 const BIDIRECTIONAL_STREAMS: u32 = 2;
-/// One stream of segments or blobs each way.
-const UNIDIRECTIONAL_STREAMS: u32 = 2;
-/// Bytes that may be under way in one stream, and in a connection, without being read.
+/// Each way one stream for each class of rows and one for blobs; one more is room for a later version.
+const UNIDIRECTIONAL_STREAMS: u32 = 6;
+/// Bytes that may be under way in one stream without being read. It is also what a stream can have in this
+/// end's send buffer, since what the peer has no room for is not accepted.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+/// The same of a connection: what live rows and a backlog can fill, and room beside it, so that an alarm always
+/// gets into the buffer, from where it is sent first.
 const CONNECTION_WINDOW_BYTES: u32 = 3 << 20;
 
 /// What the rate of sending follows.
@@ -86,7 +89,9 @@ impl TransportOptions {
             .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
             .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
             .send_window(u64::from(CONNECTION_WINDOW_BYTES))
-            .send_fairness(false)
+            // Fair streams: the one with the highest priority is chosen for each packet. Otherwise quinn goes on
+            // with the stream that it has begun until its buffer is empty, and an alarm waits for a backlog.
+            .send_fairness(true)
             .datagram_receive_buffer_size(None);
         Ok(Arc::new(config))
     }

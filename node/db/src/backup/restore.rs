@@ -255,10 +255,8 @@ fn renumber(
     if !path.exists() {
         return Ok(None);
     }
-    let epoch = Epoch(env.rng.next_u64());
-    let queue = Queue::open(&path, node, epoch, Lsn(1), keyring)?;
-    queue.restart(epoch)?;
-    Ok(Some(epoch))
+    let queue = Queue::open(&path, node, &env.rng, Lsn(1), keyring)?;
+    queue.restart_all().map(Some)
 }
 
 fn sync(dir: &Path) -> Result<()> {

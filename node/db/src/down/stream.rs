@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::Waker;
 use crate::db::Inner;
 use crate::outbox::queue::Queue;
-use crate::outbox::{Direction, Sealer, Sources};
+use crate::outbox::{Direction, News, Sealer, Sources};
 
 const FILE: &str = "downstream.redb";
 const FOLLOWER: &str = "follower/";
@@ -68,11 +68,10 @@ impl Stream {
         if !resume {
             Stream::remove(dir)?;
         }
-        let epoch = || Epoch(inner.env.rng.next_u64().max(1));
         let queue = Queue::open(
             &dir.join(FILE),
             inner.node,
-            epoch(),
+            &inner.env.rng,
             Lsn(inner.store.last_lsn().0 + 1),
             inner.keyring.as_ref(),
         )?;
@@ -82,7 +81,7 @@ impl Stream {
         };
         let fits = travelling.is_subset(&kept_tables(&queue)?);
         if lost || !fits {
-            queue.clear(epoch())?;
+            queue.clear()?;
         }
         keep_tables(&queue, travelling)?;
         let mut followers = BTreeMap::new();
@@ -141,8 +140,8 @@ impl Stream {
         self.sealer.seal()
     }
 
-    pub(super) fn wake(&self) {
-        self.sealer.wake();
+    pub(super) fn committed(&self, news: News) {
+        self.sealer.committed(news);
     }
 
     /// Seals what is committed, ends the thread and makes durable what edges said.
@@ -158,7 +157,7 @@ impl Stream {
 
     /// Records that are not looked at yet, given the last one.
     pub(crate) fn unsealed(&self, last: Lsn) -> u64 {
-        (last.0 + 1).saturating_sub(self.sealer.state().cursor.0)
+        (last.0 + 1).saturating_sub(self.sealer.queue().cursor().0)
     }
 
     /// Lets go of everything and begins another epoch: every edge starts over.
@@ -176,14 +175,12 @@ impl Stream {
     }
 
     pub(crate) fn position(&self) -> (Epoch, u64) {
-        let state = self.sealer.state();
+        let state = self.sealer.live();
         (state.epoch, state.last_sealed)
     }
 
     pub(crate) fn segment(&self, epoch: Epoch, seq: u64) -> Result<Option<SealedSegment>> {
-        let segment = self.sealer.queue().segment(seq)?;
-        // A segment that was read while the epoch ended verifies under neither; then it is not sent.
-        Ok(segment.filter(|segment| segment.verify(self.node, epoch)))
+        self.sealer.queue().segment(epoch, seq)
     }
 
     /// Whether an edge can go on from there; what it needs is kept for it from now on.
@@ -195,7 +192,7 @@ impl Stream {
         now_ms: u64,
     ) -> Result<FollowAnswer> {
         let mut followers = self.followers.lock();
-        let state = self.sealer.state();
+        let state = self.sealer.live();
         let known = follow.epoch == state.epoch
             && self.sealer.queue().hash_at(follow.seq)? == Some(follow.hash);
         let mut follower = Follower {
@@ -241,7 +238,7 @@ impl Stream {
     ) -> Result<()> {
         {
             let mut followers = self.followers.lock();
-            if epoch != self.sealer.state().epoch {
+            if epoch != self.sealer.live().epoch {
                 return Ok(());
             }
             let follower = Follower {
@@ -266,7 +263,7 @@ impl Stream {
 
     /// How far an edge is: the last segment held and how many it lacks.
     pub(crate) fn standing(&self, node: NodeId) -> Option<(Follower, u64)> {
-        let state = self.sealer.state();
+        let state = self.sealer.live();
         let follower = self.followers.lock().get(&node).copied()?;
         let held = if follower.epoch == state.epoch {
             follower.seq
@@ -281,7 +278,7 @@ impl Stream {
     }
 
     pub(crate) fn report(&self) -> StreamReport {
-        let state = self.sealer.state();
+        let state = self.sealer.live();
         let nodes = self.followers();
         let behind = nodes.into_iter().filter_map(|node| self.standing(node));
         StreamReport {
@@ -296,7 +293,7 @@ impl Stream {
     /// Lets go of what no edge needs any more, and of what is too much.
     fn trim(&self, now_ms: u64) -> Result<()> {
         let mut followers = self.followers.lock();
-        let state = self.sealer.state();
+        let state = self.sealer.live();
         let keep_ms = u64::try_from(self.keep.as_millis()).unwrap_or(u64::MAX);
         let away = |follower: &Follower| {
             !follower.connected && now_ms.saturating_sub(follower.seen_ms) > keep_ms
@@ -322,10 +319,10 @@ impl Stream {
         // Bytes of what goes by itself count too: the bound is reached a little early rather than late.
         while bytes > self.keep_bytes && upto < state.last_sealed {
             upto += 1;
-            let segment = queue.segment(upto)?;
+            let segment = queue.segment(state.epoch, upto)?;
             bytes = bytes.saturating_sub(segment.map_or(0, |one| one.payload.len() as u64));
         }
-        queue.acknowledge(upto)
+        queue.acknowledge(state.epoch, upto)
     }
 
     fn note(&self, node: NodeId, follower: &Follower, durably: bool) -> Result<()> {

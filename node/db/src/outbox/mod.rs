@@ -4,17 +4,25 @@
 //! A segment is cut only from committed records, and records are kept in the log until a durable
 //! segment holds them, so a crash at any point seals again from where the queue stands.
 //!
+//! Rows of each class have a chain of segments of their own ([`chain`]), so that alarms neither wait for live
+//! rows nor cut their segments short; live rows that an outage held up become a backlog when it ends.
+//!
 //! The same thread seals a cloud's stream, see [`crate::down`]: the rows of all nodes, of tables that travel
 //! down.
 
+pub(crate) mod chain;
 mod direction;
+mod file;
 pub(crate) mod filter;
 mod grouping;
+mod lag;
 pub(crate) mod origins;
 mod packing;
 mod parts;
 pub(crate) mod queue;
+mod sealing;
 pub(crate) mod segment;
+mod waking;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,19 +31,22 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use activestore_catalog::{Catalog, Sharing};
+use activestore_catalog::Catalog;
 use activestore_env::Env;
-use activestore_store::{LogRecord, Store};
-use activestore_sync_proto::{OutboxPosition, SealedSegment};
-use activestore_types::{Epoch, Lsn, NodeId, Result, RowBatch, TableId, TableName};
-use parking_lot::{Condvar, Mutex};
+use activestore_store::{Store, WriteSet};
+use activestore_sync_proto::{LANES_VERSION, OutboxChain, OutboxPosition, SealedSegment};
+use activestore_types::{Epoch, NodeId, Result, SyncClass, TableId, TableName};
+use parking_lot::Mutex;
 
+use chain::{Chain, Standing};
 pub(crate) use direction::Direction;
-use filter::{Filters, HeldBack, Passed};
-use origins::Naming;
-use packing::Packing;
+use filter::{Filters, HeldBack};
+pub(crate) use lag::Lag;
+use lag::Oldest;
 pub(crate) use packing::no_rows;
-use queue::{Payload, Queue};
+use queue::Queue;
+pub(crate) use waking::News;
+use waking::{Bell, Work};
 
 use crate::plugins::Plugins;
 
@@ -47,6 +58,8 @@ const LOG_STEP_BYTES: usize = 4 * 1024 * 1024;
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// … up to this.
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(16);
+/// Live rows become a backlog at reconnection when more than so many segments of them wait.
+const ROTATE_OVER: u64 = 4;
 
 type Waker = Box<dyn Fn() + Send + Sync>;
 
@@ -73,18 +86,19 @@ struct Shared {
     store: Arc<Store>,
     catalog: Arc<Catalog>,
     queue: Queue,
-    seal_after: Duration,
     /// Held from when rows are read from the log until a segment holds them.
     sealing: Mutex<()>,
-    dirty: Mutex<bool>,
-    changed: Condvar,
-    stopping: AtomicBool,
+    bell: Bell,
+    /// Whether urgent rows have chains of their own: not while the cloud is of a version that knows one.
+    lanes: AtomicBool,
     waker: Mutex<Option<Waker>>,
     failures: AtomicU64,
     /// Why nothing can be sealed; `None` while it can.
     blocked: Mutex<Option<String>>,
-    refused: Mutex<Option<String>>,
+    /// What the receiver refused last, and of which chain.
+    refused: Mutex<Option<(Epoch, String)>>,
     filters: Filters,
+    oldest: Oldest,
 }
 
 impl Sealer {
@@ -102,10 +116,13 @@ impl Sealer {
             catalog,
             plugins,
         } = sources;
-        store.hold_log(Some(queue.state().cursor));
+        store.hold_log(Some(queue.cursor()));
         let shared = Arc::new(Shared {
             filters: Filters::new(plugins, store.clone(), env.clone()),
             blocked: Mutex::new(None),
+            bell: Bell::new(env.clock.clone(), seal_after, direction == Direction::Up),
+            lanes: AtomicBool::new(direction == Direction::Up),
+            oldest: Oldest::default(),
             direction,
             node,
             name,
@@ -113,11 +130,7 @@ impl Sealer {
             store,
             catalog,
             queue,
-            seal_after,
             sealing: Mutex::new(()),
-            dirty: Mutex::new(true),
-            changed: Condvar::new(),
-            stopping: AtomicBool::new(false),
             waker: Mutex::new(None),
             failures: AtomicU64::new(0),
             refused: Mutex::new(None),
@@ -125,7 +138,7 @@ impl Sealer {
         let held = Arc::downgrade(&shared);
         shared.store.on_waiting_for_hold(Box::new(move || {
             if let Some(shared) = held.upgrade() {
-                shared.wake();
+                shared.bell.ring();
             }
         }));
         let worker = shared.clone();
@@ -139,8 +152,33 @@ impl Sealer {
     }
 
     /// Says that records were committed.
-    pub(crate) fn wake(&self) {
-        self.shared.wake();
+    pub(crate) fn committed(&self, news: News) {
+        self.shared.bell.committed(news);
+    }
+
+    /// Says that the definitions, and with them what is urgent, may have changed.
+    pub(crate) fn redefined(&self) {
+        self.shared.bell.look();
+    }
+
+    /// What the sealer is to know of rows that are about to be committed.
+    pub(crate) fn news(&self, set: &WriteSet) -> News {
+        let state = self.shared.catalog.state();
+        let urgent = if state.classes.is_empty() {
+            None
+        } else {
+            let tables = self.shared.urgent_tables();
+            let of_rows = set.batches.iter().map(|batch| batch.table);
+            let of_ranges = set.tombstones.iter().map(|range| range.table);
+            of_rows
+                .chain(of_ranges)
+                .filter_map(|table| tables.get(&table).copied())
+                .min()
+        };
+        News {
+            bytes: set.batches.iter().map(|batch| batch.memory_bytes()).sum(),
+            urgent,
+        }
     }
 
     /// Seals what is committed, now.
@@ -150,8 +188,7 @@ impl Sealer {
 
     /// Seals what is committed and ends the thread.
     pub(crate) fn stop(&self) {
-        self.shared.stopping.store(true, Ordering::Release);
-        self.wake();
+        self.shared.bell.stop();
         if let Some(thread) = self.thread.lock().take()
             && thread.join().is_err()
         {
@@ -173,7 +210,7 @@ impl Sealer {
     }
 
     /// As [`Queue::owe_wipe`].
-    pub(crate) fn owe_wipe(&self) -> Result<u64> {
+    pub(crate) fn owe_wipe(&self) -> Result<Vec<(Epoch, u64)>> {
         self.shared.queue.owe_wipe()
     }
 
@@ -181,8 +218,7 @@ impl Sealer {
     pub(crate) fn begin_anew(&self) -> Result<()> {
         let _sealing = self.shared.sealing.lock();
         self.shared.seal_committed()?;
-        let epoch = Epoch(self.shared.env.rng.next_u64().max(1));
-        self.shared.queue.clear(epoch)?;
+        self.shared.queue.clear()?;
         if let Some(waker) = self.shared.waker.lock().as_ref() {
             waker();
         }
@@ -193,8 +229,18 @@ impl Sealer {
         &self.shared.queue
     }
 
-    pub(crate) fn state(&self) -> queue::QueueState {
-        self.shared.queue.state()
+    /// Where the chain of live rows stands; the only one of a stream.
+    pub(crate) fn live(&self) -> Chain {
+        self.shared.queue.live()
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        self.shared.queue.standing()
+    }
+
+    /// What waits, by class.
+    pub(crate) fn lags(&self) -> Vec<Lag> {
+        self.shared.oldest.lags(&self.shared.queue)
     }
 
     /// Failed attempts to seal since the start.
@@ -214,195 +260,120 @@ impl Sealer {
 
     /// What the receiver refused last, in its words.
     pub(crate) fn refused(&self) -> Option<String> {
-        self.shared.refused.lock().clone()
+        let refused = self.shared.refused.lock();
+        refused.as_ref().map(|(_, reason)| reason.clone())
     }
 }
 
 impl Shared {
-    fn wake(&self) {
-        *self.dirty.lock() = true;
-        self.changed.notify_one();
-    }
-
     fn run(&self) {
         let mut pause = RETRY_PAUSE;
         loop {
-            {
-                let mut dirty = self.dirty.lock();
-                if !*dirty && !self.stopping.load(Ordering::Acquire) {
-                    self.changed.wait(&mut dirty);
+            let work = self.bell.wait();
+            let sealed = match work {
+                Work::Urgent => self.seal_urgent(),
+                Work::All | Work::Last => self.seal_all(),
+            };
+            match sealed {
+                Ok(()) if work == Work::Urgent => {}
+                Ok(()) => {
+                    *self.blocked.lock() = None;
+                    pause = RETRY_PAUSE;
                 }
-                *dirty = false;
-            }
-            let stopping = self.stopping.load(Ordering::Acquire);
-            if !stopping {
-                self.gather_time(self.seal_after);
-            }
-            if let Err(error) = self.seal_all() {
-                self.failures.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(%error, "rows could not be sealed for shipping; trying again");
-                *self.blocked.lock() = Some(error.to_string());
-                if stopping {
-                    return;
+                Err(error) => {
+                    self.failures.fetch_add(1, Ordering::Relaxed);
+                    tracing::warn!(%error, "rows could not be sealed for shipping; trying again");
+                    *self.blocked.lock() = Some(error.to_string());
+                    self.bell.failed(work, pause);
+                    pause = (pause * 2).min(RETRY_PAUSE_MAX);
                 }
-                self.gather_time(pause);
-                pause = (pause * 2).min(RETRY_PAUSE_MAX);
-                *self.dirty.lock() = true;
-                continue;
             }
-            *self.blocked.lock() = None;
-            pause = RETRY_PAUSE;
-            if stopping {
+            if work == Work::Last {
                 return;
             }
         }
     }
 
-    /// Lets rows gather for so long, so that a segment holds more than one write; ends early on a stop.
-    fn gather_time(&self, time: Duration) {
-        let mut dirty = self.dirty.lock();
-        let until = self.env.clock.monotonic() + time;
-        while !self.stopping.load(Ordering::Acquire) {
-            let left = until.saturating_sub(self.env.clock.monotonic());
-            if left.is_zero() {
-                break;
-            }
-            self.changed.wait_for(&mut dirty, left);
+    /// The tables whose rows are urgent.
+    fn urgent_tables(&self) -> BTreeMap<TableId, SyncClass> {
+        if !self.lanes.load(Ordering::Acquire) {
+            return BTreeMap::new();
         }
-        *dirty = false;
-    }
-
-    /// Seals every committed record that is not sealed yet.
-    fn seal_all(&self) -> Result<()> {
-        let _sealing = self.sealing.lock();
-        self.seal_committed()
-    }
-
-    /// The same, for who holds `sealing`.
-    fn seal_committed(&self) -> Result<()> {
-        loop {
-            // A cursor that was moved over records with nothing to ship is not synced, and the log gives
-            // them back all the same: after a crash it stands before the log's first record.
-            let cursor = self.queue.state().cursor.max(self.store.first_log_lsn());
-            let newest = self.store.last_lsn();
-            let records = self.store.log(cursor, LOG_STEP_BYTES)?;
-            let Some(last) = records.last() else {
-                // Numbers without a record (a clean stop leaves one) hold nothing to ship.
-                if newest >= cursor {
-                    self.queue.skip_to(Lsn(newest.0 + 1))?;
-                    self.store.hold_log(Some(Lsn(newest.0 + 1)));
-                }
-                return Ok(());
-            };
-            let next = Lsn(last.lsn.0 + 1);
-            let (payloads, passed) = self.pack(&records)?;
-            if payloads.is_empty() {
-                self.queue.skip_to(next)?;
-            } else {
-                self.queue.append(payloads, next)?;
-                if let Some(waker) = self.waker.lock().as_ref() {
-                    waker();
-                }
-            }
-            self.filters.count(passed);
-            self.store.hold_log(Some(next));
-        }
-    }
-
-    /// The shippable part of the records as segment payloads. Rows of tables of which not everything leaves
-    /// come together first and pass their filter; what stayed here of them is told beside.
-    fn pack(&self, records: &[LogRecord]) -> Result<(Vec<Payload>, Passed)> {
         let state = self.catalog.state();
-        let shippable = |table| {
-            state
-                .table_by_id(table)
-                .filter(|schema| self.direction.takes(schema.sync))
-        };
-        let node_of = |origin| self.store.origin_node(origin);
-        let naming = (self.direction == Direction::Down).then_some(Naming {
-            definitions: state.version,
-            node_of: &node_of,
-            covered: None,
-        });
-        let mut packing = Packing::new(naming.as_ref());
-        let mut filtered: BTreeMap<TableId, Vec<&RowBatch>> = BTreeMap::new();
-        for record in records {
-            for batch in self.direction.rows_of(record) {
-                let Some(schema) = shippable(batch.table) else {
-                    continue;
-                };
-                let sharing = state.sharing.get(&schema.name);
-                if self.direction == Direction::Up && sharing.is_some_and(Sharing::holds_back) {
-                    filtered.entry(schema.id).or_default().push(batch);
-                } else {
-                    packing.rows(&self.store, schema, batch)?;
-                }
-            }
-            for range in self.direction.ranges_of(record) {
-                if let Some(schema) = shippable(range.table) {
-                    packing.range(schema, range);
-                }
-            }
-        }
-        let mut passed = Passed::new();
-        for (table, batches) in filtered {
-            if let Some(schema) = shippable(table)
-                && let Some(sharing) = state.sharing.get(&schema.name)
-            {
-                let (leaving, held) = self.filters.leaving(schema, sharing, &batches)?;
-                for batch in &leaving {
-                    packing.rows(&self.store, schema, batch)?;
-                }
-                passed.push((schema.name.clone(), held));
-            }
-        }
-        Ok((packing.finish()?, passed))
+        let urgent = state.classes.iter().filter(|(_, class)| class.is_urgent());
+        urgent
+            .filter_map(|(name, class)| Some((state.tables.get(name)?.id, *class)))
+            .collect()
     }
 }
 
 impl activestore_sync_proto::Outbox for Sealer {
     fn identity(&self) -> (NodeId, String, Epoch) {
         let shared = &self.shared;
-        (shared.node, shared.name.clone(), shared.queue.state().epoch)
+        (shared.node, shared.name.clone(), shared.queue.live().epoch)
     }
 
     fn position(&self) -> OutboxPosition {
-        let state = self.shared.queue.state();
-        OutboxPosition {
-            first_unacked: state.acknowledged + 1,
-            last_sealed: state.last_sealed,
-            acked_hash: state.acknowledged_hash,
-        }
+        self.shared.queue.live().offered().position
     }
 
-    fn segment(&self, seq: u64) -> Result<Option<SealedSegment>> {
-        self.shared.queue.segment(seq)
+    fn chains(&self) -> Vec<OutboxChain> {
+        self.shared.queue.standing().offered()
+    }
+
+    fn connection(&self, protocol: Option<u16>) {
+        let shared = &self.shared;
+        if let Some(protocol) = protocol {
+            let lanes = protocol >= LANES_VERSION;
+            shared.lanes.store(lanes, Ordering::Release);
+            // An old cloud takes one chain after the other: then one more would only make it slower.
+            let rotated = if lanes {
+                shared.queue.rotate(ROTATE_OVER)
+            } else {
+                Ok(false)
+            };
+            match rotated {
+                Ok(true) => tracing::info!("what waited to be shipped goes behind live rows now"),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "what waits to be shipped stays before live rows");
+                }
+            }
+        }
+        shared.bell.away(protocol.is_none());
+    }
+
+    fn segment(&self, epoch: Epoch, seq: u64) -> Result<Option<SealedSegment>> {
+        self.shared.queue.segment(epoch, seq)
     }
 
     fn acknowledged(&self, epoch: Epoch, seq: u64) -> Result<()> {
-        if epoch == self.shared.queue.state().epoch {
-            *self.shared.refused.lock() = None;
-            self.shared.queue.acknowledge(seq)?;
-        }
-        Ok(())
+        self.shared
+            .refused
+            .lock()
+            .take_if(|(refused, _)| *refused == epoch);
+        self.shared.queue.acknowledge(epoch, seq)
     }
 
-    fn refused(&self, seq: u64, reason: &str) {
+    fn refused(&self, epoch: Epoch, seq: u64, reason: &str) {
         tracing::warn!(
             seq,
             reason,
             "the cloud refused a segment; it is kept and offered again"
         );
-        *self.shared.refused.lock() = Some(reason.to_owned());
+        *self.shared.refused.lock() = Some((epoch, reason.to_owned()));
     }
 
-    fn new_epoch(&self) -> Result<()> {
-        let epoch = Epoch(self.shared.env.rng.next_u64());
-        tracing::warn!(
-            ?epoch,
-            "this data directory is not the one the cloud knows; a new epoch starts"
-        );
-        self.shared.queue.restart(epoch)
+    fn new_epoch(&self, epoch: Epoch) -> Result<()> {
+        let after = self.shared.queue.restart(epoch)?;
+        if let Some(after) = after {
+            tracing::warn!(
+                before = ?epoch,
+                ?after,
+                "this data directory is not the one the cloud knows; a new epoch starts"
+            );
+        }
+        Ok(())
     }
 
     fn on_sealed(&self, waker: Waker) {

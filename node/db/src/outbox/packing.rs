@@ -12,8 +12,8 @@ use activestore_types::{
 use arrow::array::new_empty_array;
 
 use super::SEAL_BYTES;
+use super::chain::Payload;
 use super::origins::Naming;
-use super::queue::Payload;
 use super::segment::{Erased, Member, Segment};
 
 /// What has gathered.

@@ -1,202 +1,202 @@
 //! Sealed segments that wait for their acknowledgement, kept in redb so that a segment, its place in
 //! the hash chain and the log position it reaches to become durable together.
 //!
-//! Invariants: sequences are consecutive; `cursor` is the first log record that no sealed segment
-//! holds; a segment leaves the queue only when the receiver has said that it is durable there.
-//! In an encrypted directory a segment is kept encrypted under its sequence, one of a partition that
-//! has a data key of its own under that; the state is numbers and hashes and stays plain.
+//! Invariants: the sequences of a chain are consecutive; every record before `cursor` is in sealed segments, as
+//! is what is urgent of those before `urgent`; a segment leaves the queue only when the receiver has said that
+//! it is durable there. In an encrypted directory a segment is kept encrypted under its sequence, one of a
+//! partition that has a data key of its own under that; the standing is numbers and hashes and stays plain.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use activestore_env::{Keyring, ValueSealer};
+use activestore_env::{Keyring, Rng, ValueSealer};
 use activestore_sync_proto::{ChainHash, SealedSegment};
-use activestore_types::{Epoch, Error, ErrorKind, Lsn, NodeId, Result};
+use activestore_types::{Epoch, Error, ErrorKind, Lsn, NodeId, Result, SyncClass, TableId};
 use parking_lot::{Mutex, RwLock};
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
-use serde::{Deserialize, Serialize};
+use redb::{Database, Durability, ReadableDatabase, ReadableTable};
 
-const SEGMENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("segments");
-const STATE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("state");
-const STATE_KEY: &str = "state";
-const WIPE_KEY: &str = "wipe";
-const CACHE_BYTES: usize = 1024 * 1024;
+use super::chain::{Chain, Payload, Sealed, Standing};
+use super::file::{
+    OWED, SEGMENTS, STATE, Segments, change, copy, create, encoded, failed, load, new_path, remove,
+};
 
-/// Where the queue stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct QueueState {
-    pub(crate) epoch: Epoch,
-    /// The sequence of the newest sealed segment; 0 before the first.
-    pub(crate) last_sealed: u64,
-    /// The hash of the newest sealed segment: the next one's `prev_hash`.
-    pub(crate) last_hash: ChainHash,
-    /// The highest acknowledged sequence.
-    pub(crate) acknowledged: u64,
-    /// The hash of the highest acknowledged segment.
-    pub(crate) acknowledged_hash: ChainHash,
-    /// The first log record not sealed yet.
-    pub(crate) cursor: Lsn,
-    /// Rows in the segments that wait.
-    pub(crate) pending_rows: u64,
-    /// Bytes in the segments that wait.
-    pub(crate) pending_bytes: u64,
-}
-
-impl QueueState {
-    fn fresh(epoch: Epoch, cursor: Lsn) -> Self {
-        QueueState {
-            epoch,
-            last_sealed: 0,
-            last_hash: ChainHash::GENESIS,
-            acknowledged: 0,
-            acknowledged_hash: ChainHash::GENESIS,
-            cursor,
-            pending_rows: 0,
-            pending_bytes: 0,
-        }
-    }
-}
-
-/// What becomes a segment.
-pub(crate) struct Payload {
-    pub(crate) rows: u64,
-    pub(crate) bytes: bytes::Bytes,
-    /// The data key of its own that its partition has.
-    pub(crate) own: Option<u32>,
-}
+/// At most this many backlogs wait at once; then live rows are not set aside any more.
+const BACKLOGS_MAX: usize = 16;
 
 /// The queue of one node.
 pub(crate) struct Queue {
     node: NodeId,
     path: PathBuf,
+    rng: Arc<dyn Rng>,
     /// Held for writing while the file is replaced.
     database: RwLock<Database>,
-    /// The sequence from whose acknowledgement on the file is to be wiped.
-    owed: Mutex<Option<u64>>,
+    /// The segments from whose acknowledgement on the file is to be wiped.
+    owed: Mutex<Vec<(Epoch, u64)>>,
     sealer: Option<ValueSealer>,
-    state: Mutex<QueueState>,
+    standing: Mutex<Standing>,
 }
 
 impl Queue {
-    /// Opens or makes the queue; `epoch` and `cursor` are used only when it is new.
+    /// Opens or makes the queue; `cursor` is used only when it is new.
     pub(crate) fn open(
         path: &Path,
         node: NodeId,
-        epoch: Epoch,
+        rng: &Arc<dyn Rng>,
         cursor: Lsn,
         keyring: Option<&Arc<Keyring>>,
     ) -> Result<Self> {
         remove(&new_path(path))?;
         let database = create(path)?;
-        let fresh = QueueState::fresh(epoch, cursor);
-        let write = database.begin_write().map_err(failed)?;
-        let (state, owed) = {
-            write.open_table(SEGMENTS).map_err(failed)?;
-            let table = write.open_table(STATE).map_err(failed)?;
-            let owed = table.get(WIPE_KEY).map_err(failed)?;
-            let owed =
-                owed.and_then(|bytes| Some(u64::from_le_bytes(bytes.value().try_into().ok()?)));
-            let kept = table.get(STATE_KEY).map_err(failed)?;
-            let state = match kept {
-                Some(bytes) => postcard::from_bytes(bytes.value()).map_err(|error| {
-                    Error::corrupt(format!("the outbox's state cannot be read: {error}"))
-                })?,
-                None => fresh,
-            };
-            (state, owed)
-        };
-        write.commit().map_err(failed)?;
+        let (standing, owed) = load(&database, || Standing::fresh(epoch(rng), cursor))?;
         Ok(Queue {
             node,
             path: path.to_owned(),
+            rng: rng.clone(),
             database: RwLock::new(database),
             owed: Mutex::new(owed),
             sealer: keyring.map(|keyring| keyring.values("outbox")),
-            state: Mutex::new(state),
+            standing: Mutex::new(standing),
         })
     }
 
     /// Where the queue stands now.
-    pub(crate) fn state(&self) -> QueueState {
-        *self.state.lock()
+    pub(crate) fn standing(&self) -> Standing {
+        self.standing.lock().clone()
     }
 
-    /// Appends the segments that hold every shippable record below `cursor`; all of them are durable
-    /// on return, or none.
-    pub(crate) fn append(&self, payloads: Vec<Payload>, cursor: Lsn) -> Result<()> {
-        let mut state = self.state.lock();
-        let mut next = *state;
-        next.cursor = cursor;
-        self.change(Durability::Immediate, |segments| {
-            for payload in payloads {
-                next = self.put(segments, next, payload)?;
+    /// Where the chain of live rows stands now; the only one of a stream.
+    pub(crate) fn live(&self) -> Chain {
+        self.standing.lock().live()
+    }
+
+    /// The first log record of which something may not be sealed.
+    pub(crate) fn cursor(&self) -> Lsn {
+        self.standing.lock().cursor
+    }
+
+    /// Appends the segments that hold what can be shipped of the records that are now sealed; all of them
+    /// are durable on return, or none.
+    pub(crate) fn append(&self, payloads: Vec<(SyncClass, Payload)>, sealed: Sealed) -> Result<()> {
+        self.edit(Durability::Immediate, |segments, mut next| {
+            next.moved(sealed);
+            for (class, payload) in payloads {
+                if !next.chains.iter().any(|chain| chain.class == class) {
+                    next.chains.push(Chain::fresh(class, epoch(&self.rng)));
+                }
+                let mut chains = next.chains.iter_mut();
+                if let Some(chain) = chains.find(|chain| chain.class == class) {
+                    self.put(segments, chain, payload)?;
+                }
             }
             Ok(next)
-        })?;
-        *state = next;
-        Ok(())
+        })
     }
 
-    /// Moves the cursor over records that hold nothing to ship. Not synced: after a crash the same
-    /// records are looked at again.
-    pub(crate) fn skip_to(&self, cursor: Lsn) -> Result<()> {
-        let mut state = self.state.lock();
-        let mut next = *state;
-        next.cursor = cursor;
-        self.change(Durability::None, |_| Ok(next))?;
-        *state = next;
-        Ok(())
+    /// Moves on over records that hold nothing to ship. Not synced: after a crash the same records are
+    /// looked at again.
+    pub(crate) fn skip(&self, sealed: Sealed) -> Result<()> {
+        self.edit(Durability::None, |_, mut next| {
+            next.moved(sealed);
+            Ok(next)
+        })
+    }
+
+    /// From here on these tables' rows are urgent. Everything is sealed under what was said before.
+    pub(crate) fn take_classes(&self, classes: BTreeMap<TableId, SyncClass>) -> Result<()> {
+        self.edit(Durability::None, |_, mut next| {
+            next.classes = classes;
+            Ok(next)
+        })
+    }
+
+    /// Makes a backlog of the live rows that wait, if more than `over` segments of them do: live rows go on in
+    /// a chain of their own. Returns whether it did. Order between chains does not matter, stamps decide.
+    pub(crate) fn rotate(&self, over: u64) -> Result<bool> {
+        let standing = self.standing.lock();
+        let of_backlog = |chain: &&Chain| chain.class == SyncClass::Backlog;
+        let backlogs = standing.chains.iter().filter(of_backlog).count();
+        let rotates = standing.live().waiting() > over && backlogs < BACKLOGS_MAX;
+        drop(standing);
+        if rotates {
+            self.edit(Durability::Immediate, |_, mut next| {
+                let fresh = Chain::fresh(SyncClass::Live, epoch(&self.rng));
+                if let Some(live) = next.chains.first_mut() {
+                    let mut backlog = std::mem::replace(live, fresh);
+                    backlog.class = SyncClass::Backlog;
+                    next.chains.push(backlog);
+                }
+                Ok(next)
+            })?;
+        }
+        Ok(rotates)
     }
 
     /// A segment that waits.
-    pub(crate) fn segment(&self, sequence: u64) -> Result<Option<SealedSegment>> {
+    pub(crate) fn segment(&self, epoch: Epoch, sequence: u64) -> Result<Option<SealedSegment>> {
         // Held while it reads: the file is not replaced meanwhile.
         let database = self.database.read();
         let read = database.begin_read().map_err(failed)?;
         let table = read.open_table(SEGMENTS).map_err(failed)?;
-        let Some(bytes) = table.get(sequence).map_err(failed)? else {
+        let Some(bytes) = table.get((epoch.0, sequence)).map_err(failed)? else {
             return Ok(None);
         };
         self.read_kept(sequence, bytes.value()).map(Some)
     }
 
-    /// Drops what the receiver holds: every segment up to `sequence`. Not synced: after a crash a
-    /// dropped segment is offered again, which the receiver answers with an acknowledgement.
-    pub(crate) fn acknowledge(&self, sequence: u64) -> Result<()> {
-        let mut state = self.state.lock();
-        if sequence <= state.acknowledged || sequence > state.last_sealed {
+    /// Drops what the receiver holds: every segment of the chain up to `sequence`, and a backlog with its last
+    /// one. Not synced: after a crash a dropped segment is offered again, which the receiver answers with an
+    /// acknowledgement. Only that a backlog is done is durable, for then the receiver may forget it.
+    pub(crate) fn acknowledge(&self, epoch: Epoch, sequence: u64) -> Result<()> {
+        let Some(known) = self.standing.lock().chain(epoch).copied() else {
+            return Ok(());
+        };
+        if sequence <= known.acknowledged || sequence > known.last_sealed {
             return Ok(());
         }
-        let mut next = *state;
-        self.change(Durability::None, |segments| {
-            for dropped in state.acknowledged + 1..=sequence {
-                if let Some(bytes) = segments.remove(dropped).map_err(failed)? {
+        let ends = known.class == SyncClass::Backlog && sequence == known.last_sealed;
+        let durability = if ends {
+            Durability::Immediate
+        } else {
+            Durability::None
+        };
+        self.edit(durability, |segments, mut next| {
+            let Some(chain) = next.chain_mut(epoch) else {
+                return Ok(next);
+            };
+            for dropped in chain.acknowledged + 1..=sequence {
+                let removed = segments.remove((epoch.0, dropped)).map_err(failed)?;
+                if let Some(bytes) = removed {
                     let kept = self.read_kept(dropped, bytes.value())?;
-                    next.pending_rows = next.pending_rows.saturating_sub(kept.rows);
-                    next.pending_bytes =
-                        next.pending_bytes.saturating_sub(kept.payload.len() as u64);
-                    next.acknowledged_hash = kept.hash;
+                    chain.pending_rows = chain.pending_rows.saturating_sub(kept.rows);
+                    chain.pending_bytes = chain
+                        .pending_bytes
+                        .saturating_sub(kept.payload.len() as u64);
+                    chain.acknowledged_hash = kept.hash;
                 }
             }
-            next.acknowledged = sequence;
+            chain.acknowledged = chain.acknowledged.max(sequence);
+            next.chains
+                .retain(|chain| chain.class != SyncClass::Backlog || chain.waiting() > 0);
             Ok(next)
         })?;
-        *state = next;
-        drop(state);
         self.pay()
     }
 
-    /// Starts the chain anew under another epoch; what waits is numbered again, and nothing is dropped
-    /// but what a key was destroyed of since.
-    pub(crate) fn restart(&self, epoch: Epoch) -> Result<()> {
-        let mut state = self.state.lock();
-        let mut next = QueueState::fresh(epoch, state.cursor);
-        self.change(Durability::Immediate, |segments| {
+    /// Gives a chain another epoch; what waits is numbered again, and nothing is dropped but what a key was
+    /// destroyed of since. Returns the new epoch; `None` where there is no such chain.
+    pub(crate) fn restart(&self, before: Epoch) -> Result<Option<Epoch>> {
+        let mut started = None;
+        self.edit(Durability::Immediate, |segments, mut next| {
+            let Some(chain) = next.chain_mut(before) else {
+                return Ok(next);
+            };
             let mut waiting = Vec::new();
-            for sequence in state.acknowledged + 1..=state.last_sealed {
-                let Some(bytes) = segments.remove(sequence).map_err(failed)? else {
+            for sequence in chain.acknowledged + 1..=chain.last_sealed {
+                let removed = segments.remove((before.0, sequence)).map_err(failed)?;
+                let Some(bytes) = removed else {
                     continue;
                 };
                 let own = self.own_key_of(bytes.value());
@@ -210,38 +210,59 @@ impl Queue {
                     Err(error) => return Err(error),
                 }
             }
+            *chain = Chain::fresh(chain.class, epoch(&self.rng));
             for payload in waiting {
-                next = self.put(segments, next, payload)?;
+                self.put(segments, chain, payload)?;
             }
+            started = Some((chain.epoch, chain.last_sealed));
             Ok(next)
         })?;
-        *state = next;
-        Ok(())
+        let mut owed = self.owed.lock().clone();
+        let all = owed.len();
+        owed.retain(|(epoch, _)| *epoch != before);
+        if let Some(after) = started
+            && owed.len() < all
+        {
+            owed.push(after);
+            self.owe(owed)?;
+        }
+        Ok(started.map(|(epoch, _)| epoch))
     }
 
-    /// Lets go of everything that waits and starts the chain anew under another epoch.
-    pub(crate) fn clear(&self, epoch: Epoch) -> Result<()> {
-        let mut state = self.state.lock();
-        let next = QueueState::fresh(epoch, state.cursor);
-        self.change(Durability::Immediate, |segments| {
+    /// As [`Queue::restart`] for all chains; returns the new epoch of live rows.
+    pub(crate) fn restart_all(&self) -> Result<Epoch> {
+        let epochs: Vec<Epoch> = self.standing().chains.iter().map(|c| c.epoch).collect();
+        for epoch in epochs {
+            self.restart(epoch)?;
+        }
+        Ok(self.live().epoch)
+    }
+
+    /// Lets go of everything that waits and starts anew under another epoch.
+    pub(crate) fn clear(&self) -> Result<()> {
+        self.edit(Durability::Immediate, |segments, next| {
             segments.retain(|_, _| false).map_err(failed)?;
-            Ok(next)
+            let fresh = Standing::fresh(epoch(&self.rng), next.cursor);
+            Ok(Standing {
+                urgent: next.urgent,
+                classes: next.classes,
+                ..fresh
+            })
         })?;
-        *state = next;
-        drop(state);
         self.wipe()
     }
 
-    /// The hash of a segment that is kept, or of the last one that was let go.
+    /// The hash of a segment of live rows that is kept, or of the last one that was let go.
     pub(crate) fn hash_at(&self, sequence: u64) -> Result<Option<ChainHash>> {
-        let state = *self.state.lock();
-        if sequence == state.last_sealed {
-            return Ok(Some(state.last_hash));
+        let live = self.live();
+        if sequence == live.last_sealed {
+            return Ok(Some(live.last_hash));
         }
-        if sequence == state.acknowledged {
-            return Ok(Some(state.acknowledged_hash));
+        if sequence == live.acknowledged {
+            return Ok(Some(live.acknowledged_hash));
         }
-        Ok(self.segment(sequence)?.map(|segment| segment.hash))
+        let segment = self.segment(live.epoch, sequence)?;
+        Ok(segment.map(|segment| segment.hash))
     }
 
     /// Keeps a few bytes beside the segments under a name of the caller's, durably if that is asked for.
@@ -283,29 +304,29 @@ impl Queue {
         let Some(sealer) = &self.sealer else {
             return Ok(());
         };
-        let state = self.state.lock();
-        self.change(Durability::Immediate, |segments| {
-            for sequence in state.acknowledged + 1..=state.last_sealed {
-                let kept = segments.get(sequence).map_err(failed)?;
+        self.edit(Durability::Immediate, |segments, next| {
+            let mut under_past = Vec::new();
+            for entry in segments.iter().map_err(failed)? {
+                let (place, kept) = entry.map_err(failed)?;
+                let key = self.own_key_of(kept.value());
+                if key.is_some_and(|key| past.contains(&key)) {
+                    under_past.push(place.value());
+                }
+            }
+            for place in under_past {
+                let kept = segments.get(place).map_err(failed)?;
                 let Some(kept) = kept.map(|kept| kept.value().to_vec()) else {
                     continue;
                 };
-                if self
-                    .own_key_of(&kept)
-                    .is_some_and(|key| past.contains(&key))
-                {
-                    let name = sequence.to_le_bytes();
-                    let mut bytes = sealer.open_vec(&name, kept)?;
-                    match own {
-                        Some(own) => sealer.seal_under(own, &name, &mut bytes, 0)?,
-                        None => sealer.seal(&name, &mut bytes, 0)?,
-                    }
-                    segments
-                        .insert(sequence, bytes.as_slice())
-                        .map_err(failed)?;
+                let name = place.1.to_le_bytes();
+                let mut bytes = sealer.open_vec(&name, kept)?;
+                match own {
+                    Some(own) => sealer.seal_under(own, &name, &mut bytes, 0)?,
+                    None => sealer.seal(&name, &mut bytes, 0)?,
                 }
+                segments.insert(place, bytes.as_slice()).map_err(failed)?;
             }
-            Ok(*state)
+            Ok(next)
         })
     }
 
@@ -325,35 +346,32 @@ impl Queue {
     }
 
     /// Has the file wiped as soon as everything that waits now is acknowledged: at once where nothing
-    /// waits. Returns how many segments do. It is kept through restarts.
-    pub(crate) fn owe_wipe(&self) -> Result<u64> {
-        let state = *self.state.lock();
-        let waiting = state.last_sealed - state.acknowledged;
-        if waiting == 0 {
+    /// waits. Returns the last segments that do, by their chains' epochs. It is kept through restarts.
+    pub(crate) fn owe_wipe(&self) -> Result<Vec<(Epoch, u64)>> {
+        let standing = self.standing();
+        let waiting = standing.chains.iter().filter(|chain| chain.waiting() > 0);
+        let waiting: Vec<_> = waiting.map(|one| (one.epoch, one.last_sealed)).collect();
+        if waiting.is_empty() {
             self.wipe()?;
-            return Ok(0);
+        } else {
+            self.owe(waiting.clone())?;
         }
-        let database = self.database.read();
-        let write = database.begin_write().map_err(failed)?;
-        {
-            let mut table = write.open_table(STATE).map_err(failed)?;
-            let sequence = state.last_sealed.to_le_bytes();
-            table
-                .insert(WIPE_KEY, sequence.as_slice())
-                .map_err(failed)?;
-        }
-        write.commit().map_err(failed)?;
-        *self.owed.lock() = Some(state.last_sealed);
         Ok(waiting)
+    }
+
+    fn owe(&self, owed: Vec<(Epoch, u64)>) -> Result<()> {
+        self.keep(OWED, Some(&encoded(&owed)?), true)?;
+        *self.owed.lock() = owed;
+        self.pay()
     }
 
     /// Wipes the file where that is owed and everything that was waited for is acknowledged.
     fn pay(&self) -> Result<()> {
-        let owed = *self.owed.lock();
-        match owed {
-            Some(sequence) if self.state.lock().acknowledged >= sequence => self.wipe(),
-            _ => Ok(()),
+        let owed = self.owed.lock().clone();
+        if owed.is_empty() || !self.standing.lock().holds_none_of(&owed) {
+            return Ok(());
         }
+        self.wipe()
     }
 
     fn own_key_of(&self, kept: &[u8]) -> Option<u32> {
@@ -365,18 +383,17 @@ impl Queue {
     pub(crate) fn wipe(&self) -> Result<()> {
         let new = new_path(&self.path);
         remove(&new)?;
-        let state = self.state.lock();
+        let standing = self.standing.lock();
         let mut database = self.database.write();
-        copy(&database, *state, &new)?;
-        let old = OpenOptions::new().write(true).open(&self.path)?;
         // Open before it has its name: from then on nothing may be written to the old one.
-        let fresh = create(&new)?;
+        let fresh = copy(&database, &standing, &new)?;
+        let old = OpenOptions::new().write(true).open(&self.path)?;
         std::fs::rename(&new, &self.path)?;
         *database = fresh;
         let folder = self.path.parent().unwrap_or(Path::new("."));
         File::open(folder)?.sync_all()?;
-        *self.owed.lock() = None;
-        drop((database, state));
+        self.owed.lock().clear();
+        drop((database, standing));
         let length = old.metadata()?.len();
         std::io::copy(&mut std::io::repeat(0).take(length), &mut &old)?;
         old.sync_all()?;
@@ -386,50 +403,51 @@ impl Queue {
     /// Writes the queue as it is now to a new file, which must not exist; durable on return. What is
     /// encrypted is copied as it stands.
     pub(crate) fn copy_to(&self, path: &Path) -> Result<()> {
-        let state = self.state.lock();
-        copy(&self.database.read(), *state, path)
+        let standing = self.standing.lock();
+        copy(&self.database.read(), &standing, path).map(drop)
     }
 
-    fn change(
+    /// Changes segments and standing together, in one transaction.
+    fn edit(
         &self,
         durability: Durability,
-        edit: impl FnOnce(&mut redb::Table<'_, u64, &'static [u8]>) -> Result<QueueState>,
+        edit: impl FnOnce(&mut Segments<'_>, Standing) -> Result<Standing>,
     ) -> Result<()> {
-        change(&self.database.read(), durability, edit)
+        let mut standing = self.standing.lock();
+        let before = standing.clone();
+        *standing = change(&self.database.read(), durability, |segments| {
+            edit(segments, before)
+        })?;
+        Ok(())
     }
 
-    /// Seals one payload after `state` and stores it; returns the state that follows.
-    fn put(
-        &self,
-        segments: &mut redb::Table<'_, u64, &'static [u8]>,
-        mut state: QueueState,
-        payload: Payload,
-    ) -> Result<QueueState> {
+    /// Seals one payload at the chain's end and stores it.
+    fn put(&self, segments: &mut Segments<'_>, chain: &mut Chain, payload: Payload) -> Result<()> {
         let Payload { rows, bytes, own } = payload;
-        state.last_sealed += 1;
+        chain.last_sealed += 1;
         let sealed = SealedSegment::seal(
             self.node,
-            state.epoch,
-            state.last_sealed,
-            state.last_hash,
+            chain.epoch,
+            chain.last_sealed,
+            chain.last_hash,
             rows,
             bytes,
         );
-        state.last_hash = sealed.hash;
-        state.pending_rows += rows;
-        state.pending_bytes += sealed.payload.len() as u64;
+        chain.last_hash = sealed.hash;
+        chain.pending_rows += rows;
+        chain.pending_bytes += sealed.payload.len() as u64;
         let mut bytes = postcard::to_stdvec(&sealed)
             .map_err(|error| Error::internal(format!("a segment cannot be kept: {error}")))?;
-        let name = state.last_sealed.to_le_bytes();
+        let name = chain.last_sealed.to_le_bytes();
         match (&self.sealer, own) {
             (None, _) => {}
             (Some(sealer), None) => sealer.seal(&name, &mut bytes, 0)?,
             (Some(sealer), Some(own)) => sealer.seal_under(own, &name, &mut bytes, 0)?,
         }
         segments
-            .insert(state.last_sealed, bytes.as_slice())
+            .insert((chain.epoch.0, chain.last_sealed), bytes.as_slice())
             .map_err(failed)?;
-        Ok(state)
+        Ok(())
     }
 
     fn read_kept(&self, sequence: u64, bytes: &[u8]) -> Result<SealedSegment> {
@@ -448,81 +466,9 @@ impl Queue {
     }
 }
 
-fn create(path: &Path) -> Result<Database> {
-    Database::builder()
-        .set_cache_size(CACHE_BYTES)
-        .create(path)
-        .map_err(|error| Error::internal(format!("the outbox cannot be opened: {error}")))
+fn epoch(rng: &Arc<dyn Rng>) -> Epoch {
+    Epoch(rng.next_u64().max(1))
 }
 
-/// Where a file lies that is to replace the queue's; one that is there was left by a crash.
-fn new_path(path: &Path) -> PathBuf {
-    path.with_extension("redb.new")
-}
-
-fn remove(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
-    }
-}
-
-/// Changes segments and state in one transaction.
-fn change(
-    database: &Database,
-    durability: Durability,
-    edit: impl FnOnce(&mut redb::Table<'_, u64, &'static [u8]>) -> Result<QueueState>,
-) -> Result<()> {
-    let mut write = database.begin_write().map_err(failed)?;
-    write.set_durability(durability).map_err(failed)?;
-    {
-        let mut segments = write.open_table(SEGMENTS).map_err(failed)?;
-        let next = edit(&mut segments)?;
-        let bytes = postcard::to_stdvec(&next)
-            .map_err(|error| Error::internal(format!("the outbox's state: {error}")))?;
-        let mut table = write.open_table(STATE).map_err(failed)?;
-        table.insert(STATE_KEY, bytes.as_slice()).map_err(failed)?;
-    }
-    write.commit().map_err(failed)
-}
-
-/// Writes what waits to a new file, as it stands.
-fn copy(database: &Database, state: QueueState, path: &Path) -> Result<()> {
-    let read = database.begin_read().map_err(failed)?;
-    let waiting = read.open_table(SEGMENTS).map_err(failed)?;
-    let fresh = create(path)?;
-    {
-        // What callers keep goes along; a wipe that is owed is paid by this copy or stays with the original.
-        let beside = read.open_table(STATE).map_err(failed)?;
-        let write = fresh.begin_write().map_err(failed)?;
-        {
-            let mut table = write.open_table(STATE).map_err(failed)?;
-            for entry in beside.iter().map_err(failed)? {
-                let (name, bytes) = entry.map_err(failed)?;
-                if name.value() != WIPE_KEY {
-                    table.insert(name.value(), bytes.value()).map_err(failed)?;
-                }
-            }
-        }
-        write.commit().map_err(failed)?;
-    }
-    change(&fresh, Durability::Immediate, |segments| {
-        for entry in waiting.iter().map_err(failed)? {
-            let (sequence, bytes) = entry.map_err(failed)?;
-            segments
-                .insert(sequence.value(), bytes.value())
-                .map_err(failed)?;
-        }
-        Ok(state)
-    })
-}
-
-fn failed(error: impl Into<redb::Error>) -> Error {
-    let error = error.into();
-    match &error {
-        redb::Error::Io(io) if io.kind() == std::io::ErrorKind::StorageFull => {
-            Error::disk_full("the outbox cannot grow: the disk is full")
-        }
-        _ => Error::internal(format!("the outbox failed: {error}")),
-    }
-}
+#[cfg(test)]
+mod tests;

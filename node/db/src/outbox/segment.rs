@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use activestore_store::{decode_array, encode_array};
 use activestore_types::{
-    BatchColumn, ColumnId, DataType, Error, Result, RowBatch, TableName, TableSchema,
+    BatchColumn, ColumnId, DataType, Error, Hlc, Result, RowBatch, TableName, TableSchema,
 };
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, new_null_array};
 use arrow::compute::concat;
@@ -165,6 +165,17 @@ impl Segment {
             section.ungrouped = segment.version == UNGROUPED;
         }
         Ok(segment)
+    }
+
+    /// When the oldest of its rows was written, in milliseconds since 1970.
+    pub(crate) fn oldest_ms(&self) -> Result<Option<u64>> {
+        let mut oldest = self.erased.iter().map(|one| Hlc(one.hlc).wall_ms()).min();
+        for section in &self.sections {
+            let stamps = read_numbers(&section.hlc, section.rows as usize)?;
+            let first = stamps.iter().min().map(|stamp| Hlc(*stamp).wall_ms());
+            oldest = [oldest, first].into_iter().flatten().min();
+        }
+        Ok(oldest)
     }
 
     /// Row fragments in all sections.

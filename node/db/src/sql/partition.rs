@@ -200,22 +200,21 @@ impl Inner {
         let Some(outbox) = &self.outbox else {
             return Ok(());
         };
-        let sealed = outbox.state().last_sealed;
-        outbox.owe_wipe()?;
+        let owed = outbox.owe_wipe()?;
         let clock = &self.env.clock;
         let begun = clock.monotonic();
-        while outbox.state().acknowledged < sealed
+        while !outbox.standing().holds_none_of(&owed)
             && clock.monotonic().saturating_sub(begun) < SHIPPING_WAIT
         {
             std::thread::sleep(SHIPPING_LOOK);
         }
-        let state = outbox.state();
-        if state.acknowledged >= sealed {
+        let standing = outbox.standing();
+        if standing.holds_none_of(&owed) {
             return Ok(());
         }
         Err(Error::conflict(format!(
             "{done}, but {} segments that wait to be shipped may hold rows of before; they are wiped as soon as they are shipped",
-            sealed - state.acknowledged
+            standing.waiting()
         ))
         .with_hint("nothing is left to be done: `activestore sync status` shows how far it is"))
     }

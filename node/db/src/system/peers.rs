@@ -46,6 +46,22 @@ pub(super) fn sync_peers(relations: &Relations) -> Result<RecordBatch> {
         ("down_seq", maybe(|peer| peer.down_seq)),
         ("down_behind", maybe(|peer| peer.down_behind)),
         (
+            "behind_alarm",
+            maybe(|peer| peer.behind.map(|behind| behind.alarm)),
+        ),
+        (
+            "behind_control",
+            maybe(|peer| peer.behind.map(|behind| behind.control)),
+        ),
+        (
+            "behind_live",
+            maybe(|peer| peer.behind.map(|behind| behind.live)),
+        ),
+        (
+            "behind_backlog",
+            maybe(|peer| peer.behind.map(|behind| behind.backlog)),
+        ),
+        (
             "last_seen",
             Arc::new(seen.collect::<TimestampNanosecondArray>()),
         ),

@@ -48,8 +48,10 @@ async fn filled(db: &Db) {
     while db.sync_status().unsealed_records > 0 {
         std::thread::sleep(Duration::from_millis(2));
     }
-    let segment = outbox.segment(outbox.position().last_sealed).unwrap();
     let (node, _, epoch) = outbox.identity();
+    let segment = outbox
+        .segment(epoch, outbox.position().last_sealed)
+        .unwrap();
     assert!(segment.unwrap().verify(node, epoch));
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::*;
-use activestore_sync_proto::{Inbox, SealedSegment};
+use activestore_sync_proto::{Inbox, Outbox, OutboxChain, SealedSegment};
 use proptest::prelude::*;
 
 use crate::outbox::segment::Segment;
@@ -22,18 +22,31 @@ pub(super) fn sealed(edge: &Db) -> Vec<SealedSegment> {
         std::thread::sleep(Duration::from_millis(2));
     }
     assert_eq!(edge.sync_status().unsealed_records, 0, "not sealed in time");
-    let position = outbox.position();
+    waiting(&*outbox, &outbox.chains()[0])
+}
+
+/// The segments of a chain that wait.
+pub(super) fn waiting(outbox: &dyn Outbox, chain: &OutboxChain) -> Vec<SealedSegment> {
+    let position = chain.position;
     (position.first_unacked..=position.last_sealed)
-        .map(|seq| outbox.segment(seq).unwrap().unwrap())
+        .map(|seq| outbox.segment(chain.epoch, seq).unwrap().unwrap())
         .collect()
 }
 
 /// Ships what waits, every segment twice, and acknowledges it.
 pub(super) fn ship(edge: &Db, cloud: &Db) {
+    sealed(edge);
+    for chain in edge.sync_hosts().outbox.unwrap().chains() {
+        ship_chain(edge, cloud, &chain);
+    }
+}
+
+/// The same, of one chain.
+pub(super) fn ship_chain(edge: &Db, cloud: &Db, chain: &OutboxChain) {
     let outbox = edge.sync_hosts().outbox.unwrap();
     let inbox = cloud.sync_hosts().inbox;
-    let (node, _, epoch) = outbox.identity();
-    for segment in sealed(edge) {
+    let (node, epoch) = (edge.node_id(), chain.epoch);
+    for segment in waiting(&*outbox, chain) {
         assert!(segment.verify(node, epoch));
         inbox.apply(node, epoch, &segment).unwrap();
         inbox.apply(node, epoch, &segment).unwrap();
@@ -140,7 +153,7 @@ fn a_new_epoch_ships_what_waits_again_without_doubling() {
                 .unwrap();
         }
         // The acknowledgement is lost, and the cloud asks for a new epoch.
-        outbox.new_epoch().unwrap();
+        outbox.new_epoch(epoch).unwrap();
         assert_ne!(outbox.identity().2, epoch);
         ship(&edge, &cloud);
         same(&edge, &cloud).await;

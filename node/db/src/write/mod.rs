@@ -144,10 +144,12 @@ impl Inner {
             return Ok(());
         }
         self.refuse_from_below(&set)?;
+        let outbox = self.outbox.as_ref();
+        let news = outbox.map(|outbox| outbox.news(&set)).unwrap_or_default();
         self.store.commit(set)?;
         self.settle();
         self.counts.writes.fetch_add(1, Ordering::Relaxed);
-        self.wake_sealers();
+        self.wake_sealers(news);
         Ok(())
     }
 

@@ -27,6 +27,13 @@ pub enum CloudCall {
         /// The segment.
         segment: SealedSegment,
     },
+    /// Forget how far a chain is that is done.
+    Forget {
+        /// The edge.
+        node: NodeId,
+        /// The chain's epoch.
+        epoch: Epoch,
+    },
     /// The definitions to offer.
     Bundle,
     /// A blob.
@@ -80,6 +87,8 @@ pub enum CloudCall {
 pub enum CloudReply {
     /// To `Progress`.
     Progress {
+        /// The epoch asked for.
+        epoch: Epoch,
         /// How far.
         progress: Result<Option<Progress>>,
         /// The catalog's version now.
@@ -87,11 +96,15 @@ pub enum CloudReply {
     },
     /// To `Apply`.
     Applied {
+        /// Its epoch.
+        epoch: Epoch,
         /// The segment.
         seq: u64,
         /// Whether it is durable.
         result: Result<()>,
     },
+    /// To `Forget`.
+    Forgotten(Result<()>),
     /// To `Bundle`: version, hash, content.
     Bundle(Result<(u64, [u8; 32], Bytes)>),
     /// To `Blob`.
@@ -145,6 +158,7 @@ pub enum CloudReply {
 pub fn run_cloud_call(call: CloudCall, inbox: &dyn Inbox) -> CloudReply {
     match call {
         CloudCall::Progress { node, epoch } => CloudReply::Progress {
+            epoch,
             progress: inbox.progress(node, epoch),
             catalog_version: inbox.catalog_version(),
         },
@@ -153,9 +167,11 @@ pub fn run_cloud_call(call: CloudCall, inbox: &dyn Inbox) -> CloudReply {
             epoch,
             segment,
         } => CloudReply::Applied {
+            epoch,
             seq: segment.seq,
             result: inbox.apply(node, epoch, &segment),
         },
+        CloudCall::Forget { node, epoch } => CloudReply::Forgotten(inbox.forget(node, epoch)),
         CloudCall::Bundle => CloudReply::Bundle(inbox.catalog_bundle().and_then(bundle_to_offer)),
         CloudCall::Blob { sha256 } => CloudReply::Blob {
             sha256,

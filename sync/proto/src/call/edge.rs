@@ -5,16 +5,21 @@ use bytes::Bytes;
 
 use crate::digest::TableDigest;
 use crate::frame::StartOver;
-use crate::host::{DownPosition, Outbox, OutboxPosition, Replica};
+use crate::host::{DownPosition, Outbox, OutboxChain, Replica};
 use crate::segment::SealedSegment;
 
 /// A call of the edge's machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EdgeCall {
     /// Who and where the outbox is.
-    Position,
+    Position {
+        /// At a connection's beginning, the version of the conversation.
+        begun: Option<u16>,
+    },
     /// Read a segment.
     Segment {
+        /// Its chain's epoch.
+        epoch: Epoch,
         /// Its number.
         seq: u64,
     },
@@ -27,13 +32,18 @@ pub enum EdgeCall {
     },
     /// Tell the outbox that a segment was refused.
     Refused {
+        /// Its chain's epoch.
+        epoch: Epoch,
         /// The segment.
         seq: u64,
         /// Why.
         reason: String,
     },
-    /// Start a new epoch.
-    StartEpoch,
+    /// Give a chain a new epoch.
+    StartEpoch {
+        /// The one it has.
+        epoch: Epoch,
+    },
     /// Which blobs of the bundle are missing?
     MissingBlobs {
         /// The bundle.
@@ -97,15 +107,15 @@ pub enum EdgeReply {
         node: NodeId,
         /// Its name.
         name: String,
-        /// Its epoch.
-        epoch: Epoch,
-        /// Where the outbox stands.
-        position: OutboxPosition,
+        /// The outbox's chains, that of live rows first.
+        chains: Vec<OutboxChain>,
         /// The cloud's catalog version held.
         catalog_version: u64,
     },
     /// To `Segment`.
     Segment {
+        /// The chain asked for.
+        epoch: Epoch,
         /// The number asked for.
         seq: u64,
         /// What was read.
@@ -113,13 +123,20 @@ pub enum EdgeReply {
     },
     /// To `Acknowledged`.
     Acknowledged {
+        /// The chain.
+        epoch: Epoch,
         /// The sequence told.
         seq: u64,
         /// Whether it was recorded.
         result: Result<()>,
     },
     /// To `StartEpoch`.
-    EpochStarted(Result<()>),
+    EpochStarted {
+        /// The epoch it had.
+        epoch: Epoch,
+        /// Whether it has another.
+        result: Result<()>,
+    },
     /// To `MissingBlobs`.
     MissingBlobs(Result<Vec<[u8; 32]>>),
     /// To `PutBlob`.
@@ -158,29 +175,36 @@ pub enum EdgeReply {
 /// Runs a call of the edge's machine. Blocks as long as the host does.
 pub fn run_edge_call(call: EdgeCall, outbox: &dyn Outbox, replica: &dyn Replica) -> EdgeReply {
     match call {
-        EdgeCall::Position => {
-            let (node, name, epoch) = outbox.identity();
+        EdgeCall::Position { begun } => {
+            if begun.is_some() {
+                outbox.connection(begun);
+            }
+            let (node, name, _) = outbox.identity();
             EdgeReply::Position {
                 node,
                 name,
-                epoch,
-                position: outbox.position(),
+                chains: outbox.chains(),
                 catalog_version: replica.catalog_version(),
             }
         }
-        EdgeCall::Segment { seq } => EdgeReply::Segment {
+        EdgeCall::Segment { epoch, seq } => EdgeReply::Segment {
+            epoch,
             seq,
-            segment: outbox.segment(seq),
+            segment: outbox.segment(epoch, seq),
         },
         EdgeCall::Acknowledged { epoch, seq } => EdgeReply::Acknowledged {
+            epoch,
             seq,
             result: outbox.acknowledged(epoch, seq),
         },
-        EdgeCall::Refused { seq, reason } => {
-            outbox.refused(seq, &reason);
+        EdgeCall::Refused { epoch, seq, reason } => {
+            outbox.refused(epoch, seq, &reason);
             EdgeReply::Done
         }
-        EdgeCall::StartEpoch => EdgeReply::EpochStarted(outbox.new_epoch()),
+        EdgeCall::StartEpoch { epoch } => EdgeReply::EpochStarted {
+            epoch,
+            result: outbox.new_epoch(epoch),
+        },
         EdgeCall::MissingBlobs { bundle } => {
             EdgeReply::MissingBlobs(replica.missing_blobs(&bundle))
         }

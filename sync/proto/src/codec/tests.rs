@@ -1,12 +1,15 @@
 //! Frames survive the way to bytes and back; no bytes do harm.
 
-use activestore_types::{Epoch, ErrorKind, NodeId, TableName};
+use activestore_types::{Epoch, ErrorKind, NodeId, SyncClass, TableName};
 use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
 use crate::digest::TableDigest;
-use crate::frame::{CatalogOffer, Follow, Hello, Reject, Rows, SegmentFrame, StartOver, Welcome};
+use crate::frame::{
+    CatalogOffer, Follow, Hello, LaneHeld, LaneOffer, Reject, Rows, SegmentFrame, StartOver,
+    Welcome,
+};
 use crate::limits::Limits;
 use crate::segment::{ChainHash, SealedSegment};
 
@@ -45,6 +48,7 @@ fn frames() -> impl Strategy<Value = Frame> {
         (1..u64::MAX, payload.clone()).prop_map(|(seq, payload)| Frame::Segment(SegmentFrame {
             epoch: Epoch(1),
             last_sealed: seq,
+            class: SyncClass::Live,
             segment: SealedSegment::seal(
                 NodeId([2; 16]),
                 Epoch(1),
@@ -109,6 +113,24 @@ fn frames() -> impl Strategy<Value = Frame> {
                 })
             }
         ),
+        (0..4_usize, any::<u64>(), 1..1000_u64, any::<[u8; 32]>()).prop_map(
+            |(class, epoch, first, hash)| {
+                Frame::Lane(LaneOffer {
+                    class: SyncClass::ALL[class],
+                    epoch: Epoch(epoch),
+                    first_unacked: first,
+                    last_sealed: first - 1,
+                    acked_hash: ChainHash(hash),
+                })
+            }
+        ),
+        (any::<u64>(), any::<u64>(), any::<[u8; 32]>()).prop_map(|(epoch, seq, hash)| {
+            Frame::LaneHeld(LaneHeld {
+                epoch: Epoch(epoch),
+                durable_seq: seq,
+                durable_hash: ChainHash(hash),
+            })
+        }),
         (any::<u64>(), "[a-z]{1,9}", any::<[u8; 16]>()).prop_map(|(id, name, hash)| {
             Frame::DigestReply {
                 id,
@@ -193,6 +215,7 @@ fn the_largest_segment_fits_and_a_larger_one_does_not() {
         Frame::Segment(SegmentFrame {
             epoch: Epoch(u64::MAX),
             last_sealed: u64::MAX,
+            class: SyncClass::Live,
             segment: SealedSegment::seal(
                 NodeId([2; 16]),
                 Epoch(u64::MAX),

@@ -111,6 +111,11 @@ impl Receiving {
         self.epoch
     }
 
+    /// Whether nothing waits or is being applied.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.applying.is_none() && self.doubted.is_none()
+    }
+
     pub(crate) fn durable(&self) -> Progress {
         self.durable
     }
@@ -293,7 +298,7 @@ impl Receiving {
     }
 
     /// Asks for the segment after the tail, not more often than the settings say.
-    fn want(&mut self, now: Duration, out: &mut impl ReceivePort) {
+    pub(crate) fn want(&mut self, now: Duration, out: &mut impl ReceivePort) {
         let seq = self.tail.seq + 1;
         let recently = self
             .wanted

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use activestore_types::{Epoch, Error, Result};
+use activestore_types::{Epoch, Error, Result, SyncClass};
 
 use crate::frame::{Frame, Reject, SegmentFrame};
 use crate::limits::{Limits, MAX_FRAME_BYTES};
@@ -134,6 +134,27 @@ impl Shipping {
         self.pump(now, out);
     }
 
+    /// The receiver said where it stands, to a shipper that went ahead of that: what it holds needs no sending
+    /// any more, what is in flight stays so.
+    pub(crate) fn agreed(
+        &mut self,
+        now: Duration,
+        durable: u64,
+        window: Limits,
+        out: &mut impl ShipPort,
+    ) {
+        self.window = window;
+        self.highest_sent = self.highest_sent.max(durable);
+        self.forward(now, durable.max(self.acked));
+        self.tell(out);
+        self.pump(now, out);
+    }
+
+    /// The highest sealed sequence that is known.
+    pub(crate) fn last_sealed(&self) -> u64 {
+        self.last_sealed
+    }
+
     pub(crate) fn sealed_up_to(
         &mut self,
         now: Duration,
@@ -159,6 +180,14 @@ impl Shipping {
                 "segment {seq} was acknowledged and had not been sent"
             ));
         }
+        self.forward(now, seq);
+        self.tell(out);
+        self.pump(now, out);
+        Ok(())
+    }
+
+    /// Everything up to `seq` is durable at the receiver.
+    fn forward(&mut self, now: Duration, seq: u64) {
         self.acked = seq;
         while let Some((first, bytes)) = self.in_flight.front().copied() {
             if first > seq {
@@ -171,9 +200,6 @@ impl Shipping {
         self.progress_at = now;
         self.probing = false;
         self.resend_factor = 1;
-        self.tell(out);
-        self.pump(now, out);
-        Ok(())
     }
 
     pub(crate) fn wanted(
@@ -250,6 +276,7 @@ impl Shipping {
             epoch: self.epoch,
             last_sealed: self.last_sealed,
             segment,
+            class: SyncClass::Live,
         }));
         self.pump(now, out);
         Ok(())

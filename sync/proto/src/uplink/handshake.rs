@@ -1,18 +1,53 @@
-//! The edge's part of the handshake: do both ends have one history? If not, a new epoch is started
-//! and nothing is sent in the old one.
+//! The edge's part of the handshake: do both ends have one history? If not, the chain starts a new epoch
+//! and nothing more of it is sent in the old one.
 
 use std::time::Duration;
 
 use activestore_types::{Epoch, Result};
 
+use super::lane::Outcome;
 use super::{EdgeEvent, EdgeOutput, Phase, Reconnect, Uplink};
 use crate::call::EdgeCall;
-use crate::flow::Start;
-use crate::frame::{Hello, Welcome};
-use crate::limits::ROWS_DOWN_VERSION;
-use crate::segment::{ChainHash, SealedSegment};
+use crate::frame::{Frame, Hello, LaneHeld, Welcome};
+use crate::host::OutboxChain;
+use crate::limits::{MAX_NAME_BYTES, ROWS_DOWN_VERSION, cut};
 
 impl Uplink {
+    /// Greets, offers the other chains behind it without waiting, and goes ahead.
+    pub(super) fn greet(
+        &mut self,
+        now: Duration,
+        name: &str,
+        catalog_version: u64,
+        chains: &[OutboxChain],
+    ) {
+        let (Some(node), Some(first)) = (self.node, self.lanes.choose(chains)) else {
+            return self.disconnect("the outbox has no chain", Reconnect::AfterBackoff);
+        };
+        let offer = self.lanes.open(first);
+        let hello = Hello {
+            protocol: self.options.protocol,
+            node,
+            name: cut(name, MAX_NAME_BYTES),
+            epoch: offer.epoch,
+            first_unacked: offer.first_unacked,
+            last_sealed: offer.last_sealed,
+            acked_hash: offer.acked_hash,
+            catalog_version,
+            limits: self.options.limits,
+        };
+        self.send(Frame::Hello(hello.clone()));
+        self.phase = Phase::Greeting {
+            hello,
+            sent_at: now,
+            times: 1,
+        };
+        self.lanes.offered(now, &mut self.out);
+        if let Err(reason) = self.lanes.positioned(now, chains, &mut self.out) {
+            self.disconnect(&reason, Reconnect::Now);
+        }
+    }
+
     pub(super) fn welcomed(&mut self, now: Duration, welcome: Welcome) {
         let Phase::Greeting { hello, sent_at, .. } = &self.phase else {
             return; // the answer to a repeated greeting
@@ -20,73 +55,23 @@ impl Uplink {
         if welcome.epoch != hello.epoch {
             return;
         }
-        let (hello, sent_at) = (hello.clone(), *sent_at);
         self.out.push_back(EdgeOutput::Call(EdgeCall::ObserveClock {
             server_wall_ms: welcome.wall_ms,
-            rtt: now.saturating_sub(sent_at),
+            rtt: now.saturating_sub(*sent_at),
         }));
-        let durable = welcome.durable_seq;
-        let acked = hello.first_unacked - 1;
-        if durable < acked {
-            self.start_epoch(&format!(
-                "the cloud holds segments up to {durable} and had acknowledged {acked}"
-            ));
-        } else if durable > hello.last_sealed {
-            self.start_epoch(&format!(
-                "the cloud holds segments up to {durable} and this node sealed only {}: its data \
-                 directory is a copy or an older image",
-                hello.last_sealed
-            ));
-        } else if durable == acked {
-            self.settle(now, &welcome, &hello, hello.acked_hash);
-        } else {
-            self.out
-                .push_back(EdgeOutput::Call(EdgeCall::Segment { seq: durable }));
-            self.phase = Phase::Checking { welcome, hello };
-        }
-    }
-
-    pub(super) fn checked(&mut self, now: Duration, segment: Result<Option<SealedSegment>>) {
-        let Phase::Checking { welcome, hello } = &self.phase else {
-            return;
-        };
-        let (welcome, hello) = (welcome.clone(), hello.clone());
-        match segment {
-            Ok(Some(segment)) => self.settle(now, &welcome, &hello, segment.hash),
-            Ok(None) => self.disconnect(
-                "the outbox moved during the handshake",
-                Reconnect::AfterBackoff,
-            ),
-            Err(error) => {
-                self.disconnect(
-                    &format!("segment {} cannot be read: {error}", welcome.durable_seq),
-                    Reconnect::AfterBackoff,
-                );
-            }
-        }
-    }
-
-    /// Both ends know where they stand; `ours` is our hash at the cloud's position.
-    fn settle(&mut self, now: Duration, welcome: &Welcome, hello: &Hello, ours: ChainHash) {
-        if welcome.durable_seq > 0 && ours != welcome.durable_hash {
-            return self.start_epoch(&format!(
-                "segment {} is another one here than in the cloud: the data directory is a copy",
-                welcome.durable_seq
-            ));
+        let window = self.options.limits.lower_of(welcome.limits);
+        self.lanes.take_window(window);
+        let outcome = self
+            .lanes
+            .held(now, LaneHeld::from(&welcome), &mut self.out);
+        if !matches!(outcome, Outcome::Fine) {
+            return self.conclude(outcome);
         }
         self.phase = Phase::Live;
         self.event(EdgeEvent::Live {
             durable_seq: welcome.durable_seq,
             catalog_version: welcome.catalog_version,
         });
-        let window = self.options.limits.lower_of(welcome.limits);
-        let start = Start {
-            epoch: hello.epoch,
-            durable: welcome.durable_seq,
-            told: hello.first_unacked - 1,
-            last_sealed: hello.last_sealed,
-        };
-        self.shipping.begin(now, start, window, &mut self.out);
         if self.options.protocol >= ROWS_DOWN_VERSION {
             self.following.begin(window, &mut self.out);
         }
@@ -95,22 +80,50 @@ impl Uplink {
         }
     }
 
-    pub(super) fn set_aside(&mut self, epoch: Epoch, reason: &str) {
-        let ours = match &self.phase {
-            Phase::Greeting { hello, .. } | Phase::Checking { hello, .. } => hello.epoch == epoch,
-            Phase::Live => self.shipping.epoch() == epoch,
-            _ => false,
-        };
-        if ours {
-            self.start_epoch(reason);
+    /// Acts on what became of a lane.
+    pub(super) fn conclude(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Fine => {}
+            Outcome::Misfit(epoch, reason) => self.set_aside(epoch, &reason),
+            Outcome::Broken(reason) => self.disconnect(&reason, Reconnect::AfterBackoff),
         }
     }
 
-    fn start_epoch(&mut self, reason: &str) {
-        self.phase = Phase::StartingEpoch;
+    /// The chain of that epoch gets another one. The one that was greeted with is greeted with anew, in another
+    /// connection; any other is offered again in this one.
+    pub(super) fn set_aside(&mut self, epoch: Epoch, reason: &str) {
+        if !matches!(self.phase, Phase::Greeting { .. } | Phase::Live)
+            || !self.lanes.set_aside(epoch)
+        {
+            return;
+        }
         self.event(EdgeEvent::EpochSetAside {
             reason: reason.to_owned(),
         });
-        self.out.push_back(EdgeOutput::Call(EdgeCall::StartEpoch));
+        if self.lanes.first() == Some(epoch) {
+            self.phase = Phase::StartingEpoch;
+        }
+        self.out
+            .push_back(EdgeOutput::Call(EdgeCall::StartEpoch { epoch }));
+    }
+
+    /// The outbox gave a chain another epoch, or could not.
+    pub(super) fn epoch_started(&mut self, now: Duration, epoch: Epoch, result: Result<()>) {
+        let again = now + self.options.retry_after;
+        let is_first = self.lanes.first() == Some(epoch);
+        match result {
+            Ok(()) if is_first => self.disconnect("a new epoch was started", Reconnect::Now),
+            Ok(()) => {
+                self.lanes.epoch_started(epoch, None);
+                self.sealed();
+            }
+            Err(error) => {
+                self.event(EdgeEvent::Trouble(error));
+                self.lanes.epoch_started(epoch, Some(again));
+                if is_first {
+                    self.phase = Phase::EpochPause;
+                }
+            }
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use activestore_types::{Error, Result};
+use activestore_types::{Error, Result, SyncClass};
 
 use crate::call::EdgeCall;
 use crate::digest::TableDigest;
@@ -65,8 +65,10 @@ pub enum EdgeEvent {
         /// The cloud's catalog version.
         catalog_version: u64,
     },
-    /// The cloud holds everything up to `seq`, and the outbox knows.
+    /// The cloud holds everything up to `seq` of a chain, and the outbox knows.
     Acknowledged {
+        /// The chain's class.
+        class: SyncClass,
         /// The sequence.
         seq: u64,
     },

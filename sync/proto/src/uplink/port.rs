@@ -1,6 +1,6 @@
 //! The edge's end of both flows: what shipping up and receiving from above ask of it.
 
-use activestore_types::{Epoch, Error, NodeId};
+use activestore_types::{Epoch, Error, NodeId, SyncClass};
 
 use super::{EdgeEvent, EdgeOutput, Outputs};
 use crate::call::EdgeCall;
@@ -8,36 +8,53 @@ use crate::flow::{ReceivePort, ShipPort};
 use crate::frame::{Frame, Reject};
 use crate::segment::SealedSegment;
 
-impl ShipPort for Outputs {
-    fn send(&mut self, frame: Frame) {
-        self.push_back(EdgeOutput::Send(frame));
+/// The edge's end of one of its lanes.
+pub(super) struct ToCloud<'a> {
+    pub(super) out: &'a mut Outputs,
+    pub(super) class: SyncClass,
+    pub(super) epoch: Epoch,
+}
+
+impl ShipPort for ToCloud<'_> {
+    fn send(&mut self, mut frame: Frame) {
+        if let Frame::Segment(segment) = &mut frame {
+            segment.class = self.class;
+        }
+        self.out.push_back(EdgeOutput::Send(frame));
     }
 
-    fn fetch(&mut self, _epoch: Epoch, seq: u64) {
-        self.push_back(EdgeOutput::Call(EdgeCall::Segment { seq }));
+    fn fetch(&mut self, epoch: Epoch, seq: u64) {
+        self.out
+            .push_back(EdgeOutput::Call(EdgeCall::Segment { epoch, seq }));
     }
 
     fn tell(&mut self, epoch: Epoch, seq: u64) {
-        self.push_back(EdgeOutput::Call(EdgeCall::Acknowledged { epoch, seq }));
+        self.out
+            .push_back(EdgeOutput::Call(EdgeCall::Acknowledged { epoch, seq }));
     }
 
     fn acknowledged(&mut self, seq: u64) {
-        self.push_back(EdgeOutput::Event(EdgeEvent::Acknowledged { seq }));
+        let class = self.class;
+        self.out
+            .push_back(EdgeOutput::Event(EdgeEvent::Acknowledged { class, seq }));
     }
 
     fn refused(&mut self, reject: Reject) {
         let Reject { seq, reason, .. } = reject;
         if !reject.retryable {
-            self.push_back(EdgeOutput::Call(EdgeCall::Refused {
+            self.out.push_back(EdgeOutput::Call(EdgeCall::Refused {
+                epoch: self.epoch,
                 seq,
                 reason: reason.clone(),
             }));
         }
-        self.push_back(EdgeOutput::Event(EdgeEvent::Refused { seq, reason }));
+        self.out
+            .push_back(EdgeOutput::Event(EdgeEvent::Refused { seq, reason }));
     }
 
     fn trouble(&mut self, error: Error) {
-        self.push_back(EdgeOutput::Event(EdgeEvent::Trouble(error)));
+        self.out
+            .push_back(EdgeOutput::Event(EdgeEvent::Trouble(error)));
     }
 }
 

@@ -286,7 +286,7 @@ impl Outbox for SimEdge {
         }
     }
 
-    fn segment(&self, _: u64) -> Result<Option<SealedSegment>> {
+    fn segment(&self, _: Epoch, _: u64) -> Result<Option<SealedSegment>> {
         Ok(None)
     }
 
@@ -294,7 +294,7 @@ impl Outbox for SimEdge {
         Ok(())
     }
 
-    fn new_epoch(&self) -> Result<()> {
+    fn new_epoch(&self, _: Epoch) -> Result<()> {
         panic!("nothing is shipped up here")
     }
 

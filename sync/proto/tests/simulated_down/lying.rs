@@ -8,7 +8,7 @@ use activestore_sync_proto::{
     Now, Progress, Rows, RowsRequest, SealedSegment, SegmentFrame, StartOver, Uplink,
     UplinkOptions, Welcome, encode, run_edge_call,
 };
-use activestore_types::{Epoch, NodeId};
+use activestore_types::{Epoch, NodeId, SyncClass};
 use bytes::Bytes;
 
 use crate::hosts::{CLOUD, Rng, SimCloud, SimEdge};
@@ -67,6 +67,7 @@ fn segment(epoch: Epoch, seq: u64, prev: ChainHash) -> Frame {
     Frame::Segment(SegmentFrame {
         epoch,
         last_sealed: seq,
+        class: SyncClass::Live,
         segment: SealedSegment::seal(CLOUD, epoch, seq, prev, 1, payload),
     })
 }
@@ -180,6 +181,7 @@ fn a_stream_with_another_hash_or_epoch_is_not_applied_and_no_window_is_passed() 
     let frame = Frame::Segment(SegmentFrame {
         epoch: Epoch(3),
         last_sealed: 1,
+        class: SyncClass::Live,
         segment: forged,
     });
     uplink.handle_frame(Duration::ZERO, frame);

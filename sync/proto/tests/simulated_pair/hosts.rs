@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use activestore_sync_proto::segment::sha256;
 use activestore_sync_proto::{
-    ChainHash, Inbox, Outbox, OutboxPosition, PeerStatus, Progress, Replica, SealedSegment,
-    TableDigest,
+    ChainHash, Inbox, Outbox, OutboxChain, OutboxPosition, PeerStatus, Progress, Replica,
+    SealedSegment, TableDigest,
 };
-use activestore_types::{Epoch, Error, NodeId, Result, TableName};
+use activestore_types::{Epoch, Error, NodeId, Result, SyncClass, TableName};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
@@ -56,27 +56,87 @@ fn rows_of(payload: &[u8]) -> Vec<u64> {
         .collect()
 }
 
-/// What is on the edge's disk.
+/// A chain of segments.
 #[derive(Clone, Debug)]
-pub struct Image {
+pub struct Chain {
+    pub class: SyncClass,
     pub epoch: Epoch,
     pub acked: u64,
     pub acked_hash: ChainHash,
     pub last_sealed: u64,
     pub last_hash: ChainHash,
     pub segments: BTreeMap<u64, SealedSegment>,
+    /// Acknowledged, perhaps not on the disk yet.
+    pub noted: u64,
+}
+
+impl Chain {
+    fn fresh(class: SyncClass, epoch: Epoch) -> Self {
+        Chain {
+            class,
+            epoch,
+            acked: 0,
+            acked_hash: ChainHash::GENESIS,
+            last_sealed: 0,
+            last_hash: ChainHash::GENESIS,
+            segments: BTreeMap::new(),
+            noted: 0,
+        }
+    }
+
+    fn seal(&mut self, node: NodeId, rows: u64, payload: Bytes) {
+        let segment = SealedSegment::seal(
+            node,
+            self.epoch,
+            self.last_sealed + 1,
+            self.last_hash,
+            rows,
+            payload,
+        );
+        self.last_sealed += 1;
+        self.last_hash = segment.hash;
+        self.segments.insert(segment.seq, segment);
+    }
+
+    fn settle(&mut self) {
+        if self.noted > self.acked {
+            self.acked_hash = self.segments[&self.noted].hash;
+            self.acked = self.noted;
+            let acked = self.acked;
+            self.segments.retain(|seq, _| *seq > acked);
+        }
+    }
+
+    fn position(&self) -> OutboxPosition {
+        let noted = self.segments.get(&self.noted);
+        OutboxPosition {
+            first_unacked: self.noted + 1,
+            last_sealed: self.last_sealed,
+            acked_hash: noted.map_or(self.acked_hash, |segment| segment.hash),
+        }
+    }
+
+    fn behind(&self) -> u64 {
+        self.last_sealed - self.noted
+    }
+}
+
+/// What is on the edge's disk.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// Live rows first, alarms, then backlogs.
+    pub chains: Vec<Chain>,
     pub catalog_version: u64,
     pub blobs: BTreeSet<[u8; 32]>,
 }
 
 struct EdgeState {
     disk: Image,
-    /// Acknowledged, not yet on the disk.
-    acked: u64,
     rng: Rng,
     failing: bool,
     written: BTreeSet<u64>,
     epochs_started: u64,
+    rotations: u64,
     adopted: u64,
 }
 
@@ -89,25 +149,21 @@ pub struct SimEdge {
 impl SimEdge {
     pub fn new(node: NodeId, rng: Rng, cloud: Arc<SimCloud>, image: Option<Image>) -> Self {
         let mut rng = rng;
+        let mut fresh = |class| Chain::fresh(class, Epoch(rng.next()));
         let disk = image.unwrap_or_else(|| Image {
-            epoch: Epoch(rng.next()),
-            acked: 0,
-            acked_hash: ChainHash::GENESIS,
-            last_sealed: 0,
-            last_hash: ChainHash::GENESIS,
-            segments: BTreeMap::new(),
+            chains: vec![fresh(SyncClass::Live), fresh(SyncClass::Alarm)],
             catalog_version: 0,
             blobs: BTreeSet::new(),
         });
         SimEdge {
             node,
             state: Mutex::new(EdgeState {
-                acked: disk.acked,
                 disk,
                 rng,
                 failing: true,
                 written: BTreeSet::new(),
                 epochs_started: 0,
+                rotations: 0,
                 adopted: 0,
             }),
             cloud,
@@ -115,22 +171,13 @@ impl SimEdge {
     }
 
     /// Seals a segment of these rows; it is on the disk when this returns.
-    pub fn seal(&self, rows: &[u64]) {
+    pub fn seal(&self, class: SyncClass, rows: &[u64]) {
         let mut state = self.state.lock();
         state.written.extend(rows);
         let payload: Vec<u8> = rows.iter().flat_map(|row| row.to_le_bytes()).collect();
-        let disk = &mut state.disk;
-        let segment = SealedSegment::seal(
-            self.node,
-            disk.epoch,
-            disk.last_sealed + 1,
-            disk.last_hash,
-            rows.len() as u64,
-            payload.into(),
-        );
-        disk.last_sealed += 1;
-        disk.last_hash = segment.hash;
-        disk.segments.insert(segment.seq, segment);
+        let mut chains = state.disk.chains.iter_mut();
+        let chain = chains.find(|chain| chain.class == class).unwrap();
+        chain.seal(self.node, rows.len() as u64, payload.into());
     }
 
     pub fn image(&self) -> Image {
@@ -139,30 +186,29 @@ impl SimEdge {
 
     /// The power went: what was not on the disk is gone.
     pub fn crash(&self) {
-        let mut state = self.state.lock();
-        state.acked = state.disk.acked;
+        for chain in &mut self.state.lock().disk.chains {
+            chain.noted = chain.acked;
+        }
     }
 
     /// The disk is replaced by an older image of itself.
     pub fn restore(&self, image: Image) {
-        let mut state = self.state.lock();
-        state.acked = image.acked;
-        state.disk = image;
+        self.state.lock().disk = image;
+        self.crash();
     }
 
     pub fn unacked_rows(&self) -> BTreeSet<u64> {
         let state = self.state.lock();
-        state
-            .disk
-            .segments
-            .values()
+        let chains = state.disk.chains.iter();
+        chains
+            .flat_map(|chain| chain.segments.values())
             .flat_map(|segment| rows_of(&segment.payload))
             .collect()
     }
 
     pub fn behind(&self) -> u64 {
         let state = self.state.lock();
-        state.disk.last_sealed - state.acked
+        state.disk.chains.iter().map(Chain::behind).sum()
     }
 
     pub fn written(&self) -> BTreeSet<u64> {
@@ -173,9 +219,9 @@ impl SimEdge {
         self.state.lock().failing = false;
     }
 
-    pub fn counts(&self) -> (u64, u64) {
+    pub fn counts(&self) -> (u64, u64, u64) {
         let state = self.state.lock();
-        (state.epochs_started, state.adopted)
+        (state.epochs_started, state.adopted, state.rotations)
     }
 }
 
@@ -187,47 +233,59 @@ impl EdgeState {
         Ok(())
     }
 
-    fn settle_acked(&mut self) {
-        let acked = self.acked;
-        if acked > self.disk.acked {
-            self.disk.acked_hash = self.disk.segments[&acked].hash;
-            self.disk.acked = acked;
-            self.disk.segments.retain(|seq, _| *seq > acked);
-        }
+    fn chain(&mut self, epoch: Epoch) -> Option<&mut Chain> {
+        let mut chains = self.disk.chains.iter_mut();
+        chains.find(|chain| chain.epoch == epoch)
     }
 }
 
 impl Outbox for SimEdge {
     fn identity(&self) -> (NodeId, String, Epoch) {
-        (self.node, "edge".to_owned(), self.state.lock().disk.epoch)
+        let epoch = self.state.lock().disk.chains[0].epoch;
+        (self.node, "edge".to_owned(), epoch)
     }
 
     fn position(&self) -> OutboxPosition {
+        self.state.lock().disk.chains[0].position()
+    }
+
+    fn chains(&self) -> Vec<OutboxChain> {
         let state = self.state.lock();
-        let acked_hash = match state.disk.segments.get(&state.acked) {
-            Some(segment) => segment.hash,
-            None => state.disk.acked_hash,
-        };
-        OutboxPosition {
-            first_unacked: state.acked + 1,
-            last_sealed: state.disk.last_sealed,
-            acked_hash,
+        let chains = state.disk.chains.iter();
+        chains
+            .map(|chain| OutboxChain {
+                class: chain.class,
+                epoch: chain.epoch,
+                position: chain.position(),
+            })
+            .collect()
+    }
+
+    fn connection(&self, protocol: Option<u16>) {
+        let mut state = self.state.lock();
+        if protocol.is_some_and(|protocol| protocol >= 3) && state.disk.chains[0].behind() > 4 {
+            state.rotations += 1;
+            let fresh = Chain::fresh(SyncClass::Live, Epoch(state.rng.next()));
+            let mut old = std::mem::replace(&mut state.disk.chains[0], fresh);
+            old.class = SyncClass::Backlog;
+            state.disk.chains.push(old);
         }
     }
 
-    fn segment(&self, seq: u64) -> Result<Option<SealedSegment>> {
+    fn segment(&self, epoch: Epoch, seq: u64) -> Result<Option<SealedSegment>> {
         let mut state = self.state.lock();
         state.stumble(2)?;
-        Ok(state.disk.segments.get(&seq).cloned())
+        let chain = state.chain(epoch);
+        Ok(chain.and_then(|chain| chain.segments.get(&seq).cloned()))
     }
 
     fn acknowledged(&self, epoch: Epoch, seq: u64) -> Result<()> {
         let mut state = self.state.lock();
-        if epoch != state.disk.epoch {
+        let Some(chain) = state.chain(epoch) else {
             return Ok(());
-        }
+        };
         assert!(
-            seq <= state.disk.last_sealed,
+            seq <= chain.last_sealed,
             "acknowledged what was never sealed"
         );
         if !self.cloud.holds(self.node, epoch, seq) {
@@ -235,39 +293,30 @@ impl Outbox for SimEdge {
                 .complain(format!("segment {seq} was acknowledged and is not durable"));
         }
         state.stumble(5)?;
-        state.acked = state.acked.max(seq);
-        if state.rng.chance(50) {
-            state.settle_acked();
+        let settles = state.rng.chance(50);
+        let chain = state.chain(epoch).unwrap();
+        chain.noted = chain.noted.max(seq);
+        if settles {
+            chain.settle();
         }
+        let chains = &mut state.disk.chains;
+        chains.retain(|chain| chain.class != SyncClass::Backlog || !chain.segments.is_empty());
         Ok(())
     }
 
-    fn new_epoch(&self) -> Result<()> {
+    fn new_epoch(&self, epoch: Epoch) -> Result<()> {
         let mut state = self.state.lock();
         state.stumble(10)?;
-        state.settle_acked();
         state.epochs_started += 1;
-        let epoch = Epoch(state.rng.next());
-        let old = std::mem::take(&mut state.disk.segments);
-        let mut prev = ChainHash::GENESIS;
-        for (index, segment) in old.into_values().enumerate() {
-            let sealed = SealedSegment::seal(
-                self.node,
-                epoch,
-                index as u64 + 1,
-                prev,
-                segment.rows,
-                segment.payload,
-            );
-            prev = sealed.hash;
-            state.disk.segments.insert(sealed.seq, sealed);
+        let fresh = Epoch(state.rng.next());
+        let Some(chain) = state.chain(epoch) else {
+            return Ok(());
+        };
+        chain.settle();
+        let old = std::mem::replace(chain, Chain::fresh(chain.class, fresh));
+        for segment in old.segments.into_values() {
+            chain.seal(self.node, segment.rows, segment.payload);
         }
-        state.disk.epoch = epoch;
-        state.disk.acked = 0;
-        state.acked = 0;
-        state.disk.acked_hash = ChainHash::GENESIS;
-        state.disk.last_sealed = state.disk.segments.len() as u64;
-        state.disk.last_hash = prev;
         Ok(())
     }
 
@@ -320,6 +369,7 @@ struct CloudState {
     progress: BTreeMap<(NodeId, Epoch), Progress>,
     rows: BTreeSet<u64>,
     applied: u64,
+    forgotten: u64,
     version: u64,
     blobs: BTreeMap<[u8; 32], Bytes>,
     failing: bool,
@@ -369,8 +419,10 @@ impl SimCloud {
         self.state.lock().rows.clone()
     }
 
-    pub fn applied(&self) -> u64 {
-        self.state.lock().applied
+    /// Segments applied, chains forgotten.
+    pub fn counts(&self) -> (u64, u64) {
+        let state = self.state.lock();
+        (state.applied, state.forgotten)
     }
 
     pub fn progress_seen(&self) -> BTreeMap<(NodeId, Epoch), u64> {
@@ -423,6 +475,13 @@ impl Inbox for SimCloud {
                 .complaint
                 .get_or_insert(format!("segment {} was applied twice", segment.seq));
         }
+        Ok(())
+    }
+
+    fn forget(&self, node: NodeId, epoch: Epoch) -> Result<()> {
+        let mut state = self.state.lock();
+        state.progress.remove(&(node, epoch));
+        state.forgotten += 1;
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 mod hosts;
+mod lanes;
 mod plan;
 mod world;
 
@@ -51,6 +52,8 @@ fn a_bad_network_and_crashes_lose_nothing() {
     expect(total.crashes > 100, &total);
     expect(total.connections > 1_000, &total);
     expect(total.adopted > 400, &total);
+    expect(total.rotations > 200, &total);
+    expect(total.forgotten > 100, &total);
 }
 
 #[test]

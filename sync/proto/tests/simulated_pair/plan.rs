@@ -29,6 +29,8 @@ pub struct Summary {
     pub crashes: u64,
     pub connections: u64,
     pub epochs_set_aside: u64,
+    pub rotations: u64,
+    pub forgotten: u64,
     pub adopted: u64,
 }
 
@@ -39,6 +41,8 @@ impl Summary {
         self.crashes += other.crashes;
         self.connections += other.connections;
         self.epochs_set_aside += other.epochs_set_aside;
+        self.rotations += other.rotations;
+        self.forgotten += other.forgotten;
         self.adopted += other.adopted;
     }
 }

@@ -9,7 +9,7 @@ use activestore_sync_proto::{
     EdgeCall, EdgeEvent, EdgeOutput, Frame, Inbox, Limits, Now, Reconnect, Replica, Uplink,
     UplinkOptions, decode, encode, run_cloud_call, run_edge_call,
 };
-use activestore_types::{Epoch, NodeId};
+use activestore_types::{Epoch, NodeId, SyncClass};
 
 use crate::hosts::{Image, Rng, SimCloud, SimEdge};
 use crate::plan::{Mutation, Plan, Summary};
@@ -18,6 +18,8 @@ const WINDOW: Limits = Limits {
     window_segments: 6,
     window_bytes: 400,
 };
+/// Live rows, alarms and one backlog, each with a window of its own.
+const LANES: usize = 3;
 const STORM: Duration = Duration::from_secs(30);
 const CALM: Duration = Duration::from_secs(120);
 
@@ -125,10 +127,11 @@ impl World {
             self.step()?;
         }
         self.final_checks()?;
-        self.summary.applied = self.cloud.applied();
+        (self.summary.applied, self.summary.forgotten) = self.cloud.counts();
         for edge in &self.edges {
-            let (started, adopted) = edge.host.counts();
+            let (started, adopted, rotations) = edge.host.counts();
             self.summary.epochs_set_aside += started;
+            self.summary.rotations += rotations;
             self.summary.adopted += adopted;
         }
         Ok(self.summary)
@@ -211,7 +214,9 @@ impl World {
             .expect("something always happens next");
         self.now = at.max(self.now);
         self.happen(event);
-        for (key, seq) in self.cloud.progress_seen() {
+        let seen = self.cloud.progress_seen();
+        self.progress.retain(|key, _| seen.contains_key(key));
+        for (key, seq) in seen {
             let before = self.progress.insert(key, seq).unwrap_or(0);
             if seq < before || seq > before + 1 {
                 return Err(format!("progress went from {before} to {seq}"));
@@ -374,7 +379,13 @@ impl World {
                 self.next_row
             })
             .collect();
-        self.edges[edge].host.seal(&rows);
+        let urgent = self.rng.chance(20);
+        let class = if urgent {
+            SyncClass::Alarm
+        } else {
+            SyncClass::Live
+        };
+        self.edges[edge].host.seal(class, &rows);
         if let Some(id) = self.edges[edge].connection {
             self.with_uplink(id, Uplink::sealed);
         }
@@ -496,12 +507,12 @@ impl World {
         };
         if let Some(uplink) = &connection.uplink {
             let (segments, _) = uplink.in_flight();
-            assert!(segments <= WINDOW.window_segments as usize);
+            assert!(segments <= LANES * WINDOW.window_segments as usize);
             timeout = timeout.into_iter().chain(uplink.next_timeout()).min();
         }
         if let Some(downlink) = &connection.downlink {
             let (segments, _) = downlink.waiting();
-            assert!(segments <= WINDOW.window_segments as usize);
+            assert!(segments <= LANES * WINDOW.window_segments as usize);
             timeout = timeout.into_iter().chain(downlink.next_timeout()).min();
         }
         if let Some(at) = timeout {

@@ -107,7 +107,7 @@ impl Outbox for MemoryEdge {
         }
     }
 
-    fn segment(&self, seq: u64) -> Result<Option<SealedSegment>> {
+    fn segment(&self, _: Epoch, seq: u64) -> Result<Option<SealedSegment>> {
         Ok(self.state.lock().segments.get(seq as usize - 1).cloned())
     }
 
@@ -117,7 +117,7 @@ impl Outbox for MemoryEdge {
         Ok(())
     }
 
-    fn new_epoch(&self) -> Result<()> {
+    fn new_epoch(&self, _: Epoch) -> Result<()> {
         panic!("nothing here should need a new epoch")
     }
 
