@@ -66,7 +66,8 @@ pub struct DbOptions {
     pub plugin_cache: Option<PathBuf>,
     /// Whether committed rows are sealed into segments for shipping.
     pub outbox: bool,
-    /// The longest a committed row waits before its segment is sealed.
+    /// The longest a committed row waits before its segment is sealed; with [`Duration::MAX`] it waits until
+    /// [`Db::seal`](crate::Db::seal) says so.
     pub seal_after: Duration,
     /// How long a cloud keeps the stream of rows for an edge that is away; after that the edge fetches
     /// the tables anew.

@@ -1,7 +1,7 @@
 //! What must be true once everything has healed.
 
 use crate::connection::Connection;
-use crate::world::{CALM, LIMITS, PRICES, World};
+use crate::world::{CALM, LIMITS, PRICES, World, table_of};
 
 impl World {
     pub(crate) fn settled(&self) -> bool {
@@ -43,7 +43,8 @@ impl World {
     pub(crate) fn check(&mut self) -> Result<(), String> {
         for edge in &self.edges {
             let device = &edge.ledger.device;
-            let sql = format!("SELECT n, v FROM plant.readings WHERE device = '{device}'");
+            let of = |table| format!("SELECT n, v FROM {table} WHERE device = '{device}'");
+            let sql = [0, 1].map(|row| of(table_of(row))).join(" UNION ALL ");
             if let Some(wrong) = edge.ledger.judge(&self.cloud.pairs(&sql)) {
                 let here = edge.ledger.judge(&edge.node.pairs(&sql));
                 return Err(match here {

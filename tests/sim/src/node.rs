@@ -16,9 +16,6 @@ use tokio::runtime::Runtime;
 
 use crate::faulty_disk::{FaultyDisk, Space};
 
-/// Nothing is sealed by the passing of time, which here is no time: the world says when.
-const NEVER: Duration = Duration::from_secs(3600);
-
 /// A copy of a node's directory.
 pub struct Image(PathBuf);
 
@@ -74,7 +71,8 @@ impl Node {
             .unwrap()
             .to_string_lossy()
             .into_owned();
-        options.seal_after = NEVER;
+        // The world says when, so that no thread does.
+        options.seal_after = Duration::MAX;
         options.memory_bytes = 16 << 20;
         options.query_memory_bytes = 16 << 20;
         options.query_partitions = 1;

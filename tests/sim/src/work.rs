@@ -2,7 +2,7 @@
 
 use activestore_sync_proto::{Downlink, Uplink};
 
-use crate::world::{Event, World};
+use crate::world::{Event, World, table_of};
 
 impl World {
     pub(crate) fn work(&mut self, index: usize) {
@@ -36,17 +36,24 @@ impl World {
         let (sql, touched) = match (self.rng.below(8), chosen) {
             // A row that was deleted may come again.
             (0, Some(row)) if !self.edges[index].ledger.is_live(row) => (
-                format!("INSERT INTO plant.readings VALUES ('{device}', {row}, {value})"),
+                format!(
+                    "INSERT INTO {} VALUES ('{device}', {row}, {value})",
+                    table_of(row)
+                ),
                 vec![(row, Some(value))],
             ),
             (0, Some(row)) => (
                 format!(
-                    "UPDATE plant.readings SET v = {value} WHERE device = '{device}' AND n = {row}"
+                    "UPDATE {} SET v = {value} WHERE device = '{device}' AND n = {row}",
+                    table_of(row)
                 ),
                 vec![(row, Some(value))],
             ),
             (1, Some(row)) => (
-                format!("DELETE FROM plant.readings WHERE device = '{device}' AND n = {row}"),
+                format!(
+                    "DELETE FROM {} WHERE device = '{device}' AND n = {row}",
+                    table_of(row)
+                ),
                 vec![(row, None)],
             ),
             (2, _) => {
@@ -58,16 +65,18 @@ impl World {
                 (sql, Vec::new())
             }
             _ => {
-                let first = self.next_row;
-                self.next_row += 1 + self.rng.below(12) as i64;
-                let rows = (first..self.next_row)
-                    .map(|row| format!("('{device}', {row}, {})", value + row));
-                let rows = rows.collect::<Vec<_>>().join(", ");
+                let alarms = i64::from(self.rng.one_in(3));
+                let count = 1 + self.rng.below(12) as i64;
+                let rows = (self.next_row..self.next_row + count).map(|n| n * 2 + alarms);
+                self.next_row += count;
+                let rows: Vec<(i64, i64)> = rows.map(|row| (row, value + row)).collect();
+                let told = rows
+                    .iter()
+                    .map(|(row, v)| format!("('{device}', {row}, {v})"));
+                let told = told.collect::<Vec<_>>().join(", ");
                 (
-                    format!("INSERT INTO plant.readings VALUES {rows}"),
-                    (first..self.next_row)
-                        .map(|row| (row, Some(value + row)))
-                        .collect(),
+                    format!("INSERT INTO {} VALUES {told}", table_of(alarms)),
+                    rows.into_iter().map(|(row, v)| (row, Some(v))).collect(),
                 )
             }
         };

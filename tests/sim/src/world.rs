@@ -27,6 +27,8 @@ pub(crate) const EDGES_MAX: usize = 60;
 const TABLES: &str = "
     CREATE KEYSPACE plant WITH (sync = 'up');
     CREATE TABLE plant.readings (device TEXT, n BIGINT, v BIGINT, PRIMARY KEY ((device), n));
+    CREATE TABLE plant.alarms (device TEXT, n BIGINT, v BIGINT, PRIMARY KEY ((device), n))
+      WITH (sync_class = 'alarm');
     CREATE KEYSPACE shop WITH (sync = 'both');
     CREATE TABLE shop.prices (item BIGINT PRIMARY KEY, price BIGINT);
     CREATE KEYSPACE ref WITH (sync = 'down');
@@ -59,6 +61,14 @@ pub(crate) struct Edge {
     pub(crate) is_whole: bool,
     pub(crate) verified: Option<bool>,
     pub(crate) image: Option<Image>,
+}
+
+/// The table that holds a row: odd ones are alarms.
+pub(crate) fn table_of(row: i64) -> &'static str {
+    match row % 2 {
+        0 => "plant.readings",
+        _ => "plant.alarms",
+    }
 }
 
 /// Which way frames get through.

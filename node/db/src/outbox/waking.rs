@@ -151,6 +151,10 @@ impl Bell {
             if wishes.stopping {
                 return Work::Last;
             }
+            if self.seal_after == Duration::MAX {
+                self.changed.wait(&mut wishes);
+                continue;
+            }
             let now = self.clock.monotonic();
             let mut all_by = wishes.since.map(|since| {
                 if !wishes.away {
