@@ -11,6 +11,7 @@ use activestore_types::{Result, TableSchema};
 use crate::apply::{add_columns, alter_options, check_processor, create_table};
 use crate::bundle::Bundle;
 use crate::definition::TableDefinition;
+use crate::keeping;
 use crate::names::{check_identifier, check_keyspace_name, check_plugin_name};
 use crate::plugin::MAX_PLUGIN_VERSIONS;
 use crate::sharing;
@@ -72,6 +73,13 @@ pub(crate) fn adopt(state: &mut CatalogState, bundle: Bundle) -> Result<()> {
     state.merges = bundle.merges;
     state.filters = bundle.filters;
     sharing::adopt(state, &bundle.tables, bundle.sharing, bundle.classes);
+    let here = std::mem::replace(&mut state.keeping, bundle.keeping);
+    for (table, keeping) in here {
+        let known = bundle.tables.iter().any(|other| other.name == table);
+        if !known && keeping::check(state, &table, keeping).is_ok() {
+            state.keeping.insert(table, keeping);
+        }
+    }
     check_references(state)?;
     sharing::check_all(state)?;
     disagreements.truncate(MAX_DISAGREEMENTS);

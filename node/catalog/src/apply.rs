@@ -11,6 +11,7 @@ use activestore_types::{
 use crate::adopt::adopt;
 use crate::change::Change;
 use crate::definition::{FunctionKind, ProcessorDef, ProcessorSource, TableDefinition};
+use crate::keeping;
 use crate::names::{
     MAX_COLUMNS, check_column_name, check_identifier, check_keyspace_name, check_plugin_name,
 };
@@ -64,7 +65,7 @@ fn step(state: &mut CatalogState, change: Change) -> Result<()> {
         Change::AlterOptions { table, options } => {
             let altered = alter_options(state.table(&table)?, &options)?;
             state.tables.insert(table.clone(), altered);
-            sharing::share(state, &table, &options.sharing)
+            keeping::say(state, &table, &options)
         }
         Change::DropTable { name, if_exists } => drop_table(state, &name, if_exists),
         Change::CreateFunction {
@@ -237,7 +238,7 @@ pub(crate) fn create_table(
             .ok_or_else(|| Error::conflict("this node has given out every table id"))?,
     );
     state.tables.insert(schema.name.clone(), Arc::new(schema));
-    sharing::share(state, &definition.name, &definition.options.sharing)
+    keeping::say(state, &definition.name, &definition.options)
 }
 
 /// The table with more columns; the same one where all are there already.
@@ -320,6 +321,7 @@ fn drop_table(state: &mut CatalogState, name: &TableName, if_exists: bool) -> Re
     unused("table", &name.to_string(), users)?;
     state.tables.remove(name);
     sharing::forget(state, name);
+    keeping::say_nothing(state, name);
     Ok(())
 }
 

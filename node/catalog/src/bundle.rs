@@ -6,6 +6,7 @@ use activestore_types::{Error, Result, SyncClass, TableName};
 use serde::{Deserialize, Serialize};
 
 use crate::definition::{FunctionDef, KeyspaceDef, ModelDef, ProcessorDef, TableDefinition};
+use crate::keeping::Keeping;
 use crate::plugin::PluginDef;
 use crate::sharing::{FilterDef, Sharing};
 
@@ -33,19 +34,22 @@ pub struct Bundle {
     pub sharing: BTreeMap<TableName, Sharing>,
     /// How urgent the tables' rows are, of those that are not live. Older nodes do not read it.
     pub classes: BTreeMap<TableName, SyncClass>,
+    /// How long edges keep the tables' rows, of those of which something is said.
+    pub keeping: BTreeMap<TableName, Keeping>,
 }
 
+/// Maps at the end that bundles of the first release do not have.
+const MAPS_SINCE: usize = 2;
+
 impl Bundle {
-    /// As [`crate::CatalogState::bundle`] was encoded, also by a node that knew no classes: its bundles end
-    /// where they begin.
+    /// As [`crate::CatalogState::bundle`] was encoded, also by a node of an earlier release, whose bundles end before
+    /// the last of the maps: what an empty one takes stands for each.
     ///
     /// # Errors
     /// `Invalid` when the bytes are no bundle.
     pub fn decode(bytes: &[u8]) -> Result<Bundle> {
-        let read = postcard::from_bytes(bytes);
-        let read = read.or_else(|error| {
-            let none = postcard::to_stdvec(&BTreeMap::<TableName, SyncClass>::new());
-            let padded = [bytes, &none.unwrap_or_default()].concat();
+        let read = postcard::from_bytes(bytes).or_else(|error| {
+            let padded = [bytes, &[0; MAPS_SINCE]].concat();
             postcard::from_bytes(&padded).map_err(|_| error)
         });
         read.map_err(|error| {

@@ -8,6 +8,7 @@ use activestore_types::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::keeping::KeepingOptions;
 use crate::names::{MAX_COLUMNS, check_column_name, check_table_name};
 use crate::options::TableOptions;
 use crate::plugin::PluginReference;
@@ -118,7 +119,9 @@ impl TableDefinition {
                 ttl_s: Some(schema.ttl_s.unwrap_or(0)),
                 sync: Some(schema.sync),
                 compaction: Some(schema.compaction),
-                sharing: SharingOptions::default(), // a bundle has it beside its tables
+                // A bundle has these beside its tables.
+                sharing: SharingOptions::default(),
+                keeping: KeepingOptions::default(),
             },
         }
     }

@@ -2,8 +2,8 @@
 //! A reader never waits for a writer.
 //!
 //! Entries: `format` → version of this layout, `meta` → counters, and `keyspace/…`, `table/…`,
-//! `function/…`, `processor/…`, `model/…`, `plugin/…`, `merge/…`, `filter/…`, `sharing/…`, `class/…` → the definition
-//! in postcard. In an encrypted directory all but `format` pass through [`EntrySealer`].
+//! `function/…`, `processor/…`, `model/…`, `plugin/…`, `merge/…`, `filter/…`, `sharing/…`, `class/…`,
+//! `keeping/…` → the definition in postcard. In an encrypted directory all but `format` pass through [`EntrySealer`].
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -239,6 +239,9 @@ fn entries(state: &CatalogState) -> Result<BTreeMap<String, Vec<u8>>> {
     for (table, class) in &state.classes {
         put(&mut all, format!("class/{table}"), class)?;
     }
+    for (table, keeping) in &state.keeping {
+        put(&mut all, format!("keeping/{table}"), keeping)?;
+    }
     Ok(all)
 }
 
@@ -313,6 +316,9 @@ fn decode(stored: &BTreeMap<String, Vec<u8>>) -> Result<CatalogState> {
             }
             Some(("class", table)) => {
                 state.classes.insert(table.parse()?, value(entry, bytes)?);
+            }
+            Some(("keeping", table)) => {
+                state.keeping.insert(table.parse()?, value(entry, bytes)?);
             }
             _ => {
                 return Err(Error::corrupt(format!(

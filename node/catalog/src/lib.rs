@@ -27,6 +27,7 @@ mod change;
 mod definition;
 mod duration;
 mod file;
+mod keeping;
 mod names;
 mod options;
 mod plugin;
@@ -42,6 +43,7 @@ pub use definition::{
 };
 pub use duration::{format_duration_s, parse_duration};
 pub use file::Catalog;
+pub use keeping::{Keeping, KeepingOptions};
 pub use names::{
     MAX_COLUMNS, MAX_NAME_BYTES, check_column_name, check_identifier, check_keyspace_name,
     check_plugin_name, check_table_name, nearest,

@@ -7,6 +7,7 @@ use activestore_types::{CompactionMode, Error, Result, SyncMode};
 use serde::{Deserialize, Serialize};
 
 use crate::duration::parse_duration;
+use crate::keeping::KeepingOptions;
 use crate::names::nearest;
 use crate::sharing::SharingOptions;
 
@@ -33,6 +34,8 @@ pub struct TableOptions {
     pub compaction: Option<CompactionMode>,
     /// How its rows are shared with other nodes.
     pub sharing: SharingOptions,
+    /// How long edges keep its rows.
+    pub keeping: KeepingOptions,
 }
 
 impl KeyspaceOptions {
@@ -55,7 +58,7 @@ impl KeyspaceOptions {
 
 impl TableOptions {
     /// Reads the options by name: `flexible`, `ttl`, `sync`, `compaction`, `sync_class`, `sync_where`,
-    /// `sync_columns`, `sync_filter` and `merge_` with a column's name.
+    /// `sync_columns`, `sync_filter`, `merge_` with a column's name, `keep_local` and `evict_after_receipt`.
     ///
     /// # Errors
     /// `Invalid` for an unknown name or a value that does not fit.
@@ -68,9 +71,11 @@ impl TableOptions {
                 "sync" => parsed.sync = Some(sync(value)?),
                 "compaction" => parsed.compaction = Some(value.to_ascii_lowercase().parse()?),
                 _ if parsed.sharing.take(name, value)? => {}
+                _ if parsed.keeping.take(name, value)? => {}
                 _ => {
                     let mut known = vec!["flexible", "ttl", "sync", "compaction"];
                     known.extend(SharingOptions::NAMES);
+                    known.extend(KeepingOptions::NAMES);
                     return Err(unknown(name, "table", &known));
                 }
             }
@@ -105,7 +110,7 @@ fn sync(value: &str) -> Result<SyncMode> {
     value.to_ascii_lowercase().parse()
 }
 
-fn boolean(name: &str, value: &str) -> Result<bool> {
+pub(crate) fn boolean(name: &str, value: &str) -> Result<bool> {
     match value.to_ascii_lowercase().as_str() {
         "true" | "on" | "yes" | "1" => Ok(true),
         "false" | "off" | "no" | "0" => Ok(false),

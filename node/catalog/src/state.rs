@@ -7,6 +7,7 @@ use activestore_types::{Error, Result, SyncClass, TableId, TableName, TableSchem
 
 use crate::bundle::Bundle;
 use crate::definition::{FunctionDef, KeyspaceDef, ModelDef, ProcessorDef, TableDefinition};
+use crate::keeping::Keeping;
 use crate::names::nearest;
 use crate::plugin::{PluginDef, PluginReference, PluginVersion};
 use crate::sharing::{FilterDef, Sharing};
@@ -41,6 +42,8 @@ pub struct CatalogState {
     pub sharing: BTreeMap<TableName, Sharing>,
     /// How urgent the rows of tables are on their way up; only of those that are not live.
     pub classes: BTreeMap<TableName, SyncClass>,
+    /// How long edges keep the rows of tables; only of those of which something is said.
+    pub keeping: BTreeMap<TableName, Keeping>,
     /// What the last adopted bundle says otherwise than this node and could not be taken over
     /// (a column's type, a primary key): one sentence each. Empty when all is in agreement.
     pub disagreements: Vec<String>,
@@ -64,6 +67,7 @@ impl Default for CatalogState {
             filters: BTreeMap::new(),
             sharing: BTreeMap::new(),
             classes: BTreeMap::new(),
+            keeping: BTreeMap::new(),
             disagreements: Vec::new(),
             next_table: TableId(1),
         }
@@ -201,6 +205,7 @@ impl CatalogState {
             filters: self.filters.clone(),
             sharing: self.sharing.clone(),
             classes: self.classes.clone(),
+            keeping: self.keeping.clone(),
         }
     }
 

@@ -3,6 +3,7 @@
 mod adoption;
 mod changes;
 mod classes;
+mod keeping;
 mod reopening;
 mod sharing;
 

@@ -2,6 +2,7 @@
 //! checks nothing beyond the form of its arguments.
 
 mod plugin;
+mod receipt;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub use plugin::{
     BenchArgs, DeployArgs, LineLevel, ListFormat, PluginCommand, PluginLanguage, PluginTemplate,
     RowsArgs, SelectArgs, TestArgs, UseArgs,
 };
+pub use receipt::ReceiptCommand;
 
 /// Where a node listens for HTTP unless told otherwise.
 pub const DEFAULT_HTTP: &str = "127.0.0.1:7480";
@@ -366,6 +368,12 @@ pub enum SyncCommand {
         #[command(flatten)]
         node: NodeUrl,
     },
+    /// What the cloud signed that it holds: list, export, check.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  activestore sync receipt export --out receipts.json"
+    )]
+    Receipt(ReceiptCommand),
 }
 
 /// `backup …`.

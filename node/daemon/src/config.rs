@@ -138,6 +138,8 @@ pub struct Sync {
     pub max_offline: Option<Span>,
     /// What they may take on its disk at most.
     pub down_bytes: Option<ByteSize>,
+    /// What may wait for the cloud at most; writes beyond it are refused.
+    pub outbox_bytes: Option<ByteSize>,
 }
 
 /// `sync.link`.

@@ -16,6 +16,7 @@ mod load;
 mod logging;
 mod plugin;
 mod progress;
+mod receipt;
 mod sql;
 mod start;
 mod sync_report;

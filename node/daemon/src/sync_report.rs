@@ -20,6 +20,7 @@ pub fn run(command: &SyncCommand) -> Result<ExitCode> {
             show(&status, *json);
             Ok(ExitCode::SUCCESS)
         }
+        SyncCommand::Receipt(command) => crate::receipt::run(command),
         SyncCommand::Verify { json, node } => {
             let report =
                 Client::new(&node.url)?.post("/v1/sync/verify", "application/json", b"")?;

@@ -178,6 +178,9 @@ impl Db {
 
     fn sync_figures(&self, all: &mut Figures) {
         self.inner.down_figures(all);
+        self.inner.outbox_limit_figures(all);
+        self.inner.receipt_figures(all);
+        self.inner.eviction_figures(all);
         let counts = &self.inner.counts;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
         all.counter(

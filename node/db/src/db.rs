@@ -14,7 +14,7 @@ use activestore_query::{Engine, EngineOptions};
 use activestore_store::{Snapshot, Store, StoreOptions, open_keyring};
 use activestore_sync_proto::{Inbox, Outbox, PeerStatus, Replica, TableDigest};
 use activestore_types::{
-    Epoch, Error, ErrorKind, HlcClock, NamedBatch, NodeId, Result, SyncMode, TableId, TableName,
+    Error, ErrorKind, HlcClock, NamedBatch, NodeId, Result, SyncMode, TableId, TableName,
     TableSchema,
 };
 use parking_lot::Mutex;
@@ -22,6 +22,7 @@ use tokio::sync::Semaphore;
 
 use crate::blobs::Blobs;
 use crate::down::Down;
+use crate::eviction::{self, Eviction};
 use crate::files::Files;
 use crate::identity::Identity;
 use crate::inbox::Receiver;
@@ -30,6 +31,7 @@ use crate::outbox::queue::Queue;
 use crate::outbox::{Direction, Sealer, Sources};
 use crate::outgoing::Outgoing;
 use crate::plugins::{Plugins, services};
+use crate::receipts::Receipts;
 use crate::replica::Adopter;
 use crate::tables::Relations;
 use crate::visit::Visits;
@@ -63,6 +65,7 @@ pub(crate) struct Counts {
     pub(crate) statements: AtomicU64,
     pub(crate) statements_failed: AtomicU64,
     pub(crate) stamps_ahead: AtomicU64,
+    pub(crate) outbox_refused: AtomicU64,
     /// Rows written here because rows of others came that a merge function joins with what was here.
     pub(crate) rows_joined: AtomicU64,
 }
@@ -82,6 +85,8 @@ pub(crate) struct Inner {
     pub(crate) engine: Engine,
     pub(crate) outbox: Option<Arc<Sealer>>,
     pub(crate) down: Down,
+    pub(crate) receipts: Receipts,
+    pub(crate) eviction: Arc<Eviction>,
     pub(crate) processing: Mutex<()>,
     /// Wakes the thread that lets timers go off.
     pub(crate) alarm: Arc<Alarm>,
@@ -218,6 +223,8 @@ impl Db {
             engine,
             outbox,
             down: Down::default(),
+            receipts: Receipts::default(),
+            eviction: Arc::default(),
             processing: Mutex::new(()),
             alarm: Arc::default(),
             outgoing: Arc::new(Outgoing::open(&store)),
@@ -238,7 +245,9 @@ impl Db {
         inner.mind_stream(None)?;
         inner.end_erasures();
         inner.forget_lost_processors()?;
+        inner.end_whole()?;
         timer::start(&inner)?;
+        eviction::start(&inner)?;
         Ok(Db {
             receiver: Arc::new(Receiver::new(inner.clone())),
             inner,
@@ -344,6 +353,7 @@ impl Db {
         self.blocking(move || {
             inner.alarm.close();
             inner.outgoing.close();
+            inner.eviction.close();
             inner.visits.close();
             if let Some(outbox) = &inner.outbox {
                 outbox.stop();
@@ -408,6 +418,8 @@ impl Inner {
         if let Some(outbox) = &self.outbox {
             outbox.redefined();
         }
+        self.mind_whole(&before, &state)?;
+        self.mind_keeping(&state);
         for schema in before.tables.values() {
             if state.table_by_id(schema.id).is_none() {
                 self.drop_rows(schema.id)?;
@@ -489,8 +501,12 @@ impl Inner {
             None if sharing.condition.is_some() => "sync_where".to_owned(),
             None => "sync_columns".to_owned(),
         };
+        let filtered = filtered.map(|(table, sharing)| (table.clone(), by(sharing)));
+        // An edge holds less of these on purpose, and by how much only it knows.
+        let kept = state.keeping.iter();
+        let kept = kept.filter(|(_, keeping)| keeping.keep_local_s.is_some());
         filtered
-            .map(|(table, sharing)| (table.clone(), by(sharing)))
+            .chain(kept.map(|(table, _)| (table.clone(), "keep_local".to_owned())))
             .collect()
     }
 

@@ -12,7 +12,8 @@ use activestore_catalog::{
 };
 use activestore_store::{Note, WriteSet};
 use activestore_sync_proto::{
-    ChainHash, Follow, FollowAnswer, Inbox, PeerStatus, Progress, SealedSegment, TableDigest,
+    ChainHash, Follow, FollowAnswer, Inbox, PeerStatus, Progress, Receipt, SealedSegment,
+    TableDigest,
 };
 use activestore_types::{Epoch, Error, NodeId, Result, SyncMode, TableName, TableSchema};
 use bytes::Bytes;
@@ -35,7 +36,7 @@ pub(crate) struct Receiver {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct KeptProgress {
     pub(crate) seq: u64,
-    hash: ChainHash,
+    pub(crate) hash: ChainHash,
     /// Row fragments applied in this epoch.
     pub(crate) rows: u64,
 }
@@ -200,6 +201,10 @@ impl Inbox for Receiver {
         self.inner.digests(Some(origin))
     }
 
+    fn attest(&self, node: NodeId, epoch: Epoch) -> Result<Option<Receipt>> {
+        self.inner.attest(node, epoch)
+    }
+
     fn peer_seen(&self, status: PeerStatus) {
         if let Some(stream) = self.inner.down.stream() {
             stream.seen(status.node, status.connected, self.inner.wall_ms());
@@ -254,7 +259,7 @@ fn note_key(node: NodeId, epoch: Epoch) -> Vec<u8> {
     format!("{PREFIX}{node}/{:016x}", epoch.0).into_bytes()
 }
 
-fn kept(inner: &Inner, node: NodeId, epoch: Epoch) -> Result<Option<KeptProgress>> {
+pub(crate) fn kept(inner: &Inner, node: NodeId, epoch: Epoch) -> Result<Option<KeptProgress>> {
     inner
         .store
         .note(&note_key(node, epoch))

@@ -66,6 +66,8 @@ pub struct DbOptions {
     pub plugin_cache: Option<PathBuf>,
     /// Whether committed rows are sealed into segments for shipping.
     pub outbox: bool,
+    /// Bytes of sealed rows that may wait for the cloud; writes beyond it are refused. `None` is no limit.
+    pub outbox_bytes_max: Option<u64>,
     /// The longest a committed row waits before its segment is sealed; with [`Duration::MAX`] it waits until
     /// [`Db::seal`](crate::Db::seal) says so.
     pub seal_after: Duration,
@@ -99,6 +101,7 @@ impl DbOptions {
             plugin_image_signers: Vec::new(),
             plugin_cache: None,
             outbox: edge,
+            outbox_bytes_max: None,
             seal_after: Duration::from_secs(1),
             down_keep: Duration::from_secs(30 * 24 * 3600),
             down_keep_bytes: 1024 * MIB as u64,

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use activestore_catalog::{Bundle, Change};
 use activestore_store::{Note, WriteSet};
-use activestore_sync_proto::{DownPosition, Replica, SealedSegment, StartOver, TableDigest};
+use activestore_sync_proto::{
+    DownPosition, Receipt, Replica, SealedSegment, StartOver, TableDigest,
+};
 use activestore_types::{Epoch, Error, NodeId, Result};
 
 use crate::blobs::sha256;
@@ -80,6 +82,14 @@ impl Replica for Adopter {
         let there = server_wall_ms.saturating_add(rtt.as_millis() as u64 / 2);
         let offset = there as i64 - here as i64;
         self.inner.clock_offset_ms.store(offset, Ordering::Relaxed);
+        self.inner
+            .eviction
+            .clock_known
+            .store(true, Ordering::Relaxed);
+    }
+
+    fn receipt(&self, receipt: &Receipt) -> Result<bool> {
+        self.inner.take_receipt(receipt)
     }
 
     fn down_position(&self) -> Result<DownPosition> {

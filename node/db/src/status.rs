@@ -10,6 +10,7 @@ use crate::db::{Db, Inner};
 use crate::inbox::all_progress;
 use crate::outbox::Lag;
 use crate::outbox::chain::Standing;
+use crate::receipts::ReceiptReport;
 
 /// The node at a glance.
 #[derive(Clone, Debug, Serialize)]
@@ -75,6 +76,10 @@ pub struct SyncStatus {
     pub blocked: Option<String>,
     /// Why the cloud refused a segment last; `null` when it takes them.
     pub refused: Option<String>,
+    /// The newest receipt that is held here, or was issued; `null` where there is none.
+    pub receipt: Option<ReceiptReport>,
+    /// Why a receipt of the cloud was refused last; `null` where none was since.
+    pub receipt_refused: Option<String>,
     /// The rows that flow down; `null` where none did yet.
     pub down: Option<DownReport>,
     /// On a cloud: every edge that has shipped here or follows its stream.
@@ -231,6 +236,11 @@ impl Db {
             seal_failures: outbox.map_or(0, |outbox| outbox.failures()),
             blocked: outbox.and_then(|outbox| outbox.blocked()),
             refused: outbox.and_then(|outbox| outbox.refused()),
+            receipt: inner
+                .receipt_reports()
+                .into_iter()
+                .max_by_key(|receipt| receipt.issued_ms),
+            receipt_refused: inner.refused_receipt(),
             down: down_report(inner),
             peers: peer_reports(inner),
         }

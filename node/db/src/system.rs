@@ -2,8 +2,10 @@
 //! for and holds no more than the definitions and counters it shows.
 
 mod files;
+mod kept;
 mod peers;
 mod plugins;
+mod receipts;
 mod sharing;
 
 use std::collections::HashMap;
@@ -34,6 +36,7 @@ pub(crate) const NAMES: &[&str] = &[
     "shared_tables",
     "sstables",
     "sync_peers",
+    "sync_receipts",
     "tables",
 ];
 
@@ -55,6 +58,7 @@ pub(crate) fn table(relations: &Relations, name: &str) -> Result<Option<RecordBa
         "shared_tables" => sharing::shared_tables(relations)?,
         "sstables" => files::sstables(relations)?,
         "sync_peers" => peers::sync_peers(relations)?,
+        "sync_receipts" => receipts::sync_receipts(relations)?,
         "tables" => tables(relations)?,
         _ => return Ok(None),
     }))
@@ -98,7 +102,7 @@ fn tables(relations: &Relations) -> Result<RecordBatch> {
             .column_by_id(id)
             .map_or_else(String::new, |column| column.name.clone())
     };
-    batch(vec![
+    let mut columns = vec![
         (
             "keyspace",
             text(all.iter().map(|t| t.name.keyspace.as_str())),
@@ -148,7 +152,9 @@ fn tables(relations: &Relations) -> Result<RecordBatch> {
         ("columns", count(all.iter().map(|t| t.columns.len() as u64))),
         ("row_fragments", count(rows)),
         ("version", count(all.iter().map(|t| u64::from(t.version)))),
-    ])
+    ];
+    columns.extend(kept::columns(relations, &state, &all));
+    batch(columns)
 }
 
 fn columns(relations: &Relations) -> Result<RecordBatch> {
@@ -234,6 +240,12 @@ fn settings(relations: &Relations) -> Result<RecordBatch> {
             options.down_keep.as_millis().to_string(),
         ),
         ("sync.down_bytes", options.down_keep_bytes.to_string()),
+        (
+            "sync.outbox_bytes",
+            options
+                .outbox_bytes_max
+                .map_or_else(|| "none".to_owned(), |bytes| bytes.to_string()),
+        ),
     ];
     batch(vec![
         ("name", text(all.iter().map(|(name, _)| *name))),

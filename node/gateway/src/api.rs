@@ -37,6 +37,7 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/v1/plugins/{name}/rollback", post(plugins::rollback))
         .route("/v1/files/{name}", post(plugins::put_file))
         .route("/v1/sync", get(sync::status))
+        .route("/v1/sync/receipts", get(sync::receipts))
         .route("/v1/sync/verify", post(sync::verify))
         .route("/v1/tokens", post(sync::create_token))
         .route("/v1/backup", post(backup::create))

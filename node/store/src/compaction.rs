@@ -26,6 +26,7 @@ use crate::stats::FileGroup;
 use crate::version::{NewFile, TableFile, TableVersion};
 
 mod copy;
+pub mod evict;
 mod levelled;
 mod merge;
 mod reduce;
@@ -106,6 +107,10 @@ pub enum Reason {
     Expired,
     /// The table's user asked for one run.
     Asked,
+    /// A file holds rows that are to be evicted beside others: it becomes two.
+    Cut,
+    /// Another node holds the rows, and this one does not keep them any longer.
+    Evicted,
 }
 
 impl Reason {
@@ -119,6 +124,8 @@ impl Reason {
             Reason::Level => "level",
             Reason::Expired => "expired",
             Reason::Asked => "asked",
+            Reason::Cut => "cut",
+            Reason::Evicted => "evicted",
         }
     }
 }
@@ -128,7 +135,7 @@ impl Reason {
 pub struct Choice {
     /// Why.
     pub reason: Reason,
-    /// The ids of the files to merge; with [`Reason::Expired`] they are dropped unread.
+    /// The ids of the files to merge; with [`Reason::Expired`] and [`Reason::Evicted`] they are dropped unread.
     pub inputs: Vec<u64>,
     /// The level of the new files.
     pub level: u8,
@@ -161,7 +168,7 @@ pub struct Outcome {
 
 /// The next step worth its cost; `None` when the table is in order.
 pub fn choose(version: &TableVersion, policy: &Policy) -> Option<Choice> {
-    let strategy = Strategy::of(&version.schema);
+    let strategy = Strategy::of_table(version);
     choose_by(strategy, version, policy)
 }
 
@@ -215,6 +222,7 @@ fn of_place(version: &TableVersion, place: Option<usize>) -> TableVersion {
         files: version.files.iter().filter(of).cloned().collect(),
         tombstones: Arc::clone(&version.tombstones),
         own: Arc::clone(&version.own),
+        keep_ns: version.keep_ns,
     }
 }
 
@@ -276,7 +284,7 @@ pub(crate) fn groups(version: &TableVersion) -> Vec<FileGroup> {
     let mut groups: BTreeMap<(Option<usize>, Option<i64>, u8), FileGroup> = BTreeMap::new();
     for file in &version.files {
         let meta = file.sst.meta();
-        let window_start_ns = match Strategy::of(&version.schema) {
+        let window_start_ns = match Strategy::of_table(version) {
             Strategy::TimeWindow { length_ns } => {
                 Some(window::window_of(file, length_ns).saturating_mul(length_ns))
             }
@@ -340,7 +348,7 @@ pub(crate) fn alone(version: &TableVersion, policy: &Policy, file: &TableFile) -
 }
 
 fn asked(version: &TableVersion, policy: &Policy, files: Vec<&TableFile>) -> Choice {
-    let (level, file_bytes_max) = match Strategy::of(&version.schema) {
+    let (level, file_bytes_max) = match Strategy::of_table(version) {
         Strategy::TimeWindow { .. } => {
             let highest = files.iter().map(|file| file.sst.meta().level).max();
             (highest.unwrap_or(0).saturating_add(1), u64::MAX)

@@ -40,6 +40,7 @@ pub mod write_set;
 pub use activestore_sst::{
     ColumnMeta, SstMeta, VECTOR_ROWS, ZonePredicate, ZoneValue, decode_array, encode_array,
 };
+pub use compaction::evict::{Evicted, Eviction};
 pub use disks::table_disk;
 pub use governor::PauseReason;
 pub use options::{StoreOptions, WalSync};

@@ -11,6 +11,7 @@
 
 mod divide;
 pub mod encryption;
+mod evict;
 mod open;
 pub(crate) mod origins;
 mod own;

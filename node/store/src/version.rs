@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use activestore_sst::{Sst, SstMeta};
-use activestore_types::{NodeId, OriginId, RangeTombstone, TableId, TableSchema};
+use activestore_types::{Lsn, NodeId, OriginId, RangeTombstone, TableId, TableSchema};
 
 use crate::memtable::Memtable;
 
@@ -34,6 +34,9 @@ pub struct TableFile {
     pub path: String,
     /// The open file.
     pub sst: Arc<Sst>,
+    /// Every row of it is in a log record up to this one. Of files that were there at the start it is the last
+    /// record that was flushed then.
+    pub reach: Lsn,
 }
 
 /// A file that a flush or a merge wrote; durable, not yet part of any version.
@@ -60,6 +63,8 @@ pub struct TableVersion {
     pub tombstones: Arc<Vec<RangeTombstone>>,
     /// The partitions that have data keys of their own.
     pub own: Arc<OwnKeys>,
+    /// How long rows are kept on this node at least, in nanoseconds; `None` means for ever.
+    pub keep_ns: Option<i64>,
 }
 
 impl TableVersion {
@@ -72,6 +77,7 @@ impl TableVersion {
             files: Vec::new(),
             tombstones: Arc::default(),
             own: Arc::default(),
+            keep_ns: None,
         }
     }
 

@@ -7,6 +7,7 @@
 
 mod compact;
 mod erase;
+mod evict;
 mod flush;
 pub(crate) mod history;
 mod own;
@@ -18,7 +19,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use activestore_sst::Sst;
-use activestore_types::{Error, ErrorKind, Result};
+use activestore_types::{Error, ErrorKind, Lsn, Result};
 
 use crate::manifest::Edit;
 use crate::options::WalSync;
@@ -29,6 +30,7 @@ use crate::version::{Origins, TableFile};
 
 pub(crate) use compact::{compact_all, table_stats};
 pub(crate) use erase::erase;
+pub(crate) use evict::{evict, may_evict};
 pub(crate) use own::{
     destroy_past_keys, destroyed_keys, forget_dropped, renew_key, seal_partition, tend_own_keys,
     whole_state,
@@ -190,8 +192,14 @@ pub(crate) fn change(shared: &Shared, edit: &Edit) -> Result<()> {
     })
 }
 
-/// Opens files that were just written; `numbers` are those that their paths were made of.
-fn open_files(shared: &Shared, files: &[NewFile], numbers: &[u64]) -> Result<Vec<Arc<TableFile>>> {
+/// Opens files that were just written; `numbers` are those that their paths were made of, `reach` is the last
+/// log record of which rows are in them.
+fn open_files(
+    shared: &Shared,
+    files: &[NewFile],
+    numbers: &[u64],
+    reach: Lsn,
+) -> Result<Vec<Arc<TableFile>>> {
     let disk = shared.sst_disks.common();
     let open = |new: &NewFile| {
         let number = numbers.iter().find(|number| sst_path(**number) == new.path);
@@ -199,6 +207,7 @@ fn open_files(shared: &Shared, files: &[NewFile], numbers: &[u64]) -> Result<Vec
             id: number.copied().unwrap_or_default(),
             path: new.path.clone(),
             sst: Sst::open_cached(disk, &new.path, &shared.blocks)?,
+            reach,
         }))
     };
     files.iter().map(open).collect()

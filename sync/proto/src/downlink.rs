@@ -6,6 +6,7 @@
 //! are applied one at a time, those of a lane in order, each following the hash of the one before; at most
 //! a window of segments of each lane waits.
 
+mod attesting;
 mod lanes;
 mod output;
 mod port;
@@ -24,8 +25,10 @@ use crate::flow::Verdict;
 use crate::frame::{Frame, Hello, LaneOffer, Welcome};
 use crate::host::{PeerStatus, Progress};
 use crate::limits::{
-    LANES_VERSION, OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION, ROWS_DOWN_VERSION, cut_reason,
+    LANES_VERSION, OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION, RECEIPTS_VERSION, ROWS_DOWN_VERSION,
+    cut_reason,
 };
+use attesting::Attesting;
 use lanes::Lanes;
 pub use output::{CloudEvent, CloudOutput, DownlinkOptions};
 use serving::Serving;
@@ -67,6 +70,7 @@ pub struct Downlink {
     lanes: Lanes,
     serving: Serving,
     streaming: Streaming,
+    attesting: Attesting,
     verification: Option<Verification>,
     digest_calling: bool,
     digest_reply_to: Option<u64>,
@@ -88,6 +92,7 @@ impl Downlink {
             lanes: Lanes::new(options, node),
             serving: Serving::new(options),
             streaming: Streaming::new(options, node),
+            attesting: Attesting::new(options, node),
             verification: None,
             digest_calling: false,
             digest_reply_to: None,
@@ -193,6 +198,7 @@ impl Downlink {
         [
             self.serving.next_timeout(),
             self.streaming.next_timeout(),
+            self.attesting.next_timeout(),
             status,
         ]
         .into_iter()
@@ -205,6 +211,7 @@ impl Downlink {
         if self.is_live() {
             self.serving.handle_timeout(now.monotonic, &mut self.out);
             self.streaming.handle_timeout(now.monotonic, &mut self.out);
+            self.attesting.handle_timeout(now.monotonic, &mut self.out);
             if self.status_wanted {
                 self.tell_status(now, false);
             }
@@ -322,6 +329,9 @@ impl Downlink {
             CloudReply::Digests(result) => self.digests_here(result),
             CloudReply::Forgotten(Ok(())) => {}
             CloudReply::Forgotten(Err(error)) => self.event(CloudEvent::Trouble(error)),
+            CloudReply::Attested { epoch, receipt } => {
+                self.attesting.attested(epoch, receipt, &mut self.out);
+            }
             CloudReply::PeerNoted => {
                 self.status_calling = false;
                 self.status_at = Some(now.monotonic);
@@ -398,7 +408,18 @@ impl Downlink {
         self.serving.wish(catalog_version, &mut self.out);
         let verdict = self.lanes.go_on(now.monotonic, &mut self.out);
         self.judge_lane(now, hello.epoch, verdict);
+        self.attest(now);
         self.tell_status(now, true);
+    }
+
+    /// Something is durable: the edge may be owed a receipt.
+    fn attest(&mut self, now: Now) {
+        if self.speaks() < RECEIPTS_VERSION {
+            return;
+        }
+        let all = self.lanes.durables();
+        self.attesting
+            .progressed(now.monotonic, &all, &mut self.out);
     }
 
     fn welcome(&mut self, now: Now) {
@@ -447,7 +468,10 @@ impl Downlink {
     fn judge(&mut self, now: Now, verdict: Verdict) {
         match verdict {
             Verdict::Fine => {}
-            Verdict::Progressed => self.tell_status(now, false),
+            Verdict::Progressed => {
+                self.attest(now);
+                self.tell_status(now, false);
+            }
             Verdict::Refused(reason) => {
                 self.last_error = Some(reason);
                 self.tell_status(now, true);

@@ -14,6 +14,7 @@ use crate::limits::{
     BLOB_CHUNK_BYTES, BLOB_REQUEST_BYTES, Limits, MAX_BLOB_BYTES, MAX_DIGEST_TABLES,
     MAX_FRAME_BYTES, MAX_NAME_BYTES, MAX_REASON_BYTES,
 };
+use crate::receipt::Receipt;
 use crate::segment::{ChainHash, SealedSegment};
 
 pub use down::{Follow, Following, Rows, RowsRequest, StartOver};
@@ -219,6 +220,8 @@ pub enum Frame {
         /// The chain's epoch.
         epoch: Epoch,
     },
+    /// Cloud, from version 3 on: signed, what I hold of you.
+    Receipt(Receipt),
 }
 
 impl Frame {
@@ -250,6 +253,7 @@ impl Frame {
             Frame::Lane(_) => "lane",
             Frame::LaneHeld(_) => "lane-held",
             Frame::LaneDone { .. } => "lane-done",
+            Frame::Receipt(_) => "receipt",
         }
     }
 
@@ -325,6 +329,7 @@ impl Frame {
             Frame::StartOver(start) => start.check_bounds(),
             Frame::RowsRequest(request) => request.check_bounds(),
             Frame::Rows(rows) => rows.check_bounds(),
+            Frame::Receipt(receipt) => receipt.check_bounds(),
             Frame::Follow(_)
             | Frame::Following(_)
             | Frame::Welcome(_)

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use crate::digest::TableDigest;
 use crate::frame::{Follow, StartOver};
+use crate::receipt::Receipt;
 use crate::segment::{ChainHash, SealedSegment};
 
 /// Where a chain of the edge's outbox stands.
@@ -137,6 +138,16 @@ pub trait Replica: Send + Sync {
     /// The cloud's wall clock said `server_wall_ms` at some moment of a round trip that took
     /// `rtt` and ended just now.
     fn observe_clock(&self, server_wall_ms: u64, rtt: std::time::Duration);
+
+    /// A receipt came. Its signature is checked, and that it speaks of what this node sealed; the newest of
+    /// an epoch is kept, durably. Whether it was kept: one that says less than what is held is not.
+    ///
+    /// # Errors
+    /// `Denied` for a receipt that is not true; other kinds when it cannot be checked or kept now.
+    fn receipt(&self, receipt: &Receipt) -> Result<bool> {
+        let _ = receipt;
+        Ok(false)
+    }
 
     /// Where this node stands in the cloud's stream.
     ///
@@ -323,6 +334,15 @@ pub trait Inbox: Send + Sync {
 
     /// An edge was heard of, or left. Told at most about once a second per edge.
     fn peer_seen(&self, status: PeerStatus);
+
+    /// What is durable here of `epoch` of `node`, signed; `None` where this host signs nothing.
+    ///
+    /// # Errors
+    /// When it cannot be read or signed.
+    fn attest(&self, node: NodeId, epoch: Epoch) -> Result<Option<Receipt>> {
+        let _ = (node, epoch);
+        Ok(None)
+    }
 
     /// An edge stands there in this node's stream. From now on the stream is kept for it from there on,
     /// or from where the answer tells it to start over, as long as the host's bounds allow.

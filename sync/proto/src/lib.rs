@@ -36,6 +36,7 @@ mod flow;
 pub mod frame;
 pub mod host;
 pub mod limits;
+pub mod receipt;
 pub mod segment;
 pub mod uplink;
 
@@ -53,6 +54,7 @@ pub use host::{
     PeerStatus, Progress, Replica,
 };
 pub use limits::{LANES_VERSION, Limits, OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION};
+pub use receipt::{Receipt, ReceiptText, Signer, Statement, Verifier};
 pub use segment::{ChainHash, SealedSegment};
 pub use uplink::{EdgeEvent, EdgeOutput, Reconnect, Uplink, UplinkOptions};
 

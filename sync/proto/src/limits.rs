@@ -5,7 +5,7 @@ use activestore_types::SyncClass;
 use serde::{Deserialize, Serialize};
 
 /// The version of the conversation; both ends keep to the lower of theirs. Version 2 brought the rows that
-/// flow down, version 3 lanes.
+/// flow down, version 3 lanes and receipts.
 pub const PROTOCOL_VERSION: u16 = 3;
 
 /// The oldest version that is still spoken.
@@ -41,6 +41,8 @@ pub(crate) const AHEAD_WINDOW: Limits = Limits {
 pub(crate) const EARLY_SEGMENTS: usize = 16;
 /// … and their payload, in bytes.
 pub(crate) const EARLY_BYTES: usize = 2 << 20;
+/// The version from which on a cloud sends receipts.
+pub(crate) const RECEIPTS_VERSION: u16 = 3;
 
 /// The largest payload of one segment, in bytes. Sealed segments aim at a quarter of it.
 pub const MAX_FRAME_BYTES: usize = 1 << 20;

@@ -17,6 +17,7 @@ mod lane;
 mod lanes;
 mod output;
 mod port;
+mod receipts;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -28,11 +29,12 @@ use crate::call::{EdgeCall, EdgeReply};
 use crate::digest::TableDigest;
 use crate::flow::Verdict;
 use crate::frame::{Frame, Hello};
-use crate::limits::{LANES_VERSION, ROWS_DOWN_VERSION, cut_reason};
+use crate::limits::{LANES_VERSION, RECEIPTS_VERSION, ROWS_DOWN_VERSION, cut_reason};
 use definitions::Definitions;
 use following::Following;
 use lanes::Lanes;
 pub use output::{EdgeEvent, EdgeOutput, Reconnect, UplinkOptions};
+use receipts::Receipts;
 
 /// A greeting is repeated this often before the connection is given up.
 const MAX_GREETINGS: u32 = 6;
@@ -75,6 +77,7 @@ pub struct Uplink {
     lanes: Lanes,
     definitions: Definitions,
     following: Following,
+    receipts: Receipts,
     position_calling: bool,
     position_again: bool,
     verification: Option<Verification>,
@@ -95,6 +98,7 @@ impl Uplink {
             lanes: Lanes::new(options),
             definitions: Definitions::new(options, carry),
             following: Following::new(options),
+            receipts: Receipts::default(),
             position_calling: false,
             position_again: false,
             verification: None,
@@ -272,6 +276,9 @@ impl Uplink {
                     self.definitions
                         .missing(now, sha256, &reason, &mut self.out);
                 }
+                Frame::Receipt(receipt) if self.options.protocol >= RECEIPTS_VERSION => {
+                    self.receipts.came(receipt, &mut self.out);
+                }
                 frame if self.options.protocol >= ROWS_DOWN_VERSION => {
                     let verdict = self.following.frame(now, frame, &mut self.out);
                     self.judge(verdict);
@@ -287,7 +294,8 @@ impl Uplink {
             | Frame::Segment(_)
             | Frame::Following(_)
             | Frame::StartOver(_)
-            | Frame::Rows(_) => {} // overtook the handshake, or is late after it
+            | Frame::Rows(_)
+            | Frame::Receipt(_) => {} // overtook the handshake, or is late after it
             other => self.unexpected(other.name()),
         }
     }
@@ -322,6 +330,9 @@ impl Uplink {
                     .adopted(now, version, result, &mut self.out);
             }
             EdgeReply::Digests(result) => self.digests_here(result),
+            EdgeReply::ReceiptTaken { epoch, seq, result } => {
+                self.receipts.taken(epoch, seq, result, &mut self.out);
+            }
             EdgeReply::Done => {}
             reply => {
                 let verdict = self.following.reply(now, reply, &mut self.out);

@@ -259,6 +259,14 @@ impl EdgeSession {
                 tracing::info!("the cloud's tables are here");
                 self.inner.fetches(false);
             }
+            EdgeEvent::ReceiptHeld { epoch, seq } => {
+                tracing::debug!(epoch = epoch.0, seq, "a receipt is kept");
+            }
+            EdgeEvent::ReceiptRefused { error } => {
+                tracing::error!("a receipt from the cloud is not true: {error}");
+                self.inner
+                    .trouble(format!("a receipt from the cloud is not true: {error}"));
+            }
             EdgeEvent::Trouble(error) => {
                 tracing::warn!("{error}");
                 self.inner.trouble(error.to_string());

@@ -84,6 +84,11 @@ impl CloudIdentity {
         sha256(&self.ca)
     }
 
+    /// The certificate of the key that signs.
+    pub(crate) fn server(&self) -> &CertificateDer<'static> {
+        &self.server
+    }
+
     pub(crate) fn ca(&self) -> &CertificateDer<'static> {
         &self.ca
     }

@@ -190,6 +190,10 @@ impl PeerSession {
             CloudEvent::DownRefused { seq, reason } => {
                 tracing::warn!(%node, seq, "an edge could not apply a segment yet: {reason}");
             }
+            CloudEvent::ReceiptIssued { seq, .. } => {
+                stats.receipts_issued.add(1);
+                tracing::debug!(%node, seq, "an edge got a receipt");
+            }
             CloudEvent::Verified { .. } => {}
             CloudEvent::Trouble(error) => tracing::warn!(%node, "{error}"),
         }

@@ -115,6 +115,8 @@ pub struct ServerStats {
     pub start_overs: u64,
     /// Acknowledgements of the stream that edges sent.
     pub down_acknowledged: u64,
+    /// Receipts sent to edges.
+    pub receipts_issued: u64,
 }
 
 /// One counter.
@@ -144,6 +146,7 @@ pub(crate) struct Counters {
     pub(crate) epochs_quarantined: Counter,
     pub(crate) start_overs: Counter,
     pub(crate) down_acknowledged: Counter,
+    pub(crate) receipts_issued: Counter,
 }
 
 struct Peer {
@@ -247,6 +250,7 @@ impl SyncServer {
             epochs_quarantined: counters.epochs_quarantined.get(),
             start_overs: counters.start_overs.get(),
             down_acknowledged: counters.down_acknowledged.get(),
+            receipts_issued: counters.receipts_issued.get(),
         }
     }
 

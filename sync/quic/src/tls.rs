@@ -26,7 +26,7 @@ pub(crate) const SYNC_ALPNS: [(&[u8], u16); 3] =
 /// Joining and renewing.
 pub(crate) const ENROL_ALPN: &[u8] = b"as-enrol/1";
 
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 

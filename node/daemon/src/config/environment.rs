@@ -7,7 +7,7 @@ use super::{Config, LinkSetting, RoleSetting, WalSyncSetting};
 type Set = fn(&mut Config, &str) -> Result<()>;
 
 /// Every variable that carries a setting of the file, and how it is applied.
-const VARIABLES: [(&str, Set); 30] = [
+const VARIABLES: &[(&str, Set)] = &[
     ("ACTIVESTORE_ROLE", |config, text| {
         config.node.role = Some(match text {
             "edge" => RoleSetting::Edge,
@@ -118,6 +118,10 @@ const VARIABLES: [(&str, Set); 30] = [
     }),
     ("ACTIVESTORE_SYNC_DOWN_BYTES", |config, text| {
         config.sync.down_bytes = Some(text.parse()?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_SYNC_OUTBOX_BYTES", |config, text| {
+        config.sync.outbox_bytes = Some(text.parse()?);
         Ok(())
     }),
     ("ACTIVESTORE_SYNC_LINK", |config, text| {

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use activestore_db::{Db, Role};
 use activestore_gateway::{Hooks, TokenRequest};
@@ -22,6 +23,9 @@ use crate::config::LinkSetting;
 
 /// Keys and certificates, inside the data directory.
 pub const IDENTITY_DIR: &str = "identity";
+
+/// Over a wire receipts cost nothing worth saving.
+const QUICK_RECEIPTS: Duration = Duration::from_secs(1);
 
 enum Side {
     Alone,
@@ -56,6 +60,7 @@ impl Peers {
             (Role::Cloud, Some(listen), _) => {
                 let identity = Arc::new(CloudIdentity::open_or_create(&directory)?);
                 let tokens = Arc::new(TokenStore::open(&directory)?);
+                db.sign_receipts_with(identity.clone());
                 let mut options =
                     ServerOptions::new(listen, identity.clone(), hosts.inbox, tokens.clone());
                 if settings.link == LinkSetting::Quick {
@@ -64,6 +69,7 @@ impl Peers {
                         keep_alive: None,
                         ..TransportOptions::quick()
                     };
+                    options.downlink.receipt_every = QUICK_RECEIPTS;
                 }
                 Side::Cloud(Cloud {
                     server: SyncServer::start(options)?,
@@ -78,6 +84,7 @@ impl Peers {
                         "make a token at the cloud with activestore token create, and start once with --token TOKEN",
                     ));
                 }
+                db.check_receipts_with(identity.clone());
                 let mut options = ClientOptions::new(
                     settings.peers.clone(),
                     identity,

@@ -160,6 +160,7 @@ impl Settings {
         if let Some(bytes) = config.sync.down_bytes {
             db.down_keep_bytes = bytes.0;
         }
+        db.outbox_bytes_max = config.sync.outbox_bytes.map(|bytes| bytes.0);
         let workers = config.limits.workers.unwrap_or(DEFAULT_WORKERS).max(1);
         db.query_partitions = workers;
 

@@ -9,6 +9,7 @@ mod flowing_down;
 mod languages;
 mod life;
 mod process;
+mod receipts;
 mod signatures;
 mod templates;
 mod two_nodes;

@@ -194,7 +194,7 @@ impl Stream {
         let mut followers = self.followers.lock();
         let state = self.sealer.live();
         let known = follow.epoch == state.epoch
-            && self.sealer.queue().hash_at(follow.seq)? == Some(follow.hash);
+            && self.sealer.queue().hash_at(follow.epoch, follow.seq)? == Some(follow.hash);
         let mut follower = Follower {
             epoch: state.epoch,
             seq: follow.seq,

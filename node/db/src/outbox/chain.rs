@@ -10,6 +10,9 @@ use activestore_sync_proto::{ChainHash, OutboxChain, OutboxPosition};
 use activestore_types::{Epoch, Lsn, SyncClass, TableId};
 use serde::{Deserialize, Serialize};
 
+/// Backlogs that are done and wait for a receipt, at most.
+const CLOSED_MAX: usize = 64;
+
 /// One chain of segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Chain {
@@ -62,6 +65,14 @@ impl Chain {
     }
 }
 
+/// A backlog that is shipped whole and of which no receipt says so yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Closed {
+    pub(crate) epoch: Epoch,
+    pub(crate) last_sealed: u64,
+    pub(crate) last_hash: ChainHash,
+}
+
 /// Where the whole outbox stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Standing {
@@ -74,6 +85,11 @@ pub(crate) struct Standing {
     pub(crate) classes: BTreeMap<TableId, SyncClass>,
     /// That of live rows is the first; backlogs come in their order, the oldest first.
     pub(crate) chains: Vec<Chain>,
+    /// Backlogs that are done and not covered by a receipt.
+    pub(crate) closed: Vec<Closed>,
+    /// Rises whenever receipts will never say of all rows before that they arrived: an epoch was set aside, or a
+    /// backlog's last receipt did not come.
+    pub(crate) generation: u64,
 }
 
 /// How far the log was sealed.
@@ -92,7 +108,30 @@ impl Standing {
             urgent: cursor,
             classes: BTreeMap::new(),
             chains: vec![Chain::fresh(SyncClass::Live, epoch)],
+            closed: Vec::new(),
+            generation: 0,
         }
+    }
+
+    /// Lets go of backlogs that are done: a receipt of each is waited for, within a bound.
+    pub(super) fn close_backlogs(&mut self) {
+        let is_done = |chain: &Chain| chain.class == SyncClass::Backlog && chain.waiting() == 0;
+        let done = self.chains.iter().filter(|chain| is_done(chain));
+        self.closed.extend(done.map(|chain| Closed {
+            epoch: chain.epoch,
+            last_sealed: chain.last_sealed,
+            last_hash: chain.last_hash,
+        }));
+        self.chains.retain(|chain| !is_done(chain));
+        if self.closed.len() > CLOSED_MAX {
+            self.disown();
+        }
+    }
+
+    /// Receipts say nothing any more of what was sealed until now.
+    pub(super) fn disown(&mut self) {
+        self.generation += 1;
+        self.closed.clear();
     }
 
     pub(super) fn moved(&mut self, sealed: Sealed) {

@@ -16,6 +16,8 @@ mod file;
 pub(crate) mod filter;
 mod grouping;
 mod lag;
+mod limit;
+mod marks;
 pub(crate) mod origins;
 mod packing;
 mod parts;
@@ -43,6 +45,7 @@ pub(crate) use direction::Direction;
 use filter::{Filters, HeldBack};
 pub(crate) use lag::Lag;
 use lag::Oldest;
+use marks::Marks;
 pub(crate) use packing::no_rows;
 use queue::Queue;
 pub(crate) use waking::News;
@@ -99,6 +102,7 @@ struct Shared {
     refused: Mutex<Option<(Epoch, String)>>,
     filters: Filters,
     oldest: Oldest,
+    marks: Marks,
 }
 
 impl Sealer {
@@ -117,7 +121,10 @@ impl Sealer {
             plugins,
         } = sources;
         store.hold_log(Some(queue.cursor()));
+        let marks = Marks::default();
+        marks.sealed(&queue.standing());
         let shared = Arc::new(Shared {
+            marks,
             filters: Filters::new(plugins, store.clone(), env.clone()),
             blocked: Mutex::new(None),
             bell: Bell::new(env.clock.clone(), seal_after, direction == Direction::Up),
@@ -326,6 +333,9 @@ impl activestore_sync_proto::Outbox for Sealer {
         if let Some(protocol) = protocol {
             let lanes = protocol >= LANES_VERSION;
             shared.lanes.store(lanes, Ordering::Release);
+            if let Err(error) = shared.queue.miss_receipts() {
+                tracing::warn!(%error, "receipts that did not come are still waited for");
+            }
             // An old cloud takes one chain after the other: then one more would only make it slower.
             let rotated = if lanes {
                 shared.queue.rotate(ROTATE_OVER)

@@ -18,7 +18,7 @@ use activestore_types::{Epoch, Error, ErrorKind, Lsn, NodeId, Result, SyncClass,
 use parking_lot::{Mutex, RwLock};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable};
 
-use super::chain::{Chain, Payload, Sealed, Standing};
+use super::chain::{Chain, Closed, Payload, Sealed, Standing};
 use super::file::{
     OWED, SEGMENTS, STATE, Segments, change, copy, create, encoded, failed, load, new_path, remove,
 };
@@ -178,8 +178,7 @@ impl Queue {
                 }
             }
             chain.acknowledged = chain.acknowledged.max(sequence);
-            next.chains
-                .retain(|chain| chain.class != SyncClass::Backlog || chain.waiting() > 0);
+            next.close_backlogs();
             Ok(next)
         })?;
         self.pay()
@@ -215,6 +214,7 @@ impl Queue {
                 self.put(segments, chain, payload)?;
             }
             started = Some((chain.epoch, chain.last_sealed));
+            next.disown();
             Ok(next)
         })?;
         let mut owed = self.owed.lock().clone();
@@ -246,23 +246,49 @@ impl Queue {
             Ok(Standing {
                 urgent: next.urgent,
                 classes: next.classes,
+                generation: next.generation + 1,
                 ..fresh
             })
         })?;
         self.wipe()
     }
 
-    /// The hash of a segment of live rows that is kept, or of the last one that was let go.
-    pub(crate) fn hash_at(&self, sequence: u64) -> Result<Option<ChainHash>> {
-        let live = self.live();
-        if sequence == live.last_sealed {
-            return Ok(Some(live.last_hash));
+    /// The hash of a segment that is kept, or of the last one of its chain that was sealed or let go.
+    pub(crate) fn hash_at(&self, epoch: Epoch, sequence: u64) -> Result<Option<ChainHash>> {
+        let standing = self.standing();
+        let mut closed = standing.closed.iter();
+        if let Some(closed) = closed.find(|closed| closed.epoch == epoch) {
+            return Ok((closed.last_sealed == sequence).then_some(closed.last_hash));
         }
-        if sequence == live.acknowledged {
-            return Ok(Some(live.acknowledged_hash));
+        match standing.chain(epoch) {
+            Some(chain) if chain.last_sealed == sequence => Ok(Some(chain.last_hash)),
+            Some(chain) if chain.acknowledged == sequence => Ok(Some(chain.acknowledged_hash)),
+            Some(_) => Ok(self.segment(epoch, sequence)?.map(|segment| segment.hash)),
+            None => Ok(None),
         }
-        let segment = self.segment(live.epoch, sequence)?;
-        Ok(segment.map(|segment| segment.hash))
+    }
+
+    /// A receipt covers the chain up to there. Not synced: the receipt says it again.
+    pub(crate) fn covered_up_to(&self, epoch: Epoch, sequence: u64) -> Result<()> {
+        let covers = |closed: &Closed| closed.epoch == epoch && closed.last_sealed <= sequence;
+        if !self.standing.lock().closed.iter().any(covers) {
+            return Ok(());
+        }
+        self.edit(Durability::None, |_, mut next| {
+            next.closed.retain(|closed| !covers(closed));
+            Ok(next)
+        })
+    }
+
+    /// What was sealed until now may have gone without a receipt that will still come.
+    pub(crate) fn miss_receipts(&self) -> Result<()> {
+        if self.standing.lock().closed.is_empty() {
+            return Ok(());
+        }
+        self.edit(Durability::Immediate, |_, mut next| {
+            next.disown();
+            Ok(next)
+        })
     }
 
     /// Keeps a few bytes beside the segments under a name of the caller's, durably if that is asked for.

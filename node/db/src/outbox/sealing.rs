@@ -97,6 +97,7 @@ impl Shared {
                 self.queue.skip(sealed)?;
             } else {
                 self.queue.append(payloads, sealed)?;
+                self.marks.sealed(&self.queue.standing());
                 if let Some(waker) = self.waker.lock().as_ref() {
                     waker();
                 }

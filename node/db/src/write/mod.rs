@@ -125,7 +125,7 @@ impl Inner {
 
     pub(crate) fn resolve_one(&self, batch: &NamedBatch) -> Result<Staged> {
         resolve::resolve(&self.catalog, batch, self.new_keyspaces(), &|schema| {
-            self.store.put_schema(schema.clone())
+            self.learn_table(schema)
         })
     }
 
@@ -144,6 +144,7 @@ impl Inner {
             return Ok(());
         }
         self.refuse_from_below(&set)?;
+        self.admit_to_outbox(&set)?;
         let outbox = self.outbox.as_ref();
         let news = outbox.map(|outbox| outbox.news(&set)).unwrap_or_default();
         self.store.commit(set)?;

@@ -30,6 +30,12 @@ pub(super) async fn status(State(shared): State<Arc<Shared>>) -> Answer {
     Ok(json_body(StatusCode::OK, &status))
 }
 
+/// The receipts that this node holds or issued, each whole: the file that `sync receipt verify` reads.
+pub(super) async fn receipts(State(shared): State<Arc<Shared>>) -> Answer {
+    let receipts = json!({ "receipts": shared.db.receipts() });
+    Ok(json_body(StatusCode::OK, &receipts))
+}
+
 pub(super) async fn verify(State(shared): State<Arc<Shared>>) -> Answer {
     Ok(json_body(StatusCode::OK, &shared.hooks.verify().await?))
 }

@@ -24,8 +24,8 @@ const WRITE_ROWS: usize = 8192;
 /// The same, of tables of very many columns.
 const WRITE_ROWS_MIN: usize = 256;
 
-/// Merges the chosen files of the version into new ones, whose paths `next_path` names; expired ones
-/// leave nothing and are not read. `pace` is told of the bytes written since the last call, and may
+/// Merges the chosen files of the version into new ones, whose paths `next_path` names; expired
+/// and evicted ones leave nothing and are not read. `pace` is told of the bytes written since the last call, and may
 /// wait or end the merge. On failure the files that were begun are removed.
 ///
 /// # Errors
@@ -50,7 +50,7 @@ pub fn run(
             })
         })
         .collect::<Result<Vec<&TableFile>>>()?;
-    if choice.reason == Reason::Expired {
+    if matches!(choice.reason, Reason::Expired | Reason::Evicted) {
         return Ok(Outcome {
             dropped_tombstones: shadow::spent_tombstones(version, choice.settled, &choice.inputs),
             ..Outcome::default()

@@ -67,7 +67,7 @@ pub(super) fn spent_tombstones(
     version.tombstones.iter().filter(spent).cloned().collect()
 }
 
-fn may_share_keys(left: &SstMeta, right: &SstMeta) -> bool {
+pub(super) fn may_share_keys(left: &SstMeta, right: &SstMeta) -> bool {
     let keys = left.first_key <= right.last_key && right.first_key <= left.last_key;
     keys && overlap_times(left, right)
 }

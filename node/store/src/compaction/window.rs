@@ -8,7 +8,8 @@
 //! 2. The files of a window that has ended become one, if none of them is of the last level.
 //! 3. Without a time to live, windows that ended become windows eight times as long, and so on, so
 //!    that the number of runs grows with the logarithm of time only. With one, they do not: a
-//!    window is then a small part of the time to live, and is dropped whole when it is over.
+//!    window is then a small part of the time to live, and is dropped whole when it is over. The same holds for
+//!    a table whose rows this node keeps for a while only.
 //! 4. Rows that came late make small files in windows that are done: four of these become one, and
 //!    it joins the window's file once it is not small beside it any more. A merge cuts rows off
 //!    that are about an earlier window than its files.
@@ -27,6 +28,8 @@ use crate::version::{TableFile, TableVersion};
 const LEVEL_MAX: u8 = 3;
 /// Windows in a time to live.
 const WINDOWS_TTL: i64 = 64;
+/// Windows in the time that rows are kept on this node.
+const WINDOWS_KEPT: i64 = 8;
 /// The shortest window: five minutes, in nanoseconds.
 const LENGTH_NS_MIN: i64 = 300 * 1_000_000_000;
 /// The window of a table whose rows live for ever: a day.
@@ -53,6 +56,17 @@ impl Strategy {
             CompactionMode::Automatic | CompactionMode::TimeWindow => Strategy::TimeWindow {
                 length_ns: length_ns(schema.ttl_s),
             },
+        }
+    }
+
+    /// A table's as it is now: rows that go when they are evicted lie in windows that can go whole.
+    pub fn of_table(version: &TableVersion) -> Strategy {
+        match (Strategy::of(&version.schema), version.keep_ns) {
+            (Strategy::TimeWindow { length_ns }, Some(keep_ns)) => Strategy::TimeWindow {
+                length_ns: (keep_ns / WINDOWS_KEPT)
+                    .clamp(LENGTH_NS_MIN, length_ns.max(LENGTH_NS_MIN)),
+            },
+            (strategy, _) => strategy,
         }
     }
 
@@ -113,7 +127,7 @@ pub(super) fn choose(version: &TableVersion, policy: &Policy, length_ns: i64) ->
             }
         });
     }
-    if version.schema.ttl_s.is_some() {
+    if version.schema.ttl_s.is_some() || version.keep_ns.is_some() {
         return chosen;
     }
     let mut longer = length_ns;

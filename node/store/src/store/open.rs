@@ -161,6 +161,7 @@ fn version_of(
                 id: record.id,
                 path,
                 sst,
+                reach: contents.flushed,
             }));
         }
         if let Some(tombstones) = contents.tombstones.get(&id) {

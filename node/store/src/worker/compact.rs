@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use activestore_sst::{SstMeta, SstOptions};
-use activestore_types::{Error, ErrorKind, RangeTombstone, Result, TableId};
+use activestore_types::{Error, ErrorKind, Lsn, RangeTombstone, Result, TableId};
 
 use super::{change, open_files, origins, remove_files};
 use crate::compaction::{self, Choice, Outcome, Policy, Reason, Strategy};
@@ -202,7 +202,7 @@ pub(super) fn next_expiry(shared: &Shared) -> Option<Duration> {
 }
 
 /// The policy as of now, with the space that a merge may take.
-fn policy(shared: &Shared) -> Result<Policy> {
+pub(super) fn policy(shared: &Shared) -> Result<Policy> {
     let free = shared.env.disk.free_bytes()?;
     // Commits come first: a log segment, and what is in memory and not flushed yet.
     let reserve = shared.options.wal_segment_bytes + shared.options.memtable_bytes as u64;
@@ -222,7 +222,7 @@ pub(crate) fn table_stats(shared: &Shared) -> Vec<TableStats> {
     version
         .tables()
         .map(|table| {
-            let strategy = Strategy::of(&table.schema);
+            let strategy = Strategy::of_table(table);
             let sums = shared.history.sums(table.schema.id);
             let chosen = compaction::choose(table, &policy);
             let due = |file: &&Arc<TableFile>| {
@@ -246,7 +246,7 @@ pub(crate) fn table_stats(shared: &Shared) -> Vec<TableStats> {
 }
 
 /// Carries out a choice and keeps the books.
-fn merge(shared: &Shared, table: &TableVersion, choice: &Choice) -> Result<()> {
+pub(super) fn merge(shared: &Shared, table: &TableVersion, choice: &Choice) -> Result<()> {
     let clock = &shared.env.clock;
     let bytes_in = bytes_of(table, choice);
     let begun = clock.monotonic();
@@ -389,7 +389,12 @@ fn publish(
     outcome: &Outcome,
     numbers: &[u64],
 ) -> Result<()> {
-    let files = open_files(shared, &outcome.files, numbers)?;
+    let reach = shared.version().table(id).map_or(Lsn(0), |table| {
+        let inputs = table.files.iter();
+        let inputs = inputs.filter(|file| choice.inputs.contains(&file.id));
+        inputs.map(|file| file.reach).max().unwrap_or_default()
+    });
+    let files = open_files(shared, &outcome.files, numbers, reach)?;
     shared.sst_disks.common().sync_dir(SST_DIR)?;
     let _structure = shared.structure.lock();
     let version = shared.version();

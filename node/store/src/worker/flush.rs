@@ -126,7 +126,7 @@ fn write_files(shared: &Shared, generation: &Generation, made: &mut Vec<Made>) -
             &mut next_path,
             &options,
         )?;
-        let opened = open_files(shared, &files, &numbers)
+        let opened = open_files(shared, &files, &numbers, generation.last)
             .inspect_err(|_| remove_files(shared, files.iter().map(|file| file.path.as_str())))?;
         for file in opened {
             let bytes = file.sst.meta().bytes;

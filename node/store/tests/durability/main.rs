@@ -8,6 +8,7 @@
 mod atomic;
 mod backup;
 mod every_step;
+mod evicting;
 mod faults;
 mod model;
 mod power;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use crate::digest::TableDigest;
 use crate::frame::Follow;
 use crate::host::{FollowAnswer, Inbox, PeerStatus, Progress};
+use crate::receipt::Receipt;
 use crate::segment::{SealedSegment, sha256};
 
 /// A call of the cloud's machine.
@@ -48,6 +49,13 @@ pub enum CloudCall {
     },
     /// Keep what is known of the edge.
     PeerSeen(PeerStatus),
+    /// Sign what is durable of an epoch.
+    Attest {
+        /// The edge.
+        node: NodeId,
+        /// Its epoch.
+        epoch: Epoch,
+    },
     /// Can the edge follow from there?
     Follow {
         /// The edge.
@@ -118,6 +126,13 @@ pub enum CloudReply {
     Digests(Result<Vec<TableDigest>>),
     /// To `PeerSeen`.
     PeerNoted,
+    /// To `Attest`.
+    Attested {
+        /// The epoch.
+        epoch: Epoch,
+        /// The receipt, where the host signs any.
+        receipt: Result<Option<Receipt>>,
+    },
     /// To `Follow`.
     Followed {
         /// The [`Follow`]'s number.
@@ -182,6 +197,10 @@ pub fn run_cloud_call(call: CloudCall, inbox: &dyn Inbox) -> CloudReply {
             inbox.peer_seen(status);
             CloudReply::PeerNoted
         }
+        CloudCall::Attest { node, epoch } => CloudReply::Attested {
+            epoch,
+            receipt: inbox.attest(node, epoch),
+        },
         CloudCall::Follow { node, follow } => CloudReply::Followed {
             id: follow.id,
             answer: inbox.follow(node, &follow),

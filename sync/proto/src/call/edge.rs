@@ -6,6 +6,7 @@ use bytes::Bytes;
 use crate::digest::TableDigest;
 use crate::frame::StartOver;
 use crate::host::{DownPosition, Outbox, OutboxChain, Replica};
+use crate::receipt::Receipt;
 use crate::segment::SealedSegment;
 
 /// A call of the edge's machine.
@@ -72,6 +73,8 @@ pub enum EdgeCall {
         /// The round trip it came with.
         rtt: std::time::Duration,
     },
+    /// Check and keep a receipt.
+    Receipt(Receipt),
     /// Where in the cloud's stream are we?
     DownPosition,
     /// Follow another stream, tables first.
@@ -150,6 +153,15 @@ pub enum EdgeReply {
     },
     /// To `Digests`.
     Digests(Result<Vec<TableDigest>>),
+    /// To `Receipt`: its epoch and segment, and whether it was kept.
+    ReceiptTaken {
+        /// The epoch.
+        epoch: Epoch,
+        /// The last segment it covers.
+        seq: u64,
+        /// Whether it was kept.
+        result: Result<bool>,
+    },
     /// To `DownPosition`.
     DownPosition(Result<DownPosition>),
     /// To `StartOver`, with what was asked.
@@ -221,6 +233,11 @@ pub fn run_edge_call(call: EdgeCall, outbox: &dyn Outbox, replica: &dyn Replica)
             replica.observe_clock(server_wall_ms, rtt);
             EdgeReply::Done
         }
+        EdgeCall::Receipt(receipt) => EdgeReply::ReceiptTaken {
+            epoch: receipt.statement.epoch,
+            seq: receipt.statement.seq,
+            result: replica.receipt(&receipt),
+        },
         EdgeCall::DownPosition => EdgeReply::DownPosition(replica.down_position()),
         EdgeCall::StartOver(start) => {
             let result = replica.start_over(&start);

@@ -11,6 +11,7 @@ use crate::frame::{
     Welcome,
 };
 use crate::limits::Limits;
+use crate::receipt::{Receipt, Statement};
 use crate::segment::{ChainHash, SealedSegment};
 
 fn frames() -> impl Strategy<Value = Frame> {
@@ -102,6 +103,21 @@ fn frames() -> impl Strategy<Value = Frame> {
                 hash: ChainHash::GENESIS,
                 definitions: 2,
                 reason,
+            })
+        }),
+        (1..u64::MAX, any::<[u8; 32]>(), pieces.clone()).prop_map(|(seq, hash, bytes)| {
+            Frame::Receipt(Receipt {
+                statement: Statement {
+                    cloud: NodeId([4; 16]),
+                    edge: NodeId([5; 16]),
+                    epoch: Epoch(seq),
+                    seq,
+                    hash: ChainHash(hash),
+                    rows: seq,
+                    issued_ms: 6,
+                },
+                signature: bytes.clone().into(),
+                certificates: vec![bytes.into()],
             })
         }),
         (any::<u64>(), pieces.clone(), proptest::option::of(pieces)).prop_map(

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use activestore_types::{Epoch, NodeId, Result, SyncClass};
 
+use super::attesting::Durable;
 use super::port::{FromEdge, Ready};
 use super::{CloudOutput, DownlinkOptions, Outputs};
 use crate::call::CloudCall;
@@ -116,6 +117,20 @@ impl Lanes {
                 .saturating_sub(lane.receiving.durable_seq()),
         });
         lanes.collect()
+    }
+
+    /// How far each chain is that is received.
+    pub(super) fn durables(&self) -> Vec<Durable> {
+        let lanes = self.lanes.iter();
+        let lanes = lanes.filter(|lane| matches!(lane.stage, Stage::Receiving));
+        lanes
+            .map(|lane| Durable {
+                epoch: lane.offer.epoch,
+                seq: lane.receiving.durable_seq(),
+                last_sealed: lane.last_sealed(),
+                ends: lane.offer.class == SyncClass::Backlog,
+            })
+            .collect()
     }
 
     /// Segments that wait to be applied: count and payload bytes.

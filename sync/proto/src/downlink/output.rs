@@ -9,6 +9,9 @@ use crate::digest::TableDigest;
 use crate::frame::Frame;
 use crate::limits::Limits;
 
+/// A receipt is half a kilobyte: while rows keep coming, an edge gets one a minute.
+const RECEIPT_EVERY: Duration = Duration::from_secs(60);
+
 /// The cloud's settings for one connection.
 #[derive(Clone, Copy, Debug)]
 pub struct DownlinkOptions {
@@ -23,6 +26,8 @@ pub struct DownlinkOptions {
     /// How long without progress before the first unacknowledged segment of the stream is sent again;
     /// doubles up to eightfold.
     pub resend_after: Duration,
+    /// Between two receipts of one epoch at least this long passes.
+    pub receipt_every: Duration,
 }
 
 impl Default for DownlinkOptions {
@@ -33,6 +38,7 @@ impl Default for DownlinkOptions {
             retry_after: Duration::from_secs(2),
             wanted_again: Duration::from_millis(500),
             resend_after: Duration::from_secs(30),
+            receipt_every: RECEIPT_EVERY,
         }
     }
 }
@@ -110,6 +116,13 @@ pub enum CloudEvent {
         seq: u64,
         /// Why, in one sentence.
         reason: String,
+    },
+    /// A receipt was sent.
+    ReceiptIssued {
+        /// The epoch.
+        epoch: Epoch,
+        /// The last segment it covers.
+        seq: u64,
     },
     /// A host call failed; it is tried again when asked again.
     Trouble(Error),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use activestore_types::{Error, Result, SyncClass};
+use activestore_types::{Epoch, Error, Result, SyncClass};
 
 use crate::call::EdgeCall;
 use crate::digest::TableDigest;
@@ -137,6 +137,18 @@ pub enum EdgeEvent {
     },
     /// The tables are here.
     TablesFetched,
+    /// A receipt was checked and is kept.
+    ReceiptHeld {
+        /// The epoch.
+        epoch: Epoch,
+        /// The last segment it covers.
+        seq: u64,
+    },
+    /// A receipt is not true; it was not kept.
+    ReceiptRefused {
+        /// What does not hold.
+        error: Error,
+    },
     /// A host call failed; it is tried again.
     Trouble(Error),
 }

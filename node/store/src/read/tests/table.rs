@@ -304,9 +304,12 @@ impl Table {
     fn open(&mut self, path: String) {
         let sst = Sst::open(&self.disk, &path).unwrap();
         let id = path.trim_start_matches("sst/").parse().unwrap();
-        self.version
-            .files
-            .push(Arc::new(TableFile { id, path, sst }));
+        self.version.files.push(Arc::new(TableFile {
+            id,
+            path,
+            sst,
+            reach: Lsn(0),
+        }));
     }
 }
 
