@@ -1,10 +1,12 @@
 //! Runs the benchmarks of `tests/bench`, a workspace of its own, so that the peers it builds cost
-//! nothing to anybody else; and the store's simulated crashes and the simulated fleets, as many as are asked for.
+//! nothing to anybody else; what links do to the sync, by `tests/links`; and the store's simulated crashes and
+//! the simulated fleets, as many as are asked for.
 
 use std::process::Command;
 use std::time::Instant;
 
 use crate::run::{cargo, root, run as execute};
+use crate::tools;
 
 /// Crash runs unless told otherwise.
 const CRASH_RUNS: u64 = 10_000;
@@ -21,7 +23,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         Some(("crash", rest)) => return crash(rest),
         Some(("fleet", rest)) => return fleet(rest),
         Some(("plugins", rest)) => return plugins(rest),
-        Some(("link", rest)) => return link(rest),
+        Some((name @ ("link" | "netns" | "peers-sync"), rest)) => return links(name, rest),
         _ => {}
     }
     let bench = root().join("tests/bench");
@@ -60,29 +62,43 @@ fn plugins(arguments: &[String]) -> Result<(), String> {
     execute("what plugins cost (release build)", &mut command)
 }
 
-/// `[--hours H] [--kbit K] [--rtt MS] [--loss PERCENT] [--config FILE]`: an edge's backlog over a narrow link.
-fn link(arguments: &[String]) -> Result<(), String> {
-    let known = ["--hours", "--kbit", "--rtt", "--loss", "--config"];
+/// `[--program FILE] [--OPTION VALUE]…`: an edge's backlog over a narrow link; rounds of what happens to links and nodes
+/// in network namespaces; peers that do the same job. Without a program it is built for release.
+fn links(name: &str, arguments: &[String]) -> Result<(), String> {
     if !arguments
         .chunks(2)
-        .all(|pair| matches!(pair, [name, _] if known.contains(&name.as_str())))
+        .all(|pair| matches!(pair, [name, _] if name.starts_with("--")))
     {
         return Err(format!(
-            "usage: cargo xtask bench link [{} VALUE]…",
-            known.join(" | ")
+            "usage: cargo xtask bench {name} [--program FILE] [--OPTION VALUE]…"
         ));
     }
-    let package = ["--release", "--locked", "--package", "activestore-daemon"];
-    execute(
-        "the program (release build)",
-        cargo(&["build"])
-            .args(package)
-            .args(["--bin", "activestore"]),
-    )?;
-    let mut command = cargo(&["run"]);
-    command.args(package).args(["--example", "link_cost", "--"]);
-    command.arg(crate::run::target_dir().join("release/activestore"));
-    execute("a backlog over a narrow link", command.args(arguments))
+    let (given, rest): (Vec<_>, Vec<_>) = arguments
+        .chunks(2)
+        .partition(|pair| pair.first().is_some_and(|name| name == "--program"));
+    let program = match given.last().and_then(|pair| pair.get(1)) {
+        Some(program) => program.into(),
+        None => {
+            let package = ["--release", "--locked", "--package", "activestore-daemon"];
+            let mut build = cargo(&["build"]);
+            build.args(package).args(["--bin", "activestore"]);
+            execute("the program (release build)", &mut build)?;
+            crate::run::target_dir().join("release/activestore")
+        }
+    };
+    if name == "peers-sync" {
+        tools::ensure_peers()?;
+    }
+    let program = std::path::absolute(program).map_err(|error| error.to_string())?;
+    let mut command = cargo(&[
+        "run",
+        "--locked",
+        "--package",
+        "activestore-test-links",
+        "--",
+    ]);
+    command.arg(name).arg(program).args(rest.concat());
+    execute(&format!("links: {name}"), &mut command)
 }
 
 /// Power cuts, failing and lying disks, by seed.

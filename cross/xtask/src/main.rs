@@ -19,7 +19,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   build-plugins                  builds plugins/ into plugins/target/components/*.wasm
   bench NAME [--help]            measures the store beside its peers: ingest, size, point, last, scan,
                                  memory, replay, all; crash, fleet: simulated crashes of the store and
-                                 fleets of nodes, by seed; plugins: what the sandbox costs; link: a backlog over a narrow, lossy link
+                                 fleets of nodes, by seed; plugins: what the sandbox costs; link: a backlog
+                                 over a narrow, lossy link; netns: rounds of faults in network namespaces;
+                                 peers-sync: mosquitto and NATS beside it
   fuzz TARGET|all [--seconds N] [--input FILE]
                                  feeds hostile bytes to what the store reads from its disk:
                                  array, sst, wal, manifest, copy, keys; and to the host of plugins

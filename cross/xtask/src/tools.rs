@@ -1,6 +1,7 @@
 //! What compiles plugins in C, JavaScript and Python, for the tests that build some: clang through apt, the
 //! others into a folder under the target directory. What cannot be installed is named, and its tests are
-//! skipped: a machine without network or without rights runs all others.
+//! skipped: a machine without network or without rights runs all others. And the peers of the sync's
+//! measurement, through apt.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,17 +26,43 @@ pub fn ensure() {
     }
 }
 
+/// Installs the peers that the sync is measured beside, after saying so.
+///
+/// # Errors
+/// A sentence that names what cannot be installed.
+pub fn ensure_peers() -> Result<(), String> {
+    let is_there = |program: &str| succeeds("sh", &["-c", &format!("command -v {program}")]);
+    if ["mosquitto", "nats-server", "nft", "tc"]
+        .into_iter()
+        .all(is_there)
+    {
+        return Ok(());
+    }
+    install(
+        "installing mosquitto, nats-server, nftables and iproute2, which the sync is measured beside and with",
+        &["mosquitto", "nats-server", "nftables", "iproute2"],
+    )
+}
+
 fn c() -> Result<(), String> {
     if succeeds("clang", &["--version"]) && succeeds("wasm-ld", &["--version"]) {
         return Ok(());
     }
+    install(
+        "installing clang and lld, which compile plugins in C",
+        &["clang", "lld"],
+    )
+}
+
+fn install(what: &str, packages: &[&str]) -> Result<(), String> {
     if !succeeds("apt-get", &["--version"]) {
-        return Err("clang and lld are not installed".to_owned());
+        return Err(format!("{} are not installed", packages.join(" and ")));
     }
+    let arguments = [&["install", "-y", "--no-install-recommends"], packages].concat();
     let install = || {
         run(
-            "installing clang and lld, which compile plugins in C, through apt-get",
-            &mut apt_get(&["install", "-y", "--no-install-recommends", "clang", "lld"]),
+            &format!("{what}, through apt-get"),
+            &mut apt_get(&arguments),
         )
     };
     // A fresh machine has no lists of packages yet.

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use activestore_db::{Db, DbOptions, Role, SqlOutcome};
 use activestore_plugin_host::{HostOptions, PluginHost};
+use activestore_test_links::memory;
 use activestore_types::{NamedBatch, TableName};
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampNanosecondArray};
 use futures::TryStreamExt;
@@ -132,17 +133,7 @@ fn relabelled(component: &[u8], number: usize) -> Vec<u8> {
 
 /// This process's resident memory in bytes.
 fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap();
-    line.split_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse::<u64>()
-        .unwrap()
-        * 1024
+    memory::resident(std::process::id())
 }
 
 async fn queries(db: &Db, rows: usize) {

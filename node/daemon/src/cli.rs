@@ -160,7 +160,7 @@ pub struct StartArgs {
     /// Address of the PostgreSQL wire, which this build does not have.
     #[arg(long, value_name = "ADDRESS", hide = true)]
     pub pg: Option<String>,
-    /// UDP address for edges; default 0.0.0.0:7490 on a cloud node.
+    /// UDP address for edges, and TCP where that is blocked; default 0.0.0.0:7490 on a cloud node.
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub quic: Option<SocketAddr>,
     /// Address of the MQTT listener; off unless given.

@@ -69,6 +69,9 @@ pub struct Listen {
     pub http: Option<SocketAddr>,
     /// QUIC (UDP) address for edges; cloud nodes only.
     pub quic: Option<SocketAddr>,
+    /// Whether edges that UDP does not reach are taken over TCP, at the same address and port. Yes unless it is
+    /// told.
+    pub sync_tcp: Option<bool>,
     /// Address of the MQTT listener.
     pub mqtt: Option<SocketAddr>,
 }
@@ -130,10 +133,12 @@ pub enum WalSyncSetting {
 pub struct Sync {
     /// The cloud nodes' QUIC addresses, `host:port`.
     pub peers: Vec<String>,
-    /// The longest a row waits before it is shipped.
+    /// The longest a row waits before it is shipped; alarms and control rows wait less.
     pub seal_after: Option<Span>,
     /// What the link is like.
     pub link: Option<LinkSetting>,
+    /// What carries the connection to the cloud.
+    pub transport: Option<TransportSetting>,
     /// How long a cloud keeps rows that flow down for an edge that is away.
     pub max_offline: Option<Span>,
     /// What they may take on its disk at most.
@@ -151,6 +156,19 @@ pub enum LinkSetting {
     Frugal,
     /// A wire: a link that works again is noticed within two seconds.
     Quick,
+}
+
+/// `sync.transport`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum TransportSetting {
+    /// QUIC, and TCP where no UDP gets through.
+    #[default]
+    Auto,
+    /// QUIC alone.
+    Quic,
+    /// TCP alone.
+    Tcp,
 }
 
 /// `[plugins]`.

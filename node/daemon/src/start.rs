@@ -44,6 +44,9 @@ const BLOCKING_IDLE: Duration = Duration::from_secs(5);
 /// How long `join` waits for the cloud.
 const JOIN_MAX: Duration = Duration::from_secs(30);
 
+/// How long one try of it may take: two by UDP and one over TCP fit in.
+const JOIN_TRY: Duration = Duration::from_secs(5);
+
 const JOIN_POLL: Duration = Duration::from_millis(50);
 
 /// Runs a node until it is told to stop.
@@ -183,13 +186,15 @@ async fn join_with(db: &Db, args: &JoinArgs) -> Result<()> {
     let outbox = hosts
         .outbox
         .ok_or_else(|| Error::internal("the database seals nothing"))?;
-    let client = SyncClient::start(ClientOptions::new(
+    let mut options = ClientOptions::new(
         vec![args.peer.clone()],
         identity.clone(),
         Some(args.token.clone()),
         outbox,
         hosts.replica,
-    ))?;
+    );
+    options.connect_timeout = JOIN_TRY;
+    let client = SyncClient::start(options)?;
     let waiting = async {
         while !identity.joined() {
             tokio::time::sleep(JOIN_POLL).await;

@@ -183,6 +183,20 @@ impl Inner {
                 report.seal_failures as f64,
             );
         }
+        let peers = self.peers.lock();
+        let connected = || peers.values().filter(|peer| peer.connected);
+        let over_tcp = connected().filter(|peer| peer.transport == Some("tcp"));
+        all.gauge(
+            "activestore_edges_connected",
+            "Edges that are connected.",
+            connected().count() as f64,
+        );
+        all.gauge(
+            "activestore_edges_connected_tcp",
+            "Edges that are connected over TCP, since no UDP gets through.",
+            over_tcp.count() as f64,
+        );
+        drop(peers);
         all.counter(
             "activestore_down_rows_refused_total",
             "Rows of edges that were not taken, for their table is the cloud's own.",

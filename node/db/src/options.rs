@@ -68,7 +68,8 @@ pub struct DbOptions {
     pub outbox: bool,
     /// Bytes of sealed rows that may wait for the cloud; writes beyond it are refused. `None` is no limit.
     pub outbox_bytes_max: Option<u64>,
-    /// The longest a committed row waits before its segment is sealed; with [`Duration::MAX`] it waits until
+    /// The longest a committed row waits before its segment is sealed, while somebody is there to ship to;
+    /// otherwise up to a minute. Urgent rows wait less. With [`Duration::MAX`] all wait until
     /// [`Db::seal`](crate::Db::seal) says so.
     pub seal_after: Duration,
     /// How long a cloud keeps the stream of rows for an edge that is away; after that the edge fetches

@@ -1,9 +1,10 @@
 //! What the node tells people of itself: `/v1/status` and `/v1/sync`.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use activestore_sync_proto::PeerStatus;
-use activestore_types::SyncClass;
+use activestore_types::{Epoch, NodeId, SyncClass};
 use serde::Serialize;
 
 use crate::db::{Db, Inner};
@@ -133,6 +134,8 @@ pub struct PeerReport {
     pub connected: bool,
     /// Segments that the edge has sealed and that are not here, by class; `null` where it is not connected.
     pub behind: Option<Behind>,
+    /// What carries the connection: `quic` or `tcp`.
+    pub transport: Option<&'static str>,
     /// The last sequence that is durable here.
     pub durable_seq: u64,
     /// Row fragments applied in this epoch.
@@ -286,37 +289,45 @@ fn down_report(inner: &Inner) -> Option<DownReport> {
 /// Every edge that has shipped here, and those that only follow.
 pub(crate) fn peer_reports(inner: &Inner) -> Vec<PeerReport> {
     let stream = inner.down.stream();
-    let mut known: Vec<_> = all_progress(inner)
-        .into_iter()
-        .map(|(node, epoch, kept)| (node, Some(epoch), kept.seq, kept.rows))
-        .collect();
-    for node in stream.iter().flat_map(|stream| stream.followers()) {
-        if !known.iter().any(|(shipping, ..)| *shipping == node) {
-            known.push((node, None, 0, 0));
+    let peers = inner.peers.lock();
+    // What came in other lanes of a connection counts where the edge's live rows do.
+    let mut known: BTreeMap<(NodeId, Option<Epoch>), (u64, u64)> = BTreeMap::new();
+    for (node, epoch, kept) in all_progress(inner) {
+        let of_lane = |peer: &&PeerStatus| peer.lanes.iter().any(|lane| lane.epoch == epoch);
+        let greeted = peers.get(&node).filter(of_lane).map(|peer| peer.epoch);
+        let row = known.entry((node, greeted.or(Some(epoch)))).or_default();
+        row.1 += kept.rows;
+        if greeted.is_none_or(|greeted| greeted == epoch) {
+            row.0 = kept.seq;
         }
     }
-    let peers = inner.peers.lock();
-    let reports = known.into_iter().map(|(node, epoch, durable_seq, rows)| {
-        let seen = peers.get(&node);
-        let here = |peer: &&PeerStatus| epoch.is_none_or(|epoch| peer.epoch == epoch);
-        let standing = stream.as_ref().and_then(|stream| stream.standing(node));
-        PeerReport {
-            node: node.to_string(),
-            name: seen.map_or_else(String::new, |peer| peer.name.clone()),
-            epoch: epoch.map_or_else(String::new, |epoch| format!("{:016x}", epoch.0)),
-            connected: seen.filter(here).is_some_and(|peer| peer.connected),
-            behind: seen
-                .filter(here)
-                .filter(|peer| peer.connected)
-                .map(Behind::of),
-            durable_seq,
-            rows,
-            down_seq: standing.map(|(follower, _)| follower.seq),
-            down_behind: standing.map(|(_, behind)| behind),
-            seen_ms: seen.map_or(0, |peer| peer.seen_wall_ms),
-            last_error: seen.and_then(|peer| peer.last_error.clone()),
+    for node in stream.iter().flat_map(|stream| stream.followers()) {
+        if !known.keys().any(|(shipping, _)| *shipping == node) {
+            known.insert((node, None), (0, 0));
         }
-    });
+    }
+    let reports = known
+        .into_iter()
+        .map(|((node, epoch), (durable_seq, rows))| {
+            let seen = peers.get(&node);
+            let here = |peer: &&PeerStatus| epoch.is_none_or(|epoch| peer.epoch == epoch);
+            let connected = seen.filter(here).filter(|peer| peer.connected);
+            let standing = stream.as_ref().and_then(|stream| stream.standing(node));
+            PeerReport {
+                node: node.to_string(),
+                name: seen.map_or_else(String::new, |peer| peer.name.clone()),
+                epoch: epoch.map_or_else(String::new, |epoch| format!("{:016x}", epoch.0)),
+                connected: connected.is_some(),
+                behind: connected.map(Behind::of),
+                transport: connected.and_then(|peer| peer.transport),
+                durable_seq,
+                rows,
+                down_seq: standing.map(|(follower, _)| follower.seq),
+                down_behind: standing.map(|(_, behind)| behind),
+                seen_ms: seen.map_or(0, |peer| peer.seen_wall_ms),
+                last_error: seen.and_then(|peer| peer.last_error.clone()),
+            }
+        });
     reports.collect()
 }
 

@@ -134,6 +134,7 @@ impl Downlink {
             name: hello.name.clone(),
             epoch: hello.epoch,
             connected,
+            transport: None,
             durable_seq: self.lanes.durable().seq,
             last_sealed: self.lanes.last_sealed(),
             lanes: self.lanes.standings(),

@@ -251,6 +251,8 @@ pub struct Progress {
 pub struct LaneStanding {
     /// How urgent its rows are.
     pub class: SyncClass,
+    /// Its chain's epoch.
+    pub epoch: Epoch,
     /// Segments that the edge has sealed and that are not applied here, as far as it has said.
     pub behind: u64,
 }
@@ -266,6 +268,8 @@ pub struct PeerStatus {
     pub epoch: Epoch,
     /// Whether a connection is up.
     pub connected: bool,
+    /// What carries it, as the transport calls itself; the machine does not know.
+    pub transport: Option<&'static str>,
     /// The last sequence applied here.
     pub durable_seq: u64,
     /// The last sequence the edge said it sealed.

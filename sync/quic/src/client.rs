@@ -1,5 +1,7 @@
 //! The edge's end: joins once, connects, ships, and connects again for ever.
 
+mod dial;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,21 +12,22 @@ use activestore_sync_proto::{
 };
 use activestore_types::{Error, Result};
 use parking_lot::Mutex;
-use quinn::{Connection, Endpoint};
+use rustls::ClientConfig;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::backoff::{Backoff, BackoffOptions};
-use crate::certificate::SERVER_NAME;
 use crate::clock::wall_ms;
 use crate::edge_session::{self, COMMAND_QUEUE, Command, SessionEnd};
 use crate::enrol;
-use crate::failure::{self, CLOSE};
 use crate::identity::EdgeIdentity;
 use crate::lanes::stopped;
+use crate::link::{Link, Transport};
 use crate::tls;
 use crate::token::JoinToken;
 use crate::transport::TransportOptions;
+pub(crate) use dial::Dialer;
+pub use dial::Reach;
 
 /// At most this many addresses of one peer's name are tried in one round.
 const ADDRESSES_PER_PEER: usize = 4;
@@ -50,6 +53,10 @@ pub struct ClientOptions {
     pub uplink: UplinkOptions,
     /// The transport's settings.
     pub transport: TransportOptions,
+    /// What carries the connection.
+    pub reach: Reach,
+    /// How long TCP is kept to where no UDP got through, until UDP is tried again.
+    pub quic_again: Duration,
     /// Waits between attempts.
     pub backoff: BackoffOptions,
     /// How long one attempt to connect may take.
@@ -73,6 +80,8 @@ impl ClientOptions {
             replica,
             uplink: UplinkOptions::default(),
             transport: TransportOptions::default(),
+            reach: Reach::Auto,
+            quic_again: Duration::from_secs(3600),
             backoff: BackoffOptions::default(),
             connect_timeout: Duration::from_secs(10),
         }
@@ -83,6 +92,7 @@ impl ClientOptions {
     pub fn quick(mut self) -> Self {
         self.transport = TransportOptions::quick();
         self.backoff.cap = Duration::from_millis(500);
+        self.quic_again = Duration::from_secs(60);
         self.connect_timeout = Duration::from_millis(1500);
         self
     }
@@ -95,11 +105,13 @@ pub struct ConnectionStatus {
     pub joined: bool,
     /// The cloud's address while connected and past the handshake.
     pub connected_to: Option<String>,
+    /// What carries the connection while there is one.
+    pub transport: Option<Transport>,
     /// The smoothed round trip while connected.
     pub rtt: Option<Duration>,
-    /// UDP payload bytes sent since the start, over all connections.
+    /// Payload bytes of UDP or TCP sent since the start, over all connections.
     pub bytes_sent: u64,
-    /// UDP payload bytes received since the start, over all connections.
+    /// Payload bytes of UDP or TCP received since the start, over all connections.
     pub bytes_received: u64,
     /// Connections that got past the handshake since the start.
     pub connections: u64,
@@ -141,7 +153,7 @@ pub(crate) struct Inner {
     pub(crate) stop: watch::Sender<bool>,
     retry: Notify,
     status: Mutex<ConnectionStatus>,
-    connection: Mutex<Option<Connection>>,
+    connection: Mutex<Option<Link>>,
     commands: Mutex<Option<mpsc::Sender<Command>>>,
     past_sent: AtomicU64,
     past_received: AtomicU64,
@@ -246,17 +258,18 @@ impl Inner {
         status.bytes_sent = self.past_sent.load(Ordering::Relaxed);
         status.bytes_received = self.past_received.load(Ordering::Relaxed);
         if let Some(connection) = &*self.connection.lock() {
-            let stats = connection.stats();
-            status.bytes_sent += stats.udp_tx.bytes;
-            status.bytes_received += stats.udp_rx.bytes;
+            let (sent, received) = connection.traffic();
+            status.bytes_sent += sent;
+            status.bytes_received += received;
             if status.connected_to.is_some() {
+                status.transport = Some(connection.transport());
                 status.rtt = Some(connection.rtt());
             }
         }
         status
     }
 
-    pub(crate) fn connected(&self, connection: &Connection, durable_seq: u64) {
+    pub(crate) fn connected(&self, connection: &Link, durable_seq: u64) {
         let mut status = self.status.lock();
         status.connected_to = Some(connection.remote_address().to_string());
         status.connections += 1;
@@ -306,7 +319,7 @@ impl Inner {
         status.last_error = Some(sentence);
     }
 
-    fn hold(&self, connection: Connection) {
+    fn hold(&self, connection: Link) {
         self.release();
         *self.connection.lock() = Some(connection);
     }
@@ -314,11 +327,9 @@ impl Inner {
     /// The connection is over: its bytes count as past.
     fn release(&self) {
         if let Some(connection) = self.connection.lock().take() {
-            let stats = connection.stats();
-            self.past_sent
-                .fetch_add(stats.udp_tx.bytes, Ordering::Relaxed);
-            self.past_received
-                .fetch_add(stats.udp_rx.bytes, Ordering::Relaxed);
+            let (sent, received) = connection.traffic();
+            self.past_sent.fetch_add(sent, Ordering::Relaxed);
+            self.past_received.fetch_add(received, Ordering::Relaxed);
         }
         self.status.lock().connected_to = None;
     }
@@ -328,17 +339,24 @@ struct Worker {
     inner: Arc<Inner>,
     token: Option<JoinToken>,
     carry: Option<BlobAssembly>,
-    endpoint: Option<(bool, Endpoint)>,
-    config: Option<quinn::ClientConfig>,
+    dialer: Dialer,
+    config: Option<Arc<ClientConfig>>,
 }
 
 async fn run(inner: Arc<Inner>, token: Option<JoinToken>) {
     let mut stop = inner.stop.subscribe();
+    let options = &inner.options;
+    let dialer = Dialer::new(
+        options.reach,
+        options.transport,
+        options.connect_timeout,
+        options.quic_again,
+    );
     let mut worker = Worker {
         inner: inner.clone(),
         token,
         carry: None,
-        endpoint: None,
+        dialer,
         config: None,
     };
     tokio::select! {
@@ -349,10 +367,7 @@ async fn run(inner: Arc<Inner>, token: Option<JoinToken>) {
             tokio::time::sleep(CLOSE_TIMEOUT).await;
         } => {}
     }
-    if let Some((_, endpoint)) = worker.endpoint {
-        endpoint.close(CLOSE, b"the edge shuts down");
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT, endpoint.wait_idle()).await;
-    }
+    worker.dialer.shutdown(CLOSE_TIMEOUT).await;
 }
 
 impl Worker {
@@ -375,8 +390,7 @@ impl Worker {
                         break; // the first peer first again
                     }
                     Err(error) => {
-                        // A fresh socket next time: the interface may have gone.
-                        self.endpoint = None;
+                        self.dialer.forget_socket();
                         self.inner.failed(format!("{peer}: {error}"));
                     }
                 }
@@ -433,11 +447,20 @@ impl Worker {
                 config
             }
         };
-        let connection = self.connect(address, config).await?;
+        let connection = self.connect(address, &config).await?;
         let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
-        *self.inner.commands.lock() = Some(commands);
-        let end =
-            edge_session::run(self.inner.clone(), connection, self.carry.take(), receiver).await;
+        *self.inner.commands.lock() = Some(commands.clone());
+        let session =
+            edge_session::run(self.inner.clone(), connection, self.carry.take(), receiver);
+        tokio::pin!(session);
+        let end = tokio::select! {
+            end = &mut session => end,
+            () = self.dialer.quic_gets_through(address, &config) => {
+                // A session that takes no command is ending.
+                let _ = commands.try_send(Command::ConnectAnew);
+                session.await
+            }
+        };
         *self.inner.commands.lock() = None;
         self.inner.release();
         Ok(SessionEnd {
@@ -457,14 +480,14 @@ impl Worker {
         })?;
         let identity = self.inner.options.identity.clone();
         let config = tls::joiner(token.ca_sha256, identity.clock())?;
-        self.enrol(address, config, &token.secret).await?;
+        self.enrol(address, &config, &token.secret).await?;
         tracing::info!(%address, "joined the cluster");
         Ok(())
     }
 
     async fn renew(&mut self, address: SocketAddr) -> Result<()> {
         let config = self.member_config(&[tls::ENROL_ALPN])?;
-        self.enrol(address, config, &[]).await?;
+        self.enrol(address, &config, &[]).await?;
         tracing::info!(%address, "the certificate was renewed");
         Ok(())
     }
@@ -472,7 +495,7 @@ impl Worker {
     async fn enrol(
         &mut self,
         address: SocketAddr,
-        config: quinn::ClientConfig,
+        config: &Arc<ClientConfig>,
         secret: &[u8],
     ) -> Result<()> {
         let outbox = self.inner.options.outbox.clone();
@@ -485,13 +508,13 @@ impl Worker {
         let outcome = tokio::time::timeout(self.inner.options.connect_timeout, asking)
             .await
             .unwrap_or_else(|_| Err(Error::overloaded("the cloud does not answer")));
-        connection.close(CLOSE, b"done");
+        connection.close(b"done");
         self.inner.release();
         self.config = None; // it holds the certificate before
         outcome
     }
 
-    fn member_config(&self, alpn: &[&[u8]]) -> Result<quinn::ClientConfig> {
+    fn member_config(&self, alpn: &[&[u8]]) -> Result<Arc<ClientConfig>> {
         let identity = &self.inner.options.identity;
         let membership = identity
             .membership()
@@ -499,39 +522,9 @@ impl Worker {
         tls::member(identity, &membership, alpn)
     }
 
-    async fn connect(
-        &mut self,
-        address: SocketAddr,
-        mut config: quinn::ClientConfig,
-    ) -> Result<Connection> {
-        config.transport_config(self.inner.options.transport.build()?);
-        let endpoint = self.endpoint_for(address)?;
-        let connecting = endpoint
-            .connect_with(config, address, SERVER_NAME)
-            .map_err(|error| failure::to_start(&error))?;
-        let connection = tokio::time::timeout(self.inner.options.connect_timeout, connecting)
-            .await
-            .map_err(|_| Error::overloaded("the cloud does not answer"))?
-            .map_err(|error| Error::denied(failure::at_edge(&error)))?;
+    async fn connect(&mut self, address: SocketAddr, config: &Arc<ClientConfig>) -> Result<Link> {
+        let connection = self.dialer.connect(address, config).await?;
         self.inner.hold(connection.clone());
         Ok(connection)
-    }
-
-    fn endpoint_for(&mut self, address: SocketAddr) -> Result<Endpoint> {
-        let v6 = address.is_ipv6();
-        if let Some((known, endpoint)) = &self.endpoint
-            && *known == v6
-        {
-            return Ok(endpoint.clone());
-        }
-        let any: SocketAddr = if v6 {
-            (std::net::Ipv6Addr::UNSPECIFIED, 0).into()
-        } else {
-            (std::net::Ipv4Addr::UNSPECIFIED, 0).into()
-        };
-        let endpoint = Endpoint::client(any)
-            .map_err(|error| Error::from(error).context("a UDP socket cannot be opened"))?;
-        self.endpoint = Some((v6, endpoint.clone()));
-        Ok(endpoint)
     }
 }

@@ -4,19 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use activestore_sync_proto::{
-    BlobAssembly, EdgeCall, EdgeEvent, EdgeOutput, EdgeReply, Frame, Reconnect, Uplink,
-    run_edge_call,
+    BlobAssembly, EdgeCall, EdgeEvent, EdgeOutput, EdgeReply, Reconnect, Uplink, run_edge_call,
 };
 use activestore_types::{Error, Result, SyncClass};
-use quinn::Connection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::client::{Inner, VerifyReport};
-use crate::failure::{self, CLOSE};
-use crate::lanes::{Lanes, READ_QUEUE_FRAMES, read_bulk, read_frames, stopped};
-use crate::tls;
+use crate::failure::Side;
+use crate::lanes::stopped;
+use crate::link::{Link, Outgoing};
 
 /// Comparisons that may wait for a session at once.
 pub(crate) const COMMAND_QUEUE: usize = 4;
@@ -25,6 +23,8 @@ pub(crate) const COMMAND_QUEUE: usize = 4;
 pub(crate) enum Command {
     /// Compare digests.
     Verify(oneshot::Sender<Result<VerifyReport>>),
+    /// End, and connect by a better way.
+    ConnectAnew,
 }
 
 /// How a session ended.
@@ -40,9 +40,9 @@ pub(crate) struct SessionEnd {
 
 struct EdgeSession {
     inner: Arc<Inner>,
-    connection: Connection,
+    connection: Link,
     uplink: Uplink,
-    lanes: Lanes,
+    lanes: Outgoing,
     calls: JoinSet<EdgeReply>,
     verifying: Option<(u64, oneshot::Sender<Result<VerifyReport>>)>,
     verifications: u64,
@@ -53,17 +53,16 @@ struct EdgeSession {
 /// Runs a session over an authenticated connection.
 pub(crate) async fn run(
     inner: Arc<Inner>,
-    connection: Connection,
+    connection: Link,
     carry: Option<BlobAssembly>,
     mut commands: mpsc::Receiver<Command>,
 ) -> SessionEnd {
     let mut tasks = JoinSet::new();
-    let (frames_in, mut frames) = mpsc::channel::<Result<Frame>>(READ_QUEUE_FRAMES);
-    let (control, control_in) = match connection.open_bi().await {
-        Ok(streams) => streams,
-        Err(error) => {
+    let (lanes, mut frames) = match connection.open(Side::Edge, &mut tasks).await {
+        Ok(opened) => opened,
+        Err(reason) => {
             return SessionEnd {
-                reason: failure::at_edge(&error),
+                reason,
                 reconnect: Reconnect::AfterBackoff,
                 carry,
                 was_live: false,
@@ -71,16 +70,12 @@ pub(crate) async fn run(
             };
         }
     };
-    let version = tls::agreed_version(&connection);
-    let lanes = Lanes::start(&mut tasks, &connection, control, version);
-    tasks.spawn(read_frames(control_in, frames_in.clone()));
-    tasks.spawn(read_bulk(connection.clone(), frames_in));
 
     let started = Instant::now();
     let mut stop = inner.stop.subscribe();
     let mut told_to_stop = false;
     let mut options = inner.options.uplink;
-    options.protocol = options.protocol.min(version);
+    options.protocol = options.protocol.min(connection.version());
     let mut session = EdgeSession {
         uplink: Uplink::new(options, Duration::ZERO, carry),
         inner: inner.clone(),
@@ -114,7 +109,7 @@ pub(crate) async fn run(
             () = tokio::time::sleep_until(alarm_at), if alarm.is_some() => {
                 session.uplink.handle_timeout(started.elapsed());
             }
-            _ = connection.closed() => session.end_by_connection().await,
+            why = connection.closed(Side::Edge) => session.end(why),
             () = stopped(&mut stop) => {
                 told_to_stop = true;
                 session.end("the edge shuts down".to_owned());
@@ -131,7 +126,7 @@ pub(crate) async fn run(
             "the comparison broke off: {reason}"
         ))));
     }
-    connection.close(CLOSE, reason.as_bytes());
+    connection.close(reason.as_bytes());
     // The next session must not meet a call of this one still changing the database.
     while session.calls.join_next().await.is_some() {}
     let outbox = inner.options.outbox.clone();
@@ -154,12 +149,19 @@ impl EdgeSession {
     }
 
     async fn end_by_connection(&mut self) {
-        let error = self.connection.closed().await;
-        self.end(failure::at_edge(&error));
+        let why = self.connection.closed(Side::Edge).await;
+        self.end(why);
     }
 
     fn command(&mut self, command: Command) {
-        let Command::Verify(answer) = command;
+        let answer = match command {
+            Command::Verify(answer) => answer,
+            Command::ConnectAnew => {
+                let why = "UDP gets through again".to_owned();
+                self.ended.get_or_insert((why, Reconnect::Now));
+                return;
+            }
+        };
         if self.verifying.is_some() {
             // The asker may be gone; then nobody needs the answer.
             let _ = answer.send(Err(Error::overloaded("a comparison is under way")));

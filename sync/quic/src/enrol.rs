@@ -5,18 +5,20 @@
 use std::sync::Arc;
 
 use activestore_types::{Error, NodeId, Result};
-use quinn::{Connection, RecvStream, SendStream};
+use quinn::SendStream;
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::{Request, node_of};
 use crate::clock::wall_ms;
 use crate::failure;
 use crate::identity::{CloudIdentity, EdgeIdentity};
+use crate::link::Link;
+use crate::tcp::TcpLink;
 use crate::token_store::TokenStore;
 
 const VERSION: u16 = 1;
 /// The longest request or answer.
-const MAX_MESSAGE_BYTES: usize = 16 << 10;
+pub(crate) const MAX_MESSAGE_BYTES: usize = 16 << 10;
 
 #[derive(Serialize, Deserialize)]
 struct EnrolRequest {
@@ -42,7 +44,7 @@ enum EnrolAnswer {
 
 /// Asks the cloud at the other end for a certificate, and keeps it.
 pub(crate) async fn ask(
-    connection: &Connection,
+    connection: &Link,
     identity: &Arc<EdgeIdentity>,
     node: NodeId,
     name: &str,
@@ -57,23 +59,7 @@ pub(crate) async fn ask(
     };
     let bytes = postcard::to_stdvec(&request)
         .map_err(|error| Error::internal(format!("the request to join: {error}")))?;
-    let lost = |connection: &Connection, what: String| match connection.close_reason() {
-        Some(error) => Error::denied(failure::at_edge(&error)),
-        None => Error::overloaded(what),
-    };
-    let (mut send, mut recv): (SendStream, RecvStream) = connection
-        .open_bi()
-        .await
-        .map_err(|error| Error::denied(failure::at_edge(&error)))?;
-    send.write_all(&bytes)
-        .await
-        .map_err(|error| lost(connection, error.to_string()))?;
-    // A stream that was written to and not finished yet can be finished.
-    let _ = send.finish();
-    let answer = recv
-        .read_to_end(MAX_MESSAGE_BYTES)
-        .await
-        .map_err(|error| lost(connection, error.to_string()))?;
+    let answer = exchange(connection, &bytes).await?;
     let answer: EnrolAnswer = postcard::from_bytes(&answer)
         .map_err(|_| Error::invalid("the cloud's answer to joining cannot be read"))?;
     match answer {
@@ -102,17 +88,12 @@ pub(crate) async fn ask(
 /// Answers one request. `member` is the node the connection's certificate names, if it has one.
 /// Returns the node admitted.
 pub(crate) async fn answer(
-    connection: &Connection,
+    connection: &Link,
     member: Option<NodeId>,
     identity: Arc<CloudIdentity>,
     tokens: Arc<TokenStore>,
 ) -> Result<NodeId> {
-    let gone = |error: quinn::ConnectionError| Error::denied(failure::at_cloud(&error));
-    let (mut send, mut recv) = connection.accept_bi().await.map_err(gone)?;
-    let bytes = recv
-        .read_to_end(MAX_MESSAGE_BYTES)
-        .await
-        .map_err(|error| Error::invalid(format!("the request to join did not arrive: {error}")))?;
+    let (bytes, asker) = question(connection).await?;
     let outcome = tokio::task::spawn_blocking(move || decide(&bytes, member, &identity, &tokens))
         .await
         .map_err(|_| Error::internal("the decision was interrupted"))?;
@@ -125,13 +106,82 @@ pub(crate) async fn answer(
     };
     let bytes = postcard::to_stdvec(&answer)
         .map_err(|error| Error::internal(format!("the answer to joining: {error}")))?;
-    let written = send.write_all(&bytes).await;
-    let _ = send.finish();
-    if written.is_ok() {
-        // Until the edge has read it, or is gone.
-        let _ = send.stopped().await;
-    }
+    asker.tell(&bytes).await;
     outcome
+}
+
+/// Sends the request and gives the answer.
+async fn exchange(link: &Link, request: &[u8]) -> Result<Vec<u8>> {
+    let connection = match link {
+        Link::Quic(connection) => connection,
+        Link::Tcp(link) => {
+            link.send_message(request)?;
+            return match link.message().await {
+                Some(answer) => Ok(answer.to_vec()),
+                None => Err(Error::denied(link.closed().await)),
+            };
+        }
+    };
+    let lost = |what: String| match connection.close_reason() {
+        Some(error) => Error::denied(failure::at_edge(&error)),
+        None => Error::overloaded(what),
+    };
+    let (mut send, mut recv) = connection
+        .open_bi()
+        .await
+        .map_err(|error| Error::denied(failure::at_edge(&error)))?;
+    send.write_all(request)
+        .await
+        .map_err(|error| lost(error.to_string()))?;
+    // A stream that was written to and not finished yet can be finished.
+    let _ = send.finish();
+    recv.read_to_end(MAX_MESSAGE_BYTES)
+        .await
+        .map_err(|error| lost(error.to_string()))
+}
+
+/// Who waits for an answer.
+enum Asker {
+    Quic(SendStream),
+    Tcp(TcpLink),
+}
+
+/// The request, and who asks.
+async fn question(link: &Link) -> Result<(Vec<u8>, Asker)> {
+    match link {
+        Link::Quic(connection) => {
+            let gone = |error: quinn::ConnectionError| Error::denied(failure::at_cloud(&error));
+            let (send, mut recv) = connection.accept_bi().await.map_err(gone)?;
+            let request = recv.read_to_end(MAX_MESSAGE_BYTES).await.map_err(|error| {
+                Error::invalid(format!("the request to join did not arrive: {error}"))
+            })?;
+            Ok((request, Asker::Quic(send)))
+        }
+        Link::Tcp(link) => match link.message().await {
+            Some(request) => Ok((request.to_vec(), Asker::Tcp(link.clone()))),
+            None => Err(Error::denied(link.closed().await)),
+        },
+    }
+}
+
+impl Asker {
+    /// Returns when the edge has read the answer, or is gone.
+    async fn tell(self, answer: &[u8]) {
+        match self {
+            Asker::Quic(mut send) => {
+                let written = send.write_all(answer).await;
+                let _ = send.finish();
+                if written.is_ok() {
+                    let _ = send.stopped().await;
+                }
+            }
+            Asker::Tcp(link) => {
+                if link.send_message(answer).is_ok() {
+                    link.closed().await;
+                }
+            }
+        }
+    }
 }
 
 fn decide(

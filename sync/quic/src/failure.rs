@@ -1,6 +1,8 @@
 //! Why a connection failed, as one plain sentence. The libraries' words stay behind it where no
 //! better ones are known.
 
+use std::io;
+
 use activestore_types::Error;
 use quinn::{ConnectError, ConnectionError, VarInt};
 
@@ -12,61 +14,115 @@ const CRYPTO_BASE: u64 = 0x100;
 /// The longest text of a peer that is repeated in a log.
 const MAX_PEER_TEXT_BYTES: usize = 1024;
 
+/// Which end sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Edge,
+    Cloud,
+}
+
+impl Side {
+    /// A sentence about the other end.
+    pub(crate) fn of_peer(self, what: &str) -> String {
+        match self {
+            Side::Edge => format!("the cloud {what}"),
+            Side::Cloud => format!("the edge {what}"),
+        }
+    }
+
+    /// What is wrong with the other end's certificate, by the words of the TLS library.
+    fn of_certificate(self, reason: &str) -> Option<&'static str> {
+        if reason.contains("UnknownIssuer") || reason.contains("BadSignature") {
+            Some(match self {
+                Side::Edge => "the cloud's certificate is not of the cluster this edge belongs to",
+                Side::Cloud => "its certificate is not of this cluster",
+            })
+        } else if reason.contains("NotValidYet") || reason.contains("Expired") {
+            Some(match self {
+                Side::Edge => {
+                    "the cloud's certificate is not valid at this device's time; check its clock"
+                }
+                Side::Cloud => "its certificate is not valid now",
+            })
+        } else {
+            None
+        }
+    }
+
+    /// What the other end found wrong, by the number of its alert.
+    fn of_alert(self, alert: u64) -> Option<&'static str> {
+        match (self, alert) {
+            (Side::Edge, 42 | 46 | 48 | 51) => {
+                Some("the cloud refused this edge's certificate: it is not of its cluster")
+            }
+            (Side::Edge, 44 | 45) => {
+                Some("the cloud refused this edge's certificate: it has expired")
+            }
+            (Side::Edge, 116) => Some("the cloud asked for a certificate and this edge has none"),
+            (Side::Edge, 120) => Some("the cloud speaks another version of the protocol"),
+            (Side::Cloud, 42 | 46 | 48 | 51) => {
+                Some("it does not trust this cloud: it belongs to another cluster")
+            }
+            _ => None,
+        }
+    }
+
+    fn silent(self) -> &'static str {
+        match self {
+            Side::Edge => "the cloud does not answer",
+            Side::Cloud => "the edge fell silent",
+        }
+    }
+}
+
 /// As the edge sees it.
 pub(crate) fn at_edge(error: &ConnectionError) -> String {
     match error {
-        ConnectionError::TransportError(error)
-            if error.reason.contains("UnknownIssuer") || error.reason.contains("BadSignature") =>
-        {
-            "the cloud's certificate is not of the cluster this edge belongs to".to_owned()
-        }
-        ConnectionError::TransportError(error)
-            if error.reason.contains("NotValidYet") || error.reason.contains("Expired") =>
-        {
-            "the cloud's certificate is not valid at this device's time; check its clock".to_owned()
-        }
-        ConnectionError::ConnectionClosed(close) => match alert(close.error_code.into()) {
-            Some(42 | 46 | 48 | 51) => {
-                "the cloud refused this edge's certificate: it is not of its cluster".to_owned()
-            }
-            Some(44 | 45) => "the cloud refused this edge's certificate: it has expired".to_owned(),
-            Some(116) => "the cloud asked for a certificate and this edge has none".to_owned(),
-            Some(120) => "the cloud speaks another version of the protocol".to_owned(),
-            _ => format!("the cloud ended the connection: {error}"),
-        },
-        ConnectionError::ApplicationClosed(close) => {
-            format!("the cloud closed the connection: {}", text(&close.reason))
-        }
-        ConnectionError::TimedOut => "the cloud does not answer".to_owned(),
         ConnectionError::Reset => "the cloud was started again".to_owned(),
-        other => format!("the connection failed: {other}"),
+        other => of_quic(Side::Edge, other),
     }
 }
 
 /// As the cloud sees it.
 pub(crate) fn at_cloud(error: &ConnectionError) -> String {
-    match error {
-        ConnectionError::TransportError(error)
-            if error.reason.contains("UnknownIssuer") || error.reason.contains("BadSignature") =>
-        {
-            "its certificate is not of this cluster".to_owned()
+    of_quic(Side::Cloud, error)
+}
+
+fn of_quic(side: Side, error: &ConnectionError) -> String {
+    let known = match error {
+        ConnectionError::TransportError(error) => side.of_certificate(&error.reason),
+        ConnectionError::ConnectionClosed(close) => {
+            let alert = alert(close.error_code.into());
+            alert.and_then(|alert| side.of_alert(alert))
         }
-        ConnectionError::TransportError(error)
-            if error.reason.contains("NotValidYet") || error.reason.contains("Expired") =>
-        {
-            "its certificate is not valid now".to_owned()
+        ConnectionError::TimedOut => Some(side.silent()),
+        _ => None,
+    };
+    match (known, error) {
+        (Some(sentence), _) => sentence.to_owned(),
+        (None, ConnectionError::ApplicationClosed(close)) => {
+            side.of_peer(&format!("closed the connection: {}", text(&close.reason)))
         }
-        ConnectionError::ConnectionClosed(close)
-            if matches!(alert(close.error_code.into()), Some(42 | 46 | 48 | 51)) =>
-        {
-            "it does not trust this cloud: it belongs to another cluster".to_owned()
+        (None, ConnectionError::ConnectionClosed(_)) if side == Side::Edge => {
+            format!("the cloud ended the connection: {error}")
         }
-        ConnectionError::ApplicationClosed(close) => {
-            format!("the edge closed the connection: {}", text(&close.reason))
-        }
-        ConnectionError::TimedOut => "the edge fell silent".to_owned(),
-        other => format!("the connection failed: {other}"),
+        _ => format!("the connection failed: {error}"),
     }
+}
+
+/// What failed over TCP, in the handshake or later.
+pub(crate) fn of_tls(side: Side, error: &io::Error) -> String {
+    let inner = error.get_ref();
+    let known = match inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::AlertReceived(alert)) => side.of_alert(u64::from(u8::from(*alert))),
+        Some(other) => side.of_certificate(&format!("{other:?}")),
+        None => match error.kind() {
+            io::ErrorKind::TimedOut => Some(side.silent()),
+            io::ErrorKind::ConnectionRefused => Some("nothing listens for TCP there"),
+            _ => None,
+        },
+    };
+    known.map_or_else(|| format!("the connection failed: {error}"), str::to_owned)
 }
 
 /// A connection that could not even be tried.
@@ -78,7 +134,8 @@ fn alert(code: u64) -> Option<u64> {
     code.checked_sub(CRYPTO_BASE).filter(|alert| *alert < 256)
 }
 
-fn text(reason: &[u8]) -> String {
+/// What a peer said, fit for a log.
+pub(crate) fn text(reason: &[u8]) -> String {
     let reason = reason.get(..MAX_PEER_TEXT_BYTES).unwrap_or(reason);
     if reason.is_empty() {
         return "no reason given".to_owned();

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 /// Frames that wait to be written, per lane. More than any window and any request brings.
-const WRITE_QUEUE_FRAMES: usize = 1024;
+pub(crate) const WRITE_QUEUE_FRAMES: usize = 1024;
 /// Frames that were read and wait for the machine.
 pub(crate) const READ_QUEUE_FRAMES: usize = 16;
 /// Bytes read from a stream at once.

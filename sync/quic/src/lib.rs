@@ -1,4 +1,4 @@
-//! The replication protocol over QUIC: [`SyncServer`] in the cloud, [`SyncClient`] at the edge,
+//! The replication protocol over QUIC, and over TCP where no UDP gets through: [`SyncServer`] in the cloud, [`SyncClient`] at the edge,
 //! mutual TLS between them, and the tokens by which an edge joins once.
 //!
 //! What is said over the connection is decided in `activestore-sync-proto`; this crate moves frames,
@@ -29,17 +29,21 @@ mod failure;
 mod files;
 mod identity;
 mod lanes;
+mod link;
 mod peer_session;
 mod receipt;
 mod server;
+mod tcp;
+mod tcp_listener;
 mod tls;
 mod token;
 mod token_store;
 mod transport;
 
 pub use backoff::BackoffOptions;
-pub use client::{ClientOptions, ConnectionStatus, SyncClient, VerifyReport};
+pub use client::{ClientOptions, ConnectionStatus, Reach, SyncClient, VerifyReport};
 pub use identity::{CloudIdentity, EdgeIdentity};
+pub use link::Transport;
 pub use receipt::verify_receipt;
 pub use server::{PeerInfo, ServerOptions, ServerStats, SyncServer};
 pub use token::JoinToken;

@@ -4,52 +4,42 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use activestore_sync_proto::{
-    CloudCall, CloudEvent, CloudOutput, CloudReply, Downlink, Frame, Now, run_cloud_call,
+    CloudCall, CloudEvent, CloudOutput, CloudReply, Downlink, Now, run_cloud_call,
 };
-use activestore_types::{NodeId, Result};
-use quinn::Connection;
-use tokio::sync::mpsc;
+use activestore_types::NodeId;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::clock::wall_ms;
-use crate::failure::{self, CLOSE};
-use crate::lanes::{Lanes, READ_QUEUE_FRAMES, read_bulk, read_frames, stopped};
+use crate::failure::Side;
+use crate::lanes::stopped;
+use crate::link::{Link, Outgoing};
 use crate::server::{HANDSHAKE_TIMEOUT, Shared};
-use crate::tls;
 
 struct PeerSession {
     shared: Arc<Shared>,
-    connection: Connection,
+    connection: Link,
     node: NodeId,
     downlink: Downlink,
-    lanes: Lanes,
+    lanes: Outgoing,
     calls: JoinSet<CloudReply>,
     started: Instant,
     ended: Option<String>,
 }
 
 /// Serves an authenticated edge until its connection ends; returns why it did.
-pub(crate) async fn run(shared: Arc<Shared>, connection: Connection, node: NodeId) -> String {
-    let opened = async {
-        let (control, control_in) = connection.accept_bi().await?;
-        Ok::<_, quinn::ConnectionError>((control, control_in))
-    };
-    let (control, control_in) = match tokio::time::timeout(HANDSHAKE_TIMEOUT, opened).await {
-        Ok(Ok(streams)) => streams,
-        Ok(Err(error)) => return failure::at_cloud(&error),
+pub(crate) async fn run(shared: Arc<Shared>, connection: Link, node: NodeId) -> String {
+    let mut tasks = JoinSet::new();
+    let opened = connection.open(Side::Cloud, &mut tasks);
+    let (lanes, mut frames) = match tokio::time::timeout(HANDSHAKE_TIMEOUT, opened).await {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(reason)) => return reason,
         Err(_) => {
             let reason = "no greeting came";
-            connection.close(CLOSE, reason.as_bytes());
+            connection.close(reason.as_bytes());
             return reason.to_owned();
         }
     };
-    let mut tasks = JoinSet::new();
-    let (frames_in, mut frames) = mpsc::channel::<Result<Frame>>(READ_QUEUE_FRAMES);
-    let version = tls::agreed_version(&connection);
-    let lanes = Lanes::start(&mut tasks, &connection, control, version);
-    tasks.spawn(read_frames(control_in, frames_in.clone()));
-    tasks.spawn(read_bulk(connection.clone(), frames_in));
 
     let mut catalog = shared.catalog.subscribe();
     let mut stream = shared.stream.subscribe();
@@ -99,12 +89,12 @@ pub(crate) async fn run(shared: Arc<Shared>, connection: Connection, node: NodeI
                 let now = session.now();
                 session.downlink.handle_timeout(now);
             }
-            _ = connection.closed() => session.end_by_connection().await,
+            why = connection.closed(Side::Cloud) => session.end(why),
             () = stopped(&mut stop) => session.end("the cloud shuts down".to_owned()),
         }
     }
     let reason = session.ended.take().unwrap_or_default();
-    connection.close(CLOSE, reason.as_bytes());
+    connection.close(reason.as_bytes());
     session.farewell().await;
     reason
 }
@@ -122,8 +112,8 @@ impl PeerSession {
     }
 
     async fn end_by_connection(&mut self) {
-        let error = self.connection.closed().await;
-        self.end(failure::at_cloud(&error));
+        let why = self.connection.closed(Side::Cloud).await;
+        self.end(why);
     }
 
     /// Carries out everything the machine wants now.
@@ -142,8 +132,9 @@ impl PeerSession {
         }
     }
 
-    fn call(&mut self, call: CloudCall) {
-        if let CloudCall::PeerSeen(status) = &call {
+    fn call(&mut self, mut call: CloudCall) {
+        if let CloudCall::PeerSeen(status) = &mut call {
+            status.transport = Some(self.connection.transport().name());
             self.shared.seen(&self.connection, status.clone());
         }
         let shared = self.shared.clone();

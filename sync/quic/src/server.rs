@@ -10,23 +10,26 @@ use std::time::Duration;
 use activestore_sync_proto::{DownlinkOptions, Inbox, PeerStatus};
 use activestore_types::{Epoch, Error, NodeId, Result};
 use parking_lot::Mutex;
-use quinn::{Connection, Endpoint, Incoming};
-use rustls::pki_types::CertificateDer;
+use quinn::{Endpoint, Incoming};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::certificate::node_of;
 use crate::enrol;
-use crate::failure::{self, CLOSE};
+use crate::failure::{self, CLOSE, Side};
 use crate::identity::CloudIdentity;
 use crate::lanes::stopped;
+use crate::link::{Link, Transport};
 use crate::peer_session;
+use crate::tcp_listener::{Arrival, TcpDoor};
 use crate::tls::{self, ENROL_ALPN};
 use crate::token_store::TokenStore;
 use crate::transport::TransportOptions;
 
 /// A connection must be authenticated and have greeted within this time.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// So many free ports of UDP are tried until one is free for TCP too.
+const FREE_PORT_TRIES: u32 = 16;
 /// Shutting down waits this long for sessions to end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -45,6 +48,8 @@ pub struct ServerOptions {
     pub downlink: DownlinkOptions,
     /// The transport's settings.
     pub transport: TransportOptions,
+    /// Whether edges that UDP does not reach are taken over TCP, at the same address and port.
+    pub tcp: bool,
     /// Connections at once, at most; more are refused.
     pub connections_max: usize,
     /// How often the definitions' version is looked at.
@@ -69,6 +74,7 @@ impl ServerOptions {
                 keep_alive: None, // the edge keeps its connection alive
                 ..TransportOptions::default()
             },
+            tcp: true,
             connections_max: 10_000,
             catalog_every: Duration::from_millis(250),
         }
@@ -82,11 +88,13 @@ pub struct PeerInfo {
     pub status: PeerStatus,
     /// Where it is.
     pub address: SocketAddr,
+    /// What carries the connection.
+    pub transport: Transport,
     /// The smoothed round trip.
     pub rtt: Duration,
-    /// UDP payload bytes sent to it in this connection.
+    /// Payload bytes of UDP or TCP sent to it in this connection.
     pub bytes_sent: u64,
-    /// UDP payload bytes received from it in this connection.
+    /// Payload bytes of UDP or TCP received from it in this connection.
     pub bytes_received: u64,
 }
 
@@ -95,6 +103,8 @@ pub struct PeerInfo {
 pub struct ServerStats {
     /// Edges let in.
     pub connections: u64,
+    /// Of these, over TCP.
+    pub tcp_connections: u64,
     /// Connections refused, whatever the reason.
     pub refused: u64,
     /// Edges that joined or renewed.
@@ -136,6 +146,7 @@ impl Counter {
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     connections: Counter,
+    tcp_connections: Counter,
     refused: Counter,
     admitted: Counter,
     admissions_refused: Counter,
@@ -150,7 +161,7 @@ pub(crate) struct Counters {
 }
 
 struct Peer {
-    connection: Connection,
+    connection: Link,
     node: NodeId,
     /// Known once the edge has greeted.
     epoch: Option<Epoch>,
@@ -181,17 +192,8 @@ impl SyncServer {
     /// # Errors
     /// `Conflict` when the address is in use; when the identity cannot be used for TLS.
     pub fn start(options: ServerOptions) -> Result<SyncServer> {
-        let mut config = tls::server(&options.identity)?;
-        config.transport_config(options.transport.build()?);
-        let listen = options.listen;
-        let endpoint = Endpoint::server(config, listen).map_err(|error| {
-            if error.kind() == std::io::ErrorKind::AddrInUse {
-                Error::conflict(format!("the UDP address {listen} is in use"))
-                    .with_hint("choose another with --quic HOST:PORT, or port 0 for a free one")
-            } else {
-                Error::from(error).context(format!("the UDP address {listen}"))
-            }
-        })?;
+        let config = tls::server(&options.identity)?;
+        let (endpoint, door) = bind(&options, config)?;
         let local_addr = endpoint.local_addr()?;
         let stream = watch::Sender::new(());
         let grown = stream.clone();
@@ -206,7 +208,7 @@ impl SyncServer {
             stop: watch::Sender::new(false),
             peers: Mutex::default(),
         });
-        let task = tokio::spawn(listen_on(shared.clone(), endpoint));
+        let task = tokio::spawn(listen_on(shared.clone(), endpoint, door));
         Ok(SyncServer {
             shared,
             local_addr,
@@ -223,13 +225,14 @@ impl SyncServer {
     pub fn peers(&self) -> Vec<PeerInfo> {
         let peers = self.shared.peers.lock();
         let info = |peer: &Peer| {
-            let stats = peer.connection.stats();
+            let (bytes_sent, bytes_received) = peer.connection.traffic();
             Some(PeerInfo {
                 status: peer.status.clone()?,
                 address: peer.connection.remote_address(),
+                transport: peer.connection.transport(),
                 rtt: peer.connection.rtt(),
-                bytes_sent: stats.udp_tx.bytes,
-                bytes_received: stats.udp_rx.bytes,
+                bytes_sent,
+                bytes_received,
             })
         };
         peers.values().filter_map(info).collect()
@@ -240,6 +243,7 @@ impl SyncServer {
         let counters = &self.shared.counters;
         ServerStats {
             connections: counters.connections.get(),
+            tcp_connections: counters.tcp_connections.get(),
             refused: counters.refused.get(),
             admitted: counters.admitted.get(),
             admissions_refused: counters.admissions_refused.get(),
@@ -271,28 +275,65 @@ impl Drop for SyncServer {
 
 impl Shared {
     /// What the protocol knows of a connection's edge.
-    pub(crate) fn seen(&self, connection: &Connection, status: PeerStatus) {
-        if let Some(peer) = self.peers.lock().get_mut(&connection.stable_id()) {
+    pub(crate) fn seen(&self, connection: &Link, status: PeerStatus) {
+        if let Some(peer) = self.peers.lock().get_mut(&connection.id()) {
             peer.status = Some(status);
         }
     }
 
     /// Closes what is left of this edge's earlier connections. Another epoch of the same node is
     /// another copy of it, which goes on.
-    pub(crate) fn replace_older(&self, connection: &Connection, node: NodeId, epoch: Epoch) {
+    pub(crate) fn replace_older(&self, connection: &Link, node: NodeId, epoch: Epoch) {
         let mut peers = self.peers.lock();
         for (id, peer) in peers.iter_mut() {
-            if *id == connection.stable_id() {
+            if *id == connection.id() {
                 peer.epoch = Some(epoch);
             } else if peer.node == node && peer.epoch == Some(epoch) {
-                peer.connection
-                    .close(CLOSE, b"the edge connected again elsewhere");
+                peer.connection.close(b"the edge connected again elsewhere");
             }
         }
     }
 }
 
-async fn listen_on(shared: Arc<Shared>, endpoint: Endpoint) {
+/// Binds the UDP address and, where TCP is wanted, the same one of TCP.
+fn bind(
+    options: &ServerOptions,
+    config: rustls::ServerConfig,
+) -> Result<(Endpoint, Option<TcpDoor>)> {
+    let listen = options.listen;
+    let mut tries = if listen.port() == 0 {
+        FREE_PORT_TRIES
+    } else {
+        1
+    };
+    loop {
+        let mut quic = tls::quic_server(config.clone())?;
+        quic.transport_config(options.transport.build()?);
+        let endpoint =
+            Endpoint::server(quic, listen).map_err(|error| in_use(error, "UDP", listen))?;
+        if !options.tcp {
+            return Ok((endpoint, None));
+        }
+        let address = endpoint.local_addr()?;
+        match TcpDoor::open(address, config.clone(), options.transport) {
+            Ok(door) => return Ok((endpoint, Some(door))),
+            // A port that is free for UDP may be taken for TCP.
+            Err(_) if tries > 1 => tries -= 1,
+            Err(error) => return Err(in_use(error, "TCP", address)),
+        }
+    }
+}
+
+fn in_use(error: std::io::Error, protocol: &str, address: SocketAddr) -> Error {
+    if error.kind() == std::io::ErrorKind::AddrInUse {
+        let error = Error::conflict(format!("the {protocol} address {address} is in use"));
+        error.with_hint("choose another with --quic HOST:PORT, or port 0 for a free one; TCP can be turned off by [listen] sync_tcp = false")
+    } else {
+        Error::from(error).context(format!("the {protocol} address {address}"))
+    }
+}
+
+async fn listen_on(shared: Arc<Shared>, endpoint: Endpoint, door: Option<TcpDoor>) {
     let mut stop = shared.stop.subscribe();
     let mut sessions = JoinSet::new();
     let places = Arc::new(Semaphore::new(shared.options.connections_max));
@@ -313,6 +354,18 @@ async fn listen_on(shared: Arc<Shared>, endpoint: Endpoint) {
                         shared.counters.refused.add(1);
                         incoming.refuse();
                     }
+                }
+            }
+            arrival = TcpDoor::accept(door.as_ref()) => {
+                // Without a place the socket is closed at once.
+                if let Ok(place) = places.clone().try_acquire_owned() {
+                    let shared = shared.clone();
+                    sessions.spawn(async move {
+                        receive_tcp(shared, arrival).await;
+                        drop(place);
+                    });
+                } else {
+                    shared.counters.refused.add(1);
                 }
             }
             _ = tick.tick() => {
@@ -338,27 +391,44 @@ async fn listen_on(shared: Arc<Shared>, endpoint: Endpoint) {
 /// Authenticates one connection and serves it.
 async fn receive(shared: Arc<Shared>, incoming: Incoming) {
     let address = incoming.remote_address();
-    if let Err(error) = serve(&shared, incoming).await {
+    let failed = |error: quinn::ConnectionError| Error::denied(failure::at_cloud(&error));
+    let connecting = async { incoming.accept().map_err(failed)?.await.map_err(failed) };
+    let link = authenticated(connecting).await.map(Link::Quic);
+    finish(&shared, address, link).await;
+}
+
+/// The same of one over TCP.
+async fn receive_tcp(shared: Arc<Shared>, arrival: Arrival) {
+    let address = arrival.address;
+    let failed = |error: std::io::Error| Error::denied(failure::of_tls(Side::Cloud, &error));
+    let connecting = async { arrival.handshake().await.map_err(failed) };
+    let link = authenticated(connecting).await.map(Link::Tcp);
+    if link.is_ok() {
+        shared.counters.tcp_connections.add(1);
+    }
+    finish(&shared, address, link).await;
+}
+
+async fn authenticated<T>(connecting: impl Future<Output = Result<T>>) -> Result<T> {
+    let outcome = tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting).await;
+    outcome.map_err(|_| Error::denied("the handshake took too long"))?
+}
+
+async fn finish(shared: &Arc<Shared>, address: SocketAddr, link: Result<Link>) {
+    let served = match link {
+        Ok(link) => serve(shared, link).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = served {
         shared.counters.refused.add(1);
         tracing::warn!(%address, "refused a connection: {error}");
     }
 }
 
-async fn serve(shared: &Arc<Shared>, incoming: Incoming) -> Result<()> {
-    let failed = |error: quinn::ConnectionError| Error::denied(failure::at_cloud(&error));
-    let connecting = incoming.accept().map_err(failed)?;
-    let connection = tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting)
-        .await
-        .map_err(|_| Error::denied("the handshake took too long"))?
-        .map_err(failed)?;
-    let protocol = tls::agreed(&connection);
-    let member = connection
-        .peer_identity()
-        .and_then(|chain| chain.downcast::<Vec<CertificateDer<'static>>>().ok())
-        .and_then(|chain| chain.first().cloned())
-        .map(|certificate| node_of(&certificate))
-        .transpose()?;
-    match protocol.as_deref() {
+async fn serve(shared: &Arc<Shared>, connection: Link) -> Result<()> {
+    let shown = connection.member();
+    let member = shown.map(|certificate| node_of(&certificate)).transpose()?;
+    match connection.protocol().as_deref() {
         Some(ENROL_ALPN) => enrol_one(shared, &connection, member).await,
         Some(name) if tls::version(name).is_some() => match member {
             Some(node) => serve_member(shared, connection, node).await,
@@ -371,16 +441,12 @@ async fn serve(shared: &Arc<Shared>, incoming: Incoming) -> Result<()> {
     }
 }
 
-fn refuse(connection: &Connection, error: Error) -> Result<()> {
-    connection.close(CLOSE, error.to_string().as_bytes());
+fn refuse(connection: &Link, error: Error) -> Result<()> {
+    connection.close(error.to_string().as_bytes());
     Err(error)
 }
 
-async fn enrol_one(
-    shared: &Arc<Shared>,
-    connection: &Connection,
-    member: Option<NodeId>,
-) -> Result<()> {
+async fn enrol_one(shared: &Arc<Shared>, connection: &Link, member: Option<NodeId>) -> Result<()> {
     let identity = shared.options.identity.clone();
     let tokens = shared.options.tokens.clone();
     let answering = enrol::answer(connection, member, identity, tokens);
@@ -395,13 +461,13 @@ async fn enrol_one(
         }
         Err(error) => {
             shared.counters.admissions_refused.add(1);
-            connection.close(CLOSE, error.to_string().as_bytes());
+            connection.close(error.to_string().as_bytes());
             Err(error.context("an edge wanted to join"))
         }
     }
 }
 
-async fn serve_member(shared: &Arc<Shared>, connection: Connection, node: NodeId) -> Result<()> {
+async fn serve_member(shared: &Arc<Shared>, connection: Link, node: NodeId) -> Result<()> {
     let tokens = shared.options.tokens.clone();
     let admitted = tokio::task::spawn_blocking(move || tokens.admits(node))
         .await
@@ -410,7 +476,7 @@ async fn serve_member(shared: &Arc<Shared>, connection: Connection, node: NodeId
         return refuse(&connection, error);
     }
     shared.counters.connections.add(1);
-    let id = connection.stable_id();
+    let id = connection.id();
     shared.peers.lock().insert(
         id,
         Peer {

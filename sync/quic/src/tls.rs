@@ -3,9 +3,8 @@
 
 use std::sync::Arc;
 
-use activestore_sync_proto::OLDEST_PROTOCOL_VERSION;
 use activestore_types::{Error, Result};
-use quinn::crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig};
+use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -40,9 +39,9 @@ fn roots(ca: &CertificateDer<'static>) -> Result<Arc<RootCertStore>> {
     Ok(Arc::new(roots))
 }
 
-/// The cloud's side of both protocols. Whether a certificate is needed depends on the protocol and
-/// is checked after the handshake; one that is shown must be the cluster's.
-pub(crate) fn server(identity: &CloudIdentity) -> Result<quinn::ServerConfig> {
+/// The cloud's side of both protocols, over QUIC and over TCP. Whether a certificate is needed depends on the
+/// protocol and is checked after the handshake; one that is shown must be the cluster's.
+pub(crate) fn server(identity: &CloudIdentity) -> Result<ServerConfig> {
     let verifier = WebPkiClientVerifier::builder_with_provider(roots(identity.ca())?, provider())
         .allow_unauthenticated()
         .build()
@@ -56,6 +55,11 @@ pub(crate) fn server(identity: &CloudIdentity) -> Result<quinn::ServerConfig> {
     let spoken = SYNC_ALPNS.iter().map(|(name, _)| *name);
     let all = spoken.chain([ENROL_ALPN]);
     config.alpn_protocols = all.map(<[u8]>::to_vec).collect();
+    Ok(config)
+}
+
+/// The same for QUIC.
+pub(crate) fn quic_server(config: ServerConfig) -> Result<quinn::ServerConfig> {
     let crypto = QuicServerConfig::try_from(config).map_err(failed)?;
     Ok(quinn::ServerConfig::with_crypto(Arc::new(crypto)))
 }
@@ -65,7 +69,7 @@ pub(crate) fn member(
     identity: &EdgeIdentity,
     membership: &Membership,
     alpn: &[&[u8]],
-) -> Result<quinn::ClientConfig> {
+) -> Result<Arc<ClientConfig>> {
     let verifier = WebPkiServerVerifier::builder_with_provider(roots(&membership.ca)?, provider())
         .build()
         .map_err(failed)?;
@@ -75,11 +79,11 @@ pub(crate) fn member(
         .with_webpki_verifier(verifier)
         .with_client_auth_cert(vec![membership.certificate.clone()], identity.private_key())
         .map_err(failed)?;
-    client(config, alpn)
+    Ok(client(config, alpn))
 }
 
 /// A joiner's side: the cloud must prove to hold the authority the token names.
-pub(crate) fn joiner(ca_sha256: [u8; 32], clock: FloorClock) -> Result<quinn::ClientConfig> {
+pub(crate) fn joiner(ca_sha256: [u8; 32], clock: FloorClock) -> Result<Arc<ClientConfig>> {
     let config = ClientConfig::builder_with_details(provider(), Arc::new(clock))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(failed)?
@@ -89,13 +93,12 @@ pub(crate) fn joiner(ca_sha256: [u8; 32], clock: FloorClock) -> Result<quinn::Cl
             provider: provider(),
         }))
         .with_no_client_auth();
-    client(config, &[ENROL_ALPN])
+    Ok(client(config, &[ENROL_ALPN]))
 }
 
-fn client(mut config: ClientConfig, alpn: &[&[u8]]) -> Result<quinn::ClientConfig> {
+fn client(mut config: ClientConfig, alpn: &[&[u8]]) -> Arc<ClientConfig> {
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-    let crypto = QuicClientConfig::try_from(config).map_err(failed)?;
-    Ok(quinn::ClientConfig::new(Arc::new(crypto)))
+    Arc::new(config)
 }
 
 /// The name of the protocol that the handshake agreed on.
@@ -108,12 +111,6 @@ pub(crate) fn agreed(connection: &quinn::Connection) -> Option<Vec<u8>> {
 pub(crate) fn version(alpn: &[u8]) -> Option<u16> {
     let known = SYNC_ALPNS.iter().find(|(name, _)| *name == alpn);
     known.map(|(_, version)| *version)
-}
-
-/// The version of the conversation that the handshake agreed on.
-pub(crate) fn agreed_version(connection: &quinn::Connection) -> u16 {
-    let version = agreed(connection).and_then(|name| version(&name));
-    version.unwrap_or(OLDEST_PROTOCOL_VERSION)
 }
 
 /// Accepts a server whose chain contains the authority of that hash and is signed by it. Everything

@@ -2,7 +2,7 @@
 
 use activestore_types::{Error, Result};
 
-use super::{Config, LinkSetting, RoleSetting, WalSyncSetting};
+use super::{Config, LinkSetting, RoleSetting, TransportSetting, WalSyncSetting};
 
 type Set = fn(&mut Config, &str) -> Result<()>;
 
@@ -30,6 +30,10 @@ const VARIABLES: &[(&str, Set)] = &[
     }),
     ("ACTIVESTORE_QUIC", |config, text| {
         config.listen.quic = Some(parsed(text, "an address such as 0.0.0.0:7490")?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_SYNC_TCP", |config, text| {
+        config.listen.sync_tcp = Some(parsed(text, "true or false")?);
         Ok(())
     }),
     ("ACTIVESTORE_MQTT", |config, text| {
@@ -132,6 +136,15 @@ const VARIABLES: &[(&str, Set)] = &[
         });
         Ok(())
     }),
+    ("ACTIVESTORE_SYNC_TRANSPORT", |config, text| {
+        config.sync.transport = Some(match text {
+            "auto" => TransportSetting::Auto,
+            "quic" => TransportSetting::Quic,
+            "tcp" => TransportSetting::Tcp,
+            _ => return Err(Error::invalid(format!("'{text}' is not auto, quic or tcp"))),
+        });
+        Ok(())
+    }),
     ("ACTIVESTORE_PLUGINS_MEMORY", |config, text| {
         config.plugins.memory = Some(text.parse()?);
         Ok(())
@@ -163,7 +176,7 @@ const VARIABLES: &[(&str, Set)] = &[
 /// # Errors
 /// `Invalid`, naming the variable.
 pub fn apply(config: &mut Config, lookup: impl Fn(&str) -> Option<String>) -> Result<()> {
-    for (name, set) in &VARIABLES {
+    for (name, set) in VARIABLES {
         if let Some(text) = lookup(name).filter(|text| !text.is_empty()) {
             set(config, &text).map_err(|error| error.context(name))?;
         }

@@ -24,6 +24,7 @@ fn every_section_is_read() {
         [listen]
         http = "127.0.0.1:7480"
         mqtt = "0.0.0.0:1883"
+        sync_tcp = false
         [limits]
         memory = "64MiB"
         disk = "8GiB"
@@ -34,6 +35,7 @@ fn every_section_is_read() {
         encryption_key_file = "/etc/activestore/key"
         [sync]
         peers = ["cloud.example:7490"]
+        transport = "tcp"
         [plugins]
         deadline = "2s"
         [[mqtt.topics]]
@@ -45,6 +47,8 @@ fn every_section_is_read() {
     )
     .unwrap();
     assert_eq!(config.node.role, Some(RoleSetting::Edge));
+    assert_eq!(config.listen.sync_tcp, Some(false));
+    assert_eq!(config.sync.transport, Some(TransportSetting::Tcp));
     assert_eq!(config.limits.memory, Some(ByteSize(64 << 20)));
     assert_eq!(config.limits.disk, Some(ByteSize(8 << 30)));
     assert_eq!(config.storage.wal_sync, Some(WalSyncSetting::Interval));

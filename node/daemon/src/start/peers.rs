@@ -9,8 +9,8 @@ use activestore_db::{Db, Role};
 use activestore_gateway::{Hooks, TokenRequest};
 use activestore_sync_proto::TableDigest;
 use activestore_sync_quic::{
-    ClientOptions, CloudIdentity, EdgeIdentity, ServerOptions, SyncClient, SyncServer, TokenStore,
-    TransportOptions, VerifyReport,
+    ClientOptions, CloudIdentity, EdgeIdentity, Reach, ServerOptions, SyncClient, SyncServer,
+    TokenStore, Transport, TransportOptions, VerifyReport,
 };
 use activestore_types::{Error, NodeId, Result, TableName};
 use futures::future::BoxFuture;
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use super::settings::Settings;
-use crate::config::LinkSetting;
+use crate::config::{LinkSetting, TransportSetting};
 
 /// Keys and certificates, inside the data directory.
 pub const IDENTITY_DIR: &str = "identity";
@@ -63,6 +63,7 @@ impl Peers {
                 db.sign_receipts_with(identity.clone());
                 let mut options =
                     ServerOptions::new(listen, identity.clone(), hosts.inbox, tokens.clone());
+                options.tcp = settings.sync_tcp;
                 if settings.link == LinkSetting::Quick {
                     options.transport = TransportOptions {
                         // The edge keeps its connection alive.
@@ -92,6 +93,11 @@ impl Peers {
                     outbox,
                     hosts.replica,
                 );
+                options.reach = match settings.transport {
+                    TransportSetting::Auto => Reach::Auto,
+                    TransportSetting::Quic => Reach::Only(Transport::Quic),
+                    TransportSetting::Tcp => Reach::Only(Transport::Tcp),
+                };
                 if settings.link == LinkSetting::Quick {
                     options = options.quick();
                 }
@@ -185,6 +191,7 @@ impl Peers {
                 json!([{
                     "joined": status.joined,
                     "connected_to": status.connected_to,
+                    "transport": status.transport.map(Transport::name),
                     "rtt_ms": status.rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
                     "bytes_sent": status.bytes_sent,
                     "bytes_received": status.bytes_received,
@@ -209,6 +216,7 @@ impl Peers {
                         "name": peer.status.name,
                         "node": peer.status.node.to_string(),
                         "address": peer.address.to_string(),
+                        "transport": peer.transport.name(),
                         "rtt_ms": peer.rtt.as_secs_f64() * 1e3,
                         "bytes_sent": peer.bytes_sent,
                         "bytes_received": peer.bytes_received,

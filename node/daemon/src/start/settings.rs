@@ -14,7 +14,8 @@ use activestore_types::{Error, Result};
 use super::governor::Watch;
 use crate::cli::{DEFAULT_HTTP, DEFAULT_QUIC, StartArgs};
 use crate::config::{
-    ByteSize, Config, LinkSetting, Plugins, RoleSetting, WalSyncSetting, apply_environment,
+    ByteSize, Config, LinkSetting, Plugins, RoleSetting, TransportSetting, WalSyncSetting,
+    apply_environment,
 };
 use crate::key;
 
@@ -36,6 +37,8 @@ pub struct Settings {
     pub gateway: GatewayOptions,
     /// The listener for edges; cloud nodes only.
     pub quic: Option<SocketAddr>,
+    /// Whether edges are taken over TCP too.
+    pub sync_tcp: bool,
     /// The MQTT listener.
     pub mqtt_listen: Option<SocketAddr>,
     /// Brokers and the mapping of topics.
@@ -44,6 +47,8 @@ pub struct Settings {
     pub peers: Vec<String>,
     /// What the link to them is like.
     pub link: LinkSetting,
+    /// What carries the connection to them.
+    pub transport: TransportSetting,
     /// Joins the peer first.
     pub token: Option<String>,
     /// When compaction rests.
@@ -183,10 +188,12 @@ impl Settings {
             db,
             gateway,
             quic,
+            sync_tcp: config.listen.sync_tcp.unwrap_or(true),
             mqtt_listen: args.mqtt.or(config.listen.mqtt),
             mqtt: config.mqtt,
             peers,
             link: config.sync.link.unwrap_or_default(),
+            transport: config.sync.transport.unwrap_or_default(),
             token: args.token.clone(),
             watch,
             workers,

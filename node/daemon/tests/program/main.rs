@@ -8,6 +8,8 @@ mod files;
 mod flowing_down;
 mod languages;
 mod life;
+mod namespaces;
+mod over_tcp;
 mod process;
 mod receipts;
 mod signatures;

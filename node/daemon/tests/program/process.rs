@@ -133,15 +133,9 @@ impl Node {
         status.code()
     }
 
-    /// Resident memory in bytes.
+    /// Memory of its own, in bytes.
     pub fn own_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("RssAnon:"))
-            .unwrap();
-        let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-        kib * 1024
+        activestore_test_links::memory::own(self.child.id())
     }
 }
 

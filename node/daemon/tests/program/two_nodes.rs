@@ -47,15 +47,26 @@ fn an_edge_joins_ships_its_rows_and_both_ends_are_equal() {
     ]);
     assert!(joined.status.success(), "{}", said(&joined));
 
-    cloud.execute("CREATE KEYSPACE plant; CREATE TABLE plant.readings (device TEXT, n BIGINT, PRIMARY KEY ((device), n)) WITH (sync = 'up')");
+    cloud.execute("CREATE KEYSPACE plant; CREATE TABLE plant.readings (device TEXT, n BIGINT, PRIMARY KEY ((device), n)) WITH (sync = 'up'); CREATE TABLE plant.alarms (device TEXT, n BIGINT, PRIMARY KEY ((device), n)) WITH (sync = 'up', sync_class = 'alarm')");
     let edge = Node::start(&edge_dir, &["--config", quick, "--peer", &quic]);
     eventually("the definitions' way down", || {
         let rows = edge.rows("SELECT count(*) FROM system.tables WHERE keyspace = 'plant'");
-        (rows == ["1"]).then_some(())
+        (rows == ["2"]).then_some(())
     });
+    let class = "SELECT sync_class FROM system.tables WHERE name = 'alarms'";
+    assert_eq!(edge.rows(class), ["alarm"]);
     edge.execute("INSERT INTO plant.readings (device, n) VALUES ('p1', 1), ('p1', 2), ('p2', 1)");
-    eventually("the rows' way up", || {
-        (cloud.rows("SELECT count(*) FROM plant.readings") == ["3"]).then_some(())
+    edge.execute("INSERT INTO plant.alarms (device, n) VALUES ('p1', 2)");
+    for (table, count) in [("readings", "3"), ("alarms", "1")] {
+        eventually("the rows' way up", || {
+            let rows = cloud.rows(&format!("SELECT count(*) FROM plant.{table}"));
+            (rows == [count]).then_some(())
+        });
+    }
+    // One edge is one row, however many lanes it ships in.
+    let peers = "SELECT connected, row_fragments, behind_alarm, behind_live FROM system.sync_peers";
+    eventually("nothing is behind", || {
+        (cloud.rows(peers) == ["true,4,0,0"]).then_some(())
     });
     eventually("equal digests", || {
         let verify = run(&["sync", "verify", "--url", &edge.url()]);

@@ -15,8 +15,10 @@ use super::SEAL_BYTES;
 const ALARMS_GATHER: Duration = Duration::from_millis(50);
 /// … and control rows for so long; neither for longer than live rows do.
 const CONTROL_GATHERS: Duration = Duration::from_millis(200);
-/// While nobody is there to ship to, live rows gather so many times as long. It bounds what of the log is held.
+/// While nobody is there to ship to, live rows gather so many times as long …
 const AWAY_FACTOR: u32 = 60;
+/// … and no longer than this, if they do not anyway. It bounds what of the log is held.
+const AWAY_GATHERS: Duration = Duration::from_secs(60);
 
 /// What was committed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -144,6 +146,11 @@ impl Bell {
         }
     }
 
+    fn away_gathers(&self) -> Duration {
+        let longer = self.seal_after.saturating_mul(AWAY_FACTOR);
+        longer.min(AWAY_GATHERS).max(self.seal_after)
+    }
+
     /// Waits until something is to be sealed.
     pub(super) fn wait(&self) -> Work {
         let mut wishes = self.wishes.lock();
@@ -158,11 +165,11 @@ impl Bell {
             let now = self.clock.monotonic();
             let mut all_by = wishes.since.map(|since| {
                 if !wishes.away {
-                    since + self.seal_after
+                    since.saturating_add(self.seal_after)
                 } else if wishes.bytes >= SEAL_BYTES {
                     now
                 } else {
-                    since + self.seal_after * AWAY_FACTOR
+                    since.saturating_add(self.away_gathers())
                 }
             });
             if wishes.now {

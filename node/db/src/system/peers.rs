@@ -39,6 +39,10 @@ pub(super) fn sync_peers(relations: &Relations) -> Result<RecordBatch> {
             ),
         ),
         (
+            "transport",
+            optional(all.iter().map(|peer| peer.transport.map(str::to_owned))),
+        ),
+        (
             "durable_seq",
             count(all.iter().map(|peer| peer.durable_seq)),
         ),

@@ -112,6 +112,7 @@ impl Lanes {
     pub(super) fn standings(&self) -> Vec<LaneStanding> {
         let lanes = self.lanes.iter().map(|lane| LaneStanding {
             class: lane.offer.class,
+            epoch: lane.offer.epoch,
             behind: lane
                 .last_sealed()
                 .saturating_sub(lane.receiving.durable_seq()),
@@ -264,7 +265,7 @@ impl Lanes {
         self.take_early(now, epoch, out)
     }
 
-    /// A segment came before its lane could take it; `live` is whether the greeting is answered.
+    /// A segment came before its lane could take it.
     fn keep_early(&mut self, frame: SegmentFrame) {
         let bytes = frame.segment.payload.len();
         if self.early.len() >= EARLY_SEGMENTS || self.early_bytes + bytes > EARLY_BYTES {
@@ -382,11 +383,13 @@ impl Lanes {
         };
         let at = self.lanes.iter().position(|lane| lane.offer.epoch == epoch);
         if let Some(at) = at.filter(|at| *at > 0 && self.lanes.get(*at).is_some_and(is_done)) {
-            self.lanes.remove(at);
-            out.push_back(CloudOutput::Call(CloudCall::Forget {
-                node: self.node,
-                epoch,
-            }));
+            let lane = self.lanes.remove(at);
+            if lane.receiving.durable_seq() > 0 {
+                out.push_back(CloudOutput::Call(CloudCall::Forget {
+                    node: self.node,
+                    epoch,
+                }));
+            }
         }
     }
 

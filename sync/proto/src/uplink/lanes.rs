@@ -156,7 +156,7 @@ impl Lanes {
     }
 
     fn has_room_for(&self, class: SyncClass) -> bool {
-        let mut open = self.lanes.iter();
+        let mut open = self.lanes.iter().filter(|lane| !lane.is_drained());
         class != SyncClass::Backlog || !open.any(|lane| lane.offer.class == class)
     }
 

@@ -28,7 +28,7 @@ fn live(protocol: u16) -> (Uplink, Vec<EdgeOutput>) {
     let mut uplink = Uplink::new(options, Duration::ZERO, None);
     let host = SimEdge::new(EDGE, Rng(1));
     outputs(&mut uplink);
-    let reply = run_edge_call(EdgeCall::Position, &*host, &*host);
+    let reply = run_edge_call(EdgeCall::Position { begun: None }, &*host, &*host);
     uplink.handle_reply(Duration::ZERO, reply);
     outputs(&mut uplink);
     let welcome = Welcome {
@@ -101,6 +101,7 @@ fn a_cloud_takes_an_edge_of_before_and_sends_it_no_rows() {
     downlink.handle_reply(
         now,
         CloudReply::Progress {
+            epoch: Epoch(7),
             progress: Ok(None),
             catalog_version: 1,
         },
@@ -223,6 +224,7 @@ fn an_acknowledgement_of_what_was_not_sent_ends_the_connection() {
     downlink.handle_reply(
         now,
         CloudReply::Progress {
+            epoch: Epoch(7),
             progress: Ok(None),
             catalog_version: 1,
         },

@@ -296,7 +296,8 @@ impl Outbox for SimEdge {
         let settles = state.rng.chance(50);
         let chain = state.chain(epoch).unwrap();
         chain.noted = chain.noted.max(seq);
-        if settles {
+        let ends = chain.class == SyncClass::Backlog && chain.behind() == 0;
+        if settles || ends {
             chain.settle();
         }
         let chains = &mut state.disk.chains;
@@ -369,7 +370,8 @@ struct CloudState {
     progress: BTreeMap<(NodeId, Epoch), Progress>,
     rows: BTreeSet<u64>,
     applied: u64,
-    forgotten: u64,
+    /// How far the chains were that are forgotten; a copy of the edge may hear of it later.
+    forgotten: BTreeMap<(NodeId, Epoch), u64>,
     version: u64,
     blobs: BTreeMap<[u8; 32], Bytes>,
     failing: bool,
@@ -396,11 +398,10 @@ impl SimCloud {
     }
 
     pub fn holds(&self, node: NodeId, epoch: Epoch, seq: u64) -> bool {
-        self.state
-            .lock()
-            .progress
-            .get(&(node, epoch))
-            .is_some_and(|progress| progress.seq >= seq)
+        let state = self.state.lock();
+        let progress = state.progress.get(&(node, epoch)).map(|one| one.seq);
+        let forgotten = state.forgotten.get(&(node, epoch)).copied();
+        progress.max(forgotten).is_some_and(|held| held >= seq)
     }
 
     pub fn complain(&self, what: String) {
@@ -422,7 +423,7 @@ impl SimCloud {
     /// Segments applied, chains forgotten.
     pub fn counts(&self) -> (u64, u64) {
         let state = self.state.lock();
-        (state.applied, state.forgotten)
+        (state.applied, state.forgotten.len() as u64)
     }
 
     pub fn progress_seen(&self) -> BTreeMap<(NodeId, Epoch), u64> {
@@ -480,8 +481,9 @@ impl Inbox for SimCloud {
 
     fn forget(&self, node: NodeId, epoch: Epoch) -> Result<()> {
         let mut state = self.state.lock();
-        state.progress.remove(&(node, epoch));
-        state.forgotten += 1;
+        if let Some(progress) = state.progress.remove(&(node, epoch)) {
+            state.forgotten.insert((node, epoch), progress.seq);
+        }
         Ok(())
     }
 

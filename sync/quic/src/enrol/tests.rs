@@ -1,14 +1,19 @@
 //! A member renews its own certificate without a token, and gets nobody else's.
 
+use std::time::Duration;
+
 use quinn::Endpoint;
-use rustls::pki_types::CertificateDer;
 
 use super::*;
-use crate::certificate::SERVER_NAME;
+use crate::client::{Dialer, Reach};
+use crate::link::Transport;
+use crate::tcp_listener::TcpDoor;
 use crate::tls;
 use crate::token_store::TokenRequest;
+use crate::transport::TransportOptions;
 
 const DAY_MS: u64 = 86_400_000;
+const BOTH: [Transport; 2] = [Transport::Quic, Transport::Tcp];
 
 struct Cluster {
     directories: [tempfile::TempDir; 2],
@@ -45,64 +50,111 @@ fn cluster(age_days: u64) -> Cluster {
     }
 }
 
+/// The cloud's end, of one connection.
+enum Listening {
+    Quic(Endpoint),
+    Tcp(TcpDoor),
+}
+
+impl Listening {
+    fn start(cluster: &Cluster, transport: Transport) -> Listening {
+        let config = tls::server(&cluster.cloud).unwrap();
+        let any = "127.0.0.1:0".parse().unwrap();
+        match transport {
+            Transport::Quic => {
+                let config = tls::quic_server(config).unwrap();
+                Listening::Quic(Endpoint::server(config, any).unwrap())
+            }
+            Transport::Tcp => {
+                Listening::Tcp(TcpDoor::open(any, config, TransportOptions::quick()).unwrap())
+            }
+        }
+    }
+
+    fn address(&self) -> std::net::SocketAddr {
+        match self {
+            Listening::Quic(endpoint) => endpoint.local_addr().unwrap(),
+            Listening::Tcp(door) => door.local_addr().unwrap(),
+        }
+    }
+
+    async fn accept(&self) -> Link {
+        match self {
+            Listening::Quic(endpoint) => {
+                Link::Quic(endpoint.accept().await.unwrap().await.unwrap())
+            }
+            Listening::Tcp(door) => {
+                let arrival = TcpDoor::accept(Some(door)).await;
+                Link::Tcp(arrival.handshake().await.unwrap())
+            }
+        }
+    }
+}
+
 /// The member asks for a certificate for `wanted`, by its certificate alone.
-async fn renew(cluster: &Cluster, wanted: NodeId) -> (Result<()>, Result<NodeId>) {
-    let server = Endpoint::server(
-        tls::server(&cluster.cloud).unwrap(),
-        "127.0.0.1:0".parse().unwrap(),
-    )
-    .unwrap();
-    let address = server.local_addr().unwrap();
+async fn renew(
+    cluster: &Cluster,
+    wanted: NodeId,
+    transport: Transport,
+) -> (Result<()>, Result<NodeId>) {
+    let server = Listening::start(cluster, transport);
+    let address = server.address();
     let (cloud, tokens) = (cluster.cloud.clone(), cluster.tokens.clone());
     let answering = tokio::spawn(async move {
-        let connection = server.accept().await.unwrap().await.unwrap();
-        let chain = connection.peer_identity().unwrap();
-        let chain: Box<Vec<CertificateDer<'static>>> = chain.downcast().unwrap();
-        let member = node_of(&chain[0]).unwrap();
+        let connection = server.accept().await;
+        let member = node_of(&connection.member().unwrap()).unwrap();
         answer(&connection, Some(member), cloud, tokens).await
     });
-    let client = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
     let membership = cluster.edge.membership().unwrap();
     let config = tls::member(&cluster.edge, &membership, &[tls::ENROL_ALPN]).unwrap();
-    let connection = client
-        .connect_with(config, address, SERVER_NAME)
-        .unwrap()
-        .await
-        .unwrap();
+    let patience = Duration::from_secs(30);
+    let mut dialer = Dialer::new(
+        Reach::Only(transport),
+        TransportOptions::quick(),
+        patience,
+        patience,
+    );
+    let connection = dialer.connect(address, &config).await.unwrap();
     let asked = ask(&connection, &cluster.edge, wanted, "pump", &[]).await;
-    connection.close(failure::CLOSE, b"done");
+    connection.close(b"done");
     (asked, answering.await.unwrap())
 }
 
 #[tokio::test]
 async fn an_old_certificate_is_renewed() {
-    let cluster = cluster(300);
-    assert!(cluster.edge.is_due());
-    let (asked, answered) = renew(&cluster, node(1)).await;
-    asked.unwrap();
-    assert_eq!(answered.unwrap(), node(1));
-    assert!(!cluster.edge.is_due());
-    // What was kept is what the next start finds.
-    let again = EdgeIdentity::open_or_create(cluster.directories[1].path()).unwrap();
-    assert!(again.joined() && !again.is_due());
-    assert_eq!(again.node(), Some(node(1)));
+    for transport in BOTH {
+        let cluster = cluster(300);
+        assert!(cluster.edge.is_due());
+        let (asked, answered) = renew(&cluster, node(1), transport).await;
+        asked.unwrap();
+        assert_eq!(answered.unwrap(), node(1));
+        assert!(!cluster.edge.is_due());
+        // What was kept is what the next start finds.
+        let again = EdgeIdentity::open_or_create(cluster.directories[1].path()).unwrap();
+        assert!(again.joined() && !again.is_due());
+        assert_eq!(again.node(), Some(node(1)));
+    }
 }
 
 #[tokio::test]
 async fn a_member_cannot_become_another_node() {
-    let cluster = cluster(0);
-    let (asked, answered) = renew(&cluster, node(2)).await;
-    assert!(asked.is_err() && answered.is_err());
-    assert_eq!(cluster.edge.node(), Some(node(1)));
+    for transport in BOTH {
+        let cluster = cluster(0);
+        let (asked, answered) = renew(&cluster, node(2), transport).await;
+        assert!(asked.is_err() && answered.is_err());
+        assert_eq!(cluster.edge.node(), Some(node(1)));
+    }
 }
 
 #[tokio::test]
 async fn a_member_that_was_turned_away_cannot_renew() {
-    let cluster = cluster(300);
-    let id = cluster.tokens.list().unwrap()[0].id.clone();
-    cluster.tokens.revoke(&id).unwrap();
-    let (asked, _) = renew(&cluster, node(1)).await;
-    assert!(asked.unwrap_err().message().contains("turned away"));
+    for transport in BOTH {
+        let cluster = cluster(300);
+        let id = cluster.tokens.list().unwrap()[0].id.clone();
+        cluster.tokens.revoke(&id).unwrap();
+        let (asked, _) = renew(&cluster, node(1), transport).await;
+        assert!(asked.unwrap_err().message().contains("turned away"));
+    }
 }
 
 #[test]

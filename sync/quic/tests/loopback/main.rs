@@ -1,8 +1,10 @@
 //! Both ends over real sockets on this machine: joining, refusing, shipping through a bad network,
-//! definitions down, digests compared.
+//! definitions down, digests compared; over QUIC and over TCP.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
+mod crossing;
 mod hosts;
+mod over_tcp;
 mod relay;
 
 use std::net::SocketAddr;
@@ -10,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use activestore_sync_quic::{
-    ClientOptions, CloudIdentity, EdgeIdentity, ServerOptions, SyncClient, SyncServer,
-    TokenRequest, TokenStore, TransportOptions,
+    ClientOptions, CloudIdentity, EdgeIdentity, Reach, ServerOptions, SyncClient, SyncServer,
+    TokenRequest, TokenStore, Transport, TransportOptions,
 };
 use activestore_types::ErrorKind;
 use hosts::{MemoryCloud, MemoryEdge};
@@ -71,28 +73,42 @@ impl Cloud {
 struct Edge {
     directory: tempfile::TempDir,
     host: Arc<MemoryEdge>,
+    reach: Reach,
 }
 
 impl Edge {
-    fn new(n: u8) -> Edge {
+    fn new(n: u8, reach: Reach) -> Edge {
         Edge {
             directory: tempfile::tempdir().unwrap(),
             host: Arc::new(MemoryEdge::new(n)),
+            reach,
         }
     }
 
     fn start(&self, cloud: SocketAddr, token: Option<String>) -> SyncClient {
+        Edge::client(self.options(cloud, token))
+    }
+
+    fn client(options: ClientOptions) -> SyncClient {
+        SyncClient::start(options).unwrap()
+    }
+
+    fn options(&self, cloud: SocketAddr, token: Option<String>) -> ClientOptions {
         let identity = Arc::new(EdgeIdentity::open_or_create(self.directory.path()).unwrap());
-        let options = ClientOptions::new(
+        let mut options = ClientOptions::new(
             vec![cloud.to_string()],
             identity,
             token,
             self.host.clone(),
             self.host.clone(),
         );
-        SyncClient::start(options.quick()).unwrap()
+        options.reach = self.reach;
+        options.quick()
     }
 }
+
+const QUIC: Reach = Reach::Only(Transport::Quic);
+const TCP: Reach = Reach::Only(Transport::Tcp);
 
 async fn until(what: &str, holds: impl Fn() -> bool) {
     let waiting = async {
@@ -116,12 +132,21 @@ async fn error_of(client: &SyncClient, part: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edge_joins_ships_and_takes_definitions() {
+    an_edge_joins_ships_and_takes_definitions_by(QUIC).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edge_joins_ships_and_takes_definitions_over_tcp() {
+    an_edge_joins_ships_and_takes_definitions_by(TCP).await;
+}
+
+async fn an_edge_joins_ships_and_takes_definitions_by(reach: Reach) {
     let cloud = Cloud::start();
     let blob: Vec<u8> = (0..700_000_u32)
         .map(|n| (n.wrapping_mul(n) >> 7) as u8)
         .collect();
     let name = cloud.inbox.define(blob.clone());
-    let edge = Edge::new(1);
+    let edge = Edge::new(1, reach);
     for n in 0..50_u32 {
         edge.host.seal(n.to_le_bytes().repeat(100));
     }
@@ -191,7 +216,7 @@ async fn an_edge_joins_ships_and_takes_definitions() {
 async fn a_thousand_segments_survive_loss_and_a_cut() {
     let cloud = Cloud::start();
     let relay = Relay::start(cloud.server.local_addr(), 10, 42).await;
-    let edge = Edge::new(1);
+    let edge = Edge::new(1, Reach::Auto);
     let client = edge.start(relay.address, Some(cloud.token()));
     for n in 0..400_u32 {
         edge.host.seal(n.to_le_bytes().repeat(64));
@@ -220,19 +245,28 @@ async fn a_thousand_segments_survive_loss_and_a_cut() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_used_token_admits_nobody_else() {
+    a_used_token_admits_nobody_else_by(QUIC).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_used_token_admits_nobody_else_over_tcp() {
+    a_used_token_admits_nobody_else_by(TCP).await;
+}
+
+async fn a_used_token_admits_nobody_else_by(reach: Reach) {
     let cloud = Cloud::start();
     let token = cloud.token();
-    let first = Edge::new(1);
+    let first = Edge::new(1, reach);
     first.host.seal(b"row".to_vec());
     let client = first.start(cloud.server.local_addr(), Some(token.clone()));
     until("the first edge is in", || first.host.acked() == 1).await;
 
-    let second = Edge::new(2);
+    let second = Edge::new(2, reach);
     second.host.seal(b"row".to_vec());
     let intruder = second.start(cloud.server.local_addr(), Some(token));
     error_of(&intruder, "the token has been used").await;
     assert!(!intruder.status().joined);
-    let without = Edge::new(3).start(cloud.server.local_addr(), None);
+    let without = Edge::new(3, reach).start(cloud.server.local_addr(), None);
     error_of(&without, "has no token").await;
     assert_eq!(cloud.inbox.applied(), 1);
     assert!(cloud.server.stats().admissions_refused >= 1);
@@ -243,9 +277,18 @@ async fn a_used_token_admits_nobody_else() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clusters_do_not_mix() {
+    clusters_do_not_mix_by(QUIC).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clusters_do_not_mix_over_tcp() {
+    clusters_do_not_mix_by(TCP).await;
+}
+
+async fn clusters_do_not_mix_by(reach: Reach) {
     let (ours, theirs) = (Cloud::start(), Cloud::start());
     // A token of ours shown at theirs: the secret is not said.
-    let edge = Edge::new(1);
+    let edge = Edge::new(1, reach);
     let client = edge.start(theirs.server.local_addr(), Some(ours.token()));
     error_of(&client, "not of the cluster").await;
     assert_eq!(theirs.server.stats().admissions_refused, 0);
@@ -269,8 +312,17 @@ async fn clusters_do_not_mix() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_was_turned_away_stays_out() {
+    a_node_that_was_turned_away_stays_out_by(QUIC).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_turned_away_stays_out_over_tcp() {
+    a_node_that_was_turned_away_stays_out_by(TCP).await;
+}
+
+async fn a_node_that_was_turned_away_stays_out_by(reach: Reach) {
     let cloud = Cloud::start();
-    let edge = Edge::new(1);
+    let edge = Edge::new(1, reach);
     edge.host.seal(b"row".to_vec());
     let client = edge.start(cloud.server.local_addr(), Some(cloud.token()));
     until("the edge is in", || edge.host.acked() == 1).await;
@@ -304,7 +356,7 @@ async fn noise_and_a_taken_port_do_no_harm() {
     let error = SyncServer::start(options).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
 
-    let edge = Edge::new(1);
+    let edge = Edge::new(1, Reach::Auto);
     edge.host.seal(b"row".to_vec());
     let client = edge.start(address, Some(cloud.token()));
     until("the edge is in", || edge.host.acked() == 1).await;

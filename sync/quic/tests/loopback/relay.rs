@@ -35,7 +35,13 @@ pub struct Relay {
 
 impl Relay {
     pub async fn start(server: SocketAddr, loss_percent: u64, seed: u64) -> Relay {
-        let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        Relay::over(socket, server, loss_percent, seed)
+    }
+
+    /// Over a socket that is there already.
+    pub fn over(socket: UdpSocket, server: SocketAddr, loss_percent: u64, seed: u64) -> Relay {
+        let socket = Arc::new(socket);
         let address = socket.local_addr().unwrap();
         let fate = Arc::new(Fate {
             cut: AtomicBool::new(false),

@@ -11,7 +11,7 @@ use super::*;
 const NODE: NodeId = NodeId([3; 16]);
 
 fn open(path: &Path) -> Queue {
-    let rng: Arc<dyn Rng> = Arc::new(RealRng);
+    let rng: Arc<dyn activestore_env::Rng> = Arc::new(RealRng);
     Queue::open(path, NODE, &rng, Lsn(5), None).unwrap()
 }
 

@@ -4,77 +4,67 @@
 //! `cargo xtask bench link [--hours 24] [--kbit 1000] [--rtt 600] [--loss 5] [--config FILE]`: two real
 //! processes with a UDP relay between them. It prints the time until the cloud holds everything, what the
 //! alarms took, the bytes of each row sealed and on the wire, and the edge's memory.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
-mod line;
-mod node;
-mod readings;
-
-use std::fmt::Write;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use line::{Line, Quality};
-use node::Node;
-use readings::{DEVICES, Readings};
+use crate::line::{Line, Quality};
+use crate::node::{Node, token};
+use crate::options::Options;
+use crate::readings::{DEVICES, FIELDS, Readings};
+use crate::wait;
 
 /// The drain is given up after this many times the 24 hours' goal.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
-struct Options {
-    program: PathBuf,
-    hours: f64,
-    kbit: f64,
-    rtt_ms: f64,
-    loss: f64,
-    config: Option<String>,
-}
+/// How long a step before the drain may take.
+const STEP: Duration = Duration::from_secs(60);
 
-fn main() {
-    let options = options();
+pub fn run(options: &Options) {
+    options.only(&["hours", "kbit", "rtt", "loss", "config"]);
+    let hours: f64 = options.number("hours", 24.0);
+    let kbit: f64 = options.number("kbit", 1000.0);
+    let rtt_ms: f64 = options.number("rtt", 600.0);
     let dir = tempfile::tempdir().unwrap();
     let config = options
-        .config
-        .as_ref()
-        .map_or(Vec::new(), |file| vec!["--config", file.as_str()]);
+        .text("config")
+        .map_or(Vec::new(), |file| vec!["--config", file]);
     let mut arguments = vec!["--role", "cloud", "--quic", "127.0.0.1:0"];
     let cloud = Node::start(&options.program, &dir.path().join("cloud"), &arguments);
     let quality = Quality {
-        bits_per_s: options.kbit * 1e3,
-        delay: Duration::from_secs_f64(options.rtt_ms / 2e3),
-        loss_percent: options.loss,
+        bits_per_s: kbit * 1e3,
+        delay: Duration::from_secs_f64(rtt_ms / 2e3),
+        loss_percent: options.number("loss", 5.0),
         // Two round trips' worth, as cellular modems have it.
-        queue_bytes: (options.kbit * options.rtt_ms / 8.0 * 2.0).max(20_000.0),
+        queue_bytes: (kbit * rtt_ms / 8.0 * 2.0).max(20_000.0),
     };
-    let line = Line::start(cloud.quic.as_ref().unwrap().parse().unwrap(), quality, 1);
+    let line = Line::start(cloud.listener("quic").unwrap().parse().unwrap(), quality, 1);
     cloud.sql("CREATE KEYSPACE plant WITH (sync = 'up')");
-    cloud.sql(
-        "CREATE TABLE plant.readings (device TEXT, ts TIMESTAMP, temp DOUBLE, humidity DOUBLE, pressure DOUBLE, \
-         vibration DOUBLE, state BIGINT, cycles BIGINT, PRIMARY KEY ((device), ts)) WITH (sync = 'up')",
-    );
+    cloud.sql(&format!(
+        "CREATE TABLE plant.readings (device TEXT, ts TIMESTAMP, {FIELDS}, PRIMARY KEY ((device), ts)) WITH (sync = 'up')"
+    ));
     cloud.sql(
         "CREATE TABLE plant.alarms (device TEXT, ts TIMESTAMP, code BIGINT, PRIMARY KEY ((device), ts)) \
-         WITH (sync = 'up')",
+         WITH (sync = 'up', sync_class = 'alarm')",
     );
-    let token = cloud.post("/v1/tokens");
-    let token = token["token"].as_str().unwrap().to_owned();
     let peer = line.address.to_string();
+    let token = token(None, &options.program, &cloud, &peer);
     arguments = vec!["--role", "edge", "--peer", &peer, "--token", &token];
     arguments.extend(&config);
     let edge = Node::start(&options.program, &dir.path().join("edge"), &arguments);
-    wait("the definitions' way down", || {
-        edge.sql("SELECT count(*) FROM system.tables WHERE keyspace = 'plant'")[0][0] == 2
+    wait::until("the definitions' way down", STEP, || {
+        let tables = "SELECT count(*) FROM system.tables WHERE keyspace = 'plant'";
+        (edge.number(tables) == 2).then_some(())
     });
     line.cut(true);
-    let seconds = (options.hours * 3600.0) as u64;
+    let seconds = (hours * 3600.0) as u64;
     let first = now_ns() - seconds as i64 * 1_000_000_000;
     let begun = Instant::now();
     let mut readings = Readings::new(first);
     let mut lines = String::new();
     for _ in 0..seconds {
         lines.clear();
-        readings.second(&mut lines);
+        readings.csv(&mut lines);
         edge.write("readings", &lines);
     }
     let rows = seconds * DEVICES as u64;
@@ -82,9 +72,6 @@ fn main() {
         "{rows} rows in {seconds} writes taken in {:.1} s while the link was cut",
         begun.elapsed().as_secs_f64()
     );
-    wait("the sealing", || {
-        edge.get("/v1/sync")["unsealed_records"] == 0 || options.hours > 0.0
-    });
     let sync = edge.get("/v1/sync");
     println!(
         "sealed while it was cut: {} rows in {} bytes, {} records unsealed",
@@ -213,17 +200,6 @@ fn drain(edge: &Node, cloud: &Node, line: &Line, rows: u64) -> Outcome {
     })
 }
 
-fn wait(what: &str, mut done: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !done() {
-        assert!(
-            begun.elapsed() < Duration::from_secs(60),
-            "{what} does not end"
-        );
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
 fn now_ns() -> i64 {
     i64::try_from(
         SystemTime::now()
@@ -232,29 +208,4 @@ fn now_ns() -> i64 {
             .as_nanos(),
     )
     .unwrap()
-}
-
-fn options() -> Options {
-    let mut arguments = std::env::args().skip(1);
-    let mut options = Options {
-        program: PathBuf::from(arguments.next().expect("the program")),
-        hours: 24.0,
-        kbit: 1000.0,
-        rtt_ms: 600.0,
-        loss: 5.0,
-        config: None,
-    };
-    while let (Some(name), Some(value)) = (arguments.next(), arguments.next()) {
-        let mut message = String::new();
-        write!(message, "{name} needs a number").unwrap();
-        match name.as_str() {
-            "--hours" => options.hours = value.parse().expect(&message),
-            "--kbit" => options.kbit = value.parse().expect(&message),
-            "--rtt" => options.rtt_ms = value.parse().expect(&message),
-            "--loss" => options.loss = value.parse().expect(&message),
-            "--config" => options.config = Some(value),
-            other => panic!("{other} is not known"),
-        }
-    }
-    options
 }

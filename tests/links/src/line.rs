@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::random::Random;
+
 /// What IPv4 and UDP add to each datagram, in bytes.
 const HEADERS: usize = 28;
 const POLL: Duration = Duration::from_millis(50);
@@ -65,7 +67,7 @@ impl Line {
                     up,
                     shared,
                     quality,
-                    random: seed.wrapping_mul(2).wrapping_add(u64::from(up)) | 1,
+                    random: Random::new(seed.wrapping_mul(2).wrapping_add(u64::from(up))),
                     free_at: Instant::now(),
                     waiting: VecDeque::new(),
                 };
@@ -98,7 +100,7 @@ struct Direction {
     up: bool,
     shared: Arc<Shared>,
     quality: Quality,
-    random: u64,
+    random: Random,
     /// When the wire is free again.
     free_at: Instant,
     waiting: VecDeque<(Instant, Vec<u8>)>,
@@ -155,10 +157,7 @@ impl Direction {
         meter.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         let takes = Duration::from_secs_f64(bytes as f64 * 8.0 / self.quality.bits_per_s);
         self.free_at = self.free_at.max(now) + takes;
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        if (self.random >> 11) as f64 / (1_u64 << 53) as f64 * 100.0 < self.quality.loss_percent {
+        if self.random.share() * 100.0 < self.quality.loss_percent {
             meter.lost.fetch_add(1, Ordering::Relaxed);
             return;
         }
