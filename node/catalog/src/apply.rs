@@ -11,21 +11,23 @@ use activestore_types::{
 use crate::adopt::adopt;
 use crate::change::Change;
 use crate::definition::{FunctionKind, ProcessorDef, ProcessorSource, TableDefinition};
-use crate::keeping;
-use crate::names::{
-    MAX_COLUMNS, check_column_name, check_identifier, check_keyspace_name, check_plugin_name,
-};
+use crate::names::{MAX_COLUMNS, check_column_name, check_identifier, check_keyspace_name};
 use crate::options::TableOptions;
-use crate::sharing;
 use crate::state::{CatalogState, DEFAULT_KEYSPACE, missing};
+use crate::{keeping, plugin, rollout, sharing};
 
 /// The state after `change`; equal to `before` (version included) where nothing changed.
 pub(crate) fn apply(before: &CatalogState, change: Change) -> Result<CatalogState> {
     let mut next = before.clone();
     step(&mut next, change)?;
-    if next != *before {
+    // How long a wave has been watched is nothing that an edge must hear of.
+    let rollouts = std::mem::take(&mut next.rollouts);
+    let same_offers = rollout::same_offers(&before.rollouts, &rollouts);
+    next.rollouts.clone_from(&before.rollouts);
+    if next != *before || !same_offers {
         next.version = before.version + 1;
     }
+    next.rollouts = rollouts;
     Ok(next)
 }
 
@@ -125,14 +127,15 @@ fn step(state: &mut CatalogState, change: Change) -> Result<()> {
         Change::DropMerge { name, if_exists } => sharing::drop_merge(state, &name, if_exists),
         Change::CreateFilter { def, or_replace } => sharing::create_filter(state, def, or_replace),
         Change::DropFilter { name, if_exists } => sharing::drop_filter(state, &name, if_exists),
-        Change::PutPlugin(plugin) => {
-            check_plugin_name(&plugin.name)?;
-            let before = state.plugins.get(&plugin.name).cloned();
-            let plugin = plugin.after(before.as_ref())?;
-            state.plugins.insert(plugin.name.clone(), plugin);
-            Ok(())
-        }
-        Change::DropPlugin { name, if_exists } => drop_plugin(state, &name, if_exists),
+        Change::PutPlugin(plugin) => plugin::put(state, plugin),
+        Change::DropPlugin { name, if_exists } => plugin::drop_plugin(state, &name, if_exists),
+        Change::StartRollout(rollout) => rollout::start(state, rollout),
+        Change::StepRollout {
+            plugin,
+            wave,
+            step,
+            at_ms,
+        } => rollout::step(state, &plugin, wave, step, at_ms),
         Change::AdoptBundle(bundle) => adopt(state, bundle),
     }
 }
@@ -323,33 +326,6 @@ fn drop_table(state: &mut CatalogState, name: &TableName, if_exists: bool) -> Re
     sharing::forget(state, name);
     keeping::say_nothing(state, name);
     Ok(())
-}
-
-fn drop_plugin(state: &mut CatalogState, name: &str, if_exists: bool) -> Result<()> {
-    let functions = state
-        .functions
-        .values()
-        .filter(|function| function.plugin.name == name)
-        .map(|function| ("function", function.name.as_str()));
-    let models = state
-        .models
-        .values()
-        .filter(|model| model.plugin.name == name)
-        .map(|model| ("model", model.name.as_str()));
-    let processors = state
-        .processors
-        .values()
-        .filter(|processor| {
-            matches!(&processor.source, ProcessorSource::Plugin(plugin) if plugin.name == name)
-        })
-        .map(|processor| ("processor", processor.name.as_str()));
-    let others = sharing::users_of_plugin(state, name);
-    unused(
-        "plugin",
-        name,
-        functions.chain(models).chain(processors).chain(others),
-    )?;
-    remove("plugin", &mut state.plugins, name, if_exists)
 }
 
 /// Checks that what a processor names exists and that its rows cannot come back to its own table.

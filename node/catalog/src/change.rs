@@ -8,6 +8,7 @@ use crate::definition::{
 };
 use crate::options::{KeyspaceOptions, TableOptions};
 use crate::plugin::PluginDef;
+use crate::rollout::{Rollout, RolloutStep};
 use crate::sharing::FilterDef;
 
 /// One change. `if_not_exists` and `if_exists` turn the error of a thing that is already there, or
@@ -146,6 +147,19 @@ pub enum Change {
         name: String,
         /// No error when it is missing.
         if_exists: bool,
+    },
+    /// A new version of a plugin begins to go to the edges.
+    StartRollout(Rollout),
+    /// Something happens to a rollout.
+    StepRollout {
+        /// The plugin.
+        plugin: String,
+        /// The wave at which it was decided; a step that comes too late is refused.
+        wave: Option<u32>,
+        /// What happens.
+        step: RolloutStep,
+        /// When, in milliseconds since 1970.
+        at_ms: u64,
     },
     /// Another node's definitions taken over by name.
     AdoptBundle(Bundle),

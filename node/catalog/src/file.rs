@@ -3,7 +3,7 @@
 //!
 //! Entries: `format` → version of this layout, `meta` → counters, and `keyspace/…`, `table/…`,
 //! `function/…`, `processor/…`, `model/…`, `plugin/…`, `merge/…`, `filter/…`, `sharing/…`, `class/…`,
-//! `keeping/…` → the definition in postcard. In an encrypted directory all but `format` pass through [`EntrySealer`].
+//! `keeping/…`, `rollout/…` → the definition in postcard. In an encrypted directory all but `format` pass through [`EntrySealer`].
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -96,6 +96,14 @@ impl Catalog {
         let next = Arc::new(next);
         *self.state.write() = next.clone();
         Ok(next)
+    }
+
+    /// The state that a change would make of the newest one; nothing is changed.
+    ///
+    /// # Errors
+    /// As [`Catalog::apply`], but for the disk's.
+    pub fn preview(&self, change: Change) -> Result<CatalogState> {
+        apply(&self.state(), change)
     }
 
     /// Writes the newest state to a new file, which must not exist; durable on return. It is
@@ -242,6 +250,9 @@ fn entries(state: &CatalogState) -> Result<BTreeMap<String, Vec<u8>>> {
     for (table, keeping) in &state.keeping {
         put(&mut all, format!("keeping/{table}"), keeping)?;
     }
+    for (plugin, rollout) in &state.rollouts {
+        put(&mut all, format!("rollout/{plugin}"), rollout)?;
+    }
     Ok(all)
 }
 
@@ -319,6 +330,9 @@ fn decode(stored: &BTreeMap<String, Vec<u8>>) -> Result<CatalogState> {
             }
             Some(("keeping", table)) => {
                 state.keeping.insert(table.parse()?, value(entry, bytes)?);
+            }
+            Some(("rollout", name)) => {
+                state.rollouts.insert(name.to_owned(), value(entry, bytes)?);
             }
             _ => {
                 return Err(Error::corrupt(format!(

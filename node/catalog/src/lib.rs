@@ -31,6 +31,7 @@ mod keeping;
 mod names;
 mod options;
 mod plugin;
+mod rollout;
 mod seal;
 mod sharing;
 mod state;
@@ -50,6 +51,10 @@ pub use names::{
 };
 pub use options::{KeyspaceOptions, TableOptions};
 pub use plugin::{MAX_PLUGIN_VERSIONS, PluginDef, PluginReference, PluginVersion};
+pub use rollout::{
+    ALL_CALLS_PPM, EdgeView, MAX_SOAK_MS, MAX_WAVES, Next, Rollout, RolloutState, RolloutStep,
+    Used, Wave,
+};
 pub use sharing::{FilterDef, Sharing, SharingOptions};
 pub use state::{CatalogState, DEFAULT_KEYSPACE, SYSTEM_KEYSPACE};
 

@@ -6,7 +6,11 @@ use std::str::FromStr;
 use activestore_types::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::apply::{remove, unused};
+use crate::definition::ProcessorSource;
 use crate::names::check_plugin_name;
+use crate::state::CatalogState;
+use crate::{rollout, sharing};
 
 /// How many versions of a plugin the catalog remembers, the current one included.
 pub const MAX_PLUGIN_VERSIONS: usize = 8;
@@ -103,6 +107,47 @@ impl PluginDef {
             .collect();
         Ok(self)
     }
+}
+
+/// Puts a version of a plugin in force.
+pub(crate) fn put(state: &mut CatalogState, plugin: PluginDef) -> Result<()> {
+    check_plugin_name(&plugin.name)?;
+    rollout::refuse_while_open(state, &plugin.name)?;
+    let before = state.plugins.get(&plugin.name).cloned();
+    let plugin = plugin.after(before.as_ref())?;
+    state.plugins.insert(plugin.name.clone(), plugin);
+    Ok(())
+}
+
+/// Removes a plugin that nothing uses.
+pub(crate) fn drop_plugin(state: &mut CatalogState, name: &str, if_exists: bool) -> Result<()> {
+    let functions = state
+        .functions
+        .values()
+        .filter(|function| function.plugin.name == name)
+        .map(|function| ("function", function.name.as_str()));
+    let models = state
+        .models
+        .values()
+        .filter(|model| model.plugin.name == name)
+        .map(|model| ("model", model.name.as_str()));
+    let processors = state
+        .processors
+        .values()
+        .filter(|processor| {
+            matches!(&processor.source, ProcessorSource::Plugin(plugin) if plugin.name == name)
+        })
+        .map(|processor| ("processor", processor.name.as_str()));
+    let others = sharing::users_of_plugin(state, name);
+    unused(
+        "plugin",
+        name,
+        functions.chain(models).chain(processors).chain(others),
+    )?;
+    rollout::refuse_while_open(state, name)?;
+    remove("plugin", &mut state.plugins, name, if_exists)?;
+    state.rollouts.remove(name);
+    Ok(())
 }
 
 /// A plugin as a statement names it: `units` or `units@1.2.0`.

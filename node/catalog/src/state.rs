@@ -10,6 +10,7 @@ use crate::definition::{FunctionDef, KeyspaceDef, ModelDef, ProcessorDef, TableD
 use crate::keeping::Keeping;
 use crate::names::nearest;
 use crate::plugin::{PluginDef, PluginReference, PluginVersion};
+use crate::rollout::Rollout;
 use crate::sharing::{FilterDef, Sharing};
 
 /// The keyspace whose tables the node makes on demand; never stored, never changed by a statement.
@@ -20,7 +21,7 @@ pub const DEFAULT_KEYSPACE: &str = "public";
 /// Everything that is defined, at one version.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CatalogState {
-    /// Rises by one with each change that changed something.
+    /// Rises by one with each change that changed something that other nodes see.
     pub version: u64,
     /// Keyspaces by name.
     pub keyspaces: BTreeMap<String, KeyspaceDef>,
@@ -44,6 +45,8 @@ pub struct CatalogState {
     pub classes: BTreeMap<TableName, SyncClass>,
     /// How long edges keep the rows of tables; only of those of which something is said.
     pub keeping: BTreeMap<TableName, Keeping>,
+    /// The last rollout of each plugin that had one. They are the cloud's alone: no bundle holds them.
+    pub rollouts: BTreeMap<String, Rollout>,
     /// What the last adopted bundle says otherwise than this node and could not be taken over
     /// (a column's type, a primary key): one sentence each. Empty when all is in agreement.
     pub disagreements: Vec<String>,
@@ -68,6 +71,7 @@ impl Default for CatalogState {
             sharing: BTreeMap::new(),
             classes: BTreeMap::new(),
             keeping: BTreeMap::new(),
+            rollouts: BTreeMap::new(),
             disagreements: Vec::new(),
             next_table: TableId(1),
         }

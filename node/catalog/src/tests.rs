@@ -5,6 +5,7 @@ mod changes;
 mod classes;
 mod keeping;
 mod reopening;
+mod rollouts;
 mod sharing;
 
 use std::collections::BTreeMap;

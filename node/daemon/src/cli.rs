@@ -16,7 +16,7 @@ use crate::demo::DemoArgs;
 
 pub use plugin::{
     BenchArgs, DeployArgs, LineLevel, ListFormat, PluginCommand, PluginLanguage, PluginTemplate,
-    RowsArgs, SelectArgs, TestArgs, UseArgs,
+    RolloutCommand, RowsArgs, SelectArgs, TestArgs, UseArgs,
 };
 pub use receipt::ReceiptCommand;
 
@@ -297,18 +297,33 @@ pub struct ExportArgs {
 pub enum TokenCommand {
     /// Print a new token.
     #[command(
-        after_help = "Example:\n  activestore token create --ttl 1h --address cloud.example:7490"
+        after_help = "Examples:\n  activestore token create --ttl 1h --address cloud.example:7490\n  activestore token create --label ring=canary --label site=north"
     )]
     Create {
         /// How long it is valid.
         #[arg(long, default_value = "1h")]
         ttl: Span,
-        /// A label for people.
-        #[arg(long, default_value = "")]
-        label: String,
+        /// A label of the edge that joins with it, NAME=VALUE, by which rollouts name it; may be given more than
+        /// once. Text without = is a note for people.
+        #[arg(long = "label", value_name = "NAME=VALUE")]
+        labels: Vec<String>,
         /// Where edges reach this node; default the address it listens on. May be given more than once.
         #[arg(long = "address", value_name = "HOST:PORT")]
         addresses: Vec<String>,
+        /// The cloud node.
+        #[command(flatten)]
+        node: NodeUrl,
+    },
+    /// Give an edge that joined other labels in the place of those it has.
+    #[command(
+        after_help = "Example:\n  activestore sql -c \"SELECT node, name, labels FROM system.sync_peers\"\n  activestore token label 9f3a1c079f3a1c079f3a1c079f3a1c07 --label ring=canary --label site=north"
+    )]
+    Label {
+        /// The edge, as system.sync_peers names it.
+        edge: String,
+        /// A label, NAME=VALUE; may be given more than once. Without any, the edge has none.
+        #[arg(long = "label", value_name = "NAME=VALUE")]
+        labels: Vec<String>,
         /// The cloud node.
         #[command(flatten)]
         node: NodeUrl,

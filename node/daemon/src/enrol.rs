@@ -1,30 +1,57 @@
-//! Letting edges in: `activestore token create` at the cloud, `activestore join` at the edge.
+//! Letting edges in: `activestore token …` at the cloud, `activestore join` at the edge.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use activestore_types::{Error, Result};
 use serde_json::Value;
 
-use crate::cli::{JoinArgs, TokenCommand};
+use crate::cli::{JoinArgs, NodeUrl, TokenCommand};
 use crate::client::Client;
 use crate::plugin::encoded;
 use crate::start;
 
-/// Prints a new token on stdout and nothing else.
+/// Runs `token …`.
 ///
 /// # Errors
 /// What the node says.
-pub fn create_token(command: &TokenCommand) -> Result<ExitCode> {
-    let TokenCommand::Create {
-        ttl,
-        label,
-        addresses,
-        node,
-    } = command;
+pub fn run(command: &TokenCommand) -> Result<ExitCode> {
+    match command {
+        TokenCommand::Create {
+            ttl,
+            labels,
+            addresses,
+            node,
+        } => create_token(ttl.0, labels, addresses, node),
+        TokenCommand::Label { edge, labels, node } => {
+            let path = format!(
+                "/v1/edges/{}/labels?labels={}",
+                encoded(edge.trim()),
+                encoded(&labels.join(","))
+            );
+            Client::new(&node.url)?.post(&path, "application/json", b"")?;
+            println!("edge {edge} has the labels: {}", labels.join(", "));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Prints a new token on stdout and nothing else.
+fn create_token(
+    ttl: Duration,
+    labels: &[String],
+    addresses: &[String],
+    node: &NodeUrl,
+) -> Result<ExitCode> {
+    let (labels, notes): (Vec<&str>, Vec<&str>) = labels
+        .iter()
+        .map(String::as_str)
+        .partition(|label| label.contains('='));
     let path = format!(
-        "/v1/tokens?ttl={}s&label={}&address={}",
-        ttl.0.as_secs(),
-        encoded(label),
+        "/v1/tokens?ttl={}s&label={}&labels={}&address={}",
+        ttl.as_secs(),
+        encoded(&notes.join(" ")),
+        encoded(&labels.join(",")),
         encoded(&addresses.join(","))
     );
     let answer = Client::new(&node.url)?.post(&path, "application/json", b"")?;

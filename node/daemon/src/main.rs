@@ -51,7 +51,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Load(args) => load::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Plugin(command) => plugin::run(command),
-        Command::Token(command) => enrol::create_token(&command),
+        Command::Token(command) => enrol::run(&command),
         Command::Join(args) => enrol::join(&args),
         Command::Sync(command) => sync_report::run(&command),
         Command::Backup(command) => backup::run(&command),

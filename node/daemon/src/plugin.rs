@@ -8,6 +8,7 @@ mod new;
 mod node;
 mod remote;
 mod replay;
+mod rollout;
 mod rows;
 mod runner;
 mod sdk;
@@ -38,18 +39,14 @@ pub fn run(command: PluginCommand) -> Result<ExitCode> {
         } => new::run(&name, language, kind, sdk.as_deref()),
         PluginCommand::Build { dir, output } => build::run(&dir, output.as_deref()),
         PluginCommand::Keygen { key } => sign::keygen(&key),
-        PluginCommand::Sign { wasm, key, output } => {
-            sign::run(&wasm, &key, output.as_deref().unwrap_or(&wasm))
+        PluginCommand::Sign(args) => sign::run(&args.wasm, &args.key, args.output()),
+        PluginCommand::Precompile { targets, sign } => {
+            sign::precompile(&sign.wasm, &targets, &sign.key, sign.output())
         }
-        PluginCommand::Precompile {
-            wasm,
-            targets,
-            key,
-            output,
-        } => sign::precompile(&wasm, &targets, &key, output.as_deref().unwrap_or(&wasm)),
         PluginCommand::Test(args) => return trial::run(&args),
         PluginCommand::Bench(args) => return bench::run(&args),
         PluginCommand::Deploy(args) => return remote::deploy(&args),
+        PluginCommand::Rollout(command) => return rollout::run(&command),
         PluginCommand::List { format, node } => return remote::list(format, &node),
         PluginCommand::Logs {
             name,

@@ -48,6 +48,7 @@ impl Db {
         self.compaction_figures(&mut all);
         self.sync_figures(&mut all);
         self.plugin_figures(&mut all);
+        self.inner.rollout_figures(&mut all);
         all.0
     }
 

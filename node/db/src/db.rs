@@ -33,6 +33,7 @@ use crate::outgoing::Outgoing;
 use crate::plugins::{Plugins, services};
 use crate::receipts::Receipts;
 use crate::replica::Adopter;
+use crate::rollouts::{self, Rollouts};
 use crate::tables::Relations;
 use crate::visit::Visits;
 use crate::write::WriteReceipt;
@@ -102,6 +103,7 @@ pub(crate) struct Inner {
     /// The keys of an encrypted directory.
     pub(crate) keyring: Option<Arc<Keyring>>,
     pub(crate) peers: Mutex<HashMap<NodeId, PeerStatus>>,
+    pub(crate) rollouts: Arc<Rollouts>,
     pub(crate) counts: Counts,
     pub(crate) started: Duration,
     space: Mutex<(Duration, u64)>,
@@ -235,6 +237,7 @@ impl Db {
             store,
             keyring: keyring.clone(),
             peers: Mutex::new(HashMap::new()),
+            rollouts: Arc::default(),
             counts: Counts::default(),
             space: Mutex::new((Duration::ZERO, 0)),
             env,
@@ -248,6 +251,7 @@ impl Db {
         inner.end_whole()?;
         timer::start(&inner)?;
         eviction::start(&inner)?;
+        rollouts::start(&inner)?;
         Ok(Db {
             receiver: Arc::new(Receiver::new(inner.clone())),
             inner,
@@ -354,6 +358,7 @@ impl Db {
             inner.alarm.close();
             inner.outgoing.close();
             inner.eviction.close();
+            inner.rollouts.close();
             inner.visits.close();
             if let Some(outbox) = &inner.outbox {
                 outbox.stop();

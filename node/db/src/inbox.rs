@@ -12,10 +12,10 @@ use activestore_catalog::{
 };
 use activestore_store::{Note, WriteSet};
 use activestore_sync_proto::{
-    ChainHash, Follow, FollowAnswer, Inbox, PeerStatus, Progress, Receipt, SealedSegment,
-    TableDigest,
+    ChainHash, Follow, FollowAnswer, Health, Inbox, PeerStatus, PluginHealth, Progress, Receipt,
+    SealedSegment, TableDigest,
 };
-use activestore_types::{Epoch, Error, NodeId, Result, SyncMode, TableName, TableSchema};
+use activestore_types::{Epoch, Error, Labels, NodeId, Result, SyncMode, TableName, TableSchema};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -186,9 +186,10 @@ impl Inbox for Receiver {
         self.inner.catalog.state().version
     }
 
-    fn catalog_bundle(&self) -> Result<(u64, Vec<u8>)> {
+    fn catalog_bundle(&self, node: NodeId) -> Result<(u64, Vec<u8>)> {
         let state = self.inner.catalog.state();
-        let bytes = postcard::to_stdvec(&state.bundle())
+        let labels = self.inner.rollouts.labels(node);
+        let bytes = postcard::to_stdvec(&state.bundle_for(&labels)?)
             .map_err(|error| Error::internal(format!("definitions cannot be sent: {error}")))?;
         Ok((state.version, bytes))
     }
@@ -209,13 +210,36 @@ impl Inbox for Receiver {
         if let Some(stream) = self.inner.down.stream() {
             stream.seen(status.node, status.connected, self.inner.wall_ms());
         }
+        let news = |before: &PeerStatus| {
+            (before.connected, before.catalog_version) != (status.connected, status.catalog_version)
+                || before.refused_definitions != status.refused_definitions
+        };
         let mut peers = self.inner.peers.lock();
         // A connection that is given up late must not hide the one that took its place: an edge may greet
         // with another epoch each time.
         let outlived = |known: &PeerStatus| known.connected && known.epoch != status.epoch;
-        if status.connected || !peers.get(&status.node).is_some_and(outlived) {
-            peers.insert(status.node, status);
+        if !status.connected && peers.get(&status.node).is_some_and(outlived) {
+            return;
         }
+        let news = peers.get(&status.node).is_none_or(news);
+        peers.insert(status.node, status);
+        drop(peers);
+        if news {
+            self.inner.rollouts.wake();
+        }
+    }
+
+    fn member(&self, node: NodeId, labels: &Labels) {
+        self.inner.rollouts.member(node, labels);
+    }
+
+    fn health(&self, node: NodeId, mut health: Health) {
+        // An edge cannot make this node keep more than there are plugins.
+        let state = self.inner.catalog.state();
+        let known = |plugin: &PluginHealth| state.plugins.contains_key(&plugin.plugin);
+        health.plugins.retain(known);
+        let at_ms = self.inner.wall_ms();
+        self.inner.rollouts.told(node, health, at_ms);
     }
 
     fn follow(&self, node: NodeId, follow: &Follow) -> Result<FollowAnswer> {

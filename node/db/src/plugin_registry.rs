@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::blobs::hex;
 use crate::db::{Db, Inner};
-use crate::plugins::check_merges;
 
 /// A deployed plugin.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -273,15 +272,28 @@ impl Inner {
         grants: Option<&[String]>,
         wasm: &[u8],
     ) -> Result<PluginInfo> {
+        let def = self.prepared_plugin(name, version, grants, wasm)?;
+        self.change(Change::PutPlugin(def))?;
+        self.plugin_info(name)
+    }
+
+    /// A component that was found fit to run and is kept, as a version that may come into force.
+    pub(crate) fn prepared_plugin(
+        &self,
+        name: &str,
+        version: Option<String>,
+        grants: Option<&[String]>,
+        wasm: &[u8],
+    ) -> Result<PluginDef> {
         let state = self.catalog.state();
         let before = state.plugins.get(name).map(|def| def.grants.as_slice());
         let grants = Grants::parse(grants.or(before).unwrap_or_default())?;
         let plugin = self.plugins.host().load_granted(name, wasm, &grants)?;
-        check_merges(&plugin)?;
+        plugin.check_laws()?;
         let sha256 = self.blobs.put(wasm)?;
         let digits = hex(&sha256);
         let version = version.unwrap_or_else(|| digits.get(..12).unwrap_or(&digits).to_owned());
-        self.change(Change::PutPlugin(PluginDef {
+        Ok(PluginDef {
             name: name.to_owned(),
             version,
             sha256,
@@ -290,8 +302,7 @@ impl Inner {
             deployed_ms: self.wall_ms(),
             earlier: Vec::new(),
             grants: grants.items(),
-        }))?;
-        self.plugin_info(name)
+        })
     }
 
     fn plugin_info(&self, name: &str) -> Result<PluginInfo> {

@@ -19,11 +19,12 @@ use crate::write::replay::progress_key;
 mod deployed;
 mod functions;
 mod reach;
+mod rehearsal;
 mod sharing;
 
 pub(crate) use deployed::{Compared, Deployed, training_metrics};
 pub(crate) use reach::{ms_to_ns, services};
-pub(crate) use sharing::{LoadedFilter, check_merges};
+pub(crate) use sharing::LoadedFilter;
 
 /// What is loaded at one version of the catalog.
 #[derive(Default)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use activestore_catalog::{Bundle, Change};
 use activestore_store::{Note, WriteSet};
 use activestore_sync_proto::{
-    DownPosition, Receipt, Replica, SealedSegment, StartOver, TableDigest,
+    DownPosition, Health, Receipt, Replica, SealedSegment, StartOver, TableDigest,
 };
 use activestore_types::{Epoch, Error, NodeId, Result};
 
@@ -40,8 +40,13 @@ impl Replica for Adopter {
 
     fn adopt_catalog(&self, version: u64, bytes: &[u8]) -> Result<()> {
         let inner = &self.inner;
+        let change = Change::AdoptBundle(Bundle::decode(bytes)?);
+        // What works here goes on working, or the definitions wait until they are mended.
+        let next = inner.catalog.preview(change.clone())?;
+        let rehearsed = inner.plugins.rehearse(&inner.catalog.state(), &next)?;
         // Adopting twice changes nothing, so a crash between the two steps is harmless.
-        inner.change(Change::AdoptBundle(Bundle::decode(bytes)?))?;
+        inner.change(change)?;
+        drop(rehearsed);
         inner.store.commit(WriteSet {
             batches: Vec::new(),
             tombstones: Vec::new(),
@@ -90,6 +95,10 @@ impl Replica for Adopter {
 
     fn receipt(&self, receipt: &Receipt) -> Result<bool> {
         self.inner.take_receipt(receipt)
+    }
+
+    fn health(&self) -> Health {
+        self.inner.plugin_health()
     }
 
     fn down_position(&self) -> Result<DownPosition> {

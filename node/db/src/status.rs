@@ -128,6 +128,8 @@ pub struct PeerReport {
     pub node: String,
     /// Its name; empty until it has connected since the start.
     pub name: String,
+    /// Its labels, as `ring=canary,site=north`; empty for none.
+    pub labels: String,
     /// The epoch.
     pub epoch: String,
     /// Whether a connection is up.
@@ -286,7 +288,7 @@ fn down_report(inner: &Inner) -> Option<DownReport> {
     })
 }
 
-/// Every edge that has shipped here, and those that only follow.
+/// Every edge that has shipped here, those that only follow, and those that were here since the start.
 pub(crate) fn peer_reports(inner: &Inner) -> Vec<PeerReport> {
     let stream = inner.down.stream();
     let peers = inner.peers.lock();
@@ -306,6 +308,11 @@ pub(crate) fn peer_reports(inner: &Inner) -> Vec<PeerReport> {
             known.insert((node, None), (0, 0));
         }
     }
+    for node in peers.keys() {
+        if !known.keys().any(|(shipping, _)| shipping == node) {
+            known.insert((*node, None), (0, 0));
+        }
+    }
     let reports = known
         .into_iter()
         .map(|((node, epoch), (durable_seq, rows))| {
@@ -316,6 +323,7 @@ pub(crate) fn peer_reports(inner: &Inner) -> Vec<PeerReport> {
             PeerReport {
                 node: node.to_string(),
                 name: seen.map_or_else(String::new, |peer| peer.name.clone()),
+                labels: inner.rollouts.labels(node).to_string(),
                 epoch: epoch.map_or_else(String::new, |epoch| format!("{:016x}", epoch.0)),
                 connected: connected.is_some(),
                 behind: connected.map(Behind::of),

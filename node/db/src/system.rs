@@ -6,6 +6,7 @@ mod kept;
 mod peers;
 mod plugins;
 mod receipts;
+mod rollouts;
 mod sharing;
 
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ use crate::tables::Relations;
 pub(crate) const NAMES: &[&str] = &[
     "columns",
     "compactions",
+    "edge_plugins",
     "filters",
     "functions",
     "merge_functions",
@@ -32,6 +34,7 @@ pub(crate) const NAMES: &[&str] = &[
     "plugins",
     "processors",
     "rejected_writes",
+    "rollouts",
     "settings",
     "shared_tables",
     "sstables",
@@ -45,6 +48,7 @@ pub(crate) fn table(relations: &Relations, name: &str) -> Result<Option<RecordBa
     Ok(Some(match name {
         "columns" => columns(relations)?,
         "compactions" => compactions(relations)?,
+        "edge_plugins" => rollouts::edge_plugins(relations)?,
         "filters" => sharing::filters(relations)?,
         "functions" => plugins::functions(relations)?,
         "merge_functions" => sharing::merge_functions(relations)?,
@@ -54,6 +58,7 @@ pub(crate) fn table(relations: &Relations, name: &str) -> Result<Option<RecordBa
         "processors" => plugins::processors(relations)?,
         "outgoing" => crate::outgoing::outgoing(relations)?,
         "rejected_writes" => plugins::rejected_writes(relations)?,
+        "rollouts" => rollouts::rollouts(relations)?,
         "settings" => settings(relations)?,
         "shared_tables" => sharing::shared_tables(relations)?,
         "sstables" => files::sstables(relations)?,

@@ -16,6 +16,7 @@ mod partition_keys;
 mod processors;
 mod reach;
 mod receipts;
+mod rollouts;
 mod rows;
 mod segments;
 mod shared;

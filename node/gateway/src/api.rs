@@ -4,6 +4,7 @@
 mod backup;
 mod node;
 mod plugins;
+mod rollouts;
 mod rows;
 mod sql;
 mod sync;
@@ -35,10 +36,13 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/v1/plugins/{name}/component", get(plugins::component))
         .route("/v1/plugins/{name}/logs", get(plugins::logs))
         .route("/v1/plugins/{name}/rollback", post(plugins::rollback))
+        .route("/v1/rollouts", get(rollouts::list))
+        .route("/v1/rollouts/{name}/{act}", post(rollouts::act))
         .route("/v1/files/{name}", post(plugins::put_file))
         .route("/v1/sync", get(sync::status))
         .route("/v1/sync/receipts", get(sync::receipts))
         .route("/v1/sync/verify", post(sync::verify))
         .route("/v1/tokens", post(sync::create_token))
+        .route("/v1/edges/{node}/labels", post(sync::label_edge))
         .route("/v1/backup", post(backup::create))
 }

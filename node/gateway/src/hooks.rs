@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use activestore_types::{Error, Result};
+use activestore_types::{Error, Labels, NodeId, Result};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use serde_json::{Value, json};
@@ -15,6 +15,8 @@ pub struct TokenRequest {
     pub ttl: Duration,
     /// A label for people, shown in lists.
     pub label: String,
+    /// The labels of the edge that joins with it.
+    pub labels: Labels,
     /// Where the cloud can be reached, as `HOST:PORT`; empty for the address it listens on.
     pub addresses: Vec<String>,
 }
@@ -26,6 +28,9 @@ pub trait Hooks: Send + Sync + 'static {
 
     /// Makes a token that lets one edge join: a JSON object with `token` for `POST /v1/tokens`.
     fn create_token(&self, request: TokenRequest) -> BoxFuture<'_, Result<Value>>;
+
+    /// Gives an edge that joined other labels, for `POST /v1/edges/{node}/labels`.
+    fn label_edge(&self, node: NodeId, labels: Labels) -> BoxFuture<'_, Result<()>>;
 
     /// Begins a backup of this node to a place: JSON objects that say how far it is, the last of
     /// which is its outcome, for `POST /v1/backup`.
@@ -52,6 +57,12 @@ impl Hooks for NoPeers {
     fn create_token(&self, _request: TokenRequest) -> BoxFuture<'_, Result<Value>> {
         let error = Error::conflict("this node does not admit edges")
             .with_hint("ask the cloud node: tokens are made with activestore token create there");
+        Box::pin(async { Err(error) })
+    }
+
+    fn label_edge(&self, _node: NodeId, _labels: Labels) -> BoxFuture<'_, Result<()>> {
+        let error = Error::conflict("this node has no edges")
+            .with_hint("ask the cloud node: labels are given with activestore token label there");
         Box::pin(async { Err(error) })
     }
 

@@ -450,7 +450,9 @@ fn every_described_address_answers_and_metrics_are_well_formed() {
         let path = path
             .replace("{keyspace}", "k")
             .replace("{table}", "t")
-            .replace("{name}", "n");
+            .replace("{name}", "n")
+            .replace("{act}", "pause")
+            .replace("{node}", "00000000000000000000000000000001");
         for method in methods.as_object().unwrap().keys() {
             let reply = match method.as_str() {
                 "get" => node.get(&path),

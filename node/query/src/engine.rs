@@ -29,7 +29,7 @@ use crate::parse::{Statement, parse};
 use crate::rows::{Rows, StatsHandle};
 use crate::table_function::RowFunction;
 use crate::tables::{Keyspaces, Tables};
-use crate::{session, tumble};
+use crate::{session, table_call, tumble};
 
 /// Queries that run at once; one more is told to come back.
 pub const MAX_CONCURRENT_QUERIES: usize = 64;
@@ -245,7 +245,7 @@ impl Engine {
             .with_hint("try again when one of them has ended")
         })?;
         let planned = AssertUnwindSafe(async {
-            let plan = plan(&state, &sql, params).await?;
+            let plan = self.plan(&state, &sql, params).await?;
             state
                 .create_physical_plan(&plan)
                 .await
@@ -287,12 +287,31 @@ impl Engine {
     pub(crate) async fn optimized(&self, sql: &str, params: &[Value]) -> Result<LogicalPlan> {
         let state = self.session();
         let planned = AssertUnwindSafe(async {
-            let plan = plan(&state, sql, params).await?;
+            let plan = self.plan(&state, sql, params).await?;
             state.optimize(&plan).map_err(from_datafusion)
         })
         .catch_unwind()
         .await;
         planned.unwrap_or_else(|payload| Err(panicked(payload.as_ref())))
+    }
+
+    async fn plan(&self, state: &SessionState, sql: &str, params: &[Value]) -> Result<LogicalPlan> {
+        let dialect = state.config_options().sql_parser.dialect;
+        let mut statement = state
+            .sql_to_statement(sql, &dialect)
+            .map_err(from_datafusion)?;
+        table_call::settle(&mut statement, params, &self.functions.read())?;
+        let plan = state
+            .statement_to_plan(statement)
+            .await
+            .map_err(from_datafusion)?;
+        SQLOptions::new()
+            .with_allow_ddl(false)
+            .with_allow_dml(false)
+            .with_allow_statements(false)
+            .verify_plan(&plan)
+            .map_err(from_datafusion)?;
+        bind(plan, params)
     }
 
     /// The shared state with the node's clock in it.
@@ -317,18 +336,4 @@ impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Engine")
     }
-}
-
-async fn plan(state: &SessionState, sql: &str, params: &[Value]) -> Result<LogicalPlan> {
-    let plan = state
-        .create_logical_plan(sql)
-        .await
-        .map_err(from_datafusion)?;
-    SQLOptions::new()
-        .with_allow_ddl(false)
-        .with_allow_dml(false)
-        .with_allow_statements(false)
-        .verify_plan(&plan)
-        .map_err(from_datafusion)?;
-    bind(plan, params)
 }

@@ -29,6 +29,7 @@ mod pushdown;
 mod rows;
 mod scan;
 mod session;
+mod table_call;
 mod table_function;
 mod tables;
 mod tumble;

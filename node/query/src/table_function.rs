@@ -1,4 +1,5 @@
-//! Table functions that plugins provide: `SELECT … FROM f(constants)`.
+//! Table functions that plugins provide: `SELECT … FROM f(constants)`. Parameters and named arguments have
+//! become constants in their order before ([`crate::table_call`]).
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -25,6 +26,10 @@ pub trait RowFunction: Send + Sync + Debug {
     fn name(&self) -> &str;
     /// The types of its arguments.
     fn args(&self) -> &[DataType];
+    /// The names of its arguments, by which a call may give them in any order.
+    fn arg_names(&self) -> &[String] {
+        &[]
+    }
     /// The columns of its rows.
     fn schema(&self) -> &SchemaRef;
     /// Begins to give rows; every argument is an array of one value, of the declared type.
@@ -64,7 +69,7 @@ impl TableFunctionImpl for PluginTable {
         for (number, expression) in (1..).zip(args.exprs()) {
             let Expr::Literal(value, _) = expression else {
                 return plan_err!(
-                    "argument {number} of {name}() is {expression}, which is not a constant"
+                    "argument {number} of {name}() is {expression}, which is neither a constant nor a parameter"
                 );
             };
             constants.push(value);

@@ -18,6 +18,7 @@ pub mod error;
 pub mod hlc;
 pub mod id;
 pub mod key;
+pub mod labels;
 pub mod named;
 pub mod schema;
 
@@ -27,6 +28,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use hlc::{Hlc, HlcClock};
 pub use id::{ColumnId, Epoch, Lsn, NodeId, OriginId, TableId};
 pub use key::{KeyBuffer, KeyRange, encode_keys, encode_split_keys};
+pub use labels::{Labels, MAX_LABELS};
 pub use named::{KeyHint, NamedBatch, NamedColumn};
 pub use schema::{
     ClusteringColumn, Column, CompactionMode, SyncClass, SyncMode, TableName, TableSchema,

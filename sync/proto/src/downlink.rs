@@ -25,8 +25,8 @@ use crate::flow::Verdict;
 use crate::frame::{Frame, Hello, LaneOffer, Welcome};
 use crate::host::{PeerStatus, Progress};
 use crate::limits::{
-    LANES_VERSION, OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION, RECEIPTS_VERSION, ROWS_DOWN_VERSION,
-    cut_reason,
+    HEALTH_VERSION, LANES_VERSION, OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION, RECEIPTS_VERSION,
+    ROWS_DOWN_VERSION, cut_reason,
 };
 use attesting::Attesting;
 use lanes::Lanes;
@@ -78,6 +78,7 @@ pub struct Downlink {
     status_wanted: bool,
     status_urgent: bool,
     status_at: Option<Duration>,
+    refused_definitions: Option<(u64, String)>,
     last_error: Option<String>,
     out: Outputs,
 }
@@ -90,7 +91,7 @@ impl Downlink {
             phase: Phase::Waiting,
             hello: None,
             lanes: Lanes::new(options, node),
-            serving: Serving::new(options),
+            serving: Serving::new(options, node),
             streaming: Streaming::new(options, node),
             attesting: Attesting::new(options, node),
             verification: None,
@@ -100,6 +101,7 @@ impl Downlink {
             status_wanted: false,
             status_urgent: false,
             status_at: None,
+            refused_definitions: None,
             last_error: None,
             out: VecDeque::new(),
             options,
@@ -140,6 +142,7 @@ impl Downlink {
             lanes: self.lanes.standings(),
             catalog_version: self.serving.held(),
             seen_wall_ms: now.wall_ms,
+            refused_definitions: self.refused_definitions.clone(),
             last_error: self.last_error.clone(),
         })
     }
@@ -261,6 +264,7 @@ impl Downlink {
             }
             Frame::CatalogApplied { version, error } => {
                 self.serving.applied(version, error.is_none());
+                self.refused_definitions = error.clone().map(|error| (version, error));
                 if let Some(error) = &error {
                     self.last_error = Some(format!("definitions {version}: {error}"));
                 }
@@ -274,6 +278,14 @@ impl Downlink {
             } => self
                 .serving
                 .requested(sha256, offset, length as usize, &mut self.out),
+            Frame::Health(health) if self.speaks() >= HEALTH_VERSION => {
+                // What overtook the greeting is told again when something changes.
+                if self.is_live() {
+                    let node = self.node;
+                    let call = CloudCall::Health { node, health };
+                    self.out.push_back(CloudOutput::Call(call));
+                }
+            }
             frame @ (Frame::Follow(_)
             | Frame::RowsRequest(_)
             | Frame::Ack { .. }
@@ -340,6 +352,7 @@ impl Downlink {
                     self.tell_status(now, true);
                 }
             }
+            CloudReply::HealthNoted => {}
             reply => {
                 if self.is_live() {
                     let verdict = self.streaming.reply(now.monotonic, reply, &mut self.out);

@@ -3,6 +3,7 @@
 //! with the parts of edge and cloud exchanged.
 
 mod down;
+mod health;
 mod lanes;
 
 use activestore_types::{Epoch, Error, NodeId, Result, SyncClass, TableName};
@@ -18,6 +19,7 @@ use crate::receipt::Receipt;
 use crate::segment::{ChainHash, SealedSegment};
 
 pub use down::{Follow, Following, Rows, RowsRequest, StartOver};
+pub use health::{Health, PluginHealth};
 pub use lanes::{Lane, LaneHeld, LaneOffer};
 
 /// The edge's first frame.
@@ -222,6 +224,8 @@ pub enum Frame {
     },
     /// Cloud, from version 3 on: signed, what I hold of you.
     Receipt(Receipt),
+    /// Edge, from version 3 on: how my plugins do.
+    Health(Health),
 }
 
 impl Frame {
@@ -254,6 +258,7 @@ impl Frame {
             Frame::LaneHeld(_) => "lane-held",
             Frame::LaneDone { .. } => "lane-done",
             Frame::Receipt(_) => "receipt",
+            Frame::Health(_) => "health",
         }
     }
 
@@ -330,6 +335,7 @@ impl Frame {
             Frame::RowsRequest(request) => request.check_bounds(),
             Frame::Rows(rows) => rows.check_bounds(),
             Frame::Receipt(receipt) => receipt.check_bounds(),
+            Frame::Health(health) => health.check_bounds(),
             Frame::Follow(_)
             | Frame::Following(_)
             | Frame::Welcome(_)

@@ -4,11 +4,11 @@
 //!
 //! The promises below are what makes the whole exactly once; the machines rely on them.
 
-use activestore_types::{Epoch, Error, NodeId, Result, SyncClass};
+use activestore_types::{Epoch, Error, Labels, NodeId, Result, SyncClass};
 use bytes::Bytes;
 
 use crate::digest::TableDigest;
-use crate::frame::{Follow, StartOver};
+use crate::frame::{Follow, Health, StartOver};
 use crate::receipt::Receipt;
 use crate::segment::{ChainHash, SealedSegment};
 
@@ -149,6 +149,11 @@ pub trait Replica: Send + Sync {
         Ok(false)
     }
 
+    /// How the plugins do, those in force here. Cheap: it is asked every few seconds.
+    fn health(&self) -> Health {
+        Health::default()
+    }
+
     /// Where this node stands in the cloud's stream.
     ///
     /// # Errors
@@ -280,6 +285,8 @@ pub struct PeerStatus {
     pub catalog_version: u64,
     /// When it was last heard of: this node's wall clock, milliseconds since 1970.
     pub seen_wall_ms: u64,
+    /// The version of the definitions that it refused last, and why; `None` once it adopted some.
+    pub refused_definitions: Option<(u64, String)>,
     /// What went wrong last in this connection, in one sentence.
     pub last_error: Option<String>,
 }
@@ -318,11 +325,12 @@ pub trait Inbox: Send + Sync {
     /// The version of the definitions; changes with each change of them. Cheap: it is polled.
     fn catalog_version(&self) -> u64;
 
-    /// The definitions that flow to the edges, encoded, with their version.
+    /// The definitions that an edge is to have now, encoded, with their version. Edges may be given
+    /// different ones under the same version: those that each is to have at it.
     ///
     /// # Errors
     /// When they cannot be encoded.
-    fn catalog_bundle(&self) -> Result<(u64, Vec<u8>)>;
+    fn catalog_bundle(&self, node: NodeId) -> Result<(u64, Vec<u8>)>;
 
     /// A blob by its SHA-256; `None` when this node does not have it.
     ///
@@ -346,6 +354,17 @@ pub trait Inbox: Send + Sync {
     fn attest(&self, node: NodeId, epoch: Epoch) -> Result<Option<Receipt>> {
         let _ = (node, epoch);
         Ok(None)
+    }
+
+    /// An edge is a member, with these labels. Told of all of them at the start, and of each when it
+    /// connects.
+    fn member(&self, node: NodeId, labels: &Labels) {
+        let _ = (node, labels);
+    }
+
+    /// How the plugins do on an edge.
+    fn health(&self, node: NodeId, health: Health) {
+        let _ = (node, health);
     }
 
     /// An edge stands there in this node's stream. From now on the stream is kept for it from there on,

@@ -5,7 +5,7 @@ use activestore_types::SyncClass;
 use serde::{Deserialize, Serialize};
 
 /// The version of the conversation; both ends keep to the lower of theirs. Version 2 brought the rows that
-/// flow down, version 3 lanes and receipts.
+/// flow down, version 3 lanes, receipts and how the plugins of an edge do.
 pub const PROTOCOL_VERSION: u16 = 3;
 
 /// The oldest version that is still spoken.
@@ -43,6 +43,12 @@ pub(crate) const EARLY_SEGMENTS: usize = 16;
 pub(crate) const EARLY_BYTES: usize = 2 << 20;
 /// The version from which on a cloud sends receipts.
 pub(crate) const RECEIPTS_VERSION: u16 = 3;
+
+/// The version from which on edges say how their plugins do.
+pub(crate) const HEALTH_VERSION: u16 = 3;
+
+/// At most this many plugins are told of in one frame.
+pub const MAX_HEALTH_PLUGINS: usize = 1024;
 
 /// The largest payload of one segment, in bytes. Sealed segments aim at a quarter of it.
 pub const MAX_FRAME_BYTES: usize = 1 << 20;

@@ -13,6 +13,7 @@
 mod definitions;
 mod following;
 mod handshake;
+mod health;
 mod lane;
 mod lanes;
 mod output;
@@ -29,9 +30,12 @@ use crate::call::{EdgeCall, EdgeReply};
 use crate::digest::TableDigest;
 use crate::flow::Verdict;
 use crate::frame::{Frame, Hello};
-use crate::limits::{LANES_VERSION, RECEIPTS_VERSION, ROWS_DOWN_VERSION, cut_reason};
+use crate::limits::{
+    HEALTH_VERSION, LANES_VERSION, RECEIPTS_VERSION, ROWS_DOWN_VERSION, cut_reason,
+};
 use definitions::Definitions;
 use following::Following;
+use health::Watching;
 use lanes::Lanes;
 pub use output::{EdgeEvent, EdgeOutput, Reconnect, UplinkOptions};
 use receipts::Receipts;
@@ -78,6 +82,7 @@ pub struct Uplink {
     definitions: Definitions,
     following: Following,
     receipts: Receipts,
+    watching: Watching,
     position_calling: bool,
     position_again: bool,
     verification: Option<Verification>,
@@ -99,6 +104,7 @@ impl Uplink {
             definitions: Definitions::new(options, carry),
             following: Following::new(options),
             receipts: Receipts::default(),
+            watching: Watching::new(options),
             position_calling: false,
             position_again: false,
             verification: None,
@@ -185,6 +191,7 @@ impl Uplink {
                 self.lanes.next_timeout(),
                 self.definitions.next_timeout(),
                 self.following.next_timeout(),
+                self.watching.next_timeout(),
                 self.options.ping_every.map(|every| {
                     (self.heard_at.max(self.pinged_at) + every)
                         .min(self.heard_at + self.options.silent_after)
@@ -221,6 +228,7 @@ impl Uplink {
                 self.lanes.handle_timeout(now, &mut self.out);
                 self.definitions.handle_timeout(now, &mut self.out);
                 self.following.handle_timeout(now, &mut self.out);
+                self.watching.handle_timeout(now, &mut self.out);
                 self.watch_silence(now);
             }
             _ => {}
@@ -326,9 +334,14 @@ impl Uplink {
             }
             EdgeReply::BlobPut(result) => self.definitions.blob_put(now, result, &mut self.out),
             EdgeReply::CatalogAdopted { version, result } => {
+                let adopted = result.is_ok();
                 self.definitions
                     .adopted(now, version, result, &mut self.out);
+                if adopted {
+                    self.watch_plugins(now);
+                }
             }
+            EdgeReply::Health(health) => self.watching.looked(now, health, &mut self.out),
             EdgeReply::Digests(result) => self.digests_here(result),
             EdgeReply::ReceiptTaken { epoch, seq, result } => {
                 self.receipts.taken(epoch, seq, result, &mut self.out);
@@ -338,6 +351,13 @@ impl Uplink {
                 let verdict = self.following.reply(now, reply, &mut self.out);
                 self.judge(verdict);
             }
+        }
+    }
+
+    /// What is in force has changed, or the cloud has not been told of it.
+    fn watch_plugins(&mut self, now: Duration) {
+        if self.options.protocol >= HEALTH_VERSION && self.is_live() {
+            self.watching.begin(now, &mut self.out);
         }
     }
 

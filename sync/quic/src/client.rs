@@ -93,6 +93,7 @@ impl ClientOptions {
         self.transport = TransportOptions::quick();
         self.backoff.cap = Duration::from_millis(500);
         self.quic_again = Duration::from_secs(60);
+        self.uplink.health_look = Duration::from_millis(250);
         self.connect_timeout = Duration::from_millis(1500);
         self
     }

@@ -201,7 +201,7 @@ fn decide(
     let node = request.node;
     let parsed = Request::read(&request.certificate_request, node)?;
     if member == Some(node) && request.secret.is_empty() {
-        tokens.admits(node)?;
+        tokens.admits(node)?; // its labels are of no use here
     } else {
         tokens.redeem(&request.secret, node, &request.name, parsed.public_key())?;
     }

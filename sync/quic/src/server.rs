@@ -190,11 +190,15 @@ impl SyncServer {
     /// Binds and starts in the background; call it inside a tokio runtime.
     ///
     /// # Errors
-    /// `Conflict` when the address is in use; when the identity cannot be used for TLS.
+    /// `Conflict` when the address is in use; when the identity cannot be used for TLS, or the list of
+    /// members cannot be read.
     pub fn start(options: ServerOptions) -> Result<SyncServer> {
         let config = tls::server(&options.identity)?;
         let (endpoint, door) = bind(&options, config)?;
         let local_addr = endpoint.local_addr()?;
+        for (node, labels) in options.tokens.members()? {
+            options.inbox.member(node, &labels);
+        }
         let stream = watch::Sender::new(());
         let grown = stream.clone();
         options
@@ -468,10 +472,14 @@ async fn enrol_one(shared: &Arc<Shared>, connection: &Link, member: Option<NodeI
 }
 
 async fn serve_member(shared: &Arc<Shared>, connection: Link, node: NodeId) -> Result<()> {
-    let tokens = shared.options.tokens.clone();
-    let admitted = tokio::task::spawn_blocking(move || tokens.admits(node))
-        .await
-        .map_err(|_| Error::internal("the list of members could not be read"))?;
+    let options = shared.options.clone();
+    let admitted = tokio::task::spawn_blocking(move || {
+        let labels = options.tokens.admits(node)?;
+        options.inbox.member(node, &labels);
+        Ok(())
+    })
+    .await
+    .map_err(|_| Error::internal("the list of members could not be read"))?;
     if let Err(error) = admitted {
         return refuse(&connection, error);
     }

@@ -4,10 +4,11 @@
 //! A token admits one node once. The same node with the same key may show it again while it is
 //! valid: the answer to the first time may have been lost on the way.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use activestore_types::{Error, NodeId, Result};
+use activestore_types::{Error, Labels, NodeId, Result};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,8 @@ pub struct TokenRequest {
     pub role: String,
     /// A label for people, shown in lists.
     pub label: String,
+    /// The labels that the edge has from then on.
+    pub labels: Labels,
     /// How long it may be used.
     pub lifetime: Duration,
     /// Where the cloud can be reached, as `HOST:PORT`; rides in the token.
@@ -39,6 +42,7 @@ impl Default for TokenRequest {
         TokenRequest {
             role: "edge".to_owned(),
             label: String::new(),
+            labels: Labels::default(),
             lifetime: Duration::from_secs(3600),
             addresses: Vec::new(),
         }
@@ -54,6 +58,9 @@ pub struct TokenInfo {
     pub role: String,
     /// The label it was made with.
     pub label: String,
+    /// The labels of the edge that joins with it.
+    #[serde(default)]
+    pub labels: Labels,
     /// When it was made, milliseconds since 1970.
     pub issued_ms: u64,
     /// When it can no longer be used, milliseconds since 1970.
@@ -135,6 +142,7 @@ impl TokenStore {
             id: secret_sha256.chars().take(12).collect(),
             role: request.role,
             label: request.label,
+            labels: request.labels,
             issued_ms: now_ms,
             expires_ms: now_ms.saturating_add(lifetime_ms),
             node: None,
@@ -187,8 +195,40 @@ impl TokenStore {
         })
     }
 
-    /// Whether a node may connect: it joined, and was not turned away since.
-    pub(crate) fn admits(&self, node: NodeId) -> Result<()> {
+    /// Gives a node that joined other labels in the place of those it has.
+    ///
+    /// # Errors
+    /// `NotFound` when it did not join here, or was turned away.
+    pub fn relabel(&self, node: NodeId, labels: &Labels) -> Result<()> {
+        self.change(|records| {
+            let tokens = records.tokens.iter_mut();
+            let mut standing = tokens
+                .filter(|token| token.info.node == Some(node) && !token.info.revoked)
+                .peekable();
+            if standing.peek().is_none() {
+                return Err(Error::not_found(format!("node {node} has not joined here"))
+                    .with_hint("system.sync_peers shows the edges of this node"));
+            }
+            standing.for_each(|token| token.info.labels.clone_from(labels));
+            Ok(())
+        })
+    }
+
+    /// Every node that joined and was not turned away, with its labels.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn members(&self) -> Result<BTreeMap<NodeId, Labels>> {
+        let records = self.read()?.tokens.into_iter();
+        let infos = records.map(|token| token.info).filter(|info| !info.revoked);
+        // Of a node that joined again, the newest token says which it has.
+        Ok(infos
+            .filter_map(|info| Some((info.node?, info.labels)))
+            .collect())
+    }
+
+    /// Whether a node may connect: it joined, and was not turned away since. Its labels, if so.
+    pub(crate) fn admits(&self, node: NodeId) -> Result<Labels> {
         let records = self.read()?;
         let mut of_node = records
             .tokens
@@ -198,10 +238,11 @@ impl TokenStore {
         if of_node.peek().is_none() {
             return Err(Error::denied(format!("node {node} has not joined here")));
         }
-        if of_node.all(|token| token.info.revoked) {
-            return Err(Error::denied(format!("node {node} was turned away")));
-        }
-        Ok(())
+        let mut standing = of_node.filter(|token| !token.info.revoked);
+        standing
+            .next_back()
+            .map(|token| token.info.labels.clone())
+            .ok_or_else(|| Error::denied(format!("node {node} was turned away")))
     }
 
     /// Uses a token for `node` with that public key; durable when it returns.

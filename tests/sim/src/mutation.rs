@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use activestore_sync_proto::{
-    Follow, FollowAnswer, Inbox, PeerStatus, Progress, SealedSegment, TableDigest,
+    Follow, FollowAnswer, Health, Inbox, PeerStatus, Progress, Receipt, SealedSegment, TableDigest,
 };
-use activestore_types::{Epoch, NodeId, Result};
+use activestore_types::{Epoch, Labels, NodeId, Result};
 use bytes::Bytes;
 
 /// A deliberate defect.
@@ -66,8 +66,24 @@ impl Inbox for Mutated {
         self.inner.catalog_version()
     }
 
-    fn catalog_bundle(&self) -> Result<(u64, Vec<u8>)> {
-        self.inner.catalog_bundle()
+    fn forget(&self, node: NodeId, epoch: Epoch) -> Result<()> {
+        self.inner.forget(node, epoch)
+    }
+
+    fn attest(&self, node: NodeId, epoch: Epoch) -> Result<Option<Receipt>> {
+        self.inner.attest(node, epoch)
+    }
+
+    fn member(&self, node: NodeId, labels: &Labels) {
+        self.inner.member(node, labels);
+    }
+
+    fn health(&self, node: NodeId, health: Health) {
+        self.inner.health(node, health);
+    }
+
+    fn catalog_bundle(&self, node: NodeId) -> Result<(u64, Vec<u8>)> {
+        self.inner.catalog_bundle(node)
     }
 
     fn blob(&self, sha256: [u8; 32]) -> Result<Option<Bytes>> {

@@ -1,14 +1,16 @@
 //! The arguments of `activestore plugin`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use activestore_plugin_host::ImageTarget;
-use clap::{Subcommand, ValueEnum, ValueHint};
+use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
 use super::NodeUrl;
 
+mod rollout;
 mod trial;
 
+pub use rollout::RolloutCommand;
 pub use trial::{BenchArgs, DeployArgs, RowsArgs, SelectArgs, TestArgs, UseArgs};
 
 /// `plugin …`.
@@ -63,40 +65,27 @@ pub enum PluginCommand {
     },
     /// Sign a component.
     #[command(after_help = "Example:\n  activestore plugin sign celsius.wasm --key plugin-key.pem")]
-    Sign {
-        /// The component.
-        #[arg(value_hint = ValueHint::FilePath)]
-        wasm: PathBuf,
-        /// The file of the key.
-        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-        key: PathBuf,
-        /// Where the signed component goes; default in its own place.
-        #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-        output: Option<PathBuf>,
-    },
+    Sign(SignArgs),
     /// Compile a component for nodes that have no compiler, and sign it and what was compiled.
     #[command(
         after_help = "Targets: x86_64-unknown-linux-gnu, aarch64-unknown-linux-gnu, armv7-unknown-linux-gnueabihf\n(interpreted), pulley32, pulley64. Several may follow one another; one file carries them all.\n\nExample:\n  activestore plugin precompile celsius.wasm --target aarch64-unknown-linux-gnu --key plugin-key.pem\n\nWhat is compiled is native code: a node without a compiler that names the key in [plugins]\ntrusted_keys trusts whoever holds it with the machine."
     )]
     Precompile {
-        /// The component.
-        #[arg(value_hint = ValueHint::FilePath)]
-        wasm: PathBuf,
         /// What to compile for; may be given more than once.
         #[arg(long = "target", value_name = "TARGET", required = true)]
         targets: Vec<ImageTarget>,
-        /// The file of the key.
-        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-        key: PathBuf,
-        /// Where the component goes with what was compiled; default in its own place.
-        #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-        output: Option<PathBuf>,
+        /// What is signed.
+        #[command(flatten)]
+        sign: SignArgs,
     },
     /// Send a component to a node.
     #[command(
-        after_help = "Examples:\n  activestore plugin deploy celsius.wasm --name celsius\n  activestore plugin deploy limits.wasm --grant read:plant.limits --grant clock\n  activestore plugin deploy anomaly.wasm --check-replay plant.readings --last 1d"
+        after_help = "Examples:\n  activestore plugin deploy celsius.wasm --name celsius\n  activestore plugin deploy limits.wasm --grant read:plant.limits --grant clock\n  activestore plugin deploy anomaly.wasm --check-replay plant.readings --last 1d\n  activestore plugin deploy anomaly.wasm --as 2.1 --wave ring=canary --wave ring=early --wave all --soak 10m\n\nWith --wave, at a cloud node, the version goes to the edges in waves by their labels and comes into force\nafter the last. A version that fails more often than --max-errors is taken back by itself."
     )]
     Deploy(Box<DeployArgs>),
+    /// See new versions go to the edges in waves, hold them or take them back.
+    #[command(subcommand, after_help = "Example:\n  activestore plugin rollout list")]
+    Rollout(RolloutCommand),
     /// List a node's plugins: versions, breaker, calls, time, memory, faults.
     #[command(
         after_help = "Examples:\n  activestore plugin list\n  activestore plugin list --format json"
@@ -147,6 +136,27 @@ pub enum PluginCommand {
         #[command(flatten)]
         node: NodeUrl,
     },
+}
+
+/// A component, and the key that signs it.
+#[derive(Args, Debug)]
+pub struct SignArgs {
+    /// The component.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub wasm: PathBuf,
+    /// The file of the key.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub key: PathBuf,
+    /// Where the signed component goes; default in its own place.
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    output: Option<PathBuf>,
+}
+
+impl SignArgs {
+    /// The file that is written.
+    pub fn output(&self) -> &Path {
+        self.output.as_deref().unwrap_or(&self.wasm)
+    }
 }
 
 /// What a plugin is written in.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::node::plugins;
 use super::runner::read;
 use super::setup::{Setup, Source, name_of};
-use super::{replay, trial};
+use super::{replay, rollout, trial};
 use crate::cli::{DeployArgs, ListFormat, NodeUrl};
 use crate::client::Client;
 use crate::figures::{grouped, size};
@@ -53,7 +53,12 @@ pub fn deploy(args: &DeployArgs) -> Result<ExitCode> {
         path.push_str("&grant=");
         path.push_str(&encoded(&grants.join(",")));
     }
+    path.push_str(&rollout::parameters(args)?);
     let info = Client::new(&args.node.url)?.post(&path, "application/wasm", &bytes)?;
+    if !args.waves.is_empty() {
+        println!("{}", rollout::begun(&info)?);
+        return Ok(ExitCode::SUCCESS);
+    }
     let text = |name: &str| shown(info.get(name)).unwrap_or_default();
     let (name, kind) = (text("name"), text("kind"));
     let put_to_use = match kind.as_str() {

@@ -42,19 +42,6 @@ pub fn merge(
     })
 }
 
-/// Tries every merge function of a plugin for the laws of a join; a sentence on it for people.
-///
-/// # Errors
-/// `Invalid` with the values that break one.
-pub fn laws(plugin: &Arc<Plugin>) -> Result<&'static str> {
-    for signature in plugin.functions() {
-        for function in plugin.merges(&signature.name)? {
-            function.check_laws()?;
-        }
-    }
-    Ok("commutative, associative and idempotent on all values that a node tries")
-}
-
 /// The columns of the rows that a filter lets through.
 pub fn leaving_schema(filter: &SyncFilter, rows: &Schema) -> SchemaRef {
     let fields = rows.fields().iter();

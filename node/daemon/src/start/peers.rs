@@ -12,7 +12,7 @@ use activestore_sync_quic::{
     ClientOptions, CloudIdentity, EdgeIdentity, Reach, ServerOptions, SyncClient, SyncServer,
     TokenStore, Transport, TransportOptions, VerifyReport,
 };
-use activestore_types::{Error, NodeId, Result, TableName};
+use activestore_types::{Error, Labels, NodeId, Result, TableName};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use serde_json::{Value, json};
@@ -171,6 +171,7 @@ impl Peers {
             &cloud.identity,
             activestore_sync_quic::TokenRequest {
                 label: request.label,
+                labels: request.labels,
                 lifetime: request.ttl,
                 addresses: addresses.clone(),
                 ..Default::default()
@@ -242,6 +243,21 @@ impl Hooks for Peers {
                 Side::Cloud(cloud) => Peers::token(cloud, request),
                 _ => Err(Error::conflict("this node does not admit edges")
                     .with_hint("run activestore token create at the cloud node")),
+            }
+        })
+    }
+
+    fn label_edge(&self, node: NodeId, labels: Labels) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            match &*self.side.lock().await {
+                Side::Cloud(cloud) => {
+                    self.db.may_label_edges()?;
+                    cloud.tokens.relabel(node, &labels)?;
+                    self.db.sync_hosts().inbox.member(node, &labels);
+                    Ok(())
+                }
+                _ => Err(Error::conflict("this node has no edges")
+                    .with_hint("run activestore token label at the cloud node")),
             }
         })
     }

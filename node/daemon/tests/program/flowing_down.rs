@@ -1,51 +1,10 @@
 //! Two edges and a cloud share a table over real links, while each of them is killed: all rows are
 //! everywhere at the end, and none goes round in circles.
 
-use std::path::Path;
-
-use super::process::{Node, eventually, run, said, wrote};
+use super::fleet::{Fleet, joined};
+use super::process::{Node, eventually, run, said};
 
 const PRICES: &str = "SELECT item, price, note FROM shop.prices ORDER BY item";
-
-struct Fleet {
-    quick: String,
-    quic: String,
-}
-
-impl Fleet {
-    fn edge(&self, dir: &Path) -> Node {
-        Node::start(dir, &["--config", &self.quick, "--peer", &self.quic])
-    }
-
-    fn cloud(&self, dir: &Path) -> Node {
-        let arguments = [
-            "--config",
-            &self.quick,
-            "--role",
-            "cloud",
-            "--quic",
-            &self.quic,
-        ];
-        Node::start(dir, &arguments)
-    }
-}
-
-fn joined(cloud: &Node, quic: &str, dir: &Path) {
-    let token = run(&["token", "create", "--url", &cloud.url()]);
-    let token = wrote(&token).trim().to_owned();
-    let data_dir = dir.to_str().unwrap();
-    let arguments = [
-        "join",
-        "--peer",
-        quic,
-        "--token",
-        &token,
-        "--data-dir",
-        data_dir,
-    ];
-    let joined = run(&arguments);
-    assert!(joined.status.success(), "{}", said(&joined));
-}
 
 /// Waits until every node shows the same rows, so many.
 fn agree(nodes: &[&Node], count: usize) {
@@ -67,22 +26,17 @@ fn write(node: &Node, who: &str, numbers: std::ops::Range<u32>) {
 #[test]
 fn a_shared_table_survives_kills_of_every_node() {
     let dir = tempfile::tempdir().unwrap();
-    let quick = dir.path().join("quick.toml");
-    std::fs::write(&quick, "[sync]\nlink = \"quick\"\nseal_after = \"50ms\"\n").unwrap();
     let (cloud_dir, one_dir, two_dir) = (
         dir.path().join("cloud"),
         dir.path().join("one"),
         dir.path().join("two"),
     );
-    let mut fleet = Fleet {
-        quick: quick.to_str().unwrap().to_owned(),
-        quic: "127.0.0.1:0".to_owned(),
-    };
+    let mut fleet = Fleet::quick(dir.path());
     let cloud = fleet.cloud(&cloud_dir);
     // The edges find it there again after it was killed.
     fleet.quic = cloud.listener("quic");
-    joined(&cloud, &fleet.quic, &one_dir);
-    joined(&cloud, &fleet.quic, &two_dir);
+    joined(&cloud, &fleet.quic, &one_dir, &[]);
+    joined(&cloud, &fleet.quic, &two_dir, &[]);
     cloud.execute("CREATE KEYSPACE shop WITH (sync = 'both'); CREATE TABLE shop.prices (item TEXT PRIMARY KEY, price BIGINT, note TEXT)");
     cloud.execute("CREATE KEYSPACE ref WITH (sync = 'down'); CREATE TABLE ref.limits (device TEXT PRIMARY KEY, high BIGINT); INSERT INTO ref.limits (device, high) VALUES ('p1', 9)");
     cloud.execute("INSERT INTO shop.prices (item, price, note) VALUES ('gone', 1, 'cloud')");

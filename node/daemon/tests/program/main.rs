@@ -5,6 +5,7 @@
 mod configurations;
 mod developer;
 mod files;
+mod fleet;
 mod flowing_down;
 mod languages;
 mod life;
@@ -12,6 +13,7 @@ mod namespaces;
 mod over_tcp;
 mod process;
 mod receipts;
+mod rollouts;
 mod signatures;
 mod templates;
 mod two_nodes;

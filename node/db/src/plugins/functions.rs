@@ -231,6 +231,10 @@ impl RowFunction for PluginTable {
         &self.function.signature().args
     }
 
+    fn arg_names(&self) -> &[String] {
+        &self.function.signature().names
+    }
+
     fn schema(&self) -> &SchemaRef {
         self.function.schema()
     }

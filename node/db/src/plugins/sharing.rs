@@ -100,22 +100,3 @@ impl Plugins {
         })
     }
 }
-
-/// Tries whether all merge functions of a plugin keep the laws of a join.
-///
-/// # Errors
-/// `Invalid` with the values that break one.
-pub(crate) fn check_merges(plugin: &Arc<Plugin>) -> Result<()> {
-    if plugin.kind() != PluginKind::Merge {
-        return Ok(());
-    }
-    let mut names: Vec<&str> = plugin.functions().iter().map(|one| &*one.name).collect();
-    names.sort_unstable();
-    names.dedup();
-    for name in names {
-        for function in plugin.merges(name)? {
-            function.check_laws()?;
-        }
-    }
-    Ok(())
-}

@@ -13,6 +13,7 @@ use activestore_types::{DataType, Error, ErrorKind, Result, SyncMode, TableName,
 use arrow::datatypes::Schema;
 
 use super::SqlOutcome;
+use super::sharing::no_settings;
 use crate::db::{Db, Inner};
 use crate::plugins::{model_inputs, plugin_options, score_column};
 use crate::write::processor::{Runtime, Source};
@@ -93,7 +94,7 @@ impl Db {
 }
 
 impl Db {
-    /// Changes a function, a processor or a model; what is not named stays as it is.
+    /// Changes what a plugin makes; what is not named stays as it is.
     pub(super) async fn redefine(&self, statement: Redefinition) -> Result<SqlOutcome> {
         let inner = self.inner.clone();
         self.blocking(move || inner.redefine(statement)).await
@@ -164,11 +165,24 @@ impl Inner {
                 })?;
                 Ok(SqlOutcome::definition("ALTER MODEL"))
             }
+            Redefined::Merge => {
+                let mut def = state.merge(&name)?.clone();
+                def.plugin = plugin.unwrap_or(def.plugin);
+                let options = changed(std::mem::take(&mut def.options))?;
+                self.redefine_merge(def, options)
+            }
+            Redefined::Filter => {
+                let mut def = state.filter(&name)?.clone();
+                def.plugin = plugin.unwrap_or(def.plugin);
+                def.options = changed(def.options)?;
+                self.redefine_filter(def)
+            }
         }
     }
 
     fn try_function(&self, def: &FunctionDef, kind: FunctionKind) -> Result<()> {
         self.engine.check_name(&def.name)?;
+        no_settings("function", def)?;
         let state = self.catalog.state();
         let plugin = self.plugins.referenced(&state, &def.plugin)?;
         match kind {

@@ -1,10 +1,19 @@
 //! Merge functions, filters, and what tables say of them: tried before they are taken.
 
-use activestore_catalog::{CatalogState, Change, FilterDef, FunctionDef, SharingOptions};
-use activestore_query::RowPredicate;
-use activestore_types::{DataType, Error, Result, TableId, TableSchema};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use activestore_catalog::{CatalogState, Change, FilterDef, FunctionDef, SharingOptions};
+use activestore_plugin_host::Plugin;
+use activestore_query::RowPredicate;
+use activestore_types::{DataType, Error, Result, SyncMode, TableId, TableSchema};
+use arrow::datatypes::{Field, Schema};
+
+use super::SqlOutcome;
 use crate::db::Inner;
+
+/// Tables whose columns a filter that no table uses yet is tried on, at most.
+const TRIED_TABLES_MAX: usize = 16;
 
 impl Inner {
     /// Tries a change where it says how rows are shared; any other is let through.
@@ -28,13 +37,34 @@ impl Inner {
         }
     }
 
+    /// Changes a merge function; `options` are what is set beside its plugin.
+    pub(super) fn redefine_merge(
+        &self,
+        mut def: FunctionDef,
+        mut options: BTreeMap<String, String>,
+    ) -> Result<SqlOutcome> {
+        def.function = options.remove("function").unwrap_or(def.function);
+        def.options = options;
+        self.try_merge(&self.catalog.state(), &def)?;
+        self.change(Change::CreateMerge {
+            def,
+            or_replace: true,
+        })?;
+        Ok(SqlOutcome::definition("ALTER MERGE FUNCTION"))
+    }
+
+    /// Changes a filter.
+    pub(super) fn redefine_filter(&self, def: FilterDef) -> Result<SqlOutcome> {
+        self.try_filter(&self.catalog.state(), &def)?;
+        self.change(Change::CreateFilter {
+            def,
+            or_replace: true,
+        })?;
+        Ok(SqlOutcome::definition("ALTER FILTER"))
+    }
+
     fn try_merge(&self, state: &CatalogState, def: &FunctionDef) -> Result<()> {
-        if let Some(name) = def.options.keys().next() {
-            return Err(
-                Error::invalid(format!("a merge function has no option '{name}'"))
-                    .with_hint("it has one: function = '…', its name in the plugin"),
-            );
-        }
+        no_settings("merge function", def)?;
         let functions = self.plugins.merge_of(state, def)?;
         for function in &functions {
             function.check_laws()?;
@@ -61,8 +91,10 @@ impl Inner {
 
     fn try_filter(&self, state: &CatalogState, def: &FilterDef) -> Result<()> {
         let filter = self.plugins.filter_of(state, def)?;
+        let mut used = false;
         for (table, sharing) in &state.sharing {
             if sharing.filter.as_ref() == Some(&def.name) {
+                used = true;
                 let schema = state.table(table)?;
                 filter
                     .plugin
@@ -70,7 +102,10 @@ impl Inner {
                     .map_err(|error| error.context(format!("table {table}")))?;
             }
         }
-        Ok(())
+        if used {
+            return Ok(());
+        }
+        try_settings(state, &filter.plugin, &def.options)
     }
 
     fn try_options(
@@ -104,6 +139,78 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+/// A function takes no settings: what it does hangs on its arguments alone.
+///
+/// # Errors
+/// `Invalid` for a definition with one.
+pub(super) fn no_settings(what: &str, def: &FunctionDef) -> Result<()> {
+    match def.options.keys().next() {
+        None => Ok(()),
+        Some(name) => Err(Error::invalid(format!("a {what} has no option '{name}'"))
+            .with_hint("it has one: function = '…', its name in the plugin")),
+    }
+}
+
+/// Tries the settings of a filter that no table uses yet. A filter reads settings and columns together, so it
+/// may be right to refuse columns that are not those it is meant for. What it says of columns changes with the
+/// columns; a refusal that is the same whatever the columns, and is not there without the settings, is one of
+/// the settings.
+fn try_settings(
+    state: &CatalogState,
+    plugin: &Arc<Plugin>,
+    options: &BTreeMap<String, String>,
+) -> Result<()> {
+    let refused =
+        |options: &BTreeMap<String, String>, schema: &Schema| plugin.filter(options, schema).err();
+    let leaves = |table: &&Arc<TableSchema>| matches!(table.sync, SyncMode::Up | SyncMode::Both);
+    let tables = state.tables.values().filter(leaves);
+    let tables = tables.map(|table| Schema::clone(&table.arrow()));
+    let mut refusal: Option<Error> = None;
+    for schema in tables.take(TRIED_TABLES_MAX).chain(imagined(options)) {
+        match (refused(options, &schema), &refusal) {
+            (Some(error), None) => refusal = Some(error),
+            (Some(error), Some(first)) if error.message() == first.message() => {}
+            // Some columns are taken, or it is the columns that are refused.
+            _ => return Ok(()),
+        }
+    }
+    let Some(refusal) = refusal else {
+        return Ok(());
+    };
+    let without = refused(&BTreeMap::new(), &Schema::empty());
+    if without.is_some_and(|error| error.message() == refusal.message()) {
+        return Ok(());
+    }
+    Err(refusal)
+}
+
+/// Columns that nobody has: none, and all that the settings may be naming, of each type in turn.
+fn imagined(options: &BTreeMap<String, String>) -> impl Iterator<Item = Schema> {
+    let mut names: Vec<&str> = options
+        .values()
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    let kinds = [
+        DataType::Text,
+        DataType::Double,
+        DataType::BigInt,
+        DataType::Timestamp,
+        DataType::Boolean,
+    ];
+    let of_kind = |kind: DataType| {
+        let fields = names
+            .iter()
+            .map(|name| Field::new(*name, kind.arrow(), true));
+        Schema::new(fields.collect::<Vec<_>>())
+    };
+    let all: Vec<Schema> = kinds.into_iter().map(of_kind).collect();
+    std::iter::once(Schema::empty()).chain(all)
 }
 
 fn does_not_take(function: &str, schema: &TableSchema, column: &str, kind: DataType) -> Error {

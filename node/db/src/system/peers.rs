@@ -29,6 +29,10 @@ pub(super) fn sync_peers(relations: &Relations) -> Result<RecordBatch> {
     batch(vec![
         ("node", text(all.iter().map(|peer| peer.node.as_str()))),
         ("name", optional(all.iter().map(|peer| some(&peer.name)))),
+        (
+            "labels",
+            optional(all.iter().map(|peer| some(&peer.labels))),
+        ),
         ("epoch", optional(all.iter().map(|peer| some(&peer.epoch)))),
         (
             "connected",

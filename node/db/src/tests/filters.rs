@@ -93,6 +93,12 @@ fn a_filter_changes_what_leaves_and_nothing_here() {
             ("DROP FILTER pseudonyms", ErrorKind::Conflict, "is used by table 'fleet.trips'"),
             ("CREATE OR REPLACE FILTER pseudonyms USING PLUGIN 'redact-filter' WITH (mask = 'car')", ErrorKind::Invalid, "primary key"),
             ("CREATE FILTER f USING PLUGIN 'nobody'", ErrorKind::NotFound, "no plugin"),
+            ("CREATE FILTER f USING PLUGIN 'redact-filter' WITH (nonsense = '1')", ErrorKind::Invalid, "nonsense"),
+            ("CREATE FILTER f USING PLUGIN 'redact-filter' WITH (mask = 'driver', keep = 'some')", ErrorKind::Invalid, "keep"),
+            ("ALTER FILTER nobody SET (keep = '2')", ErrorKind::NotFound, "no filter 'nobody'"),
+            ("ALTER FILTER pseudonyms SET (nonsense = '1')", ErrorKind::Invalid, "nonsense"),
+            ("ALTER FILTER pseudonyms SET (mask = 'car')", ErrorKind::Invalid, "primary key"),
+            ("ALTER FILTER pseudonyms RESET (salt)", ErrorKind::NotFound, "is not set"),
             ("ALTER TABLE fleet.trips SET (sync_filter = 'nobody')", ErrorKind::NotFound, "no filter 'nobody'"),
             ("ALTER TABLE fleet.trips SET (sync_columns = 'nobody')", ErrorKind::NotFound, "no column 'nobody'"),
             ("ALTER TABLE fleet.trips SET (sync_where = 'speed')", ErrorKind::Invalid, "no predicate"),
@@ -105,6 +111,12 @@ fn a_filter_changes_what_leaves_and_nothing_here() {
             assert_eq!(error.kind(), kind, "{sql}: {error}");
             assert!(error.message().contains(words), "{sql}: {error}");
         }
+        // Columns that no table has yet are no reason to refuse a filter.
+        run(&edge, "CREATE FILTER later USING PLUGIN 'redact-filter' WITH (mask = 'plate', round = 'lat'); DROP FILTER later").await;
+        run(&edge, "ALTER FILTER pseudonyms SET (keep = '2') RESET (withhold)").await;
+        run(&edge, "INSERT INTO fleet.trips VALUES ('a', '2026-01-01', 81, 'jane', 'late')").await;
+        ship(&edge, &cloud);
+        assert_eq!(read(&cloud).await, ["a|2026-01-01|81.0|**ne|late"]);
         run(&edge, "CREATE FILTER days USING PLUGIN 'downsample-filter' WITH (bucket = '1d', figure = 'max');
             ALTER TABLE fleet.trips SET (sync_filter = 'days')").await;
         run(&edge, "INSERT INTO fleet.trips (car, ts, speed) VALUES ('b', '2026-01-01 08:00:00', 90), ('b', '2026-01-01 09:00:00', 10),

@@ -29,13 +29,23 @@ pub(super) fn hosts(edge: &Db, cloud: &Db) -> (Arc<dyn Replica>, Arc<dyn Inbox>)
     (edge.sync_hosts().replica, cloud.sync_hosts().inbox)
 }
 
-/// The definitions' way down.
+/// The definitions' way down, with what they need.
 pub(super) fn adopt(edge: &Db, cloud: &Db) {
+    try_adopt(edge, cloud).unwrap();
+}
+
+/// As [`adopt`], where the edge may refuse.
+pub(super) fn try_adopt(edge: &Db, cloud: &Db) -> Result<()> {
     let (replica, inbox) = hosts(edge, cloud);
-    let (version, bundle) = inbox.catalog_bundle().unwrap();
-    if replica.catalog_version() != version {
-        replica.adopt_catalog(version, &bundle).unwrap();
+    let (version, bundle) = inbox.catalog_bundle(edge.node_id()).unwrap();
+    for sha256 in replica.missing_blobs(&bundle).unwrap() {
+        let bytes = inbox.blob(sha256).unwrap().unwrap();
+        replica.put_blob(sha256, bytes.to_vec()).unwrap();
     }
+    if replica.catalog_version() != version {
+        replica.adopt_catalog(version, &bundle)?;
+    }
+    Ok(())
 }
 
 pub(super) fn wait_for_stream(cloud: &Db) {

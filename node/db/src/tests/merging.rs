@@ -2,6 +2,7 @@
 
 use activestore_types::ErrorKind;
 
+use super::flowing_down::adopt;
 use super::processors::component;
 use super::shipping::{sealed, ship};
 use super::*;
@@ -163,6 +164,20 @@ fn definitions_that_do_not_fit_are_refused() {
                 "set_union|merge-set|set_union|TEXT|plant.extremes|"
             ]
         );
+        for (sql, words) in [
+            ("ALTER MERGE FUNCTION nobody USING PLUGIN 'merge-max'", "no merge function 'nobody'"),
+            ("ALTER MERGE FUNCTION greatest USING PLUGIN 'merge-max@9'", "not deployed"),
+            ("ALTER MERGE FUNCTION greatest USING PLUGIN 'merge-set' SET (function = 'words_union')", "does not take DOUBLE"),
+            ("ALTER MERGE FUNCTION greatest SET (size = '3')", "no option 'size'"),
+            ("ALTER MERGE FUNCTION greatest RESET (size)", "is not set"),
+        ] {
+            let error = fails(&db, sql).await;
+            assert!(error.message().contains(words), "{sql}: {error}");
+        }
+        run(&db, "ALTER MERGE FUNCTION greatest SET (function = 'least')").await;
+        run(&db, "INSERT INTO plant.extremes (device, peak) VALUES ('low', 4), ('low', 2)").await;
+        assert_eq!(rows(&db, "SELECT peak FROM plant.extremes WHERE device = 'low'").await, ["2.0"]);
+        run(&db, "ALTER MERGE FUNCTION greatest USING PLUGIN 'merge-max@1' SET (function = 'greatest')").await;
         assert_eq!(
             rows(&db, "SELECT \"table\", merges FROM system.shared_tables").await,
             ["extremes|peak greatest, tags set_union"]
@@ -178,13 +193,7 @@ fn a_fleet_takes_the_definitions_over() {
         let (edge_dir, cloud_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let cloud = opened(cloud_dir.path(), Role::Cloud).await;
         let edge = open(edge_dir.path(), Role::Edge);
-        let (inbox, replica) = (cloud.sync_hosts().inbox, edge.sync_hosts().replica);
-        let (version, bundle) = inbox.catalog_bundle().unwrap();
-        for hash in replica.missing_blobs(&bundle).unwrap() {
-            let blob = inbox.blob(hash).unwrap().unwrap();
-            replica.put_blob(hash, blob.to_vec()).unwrap();
-        }
-        replica.adopt_catalog(version, &bundle).unwrap();
+        adopt(&edge, &cloud);
         run(
             &edge,
             "INSERT INTO plant.extremes (device, peak) VALUES ('a', 4)",

@@ -3,6 +3,7 @@
 use super::processors::component;
 use super::*;
 use activestore_types::ErrorKind;
+use serde_json::json;
 
 async fn with(dir: &Path, plugins: &[(&str, &[&str])]) -> Db {
     let db = Db::open(DbOptions::new(dir, Role::Edge)).unwrap();
@@ -132,6 +133,35 @@ fn table_functions_are_read_like_tables() {
         ] {
             let error = fails(&db, sql).await;
             assert!(error.to_string().contains(message), "{sql}: {error}");
+        }
+        let counted = async |sql: &str, params: &[serde_json::Value]| {
+            let mut outcome = db.sql(sql, params).await?;
+            let Some(SqlOutcome::Rows(rows)) = outcome.pop() else {
+                panic!("'{sql}' answered without rows");
+            };
+            let batches: Vec<RecordBatch> = rows.stream.try_collect().await?;
+            Ok::<usize, Error>(batches.iter().map(RecordBatch::num_rows).sum())
+        };
+        let span = [json!("2026-01-01 00:00:00"), json!("2026-01-01 06:00:00"), json!(3600)];
+        for (sql, params, count) in [
+            ("SELECT * FROM ticks($1, $2, $3)", &span[..], 6),
+            ("SELECT * FROM ticks($1, $2, $3 / 2) WHERE n < $3", &span, 12),
+            ("SELECT * FROM ticks(seconds => $3, first => $1, last => $2)", &span, 6),
+            ("SELECT * FROM ticks($1, seconds => 7200, last => $2)", &span, 3),
+            ("WITH t AS (SELECT * FROM ticks($1, $2, -1 * -3600)) SELECT * FROM t", &span, 6),
+        ] {
+            assert_eq!(counted(sql, params).await.unwrap(), count, "{sql}");
+        }
+        for (sql, params, words) in [
+            ("SELECT * FROM ticks($1, $2, $4)", &span[..], "uses $4, but 3 parameters"),
+            ("SELECT * FROM ticks($1, $2, $3)", &[], "uses $1, but 0 parameters"),
+            ("SELECT * FROM ticks($1, $2, step => 1)", &span, "no argument 'step'"),
+            ("SELECT * FROM ticks($1, first => $1, last => $2)", &span, "'first' twice"),
+            ("SELECT * FROM ticks($1, last => $2)", &span, "not given its argument 'seconds'"),
+            ("SELECT * FROM ticks(first => $1, $2, $3)", &span, "without a name after"),
+        ] {
+            let error = counted(sql, params).await.unwrap_err();
+            assert!(error.message().contains(words), "{sql}: {error}");
         }
         run(&db, "DROP TABLE FUNCTION ticks").await;
         assert!(fails(&db, &format!("SELECT * FROM {ticks}")).await.to_string().contains("ticks"));

@@ -1,7 +1,7 @@
 //! Shared tables with merge functions: what comes down is joined with what is here, the joins travel up, and it
 //! all comes to an end.
 
-use super::flowing_down::{adopt, follow, hosts};
+use super::flowing_down::{adopt, follow};
 use super::processors::component;
 use super::shipping::{sealed, ship};
 use super::*;
@@ -11,17 +11,6 @@ const SHARED: &str = "CREATE KEYSPACE shop WITH (sync = 'both');
     CREATE TABLE shop.peaks (device TEXT PRIMARY KEY, peak DOUBLE MERGE greatest, note TEXT)";
 /// Exchanges after which nothing may be left to say.
 const ROUNDS_MAX: usize = 4;
-
-/// Definitions and what they need.
-fn join(edge: &Db, cloud: &Db) {
-    let (replica, inbox) = hosts(edge, cloud);
-    let (_, bundle) = inbox.catalog_bundle().unwrap();
-    for sha256 in replica.missing_blobs(&bundle).unwrap() {
-        let bytes = inbox.blob(sha256).unwrap().unwrap();
-        replica.put_blob(sha256, bytes.to_vec()).unwrap();
-    }
-    adopt(edge, cloud);
-}
 
 /// Exchanges until nobody has anything to say; the rounds that it took.
 fn settle(edges: &[&Db], cloud: &Db) -> usize {
@@ -55,7 +44,7 @@ fn joins_of_what_came_down_travel_up_and_end() {
         ];
         let [one, two] = &edges;
         for edge in &edges {
-            join(edge, &cloud);
+            adopt(edge, &cloud);
         }
         let all = [&cloud, one, two];
         settle(&[one, two], &cloud);

@@ -13,6 +13,7 @@ use chrono::{DateTime, SecondsFormat};
 use serde_json::{Value, json};
 
 use super::node::value;
+use super::rollouts;
 use crate::answer::{Answer, json_body, no_content, typed_body};
 use crate::request::{parameters, read_body};
 use crate::server::{Place, Shared};
@@ -45,11 +46,21 @@ pub(super) async fn deploy(State(shared): State<Arc<Shared>>, request: Request) 
         let grants = grants.split(',').filter(|grant| !grant.is_empty());
         grants.map(str::to_owned).collect()
     });
-    let info = shared
-        .db
-        .put_granted_plugin(name, version, grants, wasm.into())
-        .await?;
-    Ok(json_body(StatusCode::CREATED, &value(&info)?))
+    let body = match rollouts::plan(&parameters)? {
+        None => {
+            let deployed = shared
+                .db
+                .put_granted_plugin(name, version, grants, wasm.into());
+            value(&deployed.await?)?
+        }
+        Some(plan) => {
+            let begun = shared
+                .db
+                .roll_out_plugin(name, version, grants, wasm.into(), plan);
+            value(&begun.await?)?
+        }
+    };
+    Ok(json_body(StatusCode::CREATED, &body))
 }
 
 pub(super) async fn rollback(

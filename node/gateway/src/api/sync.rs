@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use activestore_types::{Error, Result};
-use axum::extract::{ConnectInfo, Request, State};
+use activestore_types::{Error, Labels, NodeId, Result};
+use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::StatusCode;
 use serde_json::json;
 
@@ -60,6 +60,10 @@ pub(super) async fn create_token(
     let request = TokenRequest {
         ttl,
         label: parameters.get("label").cloned().unwrap_or_default(),
+        labels: match parameters.get("labels") {
+            Some(text) => text.parse()?,
+            None => Labels::default(),
+        },
         addresses: parameters
             .get("address")
             .map(|list| list.split(',').map(str::to_owned).collect())
@@ -67,6 +71,21 @@ pub(super) async fn create_token(
     };
     let token = shared.hooks.create_token(request).await?;
     Ok(json_body(StatusCode::CREATED, &json!(token)))
+}
+
+pub(super) async fn label_edge(
+    State(shared): State<Arc<Shared>>,
+    Path(node): Path<String>,
+    request: Request,
+) -> Answer {
+    let node: NodeId = node.parse()?;
+    let parameters = parameters(request.uri());
+    let labels: Labels = parameters
+        .get("labels")
+        .map_or(Ok(Labels::default()), |text| text.parse())?;
+    shared.hooks.label_edge(node, labels.clone()).await?;
+    let answer = json!({ "node": node.to_string(), "labels": labels.to_string() });
+    Ok(json_body(StatusCode::OK, &answer))
 }
 
 fn token_ttl(text: &str) -> Result<Duration> {

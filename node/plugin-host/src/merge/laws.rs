@@ -2,6 +2,8 @@
 //! and once as good as twice. Which values are tried is fixed, so that every node comes to the same verdict.
 //! What a function refuses of them is left out.
 
+use std::sync::Arc;
+
 use activestore_types::{Error, Result};
 use arrow::array::{Array, ArrayRef, UInt32Array};
 use arrow::compute::{concat, take};
@@ -9,6 +11,7 @@ use arrow::util::display::array_value_to_string;
 
 use super::{MergeFunction, settled};
 use crate::instance::Failure;
+use crate::plugin::{Plugin, PluginKind};
 
 mod values;
 
@@ -28,6 +31,27 @@ type Table = Vec<Vec<Option<ArrayRef>>>;
 struct Tried {
     values: ArrayRef,
     joined: Table,
+}
+
+impl Plugin {
+    /// Tries whether all of its merge functions keep the laws of a join; a plugin of another kind has none.
+    ///
+    /// # Errors
+    /// As [`MergeFunction::check_laws`].
+    pub fn check_laws(self: &Arc<Self>) -> Result<()> {
+        if self.kind() != PluginKind::Merge {
+            return Ok(());
+        }
+        let mut names: Vec<&str> = self.functions().iter().map(|one| &*one.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            for function in self.merges(name)? {
+                function.check_laws()?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl MergeFunction {

@@ -1,5 +1,7 @@
 //! `CREATE` and `DROP`, but for what is inside a table's parentheses.
 
+use std::collections::BTreeMap;
+
 use activestore_catalog::{
     Change, FunctionDef, FunctionKind, KeyspaceDef, KeyspaceOptions, PluginReference, ProcessorDef,
     ProcessorSource,
@@ -135,7 +137,19 @@ fn function(cursor: &mut Cursor<'_>, or_replace: bool, kind: FunctionKind) -> Re
         FunctionKind::Aggregate => ("AGGREGATE", "CREATE AGGREGATE"),
         FunctionKind::Table => ("TABLE FUNCTION", "CREATE TABLE FUNCTION"),
     };
-    let name = cursor.identifier("the name of a function")?;
+    Ok(Statement::Change {
+        change: Change::CreateFunction {
+            def: plugin_function(cursor, word)?,
+            kind,
+            or_replace,
+        },
+        tag,
+    })
+}
+
+/// `name USING PLUGIN '…' [WITH (…)]`, after the words that say what it is.
+pub(super) fn plugin_function(cursor: &mut Cursor<'_>, word: &str) -> Result<FunctionDef> {
+    let name = cursor.identifier(&format!("the name of a {}", word.to_lowercase()))?;
     if !cursor.peek_word("USING") {
         return Err(cursor.expected("USING PLUGIN").with_hint(format!(
             "functions are made by plugins: CREATE {word} f USING PLUGIN 'p'"
@@ -143,25 +157,23 @@ fn function(cursor: &mut Cursor<'_>, or_replace: bool, kind: FunctionKind) -> Re
     }
     cursor.expect_word("USING")?;
     let plugin = plugin(cursor)?;
-    let mut options = if cursor.word("WITH") {
-        cursor.options()?
-    } else {
-        Default::default()
-    };
+    let mut options = with_options(cursor)?;
     let function = options.remove("function").unwrap_or_else(|| name.clone());
-    Ok(Statement::Change {
-        change: Change::CreateFunction {
-            def: FunctionDef {
-                name,
-                plugin,
-                function,
-                options,
-            },
-            kind,
-            or_replace,
-        },
-        tag,
+    Ok(FunctionDef {
+        name,
+        plugin,
+        function,
+        options,
     })
+}
+
+/// `WITH (…)`, where it is there.
+pub(super) fn with_options(cursor: &mut Cursor<'_>) -> Result<BTreeMap<String, String>> {
+    if cursor.word("WITH") {
+        cursor.options()
+    } else {
+        Ok(BTreeMap::new())
+    }
 }
 
 fn processor(cursor: &mut Cursor<'_>, or_replace: bool) -> Result<Statement> {

@@ -1,9 +1,9 @@
 //! `CREATE` and `DROP` of merge functions and filters: what tables name that are shared with other nodes.
 
-use activestore_catalog::{Change, FilterDef, FunctionDef};
+use activestore_catalog::{Change, FilterDef};
 use activestore_types::Result;
 
-use super::create::plugin;
+use super::create::{plugin, plugin_function, with_options};
 use super::cursor::Cursor;
 use super::statement::Statement;
 
@@ -38,28 +38,9 @@ pub(super) fn drop(cursor: &mut Cursor<'_>) -> Result<Option<(Change, &'static s
 }
 
 fn merge(cursor: &mut Cursor<'_>, or_replace: bool) -> Result<Statement> {
-    let name = cursor.identifier("the name of a merge function")?;
-    if !cursor.peek_word("USING") {
-        return Err(cursor.expected("USING PLUGIN").with_hint(
-            "merge functions are made by plugins: CREATE MERGE FUNCTION f USING PLUGIN 'p'",
-        ));
-    }
-    cursor.expect_word("USING")?;
-    let plugin = plugin(cursor)?;
-    let mut options = if cursor.word("WITH") {
-        cursor.options()?
-    } else {
-        Default::default()
-    };
-    let function = options.remove("function").unwrap_or_else(|| name.clone());
     Ok(Statement::Change {
         change: Change::CreateMerge {
-            def: FunctionDef {
-                name,
-                plugin,
-                function,
-                options,
-            },
+            def: plugin_function(cursor, "MERGE FUNCTION")?,
             or_replace,
         },
         tag: "CREATE MERGE FUNCTION",
@@ -70,11 +51,7 @@ fn filter(cursor: &mut Cursor<'_>, or_replace: bool) -> Result<Statement> {
     let name = cursor.identifier("the name of a filter")?;
     cursor.expect_word("USING")?;
     let plugin = plugin(cursor)?;
-    let options = if cursor.word("WITH") {
-        cursor.options()?
-    } else {
-        Default::default()
-    };
+    let options = with_options(cursor)?;
     Ok(Statement::Change {
         change: Change::CreateFilter {
             def: FilterDef {

@@ -44,7 +44,7 @@ pub enum Statement {
     },
     /// `CREATE MODEL`: its artifact has to be found and hashed before the catalog can take it.
     CreateModel(ModelStatement),
-    /// `ALTER FUNCTION`, `ALTER PROCESSOR`, `ALTER MODEL`.
+    /// `ALTER` of what a plugin makes.
     Redefine(Redefinition),
     /// `SHOW`.
     Show(Show),
@@ -55,8 +55,8 @@ pub enum Statement {
     },
 }
 
-/// `ALTER FUNCTION | AGGREGATE | TABLE FUNCTION | PROCESSOR | MODEL name [USING PLUGIN '…'] [SET (…)]
-/// [RESET (…)]`: what is not named stays as it is.
+/// `ALTER FUNCTION | AGGREGATE | TABLE FUNCTION | MERGE FUNCTION | PROCESSOR | MODEL | FILTER name
+/// [USING PLUGIN '…'] [SET (…)] [RESET (…)]`: what is not named stays as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redefinition {
     /// What it changes.
@@ -80,6 +80,10 @@ pub enum Redefined {
     Processor,
     /// A model.
     Model,
+    /// A merge function.
+    Merge,
+    /// A sync filter.
+    Filter,
 }
 
 /// What is to be done with the data key of one partition.

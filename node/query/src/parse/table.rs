@@ -239,13 +239,17 @@ pub(super) fn alter(cursor: &mut Cursor<'_>) -> Result<Statement> {
         (&["TABLE", "FUNCTION"], Redefined::Function),
         (&["PROCESSOR"], Redefined::Processor),
         (&["MODEL"], Redefined::Model),
+        (&["MERGE", "FUNCTION"], Redefined::Merge),
+        (&["FILTER"], Redefined::Filter),
     ] {
         if cursor.words(words) {
             return redefine(cursor, what);
         }
     }
     if !cursor.word("TABLE") {
-        return Err(cursor.expected("TABLE, KEYSPACE, FUNCTION, AGGREGATE, PROCESSOR or MODEL"));
+        return Err(cursor.expected(
+            "TABLE, KEYSPACE, FUNCTION, AGGREGATE, TABLE FUNCTION, MERGE FUNCTION, PROCESSOR, MODEL or FILTER",
+        ));
     }
     let table = cursor.table_name()?;
     if cursor.word("COMPACT") {

@@ -4,7 +4,7 @@ use activestore_types::{Epoch, Error, NodeId, Result};
 use bytes::Bytes;
 
 use crate::digest::TableDigest;
-use crate::frame::Follow;
+use crate::frame::{Follow, Health};
 use crate::host::{FollowAnswer, Inbox, PeerStatus, Progress};
 use crate::receipt::Receipt;
 use crate::segment::{SealedSegment, sha256};
@@ -36,7 +36,10 @@ pub enum CloudCall {
         epoch: Epoch,
     },
     /// The definitions to offer.
-    Bundle,
+    Bundle {
+        /// The edge.
+        node: NodeId,
+    },
     /// A blob.
     Blob {
         /// Its name.
@@ -55,6 +58,13 @@ pub enum CloudCall {
         node: NodeId,
         /// Its epoch.
         epoch: Epoch,
+    },
+    /// Keep how its plugins do.
+    Health {
+        /// The edge.
+        node: NodeId,
+        /// What it said.
+        health: Health,
     },
     /// Can the edge follow from there?
     Follow {
@@ -133,6 +143,8 @@ pub enum CloudReply {
         /// The receipt, where the host signs any.
         receipt: Result<Option<Receipt>>,
     },
+    /// To `Health`.
+    HealthNoted,
     /// To `Follow`.
     Followed {
         /// The [`Follow`]'s number.
@@ -187,7 +199,9 @@ pub fn run_cloud_call(call: CloudCall, inbox: &dyn Inbox) -> CloudReply {
             result: inbox.apply(node, epoch, &segment),
         },
         CloudCall::Forget { node, epoch } => CloudReply::Forgotten(inbox.forget(node, epoch)),
-        CloudCall::Bundle => CloudReply::Bundle(inbox.catalog_bundle().and_then(bundle_to_offer)),
+        CloudCall::Bundle { node } => {
+            CloudReply::Bundle(inbox.catalog_bundle(node).and_then(bundle_to_offer))
+        }
         CloudCall::Blob { sha256 } => CloudReply::Blob {
             sha256,
             bytes: inbox.blob(sha256),
@@ -201,6 +215,10 @@ pub fn run_cloud_call(call: CloudCall, inbox: &dyn Inbox) -> CloudReply {
             epoch,
             receipt: inbox.attest(node, epoch),
         },
+        CloudCall::Health { node, health } => {
+            inbox.health(node, health);
+            CloudReply::HealthNoted
+        }
         CloudCall::Follow { node, follow } => CloudReply::Followed {
             id: follow.id,
             answer: inbox.follow(node, &follow),

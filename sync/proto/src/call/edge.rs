@@ -4,7 +4,7 @@ use activestore_types::{Epoch, NodeId, Result};
 use bytes::Bytes;
 
 use crate::digest::TableDigest;
-use crate::frame::StartOver;
+use crate::frame::{Health, StartOver};
 use crate::host::{DownPosition, Outbox, OutboxChain, Replica};
 use crate::receipt::Receipt;
 use crate::segment::SealedSegment;
@@ -64,6 +64,8 @@ pub enum EdgeCall {
         /// The bundle.
         bundle: Bytes,
     },
+    /// How do the plugins do?
+    Health,
     /// Digests of this node's own cells.
     Digests,
     /// The cloud's clock was seen.
@@ -162,6 +164,8 @@ pub enum EdgeReply {
         /// Whether it was kept.
         result: Result<bool>,
     },
+    /// To `Health`.
+    Health(Health),
     /// To `DownPosition`.
     DownPosition(Result<DownPosition>),
     /// To `StartOver`, with what was asked.
@@ -225,6 +229,7 @@ pub fn run_edge_call(call: EdgeCall, outbox: &dyn Outbox, replica: &dyn Replica)
             version,
             result: replica.adopt_catalog(version, &bundle),
         },
+        EdgeCall::Health => EdgeReply::Health(replica.health()),
         EdgeCall::Digests => EdgeReply::Digests(replica.digests()),
         EdgeCall::ObserveClock {
             server_wall_ms,

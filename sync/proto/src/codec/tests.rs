@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::digest::TableDigest;
 use crate::frame::{
-    CatalogOffer, Follow, Hello, LaneHeld, LaneOffer, Reject, Rows, SegmentFrame, StartOver,
-    Welcome,
+    CatalogOffer, Follow, Health, Hello, LaneHeld, LaneOffer, PluginHealth, Reject, Rows,
+    SegmentFrame, StartOver, Welcome,
 };
 use crate::limits::Limits;
 use crate::receipt::{Receipt, Statement};
@@ -147,6 +147,21 @@ fn frames() -> impl Strategy<Value = Frame> {
                 durable_hash: ChainHash(hash),
             })
         }),
+        (any::<u64>(), "[a-z]{1,9}", any::<bool>(), 0..4_usize).prop_map(
+            |(calls, plugin, off, count)| {
+                let one = PluginHealth {
+                    plugin,
+                    version: "1.0".to_owned(),
+                    calls,
+                    failures: calls / 2,
+                    off,
+                    since_ms: 7,
+                };
+                Frame::Health(Health {
+                    plugins: vec![one; count],
+                })
+            }
+        ),
         (any::<u64>(), "[a-z]{1,9}", any::<[u8; 16]>()).prop_map(|(id, name, hash)| {
             Frame::DigestReply {
                 id,

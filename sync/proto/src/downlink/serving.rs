@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use activestore_types::Result;
+use activestore_types::{NodeId, Result};
 use bytes::Bytes;
 
 use super::{CloudEvent, CloudOutput, DownlinkOptions, Outputs};
@@ -29,6 +29,7 @@ struct Range {
 #[derive(Debug)]
 pub(super) struct Serving {
     options: DownlinkOptions,
+    node: NodeId,
     /// What the edge holds.
     held: u64,
     /// What this node has.
@@ -42,9 +43,10 @@ pub(super) struct Serving {
 }
 
 impl Serving {
-    pub(super) fn new(options: DownlinkOptions) -> Self {
+    pub(super) fn new(options: DownlinkOptions, node: NodeId) -> Self {
         Serving {
             options,
+            node,
             held: 0,
             version: 0,
             offered: None,
@@ -81,7 +83,7 @@ impl Serving {
             self.bundle_again = true;
         } else {
             self.bundle_calling = true;
-            out.push_back(CloudOutput::Call(CloudCall::Bundle));
+            out.push_back(CloudOutput::Call(CloudCall::Bundle { node: self.node }));
         }
     }
 
@@ -115,7 +117,7 @@ impl Serving {
         }
         if std::mem::take(&mut self.bundle_again) {
             self.bundle_calling = true;
-            out.push_back(CloudOutput::Call(CloudCall::Bundle));
+            out.push_back(CloudOutput::Call(CloudCall::Bundle { node: self.node }));
         }
     }
 

@@ -75,6 +75,7 @@ impl Uplink {
         if self.options.protocol >= ROWS_DOWN_VERSION {
             self.following.begin(window, &mut self.out);
         }
+        self.watch_plugins(now);
         if self.position_again {
             self.ask_position();
         }

@@ -25,6 +25,10 @@ pub struct UplinkOptions {
     pub retry_after: Duration,
     /// The same segment of the cloud's stream is asked for again after this long.
     pub wanted_again: Duration,
+    /// How often the plugins are looked at, and the cloud told where something happened to one.
+    pub health_look: Duration,
+    /// The longest between two times that it is told of calls that went well.
+    pub health_most: Duration,
     /// How long of silence before a ping; `None` leaves it to the transport.
     pub ping_every: Option<Duration>,
     /// How long of silence, with pings on, before the connection is given up.
@@ -40,6 +44,8 @@ impl Default for UplinkOptions {
             resend_after: Duration::from_secs(30),
             retry_after: Duration::from_secs(5),
             wanted_again: Duration::from_millis(500),
+            health_look: Duration::from_secs(5),
+            health_most: Duration::from_secs(600),
             ping_every: None,
             silent_after: Duration::from_secs(60),
         }

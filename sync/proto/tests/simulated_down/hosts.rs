@@ -161,7 +161,7 @@ impl Inbox for SimCloud {
         1
     }
 
-    fn catalog_bundle(&self) -> Result<(u64, Vec<u8>)> {
+    fn catalog_bundle(&self, _node: NodeId) -> Result<(u64, Vec<u8>)> {
         Ok((1, Vec::new()))
     }
 

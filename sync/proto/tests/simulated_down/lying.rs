@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use activestore_sync_proto::{
     ChainHash, CloudCall, CloudOutput, CloudReply, DownPosition, Downlink, DownlinkOptions,
-    EdgeCall, EdgeOutput, EdgeReply, Follow, FollowAnswer, Following, Frame, Hello, Inbox, Limits,
-    Now, Progress, Rows, RowsRequest, SealedSegment, SegmentFrame, StartOver, Uplink,
-    UplinkOptions, Welcome, encode, run_edge_call,
+    EdgeCall, EdgeOutput, EdgeReply, Follow, FollowAnswer, Following, Frame, Health, Hello, Inbox,
+    Limits, Now, PluginHealth, Progress, Rows, RowsRequest, SealedSegment, SegmentFrame, StartOver,
+    Uplink, UplinkOptions, Welcome, encode, run_edge_call,
 };
 use activestore_types::{Epoch, NodeId, SyncClass};
 use bytes::Bytes;
@@ -80,14 +80,14 @@ fn an_edge_that_speaks_to_a_cloud_of_before_asks_for_no_rows() {
     assert!(closes(&mut uplink));
 }
 
-#[test]
-fn a_cloud_takes_an_edge_of_before_and_sends_it_no_rows() {
+/// A cloud past its handshake with an edge of that version.
+fn live_cloud(protocol: u16) -> Downlink {
     let now = Now::default();
     let mut downlink = Downlink::new(DownlinkOptions::default(), EDGE);
     downlink.handle_frame(
         now,
         Frame::Hello(Hello {
-            protocol: 1,
+            protocol,
             node: EDGE,
             name: "old".to_owned(),
             epoch: Epoch(7),
@@ -102,22 +102,70 @@ fn a_cloud_takes_an_edge_of_before_and_sends_it_no_rows() {
         now,
         CloudReply::Progress {
             epoch: Epoch(7),
+            epoch: Epoch(7),
             progress: Ok(None),
             catalog_version: 1,
         },
     );
     assert!(downlink.is_live());
+    downlink
+}
+
+fn wants(downlink: &mut Downlink) -> Vec<CloudOutput> {
+    std::iter::from_fn(|| downlink.poll()).collect()
+}
+
+fn is_closed(wants: &[CloudOutput]) -> bool {
+    let closed = |one: &CloudOutput| matches!(one, CloudOutput::Disconnect { .. });
+    wants.iter().any(closed)
+}
+
+#[test]
+fn only_edges_of_version_3_say_how_their_plugins_do() {
+    let asks = |protocol| {
+        live(protocol)
+            .1
+            .contains(&EdgeOutput::Call(EdgeCall::Health))
+    };
+    assert!(asks(3) && !asks(2) && !asks(1));
+    let health = |plugins| {
+        Frame::Health(Health {
+            plugins: vec![PluginHealth::default(); plugins],
+        })
+    };
+    let mut cloud = live_cloud(3);
+    cloud.handle_frame(Now::default(), health(2));
+    let heard = |one: &CloudOutput| {
+        matches!(one, CloudOutput::Call(CloudCall::Health { node, health })
+            if *node == EDGE && health.plugins.len() == 2)
+    };
+    let told = wants(&mut cloud);
+    assert!(told.iter().any(heard) && !is_closed(&told), "{told:?}");
+    let mut cloud = live_cloud(2);
+    cloud.handle_frame(Now::default(), health(2));
+    assert!(is_closed(&wants(&mut cloud)));
+    assert!(encode(&health(1024)).is_ok());
+    assert!(encode(&health(1025)).is_err());
+    let long = PluginHealth {
+        version: "x".repeat(256),
+        ..PluginHealth::default()
+    };
+    let plugins = vec![long];
+    assert!(encode(&Frame::Health(Health { plugins })).is_err());
+}
+
+#[test]
+fn a_cloud_takes_an_edge_of_before_and_sends_it_no_rows() {
+    let now = Now::default();
+    let mut downlink = live_cloud(1);
     downlink.down_sealed();
-    let wants: Vec<_> = std::iter::from_fn(|| downlink.poll()).collect();
-    assert!(!wants.contains(&CloudOutput::Call(CloudCall::DownPosition)));
+    assert!(!wants(&mut downlink).contains(&CloudOutput::Call(CloudCall::DownPosition)));
     let ack = Frame::Ack {
         epoch: Epoch(3),
         seq: 1,
     };
     downlink.handle_frame(now, ack);
-    let wants: Vec<_> = std::iter::from_fn(|| downlink.poll()).collect();
-    let closed = |one: &CloudOutput| matches!(one, CloudOutput::Disconnect { .. });
-    assert!(wants.iter().any(closed), "{wants:?}");
+    assert!(is_closed(&wants(&mut downlink)));
 }
 
 #[test]
@@ -206,29 +254,7 @@ fn a_stream_with_another_hash_or_epoch_is_not_applied_and_no_window_is_passed() 
 fn an_acknowledgement_of_what_was_not_sent_ends_the_connection() {
     let now = Now::default();
     let cloud = SimCloud::new(Rng(4));
-    let mut downlink = Downlink::new(DownlinkOptions::default(), EDGE);
-    downlink.handle_frame(
-        now,
-        Frame::Hello(Hello {
-            protocol: 2,
-            node: EDGE,
-            name: "edge".to_owned(),
-            epoch: Epoch(7),
-            first_unacked: 1,
-            last_sealed: 0,
-            acked_hash: ChainHash::GENESIS,
-            catalog_version: 1,
-            limits: Limits::default(),
-        }),
-    );
-    downlink.handle_reply(
-        now,
-        CloudReply::Progress {
-            epoch: Epoch(7),
-            progress: Ok(None),
-            catalog_version: 1,
-        },
-    );
+    let mut downlink = live_cloud(2);
     let follow = Follow {
         id: 1,
         epoch: cloud.down_position().unwrap().0,
@@ -250,9 +276,7 @@ fn an_acknowledgement_of_what_was_not_sent_ends_the_connection() {
         seq: 12,
     };
     downlink.handle_frame(now, ack);
-    let wants: Vec<_> = std::iter::from_fn(|| downlink.poll()).collect();
-    let closed = |one: &CloudOutput| matches!(one, CloudOutput::Disconnect { .. });
-    assert!(wants.iter().any(closed), "{wants:?}");
+    assert!(is_closed(&wants(&mut downlink)));
 }
 
 #[test]

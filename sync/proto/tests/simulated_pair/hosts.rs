@@ -491,7 +491,7 @@ impl Inbox for SimCloud {
         self.state.lock().version
     }
 
-    fn catalog_bundle(&self) -> Result<(u64, Vec<u8>)> {
+    fn catalog_bundle(&self, _node: NodeId) -> Result<(u64, Vec<u8>)> {
         let state = self.state.lock();
         // The version in front, so that every bundle has a name of its own.
         let mut bundle: Vec<u8> = state.blobs.keys().flatten().copied().collect();

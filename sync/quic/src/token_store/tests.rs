@@ -140,3 +140,23 @@ fn keys_and_tokens_are_readable_by_their_owner_only() {
         assert_eq!(mode & 0o777, 0o600, "{file}");
     }
 }
+
+#[test]
+fn labels_are_those_of_the_token_until_others_are_given() {
+    let cloud = cloud();
+    let request = TokenRequest {
+        labels: "ring=canary".parse().unwrap(),
+        ..TokenRequest::default()
+    };
+    let token = cloud.tokens.create_at(&cloud.identity, request, 1000);
+    let secret = token.unwrap().secret;
+    assert!(cloud.tokens.members().unwrap().is_empty());
+    let redeemed = cloud.tokens.redeem_at(&secret, node(1), "edge", KEY, 2000);
+    redeemed.unwrap();
+    let labels = |text: &str| text.parse::<Labels>().unwrap();
+    assert_eq!(cloud.tokens.admits(node(1)).unwrap(), labels("ring=canary"));
+    let other = labels("ring=early,site=north");
+    cloud.tokens.relabel(node(1), &other).unwrap();
+    assert_eq!(cloud.tokens.members().unwrap()[&node(1)], other);
+    assert!(cloud.tokens.relabel(node(2), &other).is_err());
+}

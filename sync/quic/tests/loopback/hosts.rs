@@ -249,7 +249,7 @@ impl Inbox for MemoryCloud {
         self.state.lock().catalog.0
     }
 
-    fn catalog_bundle(&self) -> Result<(u64, Vec<u8>)> {
+    fn catalog_bundle(&self, _node: NodeId) -> Result<(u64, Vec<u8>)> {
         Ok(self.state.lock().catalog.clone())
     }
 

@@ -145,6 +145,16 @@ pub struct DeployArgs {
     /// Without it, what the version before might.
     #[arg(long = "grant", value_name = "GRANT")]
     pub grants: Vec<String>,
+    /// At a cloud node: edges with these labels get it next, NAME=VALUE[,NAME=VALUE] or all; may be given more
+    /// than once, in the order of the waves.
+    #[arg(long = "wave", value_name = "LABELS")]
+    pub waves: Vec<String>,
+    /// How long a wave is watched, once its edges have the version, before the next follows; default 10m.
+    #[arg(long, value_name = "TIME")]
+    pub soak: Option<Span>,
+    /// How many calls on edges may fail, as a share; default 1%.
+    #[arg(long, value_name = "SHARE")]
+    pub max_errors: Option<String>,
     /// First run it on the rows of this table beside the version in force, and do not deploy it where it
     /// faults or differs.
     #[arg(long, value_name = "KEYSPACE.TABLE", value_parser = table_name)]
