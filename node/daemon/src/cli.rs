@@ -373,9 +373,14 @@ pub enum SyncCommand {
         #[command(flatten)]
         node: NodeUrl,
     },
-    /// Compare digests with the peers now; exit code 1 where they differ.
-    #[command(after_help = "Example:\n  activestore sync verify")]
+    /// Compare with the peer now what both hold, down to single rows; exit code 1 where differences are left.
+    #[command(
+        after_help = "Examples:\n  activestore sync verify\n  activestore sync verify --repair\n\nRows of an edge are compared that travel up, of tables that are not filtered. A repair ships rows again that\nthe cloud lacks and takes back rows that the edge lost; deletes win over rows by their stamps, as ever."
+    )]
     Verify {
+        /// Mend what differs.
+        #[arg(long)]
+        repair: bool,
         /// Print JSON.
         #[arg(long)]
         json: bool,

@@ -139,12 +139,16 @@ pub struct Sync {
     pub link: Option<LinkSetting>,
     /// What carries the connection to the cloud.
     pub transport: Option<TransportSetting>,
+    /// What an edge sends in a second at most; alarms go first.
+    pub bandwidth: Option<ByteSize>,
     /// How long a cloud keeps rows that flow down for an edge that is away.
     pub max_offline: Option<Span>,
     /// What they may take on its disk at most.
     pub down_bytes: Option<ByteSize>,
     /// What may wait for the cloud at most; writes beyond it are refused.
     pub outbox_bytes: Option<ByteSize>,
+    /// How often an edge compares its rows with what its cloud holds of them; 0s is never.
+    pub verify_every: Option<Span>,
 }
 
 /// `sync.link`.

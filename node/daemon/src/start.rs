@@ -6,6 +6,7 @@
 //! 3. Print the listeners and write `listeners.json`: ready.
 //! 4. On SIGTERM or SIGINT: HTTP drains, MQTT and QUIC say goodbye, the database closes; exit 0.
 
+mod compared;
 mod courier;
 mod governor;
 mod listeners;

@@ -21,9 +21,9 @@ pub fn run(command: &SyncCommand) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         SyncCommand::Receipt(command) => crate::receipt::run(command),
-        SyncCommand::Verify { json, node } => {
-            let report =
-                Client::new(&node.url)?.post("/v1/sync/verify", "application/json", b"")?;
+        SyncCommand::Verify { repair, json, node } => {
+            let path = format!("/v1/sync/verify?repair={repair}");
+            let report = Client::new(&node.url)?.post(&path, "application/json", b"")?;
             show(&report, *json);
             let equal = report.get("equal").and_then(Value::as_bool);
             if !*json {
@@ -33,14 +33,25 @@ pub fn run(command: &SyncCommand) -> Result<ExitCode> {
                         Some(true) if leaves_out(&report) => {
                             "Both ends hold the same, but for tables that are filtered: those are not compared."
                         }
+                        Some(true) if count(&report, "mended") > 0 => {
+                            "Everything that differed is mended, or on its way."
+                        }
                         Some(true) => "Both ends hold the same.",
-                        _ => "The ends differ; what is still on its way counts as a difference.",
+                        _ if count(&report, "behind") > 0 => {
+                            "The ends differ; what is still on its way counts as a difference, and nothing is mended before it has arrived."
+                        }
+                        _ if *repair => "Differences are left.",
+                        _ => "The ends differ; activestore sync verify --repair mends that.",
                     }
                 );
             }
             Ok(ExitCode::from(u8::from(equal != Some(true))))
         }
     }
+}
+
+fn count(report: &Value, name: &str) -> u64 {
+    report.get(name).and_then(Value::as_u64).unwrap_or(0)
 }
 
 /// Whether tables were not compared.

@@ -182,6 +182,7 @@ impl Db {
         self.inner.outbox_limit_figures(all);
         self.inner.receipt_figures(all);
         self.inner.eviction_figures(all);
+        self.inner.reconcile_figures(all);
         let counts = &self.inner.counts;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
         all.counter(

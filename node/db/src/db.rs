@@ -12,10 +12,9 @@ use activestore_env::{Env, Keyring};
 use activestore_plugin_host::{HostOptions, PluginHost};
 use activestore_query::{Engine, EngineOptions};
 use activestore_store::{Snapshot, Store, StoreOptions, open_keyring};
-use activestore_sync_proto::{Inbox, Outbox, PeerStatus, Replica, TableDigest};
+use activestore_sync_proto::{Inbox, Outbox, PeerStatus, Replica};
 use activestore_types::{
-    Error, ErrorKind, HlcClock, NamedBatch, NodeId, Result, SyncMode, TableId, TableName,
-    TableSchema,
+    Error, ErrorKind, HlcClock, NamedBatch, NodeId, Result, TableId, TableName, TableSchema,
 };
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -32,6 +31,7 @@ use crate::outbox::{Direction, Sealer, Sources};
 use crate::outgoing::Outgoing;
 use crate::plugins::{Plugins, services};
 use crate::receipts::Receipts;
+use crate::reconcile::{Mirror, Reconcile};
 use crate::replica::Adopter;
 use crate::rollouts::{self, Rollouts};
 use crate::tables::Relations;
@@ -88,6 +88,7 @@ pub(crate) struct Inner {
     pub(crate) down: Down,
     pub(crate) receipts: Receipts,
     pub(crate) eviction: Arc<Eviction>,
+    pub(crate) reconcile: Reconcile,
     pub(crate) processing: Mutex<()>,
     /// Wakes the thread that lets timers go off.
     pub(crate) alarm: Arc<Alarm>,
@@ -227,6 +228,7 @@ impl Db {
             down: Down::default(),
             receipts: Receipts::default(),
             eviction: Arc::default(),
+            reconcile: Reconcile::default(),
             processing: Mutex::new(()),
             alarm: Arc::default(),
             outgoing: Arc::new(Outgoing::open(&store)),
@@ -301,22 +303,6 @@ impl Db {
         self.inner.catalog.state()
     }
 
-    /// Tables of which not everything leaves an edge, which therefore cannot be compared, and what they are
-    /// filtered by.
-    pub fn filtered_tables(&self) -> Vec<(TableName, String)> {
-        self.inner.filtered_tables()
-    }
-
-    /// A digest per table that travels up, over the cells that `origin` wrote, or over all of them; those of
-    /// [`Db::filtered_tables`] left out.
-    ///
-    /// # Errors
-    /// When a table cannot be read.
-    pub async fn digests(&self, origin: Option<NodeId>) -> Result<Vec<TableDigest>> {
-        let inner = self.inner.clone();
-        self.blocking(move || inner.digests(origin)).await
-    }
-
     /// The database as the sync protocol sees it.
     pub fn sync_hosts(&self) -> SyncHosts {
         SyncHosts {
@@ -326,6 +312,9 @@ impl Db {
                 .clone()
                 .map(|outbox| outbox as Arc<dyn Outbox>),
             replica: Arc::new(Adopter {
+                mirror: Mirror {
+                    inner: self.inner.clone(),
+                },
                 inner: self.inner.clone(),
             }),
             inbox: self.receiver.clone(),
@@ -493,49 +482,6 @@ impl Inner {
             }
             None => Ok(None),
         }
-    }
-
-    pub(crate) fn filtered_tables(&self) -> Vec<(TableName, String)> {
-        let state = self.catalog.state();
-        let filtered = state
-            .sharing
-            .iter()
-            .filter(|(_, sharing)| sharing.holds_back());
-        let by = |sharing: &activestore_catalog::Sharing| match &sharing.filter {
-            Some(name) => format!("filter '{name}'"),
-            None if sharing.condition.is_some() => "sync_where".to_owned(),
-            None => "sync_columns".to_owned(),
-        };
-        let filtered = filtered.map(|(table, sharing)| (table.clone(), by(sharing)));
-        // An edge holds less of these on purpose, and by how much only it knows.
-        let kept = state.keeping.iter();
-        let kept = kept.filter(|(_, keeping)| keeping.keep_local_s.is_some());
-        filtered
-            .chain(kept.map(|(table, _)| (table.clone(), "keep_local".to_owned())))
-            .collect()
-    }
-
-    pub(crate) fn digests(&self, origin: Option<NodeId>) -> Result<Vec<TableDigest>> {
-        let filtered = self.filtered_tables();
-        let origin = origin.map(|node| self.store.origin_id(node)).transpose()?;
-        let now_ms = self.wall_ms();
-        self.catalog
-            .state()
-            .tables
-            .values()
-            .filter(|schema| matches!(schema.sync, SyncMode::Up | SyncMode::Both))
-            // What the two ends hold of these differs on purpose.
-            .filter(|schema| !filtered.iter().any(|(table, _)| *table == schema.name))
-            .filter_map(|schema| {
-                let snapshot = self.snapshot_of(schema).transpose()?;
-                let digest = snapshot.and_then(|snapshot| snapshot.digest(origin, now_ms));
-                Some(digest.map(|digest| TableDigest {
-                    table: schema.name.clone(),
-                    rows: digest.rows,
-                    hash: digest.hash,
-                }))
-            })
-            .collect()
     }
 
     /// Refuses a write when the data directory is at its limit.

@@ -59,7 +59,8 @@ impl Down {
 
 /// Whether a record's rows came from above: then they are not shipped up again, whoever wrote them.
 pub(crate) fn came_down(set: &WriteSet) -> bool {
-    set.notes.iter().any(|note| note.key == NOTE)
+    let from_above = |key: &[u8]| key == NOTE || key == crate::reconcile::MENDED_NOTE;
+    set.notes.iter().any(|note| from_above(&note.key))
 }
 
 /// Whether a table's rows flow down.

@@ -11,6 +11,7 @@ use activestore_catalog::{
     Change, ClusteringDefinition, ColumnDefinition, KeyspaceDef, TableDefinition,
 };
 use activestore_store::{Note, WriteSet};
+use activestore_sync_proto::reconcile::Holdings;
 use activestore_sync_proto::{
     ChainHash, Follow, FollowAnswer, Health, Inbox, PeerStatus, PluginHealth, Progress, Receipt,
     SealedSegment, TableDigest,
@@ -23,12 +24,14 @@ use serde::{Deserialize, Serialize};
 use crate::db::Inner;
 use crate::incoming::{Incoming, same_key};
 use crate::outbox::segment::{Section, Segment};
+use crate::reconcile::Mirror;
 
 const PREFIX: &str = "sync/in/";
 
 /// The cloud's side of one database.
 pub(crate) struct Receiver {
     inner: Arc<Inner>,
+    mirror: Mirror,
     /// One segment at a time for a node: two connections of one edge must not race.
     turns: Mutex<HashMap<NodeId, Arc<Mutex<()>>>>,
 }
@@ -44,6 +47,9 @@ pub(crate) struct KeptProgress {
 impl Receiver {
     pub(crate) fn new(inner: Arc<Inner>) -> Self {
         Receiver {
+            mirror: Mirror {
+                inner: inner.clone(),
+            },
             inner,
             turns: Mutex::new(HashMap::new()),
         }
@@ -204,6 +210,10 @@ impl Inbox for Receiver {
 
     fn attest(&self, node: NodeId, epoch: Epoch) -> Result<Option<Receipt>> {
         self.inner.attest(node, epoch)
+    }
+
+    fn holdings(&self) -> Option<&dyn Holdings> {
+        Some(&self.mirror)
     }
 
     fn peer_seen(&self, status: PeerStatus) {

@@ -19,6 +19,7 @@
 pub mod backup;
 mod blobs;
 mod compaction;
+mod comparable;
 mod counters;
 mod db;
 mod defined;
@@ -35,6 +36,7 @@ mod outgoing;
 mod plugin_registry;
 mod plugins;
 mod receipts;
+mod reconcile;
 mod replica;
 mod rollouts;
 mod sql;
@@ -56,7 +58,7 @@ pub use plugin_registry::{PluginInfo, PluginLogs, PluginVersionInfo};
 pub use receipts::ReceiptReport;
 pub use rollouts::{RolloutAct, RolloutInfo, RolloutPlan};
 pub use sql::SqlOutcome;
-pub use status::{DownReport, PeerReport, Status, SyncStatus};
+pub use status::{DownReport, PeerReport, Status, SyncStatus, VerifiedReport};
 pub use write::WriteReceipt;
 
 #[cfg(test)]

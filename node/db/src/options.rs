@@ -77,6 +77,8 @@ pub struct DbOptions {
     pub down_keep: Duration,
     /// What the stream may take at most, in bytes.
     pub down_keep_bytes: u64,
+    /// How often an edge compares with its cloud what both hold of its rows; `None` is never.
+    pub verify_every: Option<Duration>,
     /// How many parts of a scan run at once.
     pub query_partitions: usize,
 }
@@ -106,6 +108,7 @@ impl DbOptions {
             seal_after: Duration::from_secs(1),
             down_keep: Duration::from_secs(30 * 24 * 3600),
             down_keep_bytes: 1024 * MIB as u64,
+            verify_every: edge.then_some(Duration::from_secs(7 * 24 * 3600)),
             query_partitions: 2,
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use activestore_catalog::{Bundle, Change};
 use activestore_store::{Note, WriteSet};
+use activestore_sync_proto::reconcile::Holdings;
 use activestore_sync_proto::{
     DownPosition, Health, Receipt, Replica, SealedSegment, StartOver, TableDigest,
 };
@@ -15,6 +16,7 @@ use activestore_types::{Epoch, Error, NodeId, Result};
 use crate::blobs::sha256;
 use crate::db::Inner;
 use crate::outbox::News;
+use crate::reconcile::Mirror;
 
 /// The version of the cloud's definitions that are in force here.
 pub(crate) const VERSION_NOTE: &[u8] = b"sync/catalog";
@@ -22,6 +24,7 @@ pub(crate) const VERSION_NOTE: &[u8] = b"sync/catalog";
 /// The edge's side of one database.
 pub(crate) struct Adopter {
     pub(crate) inner: Arc<Inner>,
+    pub(crate) mirror: Mirror,
 }
 
 /// The version of the cloud's definitions adopted last; 0 for none.
@@ -80,6 +83,10 @@ impl Replica for Adopter {
 
     fn digests(&self) -> Result<Vec<TableDigest>> {
         self.inner.digests(Some(self.inner.node))
+    }
+
+    fn holdings(&self) -> Option<&dyn Holdings> {
+        Some(&self.mirror)
     }
 
     fn observe_clock(&self, server_wall_ms: u64, rtt: Duration) {

@@ -83,6 +83,8 @@ pub struct SyncStatus {
     pub receipt_refused: Option<String>,
     /// The rows that flow down; `null` where none did yet.
     pub down: Option<DownReport>,
+    /// At an edge: its last comparison with the cloud; `null` before the first.
+    pub verified: Option<VerifiedReport>,
     /// On a cloud: every edge that has shipped here or follows its stream.
     pub peers: Vec<PeerReport>,
 }
@@ -100,6 +102,29 @@ pub struct ClassReport {
     pub bytes: u64,
     /// How long ago the oldest of the rows was written, in seconds; `null` where none waits.
     pub oldest_s: Option<f64>,
+}
+
+/// A comparison of an edge's rows with what its cloud holds of them.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct VerifiedReport {
+    /// When it began, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// Rows that differed and were not mended.
+    pub differences: u64,
+    /// Rows that were mended.
+    pub mended: u64,
+    /// Segments that had not arrived: differences are no surprise then.
+    pub behind: u64,
+}
+
+fn verified_report(inner: &Inner, writer: NodeId) -> Option<VerifiedReport> {
+    let outcome = inner.compared(writer).filter(|outcome| outcome.at_ms > 0)?;
+    Some(VerifiedReport {
+        at_ms: outcome.at_ms,
+        differences: outcome.left(),
+        mended: outcome.mended_here.saturating_add(outcome.mended_there),
+        behind: outcome.behind,
+    })
 }
 
 /// The stream of rows that flow down: sealed here by a cloud, followed by an edge.
@@ -150,6 +175,8 @@ pub struct PeerReport {
     pub seen_ms: u64,
     /// What went wrong last.
     pub last_error: Option<String>,
+    /// Its last comparison with this node since the start; `null` where there was none.
+    pub verified: Option<VerifiedReport>,
 }
 
 /// How many segments of each class the cloud lacks, as far as the edge has said.
@@ -247,6 +274,7 @@ impl Db {
                 .max_by_key(|receipt| receipt.issued_ms),
             receipt_refused: inner.refused_receipt(),
             down: down_report(inner),
+            verified: verified_report(inner, inner.node),
             peers: peer_reports(inner),
         }
     }
@@ -334,6 +362,7 @@ pub(crate) fn peer_reports(inner: &Inner) -> Vec<PeerReport> {
                 down_behind: standing.map(|(_, behind)| behind),
                 seen_ms: seen.map_or(0, |peer| peer.seen_wall_ms),
                 last_error: seen.and_then(|peer| peer.last_error.clone()),
+                verified: verified_report(inner, node),
             }
         });
     reports.collect()

@@ -22,6 +22,8 @@ mod segments;
 mod shared;
 mod shipping;
 mod together;
+mod undamaged;
+mod verifying;
 
 use std::path::Path;
 use std::time::Duration;

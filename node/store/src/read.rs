@@ -29,13 +29,15 @@ mod point;
 mod resolve;
 mod scan;
 mod split;
+mod walk;
 
 pub use activestore_sst::{ZonePredicate, ZoneValue};
 pub use digest::Digest;
 pub use fragments::FragmentPiece;
 pub use last::{LastRequest, LastRows};
-pub use point::{StampedCell, StampedCells};
+pub use point::{StampedCell, StampedCells, Trace};
 pub use scan::{Scan, ScanRequest, ScanStats};
+pub use walk::{Share, WalkedRow};
 
 pub(crate) use keys::{bad_keys, lower_bound};
 pub(crate) use lead::{Head, Lead};

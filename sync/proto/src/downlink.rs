@@ -26,8 +26,9 @@ use crate::frame::{Frame, Hello, LaneOffer, Welcome};
 use crate::host::{PeerStatus, Progress};
 use crate::limits::{
     HEALTH_VERSION, LANES_VERSION, OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION, RECEIPTS_VERSION,
-    ROWS_DOWN_VERSION, cut_reason,
+    RECONCILE_VERSION, ROWS_DOWN_VERSION, cut_reason,
 };
+use crate::reconcile::Answer;
 use attesting::Attesting;
 use lanes::Lanes;
 pub use output::{CloudEvent, CloudOutput, DownlinkOptions};
@@ -71,6 +72,8 @@ pub struct Downlink {
     serving: Serving,
     streaming: Streaming,
     attesting: Attesting,
+    /// Whether the host works on an answer to the edge.
+    answering: bool,
     verification: Option<Verification>,
     digest_calling: bool,
     digest_reply_to: Option<u64>,
@@ -94,6 +97,7 @@ impl Downlink {
             serving: Serving::new(options, node),
             streaming: Streaming::new(options, node),
             attesting: Attesting::new(options, node),
+            answering: false,
             verification: None,
             digest_calling: false,
             digest_reply_to: None,
@@ -299,6 +303,19 @@ impl Downlink {
                     self.judge(now, verdict);
                 }
             }
+            Frame::Question(question) if self.speaks() >= RECONCILE_VERSION => {
+                // One at a time: an answer may take the host a while.
+                if std::mem::replace(&mut self.answering, true) {
+                    return self.send(Frame::Answer(Answer {
+                        id: question.id,
+                        found: Err("another question is being answered".to_owned()),
+                    }));
+                }
+                self.out.push_back(CloudOutput::Call(CloudCall::Answer {
+                    node: self.node,
+                    question,
+                }));
+            }
             other => self.close(&format!("a {} frame does not belong here", other.name())),
         }
     }
@@ -344,6 +361,10 @@ impl Downlink {
             CloudReply::Forgotten(Err(error)) => self.event(CloudEvent::Trouble(error)),
             CloudReply::Attested { epoch, receipt } => {
                 self.attesting.attested(epoch, receipt, &mut self.out);
+            }
+            CloudReply::Answered(answer) => {
+                self.answering = false;
+                self.send(Frame::Answer(answer));
             }
             CloudReply::PeerNoted => {
                 self.status_calling = false;

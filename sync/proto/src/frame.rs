@@ -16,6 +16,7 @@ use crate::limits::{
     MAX_FRAME_BYTES, MAX_NAME_BYTES, MAX_REASON_BYTES,
 };
 use crate::receipt::Receipt;
+use crate::reconcile::{Answer, Question};
 use crate::segment::{ChainHash, SealedSegment};
 
 pub use down::{Follow, Following, Rows, RowsRequest, StartOver};
@@ -226,6 +227,10 @@ pub enum Frame {
     Receipt(Receipt),
     /// Edge, from version 3 on: how my plugins do.
     Health(Health),
+    /// Edge, from version 3 on: do we hold the same?
+    Question(Box<Question>),
+    /// Cloud: what of that differs.
+    Answer(Answer),
 }
 
 impl Frame {
@@ -259,6 +264,8 @@ impl Frame {
             Frame::LaneDone { .. } => "lane-done",
             Frame::Receipt(_) => "receipt",
             Frame::Health(_) => "health",
+            Frame::Question(_) => "question",
+            Frame::Answer(_) => "answer",
         }
     }
 
@@ -336,6 +343,8 @@ impl Frame {
             Frame::Rows(rows) => rows.check_bounds(),
             Frame::Receipt(receipt) => receipt.check_bounds(),
             Frame::Health(health) => health.check_bounds(),
+            Frame::Question(question) => question.check_bounds(),
+            Frame::Answer(answer) => answer.check_bounds(),
             Frame::Follow(_)
             | Frame::Following(_)
             | Frame::Welcome(_)

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::digest::TableDigest;
 use crate::frame::{Follow, Health, StartOver};
 use crate::receipt::Receipt;
+use crate::reconcile::Holdings;
 use crate::segment::{ChainHash, SealedSegment};
 
 /// Where a chain of the edge's outbox stands.
@@ -134,6 +135,12 @@ pub trait Replica: Send + Sync {
     /// # Errors
     /// When a table cannot be read.
     fn digests(&self) -> Result<Vec<TableDigest>>;
+
+    /// What this node itself wrote, to be compared with what the cloud holds of it; `None` where nothing is
+    /// compared row by row.
+    fn holdings(&self) -> Option<&dyn Holdings> {
+        None
+    }
 
     /// The cloud's wall clock said `server_wall_ms` at some moment of a round trip that took
     /// `rtt` and ended just now.
@@ -343,6 +350,11 @@ pub trait Inbox: Send + Sync {
     /// # Errors
     /// When a table cannot be read.
     fn digests(&self, origin: NodeId) -> Result<Vec<TableDigest>>;
+
+    /// What edges wrote, as held here; `None` where nothing is compared row by row.
+    fn holdings(&self) -> Option<&dyn Holdings> {
+        None
+    }
 
     /// An edge was heard of, or left. Told at most about once a second per edge.
     fn peer_seen(&self, status: PeerStatus);

@@ -37,6 +37,7 @@ pub mod frame;
 pub mod host;
 pub mod limits;
 pub mod receipt;
+pub mod reconcile;
 pub mod segment;
 pub mod uplink;
 

@@ -5,7 +5,8 @@ use activestore_types::SyncClass;
 use serde::{Deserialize, Serialize};
 
 /// The version of the conversation; both ends keep to the lower of theirs. Version 2 brought the rows that
-/// flow down, version 3 lanes, receipts and how the plugins of an edge do.
+/// flow down, version 3 lanes, receipts, how the plugins of an edge do, and the comparison that finds single
+/// rows.
 pub const PROTOCOL_VERSION: u16 = 3;
 
 /// The oldest version that is still spoken.
@@ -49,6 +50,8 @@ pub(crate) const HEALTH_VERSION: u16 = 3;
 
 /// At most this many plugins are told of in one frame.
 pub const MAX_HEALTH_PLUGINS: usize = 1024;
+/// The version from which on two ends compare what they hold row by row.
+pub(crate) const RECONCILE_VERSION: u16 = 3;
 
 /// The largest payload of one segment, in bytes. Sealed segments aim at a quarter of it.
 pub const MAX_FRAME_BYTES: usize = 1 << 20;

@@ -10,6 +10,7 @@
 //! most a window of segments of each lane is unacknowledged; an acknowledgement reaches the outbox only for
 //! what was sent, and only once both ends agreed.
 
+mod comparison;
 mod definitions;
 mod following;
 mod handshake;
@@ -33,6 +34,7 @@ use crate::frame::{Frame, Hello};
 use crate::limits::{
     HEALTH_VERSION, LANES_VERSION, RECEIPTS_VERSION, ROWS_DOWN_VERSION, cut_reason,
 };
+use comparison::Comparison;
 use definitions::Definitions;
 use following::Following;
 use health::Watching;
@@ -85,6 +87,7 @@ pub struct Uplink {
     watching: Watching,
     position_calling: bool,
     position_again: bool,
+    comparison: Comparison,
     verification: Option<Verification>,
     digest_calling: bool,
     digest_reply_to: Option<u64>,
@@ -107,6 +110,7 @@ impl Uplink {
             watching: Watching::new(options),
             position_calling: false,
             position_again: false,
+            comparison: Comparison::new(),
             verification: None,
             digest_calling: false,
             digest_reply_to: None,
@@ -154,6 +158,17 @@ impl Uplink {
         self.ask_position();
     }
 
+    /// Whether the cloud can compare row by row: then [`Uplink::compare`] does more than [`Uplink::verify`].
+    pub fn can_compare(&self) -> bool {
+        self.comparison.can()
+    }
+
+    /// Compares row by row with the cloud, and mends what differs if that is wanted; ends in
+    /// [`EdgeEvent::Compared`] with this `id`. A later call replaces one under way.
+    pub fn compare(&mut self, id: u64, repair: bool) {
+        self.comparison.ask(id, repair, &mut self.out);
+    }
+
     /// Compares digests with the cloud; ends in [`EdgeEvent::Verified`] with this `id`. A later
     /// call replaces one under way.
     pub fn verify(&mut self, id: u64) {
@@ -192,6 +207,7 @@ impl Uplink {
                 self.definitions.next_timeout(),
                 self.following.next_timeout(),
                 self.watching.next_timeout(),
+                self.comparison.next_timeout(),
                 self.options.ping_every.map(|every| {
                     (self.heard_at.max(self.pinged_at) + every)
                         .min(self.heard_at + self.options.silent_after)
@@ -229,6 +245,8 @@ impl Uplink {
                 self.definitions.handle_timeout(now, &mut self.out);
                 self.following.handle_timeout(now, &mut self.out);
                 self.watching.handle_timeout(now, &mut self.out);
+                let idle = self.lanes.behind() == 0;
+                self.comparison.handle_timeout(now, idle, &mut self.out);
                 self.watch_silence(now);
             }
             _ => {}
@@ -286,6 +304,9 @@ impl Uplink {
                 }
                 Frame::Receipt(receipt) if self.options.protocol >= RECEIPTS_VERSION => {
                     self.receipts.came(receipt, &mut self.out);
+                }
+                Frame::Answer(answer) if self.comparison.can() => {
+                    self.comparison.answered(answer, &mut self.out);
                 }
                 frame if self.options.protocol >= ROWS_DOWN_VERSION => {
                     let verdict = self.following.frame(now, frame, &mut self.out);
@@ -345,6 +366,9 @@ impl Uplink {
             EdgeReply::Digests(result) => self.digests_here(result),
             EdgeReply::ReceiptTaken { epoch, seq, result } => {
                 self.receipts.taken(epoch, seq, result, &mut self.out);
+            }
+            EdgeReply::Compared { comparing, step } => {
+                self.comparison.stepped(now, comparing, step, &mut self.out);
             }
             EdgeReply::Done => {}
             reply => {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use activestore_sync_proto::reconcile::Report;
 use activestore_sync_proto::{
     BlobAssembly, DigestComparison, Outbox, Reconnect, Replica, UplinkOptions,
 };
@@ -17,6 +18,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::backoff::{Backoff, BackoffOptions};
+use crate::bandwidth::Bucket;
 use crate::clock::wall_ms;
 use crate::edge_session::{self, COMMAND_QUEUE, Command, SessionEnd};
 use crate::enrol;
@@ -31,8 +33,8 @@ pub use dial::Reach;
 
 /// At most this many addresses of one peer's name are tried in one round.
 const ADDRESSES_PER_PEER: usize = 4;
-/// A comparison of digests takes at most this long.
-const VERIFY_TIMEOUT: Duration = Duration::from_secs(60);
+/// A comparison takes at most this long: either end may have to read whole tables, and rows to cross the link.
+const VERIFY_TIMEOUT: Duration = Duration::from_secs(3600);
 /// Shutting down waits this long for the close to reach the cloud.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -61,6 +63,8 @@ pub struct ClientOptions {
     pub backoff: BackoffOptions,
     /// How long one attempt to connect may take.
     pub connect_timeout: Duration,
+    /// What may be sent in a second at most, in bytes; alarms go first. `None` for what the link takes.
+    pub bandwidth: Option<u64>,
 }
 
 impl ClientOptions {
@@ -84,6 +88,7 @@ impl ClientOptions {
             quic_again: Duration::from_secs(3600),
             backoff: BackoffOptions::default(),
             connect_timeout: Duration::from_secs(10),
+            bandwidth: None,
         }
     }
 
@@ -145,12 +150,15 @@ pub struct VerifyReport {
     pub comparison: DigestComparison,
     /// Sealed segments that were not acknowledged; while it is not 0, a difference is no surprise.
     pub behind: u64,
+    /// What was found row by row; `None` where the cloud is too old to compare more than digests.
+    pub found: Option<Box<Report>>,
 }
 
 /// What the client's task and its handle share.
 pub(crate) struct Inner {
     pub(crate) options: ClientOptions,
     pub(crate) sealed: Arc<Notify>,
+    pub(crate) bucket: Option<Arc<Bucket>>,
     pub(crate) stop: watch::Sender<bool>,
     retry: Notify,
     status: Mutex<ConnectionStatus>,
@@ -191,7 +199,9 @@ impl SyncClient {
         options
             .outbox
             .on_sealed(Box::new(move || waker.notify_one()));
+        let bucket = options.bandwidth.map(Bucket::new).map(Arc::new);
         let inner = Arc::new(Inner {
+            bucket,
             options,
             sealed,
             stop: watch::Sender::new(false),
@@ -216,11 +226,25 @@ impl SyncClient {
         self.inner.retry.notify_one();
     }
 
-    /// Compares digests of this edge's own cells with the cloud's.
+    /// Compares this edge's own rows with what the cloud holds of them.
     ///
     /// # Errors
-    /// `Overloaded` when there is no connection or it breaks meanwhile; what the hosts report.
+    /// `Overloaded` when there is no connection or it breaks meanwhile; `Conflict` while another comparison is
+    /// under way; what the hosts report.
     pub async fn verify(&self) -> Result<VerifyReport> {
+        self.compared(false).await
+    }
+
+    /// The same, and mends what differs: rows that the cloud lacks are shipped again, rows that this edge lost come
+    /// back.
+    ///
+    /// # Errors
+    /// As [`SyncClient::verify`], and `Conflict` where the cloud is too old for it.
+    pub async fn repair(&self) -> Result<VerifyReport> {
+        self.compared(true).await
+    }
+
+    async fn compared(&self, repair: bool) -> Result<VerifyReport> {
         let commands = self.inner.commands.lock().clone();
         let offline = || {
             Error::overloaded("this edge is not connected to its cloud")
@@ -229,11 +253,11 @@ impl SyncClient {
         let (answer, waiting) = oneshot::channel();
         commands
             .ok_or_else(offline)?
-            .try_send(Command::Verify(answer))
+            .try_send(Command::Verify { repair, answer })
             .map_err(|_| offline())?;
         tokio::time::timeout(VERIFY_TIMEOUT, waiting)
             .await
-            .map_err(|_| Error::overloaded("the cloud did not send its digests in time"))?
+            .map_err(|_| Error::overloaded("the comparison was not done in time"))?
             .map_err(|_| offline())?
     }
 

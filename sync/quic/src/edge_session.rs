@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use activestore_sync_proto::reconcile::{Report, Sum, TableReport};
 use activestore_sync_proto::{
-    BlobAssembly, EdgeCall, EdgeEvent, EdgeOutput, EdgeReply, Reconnect, Uplink, run_edge_call,
+    BlobAssembly, DigestComparison, EdgeCall, EdgeEvent, EdgeOutput, EdgeReply, Reconnect,
+    TableDigest, Uplink, run_edge_call,
 };
 use activestore_types::{Error, Result, SyncClass};
 use tokio::sync::{mpsc, oneshot};
@@ -21,8 +23,13 @@ pub(crate) const COMMAND_QUEUE: usize = 4;
 
 /// Asked of a running session.
 pub(crate) enum Command {
-    /// Compare digests.
-    Verify(oneshot::Sender<Result<VerifyReport>>),
+    /// Compare with the cloud.
+    Verify {
+        /// Whether differences are mended.
+        repair: bool,
+        /// Who waits for it.
+        answer: oneshot::Sender<Result<VerifyReport>>,
+    },
     /// End, and connect by a better way.
     ConnectAnew,
 }
@@ -58,7 +65,10 @@ pub(crate) async fn run(
     mut commands: mpsc::Receiver<Command>,
 ) -> SessionEnd {
     let mut tasks = JoinSet::new();
-    let (lanes, mut frames) = match connection.open(Side::Edge, &mut tasks).await {
+    let (lanes, mut frames) = match connection
+        .open(Side::Edge, &mut tasks, inner.bucket.as_ref())
+        .await
+    {
         Ok(opened) => opened,
         Err(reason) => {
             return SessionEnd {
@@ -154,8 +164,8 @@ impl EdgeSession {
     }
 
     fn command(&mut self, command: Command) {
-        let answer = match command {
-            Command::Verify(answer) => answer,
+        let (repair, answer) = match command {
+            Command::Verify { repair, answer } => (repair, answer),
             Command::ConnectAnew => {
                 let why = "UDP gets through again".to_owned();
                 self.ended.get_or_insert((why, Reconnect::Now));
@@ -167,9 +177,22 @@ impl EdgeSession {
             let _ = answer.send(Err(Error::overloaded("a comparison is under way")));
             return;
         }
+        let replica = &self.inner.options.replica;
+        let compares = self.uplink.can_compare() && replica.holdings().is_some();
+        if repair && !compares {
+            // The asker may be gone; then nobody needs the answer.
+            let _ = answer.send(Err(Error::conflict(
+                "the cloud is not connected, or too old to mend rows with",
+            )
+            .with_hint("update the cloud node, and see activestore sync status")));
+            return;
+        }
         self.verifications += 1;
         self.verifying = Some((self.verifications, answer));
-        self.uplink.verify(self.verifications);
+        match compares {
+            true => self.uplink.compare(self.verifications, repair),
+            false => self.uplink.verify(self.verifications),
+        }
     }
 
     /// Carries out everything the machine wants now.
@@ -240,6 +263,15 @@ impl EdgeSession {
                 there,
                 behind,
             } => self.verified(id, here, there, behind),
+            EdgeEvent::Compared { id, result } => self.compared(id, result),
+            EdgeEvent::Scrubbed(report) => {
+                let outcome = report.outcome;
+                tracing::info!(
+                    differences = outcome.differences,
+                    behind = outcome.behind,
+                    "this node's rows were compared with the cloud's"
+                );
+            }
             EdgeEvent::Following { seq, last_sealed } => {
                 tracing::debug!(seq, last_sealed, "following the cloud's stream");
                 self.inner.followed(seq, last_sealed, 0);
@@ -276,11 +308,40 @@ impl EdgeSession {
         }
     }
 
+    fn compared(&mut self, id: u64, result: Result<Box<Report>>) {
+        match self.verifying.take() {
+            Some((waiting, answer)) if waiting == id => {
+                let report = result.map(|report| {
+                    let side = |of: fn(&TableReport) -> Sum| -> Vec<TableDigest> {
+                        let tables = report.tables.iter().map(|table| TableDigest {
+                            table: table.table.clone(),
+                            rows: of(table).rows,
+                            hash: of(table).hash,
+                        });
+                        tables.collect()
+                    };
+                    VerifyReport {
+                        peer: self.connection.remote_address().to_string(),
+                        comparison: DigestComparison::new(
+                            &side(|table| table.here),
+                            &side(|table| table.there),
+                        ),
+                        behind: report.outcome.behind,
+                        found: Some(report),
+                    }
+                });
+                // The asker may be gone; then nobody needs the answer.
+                let _ = answer.send(report);
+            }
+            other => self.verifying = other,
+        }
+    }
+
     fn verified(
         &mut self,
         id: u64,
-        here: Result<Vec<activestore_sync_proto::TableDigest>>,
-        there: Result<Vec<activestore_sync_proto::TableDigest>>,
+        here: Result<Vec<TableDigest>>,
+        there: Result<Vec<TableDigest>>,
         behind: u64,
     ) {
         match self.verifying.take() {
@@ -288,8 +349,9 @@ impl EdgeSession {
                 let report = here.and_then(|here| {
                     Ok(VerifyReport {
                         peer: self.connection.remote_address().to_string(),
-                        comparison: activestore_sync_proto::DigestComparison::new(&here, &there?),
+                        comparison: DigestComparison::new(&here, &there?),
                         behind,
+                        found: None,
                     })
                 });
                 // The asker may be gone; then nobody needs the answer.

@@ -1,11 +1,15 @@
 //! Frames over streams: one task per stream and direction, each with a bounded queue. A peer that
 //! does not read fills its queue and loses the connection; it cannot make this node hold more.
 
+use std::sync::Arc;
+
 use activestore_sync_proto::{Frame, FrameReader, LANES_VERSION, Lane, encode};
 use activestore_types::{Error, Result, SyncClass};
 use quinn::{Connection, RecvStream, SendStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+
+use crate::bandwidth::{Bucket, Turn};
 
 /// Frames that wait to be written, per lane. More than any window and any request brings.
 pub(crate) const WRITE_QUEUE_FRAMES: usize = 1024;
@@ -28,6 +32,14 @@ fn priority_of(class: SyncClass) -> i32 {
     }
 }
 
+fn turn_of(class: SyncClass) -> Turn {
+    match class {
+        SyncClass::Alarm | SyncClass::Control => Turn::AtOnce,
+        SyncClass::Live => Turn::After(0),
+        SyncClass::Backlog => Turn::After(1),
+    }
+}
+
 /// The writing ends of a connection: control both ways, and of this end one lane for each class of rows and
 /// one for blobs. A peer of an older version has one for all of these.
 pub(crate) struct Lanes {
@@ -43,23 +55,27 @@ impl Lanes {
         connection: &Connection,
         control: SendStream,
         version: u16,
+        bucket: Option<&Arc<Bucket>>,
     ) -> Lanes {
         let classes: &[SyncClass] = if version >= LANES_VERSION {
             &SyncClass::ALL
         } else {
             &[]
         };
-        let rows = classes.iter().map(|class| {
-            let priority = priority_of(*class);
-            (
-                *class,
-                writer(tasks, To::Lane(connection.clone()), priority),
-            )
-        });
+        let mut lane = |to, priority, turn| {
+            let metered = bucket.map(|bucket| (bucket.clone(), turn));
+            writer(tasks, to, priority, metered)
+        };
+        let to_lane = || To::Lane(connection.clone());
+        let mut rows = Vec::new();
+        for class in classes {
+            let queue = lane(to_lane(), priority_of(*class), turn_of(*class));
+            rows.push((*class, queue));
+        }
         Lanes {
-            rows: rows.collect(),
-            bulk: writer(tasks, To::Lane(connection.clone()), BLOBS_PRIORITY),
-            control: writer(tasks, To::Stream(control), CONTROL_PRIORITY),
+            rows,
+            bulk: lane(to_lane(), BLOBS_PRIORITY, Turn::After(2)),
+            control: lane(To::Stream(control), CONTROL_PRIORITY, Turn::AtOnce),
         }
     }
 
@@ -95,7 +111,12 @@ enum To {
     Lane(Connection),
 }
 
-fn writer(tasks: &mut JoinSet<()>, to: To, priority: i32) -> mpsc::Sender<Frame> {
+fn writer(
+    tasks: &mut JoinSet<()>,
+    to: To,
+    priority: i32,
+    metered: Option<(Arc<Bucket>, Turn)>,
+) -> mpsc::Sender<Frame> {
     let (sender, mut frames) = mpsc::channel::<Frame>(WRITE_QUEUE_FRAMES);
     tasks.spawn(async move {
         let mut first = frames.recv().await;
@@ -122,8 +143,14 @@ fn writer(tasks: &mut JoinSet<()>, to: To, priority: i32) -> mpsc::Sender<Frame>
             let name = frame.name();
             match encode(&frame) {
                 Ok(bytes) => {
-                    if stream.write_all(&bytes).await.is_err() {
-                        return;
+                    let most = metered.as_ref().map_or(usize::MAX, |(one, _)| one.piece());
+                    for piece in bytes.chunks(most) {
+                        if let Some((bucket, turn)) = &metered {
+                            bucket.take(*turn, piece.len()).await;
+                        }
+                        if stream.write_all(piece).await.is_err() {
+                            return;
+                        }
                     }
                 }
                 Err(error) => tracing::error!("a {name} frame was not sent: {error}"),

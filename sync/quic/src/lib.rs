@@ -20,6 +20,7 @@
 //! ```
 
 mod backoff;
+mod bandwidth;
 mod certificate;
 mod client;
 mod clock;

@@ -2,6 +2,7 @@
 //! it ended.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use activestore_sync_proto::{Frame, OLDEST_PROTOCOL_VERSION};
@@ -11,6 +12,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::bandwidth::Bucket;
 use crate::failure::{self, CLOSE, Side};
 use crate::lanes::{Lanes, READ_QUEUE_FRAMES, read_bulk, read_frames};
 use crate::tcp::TcpLink;
@@ -64,7 +66,8 @@ impl Outgoing {
 type Incoming = mpsc::Receiver<Result<Frame>>;
 
 impl Link {
-    /// Opens the ways that frames take, as the edge or as the cloud does; the tasks carry them.
+    /// Opens the ways that frames take, as the edge or as the cloud does; the tasks carry them, as fast as the
+    /// bucket lets them.
     ///
     /// # Errors
     /// Why the connection ended before.
@@ -72,6 +75,7 @@ impl Link {
         &self,
         side: Side,
         tasks: &mut JoinSet<()>,
+        bucket: Option<&Arc<Bucket>>,
     ) -> std::result::Result<(Outgoing, Incoming), String> {
         match self {
             Link::Quic(connection) => {
@@ -80,7 +84,7 @@ impl Link {
                     Side::Cloud => connection.accept_bi().await,
                 };
                 let (control, control_in) = opened.map_err(|error| of_quic(side, &error))?;
-                let lanes = Lanes::start(tasks, connection, control, self.version());
+                let lanes = Lanes::start(tasks, connection, control, self.version(), bucket);
                 let (frames_in, frames) = mpsc::channel(READ_QUEUE_FRAMES);
                 tasks.spawn(read_frames(control_in, frames_in.clone()));
                 tasks.spawn(read_bulk(connection.clone(), frames_in));
@@ -92,6 +96,9 @@ impl Link {
                     link.heard().await?;
                 }
                 let frames = link.frames().ok_or("the connection is in use")?;
+                if let Some(bucket) = bucket {
+                    link.meter(bucket.clone());
+                }
                 Ok((Outgoing::Tcp(link.clone()), frames))
             }
         }

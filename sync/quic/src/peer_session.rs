@@ -30,7 +30,7 @@ struct PeerSession {
 /// Serves an authenticated edge until its connection ends; returns why it did.
 pub(crate) async fn run(shared: Arc<Shared>, connection: Link, node: NodeId) -> String {
     let mut tasks = JoinSet::new();
-    let opened = connection.open(Side::Cloud, &mut tasks);
+    let opened = connection.open(Side::Cloud, &mut tasks, None);
     let (lanes, mut frames) = match tokio::time::timeout(HANDSHAKE_TIMEOUT, opened).await {
         Ok(Ok(opened)) => opened,
         Ok(Err(reason)) => return reason,

@@ -6,8 +6,8 @@ mod record;
 mod socket;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use activestore_sync_proto::{Frame, FrameReader, encode};
@@ -20,10 +20,11 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use crate::bandwidth::Bucket;
 use crate::failure::{Side, of_tls, text};
 use crate::lanes::READ_QUEUE_FRAMES;
 use crate::transport::TransportOptions;
-use queue::{Next, Queue};
+use queue::{Next, Queue, RANKS, URGENT_RANKS};
 use record::{Record, RecordReader};
 pub(crate) use socket::{Socket, Traffic};
 
@@ -64,6 +65,8 @@ struct Shared {
     started: Instant,
     options: TransportOptions,
     queue: Mutex<Queue>,
+    /// Bounds what is written, but for what is urgent.
+    bucket: OnceLock<Arc<Bucket>>,
     wake: Notify,
     /// Why it ended, once it has.
     ended: watch::Sender<Option<String>>,
@@ -98,6 +101,7 @@ impl TcpLink {
             started: Instant::now(),
             options,
             queue: Mutex::default(),
+            bucket: OnceLock::new(),
             wake: Notify::new(),
             ended: watch::Sender::new(None),
             frames: Mutex::new(Some(frames)),
@@ -164,6 +168,12 @@ impl TcpLink {
             _ = heard.wait_for(|heard| *heard) => Ok(()),
             why = self.closed() => Err(why),
         }
+    }
+
+    /// What is not urgent is written as fast as this lets it from now on.
+    pub(crate) fn meter(&self, bucket: Arc<Bucket>) {
+        // A connection is opened once.
+        let _ = self.shared.bucket.set(bucket);
     }
 
     /// Queues a request to join, or its answer.
@@ -261,9 +271,14 @@ impl Shared {
                     self.end(error.to_string(), None);
                 }
             }
-            let next = self.queue.lock().pop();
+            let held = self.bucket.get().and_then(|bucket| bucket.held());
+            let ranks = if held.is_some() { URGENT_RANKS } else { RANKS };
+            let next = self.queue.lock().pop(ranks);
             match next {
                 Next::Write(bytes) => {
+                    if let Some(bucket) = self.bucket.get() {
+                        bucket.charge(bytes.len());
+                    }
                     let written = tokio::select! {
                         written = stream.write_all(&bytes) => written,
                         // A peer that does not read must not keep the farewell for ever.
@@ -287,6 +302,7 @@ impl Shared {
                     tokio::select! {
                         () = self.wake.notified() => {}
                         () = pause => {}
+                        () = tokio::time::sleep(held.unwrap_or_default()), if held.is_some() => {}
                     }
                 }
                 Next::End(farewell) => {

@@ -116,6 +116,10 @@ const VARIABLES: &[(&str, Set)] = &[
         config.sync.seal_after = Some(text.parse()?);
         Ok(())
     }),
+    ("ACTIVESTORE_SYNC_BANDWIDTH", |config, text| {
+        config.sync.bandwidth = Some(text.parse()?);
+        Ok(())
+    }),
     ("ACTIVESTORE_SYNC_MAX_OFFLINE", |config, text| {
         config.sync.max_offline = Some(text.parse()?);
         Ok(())
@@ -126,6 +130,10 @@ const VARIABLES: &[(&str, Set)] = &[
     }),
     ("ACTIVESTORE_SYNC_OUTBOX_BYTES", |config, text| {
         config.sync.outbox_bytes = Some(text.parse()?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_SYNC_VERIFY_EVERY", |config, text| {
+        config.sync.verify_every = Some(text.parse()?);
         Ok(())
     }),
     ("ACTIVESTORE_SYNC_LINK", |config, text| {

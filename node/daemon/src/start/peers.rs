@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use activestore_db::{Db, Role};
 use activestore_gateway::{Hooks, TokenRequest};
-use activestore_sync_proto::TableDigest;
 use activestore_sync_quic::{
     ClientOptions, CloudIdentity, EdgeIdentity, Reach, ServerOptions, SyncClient, SyncServer,
-    TokenStore, Transport, TransportOptions, VerifyReport,
+    TokenStore, Transport, TransportOptions,
 };
-use activestore_types::{Error, Labels, NodeId, Result, TableName};
+use activestore_types::{Error, Labels, NodeId, Result};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
+use super::compared::{hex, report};
 use super::settings::Settings;
 use crate::config::{LinkSetting, TransportSetting};
 
@@ -101,6 +101,7 @@ impl Peers {
                 if settings.link == LinkSetting::Quick {
                     options = options.quick();
                 }
+                options.bandwidth = settings.bandwidth;
                 Side::Edge(SyncClient::start(options)?)
             }
             _ => Side::Alone,
@@ -131,14 +132,19 @@ impl Peers {
         }
     }
 
-    async fn verified(&self) -> Result<Value> {
+    async fn verified(&self, repair: bool) -> Result<Value> {
         match &*self.side.lock().await {
             Side::Alone => Err(Error::conflict("this node has no peer to compare with")
                 .with_hint("start it with --peer HOST:PORT")),
             Side::Edge(client) => {
-                let compared = client.verify().await?;
-                Ok(report(&compared, &self.db.filtered_tables()))
+                let compared = match repair {
+                    true => client.repair().await?,
+                    false => client.verify().await?,
+                };
+                Ok(report(&compared, &self.db))
             }
+            Side::Cloud(_) if repair => Err(Error::conflict("a cloud does not mend edges")
+                .with_hint("run activestore sync verify --repair at the edge")),
             Side::Cloud(_) => self.held().await,
         }
     }
@@ -233,8 +239,8 @@ impl Peers {
 }
 
 impl Hooks for Peers {
-    fn verify(&self) -> BoxFuture<'_, Result<Value>> {
-        Box::pin(self.verified())
+    fn verify(&self, repair: bool) -> BoxFuture<'_, Result<Value>> {
+        Box::pin(self.verified(repair))
     }
 
     fn create_token(&self, request: TokenRequest) -> BoxFuture<'_, Result<Value>> {
@@ -272,46 +278,4 @@ impl Hooks for Peers {
             .try_lock()
             .map_or(Value::Null, |side| Peers::state(&side))
     }
-}
-
-/// What two ends hold, table by table; what is filtered between them is not compared, but named.
-fn report(report: &VerifyReport, filtered: &[(TableName, String)]) -> Value {
-    let is_filtered = |table: &TableName| filtered.iter().any(|(name, _)| name == table);
-    let mut differing = report.comparison.differing();
-    differing.retain(|table| !is_filtered(table));
-    let not_compared = filtered.iter().map(|(table, by)| {
-        let why = format!("not comparable, filtered by {by}");
-        json!({ "table": table.to_string(), "equal": null, "not_compared": why })
-    });
-    let tables: Vec<Value> = report
-        .comparison
-        .tables
-        .iter()
-        .filter(|(table, ..)| !is_filtered(table))
-        .map(|(table, here, there)| {
-            json!({
-                "table": table.to_string(),
-                "equal": !differing.contains(&table),
-                "rows_here": here.as_ref().map_or(0, |digest| digest.rows),
-                "rows_there": there.as_ref().map_or(0, |digest| digest.rows),
-                "digest_here": here.as_ref().map(hex),
-                "digest_there": there.as_ref().map(hex),
-            })
-        })
-        .chain(not_compared)
-        .collect();
-    json!({
-        "peer": report.peer,
-        "equal": differing.is_empty(),
-        "behind": report.behind,
-        "tables": tables,
-    })
-}
-
-fn hex(digest: &TableDigest) -> String {
-    digest
-        .hash
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }

@@ -49,6 +49,8 @@ pub struct Settings {
     pub link: LinkSetting,
     /// What carries the connection to them.
     pub transport: TransportSetting,
+    /// What an edge sends in a second at most, in bytes.
+    pub bandwidth: Option<u64>,
     /// Joins the peer first.
     pub token: Option<String>,
     /// When compaction rests.
@@ -166,6 +168,9 @@ impl Settings {
             db.down_keep_bytes = bytes.0;
         }
         db.outbox_bytes_max = config.sync.outbox_bytes.map(|bytes| bytes.0);
+        if let Some(every) = &config.sync.verify_every {
+            db.verify_every = (!every.0.is_zero()).then_some(every.0);
+        }
         let workers = config.limits.workers.unwrap_or(DEFAULT_WORKERS).max(1);
         db.query_partitions = workers;
 
@@ -194,10 +199,24 @@ impl Settings {
             peers,
             link: config.sync.link.unwrap_or_default(),
             transport: config.sync.transport.unwrap_or_default(),
+            bandwidth: bandwidth(config.sync.bandwidth)?,
             token: args.token.clone(),
             watch,
             workers,
         })
+    }
+}
+
+/// Below this rate a greeting would take longer than a peer waits for it.
+const BANDWIDTH_MIN: u64 = 1000;
+
+fn bandwidth(bytes_s: Option<ByteSize>) -> Result<Option<u64>> {
+    match bytes_s {
+        Some(ByteSize(bytes_s)) if bytes_s < BANDWIDTH_MIN => Err(Error::invalid(format!(
+            "sync.bandwidth of {bytes_s} bytes a second is less than the {BANDWIDTH_MIN} that a connection needs"
+        ))
+        .with_hint("write the bytes of a second, as in bandwidth = \"100KB\"")),
+        bytes_s => Ok(bytes_s.map(|bytes_s| bytes_s.0)),
     }
 }
 

@@ -13,6 +13,7 @@ mod namespaces;
 mod over_tcp;
 mod process;
 mod receipts;
+mod repair;
 mod rollouts;
 mod signatures;
 mod templates;

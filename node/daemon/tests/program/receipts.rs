@@ -107,12 +107,15 @@ fn a_receipt_is_checked_without_a_node_and_lets_old_rows_go() {
     eventually("the old rows' end at the edge", || {
         (edge.rows(COUNT) == ["0"]).then_some(())
     });
+    let evicted =
+        "SELECT evicted_rows, evicted_bytes > 0 FROM system.tables WHERE name = 'readings'";
+    eventually("the books of what went", || {
+        (edge.rows(evicted) == ["3,true"]).then_some(())
+    });
     assert_eq!(cloud.rows(COUNT), ["3"]);
     drop(edge); // SIGKILL
     let edge = Node::start(&edge_dir, &["--config", quick, "--peer", &quic]);
     assert_eq!(edge.rows(COUNT), ["0"], "what went does not come back");
-    let evicted =
-        "SELECT evicted_rows, evicted_bytes > 0 FROM system.tables WHERE name = 'readings'";
     assert_eq!(edge.rows(evicted), ["3,true"]);
     eventually("a quiet comparison", || {
         let verify = run(&["sync", "verify", "--url", &edge.url()]);

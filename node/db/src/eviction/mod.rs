@@ -66,11 +66,15 @@ impl Eviction {
         self.changed.notify_one();
     }
 
-    /// Waits until it is woken, or for a while. Whether to go on.
-    fn wait(&self) -> bool {
+    /// Waits until it is woken or, where there is something to look for, for a while. Whether to go on.
+    fn wait(&self, looking: bool) -> bool {
         let mut state = self.state.lock();
         if !state.woken && !state.closed {
-            self.changed.wait_for(&mut state, EVERY);
+            if looking {
+                self.changed.wait_for(&mut state, EVERY);
+            } else {
+                self.changed.wait(&mut state);
+            }
         }
         state.woken = false;
         !state.closed
@@ -121,11 +125,13 @@ pub(crate) fn start(inner: &Arc<Inner>) -> Result<()> {
 }
 
 fn run(eviction: &Eviction, visits: &Arc<Visits>, inner: &Weak<Inner>) {
-    while eviction.wait() {
+    let mut looking = true;
+    while eviction.wait(looking) {
         let Some(inner) = visits.enter(inner) else {
             return;
         };
         inner.evict_all();
+        looking = !inner.catalog.state().keeping.is_empty();
     }
 }
 
@@ -135,19 +141,6 @@ impl Db {
     pub fn evicted_before(&self, table: &TableName) -> Option<i64> {
         let schema = self.table_schema(table)?;
         self.inner.evicted_rows(&schema)?.before_ns
-    }
-
-    /// Drops what is old and covered now, and does not wait for the thread.
-    ///
-    /// # Errors
-    /// When the calling task is cancelled; what fails for a table is in the log.
-    pub async fn evict(&self) -> Result<()> {
-        let inner = self.inner.clone();
-        self.blocking(move || {
-            inner.evict_all();
-            Ok(())
-        })
-        .await
     }
 }
 
@@ -167,7 +160,7 @@ impl Inner {
     }
 
     /// Drops the rows of all tables that may go now. What fails is tried again.
-    fn evict_all(&self) {
+    pub(crate) fn evict_all(&self) {
         let _turn = self.eviction.turn.lock();
         let state = self.catalog.state();
         for (table, keeping) in &state.keeping {

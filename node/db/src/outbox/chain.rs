@@ -172,12 +172,18 @@ impl Standing {
         chains
     }
 
+    /// How many of the segments up to those that are named here are not acknowledged; of chains that are gone, none.
+    pub(crate) fn left_of(&self, segments: &[(Epoch, u64)]) -> u64 {
+        let left = segments.iter().filter_map(|(epoch, sequence)| {
+            let chain = self.chain(*epoch)?;
+            Some(sequence.saturating_sub(chain.acknowledged))
+        });
+        left.sum()
+    }
+
     /// Whether every segment that is named here was acknowledged, or is in no chain any more.
     pub(crate) fn holds_none_of(&self, segments: &[(Epoch, u64)]) -> bool {
-        segments.iter().all(|(epoch, sequence)| {
-            self.chain(*epoch)
-                .is_none_or(|chain| chain.acknowledged >= *sequence)
-        })
+        self.left_of(segments) == 0
     }
 }
 

@@ -88,7 +88,10 @@ pub(super) fn load(
             }
             (standing, owed)
         } else {
-            (fresh(), None)
+            let standing = fresh();
+            let bytes = encoded(&standing)?;
+            state.insert(STANDING, bytes.as_slice()).map_err(failed)?;
+            (standing, None)
         }
     };
     write.commit().map_err(failed)?;

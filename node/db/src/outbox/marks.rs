@@ -75,10 +75,10 @@ impl Marks {
                 reach: Shipped::of(chain, standing).cursor,
             });
             if marks.len() > MARKS_MAX {
-                let mut place = 0;
+                let mut place = 0_usize;
                 marks.retain(|_| {
                     place += 1;
-                    place > MARKS_MAX / 2 || place % 2 == 0
+                    place > MARKS_MAX / 2 || place.is_multiple_of(2)
                 });
             }
         }

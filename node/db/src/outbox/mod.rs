@@ -10,6 +10,7 @@
 //! The same thread seals a cloud's stream, see [`crate::down`]: the rows of all nodes, of tables that travel
 //! down.
 
+mod again;
 pub(crate) mod chain;
 mod direction;
 mod file;

@@ -26,6 +26,10 @@ pub(super) fn sync_peers(relations: &Relations) -> Result<RecordBatch> {
         let ms = i64::try_from(peer.seen_ms).ok().filter(|ms| *ms > 0);
         ms.map(|ms| ms.saturating_mul(1_000_000))
     });
+    let verified = all.iter().map(|peer| {
+        let ms = i64::try_from(peer.verified?.at_ms).ok()?;
+        Some(ms.saturating_mul(1_000_000))
+    });
     batch(vec![
         ("node", text(all.iter().map(|peer| peer.node.as_str()))),
         ("name", optional(all.iter().map(|peer| some(&peer.name)))),
@@ -72,6 +76,14 @@ pub(super) fn sync_peers(relations: &Relations) -> Result<RecordBatch> {
         (
             "last_seen",
             Arc::new(seen.collect::<TimestampNanosecondArray>()),
+        ),
+        (
+            "last_verified",
+            Arc::new(verified.collect::<TimestampNanosecondArray>()),
+        ),
+        (
+            "differences",
+            maybe(|peer| peer.verified.map(|verified| verified.differences)),
         ),
         (
             "last_error",

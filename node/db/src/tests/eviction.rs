@@ -38,12 +38,12 @@ async fn insert_now(db: &Db, device: &str, temp: u32) {
 }
 
 /// Drops what may go, with nothing in memory and everything sealed.
-async fn evict_all(edge: &Db) {
+fn evict_all(edge: &Db) {
     edge.inner.store.flush().unwrap();
     // The thread may write notes meanwhile, which are to be looked at too.
     for _ in 0..2 {
         sealed(edge);
-        edge.evict().await.unwrap();
+        edge.inner.evict_all();
     }
 }
 
@@ -61,10 +61,10 @@ fn old_rows_go_when_a_receipt_covers_them_and_stay_at_the_cloud() {
         run(&edge, KEPT).await;
         insert_old(&edge, "a", 0..10).await;
         insert_now(&edge, "a", 1).await;
-        edge.evict().await.unwrap();
+        edge.inner.evict_all();
         assert_eq!(rows(&edge, COUNT).await, ["11"], "nothing was shipped");
         ship(&edge, &cloud);
-        edge.evict().await.unwrap();
+        edge.inner.evict_all();
         assert_eq!(
             rows(&edge, COUNT).await,
             ["11"],
@@ -74,7 +74,7 @@ fn old_rows_go_when_a_receipt_covers_them_and_stay_at_the_cloud() {
         assert!(before[0].contains("wait for a receipt"), "{before:?}");
 
         assert!(ship_with_receipt(&edge, &cloud));
-        edge.evict().await.unwrap();
+        edge.inner.evict_all();
         assert_eq!(rows(&edge, COUNT).await, ["1"]);
         assert_eq!(rows(&cloud, COUNT).await, ["11"]);
         assert_eq!(evicted(&edge).await, ["10|true|"]);
@@ -84,7 +84,7 @@ fn old_rows_go_when_a_receipt_covers_them_and_stay_at_the_cloud() {
 
         // Late: shipped first.
         insert_old(&edge, "a", 3..5).await;
-        edge.evict().await.unwrap();
+        edge.inner.evict_all();
         assert_eq!(rows(&edge, COUNT).await, ["3"]);
         edge.shutdown().await.unwrap();
         drop(edge);
@@ -95,10 +95,10 @@ fn old_rows_go_when_a_receipt_covers_them_and_stay_at_the_cloud() {
             ["3"],
             "what went does not come back"
         );
-        edge.evict().await.unwrap();
+        edge.inner.evict_all();
         assert_eq!(rows(&edge, COUNT).await, ["3"]);
         assert!(ship_with_receipt(&edge, &cloud));
-        edge.evict().await.unwrap();
+        edge.inner.evict_all();
         assert_eq!(rows(&edge, COUNT).await, ["1"]);
         assert_eq!(
             rows(&cloud, COUNT).await,
@@ -119,7 +119,7 @@ fn a_cloud_takes_the_option_for_its_edges_and_drops_nothing() {
         let cloud = open(dir.path(), Role::Cloud);
         run(&cloud, KEPT).await;
         insert_old(&cloud, "a", 0..3).await;
-        cloud.evict().await.unwrap();
+        cloud.inner.evict_all();
         assert_eq!(rows(&cloud, COUNT).await, ["3"]);
         let said = "SELECT keep_local_s, evict_after_receipt, evicted_rows FROM system.tables \
                     WHERE name = 'readings'";
@@ -151,14 +151,14 @@ fn the_clouds_clock_says_what_is_old() {
         };
         let early = Secret::new(7).sign(&early).unwrap();
         assert!(hosts.replica.receipt(&early).unwrap());
-        evict_all(&edge).await;
+        evict_all(&edge);
         assert_eq!(rows(&edge, COUNT).await, ["4"]);
         let now_ms = std::time::SystemTime::UNIX_EPOCH
             .elapsed()
             .unwrap()
             .as_millis() as u64;
         hosts.replica.observe_clock(now_ms, Duration::ZERO);
-        evict_all(&edge).await;
+        evict_all(&edge);
         assert_eq!(rows(&edge, COUNT).await, ["0"]);
         edge.shutdown().await.unwrap();
         cloud.shutdown().await.unwrap();
@@ -180,7 +180,7 @@ fn rows_from_before_everything_left_stay() {
         insert_old(&edge, "held", 0..4).await;
         insert_now(&edge, "hot", 200).await;
         assert!(ship_with_receipt(&edge, &cloud));
-        evict_all(&edge).await;
+        evict_all(&edge);
         assert_eq!(
             rows(
                 &edge,
@@ -198,7 +198,7 @@ fn rows_from_before_everything_left_stay() {
         run(&edge, "ALTER TABLE plant.readings SET (sync_where = '')").await;
         insert_old(&edge, "sent", 0..4).await;
         assert!(ship_with_receipt(&edge, &cloud));
-        evict_all(&edge).await;
+        evict_all(&edge);
         let left = "SELECT device, count(*) FROM plant.readings GROUP BY device ORDER BY device";
         assert_eq!(rows(&edge, left).await, ["held|4", "hot|1"]);
         // Said so, they go all the same.
@@ -207,7 +207,7 @@ fn rows_from_before_everything_left_stay() {
             "ALTER TABLE plant.readings SET (evict_after_receipt = false)",
         )
         .await;
-        edge.evict().await.unwrap();
+        edge.inner.evict_all();
         assert_eq!(rows(&edge, COUNT).await, ["1"], "the one of now");
         edge.shutdown().await.unwrap();
         cloud.shutdown().await.unwrap();
@@ -225,11 +225,11 @@ fn rows_of_an_epoch_that_was_set_aside_stay() {
         assert!(ship_with_receipt(&edge, &cloud));
         edge.sync_hosts().outbox.unwrap().new_epoch().unwrap();
         insert_old(&edge, "b", 0..4).await;
-        evict_all(&edge).await;
+        evict_all(&edge);
         assert_eq!(rows(&edge, COUNT).await, ["8"]);
         insert_old(&edge, "c", 0..4).await;
         assert!(ship_with_receipt(&edge, &cloud));
-        evict_all(&edge).await;
+        evict_all(&edge);
         let left = rows(
             &edge,
             "SELECT DISTINCT device FROM plant.readings ORDER BY device",
@@ -303,7 +303,7 @@ proptest! {
                             signed = all(&cloud).await;
                         }
                     }
-                    Step::Evict => edge.evict().await.unwrap(),
+                    Step::Evict => edge.inner.evict_all(),
                     Step::Flush => edge.inner.store.flush().unwrap(),
                     Step::Restart => {
                         edge.shutdown().await.unwrap();
@@ -320,7 +320,7 @@ proptest! {
             ship(&edge, &cloud);
             if let Some(receipt) = attested(&edge, &cloud) {
                 edge.sync_hosts().replica.receipt(&receipt).unwrap();
-                evict_all(&edge).await;
+                evict_all(&edge);
                 assert_eq!(all(&edge).await, BTreeSet::new());
             }
             assert_eq!(all(&cloud).await, written);

@@ -20,6 +20,7 @@ use activestore_types::{Hlc, NamedBatch, Result, SyncMode, TableId, TableSchema}
 
 use crate::db::Inner;
 use crate::options::Role;
+use crate::reconcile::erased_notes;
 use effect::{Effects, Erasure};
 use gates::Way;
 use resolve::Staged;
@@ -139,12 +140,15 @@ impl Inner {
     }
 
     /// One log record; wakes what waits for new rows.
-    fn commit(&self, set: WriteSet) -> Result<()> {
+    fn commit(&self, mut set: WriteSet) -> Result<()> {
         if set.batches.is_empty() && set.tombstones.is_empty() && set.notes.is_empty() {
             return Ok(());
         }
         self.refuse_from_below(&set)?;
         self.admit_to_outbox(&set)?;
+        if self.outbox.is_some() {
+            set.notes.extend(erased_notes(&set));
+        }
         let outbox = self.outbox.as_ref();
         let news = outbox.map(|outbox| outbox.news(&set)).unwrap_or_default();
         self.store.commit(set)?;

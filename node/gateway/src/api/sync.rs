@@ -36,8 +36,19 @@ pub(super) async fn receipts(State(shared): State<Arc<Shared>>) -> Answer {
     Ok(json_body(StatusCode::OK, &receipts))
 }
 
-pub(super) async fn verify(State(shared): State<Arc<Shared>>) -> Answer {
-    Ok(json_body(StatusCode::OK, &shared.hooks.verify().await?))
+pub(super) async fn verify(State(shared): State<Arc<Shared>>, http: Request) -> Answer {
+    let parameters = parameters(http.uri());
+    let repair = match parameters.get("repair").map(String::as_str) {
+        None | Some("false") => false,
+        Some("" | "true") => true,
+        Some(other) => {
+            return Err(Error::invalid(format!("repair is '{other}'"))
+                .with_hint("write repair=true to mend what differs")
+                .into());
+        }
+    };
+    let report = shared.hooks.verify(repair).await?;
+    Ok(json_body(StatusCode::OK, &report))
 }
 
 pub(super) async fn create_token(

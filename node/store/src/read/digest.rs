@@ -90,28 +90,34 @@ impl Snapshot {
 }
 
 #[derive(Default)]
-struct Sum {
+pub(super) struct Sum {
     rows: u64,
-    hash: u128,
+    pub(super) hash: u128,
     /// The key with its length before it, then what is hashed with it.
     bytes: Vec<u8>,
     key: usize,
 }
 
 impl Sum {
-    fn key(&mut self, key: &[u8]) {
+    pub(super) fn key(&mut self, key: &[u8]) {
         self.bytes.clear();
         push(&mut self.bytes, key);
         self.key = self.bytes.len();
     }
 
-    fn row(&mut self) {
+    pub(super) fn row(&mut self) {
         self.bytes.truncate(self.key);
         self.rows += 1;
         self.add();
     }
 
-    fn cell(&mut self, name: &str, array: &ArrayRef, row: usize, hlc: u64) -> Result<()> {
+    pub(super) fn cell(
+        &mut self,
+        name: &str,
+        array: &ArrayRef,
+        row: usize,
+        hlc: u64,
+    ) -> Result<()> {
         self.bytes.truncate(self.key);
         push(&mut self.bytes, name.as_bytes());
         push_value(&mut self.bytes, array, row)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use activestore_sst::Sst;
-use activestore_types::{ColumnId, Hlc, KeyRange, OriginId, Result};
+use activestore_types::{ColumnId, Hlc, KeyRange, OriginId, RangeTombstone, Result};
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -42,6 +42,19 @@ pub struct StampedCells {
     /// The newest delete of the key that is known; zero where there is none. Nothing that was written before
     /// it counts.
     pub deleted: Hlc,
+}
+
+/// What a key's fragments and tombstones come to.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    /// The newest stamp that anybody left at the key.
+    pub newest: Hlc,
+    /// The newest delete of it, as a range that is this key alone where the row was deleted.
+    pub erased: Option<RangeTombstone>,
+    /// Whether there is a visible row.
+    pub shown: bool,
+    /// The cells that decide the row: column, stamp, writer.
+    pub cells: Vec<(ColumnId, Hlc, OriginId)>,
 }
 
 /// What is stored under a key.
@@ -142,6 +155,59 @@ impl Snapshot {
         Ok(StampedCells {
             cells,
             deleted: Hlc(deleted.unwrap_or(0)),
+        })
+    }
+
+    /// Everything that is known of a key without its values.
+    ///
+    /// # Errors
+    /// `Corrupt` from a damaged file.
+    pub fn trace(&self, key: &[u8], now_ms: u64) -> Result<Trace> {
+        let columns = self.schema().columns.iter().map(|column| column.id);
+        let values: Vec<ColumnId> = columns.filter(|id| !self.schema().is_key(*id)).collect();
+        let mut found = Found::new(self, &values, now_ms);
+        let barrier = self.gather(key, &mut found, false)?;
+        let Found {
+            pieces,
+            mut resolver,
+            mut fragments,
+        } = found;
+        let mut erased = None;
+        if barrier.is_some() {
+            let covering = self.range_tombstones().into_iter();
+            erased = covering
+                .filter(|one| one.covers(key))
+                .max_by_key(|one| one.hlc);
+        }
+        let deleted = fragments.iter().filter(|fragment| fragment.tombstone);
+        if let Some(newest) = deleted.max_by_key(|fragment| fragment.hlc)
+            && erased.as_ref().is_none_or(|range| range.hlc.0 < newest.hlc)
+        {
+            let KeyRange { start, end } = KeyRange::only(key);
+            erased = Some(RangeTombstone {
+                table: self.schema().id,
+                start,
+                end,
+                hlc: Hlc(newest.hlc),
+                origin: newest.origin,
+            });
+        }
+        let newest = fragments.iter().map(|fragment| fragment.hlc).max();
+        let newest = newest.max(erased.as_ref().map(|range| range.hlc.0));
+        let shown = !fragments.is_empty() && resolver.resolve(&pieces, &mut fragments, barrier)?;
+        let mut cells = Vec::new();
+        if shown {
+            for (column, winner) in values.iter().zip(&resolver.winners) {
+                if let Some(fragment) = winner.and_then(|at| fragments.get(at)) {
+                    cells.push((*column, Hlc(fragment.hlc), fragment.origin));
+                }
+            }
+        }
+        Ok(Trace {
+            newest: Hlc(newest.unwrap_or(0)),
+            erased,
+            shown,
+            cells,
         })
     }
 

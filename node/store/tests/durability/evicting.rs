@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use activestore_env::{Rng, SimDiskOptions, SimEnv, SimRng};
+use activestore_env::{SimDiskOptions, SimEnv, SimRng};
 use activestore_store::{Eviction, Note, ScanRequest, Store, StoreOptions, WriteSet};
 use activestore_types::{
     BatchColumn, ClusteringColumn, Column, ColumnId, DataType, Hlc, Lsn, OriginId, RowBatch,
@@ -274,7 +274,7 @@ fn evict(
     model: &mut Model,
 ) -> activestore_types::Result<()> {
     let eviction = Eviction {
-        before_ns: rng.below((HOURS * HOUR_NS) as u64).cast_signed(),
+        before_ns: rng.below((HOURS * HOUR_NS).cast_unsigned()).cast_signed(),
         covered: Lsn(rng.below(store.last_lsn().0 + 2)),
         stamped_after: Hlc(if rng.one_in(4) {
             (1 << 40) | rng.below(1500)

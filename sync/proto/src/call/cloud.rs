@@ -7,6 +7,7 @@ use crate::digest::TableDigest;
 use crate::frame::{Follow, Health};
 use crate::host::{FollowAnswer, Inbox, PeerStatus, Progress};
 use crate::receipt::Receipt;
+use crate::reconcile::{self, Answer, Question};
 use crate::segment::{SealedSegment, sha256};
 
 /// A call of the cloud's machine.
@@ -98,6 +99,13 @@ pub enum CloudCall {
         /// Where to go on.
         cursor: Bytes,
     },
+    /// Compare what the edge wrote.
+    Answer {
+        /// The edge.
+        node: NodeId,
+        /// What it asks.
+        question: Box<Question>,
+    },
 }
 
 /// The answer to a [`CloudCall`].
@@ -179,6 +187,8 @@ pub enum CloudReply {
         /// Rows and the cursor after them.
         piece: Result<(Bytes, Option<Bytes>)>,
     },
+    /// To `Answer`.
+    Answered(Answer),
 }
 
 /// Runs a call of the cloud's machine. Blocks as long as the host does.
@@ -238,6 +248,16 @@ pub fn run_cloud_call(call: CloudCall, inbox: &dyn Inbox) -> CloudReply {
             id,
             piece: inbox.down_rows(&cursor),
         },
+        CloudCall::Answer { node, mut question } => {
+            question.view.writer = node;
+            CloudReply::Answered(match inbox.holdings() {
+                Some(here) => reconcile::answer(&question, here),
+                None => Answer {
+                    id: question.id,
+                    found: Err("this node compares no single rows".to_owned()),
+                },
+            })
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use crate::digest::TableDigest;
 use crate::frame::{Health, StartOver};
 use crate::host::{DownPosition, Outbox, OutboxChain, Replica};
 use crate::receipt::Receipt;
+use crate::reconcile::{Comparing, Found, Step};
 use crate::segment::SealedSegment;
 
 /// A call of the edge's machine.
@@ -101,6 +102,13 @@ pub enum EdgeCall {
         /// The cursor after them.
         next: Option<Bytes>,
     },
+    /// Go on with a comparison.
+    Compare {
+        /// How far it is.
+        comparing: Box<Comparing>,
+        /// The answer to its last question, where it asked one.
+        answer: Option<Result<Found, String>>,
+    },
 }
 
 /// The answer to an [`EdgeCall`].
@@ -184,6 +192,13 @@ pub enum EdgeReply {
         /// Whether they are durable.
         result: Result<()>,
     },
+    /// To `Compare`.
+    Compared {
+        /// How far it is now.
+        comparing: Box<Comparing>,
+        /// What comes next.
+        step: Result<Step>,
+    },
     /// To calls without an answer.
     Done,
 }
@@ -265,5 +280,15 @@ pub fn run_edge_call(call: EdgeCall, outbox: &dyn Outbox, replica: &dyn Replica)
             result: replica.apply_rows(epoch, &from, &payload, next.as_deref()),
             next,
         },
+        EdgeCall::Compare {
+            mut comparing,
+            answer,
+        } => {
+            let step = match replica.holdings() {
+                Some(here) => comparing.step(here, answer),
+                None => Ok(Step::Done(None)),
+            };
+            EdgeReply::Compared { comparing, step }
+        }
     }
 }

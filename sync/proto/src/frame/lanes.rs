@@ -90,7 +90,8 @@ impl Frame {
         match self {
             Frame::Segment(frame) => Lane::Rows(frame.class),
             Frame::Rows(_) => Lane::Rows(SyncClass::Live),
-            Frame::BlobChunk { .. } => Lane::Blobs,
+            // A comparison is in nobody's way.
+            Frame::BlobChunk { .. } | Frame::Question(_) | Frame::Answer(_) => Lane::Blobs,
             _ => Lane::Control,
         }
     }

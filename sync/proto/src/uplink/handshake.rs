@@ -10,7 +10,7 @@ use super::{EdgeEvent, EdgeOutput, Phase, Reconnect, Uplink};
 use crate::call::EdgeCall;
 use crate::frame::{Frame, Hello, LaneHeld, Welcome};
 use crate::host::OutboxChain;
-use crate::limits::{MAX_NAME_BYTES, ROWS_DOWN_VERSION, cut};
+use crate::limits::{MAX_NAME_BYTES, RECONCILE_VERSION, ROWS_DOWN_VERSION, cut};
 
 impl Uplink {
     /// Greets, offers the other chains behind it without waiting, and goes ahead.
@@ -76,6 +76,9 @@ impl Uplink {
             self.following.begin(window, &mut self.out);
         }
         self.watch_plugins(now);
+        if self.options.protocol >= RECONCILE_VERSION {
+            self.comparison.begin(now);
+        }
         if self.position_again {
             self.ask_position();
         }

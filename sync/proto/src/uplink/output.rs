@@ -8,6 +8,7 @@ use crate::call::EdgeCall;
 use crate::digest::TableDigest;
 use crate::frame::Frame;
 use crate::limits::{Limits, PROTOCOL_VERSION};
+use crate::reconcile::Report;
 
 /// The edge's settings for one connection.
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +114,15 @@ pub enum EdgeEvent {
         /// Sealed segments that the cloud had not acknowledged when the comparison ended.
         behind: u64,
     },
+    /// A comparison row by row is done.
+    Compared {
+        /// From [`crate::Uplink::compare`].
+        id: u64,
+        /// What it found.
+        result: Result<Box<Report>>,
+    },
+    /// A comparison that the clock asked for is done.
+    Scrubbed(Box<Report>),
     /// The cloud's stream goes on from where this node stands.
     Following {
         /// The last segment held.

@@ -244,6 +244,7 @@ impl World {
             retry_after: Duration::from_millis(100),
             wanted_again: Duration::from_millis(200),
             resend_after: Duration::from_millis(800),
+            ..DownlinkOptions::default()
         };
         let node = NodeId([edge as u8 + 1; 16]);
         self.connections.insert(

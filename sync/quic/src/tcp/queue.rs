@@ -9,7 +9,9 @@ use activestore_types::{Error, Result, SyncClass};
 use super::record::Record;
 use crate::lanes::WRITE_QUEUE_FRAMES;
 
-const RANKS: usize = 6;
+pub(crate) const RANKS: usize = 6;
+/// What waits for no bandwidth: control frames, alarms and control rows.
+pub(crate) const URGENT_RANKS: usize = 3;
 
 /// Where a frame stands in the queue; 0 goes first.
 pub(crate) fn rank(frame: &Frame) -> usize {
@@ -66,11 +68,16 @@ impl Queue {
         }
     }
 
-    pub(crate) fn pop(&mut self) -> Next {
+    /// The next record of the first so many ranks.
+    pub(crate) fn pop(&mut self, ranks: usize) -> Next {
         if let Some(farewell) = &mut self.ended {
             return Next::End(farewell.take());
         }
-        let waiting = self.ranks.iter_mut().find_map(VecDeque::pop_front);
+        let waiting = self
+            .ranks
+            .iter_mut()
+            .take(ranks)
+            .find_map(VecDeque::pop_front);
         waiting.map_or(Next::Wait, Next::Write)
     }
 }

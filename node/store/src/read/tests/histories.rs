@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::model::{Cell, Delete, Model, Row, Write};
 use super::table::{ALL, AT, DEVICE, Table, VALUES, device_name, key, partition, rows, span};
 use crate::compaction::{self, Choice, Policy, Reason, choose_by, major, pick};
-use crate::read::{ScanRequest, ZonePredicate, ZoneValue};
+use crate::read::{ScanRequest, Share, ZonePredicate, ZoneValue};
 use crate::version::TableFile;
 
 pub(super) const NOW_MS: u64 = 1000;
@@ -197,6 +197,24 @@ fn place((device, at): (u8, i64)) -> (u8, i64) {
     (device, -at)
 }
 
+/// What each writer has in each row, by key, and when the row was written last.
+fn shares(
+    table: &Table,
+    times: Option<std::ops::RangeInclusive<i64>>,
+    now_ms: u64,
+) -> Vec<(Vec<u8>, Vec<Share>)> {
+    let mut all = Vec::new();
+    let snapshot = table.snapshot();
+    let walked = snapshot.walk(times, now_ms, &mut |row| {
+        let mut shares = row.shares.to_vec();
+        shares.sort_by_key(|share| share.origin);
+        all.push((row.key.to_vec(), shares));
+        Ok(true)
+    });
+    walked.unwrap();
+    all
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
@@ -293,6 +311,14 @@ proptest! {
             prop_assert_eq!(digest.rows, model.rows(now_ms).len() as u64);
             prop_assert_eq!(digest, other.snapshot().digest(None, now_ms).unwrap());
             prop_assert_eq!(scan(&other, request(now_ms)), model.rows(now_ms));
+            // So do the shares of each writer, row by row, of all times and of some.
+            for times in [None, Some(2..=5)] {
+                let walked = shares(&table, times.clone(), now_ms);
+                prop_assert_eq!(&walked, &shares(&other, times.clone(), now_ms));
+                let inside = |at: &i64| times.as_ref().is_none_or(|times| times.contains(at));
+                let rows = model.rows(now_ms).into_iter().filter(|((_, at), _)| inside(at));
+                prop_assert_eq!(walked.len(), rows.count());
+            }
         }
         // Cells by one origin: a merge may drop the marker of a row that is shown no more, never a
         // cell that is.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use activestore_env::{Disk, Env};
 use activestore_sst::{Sst, SstOptions};
 use activestore_types::{
-    BatchColumn, ClusteringColumn, Column, ColumnId, CompactionMode, DataType, Hlc, KeyRange,
+    BatchColumn, ClusteringColumn, Column, ColumnId, CompactionMode, DataType, Hlc, KeyRange, Lsn,
     OriginId, RangeTombstone, RowBatch, SyncMode, TableId, TableName, TableSchema, encode_keys,
 };
 use arrow::array::{

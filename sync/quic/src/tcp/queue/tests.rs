@@ -10,9 +10,9 @@ fn what_is_urgent_overtakes_and_order_holds_within_a_rank() {
         queue.push(rank, &Record::Ping(nonce)).unwrap();
     }
     for nonce in [4, 6, 2, 5, 1, 3] {
-        assert_eq!(queue.pop(), Next::Write(Record::Ping(nonce).encode()));
+        assert_eq!(queue.pop(RANKS), Next::Write(Record::Ping(nonce).encode()));
     }
-    assert_eq!(queue.pop(), Next::Wait);
+    assert_eq!(queue.pop(RANKS), Next::Wait);
 }
 
 #[test]
@@ -33,6 +33,19 @@ fn after_the_end_only_the_first_farewell_goes() {
     queue.end(Some(&farewell));
     queue.end(Some(&Record::close(b"again")));
     queue.push(0, &Record::Ping(2)).unwrap();
-    assert_eq!(queue.pop(), Next::End(Some(farewell.encode())));
-    assert_eq!(queue.pop(), Next::End(None));
+    assert_eq!(queue.pop(RANKS), Next::End(Some(farewell.encode())));
+    assert_eq!(queue.pop(RANKS), Next::End(None));
+}
+
+#[test]
+fn what_is_not_urgent_waits_for_bandwidth() {
+    let mut queue = Queue::default();
+    queue.push(URGENT_RANKS, &Record::Ping(1)).unwrap();
+    assert_eq!(queue.pop(URGENT_RANKS), Next::Wait);
+    queue.push(URGENT_RANKS - 1, &Record::Ping(2)).unwrap();
+    assert_eq!(
+        queue.pop(URGENT_RANKS),
+        Next::Write(Record::Ping(2).encode())
+    );
+    assert_eq!(queue.pop(RANKS), Next::Write(Record::Ping(1).encode()));
 }

@@ -1,0 +1,138 @@
+//! What is done about rows that one end lacks. Rows keep the stamps that they were written with, so merging them again
+//! changes nothing where they were not lost, and what was deleted since stays deleted.
+
+use std::sync::atomic::Ordering;
+
+use activestore_store::{Note, WriteSet};
+use activestore_sync_proto::reconcile::{Erasure, Pick, View};
+use activestore_types::{Error, OriginId, RangeTombstone, Result, TableId, TableName};
+
+use crate::db::Inner;
+use crate::incoming::{Incoming, same_key};
+use crate::outbox::segment::Segment;
+
+/// In the record of rows of this node's own that came back: they are not shipped again.
+pub(crate) const NOTE: &[u8] = b"sync/mended";
+/// Before a table's number: the stamp of the newest delete of this node's own in it.
+const ERASED_NOTE: &str = "sync/erased/";
+
+fn erased_key(table: TableId) -> Vec<u8> {
+    format!("{ERASED_NOTE}{}", table.0).into_bytes()
+}
+
+/// The stamp of this node's newest delete in a table, where there ever was one.
+pub(super) fn last_erasure(inner: &Inner, table: TableId) -> Option<u64> {
+    let kept = inner.store.note(&erased_key(table))?;
+    kept.try_into().ok().map(u64::from_le_bytes)
+}
+
+/// What is to be noted beside the deletes of a write: once compaction has let go of them, only this tells that
+/// there were any.
+pub(crate) fn erased_notes(set: &WriteSet) -> Vec<Note> {
+    let rows = set.batches.iter().filter_map(|batch| {
+        let tombstones = batch.tombstone.as_ref()?;
+        let stamps = tombstones.iter().zip(batch.hlc.iter());
+        let newest = stamps.filter(|(erased, _)| *erased).map(|(_, hlc)| *hlc);
+        Some((batch.table, newest.max()?))
+    });
+    let ranges = set
+        .tombstones
+        .iter()
+        .map(|range| (range.table, range.hlc.0));
+    let mut newest = std::collections::BTreeMap::new();
+    for (table, hlc) in rows.chain(ranges) {
+        let known: &mut u64 = newest.entry(table).or_default();
+        *known = hlc.max(*known);
+    }
+    let notes = newest.into_iter();
+    notes
+        .map(|(table, hlc)| Note {
+            key: erased_key(table),
+            value: Some(hlc.to_le_bytes().to_vec()),
+        })
+        .collect()
+}
+
+impl Inner {
+    /// Has picked rows shipped again.
+    pub(super) fn ship_again(
+        &self,
+        view: &View,
+        table: &TableName,
+        day: i32,
+        pick: &Pick,
+    ) -> Result<u64> {
+        let outbox = self.outbox.as_ref().ok_or_else(ships_nothing)?;
+        let shipped = self.ship_picked(view, table, day, pick, &mut |schema, batches| {
+            outbox.ship_again(schema, &batches, &[])
+        })?;
+        let counter = &self.reconcile.rows_shipped;
+        counter.fetch_add(shipped, Ordering::Relaxed);
+        tracing::info!(%table, rows = shipped, "rows are shipped again: the other end had lost them");
+        Ok(shipped)
+    }
+
+    /// Has erasures shipped again.
+    pub(super) fn ship_erased_again(&self, table: &TableName, erased: &[Erasure]) -> Result<()> {
+        let outbox = self.outbox.as_ref().ok_or_else(ships_nothing)?;
+        let schema = self.compared_table(table)?;
+        outbox.ship_again(&schema, &[], &ranges(schema.id, erased))
+    }
+
+    /// Takes rows of this node's own back.
+    pub(super) fn take_back(&self, payload: &[u8]) -> Result<u64> {
+        let content = Segment::unpack(payload)?;
+        if content.origins.is_some() || !content.erased.is_empty() {
+            return Err(Error::invalid(
+                "rows that come back are not this node's own alone",
+            ));
+        }
+        let mut incoming = Incoming::default();
+        for section in &content.sections {
+            let schema = self.compared_table(&section.table)?;
+            same_key(&schema, section)?;
+            let schema = self.grown(schema, section)?;
+            self.store.put_schema(schema.clone())?;
+            incoming.rows(section.batch(&schema, OriginId(0).0)?);
+        }
+        let rows = incoming.fragments();
+        self.take_in(incoming, mended())?;
+        let counter = &self.reconcile.rows_taken;
+        counter.fetch_add(rows, Ordering::Relaxed);
+        tracing::info!(rows, "rows of this node that it had lost came back");
+        Ok(rows)
+    }
+
+    /// Takes erasures of this node's own back.
+    pub(super) fn take_back_erased(&self, table: &TableName, erased: &[Erasure]) -> Result<()> {
+        let schema = self.compared_table(table)?;
+        let mut incoming = Incoming::default();
+        for range in ranges(schema.id, erased) {
+            incoming.range(range);
+        }
+        self.take_in(incoming, mended())
+    }
+}
+
+fn ranges(table: TableId, erased: &[Erasure]) -> Vec<RangeTombstone> {
+    let ranges = erased.iter().map(|one| RangeTombstone {
+        table,
+        start: one.start.clone(),
+        end: one.end.clone(),
+        hlc: one.hlc,
+        origin: OriginId(0),
+    });
+    ranges.collect()
+}
+
+fn mended() -> Note {
+    Note {
+        key: NOTE.to_vec(),
+        value: Some(Vec::new()),
+    }
+}
+
+fn ships_nothing() -> Error {
+    Error::conflict("this node ships nothing")
+        .with_hint("start it as an edge with --peer HOST:PORT")
+}
