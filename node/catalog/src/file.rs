@@ -6,6 +6,7 @@
 //! `keeping/…`, `rollout/…` → the definition in postcard. In an encrypted directory all but `format` pass through [`EntrySealer`].
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -217,43 +218,31 @@ fn entries(state: &CatalogState) -> Result<BTreeMap<String, Vec<u8>>> {
         disagreements: state.disagreements.clone(),
     };
     put(&mut all, "meta".to_owned(), &meta)?;
-    for (name, keyspace) in &state.keyspaces {
-        put(&mut all, format!("keyspace/{name}"), keyspace)?;
-    }
     for (name, table) in &state.tables {
         put(&mut all, format!("table/{name}"), table.as_ref())?;
     }
-    for (name, function) in &state.functions {
-        put(&mut all, format!("function/{name}"), function)?;
-    }
-    for (name, processor) in &state.processors {
-        put(&mut all, format!("processor/{name}"), processor)?;
-    }
-    for (name, model) in &state.models {
-        put(&mut all, format!("model/{name}"), model)?;
-    }
-    for (name, plugin) in &state.plugins {
-        put(&mut all, format!("plugin/{name}"), plugin)?;
-    }
-    for (name, merge) in &state.merges {
-        put(&mut all, format!("merge/{name}"), merge)?;
-    }
-    for (name, filter) in &state.filters {
-        put(&mut all, format!("filter/{name}"), filter)?;
-    }
-    for (table, sharing) in &state.sharing {
-        put(&mut all, format!("sharing/{table}"), sharing)?;
-    }
-    for (table, class) in &state.classes {
-        put(&mut all, format!("class/{table}"), class)?;
-    }
-    for (table, keeping) in &state.keeping {
-        put(&mut all, format!("keeping/{table}"), keeping)?;
-    }
-    for (plugin, rollout) in &state.rollouts {
-        put(&mut all, format!("rollout/{plugin}"), rollout)?;
-    }
+    put_all(&mut all, "keyspace", &state.keyspaces)?;
+    put_all(&mut all, "function", &state.functions)?;
+    put_all(&mut all, "processor", &state.processors)?;
+    put_all(&mut all, "model", &state.models)?;
+    put_all(&mut all, "plugin", &state.plugins)?;
+    put_all(&mut all, "merge", &state.merges)?;
+    put_all(&mut all, "filter", &state.filters)?;
+    put_all(&mut all, "sharing", &state.sharing)?;
+    put_all(&mut all, "class", &state.classes)?;
+    put_all(&mut all, "keeping", &state.keeping)?;
+    put_all(&mut all, "rollout", &state.rollouts)?;
     Ok(all)
+}
+
+fn put_all<N: Display, T: Serialize>(
+    all: &mut BTreeMap<String, Vec<u8>>,
+    kind: &str,
+    named: &BTreeMap<N, T>,
+) -> Result<()> {
+    named
+        .iter()
+        .try_for_each(|(name, value)| put(all, format!("{kind}/{name}"), value))
 }
 
 fn put<T: Serialize>(all: &mut BTreeMap<String, Vec<u8>>, name: String, value: &T) -> Result<()> {

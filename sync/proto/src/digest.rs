@@ -1,10 +1,14 @@
 //! Digests of tables: what two ends compare to know that they hold the same cells. They are computed
 //! by the hosts; this module only carries and compares them.
 
+mod exchange;
+
 use std::collections::BTreeMap;
 
 use activestore_types::TableName;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use exchange::{Exchange, Exchanged};
 
 /// The rows one origin wrote to one table, reduced to a count and an order-free hash.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -7,6 +7,7 @@
 //! a window of segments of each lane waits.
 
 mod attesting;
+mod history;
 mod lanes;
 mod output;
 mod port;
@@ -16,11 +17,11 @@ mod streaming;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use activestore_types::{Epoch, Error, NodeId, Result};
+use activestore_types::{Epoch, NodeId, Result};
 
 use crate::Now;
 use crate::call::{CloudCall, CloudReply};
-use crate::digest::TableDigest;
+use crate::digest::{Exchange, Exchanged, TableDigest};
 use crate::flow::Verdict;
 use crate::frame::{Frame, Hello, LaneOffer, Welcome};
 use crate::host::{PeerStatus, Progress};
@@ -54,13 +55,6 @@ enum Phase {
     Closed,
 }
 
-#[derive(Debug)]
-struct Verification {
-    id: u64,
-    here: Option<Result<Vec<TableDigest>>>,
-    there: Option<Result<Vec<TableDigest>>>,
-}
-
 /// The cloud's machine. See the module's text.
 #[derive(Debug)]
 pub struct Downlink {
@@ -74,9 +68,7 @@ pub struct Downlink {
     attesting: Attesting,
     /// Whether the host works on an answer to the edge.
     answering: bool,
-    verification: Option<Verification>,
-    digest_calling: bool,
-    digest_reply_to: Option<u64>,
+    exchange: Exchange,
     status_calling: bool,
     status_wanted: bool,
     status_urgent: bool,
@@ -98,9 +90,7 @@ impl Downlink {
             streaming: Streaming::new(options, node),
             attesting: Attesting::new(options, node),
             answering: false,
-            verification: None,
-            digest_calling: false,
-            digest_reply_to: None,
+            exchange: Exchange::default(),
             status_calling: false,
             status_wanted: false,
             status_urgent: false,
@@ -172,16 +162,9 @@ impl Downlink {
 
     /// Compares digests with the edge; ends in [`CloudEvent::Verified`] with this `id`.
     pub fn verify(&mut self, id: u64) {
-        self.verification = Some(Verification {
-            id,
-            here: None,
-            there: None,
-        });
+        let request = self.exchange.begin(id);
         self.ask_digests();
-        self.send(Frame::DigestRequest {
-            id,
-            tables: Vec::new(),
-        });
+        self.send(request);
     }
 
     /// Closes the connection in an orderly manner.
@@ -242,10 +225,13 @@ impl Downlink {
                 self.disconnect(&format!("the edge closed the connection: {reason}"));
             }
             Frame::DigestRequest { id, .. } => {
-                self.digest_reply_to = Some(id);
+                self.exchange.requested(id);
                 self.ask_digests();
             }
-            Frame::DigestReply { id, tables, error } => self.digests_there(id, tables, error),
+            Frame::DigestReply { id, tables, error } => {
+                let exchanged = self.exchange.there(id, tables, error);
+                self.verified(exchanged);
+            }
             // Of an epoch that was set aside: the edge offers it again, in another.
             Frame::Segment(_) if matches!(self.phase, Phase::Quarantined { .. }) => {}
             Frame::Segment(frame) => {
@@ -551,48 +537,21 @@ impl Downlink {
     }
 
     fn ask_digests(&mut self) {
-        if !self.digest_calling {
-            self.digest_calling = true;
+        if self.exchange.calls() {
             self.out
                 .push_back(CloudOutput::Call(CloudCall::Digests { origin: self.node }));
         }
     }
 
     fn digests_here(&mut self, result: Result<Vec<TableDigest>>) {
-        self.digest_calling = false;
-        if let Some(id) = self.digest_reply_to.take() {
-            let (tables, error) = match &result {
-                Ok(tables) => (tables.clone(), None),
-                Err(error) => (Vec::new(), Some(cut_reason(&error.to_string()))),
-            };
-            self.send(Frame::DigestReply { id, tables, error });
-        }
-        if let Some(verification) = &mut self.verification {
-            verification.here = Some(result);
-        }
-        self.finish_verification();
+        let (reply, exchanged) = self.exchange.here(result);
+        self.out.extend(reply.map(CloudOutput::Send));
+        self.verified(exchanged);
     }
 
-    fn digests_there(&mut self, id: u64, tables: Vec<TableDigest>, error: Option<String>) {
-        if let Some(verification) = &mut self.verification
-            && verification.id == id
-        {
-            verification.there = Some(match error {
-                None => Ok(tables),
-                Some(reason) => Err(Error::internal(format!("the edge's digests: {reason}"))),
-            });
-            self.finish_verification();
-        }
-    }
-
-    fn finish_verification(&mut self) {
-        match self.verification.take() {
-            Some(Verification {
-                id,
-                here: Some(here),
-                there: Some(there),
-            }) => self.event(CloudEvent::Verified { id, here, there }),
-            unfinished => self.verification = unfinished,
+    fn verified(&mut self, exchanged: Option<Exchanged>) {
+        if let Some(Exchanged { id, here, there }) = exchanged {
+            self.event(CloudEvent::Verified { id, here, there });
         }
     }
 

@@ -24,11 +24,11 @@ mod receipts;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use activestore_types::{Error, NodeId, Result};
+use activestore_types::{NodeId, Result};
 
 use crate::blob::BlobAssembly;
 use crate::call::{EdgeCall, EdgeReply};
-use crate::digest::TableDigest;
+use crate::digest::{Exchange, Exchanged, TableDigest};
 use crate::flow::Verdict;
 use crate::frame::{Frame, Hello};
 use crate::limits::{
@@ -67,13 +67,6 @@ enum Phase {
     Closed,
 }
 
-#[derive(Debug)]
-struct Verification {
-    id: u64,
-    here: Option<Result<Vec<TableDigest>>>,
-    there: Option<Result<Vec<TableDigest>>>,
-}
-
 /// The edge's machine. See the module's text.
 #[derive(Debug)]
 pub struct Uplink {
@@ -88,9 +81,7 @@ pub struct Uplink {
     position_calling: bool,
     position_again: bool,
     comparison: Comparison,
-    verification: Option<Verification>,
-    digest_calling: bool,
-    digest_reply_to: Option<u64>,
+    exchange: Exchange,
     heard_at: Duration,
     pinged_at: Duration,
     ping: Option<(u64, Duration)>,
@@ -111,9 +102,7 @@ impl Uplink {
             position_calling: false,
             position_again: false,
             comparison: Comparison::new(),
-            verification: None,
-            digest_calling: false,
-            digest_reply_to: None,
+            exchange: Exchange::default(),
             heard_at: now,
             pinged_at: now,
             ping: None,
@@ -172,16 +161,9 @@ impl Uplink {
     /// Compares digests with the cloud; ends in [`EdgeEvent::Verified`] with this `id`. A later
     /// call replaces one under way.
     pub fn verify(&mut self, id: u64) {
-        self.verification = Some(Verification {
-            id,
-            here: None,
-            there: None,
-        });
+        let request = self.exchange.begin(id);
         self.ask_digests();
-        self.send(Frame::DigestRequest {
-            id,
-            tables: Vec::new(),
-        });
+        self.send(request);
     }
 
     /// Segments of the cloud's stream that wait to be applied: count and payload bytes.
@@ -269,10 +251,13 @@ impl Uplink {
             Frame::Ping { nonce } => self.send(Frame::Pong { nonce, wall_ms: 0 }),
             Frame::Pong { nonce, wall_ms } => self.ponged(now, nonce, wall_ms),
             Frame::DigestRequest { id, .. } => {
-                self.digest_reply_to = Some(id);
+                self.exchange.requested(id);
                 self.ask_digests();
             }
-            Frame::DigestReply { id, tables, error } => self.digests_there(id, tables, error),
+            Frame::DigestReply { id, tables, error } => {
+                let exchanged = self.exchange.there(id, tables, error);
+                self.verified(exchanged);
+            }
             Frame::Ack { epoch, seq } => {
                 if let Err(reason) = self.lanes.acked(now, epoch, seq, &mut self.out) {
                     self.disconnect(&reason, Reconnect::AfterBackoff);
@@ -460,53 +445,26 @@ impl Uplink {
     }
 
     fn ask_digests(&mut self) {
-        if !self.digest_calling {
-            self.digest_calling = true;
+        if self.exchange.calls() {
             self.out.push_back(EdgeOutput::Call(EdgeCall::Digests));
         }
     }
 
     fn digests_here(&mut self, result: Result<Vec<TableDigest>>) {
-        self.digest_calling = false;
-        if let Some(id) = self.digest_reply_to.take() {
-            let (tables, error) = match &result {
-                Ok(tables) => (tables.clone(), None),
-                Err(error) => (Vec::new(), Some(cut_reason(&error.to_string()))),
-            };
-            self.send(Frame::DigestReply { id, tables, error });
-        }
-        if let Some(verification) = &mut self.verification {
-            verification.here = Some(result);
-        }
-        self.finish_verification();
+        let (reply, exchanged) = self.exchange.here(result);
+        self.out.extend(reply.map(EdgeOutput::Send));
+        self.verified(exchanged);
     }
 
-    fn digests_there(&mut self, id: u64, tables: Vec<TableDigest>, error: Option<String>) {
-        if let Some(verification) = &mut self.verification
-            && verification.id == id
-        {
-            verification.there = Some(match error {
-                None => Ok(tables),
-                Some(reason) => Err(Error::internal(format!("the cloud's digests: {reason}"))),
-            });
-            self.finish_verification();
-        }
-    }
-
-    fn finish_verification(&mut self) {
+    fn verified(&mut self, exchanged: Option<Exchanged>) {
         let behind = self.behind();
-        match self.verification.take() {
-            Some(Verification {
-                id,
-                here: Some(here),
-                there: Some(there),
-            }) => self.event(EdgeEvent::Verified {
+        if let Some(Exchanged { id, here, there }) = exchanged {
+            self.event(EdgeEvent::Verified {
                 id,
                 here,
                 there,
                 behind,
-            }),
-            unfinished => self.verification = unfinished,
+            });
         }
     }
 

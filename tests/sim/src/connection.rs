@@ -29,6 +29,7 @@ impl Connection {
             retry_after: Duration::from_millis(200),
             wanted_again: Duration::from_millis(400),
             resend_after: Duration::from_millis(1500),
+            ..DownlinkOptions::default()
         };
         Connection {
             edge,

@@ -78,7 +78,7 @@ impl Marks {
                 let mut place = 0_usize;
                 marks.retain(|_| {
                     place += 1;
-                    place > MARKS_MAX / 2 || place.is_multiple_of(2)
+                    place > MARKS_MAX / 2 || !place.is_multiple_of(2)
                 });
             }
         }

@@ -6,7 +6,7 @@ use activestore_sync_proto::{Signer, Statement};
 use proptest::prelude::*;
 
 use super::receipts::{Secret, attested, pair, ship_with_receipt};
-use super::shipping::{sealed, ship};
+use super::shipping::{another_epoch, sealed, ship};
 use super::*;
 
 const KEPT: &str = "CREATE KEYSPACE plant WITH (sync = 'up');
@@ -223,7 +223,7 @@ fn rows_of_an_epoch_that_was_set_aside_stay() {
         run(&edge, KEPT).await;
         insert_old(&edge, "a", 0..4).await;
         assert!(ship_with_receipt(&edge, &cloud));
-        edge.sync_hosts().outbox.unwrap().new_epoch().unwrap();
+        another_epoch(&edge);
         insert_old(&edge, "b", 0..4).await;
         evict_all(&edge);
         assert_eq!(rows(&edge, COUNT).await, ["8"]);

@@ -17,6 +17,7 @@ fn flushes_merges_expiry_restarts_and_what_others_wrote_are_no_differences() {
         run(&edge, PLANT).await;
         run(&edge, "CREATE TABLE plant.short (device TEXT, ts TIMESTAMP, v BIGINT, PRIMARY KEY ((device), ts)) WITH (ttl = '30m', sync = 'up')").await;
         run(&edge, "CREATE TABLE plant.names (device TEXT PRIMARY KEY, name TEXT, place TEXT)").await;
+        run(&edge, "INSERT INTO plant.names (device, name, place) VALUES ('z', 'last', 'yard')").await;
         for round in 0..3 {
             write(&edge, round * 900_000, 2000).await;
             run(&edge, "INSERT INTO plant.short (device, ts, v) VALUES ('a', now(), 1)").await;

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::flowing_down::{close, folder};
-use super::shipping::{sealed, ship};
+use super::shipping::{another_epoch, sealed, ship};
 use super::*;
 use activestore_sync_proto::reconcile::{Ask, Comparing, Pick, Report, Step, View, Wish, answer};
 use activestore_sync_proto::{Frame, decode, encode};
@@ -152,7 +152,7 @@ fn a_cloud_that_lost_what_came_last_gets_it_again() {
         drop(cloud);
         // Another epoch, as after the handshake with a cloud that is older than what it acknowledged.
         let cloud = open(old.path(), Role::Cloud);
-        edge.sync_hosts().outbox.unwrap().new_epoch().unwrap();
+        another_epoch(&edge);
         let found = compare(&edge, &cloud, false);
         println!(
             "30,000 rows missing: {} bytes, {} questions",
@@ -198,7 +198,7 @@ fn an_edge_that_lost_its_newest_rows_gets_them_back_and_does_not_ship_them_again
         close(&[&edge]).await;
         drop(edge);
         let edge = open(old.path(), Role::Edge);
-        edge.sync_hosts().outbox.unwrap().new_epoch().unwrap();
+        another_epoch(&edge);
         let compared = mended(&edge, &cloud);
         println!(
             "9,000 rows back: {} bytes to find, {} bytes of rows",
@@ -280,6 +280,8 @@ fn scattered_rows_that_the_cloud_lost_are_found_and_shipped_again() {
         outbox
             .acknowledged(epoch, outbox.position().last_sealed)
             .unwrap();
+        // What is shipped from now on begins another chain: the cloud never saw this one.
+        another_epoch(&edge);
         copy_but(&edge, &cloud, |number| number % 60 == 7);
         let found = compare(&edge, &cloud, false);
         println!(

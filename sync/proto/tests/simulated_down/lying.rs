@@ -102,7 +102,6 @@ fn live_cloud(protocol: u16) -> Downlink {
         now,
         CloudReply::Progress {
             epoch: Epoch(7),
-            epoch: Epoch(7),
             progress: Ok(None),
             catalog_version: 1,
         },
