@@ -116,7 +116,7 @@ impl Inner {
         postcard::from_bytes(&kept).ok()
     }
 
-    fn from_note(&self) -> Option<u64> {
+    fn first_looked(&self) -> Option<u64> {
         let kept = <[u8; 8]>::try_from(self.store.note(FROM_NOTE)?);
         kept.ok().map(u64::from_le_bytes)
     }
@@ -132,7 +132,7 @@ impl Inner {
         let last_ms = match self.compared(self.node) {
             Some(outcome) => outcome.at_ms,
             // Never yet: counted from the first time that it was looked at.
-            None => match self.from_note() {
+            None => match self.first_looked() {
                 Some(from) => from,
                 None => {
                     self.keep_note(FROM_NOTE, self.wall_ms().to_le_bytes().to_vec());

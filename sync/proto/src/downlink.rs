@@ -7,7 +7,7 @@
 //! a window of segments of each lane waits.
 
 mod attesting;
-mod history;
+mod lane;
 mod lanes;
 mod output;
 mod port;
@@ -233,7 +233,15 @@ impl Downlink {
                 self.verified(exchanged);
             }
             // Of an epoch that was set aside: the edge offers it again, in another.
-            Frame::Segment(_) if matches!(self.phase, Phase::Quarantined { .. }) => {}
+            Frame::Segment(frame) if matches!(self.phase, Phase::Quarantined { .. }) => {
+                // The edge has not heard of it.
+                if let Phase::Quarantined { reason } = &self.phase
+                    && self.greeted_with() == Some(frame.epoch)
+                {
+                    let (epoch, reason) = (frame.epoch, reason.clone());
+                    self.send(Frame::NeedNewEpoch { epoch, reason });
+                }
+            }
             Frame::Segment(frame) => {
                 let epoch = frame.epoch;
                 let verdict = self.lanes.segment(now.monotonic, frame, &mut self.out);

@@ -35,7 +35,8 @@ impl World {
             } else {
                 continue;
             };
-            return format!("edge {index} {what} ({:?})", status.refused);
+            let chains = hosts.outbox.map(|outbox| outbox.chains());
+            return format!("edge {index} {what}: {chains:?} ({:?})", status.refused);
         }
         String::new()
     }

@@ -89,22 +89,20 @@ impl World {
         self.inbox = inbox(&self.cloud, self.mutation);
     }
 
-    /// The first time an image is taken, the next time it comes back.
+    /// The first time images are taken of all edges, the next time the edge's comes back.
     pub(crate) fn roll_back(&mut self, index: usize) {
-        match self.edges[index].image.take() {
-            None => {
-                let image = self.edges[index].node.image();
-                self.edges[index].image = Some(image);
+        let Some(image) = self.edges[index].image.take() else {
+            for edge in &mut self.edges {
+                edge.image.get_or_insert_with(|| edge.node.image());
             }
-            Some(image) => {
-                self.summary.rollbacks += 1;
-                self.leave(index);
-                let edge = &mut self.edges[index];
-                edge.is_whole = false;
-                edge.ledger.lost();
-                edge.node.put_back(image);
-            }
-        }
+            return;
+        };
+        self.summary.rollbacks += 1;
+        self.leave(index);
+        let edge = &mut self.edges[index];
+        edge.is_whole = false;
+        edge.ledger.lost();
+        edge.node.put_back(image);
     }
 
     pub(crate) fn heal(&mut self, index: usize) {

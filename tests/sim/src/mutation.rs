@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use activestore_sync_proto::reconcile::Holdings;
 use activestore_sync_proto::{
     Follow, FollowAnswer, Health, Inbox, PeerStatus, Progress, Receipt, SealedSegment, TableDigest,
 };
@@ -72,6 +73,10 @@ impl Inbox for Mutated {
 
     fn attest(&self, node: NodeId, epoch: Epoch) -> Result<Option<Receipt>> {
         self.inner.attest(node, epoch)
+    }
+
+    fn holdings(&self) -> Option<&dyn Holdings> {
+        self.inner.holdings()
     }
 
     fn member(&self, node: NodeId, labels: &Labels) {

@@ -54,6 +54,9 @@ impl Samples {
     }
 }
 
+/// Takes picked rows of a table.
+type Ship<'a> = dyn FnMut(&Arc<TableSchema>, Vec<RowBatch>) -> Result<()> + 'a;
+
 impl Inner {
     /// Shows the writer's rows of a day, each with its place and its number.
     fn rows_of_day(
@@ -284,7 +287,7 @@ impl Inner {
         table: &TableName,
         day: i32,
         pick: &Pick,
-        ship: &mut dyn FnMut(&Arc<TableSchema>, Vec<RowBatch>) -> Result<()>,
+        ship: &mut Ship<'_>,
     ) -> Result<u64> {
         let schema = self.compared_table(table)?;
         let mut pick = pick.clone();

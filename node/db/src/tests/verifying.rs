@@ -54,14 +54,9 @@ pub(super) fn compare(edge: &Db, cloud: &Db, repair: bool) -> Compared {
         };
         question.view.writer = edge.node_id();
         let back = encode(&Frame::Answer(answer(&question, there))).unwrap();
-        let Frame::Answer(back) = decode(&back)
-            .map(|frame| {
-                let count = if rows { &mut row_bytes } else { &mut bytes };
-                *count += sent.len() + back.len();
-                frame
-            })
-            .unwrap()
-        else {
+        let count = if rows { &mut row_bytes } else { &mut bytes };
+        *count += sent.len() + back.len();
+        let Frame::Answer(back) = decode(&back).unwrap() else {
             panic!("an answer became another frame");
         };
         answered = Some(back.found);

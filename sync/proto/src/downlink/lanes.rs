@@ -10,33 +10,14 @@ use std::time::Duration;
 use activestore_types::{Epoch, NodeId, Result, SyncClass};
 
 use super::attesting::Durable;
-use super::history::misfit;
+use super::lane::{Lane, Stage, misfit};
 use super::port::{FromEdge, Ready};
 use super::{CloudOutput, DownlinkOptions, Outputs};
 use crate::call::CloudCall;
 use crate::flow::{Receiving, ReceivingOptions, Verdict};
-use crate::frame::{Frame, LaneHeld, LaneOffer, SegmentFrame};
+use crate::frame::{Frame, LaneOffer, SegmentFrame};
 use crate::host::{LaneStanding, Progress};
 use crate::limits::{EARLY_BYTES, EARLY_SEGMENTS, Limits, MAX_LANES, WAITING_WINDOWS};
-
-#[derive(Debug)]
-enum Stage {
-    /// Waits until the greeting is answered.
-    Offered,
-    /// The host looks up the progress.
-    Asking,
-    /// Both ends agree; segments are taken.
-    Receiving,
-    /// The chain's history is not the one known here.
-    SetAside { reason: String },
-}
-
-#[derive(Debug)]
-struct Lane {
-    offer: LaneOffer,
-    stage: Stage,
-    receiving: Receiving,
-}
 
 #[derive(Debug)]
 pub(super) struct Lanes {
@@ -100,14 +81,7 @@ impl Lanes {
     pub(super) fn durables(&self) -> Vec<Durable> {
         let lanes = self.lanes.iter();
         let lanes = lanes.filter(|lane| matches!(lane.stage, Stage::Receiving));
-        lanes
-            .map(|lane| Durable {
-                epoch: lane.offer.epoch,
-                seq: lane.receiving.durable_seq(),
-                last_sealed: lane.last_sealed(),
-                ends: lane.offer.class == SyncClass::Backlog,
-            })
-            .collect()
+        lanes.map(Lane::durable).collect()
     }
 
     /// Segments that wait to be applied: count and payload bytes.
@@ -299,7 +273,12 @@ impl Lanes {
                 self.keep_early(frame);
                 Verdict::Fine
             }
-            Stage::SetAside { .. } => Verdict::Fine,
+            Stage::SetAside { ref reason } => {
+                // The edge has not heard of it.
+                let (epoch, reason) = (frame.epoch, reason.clone());
+                out.push_back(CloudOutput::Send(Frame::NeedNewEpoch { epoch, reason }));
+                Verdict::Fine
+            }
             Stage::Receiving if waiting > most => Verdict::Fine, // offered again later
             Stage::Receiving => {
                 let class = lane.offer.class;
@@ -378,26 +357,5 @@ impl Lanes {
                 reason: reason.to_owned(),
             };
         }
-    }
-}
-
-impl Lane {
-    fn begin(&mut self, window: Limits, progress: Progress) {
-        self.stage = Stage::Receiving;
-        let window = window.of_class(self.offer.class);
-        self.receiving.begin(self.offer.epoch, progress, window);
-    }
-
-    fn held(&self) -> LaneHeld {
-        let durable = self.receiving.durable();
-        LaneHeld {
-            epoch: self.offer.epoch,
-            durable_seq: durable.seq,
-            durable_hash: durable.hash,
-        }
-    }
-
-    fn last_sealed(&self) -> u64 {
-        self.receiving.last_sealed().max(self.offer.last_sealed)
     }
 }

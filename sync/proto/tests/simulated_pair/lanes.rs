@@ -225,6 +225,41 @@ fn one_lane_is_set_aside_and_the_others_go_on() {
 }
 
 #[test]
+fn an_edge_that_missed_that_a_chain_was_set_aside_is_told_again() {
+    let (_, cloud) = hosts();
+    let unknown = Epoch(6);
+    let past = |first_unacked| LaneOffer {
+        class: SyncClass::Alarm,
+        epoch: unknown,
+        first_unacked,
+        last_sealed: 9,
+        acked_hash: ChainHash([1; 32]),
+    };
+    // The cloud holds nothing of a chain that it is said to have acknowledged; as a lane, and as the greeting's.
+    let mut greeting = hello(Epoch(5));
+    for greets in [false, true] {
+        let mut down = downlink();
+        if greets && let Frame::Hello(hello) = &mut greeting {
+            (hello.epoch, hello.first_unacked, hello.last_sealed) = (unknown, 5, 9);
+        }
+        down.handle_frame(Now::default(), greeting.clone());
+        if !greets {
+            down.handle_frame(Now::default(), Frame::Lane(past(5)));
+        }
+        let is_told = |sent: &[Frame]| {
+            let told = |frame: &Frame| matches!(frame, Frame::NeedNewEpoch { epoch, .. } if *epoch == unknown);
+            sent.iter().any(told)
+        };
+        assert!(is_told(&cloud_sends(&mut down, &cloud).0));
+        let (frame, _) = segment(unknown, 5, ChainHash([1; 32]), 8);
+        down.handle_frame(Now::default(), frame);
+        let (sent, closed) = cloud_sends(&mut down, &cloud);
+        assert!(is_told(&sent) && !closed, "{sent:?}");
+        assert!(cloud.rows().is_empty());
+    }
+}
+
+#[test]
 fn what_is_urgent_is_applied_first() {
     let (_, cloud) = hosts();
     let (live, alarms) = (Epoch(5), Epoch(6));

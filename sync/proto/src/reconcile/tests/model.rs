@@ -32,6 +32,9 @@ impl Row {
 /// Stamps of a day.
 pub(crate) const DAY: u64 = 86_400_000 << 16;
 
+/// Rows, and deletes as key and stamp.
+type Sent = (Vec<Row>, Vec<(u64, u64)>);
+
 /// One end.
 #[derive(Default)]
 pub(crate) struct Model {
@@ -39,7 +42,7 @@ pub(crate) struct Model {
     /// Keys that were erased, with the stamp.
     pub(crate) erased: Mutex<BTreeMap<u64, u64>>,
     /// What is on its way to the other end.
-    pub(crate) sent: Mutex<(Vec<Row>, Vec<(u64, u64)>)>,
+    pub(crate) sent: Mutex<Sent>,
     pub(crate) evicted: Option<i64>,
     /// Rows that fit into memory.
     pub(crate) items_max: usize,
@@ -323,11 +326,8 @@ pub(crate) fn compare(here: &Model, there: &Model, repair: bool) -> Result<(Repo
             panic!("a question became another frame");
         };
         let back = encode_frame(&Frame::Answer(answer(&question, there))).unwrap();
-        let Frame::Answer(back) = decode_frame(&back).map(|frame| {
-            *count += sent.len() + back.len();
-            frame
-        })?
-        else {
+        *count += sent.len() + back.len();
+        let Frame::Answer(back) = decode_frame(&back)? else {
             panic!("an answer became another frame");
         };
         answered = Some(back.found);
@@ -346,8 +346,8 @@ pub(crate) fn lacking(of: &Model, other: &Model) -> BTreeSet<u64> {
 pub(crate) fn readings(rows: u64, machines: u64) -> impl Iterator<Item = Row> {
     (0..rows).map(move |number| Row {
         // In the order of keys machine by machine.
-        key: (number % machines) << 40 | number / machines,
-        hlc: 20_000 * DAY + (number * 10 << 16) + number % 7,
+        key: ((number % machines) << 40) | (number / machines),
+        hlc: 20_000 * DAY + ((number * 10) << 16) + number % 7,
         value: number.wrapping_mul(0x2545_f491_4f6c_dd1d),
     })
 }

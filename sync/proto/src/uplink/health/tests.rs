@@ -49,7 +49,7 @@ fn begun(health: &Health) -> Watching {
     let mut out = Outputs::new();
     watching.begin(Duration::ZERO, &mut out);
     let told = answered(&mut watching, Duration::ZERO, health, out);
-    assert_eq!(told, [health.clone()]);
+    assert_eq!(told, std::slice::from_ref(health));
     watching
 }
 
