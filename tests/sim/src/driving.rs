@@ -148,6 +148,13 @@ impl World {
             }
             EdgeEvent::EpochSetAside { .. } => self.summary.epochs_set_aside += 1,
             EdgeEvent::StartedOver { .. } => self.summary.started_over += 1,
+            EdgeEvent::Compared { result, .. } => {
+                // One that broke off is made again.
+                let outcome = result.map_or_else(|_| None, |report| Some(report.outcome));
+                let mended = outcome.map_or(0, |found| found.mended_here + found.mended_there);
+                self.summary.mended += mended;
+                edge.left = Some(outcome.map_or(u64::MAX, |found| found.left() + found.behind));
+            }
             EdgeEvent::Verified { here, there, .. } => {
                 let compared = DigestComparison::new(&here.unwrap(), &there.unwrap());
                 edge.verified = Some(compared.equal());

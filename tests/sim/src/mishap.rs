@@ -54,6 +54,7 @@ impl World {
                 };
                 self.edges[index].node.clock.set_ms(wall_ms);
             }
+            7..=11 if plan.old_clouds => self.roll_cloud_back(),
             _ => {
                 if let Some(id) = self.edges[index].connection {
                     self.lose(id);
@@ -79,13 +80,30 @@ impl World {
 
     pub(crate) fn crash_cloud(&mut self) {
         self.summary.crashes += 1;
+        self.leave_cloud();
+        self.cloud.crash();
+        self.inbox = inbox(&self.cloud, self.mutation);
+    }
+
+    /// The connections of a cloud whose process ends.
+    fn leave_cloud(&mut self) {
         for id in self.ids() {
             if let Some(connection) = self.connections.get_mut(&id) {
                 connection.orphaned = true;
             }
             self.lose(id);
         }
-        self.cloud.crash();
+    }
+
+    /// The first time an image is taken, the next time the cloud is that.
+    fn roll_cloud_back(&mut self) {
+        let Some(image) = self.cloud_image.take() else {
+            self.cloud_image = Some(self.cloud.image());
+            return;
+        };
+        self.summary.old_clouds += 1;
+        self.leave_cloud();
+        self.cloud.put_back(image);
         self.inbox = inbox(&self.cloud, self.mutation);
     }
 

@@ -24,6 +24,8 @@ pub struct Plan {
     pub lost_disks: bool,
     pub full_disks: bool,
     pub clock_faults: bool,
+    /// The cloud's directory becomes an older one of its own; the edges' disks then are all there is.
+    pub old_clouds: bool,
 }
 
 impl Plan {
@@ -43,6 +45,15 @@ impl Plan {
             lost_disks: false,
             full_disks: true,
             clock_faults: false,
+            old_clouds: false,
+        }
+    }
+
+    /// Storms over edges that keep all they write, below a cloud that goes back to older images.
+    pub fn old_clouds(edges: usize) -> Self {
+        Plan {
+            old_clouds: true,
+            ..Plan::storms(edges)
         }
     }
 
@@ -84,6 +95,9 @@ pub struct Summary {
     pub lost_disks: u64,
     pub full_disks: u64,
     pub clock_faults: u64,
+    pub old_clouds: u64,
+    /// Rows that comparisons shipped again or brought back.
+    pub mended: u64,
     pub epochs_set_aside: u64,
     pub started_over: u64,
     pub compared: u64,
@@ -105,6 +119,8 @@ impl Summary {
             (&mut self.lost_disks, other.lost_disks),
             (&mut self.full_disks, other.full_disks),
             (&mut self.clock_faults, other.clock_faults),
+            (&mut self.old_clouds, other.old_clouds),
+            (&mut self.mended, other.mended),
             (&mut self.epochs_set_aside, other.epochs_set_aside),
             (&mut self.started_over, other.started_over),
             (&mut self.compared, other.compared),

@@ -60,6 +60,8 @@ pub(crate) struct Edge {
     /// An image of this disk ran elsewhere, or this one was put back: its digests say nothing.
     pub(crate) is_whole: bool,
     pub(crate) verified: Option<bool>,
+    /// What the last comparison row by row left unmended.
+    pub(crate) left: Option<u64>,
     pub(crate) image: Option<Image>,
 }
 
@@ -95,6 +97,7 @@ pub struct World {
     pub(crate) dir: TempDir,
     pub(crate) cloud: Node,
     pub(crate) inbox: Arc<dyn Inbox>,
+    pub(crate) cloud_image: Option<Image>,
     pub(crate) edges: Vec<Edge>,
     pub(crate) connections: BTreeMap<u64, Connection>,
     pub(crate) next_row: i64,
@@ -124,6 +127,7 @@ impl World {
             delay_ms: 5 + rng.below(200),
             network: Network::Whole,
             inbox: inbox(&cloud, mutation),
+            cloud_image: None,
             runtime,
             dir,
             cloud,
@@ -158,12 +162,10 @@ impl World {
         for edge in 0..self.edges.len() {
             self.heal(edge);
         }
-        let until = self.now + CALM;
-        while !self.settled() {
-            if self.now > until {
-                return Err(format!("the fleet did not settle: {}", self.unsettled()));
-            }
-            self.step()?;
+        self.settle()?;
+        if self.plan.old_clouds {
+            self.mend()?;
+            self.settle()?;
         }
         self.check()?;
         self.summary.trace = self.trace.finalize().into();
@@ -188,6 +190,7 @@ impl World {
             carry: None,
             is_whole,
             verified: None,
+            left: None,
             image: None,
         });
         self.after(10, Event::Connect(index));

@@ -65,6 +65,20 @@ fn ordeals_lose_what_was_only_on_a_lost_disk_and_nothing_else() {
 }
 
 #[test]
+fn what_an_older_cloud_lacks_is_brought_back_by_its_edges() {
+    let (seeds, all) = seeds();
+    let mut total = Summary::default();
+    for seed in seeds {
+        total.add(&run(seed, Plan::old_clouds(4), Mutation::None).unwrap());
+    }
+    println!("{total:?}");
+    assert!(
+        !all || total.old_clouds > 2 && total.mended > 20,
+        "{total:?}"
+    );
+}
+
+#[test]
 fn a_seed_says_everything() {
     let once = run(3, Plan::ordeals(3), Mutation::None).unwrap();
     let again = run(3, Plan::ordeals(3), Mutation::None).unwrap();
