@@ -158,9 +158,16 @@ fn a_version_reaches_the_canary_first_then_all_then_the_cloud() {
             .await,
             ["2|2|0", "2|2|0"]
         );
-        let figures = cloud.counters();
-        let figure = |name: &str| figures.iter().find(|one| one.name == name).unwrap().value;
-        assert_eq!(figure("activestore_rollouts_done_total"), 1.0);
+        let figure = |name: &str| {
+            let figures = cloud.counters();
+            figures.iter().find(|one| one.name == name).unwrap().value
+        };
+        // Counted right after it is done.
+        let counted = (0..POLLS_MAX).any(|_| {
+            std::thread::sleep(POLL);
+            figure("activestore_rollouts_done_total") == 1.0
+        });
+        assert!(counted);
         assert_eq!(figure("activestore_rollout_waves_passed_total"), 2.0);
         assert_eq!(figure("activestore_edge_plugins_behind"), 0.0);
     });
