@@ -2,23 +2,13 @@
 
 use activestore_test_links::wall::Wall;
 
-use super::process::{Node, eventually, run, said, wrote};
+use super::process::{Node, eventually, quick_config, run, said, start_cloud, wrote};
 
 #[test]
 fn an_edge_behind_a_wall_against_udp_joins_and_ships() {
     let dir = tempfile::tempdir().unwrap();
-    let quick = dir.path().join("quick.toml");
-    std::fs::write(&quick, "[sync]\nlink = \"quick\"\nseal_after = \"50ms\"\n").unwrap();
-    let quick = quick.to_str().unwrap();
-    let arguments = [
-        "--config",
-        quick,
-        "--role",
-        "cloud",
-        "--quic",
-        "127.0.0.1:0",
-    ];
-    let cloud = Node::start(&dir.path().join("cloud"), &arguments);
+    let quick = &quick_config(dir.path());
+    let cloud = start_cloud(&dir.path().join("cloud"), quick);
     cloud.execute("CREATE KEYSPACE plant; CREATE TABLE plant.readings (device TEXT, n BIGINT, PRIMARY KEY ((device), n)) WITH (sync = 'up')");
     let wall = Wall::start(cloud.listener("quic").parse().unwrap());
     let peer = wall.address.to_string();

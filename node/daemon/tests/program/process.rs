@@ -145,3 +145,16 @@ impl Drop for Node {
         let _ = self.child.wait();
     }
 }
+
+/// A configuration of nodes that lose no time: its path.
+pub fn quick_config(dir: &Path) -> String {
+    let file = dir.join("quick.toml");
+    std::fs::write(&file, "[sync]\nlink = \"quick\"\nseal_after = \"50ms\"\n").unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+/// Starts a cloud that edges may come to.
+pub fn start_cloud(dir: &Path, config: &str) -> Node {
+    let role = ["--role", "cloud", "--quic", "127.0.0.1:0"];
+    Node::start(dir, &[&["--config", config][..], &role].concat())
+}

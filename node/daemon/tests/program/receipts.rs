@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::process::{Node, eventually, run, said, wrote};
+use super::process::{Node, eventually, quick_config, run, said, start_cloud, wrote};
 
 const READINGS: &str = "CREATE KEYSPACE plant WITH (sync = 'up');
     CREATE TABLE plant.readings (device TEXT, at TIMESTAMP, value DOUBLE, PRIMARY KEY ((device), at)) WITH (keep_local = '1h')";
@@ -24,19 +24,9 @@ fn verify(file: &Path, ca: &Path) -> std::process::Output {
 #[test]
 fn a_receipt_is_checked_without_a_node_and_lets_old_rows_go() {
     let dir = tempfile::tempdir().unwrap();
-    let quick = dir.path().join("quick.toml");
-    std::fs::write(&quick, "[sync]\nlink = \"quick\"\nseal_after = \"50ms\"\n").unwrap();
-    let quick = quick.to_str().unwrap();
+    let quick = &quick_config(dir.path());
     let (cloud_dir, edge_dir) = (dir.path().join("cloud"), dir.path().join("edge"));
-    let arguments = [
-        "--config",
-        quick,
-        "--role",
-        "cloud",
-        "--quic",
-        "127.0.0.1:0",
-    ];
-    let cloud = Node::start(&cloud_dir, &arguments);
+    let cloud = start_cloud(&cloud_dir, quick);
     let quic = cloud.listener("quic");
     let token = wrote(&run(&["token", "create", "--url", &cloud.url()]));
     cloud.execute(READINGS);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::process::{Node, eventually, run, said, wrote};
+use super::process::{Node, eventually, quick_config, run, said, start_cloud, wrote};
 
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
@@ -30,23 +30,9 @@ fn insert(edge: &Node, numbers: std::ops::RangeInclusive<u32>) {
 #[test]
 fn what_an_older_cloud_lacks_is_found_and_mended() {
     let dir = tempfile::tempdir().unwrap();
-    let quick = dir.path().join("quick.toml");
-    std::fs::write(&quick, "[sync]\nlink = \"quick\"\nseal_after = \"50ms\"\n").unwrap();
-    let quick = quick.to_str().unwrap();
+    let quick = &quick_config(dir.path());
     let (cloud_dir, edge_dir) = (dir.path().join("cloud"), dir.path().join("edge"));
-    let start_cloud = || {
-        Node::start(
-            &cloud_dir,
-            &[
-                "--config",
-                quick,
-                "--role",
-                "cloud",
-                "--quic",
-                "127.0.0.1:0",
-            ],
-        )
-    };
+    let start_cloud = || start_cloud(&cloud_dir, quick);
     let start_edge = |cloud: &Node| {
         Node::start(
             &edge_dir,

@@ -1,24 +1,12 @@
 //! An edge and its cloud: joined by a token, rows shipped, both ends equal.
 
-use super::process::{Node, eventually, run, said, wrote};
+use super::process::{Node, eventually, quick_config, run, said, start_cloud, wrote};
 
 #[test]
 fn an_edge_joins_ships_its_rows_and_both_ends_are_equal() {
     let dir = tempfile::tempdir().unwrap();
-    let quick = dir.path().join("quick.toml");
-    std::fs::write(&quick, "[sync]\nlink = \"quick\"\nseal_after = \"50ms\"\n").unwrap();
-    let quick = quick.to_str().unwrap();
-    let cloud = Node::start(
-        &dir.path().join("cloud"),
-        &[
-            "--config",
-            quick,
-            "--role",
-            "cloud",
-            "--quic",
-            "127.0.0.1:0",
-        ],
-    );
+    let quick = &quick_config(dir.path());
+    let cloud = start_cloud(&dir.path().join("cloud"), quick);
     let quic = cloud.listener("quic");
     let token = run(&["token", "create", "--url", &cloud.url()]);
     assert!(token.status.success(), "{}", said(&token));

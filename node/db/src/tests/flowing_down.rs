@@ -129,6 +129,16 @@ pub(super) fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 
+/// An edge and a cloud in folders of their own.
+pub(super) fn ends() -> ([tempfile::TempDir; 2], Db, Db) {
+    let dirs = [folder(), folder()];
+    let (edge, cloud) = (
+        open(dirs[0].path(), Role::Edge),
+        open(dirs[1].path(), Role::Cloud),
+    );
+    (dirs, edge, cloud)
+}
+
 pub(super) async fn close(nodes: &[&Db]) {
     for node in nodes {
         node.shutdown().await.unwrap();
@@ -252,9 +262,7 @@ fn a_shared_table_is_the_same_everywhere_and_nothing_goes_round_in_circles() {
 #[test]
 fn what_was_deleted_while_an_edge_was_away_is_deleted_there() {
     runtime().block_on(async {
-        let (a, c) = (folder(), folder());
-        let cloud = open(c.path(), Role::Cloud);
-        let edge = open(a.path(), Role::Edge);
+        let (_dirs, edge, cloud) = ends();
         run(&cloud, SHARED).await;
         run(&cloud, "INSERT INTO shop.prices (item, region, price) VALUES ('tea', 'north', 1), ('tea', 'south', 2), ('oil', 'north', 3), ('nut', 'north', 4)").await;
         adopt(&edge, &cloud);
@@ -337,9 +345,7 @@ fn the_fetching_goes_on_where_it_stood_when_either_end_restarts() {
 #[test]
 fn rows_of_a_table_that_begins_to_travel_reach_the_edges() {
     runtime().block_on(async {
-        let (a, c) = (folder(), folder());
-        let cloud = open(c.path(), Role::Cloud);
-        let edge = open(a.path(), Role::Edge);
+        let (_dirs, edge, cloud) = ends();
         run(&cloud, REFERENCE).await;
         run(
             &cloud,

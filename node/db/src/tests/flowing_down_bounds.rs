@@ -1,7 +1,8 @@
 //! What bounds the cloud's stream, and what its ends do not take from each other.
 
 use super::flowing_down::{
-    LIMITS, REFERENCE, SEALED_POLLS_MAX, adopt, asks, close, folder, follow, hosts, wait_for_stream,
+    LIMITS, REFERENCE, SEALED_POLLS_MAX, adopt, asks, close, ends, folder, follow, hosts,
+    wait_for_stream,
 };
 use super::shipping::ship;
 use super::*;
@@ -12,9 +13,7 @@ use bytes::Bytes;
 #[test]
 fn rows_wait_for_their_definition_and_those_of_a_dropped_table_are_passed_over() {
     runtime().block_on(async {
-        let (a, c) = (folder(), folder());
-        let cloud = open(c.path(), Role::Cloud);
-        let edge = open(a.path(), Role::Edge);
+        let (_dirs, edge, cloud) = ends();
         run(&cloud, REFERENCE).await;
         adopt(&edge, &cloud);
         follow(&edge, &cloud);
@@ -87,9 +86,7 @@ fn a_stream_that_takes_too_much_is_let_go_and_edges_start_over() {
 #[test]
 fn an_edge_writes_for_nobody_else_and_not_to_the_clouds_own_tables() {
     runtime().block_on(async {
-        let (a, c) = (folder(), folder());
-        let cloud = open(c.path(), Role::Cloud);
-        let edge = open(a.path(), Role::Edge);
+        let (_dirs, edge, cloud) = ends();
         run(&cloud, REFERENCE).await;
         run(&cloud, "INSERT INTO ref.limits (device, high) VALUES ('p1', 1)").await;
         wait_for_stream(&cloud);
@@ -113,9 +110,7 @@ fn an_edge_writes_for_nobody_else_and_not_to_the_clouds_own_tables() {
 #[test]
 fn what_does_not_follow_or_cannot_be_read_changes_nothing() {
     runtime().block_on(async {
-        let (a, c) = (folder(), folder());
-        let cloud = open(c.path(), Role::Cloud);
-        let edge = open(a.path(), Role::Edge);
+        let (_dirs, edge, cloud) = ends();
         run(&cloud, REFERENCE).await;
         run(
             &cloud,
@@ -174,9 +169,7 @@ fn rows_that_a_restored_cloud_does_not_have_go_from_its_own_tables_but_not_newer
     use activestore_types::{BatchColumn, Hlc, RowBatch};
     use arrow::array::{ArrayRef, StringArray};
     runtime().block_on(async {
-        let (a, c) = (folder(), folder());
-        let cloud = open(c.path(), Role::Cloud);
-        let edge = open(a.path(), Role::Edge);
+        let (_dirs, edge, cloud) = ends();
         run(&cloud, REFERENCE).await;
         run(&cloud, "CREATE TABLE ref.empty (device TEXT PRIMARY KEY)").await;
         run(
