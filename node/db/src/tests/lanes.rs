@@ -22,6 +22,13 @@ fn slow(dir: &Path) -> Db {
     Db::open(options).unwrap()
 }
 
+/// Runs definitions and waits until rows are sealed by the classes that they declare: a row that is committed
+/// before that may still go with the class of before.
+async fn define(edge: &Db, sql: &str) {
+    run(edge, sql).await;
+    edge.seal().await.unwrap();
+}
+
 fn outbox(edge: &Db) -> Arc<dyn Outbox> {
     edge.sync_hosts().outbox.unwrap()
 }
@@ -65,7 +72,7 @@ fn an_alarm_waits_for_no_live_row_and_is_sealed_once() {
     runtime().block_on(async {
         let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (edge, cloud) = (slow(here.path()), open(there.path(), Role::Cloud));
-        run(&edge, TABLES).await;
+        define(&edge, TABLES).await;
         reading(&edge, 1).await;
         alarm(&edge, 1).await;
         until_waits(&edge, SyncClass::Alarm, 1);
@@ -110,7 +117,7 @@ fn live_rows_overtake_what_an_outage_held_up_and_deletes_stay_deletes() {
             open(here.path(), Role::Edge),
             open(there.path(), Role::Cloud),
         );
-        run(&edge, TABLES).await;
+        define(&edge, TABLES).await;
         for day in 1..=6 {
             reading(&edge, day).await;
             sealed(&edge);
@@ -162,14 +169,14 @@ fn a_table_that_changes_its_class_loses_and_doubles_nothing() {
     runtime().block_on(async {
         let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (edge, cloud) = (slow(here.path()), open(there.path(), Role::Cloud));
-        run(&edge, TABLES).await;
+        define(&edge, TABLES).await;
         reading(&edge, 1).await;
         alarm(&edge, 1).await;
         until_waits(&edge, SyncClass::Alarm, 1);
         reading(&edge, 2).await;
         // Between the two passes: one table becomes live, the other an alarm.
         run(&edge, "ALTER TABLE plant.alarms SET (sync_class = 'live')").await;
-        run(
+        define(
             &edge,
             "ALTER TABLE plant.readings SET (sync_class = 'control')",
         )
@@ -210,7 +217,7 @@ fn a_crash_between_the_two_passes_seals_nothing_twice() {
             there.path().join("kept.redb"),
         );
         let edge = slow(here.path());
-        run(&edge, TABLES).await;
+        define(&edge, TABLES).await;
         for day in 1..=3 {
             reading(&edge, day).await;
             alarm(&edge, day).await;
@@ -242,7 +249,7 @@ fn every_class_shows_in_tables_status_and_figures() {
     runtime().block_on(async {
         let here = tempfile::tempdir().unwrap();
         let edge = open(here.path(), Role::Edge);
-        run(&edge, TABLES).await;
+        define(&edge, TABLES).await;
         let classes =
             "SELECT name, sync_class FROM system.tables WHERE keyspace = 'plant' ORDER BY name";
         assert_eq!(
