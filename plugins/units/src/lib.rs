@@ -1,55 +1,57 @@
 //! Conversions between units of measurement, as SQL functions. They convert and nothing else: a
 //! value that cannot be (a temperature below absolute zero) goes through as it is.
 
+mod formula;
+
 activestore_plugin::scalar! {
     /// Degrees Fahrenheit to degrees Celsius.
     fn f_to_c(f: f64) -> f64 {
-        (f - 32.0) / 1.8
+        formula::f_to_c(f)
     }
 
     /// Degrees Celsius to degrees Fahrenheit.
     fn c_to_f(c: f64) -> f64 {
-        c * 1.8 + 32.0
+        formula::c_to_f(c)
     }
 
     /// Degrees Celsius to kelvin.
     fn c_to_k(c: f64) -> f64 {
-        c + 273.15
+        formula::c_to_k(c)
     }
 
     /// Pounds per square inch to bar.
     fn psi_to_bar(psi: f64) -> f64 {
-        psi * 0.068_947_572_931_683_6
+        formula::psi_to_bar(psi)
     }
 
     /// Bar to pounds per square inch.
     fn bar_to_psi(bar: f64) -> f64 {
-        bar / 0.068_947_572_931_683_6
+        formula::bar_to_psi(bar)
     }
 
     /// Kilometres per hour to metres per second.
     fn kmh_to_ms(kmh: f64) -> f64 {
-        kmh / 3.6
+        formula::kmh_to_ms(kmh)
     }
 
     /// Metres per second to kilometres per hour.
     fn ms_to_kmh(ms: f64) -> f64 {
-        ms * 3.6
+        formula::ms_to_kmh(ms)
     }
 
     /// Revolutions per minute to hertz.
     fn rpm_to_hz(rpm: f64) -> f64 {
-        rpm / 60.0
+        formula::rpm_to_hz(rpm)
     }
 
     /// US gallons per minute to litres per second.
     fn gpm_to_lps(gpm: f64) -> f64 {
-        gpm * 0.063_090_196_4
+        formula::gpm_to_lps(gpm)
     }
 
     /// Kibibytes to gibibytes.
     fn kib_to_gib(kib: f64) -> f64 {
-        kib / 1_048_576.0
+        formula::kib_to_gib(kib)
     }
 
     /// Dew point in degrees Celsius from air temperature in degrees Celsius and relative humidity

@@ -4,6 +4,8 @@
 //! `cargo xtask bench plugins [--rows 10000000] [--seconds 30]` builds the plugins and runs it.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod writes;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,9 +20,6 @@ use futures::TryStreamExt;
 const DEVICES: usize = 1000;
 const BATCH_ROWS: usize = 10_000;
 const ROUNDS: usize = 7;
-/// Rows written with each processor.
-const WRITTEN: usize = 2_000_000;
-const FIELDS: usize = 10;
 const MODULES: usize = 50;
 /// Rows of a call through many modules.
 const CALL_ROWS: usize = 100;
@@ -45,7 +44,7 @@ fn main() {
         options.memory_bytes = 256 << 20;
         options.query_partitions = std::thread::available_parallelism().map_or(1, usize::from);
         let db = Db::open(options).unwrap();
-        for name in ["yardstick", "statistics", "anomaly"] {
+        for name in ["yardstick", "statistics", "anomaly", "convert"] {
             let wasm = std::fs::read(components.join(format!("{name}.wasm"))).unwrap();
             db.put_plugin(name, Some("1"), wasm).await.unwrap();
         }
@@ -58,7 +57,7 @@ fn main() {
             run(&db, sql).await;
         }
         queries(&db, rows).await;
-        writes(&db).await;
+        writes::writes(&db).await;
         db.shutdown().await.unwrap();
     });
 }
@@ -213,85 +212,7 @@ async fn queries(db: &Db, rows: usize) {
     }
 }
 
-async fn writes(db: &Db) {
-    let mut rates = Vec::new();
-    for (table, processor) in [
-        ("plain", None),
-        ("watched_one", Some("columns = 'f0'")),
-        ("watched_all", Some("threshold = '6'")),
-        ("plain_again", None),
-    ] {
-        let fields: Vec<String> = (0..FIELDS)
-            .map(|field| format!("f{field} DOUBLE"))
-            .collect();
-        let fields = fields.join(", ");
-        run(
-            db,
-            &format!("CREATE TABLE bench.{table} (device TEXT, ts TIMESTAMP, {fields}, PRIMARY KEY ((device), ts))"),
-        )
-        .await;
-        if let Some(settings) = processor {
-            run(
-                db,
-                &format!(
-                    "CREATE PROCESSOR watch_{table} ON bench.{table} USING PLUGIN 'anomaly' WITH ({settings}) INTO bench.alerts_{table}"
-                ),
-            )
-            .await;
-        }
-        let batches: Vec<_> = (0..WRITTEN / BATCH_ROWS)
-            .map(|number| fleet(number * BATCH_ROWS))
-            .collect();
-        let begun = Instant::now();
-        for columns in batches {
-            write(db, table, columns).await;
-        }
-        rates.push(WRITTEN as f64 / begun.elapsed().as_secs_f64());
-    }
-    let plain = rates[0].max(rates[3]);
-    for (what, rate) in [
-        ("one of ten fields", rates[1]),
-        ("all ten fields", rates[2]),
-    ] {
-        verdict(
-            &format!(
-                "anomaly over {what}: {:.2} M rows/s where {:.2} M are written without it",
-                rate / 1e6,
-                plain / 1e6
-            ),
-            1.0 - rate / plain,
-            rate / plain >= 0.5,
-            "of the rate lost (≤ 0.5)",
-        );
-    }
-}
-
-/// A batch of a fleet that sends ten fields in turn.
-fn fleet(first: usize) -> Vec<(String, ArrayRef)> {
-    let numbers = first..first + BATCH_ROWS;
-    let device = |row: usize| format!("device-{:04}", row % DEVICES);
-    let times = numbers
-        .clone()
-        .map(|row| (row / DEVICES) as i64 * 1_000_000_000);
-    let mut columns: Vec<(String, ArrayRef)> = vec![
-        (
-            "device".to_owned(),
-            Arc::new(StringArray::from_iter_values(numbers.clone().map(device))),
-        ),
-        (
-            "ts".to_owned(),
-            Arc::new(TimestampNanosecondArray::from_iter_values(times)),
-        ),
-    ];
-    for field in 0..FIELDS {
-        let value = |row: usize| 50.0 + ((row * (7919 + field) % 997) as f64 - 498.0) / 100.0;
-        let values = Float64Array::from_iter_values(numbers.clone().map(value));
-        columns.push((format!("f{field}"), Arc::new(values)));
-    }
-    columns
-}
-
-async fn write<N: AsRef<str>>(
+pub(crate) async fn write<N: AsRef<str>>(
     db: &Db,
     table: &str,
     columns: impl IntoIterator<Item = (N, ArrayRef)>,
@@ -302,7 +223,7 @@ async fn write<N: AsRef<str>>(
     assert_eq!(receipt.rejected, 0, "rows were refused");
 }
 
-async fn run(db: &Db, sql: &str) {
+pub(crate) async fn run(db: &Db, sql: &str) {
     for outcome in db.sql(sql, &[]).await.unwrap() {
         if let SqlOutcome::Rows(rows) = outcome {
             rows.stream.try_collect::<Vec<RecordBatch>>().await.unwrap();
@@ -321,7 +242,7 @@ fn middle(mut times: Vec<f64>) -> f64 {
     times[times.len() / 2]
 }
 
-fn verdict(what: &str, figure: f64, reached: bool, goal: &str) {
+pub(crate) fn verdict(what: &str, figure: f64, reached: bool, goal: &str) {
     let word = if reached { "PASS " } else { "SHORT" };
     println!("  {word} {what}: {figure:.2} {goal}");
 }
