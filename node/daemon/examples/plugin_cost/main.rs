@@ -4,6 +4,7 @@
 //! `cargo xtask bench plugins [--rows 10000000] [--seconds 30]` builds the plugins and runs it.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod hostile;
 mod writes;
 
 use std::path::{Path, PathBuf};
@@ -43,8 +44,9 @@ fn main() {
         // Ten series of each device have 4 MB of state together.
         options.memory_bytes = 256 << 20;
         options.query_partitions = std::thread::available_parallelism().map_or(1, usize::from);
+        let deadline = options.plugin_deadline;
         let db = Db::open(options).unwrap();
-        for name in ["yardstick", "statistics", "anomaly", "convert"] {
+        for name in ["yardstick", "statistics", "anomaly", "convert", "hostile"] {
             let wasm = std::fs::read(components.join(format!("{name}.wasm"))).unwrap();
             db.put_plugin(name, Some("1"), wasm).await.unwrap();
         }
@@ -58,6 +60,7 @@ fn main() {
         }
         queries(&db, rows).await;
         writes::writes(&db).await;
+        hostile::hostile(&db, deadline).await;
         db.shutdown().await.unwrap();
     });
 }

@@ -29,7 +29,7 @@ pub enum PluginCommand {
         /// What it is.
         #[arg(long, value_enum, default_value = "scalar")]
         kind: PluginTemplate,
-        /// Where wasm-sdk/guest is, for Rust; default in the source tree around.
+        /// Where wasm-sdk/guest is, for Rust; without it that of the source tree around, or else a copy in the project.
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         sdk: Option<PathBuf>,
     },

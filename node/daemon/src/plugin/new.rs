@@ -27,7 +27,7 @@ type Files = Vec<(&'static str, &'static str)>;
 ///
 /// # Errors
 /// `Invalid` for a name that cargo or SQL would not take and for a kind that the language has no template
-/// of, `Conflict` where the directory exists, `NotFound` where the Rust SDK is not found.
+/// of, `Conflict` where the directory exists, `NotFound` where a folder that is named holds no Rust SDK.
 pub fn run(
     name: &str,
     language: PluginLanguage,
@@ -72,8 +72,14 @@ pub fn write(
     }
     let files = files(language, kind)?;
     let sdk = match language {
-        PluginLanguage::Rust => sdk_dir(sdk)?.to_string_lossy().replace('\\', "/"),
-        _ => String::new(),
+        PluginLanguage::Rust => sdk_dir(sdk)?,
+        _ => None,
+    };
+    // Without a source tree the project gets a copy of its own.
+    let own = language == PluginLanguage::Rust && sdk.is_none();
+    let sdk = match sdk {
+        Some(dir) => dir.to_string_lossy().replace('\\', "/"),
+        None => format!("{}/guest", sdk::RUST_DIR),
     };
     for (file, text) in files {
         let text = text
@@ -90,6 +96,7 @@ pub fn write(
     sdk::refresh(
         dir,
         match language {
+            PluginLanguage::Rust if own => sdk::RUST,
             PluginLanguage::Rust => &[],
             PluginLanguage::C => sdk::C,
             PluginLanguage::Js => sdk::JS,
@@ -167,25 +174,24 @@ fn files(language: PluginLanguage, kind: PluginTemplate) -> Result<Files> {
     Ok(files)
 }
 
-/// The SDK that was named, or the one of the source tree around this directory or this program.
-fn sdk_dir(named: Option<&Path>) -> Result<PathBuf> {
-    let not_found = |what: &str| {
-        Error::not_found(format!("{what} holds no plugin SDK"))
-            .with_hint("add --sdk with the folder wasm-sdk/guest of activestore's source")
-    };
+/// The SDK that was named, or the one of the source tree around this directory or this program, if any.
+fn sdk_dir(named: Option<&Path>) -> Result<Option<PathBuf>> {
     let whole = |dir: &Path| dir.join("Cargo.toml").is_file();
     if let Some(dir) = named {
         return match dir.canonicalize() {
-            Ok(dir) if whole(&dir) => Ok(dir),
-            _ => Err(not_found(&dir.display().to_string())),
+            Ok(dir) if whole(&dir) => Ok(Some(dir)),
+            _ => Err(
+                Error::not_found(format!("{} holds no plugin SDK", dir.display())).with_hint(
+                    "name the folder wasm-sdk/guest of activestore's source, or leave out --sdk",
+                ),
+            ),
         };
     }
     let program = std::env::current_exe()?;
     let here = std::env::current_dir()?;
-    [here.as_path(), program.as_path()]
-        .iter()
-        .flat_map(|start| start.ancestors())
-        .map(|dir| dir.join(SDK_IN_TREE))
-        .find(|dir| whole(dir))
-        .ok_or_else(|| not_found("the source tree around this directory"))
+    let mut around = [here.as_path(), program.as_path()]
+        .into_iter()
+        .flat_map(Path::ancestors)
+        .map(|dir| dir.join(SDK_IN_TREE));
+    Ok(around.find(|dir| whole(dir)))
 }

@@ -1,5 +1,5 @@
-//! What plugins in other languages than Rust are written with: files that lie beside the author's, of the
-//! release that built them last, and those that a build writes around the plugin.
+//! What plugins are written with: files that lie beside the author's, of the release that built them last, and
+//! those that a build writes around the plugin.
 
 use std::path::Path;
 
@@ -38,6 +38,50 @@ pub const PYTHON: Files = &[(
     include_str!("../../../../wasm-sdk/python/activestore.py"),
 )];
 
+/// The folder of a project in Rust that [`RUST`] lies in.
+pub const RUST_DIR: &str = "activestore";
+
+macro_rules! of_rust {
+    ($($file:literal),+ $(,)?) => {
+        &[$((concat!("activestore/", $file), include_str!(concat!("../../../../wasm-sdk/", $file)))),+]
+    };
+}
+
+/// The SDK for Rust, a crate and the contract that it is generated from, for who has this program alone.
+pub const RUST: Files = of_rust![
+    "guest/Cargo.toml",
+    "guest/src/aggregate.rs",
+    "guest/src/aggregate/tests.rs",
+    "guest/src/bindings.rs",
+    "guest/src/bitmap.rs",
+    "guest/src/bitmap/tests.rs",
+    "guest/src/block.rs",
+    "guest/src/column.rs",
+    "guest/src/filter.rs",
+    "guest/src/fixture.rs",
+    "guest/src/http.rs",
+    "guest/src/lib.rs",
+    "guest/src/log.rs",
+    "guest/src/merge.rs",
+    "guest/src/model.rs",
+    "guest/src/nn.rs",
+    "guest/src/processor.rs",
+    "guest/src/processor/tests.rs",
+    "guest/src/reach.rs",
+    "guest/src/scalar.rs",
+    "guest/src/scalar/tests.rs",
+    "guest/src/series.rs",
+    "guest/src/series/tests.rs",
+    "guest/src/state.rs",
+    "guest/src/table.rs",
+    "guest/src/table/tests.rs",
+    "wit/filter.wit",
+    "wit/http.wit",
+    "wit/merge.wit",
+    "wit/nn.wit",
+    "wit/plugin.wit",
+];
+
 /// The module that a plugin in JavaScript is entered by.
 pub fn js_entry(kind: PluginKind) -> &'static str {
     match kind {
@@ -65,6 +109,7 @@ pub fn refresh(dir: &Path, files: Files) -> Result<()> {
         if before.as_deref() == Some(text.as_bytes()) {
             continue;
         }
+        std::fs::create_dir_all(path.parent().unwrap_or(dir))?;
         std::fs::write(&path, text)?;
         if before.is_some() {
             eprintln!("{file} is that of this release now");

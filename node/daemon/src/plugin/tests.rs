@@ -48,6 +48,29 @@ fn a_new_plugin_is_a_whole_crate() {
 }
 
 #[test]
+fn the_sdk_that_comes_along_is_whole() {
+    let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wasm-sdk");
+    let mut folders = vec![tree.join("guest"), tree.join("wit")];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => found.push(path.strip_prefix(&tree).unwrap().to_owned()),
+            }
+        }
+    }
+    let mut carried: Vec<_> = sdk::RUST
+        .iter()
+        .map(|(file, _)| Path::new(file).strip_prefix(sdk::RUST_DIR).unwrap())
+        .collect();
+    carried.sort();
+    found.sort();
+    assert_eq!(carried, found);
+}
+
+#[test]
 fn a_new_plugin_in_another_language_has_all_its_files() {
     use crate::cli::{PluginLanguage, PluginTemplate};
     let dir = tempfile::tempdir().unwrap();

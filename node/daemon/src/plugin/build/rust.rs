@@ -8,6 +8,7 @@ use activestore_types::{Error, Result};
 use serde_json::Value;
 
 use super::Built;
+use crate::plugin::sdk;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -16,6 +17,9 @@ const TARGET: &str = "wasm32-unknown-unknown";
 /// # Errors
 /// `Invalid` where the crate does not compile or is no plugin; cargo has then said why on stderr.
 pub fn build(dir: &Path) -> Result<Built> {
+    if dir.join(sdk::RUST_DIR).join("guest").is_dir() {
+        sdk::refresh(dir, sdk::RUST)?;
+    }
     let (name, module) = compile(dir)?;
     Ok(Built {
         name: name.replace('_', "-"),
