@@ -35,16 +35,19 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     execute("benchmarks (release build)", &mut command)
 }
 
-/// `[--rows N] [--seconds N]`: what the sandbox costs, in queries, in writes and in memory.
+/// `[--rows N] [--written N] [--seconds N]`: what the sandbox costs, in queries, in writes and in memory.
 fn plugins(arguments: &[String]) -> Result<(), String> {
     let known = |pair: &[String]| match pair {
         [name, value] => {
-            (name == "--rows" || name == "--seconds") && value.parse::<usize>().is_ok()
+            ["--rows", "--written", "--seconds"].contains(&name.as_str())
+                && value.parse::<usize>().is_ok()
         }
         _ => false,
     };
     if !arguments.chunks(2).all(known) {
-        return Err("usage: cargo xtask bench plugins [--rows N] [--seconds N]".into());
+        return Err(
+            "usage: cargo xtask bench plugins [--rows N] [--written N] [--seconds N]".into(),
+        );
     }
     crate::plugins::build()?;
     let mut command = cargo(&[

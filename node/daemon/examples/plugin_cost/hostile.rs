@@ -42,7 +42,7 @@ pub(crate) async fn hostile(db: &Db, deadline: Duration) {
             db,
             &format!(
                 "CREATE TABLE bench.{table} (device TEXT, n BIGINT, PRIMARY KEY ((device), n));
-                 CREATE PROCESSOR of_{table} ON bench.{table} USING PLUGIN 'hostile' WITH (mode = '{mode}') INTO bench.{table}_out"
+                 CREATE PROCESSOR of_{table} ON bench.{table} USING PLUGIN 'hostile' WITH (mode = '{mode}')"
             ),
         )
         .await;

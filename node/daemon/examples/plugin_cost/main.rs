@@ -1,7 +1,8 @@
 //! What the sandbox costs: queries with functions of plugins beside the same queries with what SQL has
 //! itself, in turn; writes with a processor beside writes without; the memory of many modules.
 //!
-//! `cargo xtask bench plugins [--rows 10000000] [--seconds 30]` builds the plugins and runs it.
+//! `cargo xtask bench plugins [--rows 10000000] [--written 2000000] [--seconds 30]` builds the plugins and runs it; 0
+//! leaves the part out.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod hostile;
@@ -28,15 +29,18 @@ const CALL_ROWS: usize = 100;
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let components = PathBuf::from(arguments.next().expect("the components' directory"));
-    let (mut rows, mut seconds) = (10_000_000, 30.0);
+    let (mut rows, mut written, mut seconds) = (10_000_000, 2_000_000, 30.0);
     while let (Some(name), Some(value)) = (arguments.next(), arguments.next()) {
         match name.as_str() {
             "--rows" => rows = value.parse().expect("a number of rows"),
+            "--written" => written = value.parse().expect("a number of rows"),
             "--seconds" => seconds = value.parse().expect("a number of seconds"),
             other => panic!("{other} is not known"),
         }
     }
-    modules(&components, seconds);
+    if seconds > 0.0 {
+        modules(&components, seconds);
+    }
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let dir = tempfile::tempdir().unwrap();
@@ -58,8 +62,12 @@ fn main() {
         ] {
             run(&db, sql).await;
         }
-        queries(&db, rows).await;
-        writes::writes(&db).await;
+        if rows > 0 {
+            queries(&db, rows).await;
+        }
+        if written > 0 {
+            writes::writes(&db, written).await;
+        }
         hostile::hostile(&db, deadline).await;
         db.shutdown().await.unwrap();
     });

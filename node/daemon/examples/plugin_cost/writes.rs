@@ -8,8 +8,6 @@ use arrow::array::{ArrayRef, Float64Array, StringArray, TimestampNanosecondArray
 
 use crate::{BATCH_ROWS, DEVICES, run, verdict, write};
 
-/// Rows written with each processor.
-const WRITTEN: usize = 2_000_000;
 /// Each is written so often, in turn; the best counts.
 const TURNS: usize = 3;
 
@@ -64,16 +62,17 @@ const CASES: [Case; 6] = [
     },
 ];
 
-pub(crate) async fn writes(db: &Db) {
+/// Writes so many rows with each processor.
+pub(crate) async fn writes(db: &Db, rows: usize) {
     let mut best = [0.0_f64; CASES.len()];
     for turn in 0..TURNS {
         for (case, best) in CASES.iter().zip(&mut best) {
-            *best = best.max(case.rate(db, turn).await);
+            *best = best.max(case.rate(db, rows, turn).await);
         }
     }
     let [plain, one, all, narrow, two, converted] = best.map(|rate| rate / 1e6);
     println!(
-        "{WRITTEN} rows of {DEVICES} devices in batches of {BATCH_ROWS}, the best of {TURNS} turns; M rows/s"
+        "{rows} rows of {DEVICES} devices in batches of {BATCH_ROWS}, the best of {TURNS} turns; M rows/s"
     );
     for (what, rate, goal) in [
         ("one of ten fields", one, 0.5),
@@ -104,7 +103,7 @@ pub(crate) async fn writes(db: &Db) {
 
 impl Case {
     /// Rows a second.
-    async fn rate(&self, db: &Db, turn: usize) -> f64 {
+    async fn rate(&self, db: &Db, rows: usize, turn: usize) -> f64 {
         let table = format!("{}_{turn}", self.name);
         let fields: Vec<String> = (0..self.fields)
             .map(|field| format!("f{field} DOUBLE"))
@@ -130,7 +129,7 @@ impl Case {
             )
             .await;
         }
-        let batches: Vec<Columns> = (0..WRITTEN / BATCH_ROWS)
+        let batches: Vec<Columns> = (0..rows / BATCH_ROWS)
             .map(|number| fleet(number * BATCH_ROWS, self.fields))
             .collect();
         let begun = Instant::now();
@@ -140,7 +139,7 @@ impl Case {
             }
             write(db, &table, columns).await;
         }
-        let rate = WRITTEN as f64 / begun.elapsed().as_secs_f64();
+        let rate = (rows / BATCH_ROWS * BATCH_ROWS) as f64 / begun.elapsed().as_secs_f64();
         if self.processor.is_some() {
             run(db, &format!("DROP PROCESSOR of_{table}")).await;
         }
