@@ -149,6 +149,20 @@ pub struct Sync {
     pub outbox_bytes: Option<ByteSize>,
     /// How often an edge compares its rows with what its cloud holds of them; 0s is never.
     pub verify_every: Option<Span>,
+    /// After how much silence an edge gives a sign of life; 0s is never.
+    pub keep_alive: Option<Span>,
+    /// After how much silence a connection is given up.
+    pub idle_timeout: Option<Span>,
+    /// The largest packet that is tried, as the payload of UDP in bytes; 1200 is none larger than every path takes.
+    pub packet_max: Option<u16>,
+    /// Whether connections move with their edges to another address; at the cloud.
+    pub migration: Option<bool>,
+    /// Edges that a cloud serves at once.
+    pub edges: Option<usize>,
+    /// Edges that a cloud lets in in a second.
+    pub edges_per_second: Option<u32>,
+    /// Edges that are on their way in at once.
+    pub handshakes: Option<usize>,
 }
 
 /// `sync.link`.

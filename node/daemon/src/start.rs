@@ -7,6 +7,7 @@
 //! 4. On SIGTERM or SIGINT: HTTP drains, MQTT and QUIC say goodbye, the database closes; exit 0.
 
 mod compared;
+mod connections;
 mod courier;
 mod governor;
 mod listeners;

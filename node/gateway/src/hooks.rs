@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use activestore_db::Counter;
 use activestore_types::{Error, Labels, NodeId, Result};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -42,6 +43,16 @@ pub trait Hooks: Send + Sync + 'static {
 
     /// The connections' state: a JSON value that `GET /v1/sync` shows as `connections`.
     fn connections(&self) -> Value;
+
+    /// How edges are let in, where this node does: a JSON value that `GET /v1/sync` shows as `admission`.
+    fn admission(&self) -> Option<Value> {
+        None
+    }
+
+    /// Figures beside the database's own, for `GET /metrics`.
+    fn counters(&self) -> Vec<Counter> {
+        Vec::new()
+    }
 }
 
 /// A node without peers: it says so.

@@ -1,17 +1,25 @@
 //! How long to wait before the next attempt: doubling, with jitter so that ten thousand edges do not
-//! come back at once, and never giving up.
+//! come back at once, and never giving up. While rows wait it is tried more often at first, since most outages are
+//! short; what a long one costs in bytes is bounded by what it is without them.
 
 use std::time::Duration;
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-/// The first wait and the longest.
+/// The waits between attempts.
 #[derive(Clone, Copy, Debug)]
 pub struct BackoffOptions {
     /// The first wait, before jitter.
     pub first: Duration,
     /// The longest wait.
     pub cap: Duration,
+    /// The longest wait while rows wait for the cloud …
+    pub eager_cap: Duration,
+    /// … as long as the outage is no older than this.
+    pub eager_for: Duration,
+    /// A new alarm ends a wait once it has lasted so long; twice as long with each alarm that did in the same
+    /// outage.
+    pub alarm_first: Duration,
 }
 
 impl Default for BackoffOptions {
@@ -19,6 +27,9 @@ impl Default for BackoffOptions {
         BackoffOptions {
             first: Duration::from_millis(200),
             cap: Duration::from_secs(30),
+            eager_cap: Duration::from_secs(8),
+            eager_for: Duration::from_secs(900),
+            alarm_first: Duration::from_secs(1),
         }
     }
 }
@@ -28,6 +39,15 @@ impl Default for BackoffOptions {
 pub(crate) struct Backoff {
     options: BackoffOptions,
     failures: u32,
+    alarms: u32,
+}
+
+/// One wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wait {
+    pub(crate) all: Duration,
+    /// A new alarm ends it after so long.
+    pub(crate) for_alarm: Duration,
 }
 
 impl Backoff {
@@ -35,52 +55,124 @@ impl Backoff {
         Backoff {
             options,
             failures: 0,
+            alarms: 0,
         }
     }
 
     /// It worked: start over.
     pub(crate) fn reset(&mut self) {
         self.failures = 0;
+        self.alarms = 0;
     }
 
-    /// The next wait: between half and all of the doubled one.
-    pub(crate) fn next_wait(&mut self) -> Duration {
+    /// Whether attempts should be short and often: rows wait, and the outage is young.
+    pub(crate) fn is_eager(&self, rows_wait: bool, outage: Duration) -> bool {
+        rows_wait && outage <= self.options.eager_for
+    }
+
+    /// The next wait: between half and all of the doubled one, but not less than was asked for, and up to half more.
+    pub(crate) fn next_wait(&mut self, eager: bool, asked_for: Duration) -> Wait {
         let mut bytes = [0; 2];
         // Without randomness the wait is simply the longest.
         let part = match SystemRandom::new().fill(&mut bytes) {
             Ok(()) => f64::from(u16::from_le_bytes(bytes)) / f64::from(u16::MAX),
             Err(_) => 1.0,
         };
-        let doubled = self
-            .options
-            .first
-            .saturating_mul(1_u32.checked_shl(self.failures.min(20)).unwrap_or(u32::MAX));
+        let cap = if eager {
+            self.options.cap.min(self.options.eager_cap)
+        } else {
+            self.options.cap
+        };
+        let all = doubled(self.options.first, self.failures)
+            .min(cap)
+            .mul_f64(0.5 + part / 2.0)
+            .max(asked_for.mul_f64(1.0 + part / 2.0));
         self.failures = self.failures.saturating_add(1);
-        doubled.min(self.options.cap).mul_f64(0.5 + part / 2.0)
+        Wait {
+            all,
+            for_alarm: doubled(self.options.alarm_first, self.alarms).min(all),
+        }
     }
+
+    /// An alarm ended a wait.
+    pub(crate) fn alarmed(&mut self) {
+        self.alarms = self.alarms.saturating_add(1);
+    }
+}
+
+fn doubled(first: Duration, times: u32) -> Duration {
+    first.saturating_mul(1_u32.checked_shl(times.min(20)).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
 mod tests {
-    //! Waits double up to the cap and are never less than half of it.
+    //! Waits double up to the cap and are never less than half of it; alarms shorten them less and less.
     use super::*;
+
+    const NOTHING: Duration = Duration::ZERO;
+
+    const OPTIONS: BackoffOptions = BackoffOptions {
+        first: Duration::from_millis(100),
+        cap: Duration::from_secs(2),
+        eager_cap: Duration::from_millis(700),
+        eager_for: Duration::from_secs(60),
+        alarm_first: Duration::from_millis(50),
+    };
 
     #[test]
     fn waits_double_up_to_the_cap() {
-        let options = BackoffOptions {
-            first: Duration::from_millis(100),
-            cap: Duration::from_secs(2),
-        };
-        let mut backoff = Backoff::new(options);
-        for expected_ms in [100, 200, 400, 800, 1600, 2000, 2000] {
-            let wait = backoff.next_wait();
-            let whole = Duration::from_millis(expected_ms);
-            assert!(wait <= whole && wait >= whole / 2, "{wait:?} for {whole:?}");
+        for (eager, expected) in [
+            (false, [100, 200, 400, 800, 1600, 2000, 2000]),
+            (true, [100, 200, 400, 700, 700, 700, 700]),
+        ] {
+            let mut backoff = Backoff::new(OPTIONS);
+            for expected_ms in expected {
+                let wait = backoff.next_wait(eager, NOTHING).all;
+                let whole = Duration::from_millis(expected_ms);
+                assert!(wait <= whole && wait >= whole / 2, "{wait:?} for {whole:?}");
+            }
+            for _ in 0..100 {
+                assert!(backoff.next_wait(eager, NOTHING).all <= OPTIONS.cap);
+            }
+            backoff.reset();
+            assert!(backoff.next_wait(eager, NOTHING).all <= OPTIONS.first);
         }
+    }
+
+    #[test]
+    fn what_the_cloud_asks_for_is_waited_and_a_little_more() {
+        let mut backoff = Backoff::new(OPTIONS);
         for _ in 0..100 {
-            assert!(backoff.next_wait() <= options.cap);
+            let asked = Duration::from_secs(10);
+            let wait = backoff.next_wait(true, asked).all;
+            assert!(wait >= asked && wait <= asked * 3 / 2, "{wait:?}");
         }
+    }
+
+    #[test]
+    fn eager_only_while_rows_wait_and_the_outage_is_young() {
+        let backoff = Backoff::new(OPTIONS);
+        assert!(backoff.is_eager(true, Duration::from_secs(60)));
+        assert!(!backoff.is_eager(true, Duration::from_secs(61)));
+        assert!(!backoff.is_eager(false, Duration::ZERO));
+    }
+
+    #[test]
+    fn an_alarm_each_second_of_a_long_outage_does_not_multiply_the_attempts() {
+        let mut backoff = Backoff::new(BackoffOptions::default());
+        let mut waited = Duration::ZERO;
+        let mut attempts = 0;
+        while waited < Duration::from_secs(86_400) {
+            waited += backoff.next_wait(false, NOTHING).for_alarm;
+            backoff.alarmed();
+            attempts += 1;
+        }
+        // Without alarms: from half the cap to the cap.
+        assert!(
+            (86_400 / 30..=86_400 / 15 + 10).contains(&attempts),
+            "{attempts}"
+        );
         backoff.reset();
-        assert!(backoff.next_wait() <= options.first);
+        assert!(backoff.next_wait(false, NOTHING).for_alarm <= Duration::from_secs(1));
     }
 }

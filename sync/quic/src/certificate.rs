@@ -176,6 +176,17 @@ pub(crate) fn node_of(certificate: &[u8]) -> Result<NodeId> {
         .ok_or_else(nameless)
 }
 
+/// Whether the certificate is valid at that moment. A full handshake has looked; one that resumes an earlier session has
+/// not.
+pub(crate) fn is_valid(certificate: &[u8], now_ms: u64) -> bool {
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
+        return false;
+    };
+    let validity = parsed.validity();
+    let now = (now_ms / 1000) as i64;
+    (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&now)
+}
+
 /// Whether more than two thirds of the certificate's life are over.
 pub(crate) fn is_due(certificate: &[u8], now_ms: u64) -> bool {
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {

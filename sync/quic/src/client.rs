@@ -1,47 +1,41 @@
 //! The edge's end: joins once, connects, ships, and connects again for ever.
 
 mod dial;
+mod names;
+mod race;
+mod waiting;
+mod worker;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use activestore_sync_proto::reconcile::Report;
-use activestore_sync_proto::{
-    BlobAssembly, DigestComparison, Outbox, Reconnect, Replica, UplinkOptions,
-};
+use activestore_sync_proto::{DigestComparison, Outbox, Replica, UplinkOptions};
 use activestore_types::{Error, Result};
 use parking_lot::Mutex;
-use rustls::ClientConfig;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::backoff::{Backoff, BackoffOptions};
+use crate::backoff::BackoffOptions;
 use crate::bandwidth::Bucket;
 use crate::clock::wall_ms;
-use crate::edge_session::{self, COMMAND_QUEUE, Command, SessionEnd};
-use crate::enrol;
+use crate::edge_session::Command;
 use crate::identity::EdgeIdentity;
-use crate::lanes::stopped;
 use crate::link::{Link, Transport};
-use crate::tls;
 use crate::token::JoinToken;
 use crate::transport::TransportOptions;
+#[cfg(test)]
 pub(crate) use dial::Dialer;
 pub use dial::Reach;
 
-/// At most this many addresses of one peer's name are tried in one round.
-const ADDRESSES_PER_PEER: usize = 4;
 /// A comparison takes at most this long: either end may have to read whole tables, and rows to cross the link.
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(3600);
-/// Shutting down waits this long for the close to reach the cloud.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What the edge's end needs.
 #[derive(Clone)]
 pub struct ClientOptions {
-    /// The cloud's addresses, `HOST:PORT`; tried in order. When empty, those in the token.
+    /// The cloud's addresses, `HOST:PORT`; tried in order, those of one name beside each other. When empty, those in the token.
     pub peers: Vec<String>,
     /// This edge's key and membership.
     pub identity: Arc<EdgeIdentity>,
@@ -63,6 +57,9 @@ pub struct ClientOptions {
     pub backoff: BackoffOptions,
     /// How long one attempt to connect may take.
     pub connect_timeout: Duration,
+    /// The same while rows wait and the outage is young: an attempt that meets the link's return sends its next
+    /// packet only after ever longer pauses, so a new one is sooner there.
+    pub eager_timeout: Duration,
     /// What may be sent in a second at most, in bytes; alarms go first. `None` for what the link takes.
     pub bandwidth: Option<u64>,
 }
@@ -88,6 +85,7 @@ impl ClientOptions {
             quic_again: Duration::from_secs(3600),
             backoff: BackoffOptions::default(),
             connect_timeout: Duration::from_secs(10),
+            eager_timeout: Duration::from_secs(5),
             bandwidth: None,
         }
     }
@@ -97,9 +95,12 @@ impl ClientOptions {
     pub fn quick(mut self) -> Self {
         self.transport = TransportOptions::quick();
         self.backoff.cap = Duration::from_millis(500);
+        self.backoff.eager_cap = self.backoff.cap;
+        self.backoff.alarm_first = Duration::from_millis(100);
         self.quic_again = Duration::from_secs(60);
         self.uplink.health_look = Duration::from_millis(250);
         self.connect_timeout = Duration::from_millis(1500);
+        self.eager_timeout = self.connect_timeout;
         self
     }
 }
@@ -212,7 +213,7 @@ impl SyncClient {
             past_sent: AtomicU64::new(0),
             past_received: AtomicU64::new(0),
         });
-        let task = tokio::spawn(run(inner.clone(), token));
+        let task = tokio::spawn(worker::run(inner.clone(), token));
         Ok(SyncClient { inner, task })
     }
 
@@ -357,199 +358,5 @@ impl Inner {
             self.past_received.fetch_add(received, Ordering::Relaxed);
         }
         self.status.lock().connected_to = None;
-    }
-}
-
-struct Worker {
-    inner: Arc<Inner>,
-    token: Option<JoinToken>,
-    carry: Option<BlobAssembly>,
-    dialer: Dialer,
-    config: Option<Arc<ClientConfig>>,
-}
-
-async fn run(inner: Arc<Inner>, token: Option<JoinToken>) {
-    let mut stop = inner.stop.subscribe();
-    let options = &inner.options;
-    let dialer = Dialer::new(
-        options.reach,
-        options.transport,
-        options.connect_timeout,
-        options.quic_again,
-    );
-    let mut worker = Worker {
-        inner: inner.clone(),
-        token,
-        carry: None,
-        dialer,
-        config: None,
-    };
-    tokio::select! {
-        () = worker.work() => {}
-        // A session under way sees the stop itself and closes in order; without one this is quick.
-        () = async {
-            stopped(&mut stop).await;
-            tokio::time::sleep(CLOSE_TIMEOUT).await;
-        } => {}
-    }
-    worker.dialer.shutdown(CLOSE_TIMEOUT).await;
-}
-
-impl Worker {
-    async fn work(&mut self) {
-        let mut stop = self.inner.stop.subscribe();
-        let mut backoff = Backoff::new(self.inner.options.backoff);
-        while !*stop.borrow() {
-            let mut at_once = false;
-            for peer in self.inner.options.peers.clone() {
-                match self.visit(&peer).await {
-                    Ok(end) => {
-                        if end.stopped {
-                            return;
-                        }
-                        if end.was_live {
-                            backoff.reset();
-                        }
-                        self.inner.failed(end.reason);
-                        at_once = end.reconnect == Reconnect::Now;
-                        break; // the first peer first again
-                    }
-                    Err(error) => {
-                        self.dialer.forget_socket();
-                        self.inner.failed(format!("{peer}: {error}"));
-                    }
-                }
-                if *stop.borrow() {
-                    return;
-                }
-            }
-            if at_once {
-                continue;
-            }
-            let wait = backoff.next_wait();
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = self.inner.retry.notified() => backoff.reset(),
-                () = stopped(&mut stop) => return,
-            }
-        }
-    }
-
-    /// Connects to a peer and stays as long as it lasts.
-    async fn visit(&mut self, peer: &str) -> Result<SessionEnd> {
-        let resolving = tokio::net::lookup_host(peer);
-        let addresses: Vec<SocketAddr> =
-            tokio::time::timeout(self.inner.options.connect_timeout, resolving)
-                .await
-                .map_err(|_| Error::overloaded("the name is not resolved in time"))?
-                .map_err(|error| Error::not_found(format!("the name is not resolved: {error}")))?
-                .take(ADDRESSES_PER_PEER)
-                .collect();
-        let mut failure = Error::not_found("the name has no address");
-        for address in addresses {
-            match self.visit_address(address).await {
-                Ok(end) => return Ok(end),
-                Err(error) => failure = error,
-            }
-        }
-        Err(failure)
-    }
-
-    async fn visit_address(&mut self, address: SocketAddr) -> Result<SessionEnd> {
-        let identity = self.inner.options.identity.clone();
-        if !identity.joined() {
-            self.join(address).await?;
-        } else if identity.is_due()
-            && let Err(error) = self.renew(address).await
-        {
-            tracing::warn!("the certificate could not be renewed yet: {error}");
-        }
-        let config = match &self.config {
-            Some(config) => config.clone(),
-            None => {
-                let config = self.member_config(&tls::SYNC_ALPNS.map(|(name, _)| name))?;
-                self.config = Some(config.clone());
-                config
-            }
-        };
-        let connection = self.connect(address, &config).await?;
-        let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
-        *self.inner.commands.lock() = Some(commands.clone());
-        let session =
-            edge_session::run(self.inner.clone(), connection, self.carry.take(), receiver);
-        tokio::pin!(session);
-        let end = tokio::select! {
-            end = &mut session => end,
-            () = self.dialer.quic_gets_through(address, &config) => {
-                // A session that takes no command is ending.
-                let _ = commands.try_send(Command::ConnectAnew);
-                session.await
-            }
-        };
-        *self.inner.commands.lock() = None;
-        self.inner.release();
-        Ok(SessionEnd {
-            carry: None,
-            reason: {
-                self.carry = end.carry;
-                end.reason
-            },
-            ..end
-        })
-    }
-
-    async fn join(&mut self, address: SocketAddr) -> Result<()> {
-        let token = self.token.clone().ok_or_else(|| {
-            Error::denied("this edge has not joined a cluster and has no token")
-                .with_hint("make one on the cloud node with `activestore token create`")
-        })?;
-        let identity = self.inner.options.identity.clone();
-        let config = tls::joiner(token.ca_sha256, identity.clock())?;
-        self.enrol(address, &config, &token.secret).await?;
-        tracing::info!(%address, "joined the cluster");
-        Ok(())
-    }
-
-    async fn renew(&mut self, address: SocketAddr) -> Result<()> {
-        let config = self.member_config(&[tls::ENROL_ALPN])?;
-        self.enrol(address, &config, &[]).await?;
-        tracing::info!(%address, "the certificate was renewed");
-        Ok(())
-    }
-
-    async fn enrol(
-        &mut self,
-        address: SocketAddr,
-        config: &Arc<ClientConfig>,
-        secret: &[u8],
-    ) -> Result<()> {
-        let outbox = self.inner.options.outbox.clone();
-        let (node, name, _) = tokio::task::spawn_blocking(move || outbox.identity())
-            .await
-            .map_err(|_| Error::internal("the node's identity could not be read"))?;
-        let identity = self.inner.options.identity.clone();
-        let connection = self.connect(address, config).await?;
-        let asking = enrol::ask(&connection, &identity, node, &name, secret);
-        let outcome = tokio::time::timeout(self.inner.options.connect_timeout, asking)
-            .await
-            .unwrap_or_else(|_| Err(Error::overloaded("the cloud does not answer")));
-        connection.close(b"done");
-        self.inner.release();
-        self.config = None; // it holds the certificate before
-        outcome
-    }
-
-    fn member_config(&self, alpn: &[&[u8]]) -> Result<Arc<ClientConfig>> {
-        let identity = &self.inner.options.identity;
-        let membership = identity
-            .membership()
-            .ok_or_else(|| Error::denied("this edge has not joined a cluster"))?;
-        tls::member(identity, &membership, alpn)
-    }
-
-    async fn connect(&mut self, address: SocketAddr, config: &Arc<ClientConfig>) -> Result<Link> {
-        let connection = self.dialer.connect(address, config).await?;
-        self.inner.hold(connection.clone());
-        Ok(connection)
     }
 }

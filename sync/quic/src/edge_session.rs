@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::client::{Inner, VerifyReport};
-use crate::failure::Side;
+use crate::failure::{self, Side};
 use crate::lanes::stopped;
 use crate::link::{Link, Outgoing};
 
@@ -38,6 +38,8 @@ pub(crate) enum Command {
 pub(crate) struct SessionEnd {
     pub(crate) reason: String,
     pub(crate) reconnect: Reconnect,
+    /// After which pause the cloud asked to come again, if it did.
+    pub(crate) again: Option<Duration>,
     pub(crate) carry: Option<BlobAssembly>,
     /// Whether the handshake had been done: then the back-off starts over.
     pub(crate) was_live: bool,
@@ -72,6 +74,7 @@ pub(crate) async fn run(
         Ok(opened) => opened,
         Err(reason) => {
             return SessionEnd {
+                again: failure::again_in(&reason),
                 reason,
                 reconnect: Reconnect::AfterBackoff,
                 carry,
@@ -145,6 +148,7 @@ pub(crate) async fn run(
         tracing::warn!("the outbox could not be told that the cloud is gone");
     }
     SessionEnd {
+        again: failure::again_in(&reason),
         reason,
         reconnect,
         carry: session.uplink.into_carry(),

@@ -218,4 +218,4 @@ fn decide(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

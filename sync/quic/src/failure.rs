@@ -2,9 +2,10 @@
 //! better ones are known.
 
 use std::io;
+use std::time::Duration;
 
 use activestore_types::Error;
-use quinn::{ConnectError, ConnectionError, VarInt};
+use quinn::{ConnectError, ConnectionError, TransportErrorCode, VarInt};
 
 /// Orderly closes carry this code; the reason beside it says why.
 pub(crate) const CLOSE: VarInt = VarInt::from_u32(1);
@@ -75,6 +76,31 @@ impl Side {
     }
 }
 
+/// Said with the pause after which the peer should come again.
+const AGAIN: &str = "; come again in ";
+const AGAIN_UNIT: &str = " ms";
+/// The longest pause that a peer is believed.
+const AGAIN_MAX: Duration = Duration::from_secs(300);
+
+/// A reason to end, with the pause after which the peer should come again.
+pub(crate) fn come_again(why: &str, pause: Duration) -> String {
+    let ms = pause.min(AGAIN_MAX).as_millis();
+    format!("{why}{AGAIN}{ms}{AGAIN_UNIT}")
+}
+
+/// The pause that a reason asks for, if it does.
+pub(crate) fn again_in(reason: &str) -> Option<Duration> {
+    let (_, rest) = reason.rsplit_once(AGAIN)?;
+    let (ms, _) = rest.split_once(AGAIN_UNIT)?;
+    Some(Duration::from_millis(ms.parse().ok()?).min(AGAIN_MAX))
+}
+
+/// Whether the cloud said by a packet, without a handshake, that it takes no more edges now.
+pub(crate) fn is_busy(error: &ConnectionError) -> bool {
+    matches!(error, ConnectionError::ConnectionClosed(close)
+        if close.error_code == TransportErrorCode::CONNECTION_REFUSED)
+}
+
 /// As the edge sees it.
 pub(crate) fn at_edge(error: &ConnectionError) -> String {
     match error {
@@ -102,6 +128,9 @@ fn of_quic(side: Side, error: &ConnectionError) -> String {
         (Some(sentence), _) => sentence.to_owned(),
         (None, ConnectionError::ApplicationClosed(close)) => {
             side.of_peer(&format!("closed the connection: {}", text(&close.reason)))
+        }
+        (None, _) if side == Side::Edge && is_busy(error) => {
+            "the cloud takes no more edges at the moment".to_owned()
         }
         (None, ConnectionError::ConnectionClosed(_)) if side == Side::Edge => {
             format!("the cloud ended the connection: {error}")
@@ -144,4 +173,32 @@ pub(crate) fn text(reason: &[u8]) -> String {
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    //! What asks for a pause is understood, and nothing else.
+    use super::*;
+
+    #[test]
+    fn a_pause_is_read_as_it_was_said_and_bounded() {
+        for ms in [0, 1, 1500, 299_999] {
+            let pause = Duration::from_millis(ms);
+            let said = format!(
+                "the cloud closed the connection: {}",
+                come_again("it ends", pause)
+            );
+            assert_eq!(again_in(&said), Some(pause), "{said}");
+        }
+        assert_eq!(again_in(&come_again("", Duration::MAX)), Some(AGAIN_MAX));
+        assert_eq!(again_in("; come again in 99999999 ms"), Some(AGAIN_MAX));
+        for other in [
+            "",
+            "; come again in soon ms",
+            "; come again in -1 ms",
+            "come again",
+        ] {
+            assert_eq!(again_in(other), None, "{other}");
+        }
+    }
 }

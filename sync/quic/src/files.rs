@@ -3,11 +3,14 @@
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use activestore_types::{Error, Result};
 
 /// No file here comes near this; a larger one is not ours.
 const MAX_FILE_BYTES: u64 = 16 << 20;
+/// Longer than a tick of any file system's clock.
+const SETTLED_AFTER: Duration = Duration::from_secs(3);
 
 /// Makes the directory, for its owner only where the system knows owners.
 pub(crate) fn make_private_dir(path: &Path) -> Result<()> {
@@ -35,6 +38,42 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
         .read_to_end(&mut bytes)
         .map_err(|error| Error::from(error).context(path.display()))?;
     Ok(Some(bytes))
+}
+
+/// By what it is seen that a file was replaced. A replaced one is another file with another time, also where the clock
+/// went back; where the system does not number its files, the time and the length have to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    number: u64,
+    changed: Option<SystemTime>,
+    bytes: u64,
+}
+
+impl Mark {
+    /// Whether a later change could not be taken for this one: times are kept by ticks of some milliseconds, and two
+    /// changes within one may look alike.
+    pub(crate) fn is_settled(&self) -> bool {
+        let age = self.changed.and_then(|changed| changed.elapsed().ok());
+        age.is_some_and(|age| age >= SETTLED_AFTER)
+    }
+}
+
+/// The file's mark; `None` when there is no such file.
+pub(crate) fn mark(path: &Path) -> Result<Option<Mark>> {
+    let metadata = match std::fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::from(error).context(path.display())),
+    };
+    #[cfg(unix)]
+    let number = std::os::unix::fs::MetadataExt::ino(&metadata);
+    #[cfg(not(unix))]
+    let number = 0;
+    Ok(Some(Mark {
+        number,
+        changed: metadata.modified().ok(),
+        bytes: metadata.len(),
+    }))
 }
 
 /// Replaces the file: after a crash it holds the old bytes or the new, and nobody else may read it.

@@ -19,6 +19,7 @@
 //! # Ok(()) }
 //! ```
 
+mod admission;
 mod backoff;
 mod bandwidth;
 mod certificate;
@@ -41,6 +42,7 @@ mod token;
 mod token_store;
 mod transport;
 
+pub use admission::AdmissionOptions;
 pub use backoff::BackoffOptions;
 pub use client::{ClientOptions, ConnectionStatus, Reach, SyncClient, VerifyReport};
 pub use identity::{CloudIdentity, EdgeIdentity};
@@ -49,4 +51,4 @@ pub use receipt::verify_receipt;
 pub use server::{PeerInfo, ServerOptions, ServerStats, SyncServer};
 pub use token::JoinToken;
 pub use token_store::{TokenInfo, TokenRequest, TokenStore};
-pub use transport::{Congestion, TransportOptions};
+pub use transport::{Congestion, PACKET_MAX, PACKET_MIN, TransportOptions};

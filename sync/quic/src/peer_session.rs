@@ -14,7 +14,7 @@ use crate::clock::wall_ms;
 use crate::failure::Side;
 use crate::lanes::stopped;
 use crate::link::{Link, Outgoing};
-use crate::server::{HANDSHAKE_TIMEOUT, Shared};
+use crate::server::{HANDSHAKE_TIMEOUT, Pass, Shared};
 
 struct PeerSession {
     shared: Arc<Shared>,
@@ -25,10 +25,12 @@ struct PeerSession {
     calls: JoinSet<CloudReply>,
     started: Instant,
     ended: Option<String>,
+    /// Held until the greeting is answered.
+    pass: Option<Pass>,
 }
 
 /// Serves an authenticated edge until its connection ends; returns why it did.
-pub(crate) async fn run(shared: Arc<Shared>, connection: Link, node: NodeId) -> String {
+pub(crate) async fn run(shared: Arc<Shared>, connection: Link, node: NodeId, pass: Pass) -> String {
     let mut tasks = JoinSet::new();
     let opened = connection.open(Side::Cloud, &mut tasks, None);
     let (lanes, mut frames) = match tokio::time::timeout(HANDSHAKE_TIMEOUT, opened).await {
@@ -53,6 +55,7 @@ pub(crate) async fn run(shared: Arc<Shared>, connection: Link, node: NodeId) -> 
         calls: JoinSet::new(),
         started: Instant::now(),
         ended: None,
+        pass: Some(pass),
     };
     loop {
         session.drain();
@@ -90,7 +93,7 @@ pub(crate) async fn run(shared: Arc<Shared>, connection: Link, node: NodeId) -> 
                 session.downlink.handle_timeout(now);
             }
             why = connection.closed(Side::Cloud) => session.end(why),
-            () = stopped(&mut stop) => session.end("the cloud shuts down".to_owned()),
+            () = stopped(&mut stop) => session.end(shared.farewell()),
         }
     }
     let reason = session.ended.take().unwrap_or_default();
@@ -147,6 +150,7 @@ impl PeerSession {
         let stats = &self.shared.counters;
         match event {
             CloudEvent::Live { epoch, durable_seq } => {
+                self.pass = None;
                 let peer = self.connection.remote_address();
                 tracing::info!(%node, %peer, durable_seq, "an edge connected");
                 self.shared.replace_older(&self.connection, node, epoch);

@@ -1,37 +1,36 @@
 //! The cloud's end: listens, lets members in, admits joiners by token, and serves each in a task of
 //! its own.
 
+mod reception;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use activestore_sync_proto::{DownlinkOptions, Inbox, PeerStatus};
 use activestore_types::{Epoch, Error, NodeId, Result};
 use parking_lot::Mutex;
-use quinn::{Endpoint, Incoming};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use quinn::Endpoint;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
-use crate::certificate::node_of;
-use crate::enrol;
-use crate::failure::{self, CLOSE, Side};
+use crate::admission::AdmissionOptions;
+use crate::failure;
 use crate::identity::CloudIdentity;
-use crate::lanes::stopped;
 use crate::link::{Link, Transport};
-use crate::peer_session;
-use crate::tcp_listener::{Arrival, TcpDoor};
-use crate::tls::{self, ENROL_ALPN};
+use crate::tcp_listener::TcpDoor;
+use crate::tls;
 use crate::token_store::TokenStore;
 use crate::transport::TransportOptions;
+pub(crate) use reception::Pass;
+use reception::UnderWay;
 
 /// A connection must be authenticated and have greeted within this time.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// So many free ports of UDP are tried until one is free for TCP too.
 const FREE_PORT_TRIES: u32 = 16;
-/// Shutting down waits this long for sessions to end.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What the cloud's end needs.
 #[derive(Clone)]
@@ -52,6 +51,8 @@ pub struct ServerOptions {
     pub tcp: bool,
     /// Connections at once, at most; more are refused.
     pub connections_max: usize,
+    /// How fast edges are let in.
+    pub admission: AdmissionOptions,
     /// How often the definitions' version is looked at.
     pub catalog_every: Duration,
 }
@@ -76,6 +77,7 @@ impl ServerOptions {
             },
             tcp: true,
             connections_max: 10_000,
+            admission: AdmissionOptions::default(),
             catalog_every: Duration::from_millis(250),
         }
     }
@@ -107,6 +109,14 @@ pub struct ServerStats {
     pub tcp_connections: u64,
     /// Connections refused, whatever the reason.
     pub refused: u64,
+    /// Of these, turned away before a handshake, since too many came at once or are there.
+    pub turned_away: u64,
+    /// Edges that had to prove their address first, since many waited.
+    pub asked_for_proof: u64,
+    /// Edges that wait for their turn now.
+    pub waiting: u64,
+    /// Edges on their way in now.
+    pub under_way: u64,
     /// Edges that joined or renewed.
     pub admitted: u64,
     /// Requests to join that were refused.
@@ -148,6 +158,8 @@ pub(crate) struct Counters {
     connections: Counter,
     tcp_connections: Counter,
     refused: Counter,
+    turned_away: Counter,
+    asked_for_proof: Counter,
     admitted: Counter,
     admissions_refused: Counter,
     pub(crate) segments_applied: Counter,
@@ -176,6 +188,11 @@ pub(crate) struct Shared {
     /// Changes whenever the stream of rows grew.
     pub(crate) stream: watch::Sender<()>,
     pub(crate) stop: watch::Sender<bool>,
+    /// Sessions that said goodbye because this end stops.
+    leaving: AtomicU64,
+    /// Edges that wait for their turn.
+    waiting: AtomicUsize,
+    under_way: Arc<UnderWay>,
     peers: Mutex<BTreeMap<usize, Peer>>,
 }
 
@@ -210,9 +227,12 @@ impl SyncServer {
             options,
             counters: Counters::default(),
             stop: watch::Sender::new(false),
+            leaving: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
+            under_way: Arc::default(),
             peers: Mutex::default(),
         });
-        let task = tokio::spawn(listen_on(shared.clone(), endpoint, door));
+        let task = tokio::spawn(reception::listen_on(shared.clone(), endpoint, door));
         Ok(SyncServer {
             shared,
             local_addr,
@@ -249,6 +269,10 @@ impl SyncServer {
             connections: counters.connections.get(),
             tcp_connections: counters.tcp_connections.get(),
             refused: counters.refused.get(),
+            turned_away: counters.turned_away.get(),
+            asked_for_proof: counters.asked_for_proof.get(),
+            waiting: self.shared.waiting.load(Ordering::Relaxed) as u64,
+            under_way: self.shared.under_way.count() as u64,
             admitted: counters.admitted.get(),
             admissions_refused: counters.admissions_refused.get(),
             segments_applied: counters.segments_applied.get(),
@@ -285,6 +309,15 @@ impl Shared {
         }
     }
 
+    /// Why a session ends because this end stops, with the moment at which the edge should come again: one after the
+    /// other, as fast as they are let in.
+    pub(crate) fn farewell(&self) -> String {
+        let before = self.leaving.fetch_add(1, Ordering::Relaxed);
+        let per_second = u64::from(self.options.admission.per_second.max(1));
+        let pause = Duration::from_millis(before.saturating_mul(1000) / per_second);
+        failure::come_again("the cloud shuts down", pause)
+    }
+
     /// Closes what is left of this edge's earlier connections. Another epoch of the same node is
     /// another copy of it, which goes on.
     pub(crate) fn replace_older(&self, connection: &Link, node: NodeId, epoch: Epoch) {
@@ -313,6 +346,7 @@ fn bind(
     loop {
         let mut quic = tls::quic_server(config.clone())?;
         quic.transport_config(options.transport.build()?);
+        quic.migration(options.transport.migration);
         let endpoint =
             Endpoint::server(quic, listen).map_err(|error| in_use(error, "UDP", listen))?;
         if !options.tcp {
@@ -335,167 +369,4 @@ fn in_use(error: std::io::Error, protocol: &str, address: SocketAddr) -> Error {
     } else {
         Error::from(error).context(format!("the {protocol} address {address}"))
     }
-}
-
-async fn listen_on(shared: Arc<Shared>, endpoint: Endpoint, door: Option<TcpDoor>) {
-    let mut stop = shared.stop.subscribe();
-    let mut sessions = JoinSet::new();
-    let places = Arc::new(Semaphore::new(shared.options.connections_max));
-    let mut tick = tokio::time::interval(shared.options.catalog_every);
-    loop {
-        tokio::select! {
-            incoming = endpoint.accept() => {
-                let Some(incoming) = incoming else { break };
-                match places.clone().try_acquire_owned() {
-                    Ok(place) => {
-                        let shared = shared.clone();
-                        sessions.spawn(async move {
-                            receive(shared, incoming).await;
-                            drop(place);
-                        });
-                    }
-                    Err(_) => {
-                        shared.counters.refused.add(1);
-                        incoming.refuse();
-                    }
-                }
-            }
-            arrival = TcpDoor::accept(door.as_ref()) => {
-                // Without a place the socket is closed at once.
-                if let Ok(place) = places.clone().try_acquire_owned() {
-                    let shared = shared.clone();
-                    sessions.spawn(async move {
-                        receive_tcp(shared, arrival).await;
-                        drop(place);
-                    });
-                } else {
-                    shared.counters.refused.add(1);
-                }
-            }
-            _ = tick.tick() => {
-                let version = shared.options.inbox.catalog_version();
-                shared.catalog.send_if_modified(|known| {
-                    std::mem::replace(known, version) != version
-                });
-            }
-            Some(_) = sessions.join_next(), if !sessions.is_empty() => {}
-            () = stopped(&mut stop) => break,
-        }
-    }
-    let ending = async {
-        while sessions.join_next().await.is_some() {}
-        endpoint.close(CLOSE, b"the cloud shuts down");
-        endpoint.wait_idle().await;
-    };
-    if tokio::time::timeout(CLOSE_TIMEOUT, ending).await.is_err() {
-        tracing::warn!("some edges' sessions did not end in time");
-    }
-}
-
-/// Authenticates one connection and serves it.
-async fn receive(shared: Arc<Shared>, incoming: Incoming) {
-    let address = incoming.remote_address();
-    let failed = |error: quinn::ConnectionError| Error::denied(failure::at_cloud(&error));
-    let connecting = async { incoming.accept().map_err(failed)?.await.map_err(failed) };
-    let link = authenticated(connecting).await.map(Link::Quic);
-    finish(&shared, address, link).await;
-}
-
-/// The same of one over TCP.
-async fn receive_tcp(shared: Arc<Shared>, arrival: Arrival) {
-    let address = arrival.address;
-    let failed = |error: std::io::Error| Error::denied(failure::of_tls(Side::Cloud, &error));
-    let connecting = async { arrival.handshake().await.map_err(failed) };
-    let link = authenticated(connecting).await.map(Link::Tcp);
-    if link.is_ok() {
-        shared.counters.tcp_connections.add(1);
-    }
-    finish(&shared, address, link).await;
-}
-
-async fn authenticated<T>(connecting: impl Future<Output = Result<T>>) -> Result<T> {
-    let outcome = tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting).await;
-    outcome.map_err(|_| Error::denied("the handshake took too long"))?
-}
-
-async fn finish(shared: &Arc<Shared>, address: SocketAddr, link: Result<Link>) {
-    let served = match link {
-        Ok(link) => serve(shared, link).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = served {
-        shared.counters.refused.add(1);
-        tracing::warn!(%address, "refused a connection: {error}");
-    }
-}
-
-async fn serve(shared: &Arc<Shared>, connection: Link) -> Result<()> {
-    let shown = connection.member();
-    let member = shown.map(|certificate| node_of(&certificate)).transpose()?;
-    match connection.protocol().as_deref() {
-        Some(ENROL_ALPN) => enrol_one(shared, &connection, member).await,
-        Some(name) if tls::version(name).is_some() => match member {
-            Some(node) => serve_member(shared, connection, node).await,
-            None => refuse(&connection, Error::denied("it has no certificate")),
-        },
-        _ => refuse(
-            &connection,
-            Error::denied("it speaks no protocol known here"),
-        ),
-    }
-}
-
-fn refuse(connection: &Link, error: Error) -> Result<()> {
-    connection.close(error.to_string().as_bytes());
-    Err(error)
-}
-
-async fn enrol_one(shared: &Arc<Shared>, connection: &Link, member: Option<NodeId>) -> Result<()> {
-    let identity = shared.options.identity.clone();
-    let tokens = shared.options.tokens.clone();
-    let answering = enrol::answer(connection, member, identity, tokens);
-    let outcome = tokio::time::timeout(HANDSHAKE_TIMEOUT, answering)
-        .await
-        .unwrap_or_else(|_| Err(Error::denied("joining took too long")));
-    match outcome {
-        Ok(node) => {
-            shared.counters.admitted.add(1);
-            tracing::info!(%node, address = %connection.remote_address(), "admitted an edge");
-            Ok(())
-        }
-        Err(error) => {
-            shared.counters.admissions_refused.add(1);
-            connection.close(error.to_string().as_bytes());
-            Err(error.context("an edge wanted to join"))
-        }
-    }
-}
-
-async fn serve_member(shared: &Arc<Shared>, connection: Link, node: NodeId) -> Result<()> {
-    let options = shared.options.clone();
-    let admitted = tokio::task::spawn_blocking(move || {
-        let labels = options.tokens.admits(node)?;
-        options.inbox.member(node, &labels);
-        Ok(())
-    })
-    .await
-    .map_err(|_| Error::internal("the list of members could not be read"))?;
-    if let Err(error) = admitted {
-        return refuse(&connection, error);
-    }
-    shared.counters.connections.add(1);
-    let id = connection.id();
-    shared.peers.lock().insert(
-        id,
-        Peer {
-            connection: connection.clone(),
-            node,
-            epoch: None,
-            status: None,
-        },
-    );
-    let reason = peer_session::run(shared.clone(), connection, node).await;
-    shared.peers.lock().remove(&id);
-    tracing::info!(%node, "an edge left: {reason}");
-    Ok(())
 }

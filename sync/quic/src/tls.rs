@@ -169,3 +169,6 @@ impl ServerCertVerifier for PinnedAuthority {
             .supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests;

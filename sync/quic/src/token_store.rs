@@ -6,9 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use activestore_types::{Error, Labels, NodeId, Result};
+use parking_lot::Mutex;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 
@@ -81,15 +83,17 @@ struct Record {
     info: TokenInfo,
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Records {
     tokens: Vec<Record>,
 }
 
-/// The file of tokens. Every operation reads it anew.
+/// The file of tokens. It is read anew whenever it was replaced, by whatever process.
 #[derive(Debug)]
 pub struct TokenStore {
     directory: PathBuf,
+    /// What was read last, so that ten thousand edges that come at once do not cost as many readings.
+    known: Mutex<Option<(files::Mark, Arc<Records>)>>,
 }
 
 impl TokenStore {
@@ -101,6 +105,7 @@ impl TokenStore {
         files::make_private_dir(directory)?;
         let store = TokenStore {
             directory: directory.to_owned(),
+            known: Mutex::default(),
         };
         store.read()?;
         Ok(store)
@@ -175,7 +180,8 @@ impl TokenStore {
     /// When the file cannot be read.
     pub fn list(&self) -> Result<Vec<TokenInfo>> {
         let records = self.read()?;
-        Ok(records.tokens.into_iter().map(|token| token.info).collect())
+        let infos = records.tokens.iter().map(|token| token.info.clone());
+        Ok(infos.collect())
     }
 
     /// Turns a token away, and with it the node that joined with it: it is refused from its next
@@ -219,8 +225,9 @@ impl TokenStore {
     /// # Errors
     /// When the file cannot be read.
     pub fn members(&self) -> Result<BTreeMap<NodeId, Labels>> {
-        let records = self.read()?.tokens.into_iter();
-        let infos = records.map(|token| token.info).filter(|info| !info.revoked);
+        let records = self.read()?;
+        let infos = records.tokens.iter().map(|token| token.info.clone());
+        let infos = infos.filter(|info| !info.revoked);
         // Of a node that joined again, the newest token says which it has.
         Ok(infos
             .filter_map(|info| Some((info.node?, info.labels)))
@@ -307,23 +314,40 @@ impl TokenStore {
         })
     }
 
-    fn read(&self) -> Result<Records> {
+    fn read(&self) -> Result<Arc<Records>> {
         let path = self.directory.join(FILE);
-        match files::read(&path)? {
-            None => Ok(Records::default()),
-            Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
-                Error::corrupt(format!("{} cannot be read: {error}", path.display()))
-            }),
+        // Taken before the bytes: where the file is replaced in between, the next reading finds another mark.
+        let Some(mark) = files::mark(&path)? else {
+            return Ok(Arc::default());
+        };
+        if let Some((known, records)) = &*self.known.lock()
+            && *known == mark
+        {
+            return Ok(records.clone());
         }
+        let records: Arc<Records> = match files::read(&path)? {
+            None => Arc::default(),
+            Some(bytes) => Arc::new(serde_json::from_slice(&bytes).map_err(|error| {
+                Error::corrupt(format!("{} cannot be read: {error}", path.display()))
+            })?),
+        };
+        if mark.is_settled() {
+            *self.known.lock() = Some((mark, records.clone()));
+        }
+        Ok(records)
     }
 
     fn change(&self, act: impl FnOnce(&mut Records) -> Result<()>) -> Result<()> {
         let _lock = files::lock(&self.directory.join(LOCK))?;
-        let mut records = self.read()?;
+        // Never what is kept: two changes may be too close for the file to look different.
+        *self.known.lock() = None;
+        let mut records = Arc::unwrap_or_clone(self.read()?);
         act(&mut records)?;
         let bytes = serde_json::to_vec_pretty(&records)
             .map_err(|error| Error::internal(error.to_string()))?;
-        files::write_private(&self.directory.join(FILE), &bytes)
+        files::write_private(&self.directory.join(FILE), &bytes)?;
+        *self.known.lock() = None;
+        Ok(())
     }
 }
 

@@ -18,6 +18,15 @@ const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 /// gets into the buffer, from where it is sent first.
 const CONNECTION_WINDOW_BYTES: u32 = 3 << 20;
 
+/// The shortest silence that ends a connection.
+const IDLE_MIN: Duration = Duration::from_secs(1);
+/// What every path of QUIC takes as the payload of UDP, in bytes.
+pub const PACKET_MIN: u16 = 1200;
+/// What a path over Ethernet takes, also with IPv6.
+const PACKET_USUAL: u16 = 1452;
+/// What UDP carries.
+pub const PACKET_MAX: u16 = 65_527;
+
 /// What the rate of sending follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Congestion {
@@ -37,8 +46,12 @@ pub struct TransportOptions {
     /// A connection without a sign of the peer for this long is gone. The lower of both ends
     /// counts.
     pub idle_timeout: Duration,
-    /// Whether larger packets are tried; costs about 11 KB per connection.
-    pub mtu_discovery: bool,
+    /// The largest packet that is tried, as the payload of UDP; [`PACKET_MIN`] for none larger than every path takes.
+    /// Finding out costs about 11 KB per connection.
+    pub packet_max: u16,
+    /// Whether a connection moves with its edge to another address, as a modem does that registers anew. Asked at the
+    /// cloud only.
+    pub migration: bool,
     /// The round trip assumed before one was measured: a lost first packet is repeated after
     /// three times this.
     pub initial_rtt: Duration,
@@ -51,7 +64,8 @@ impl Default for TransportOptions {
         TransportOptions {
             keep_alive: Some(Duration::from_secs(20)),
             idle_timeout: Duration::from_secs(60),
-            mtu_discovery: false,
+            packet_max: PACKET_MIN,
+            migration: true,
             initial_rtt: Duration::from_millis(200),
             congestion: Congestion::Bbr,
         }
@@ -64,10 +78,46 @@ impl TransportOptions {
         TransportOptions {
             keep_alive: Some(Duration::from_millis(500)),
             idle_timeout: Duration::from_secs(2),
-            mtu_discovery: true,
+            packet_max: PACKET_USUAL,
+            migration: true,
             initial_rtt: Duration::from_millis(100),
             congestion: Congestion::Cubic,
         }
+    }
+
+    /// The same, after a look whether the parts fit each other.
+    ///
+    /// # Errors
+    /// `Invalid` for a packet that QUIC cannot have, for no time at all, and where a connection would be given up between
+    /// two signs of life.
+    pub fn checked(self) -> Result<TransportOptions> {
+        if !(PACKET_MIN..=PACKET_MAX).contains(&self.packet_max) {
+            return Err(Error::invalid(format!(
+                "packets of {} bytes are not between {PACKET_MIN} and {PACKET_MAX}",
+                self.packet_max
+            )));
+        }
+        if self.idle_timeout < IDLE_MIN || self.keep_alive.is_some_and(|every| every.is_zero()) {
+            return Err(Error::invalid(format!(
+                "a connection cannot be given up after {:?} of silence",
+                self.idle_timeout
+            ))
+            .with_hint("a second and more is possible"));
+        }
+        match self.keep_alive {
+            Some(every) if every * 2 > self.idle_timeout => Err(Error::invalid(format!(
+                "a sign of life every {every:?} is too seldom where {:?} of silence end a connection",
+                self.idle_timeout
+            ))
+            .with_hint("let a connection live for at least two signs of life")),
+            _ => Ok(self),
+        }
+    }
+
+    /// How long a link may be dead at most before this end takes it to be: a last sign of life goes out, and is not
+    /// answered. `None` where this end sends none.
+    pub fn dead_link_found_within(self) -> Option<Duration> {
+        Some(self.keep_alive? + self.idle_timeout)
     }
 
     pub(crate) fn build(self) -> Result<Arc<TransportConfig>> {
@@ -77,13 +127,18 @@ impl TransportOptions {
             Congestion::Cubic => Arc::new(CubicConfig::default()),
             Congestion::Bbr => Arc::new(BbrConfig::default()),
         };
+        let discovery = (self.packet_max > PACKET_MIN).then(|| {
+            let mut discovery = MtuDiscoveryConfig::default();
+            discovery.upper_bound(self.packet_max);
+            discovery
+        });
         let mut config = TransportConfig::default();
         config
             .congestion_controller_factory(congestion)
             .max_idle_timeout(Some(idle))
             .keep_alive_interval(self.keep_alive)
             .initial_rtt(self.initial_rtt)
-            .mtu_discovery_config(self.mtu_discovery.then(MtuDiscoveryConfig::default))
+            .mtu_discovery_config(discovery)
             .max_concurrent_bidi_streams(VarInt::from_u32(BIDIRECTIONAL_STREAMS))
             .max_concurrent_uni_streams(VarInt::from_u32(UNIDIRECTIONAL_STREAMS))
             .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
@@ -94,5 +149,57 @@ impl TransportOptions {
             .send_fairness(true)
             .datagram_receive_buffer_size(None);
         Ok(Arc::new(config))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Settings that do not fit each other are refused with what to do.
+    use super::*;
+
+    #[test]
+    fn settings_that_do_not_fit_are_refused() {
+        let usual = TransportOptions::default();
+        for good in [usual, TransportOptions::quick()] {
+            assert!(good.checked().is_ok());
+            assert!(good.build().is_ok());
+        }
+        let seconds = Duration::from_secs;
+        for bad in [
+            TransportOptions {
+                packet_max: 1199,
+                ..usual
+            },
+            TransportOptions {
+                packet_max: u16::MAX,
+                ..usual
+            },
+            TransportOptions {
+                idle_timeout: Duration::ZERO,
+                ..usual
+            },
+            TransportOptions {
+                keep_alive: Some(Duration::ZERO),
+                ..usual
+            },
+            TransportOptions {
+                keep_alive: Some(seconds(31)),
+                ..usual
+            },
+        ] {
+            assert!(bad.checked().is_err(), "{bad:?}");
+        }
+        let silent = TransportOptions {
+            keep_alive: None,
+            ..usual
+        };
+        assert!(silent.checked().is_ok());
+        assert_eq!(silent.dead_link_found_within(), None);
+        let lively = TransportOptions {
+            keep_alive: Some(seconds(2)),
+            idle_timeout: seconds(5),
+            ..usual
+        };
+        assert_eq!(lively.dead_link_found_within(), Some(seconds(7)));
     }
 }

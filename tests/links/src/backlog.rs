@@ -6,13 +6,13 @@
 //! alarms took, the bytes of each row sealed and on the wire, and the edge's memory.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crate::line::{Line, Quality};
 use crate::node::{Node, token};
 use crate::options::Options;
 use crate::readings::{DEVICES, FIELDS, Readings};
-use crate::wait;
+use crate::wait::{self, now_ns};
 
 /// The drain is given up after this many times the 24 hours' goal.
 const PATIENCE: Duration = Duration::from_secs(3600);
@@ -198,14 +198,4 @@ fn drain(edge: &Node, cloud: &Node, line: &Line, rows: u64) -> Outcome {
             memory,
         }
     })
-}
-
-fn now_ns() -> i64 {
-    i64::try_from(
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap()
-            .as_nanos(),
-    )
-    .unwrap()
 }

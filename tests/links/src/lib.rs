@@ -14,5 +14,6 @@ pub mod process;
 pub mod random;
 pub mod readings;
 pub mod rounds;
+pub mod storm;
 pub mod wait;
 pub mod wall;

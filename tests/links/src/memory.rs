@@ -1,4 +1,4 @@
-//! What a process holds in memory, as the kernel says.
+//! What a process holds in memory and has used of the processor, as the kernel says.
 
 /// Memory of its own, without mapped files, in bytes.
 pub fn own(pid: u32) -> u64 {
@@ -8,6 +8,23 @@ pub fn own(pid: u32) -> u64 {
 /// All of its resident memory, in bytes.
 pub fn resident(pid: u32) -> u64 {
     line(pid, "VmRSS:")
+}
+
+/// The most that was resident at once, in bytes.
+pub fn peak(pid: u32) -> u64 {
+    line(pid, "VmHWM:")
+}
+
+/// Time on the processor of all its threads, in seconds.
+pub fn cpu_seconds(pid: u32) -> f64 {
+    /// The kernel counts in these, whatever its own tick is.
+    const TICKS_S: f64 = 100.0;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // The name in parentheses may hold spaces.
+    let (_, rest) = stat.rsplit_once(')').unwrap();
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let [user, system] = [11, 12].map(|at: usize| fields[at].parse::<f64>().unwrap());
+    (user + system) / TICKS_S
 }
 
 fn line(pid: u32, name: &str) -> u64 {

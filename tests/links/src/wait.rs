@@ -1,6 +1,6 @@
-//! Waiting for what has to happen, within a bound.
+//! Waiting for what has to happen, within a bound, and the moment that it is.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const POLL: Duration = Duration::from_millis(50);
 
@@ -17,4 +17,10 @@ pub fn until<T>(what: &str, patience: Duration, mut ask: impl FnMut() -> Option<
         );
         std::thread::sleep(POLL);
     }
+}
+
+/// Nanoseconds since 1970.
+pub fn now_ns() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_nanos()).unwrap()
 }

@@ -136,6 +136,34 @@ const VARIABLES: &[(&str, Set)] = &[
         config.sync.verify_every = Some(text.parse()?);
         Ok(())
     }),
+    ("ACTIVESTORE_SYNC_KEEP_ALIVE", |config, text| {
+        config.sync.keep_alive = Some(text.parse()?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_SYNC_IDLE_TIMEOUT", |config, text| {
+        config.sync.idle_timeout = Some(text.parse()?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_SYNC_PACKET_MAX", |config, text| {
+        config.sync.packet_max = Some(parsed(text, "a number of bytes")?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_SYNC_MIGRATION", |config, text| {
+        config.sync.migration = Some(parsed(text, "true or false")?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_SYNC_EDGES", |config, text| {
+        config.sync.edges = Some(parsed(text, "a number")?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_SYNC_EDGES_PER_SECOND", |config, text| {
+        config.sync.edges_per_second = Some(parsed(text, "a number")?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_SYNC_HANDSHAKES", |config, text| {
+        config.sync.handshakes = Some(parsed(text, "a number")?);
+        Ok(())
+    }),
     ("ACTIVESTORE_SYNC_LINK", |config, text| {
         config.sync.link = Some(match text {
             "frugal" => LinkSetting::Frugal,

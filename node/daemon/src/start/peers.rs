@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use activestore_db::{Db, Role};
+use activestore_db::{Counter, Db, Role};
 use activestore_gateway::{Hooks, TokenRequest};
 use activestore_sync_quic::{
-    ClientOptions, CloudIdentity, EdgeIdentity, Reach, ServerOptions, SyncClient, SyncServer,
-    TokenStore, Transport, TransportOptions,
+    ClientOptions, CloudIdentity, EdgeIdentity, Reach, ServerOptions, ServerStats, SyncClient,
+    SyncServer, TokenStore, Transport, TransportOptions,
 };
 use activestore_types::{Error, Labels, NodeId, Result};
 use futures::future::BoxFuture;
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use super::compared::{hex, report};
+use super::connections;
 use super::settings::Settings;
 use crate::config::{LinkSetting, TransportSetting};
 
@@ -64,12 +65,14 @@ impl Peers {
                 let mut options =
                     ServerOptions::new(listen, identity.clone(), hosts.inbox, tokens.clone());
                 options.tcp = settings.sync_tcp;
+                options.admission = settings.admission;
+                options.connections_max = settings.edges;
+                options.transport = TransportOptions {
+                    // The edge keeps its connection alive.
+                    keep_alive: None,
+                    ..settings.wire
+                };
                 if settings.link == LinkSetting::Quick {
-                    options.transport = TransportOptions {
-                        // The edge keeps its connection alive.
-                        keep_alive: None,
-                        ..TransportOptions::quick()
-                    };
                     options.downlink.receipt_every = QUICK_RECEIPTS;
                 }
                 Side::Cloud(Cloud {
@@ -101,6 +104,7 @@ impl Peers {
                 if settings.link == LinkSetting::Quick {
                     options = options.quick();
                 }
+                options.transport = settings.wire;
                 options.bandwidth = settings.bandwidth;
                 Side::Edge(SyncClient::start(options)?)
             }
@@ -129,6 +133,15 @@ impl Peers {
             Side::Alone => {}
             Side::Edge(client) => client.shutdown().await,
             Side::Cloud(cloud) => cloud.server.shutdown().await,
+        }
+    }
+
+    /// What a cloud's listener counted.
+    fn stats(&self) -> Option<ServerStats> {
+        // Locked only while a comparison or the shutdown runs.
+        match &*self.side.try_lock().ok()? {
+            Side::Cloud(cloud) => Some(cloud.server.stats()),
+            _ => None,
         }
     }
 
@@ -270,6 +283,15 @@ impl Hooks for Peers {
 
     fn backup(&self, to: &str) -> Result<BoxStream<'static, Value>> {
         crate::backup::stream(&self.db, to)
+    }
+
+    fn admission(&self) -> Option<Value> {
+        self.stats().map(|stats| connections::admission(&stats))
+    }
+
+    fn counters(&self) -> Vec<Counter> {
+        let stats = self.stats();
+        stats.map_or_else(Vec::new, |stats| connections::figures(&stats))
     }
 
     fn connections(&self) -> Value {

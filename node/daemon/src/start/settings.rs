@@ -9,8 +9,10 @@ use activestore_gateway::GatewayOptions;
 use activestore_ingest::mqtt::MqttConfig;
 use activestore_plugin_host::{SignerKey, Trust};
 use activestore_store::WalSync;
+use activestore_sync_quic::{AdmissionOptions, TransportOptions};
 use activestore_types::{Error, Result};
 
+use super::connections;
 use super::governor::Watch;
 use crate::cli::{DEFAULT_HTTP, DEFAULT_QUIC, StartArgs};
 use crate::config::{
@@ -49,6 +51,12 @@ pub struct Settings {
     pub link: LinkSetting,
     /// What carries the connection to them.
     pub transport: TransportSetting,
+    /// How connections are kept.
+    pub wire: TransportOptions,
+    /// How fast a cloud lets edges in.
+    pub admission: AdmissionOptions,
+    /// Edges that a cloud serves at once.
+    pub edges: usize,
     /// What an edge sends in a second at most, in bytes.
     pub bandwidth: Option<u64>,
     /// Joins the peer first.
@@ -87,7 +95,7 @@ impl Settings {
             Some(RoleSetting::Edge) | None => Role::Edge,
         };
         let peers = if args.peers.is_empty() {
-            config.sync.peers
+            config.sync.peers.clone()
         } else {
             args.peers.clone()
         };
@@ -199,6 +207,9 @@ impl Settings {
             peers,
             link: config.sync.link.unwrap_or_default(),
             transport: config.sync.transport.unwrap_or_default(),
+            wire: connections::kept(&config.sync)?,
+            admission: connections::let_in(&config.sync)?,
+            edges: connections::served(&config.sync)?,
             bandwidth: bandwidth(config.sync.bandwidth)?,
             token: args.token.clone(),
             watch,

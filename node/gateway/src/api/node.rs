@@ -48,7 +48,9 @@ pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Answer {
 }
 
 pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
-    let page = metrics::page(&shared.metrics, &shared.db.counters());
+    let mut counters = shared.db.counters();
+    counters.extend(shared.hooks.counters());
+    let page = metrics::page(&shared.metrics, &counters);
     typed_body(
         StatusCode::OK,
         "text/plain; version=0.0.4; charset=utf-8",

@@ -26,6 +26,9 @@ pub(super) async fn status(State(shared): State<Arc<Shared>>) -> Answer {
     let mut status = value(&shared.db.sync_status())?;
     if let Some(members) = status.as_object_mut() {
         members.insert("connections".to_owned(), shared.hooks.connections());
+        if let Some(admission) = shared.hooks.admission() {
+            members.insert("admission".to_owned(), admission);
+        }
     }
     Ok(json_body(StatusCode::OK, &status))
 }

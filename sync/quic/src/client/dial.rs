@@ -1,5 +1,5 @@
-//! How the edge reaches the cloud: by QUIC first, over TCP where no UDP gets through, and by QUIC again when it
-//! does.
+//! How the edge reaches the cloud: by QUIC, over TCP where no UDP gets through, and by QUIC again when it does. A
+//! round tries all addresses and both transports beside each other, a little apart.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,19 +11,38 @@ use quinn::{ConnectionError, Endpoint};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
+use super::race::{Attempt, Failure, Pace, Race, Step};
 use crate::certificate::SERVER_NAME;
 use crate::failure::{self, CLOSE, Side};
 use crate::link::{Link, Transport};
 use crate::tcp::{Socket, TcpLink};
 use crate::transport::TransportOptions;
 
-/// UDP is taken to be blocked after so many handshakes that nobody answered.
-const QUIC_TRIES: u32 = 2;
 /// Said where one attempt took too long.
 const NO_ANSWER: &str = "the cloud does not answer";
+/// The round trip that is expected of an unknown network, to tell attempts apart.
+const RTT_UNKNOWN: Duration = Duration::from_millis(500);
+/// The other transport sets out after so many round trips: as long as QUIC takes where its first packet is lost …
+const HEAD_START_RTTS: u32 = 4;
+/// … but not before …
+const HEAD_START_MIN: Duration = Duration::from_secs(1);
+/// … and not after.
+const HEAD_START_MAX: Duration = Duration::from_secs(4);
+/// The next address sets out at the earliest after this …
+const STAGGER_MIN: Duration = Duration::from_millis(250);
+/// … and at the latest after this.
+const STAGGER_MAX: Duration = Duration::from_secs(1);
+/// The longest round trip that first packets are repeated by: what was measured may have been a full queue.
+const INITIAL_RTT_MAX: Duration = Duration::from_secs(1);
+/// An attempt goes on for so many round trips at least, however soon it should be given up.
+const ATTEMPT_RTTS: u32 = 8;
+/// The first look whether UDP gets through again; then it is looked for less and less often, up to
+/// `ClientOptions::quic_again`.
+const QUIC_LOOK_FIRST: Duration = Duration::from_secs(60);
 
 /// What carries the connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,18 +60,22 @@ pub(crate) struct Dialer {
     options: TransportOptions,
     connect_timeout: Duration,
     quic_again: Duration,
-    endpoint: Option<(bool, Endpoint)>,
-    /// Handshakes over UDP in a row that nobody answered.
-    unanswered: u32,
+    /// By family, IPv4 first.
+    endpoints: [Option<Endpoint>; 2],
+    /// The round trip when a connection began last: before it had a queue of its own making.
+    rtt: Option<Duration>,
     /// When TCP got through where UDP did not.
     tcp_since: Option<Instant>,
+    /// Whether the last round met a cloud that takes no more edges at the moment.
+    busy: bool,
 }
 
-/// Why QUIC did not connect.
-enum Failure {
-    /// Nobody answered: UDP may be blocked.
-    Unanswered(Error),
-    Other(Error),
+/// Everything that one attempt needs.
+#[derive(Clone)]
+struct Way {
+    config: Arc<ClientConfig>,
+    options: TransportOptions,
+    within: Duration,
 }
 
 impl Dialer {
@@ -67,79 +90,147 @@ impl Dialer {
             options,
             connect_timeout,
             quic_again,
-            endpoint: None,
-            unanswered: 0,
+            endpoints: [None, None],
+            rtt: None,
             tcp_since: None,
+            busy: false,
         }
+    }
+
+    /// Whether the last round met a cloud that takes no more edges at the moment.
+    pub(super) fn met_a_busy_cloud(&self) -> bool {
+        self.busy
     }
 
     /// A fresh socket next time: the interface may have gone.
     pub(crate) fn forget_socket(&mut self) {
-        self.endpoint = None;
+        self.endpoints = [None, None];
     }
 
-    /// Closes the socket, once what was said over it has gone.
+    /// Closes the sockets, once what was said over them has gone.
     pub(crate) async fn shutdown(&mut self, within: Duration) {
-        if let Some((_, endpoint)) = self.endpoint.take() {
+        let mut closing = JoinSet::new();
+        for endpoint in self.endpoints.iter_mut().filter_map(Option::take) {
             endpoint.close(CLOSE, b"the edge shuts down");
-            // The cloud finds out by itself where it is not told.
-            let _ = tokio::time::timeout(within, endpoint.wait_idle()).await;
+            closing.spawn(async move { endpoint.wait_idle().await });
         }
+        // The cloud finds out by itself where it is not told.
+        let _ = tokio::time::timeout(within, closing.join_all()).await;
     }
 
-    /// Connects by whatever gets through.
+    /// Connects by whatever gets through first; each attempt is given up after `within`, or a little later on a link
+    /// that is known to be slow.
     ///
     /// # Errors
     /// Why nothing does, as a sentence.
     pub(crate) async fn connect(
         &mut self,
-        address: SocketAddr,
+        addresses: &[SocketAddr],
         config: &Arc<ClientConfig>,
+        within: Duration,
     ) -> Result<Link> {
-        match self.reach {
-            Reach::Only(Transport::Tcp) => return self.tcp(address, config).await,
-            Reach::Only(Transport::Quic) => {
-                return match self.quic(address, config).await {
-                    Ok(link) => Ok(link),
-                    Err(Failure::Unanswered(error) | Failure::Other(error)) => Err(error),
-                };
-            }
-            Reach::Auto => {}
-        }
-        if self
+        let by_tcp = self
             .tcp_since
-            .is_some_and(|since| since.elapsed() < self.quic_again)
-        {
-            match self.tcp(address, config).await {
-                Ok(link) => return Ok(link),
-                // Another network, perhaps.
-                Err(_) => self.tcp_since = None,
-            }
-        }
-        match self.quic(address, config).await {
-            Ok(link) => {
-                self.unanswered = 0;
+            .is_some_and(|since| since.elapsed() < self.quic_again);
+        let favoured = if by_tcp {
+            Transport::Tcp
+        } else {
+            Transport::Quic
+        };
+        let way = Way {
+            config: config.clone(),
+            options: TransportOptions {
+                initial_rtt: self.initial_rtt(),
+                ..self.options
+            },
+            within: self.rtt.map_or(within, |rtt| {
+                within.max(rtt * ATTEMPT_RTTS).min(self.connect_timeout)
+            }),
+        };
+        self.busy = false;
+        let mut race = Race::new(addresses, self.reach, favoured, self.pace());
+        let outcome = self.run(&mut race, &way).await;
+        match &outcome {
+            Ok(link) if link.transport() == Transport::Quic => {
+                self.rtt = Some(link.rtt());
                 self.tcp_since = None;
-                Ok(link)
             }
-            Err(Failure::Other(error)) => {
-                self.unanswered = 0;
-                Err(error)
-            }
-            Err(Failure::Unanswered(error)) => {
-                self.unanswered = self.unanswered.saturating_add(1);
-                if self.unanswered < QUIC_TRIES {
-                    return Err(error);
-                }
-                let link = self
-                    .tcp(address, config)
-                    .await
-                    .map_err(|tcp| error.context(format!("neither by UDP nor over TCP ({tcp})")))?;
+            Ok(link) if self.reach == Reach::Auto && !by_tcp => {
+                let address = link.remote_address();
                 tracing::info!(%address, "no UDP gets through to the cloud: connected over TCP");
                 self.tcp_since = Some(Instant::now());
-                Ok(link)
+            }
+            Ok(_) => {}
+            // Another network, perhaps.
+            Err(_) => self.tcp_since = None,
+        }
+        outcome
+    }
+
+    /// Does what the race says.
+    async fn run(&mut self, race: &mut Race<Link>, way: &Way) -> Result<Link> {
+        let begun = Instant::now();
+        // What is still under way when the round is over is dropped, which closes it.
+        let mut attempts: JoinSet<(Attempt, Duration, Result<Link, Failure>)> = JoinSet::new();
+        loop {
+            let until = match race.next(begun.elapsed()) {
+                Step::Won(attempt, link) => {
+                    let (address, by) = (attempt.address, attempt.by.name());
+                    tracing::debug!(%address, by, took = ?begun.elapsed(), "an attempt arrived first");
+                    return Ok(link);
+                }
+                Step::Lost(error) => return Err(error),
+                Step::Start(attempt) => {
+                    self.set_out(&mut attempts, attempt, way.clone());
+                    continue;
+                }
+                Step::Wait(until) => until.map(|until| begun + until),
+            };
+            let alarm = async {
+                match until {
+                    Some(until) => tokio::time::sleep_until(until).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some(done) = attempts.join_next() => match done {
+                    Ok((attempt, took, Ok(link))) => {
+                        if let Some(link) = race.arrived(begun.elapsed(), attempt, took, link) {
+                            link.close(b"another way was faster");
+                        }
+                    }
+                    Ok((attempt, _, Err(failure))) => {
+                        self.busy |= matches!(failure, Failure::Busy(_));
+                        race.failed(attempt, failure);
+                    }
+                    Err(error) => {
+                        return Err(Error::internal(format!("an attempt to connect ended: {error}")));
+                    }
+                },
+                () = alarm => {}
             }
         }
+    }
+
+    fn set_out(
+        &mut self,
+        attempts: &mut JoinSet<(Attempt, Duration, Result<Link, Failure>)>,
+        attempt: Attempt,
+        way: Way,
+    ) {
+        let endpoint = match attempt.by {
+            Transport::Quic => Some(self.endpoint_for(attempt.address)),
+            Transport::Tcp => None,
+        };
+        attempts.spawn(async move {
+            let begun = Instant::now();
+            let outcome = match endpoint {
+                Some(Ok(endpoint)) => way.quic(&endpoint, attempt.address).await,
+                Some(Err(error)) => Err(Failure::Broken(error)),
+                None => way.tcp(attempt.address).await,
+            };
+            (attempt, begun.elapsed(), outcome)
+        });
     }
 
     /// Returns once QUIC gets through again; it is tried seldom, since each try costs bytes. Never returns where
@@ -152,75 +243,101 @@ impl Dialer {
         if self.tcp_since.is_none() {
             return std::future::pending().await;
         }
+        let way = Way {
+            config: config.clone(),
+            options: self.options,
+            within: self.connect_timeout,
+        };
+        let mut pause = QUIC_LOOK_FIRST.min(self.quic_again);
         loop {
-            tokio::time::sleep(self.quic_again).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(self.quic_again);
             self.forget_socket();
-            if let Ok(link) = self.quic(address, config).await {
+            let Ok(endpoint) = self.endpoint_for(address) else {
+                continue;
+            };
+            if let Ok(link) = way.quic(&endpoint, address).await {
                 link.close(b"only to see whether UDP gets through");
-                self.unanswered = 0;
                 self.tcp_since = None;
                 return;
             }
         }
     }
 
-    async fn quic(
-        &mut self,
-        address: SocketAddr,
-        config: &Arc<ClientConfig>,
-    ) -> std::result::Result<Link, Failure> {
-        let endpoint = self.endpoint_for(address).map_err(Failure::Other)?;
-        let crypto = QuicClientConfig::try_from(config.clone()).map_err(|error| {
-            Failure::Other(Error::internal(format!("TLS cannot be set up: {error}")))
+    /// First packets are repeated by what this network took last, and never sooner than the settings say.
+    fn initial_rtt(&self) -> Duration {
+        let known = self.rtt.unwrap_or_default().min(INITIAL_RTT_MAX);
+        known.max(self.options.initial_rtt)
+    }
+
+    fn pace(&self) -> Pace {
+        let rtt = self.rtt.unwrap_or(RTT_UNKNOWN);
+        // A short patience with one attempt leaves time for all of them.
+        let most = self.connect_timeout / 2;
+        Pace {
+            head_start: (rtt * HEAD_START_RTTS)
+                .clamp(HEAD_START_MIN, HEAD_START_MAX)
+                .min(most),
+            stagger: rtt.clamp(STAGGER_MIN, STAGGER_MAX).min(most),
+        }
+    }
+
+    fn endpoint_for(&mut self, address: SocketAddr) -> Result<Endpoint> {
+        let [v4, v6] = &mut self.endpoints;
+        let (kept, any): (_, SocketAddr) = if address.is_ipv6() {
+            (v6, (std::net::Ipv6Addr::UNSPECIFIED, 0).into())
+        } else {
+            (v4, (std::net::Ipv4Addr::UNSPECIFIED, 0).into())
+        };
+        if let Some(endpoint) = kept {
+            return Ok(endpoint.clone());
+        }
+        let endpoint = Endpoint::client(any)
+            .map_err(|error| Error::from(error).context("a UDP socket cannot be opened"))?;
+        *kept = Some(endpoint.clone());
+        Ok(endpoint)
+    }
+}
+
+impl Way {
+    async fn quic(&self, endpoint: &Endpoint, address: SocketAddr) -> Result<Link, Failure> {
+        let crypto = QuicClientConfig::try_from(self.config.clone()).map_err(|error| {
+            Failure::Broken(Error::internal(format!("TLS cannot be set up: {error}")))
         })?;
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-        config.transport_config(self.options.build().map_err(Failure::Other)?);
+        config.transport_config(self.options.build().map_err(Failure::Broken)?);
         let connecting = endpoint
             .connect_with(config, address, SERVER_NAME)
-            .map_err(|error| Failure::Other(failure::to_start(&error)))?;
-        match tokio::time::timeout(self.connect_timeout, connecting).await {
+            .map_err(|error| Failure::Broken(failure::to_start(&error)))?;
+        match tokio::time::timeout(self.within, connecting).await {
             Ok(Ok(connection)) => Ok(Link::Quic(connection)),
             Err(_) | Ok(Err(ConnectionError::TimedOut)) => {
                 Err(Failure::Unanswered(Error::overloaded(NO_ANSWER)))
             }
-            Ok(Err(error)) => Err(Failure::Other(Error::denied(failure::at_edge(&error)))),
+            Ok(Err(error)) if failure::is_busy(&error) => {
+                Err(Failure::Busy(Error::overloaded(failure::at_edge(&error))))
+            }
+            Ok(Err(error)) => Err(Failure::Refused(Error::denied(failure::at_edge(&error)))),
         }
     }
 
-    async fn tcp(&self, address: SocketAddr, config: &Arc<ClientConfig>) -> Result<Link> {
-        let failed = |error: std::io::Error| Error::denied(failure::of_tls(Side::Edge, &error));
+    async fn tcp(&self, address: SocketAddr) -> Result<Link, Failure> {
         let name = ServerName::try_from(SERVER_NAME).map_err(|error| {
-            Error::internal(format!("the cloud's name in its certificate: {error}"))
+            Failure::Broken(Error::internal(format!(
+                "the cloud's name in its certificate: {error}"
+            )))
         })?;
         let connecting = async {
             let socket = Socket::new(TcpStream::connect(address).await?, &self.options)?;
-            TlsConnector::from(config.clone())
+            TlsConnector::from(self.config.clone())
                 .connect(name, socket)
                 .await
         };
-        let stream = tokio::time::timeout(self.connect_timeout, connecting)
+        let stream = tokio::time::timeout(self.within, connecting)
             .await
-            .map_err(|_| Error::overloaded(NO_ANSWER))?
-            .map_err(failed)?;
+            .map_err(|_| Failure::Unanswered(Error::overloaded(NO_ANSWER)))?
+            .map_err(|error| Failure::Broken(Error::denied(failure::of_tls(Side::Edge, &error))))?;
         let link = TcpLink::start(stream.into(), address, Side::Edge, self.options);
         Ok(Link::Tcp(link))
-    }
-
-    fn endpoint_for(&mut self, address: SocketAddr) -> Result<Endpoint> {
-        let v6 = address.is_ipv6();
-        if let Some((known, endpoint)) = &self.endpoint
-            && *known == v6
-        {
-            return Ok(endpoint.clone());
-        }
-        let any: SocketAddr = if v6 {
-            (std::net::Ipv6Addr::UNSPECIFIED, 0).into()
-        } else {
-            (std::net::Ipv4Addr::UNSPECIFIED, 0).into()
-        };
-        let endpoint = Endpoint::client(any)
-            .map_err(|error| Error::from(error).context("a UDP socket cannot be opened"))?;
-        self.endpoint = Some((v6, endpoint.clone()));
-        Ok(endpoint)
     }
 }

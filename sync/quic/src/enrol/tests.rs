@@ -15,19 +15,19 @@ use crate::transport::TransportOptions;
 const DAY_MS: u64 = 86_400_000;
 const BOTH: [Transport; 2] = [Transport::Quic, Transport::Tcp];
 
-struct Cluster {
+pub(crate) struct Cluster {
     directories: [tempfile::TempDir; 2],
-    cloud: Arc<CloudIdentity>,
+    pub(crate) cloud: Arc<CloudIdentity>,
     tokens: Arc<TokenStore>,
-    edge: Arc<EdgeIdentity>,
+    pub(crate) edge: Arc<EdgeIdentity>,
 }
 
-fn node(n: u8) -> NodeId {
+pub(crate) fn node(n: u8) -> NodeId {
     NodeId([n; 16])
 }
 
 /// A cluster with one member, node 1, whose certificate is `age_days` old.
-fn cluster(age_days: u64) -> Cluster {
+pub(crate) fn cluster(age_days: u64) -> Cluster {
     let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let [cloud_dir, edge_dir] = &directories;
     let cloud = Arc::new(CloudIdentity::open_or_create(cloud_dir.path()).unwrap());
@@ -114,7 +114,7 @@ async fn renew(
         patience,
         patience,
     );
-    let connection = dialer.connect(address, &config).await.unwrap();
+    let connection = dialer.connect(&[address], &config, patience).await.unwrap();
     let asked = ask(&connection, &cluster.edge, wanted, "pump", &[]).await;
     connection.close(b"done");
     (asked, answering.await.unwrap())

@@ -9,7 +9,7 @@ fn node(n: u8) -> NodeId {
 }
 
 struct Cloud {
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
     identity: CloudIdentity,
     tokens: TokenStore,
 }
@@ -19,7 +19,7 @@ fn cloud() -> Cloud {
     Cloud {
         identity: CloudIdentity::open_or_create(directory.path()).unwrap(),
         tokens: TokenStore::open(directory.path()).unwrap(),
-        _directory: directory,
+        directory,
     }
 }
 
@@ -135,7 +135,7 @@ fn keys_and_tokens_are_readable_by_their_owner_only() {
         .create(&cloud.identity, TokenRequest::default())
         .unwrap();
     for file in ["ca.key", "server.key", FILE] {
-        let path = cloud._directory.path().join(file);
+        let path = cloud.directory.path().join(file);
         let mode = std::fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
     }
@@ -159,4 +159,29 @@ fn labels_are_those_of_the_token_until_others_are_given() {
     cloud.tokens.relabel(node(1), &other).unwrap();
     assert_eq!(cloud.tokens.members().unwrap()[&node(1)], other);
     assert!(cloud.tokens.relabel(node(2), &other).is_err());
+}
+
+#[test]
+fn what_another_process_changed_is_seen_at_once() {
+    let cloud = cloud();
+    let directory = cloud.directory.path();
+    // Another handle stands for the command line.
+    let other = TokenStore::open(directory).unwrap();
+    for n in 1..=50 {
+        let token = other
+            .create(&cloud.identity, TokenRequest::default())
+            .unwrap();
+        assert!(cloud.tokens.admits(node(n)).is_err());
+        other.redeem(&token.secret, node(n), "edge", KEY).unwrap();
+        assert!(cloud.tokens.admits(node(n)).is_ok());
+        let id = other
+            .list()
+            .unwrap()
+            .into_iter()
+            .find(|info| info.node == Some(node(n)))
+            .unwrap()
+            .id;
+        other.revoke(&id).unwrap();
+        assert!(cloud.tokens.admits(node(n)).is_err());
+    }
 }

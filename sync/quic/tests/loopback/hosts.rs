@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use activestore_sync_proto::segment::sha256;
 use activestore_sync_proto::{
-    ChainHash, Inbox, Outbox, OutboxPosition, PeerStatus, Progress, Replica, SealedSegment,
-    TableDigest,
+    ChainHash, Inbox, Outbox, OutboxChain, OutboxPosition, PeerStatus, Progress, Replica,
+    SealedSegment, TableDigest,
 };
-use activestore_types::{Epoch, Error, NodeId, Result, TableName};
+use activestore_types::{Epoch, Error, NodeId, Result, SyncClass, TableName};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
@@ -26,13 +26,42 @@ fn digest_of(payloads: &BTreeSet<Bytes>) -> Vec<TableDigest> {
 }
 
 #[derive(Default)]
-struct EdgeState {
+struct Chain {
+    class: SyncClass,
     epoch: Epoch,
     segments: Vec<SealedSegment>,
     acked: u64,
+}
+
+impl Chain {
+    fn position(&self) -> OutboxPosition {
+        OutboxPosition {
+            first_unacked: self.acked + 1,
+            last_sealed: self.segments.len() as u64,
+            acked_hash: match self.acked {
+                0 => ChainHash::GENESIS,
+                acked => self.segments[acked as usize - 1].hash,
+            },
+        }
+    }
+}
+
+#[derive(Default)]
+struct EdgeState {
+    live: Chain,
+    alarms: Chain,
     catalog: Option<(u64, Vec<u8>)>,
     blobs: BTreeMap<[u8; 32], Vec<u8>>,
     server_wall_ms: u64,
+}
+
+impl EdgeState {
+    fn chain(&mut self, epoch: Epoch) -> &mut Chain {
+        match epoch == self.live.epoch {
+            true => &mut self.live,
+            false => &mut self.alarms,
+        }
+    }
 }
 
 type Waker = Box<dyn Fn() + Send + Sync>;
@@ -49,7 +78,15 @@ impl MemoryEdge {
         MemoryEdge {
             node,
             state: Mutex::new(EdgeState {
-                epoch: Epoch(u64::from(n)),
+                live: Chain {
+                    epoch: Epoch(u64::from(n)),
+                    ..Chain::default()
+                },
+                alarms: Chain {
+                    class: SyncClass::Alarm,
+                    epoch: Epoch(1000 + u64::from(n)),
+                    ..Chain::default()
+                },
                 ..EdgeState::default()
             }),
             waker: Mutex::default(),
@@ -57,11 +94,20 @@ impl MemoryEdge {
     }
 
     pub fn seal(&self, payload: Vec<u8>) {
+        self.seal_in(|state| &mut state.live, payload);
+    }
+
+    pub fn seal_alarm(&self, payload: Vec<u8>) {
+        self.seal_in(|state| &mut state.alarms, payload);
+    }
+
+    fn seal_in(&self, chain: impl Fn(&mut EdgeState) -> &mut Chain, payload: Vec<u8>) {
         let mut state = self.state.lock();
-        let prev = state.segments.last().map_or(ChainHash::GENESIS, |s| s.hash);
-        let seq = state.segments.len() as u64 + 1;
-        let segment = SealedSegment::seal(self.node, state.epoch, seq, prev, 1, payload.into());
-        state.segments.push(segment);
+        let chain = chain(&mut state);
+        let prev = chain.segments.last().map_or(ChainHash::GENESIS, |s| s.hash);
+        let seq = chain.segments.len() as u64 + 1;
+        let segment = SealedSegment::seal(self.node, chain.epoch, seq, prev, 1, payload.into());
+        chain.segments.push(segment);
         drop(state);
         if let Some(waker) = &*self.waker.lock() {
             waker();
@@ -69,7 +115,11 @@ impl MemoryEdge {
     }
 
     pub fn acked(&self) -> u64 {
-        self.state.lock().acked
+        self.state.lock().live.acked
+    }
+
+    pub fn acked_alarms(&self) -> u64 {
+        self.state.lock().alarms.acked
     }
 
     pub fn catalog(&self) -> Option<(u64, Vec<u8>)> {
@@ -90,30 +140,38 @@ impl Outbox for MemoryEdge {
         (
             self.node,
             "pump station".to_owned(),
-            self.state.lock().epoch,
+            self.state.lock().live.epoch,
         )
     }
 
     fn position(&self) -> OutboxPosition {
+        self.state.lock().live.position()
+    }
+
+    fn chains(&self) -> Vec<OutboxChain> {
         let state = self.state.lock();
-        let acked = state.acked as usize;
-        OutboxPosition {
-            first_unacked: state.acked + 1,
-            last_sealed: state.segments.len() as u64,
-            acked_hash: match acked {
-                0 => ChainHash::GENESIS,
-                acked => state.segments[acked - 1].hash,
-            },
-        }
+        let mut chains = vec![&state.live];
+        // As the database has it: there is such a chain once something is in it.
+        chains.extend((!state.alarms.segments.is_empty()).then_some(&state.alarms));
+        chains
+            .into_iter()
+            .map(|chain| OutboxChain {
+                class: chain.class,
+                epoch: chain.epoch,
+                position: chain.position(),
+            })
+            .collect()
     }
 
-    fn segment(&self, _: Epoch, seq: u64) -> Result<Option<SealedSegment>> {
-        Ok(self.state.lock().segments.get(seq as usize - 1).cloned())
-    }
-
-    fn acknowledged(&self, _: Epoch, seq: u64) -> Result<()> {
+    fn segment(&self, epoch: Epoch, seq: u64) -> Result<Option<SealedSegment>> {
         let mut state = self.state.lock();
-        state.acked = state.acked.max(seq);
+        Ok(state.chain(epoch).segments.get(seq as usize - 1).cloned())
+    }
+
+    fn acknowledged(&self, epoch: Epoch, seq: u64) -> Result<()> {
+        let mut state = self.state.lock();
+        let chain = state.chain(epoch);
+        chain.acked = chain.acked.max(seq);
         Ok(())
     }
 
@@ -158,7 +216,12 @@ impl Replica for MemoryEdge {
 
     fn digests(&self) -> Result<Vec<TableDigest>> {
         let state = self.state.lock();
-        let payloads = state.segments.iter().map(|s| s.payload.clone()).collect();
+        let payloads = state
+            .live
+            .segments
+            .iter()
+            .map(|s| s.payload.clone())
+            .collect();
         Ok(digest_of(&payloads))
     }
 

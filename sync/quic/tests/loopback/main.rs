@@ -2,10 +2,13 @@
 //! definitions down, digests compared; over QUIC and over TCP.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
+mod admission;
 mod crossing;
 mod hosts;
+mod kept;
 mod over_tcp;
 mod relay;
+mod returning;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,13 +35,17 @@ struct Cloud {
 
 impl Cloud {
     fn start() -> Cloud {
+        Cloud::start_with(|_| {})
+    }
+
+    fn start_with(change: impl FnOnce(&mut ServerOptions)) -> Cloud {
         // The logs of both ends, shown when a test fails. Another test may have begun it.
         let _ = tracing_subscriber::fmt().with_test_writer().try_init();
         let directory = tempfile::tempdir().unwrap();
         let identity = Arc::new(CloudIdentity::open_or_create(directory.path()).unwrap());
         let tokens = Arc::new(TokenStore::open(directory.path()).unwrap());
         let inbox = Arc::new(MemoryCloud::default());
-        let options = ServerOptions {
+        let mut options = ServerOptions {
             transport: TransportOptions {
                 keep_alive: None,
                 ..TransportOptions::quick()
@@ -51,6 +58,7 @@ impl Cloud {
                 tokens.clone(),
             )
         };
+        change(&mut options);
         let server = SyncServer::start(options).unwrap();
         Cloud {
             _directory: directory,

@@ -12,6 +12,8 @@ struct Fate {
     loss_percent: u64,
     state: AtomicU64,
     lost: AtomicU64,
+    /// Changes where what comes from is to be another address.
+    moves: AtomicU64,
 }
 
 impl Fate {
@@ -48,6 +50,7 @@ impl Relay {
             loss_percent,
             state: AtomicU64::new(seed),
             lost: AtomicU64::new(0),
+            moves: AtomicU64::new(0),
         });
         let task = tokio::spawn(forward(socket, server, fate.clone()));
         Relay {
@@ -59,6 +62,11 @@ impl Relay {
 
     pub fn cut(&self, cut: bool) {
         self.fate.cut.store(cut, Ordering::Relaxed);
+    }
+
+    /// From now on everybody comes from another address.
+    pub fn move_everybody(&self) {
+        self.fate.moves.fetch_add(1, Ordering::Relaxed);
     }
 
     pub fn lost(&self) -> u64 {
@@ -75,10 +83,15 @@ impl Drop for Relay {
 async fn forward(socket: Arc<UdpSocket>, server: SocketAddr, fate: Arc<Fate>) {
     let mut upstreams: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
     let mut buffer = vec![0; 65_536];
+    let mut moves = 0;
     loop {
         let Ok((length, client)) = socket.recv_from(&mut buffer).await else {
             continue;
         };
+        let moved = fate.moves.load(Ordering::Relaxed);
+        if std::mem::replace(&mut moves, moved) != moved {
+            upstreams.clear();
+        }
         let upstream = match upstreams.get(&client) {
             Some(upstream) => upstream.clone(),
             None => {

@@ -1,0 +1,244 @@
+//! The edge's task: attempts, sessions, and the waits between them, for ever.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use activestore_sync_proto::{BlobAssembly, Reconnect};
+use activestore_types::{Error, Result};
+use rustls::ClientConfig;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::Inner;
+use super::dial::Dialer;
+use super::names::Names;
+use super::waiting::Waiting;
+use crate::backoff::Backoff;
+use crate::certificate::is_valid;
+use crate::edge_session::{self, COMMAND_QUEUE, Command, SessionEnd};
+use crate::enrol;
+use crate::lanes::stopped;
+use crate::link::Link;
+use crate::tls;
+use crate::token::JoinToken;
+
+/// Shutting down waits this long for the close to reach the cloud.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A cloud that takes no more edges at the moment is left alone for this long at least.
+const BUSY_PAUSE: Duration = Duration::from_millis(1500);
+
+struct Worker {
+    inner: Arc<Inner>,
+    token: Option<JoinToken>,
+    carry: Option<BlobAssembly>,
+    dialer: Dialer,
+    names: Names,
+    config: Option<Arc<ClientConfig>>,
+    /// How long one attempt may take now.
+    within: Duration,
+}
+
+/// Works until it is told to stop.
+pub(super) async fn run(inner: Arc<Inner>, token: Option<JoinToken>) {
+    let mut stop = inner.stop.subscribe();
+    let options = &inner.options;
+    let dialer = Dialer::new(
+        options.reach,
+        options.transport,
+        options.connect_timeout,
+        options.quic_again,
+    );
+    let mut worker = Worker {
+        inner: inner.clone(),
+        token,
+        carry: None,
+        dialer,
+        names: Names::default(),
+        config: None,
+        within: options.connect_timeout,
+    };
+    tokio::select! {
+        () = worker.work() => {}
+        // A session under way sees the stop itself and closes in order; without one this is quick.
+        () = async {
+            stopped(&mut stop).await;
+            tokio::time::sleep(CLOSE_TIMEOUT).await;
+        } => {}
+    }
+    worker.dialer.shutdown(CLOSE_TIMEOUT).await;
+}
+
+impl Worker {
+    async fn work(&mut self) {
+        let mut stop = self.inner.stop.subscribe();
+        let mut backoff = Backoff::new(self.inner.options.backoff);
+        let mut out_since = Instant::now();
+        while !*stop.borrow() {
+            let waiting = Waiting::look(&self.inner.options.outbox).await;
+            let eager = backoff.is_eager(waiting.rows, out_since.elapsed());
+            let patient = self.inner.options.connect_timeout;
+            self.within = match eager {
+                true => patient.min(self.inner.options.eager_timeout),
+                false => patient,
+            };
+            let mut at_once = false;
+            let mut asked_for = Duration::ZERO;
+            for peer in self.inner.options.peers.clone() {
+                match self.visit(&peer).await {
+                    Ok(end) => {
+                        if end.stopped {
+                            return;
+                        }
+                        if end.was_live {
+                            backoff.reset();
+                            out_since = Instant::now();
+                        }
+                        self.inner.failed(end.reason);
+                        at_once = end.reconnect == Reconnect::Now;
+                        asked_for = end.again.unwrap_or_default();
+                        break; // the first peer first again
+                    }
+                    Err(error) => {
+                        if self.dialer.met_a_busy_cloud() {
+                            asked_for = BUSY_PAUSE;
+                        }
+                        self.dialer.forget_socket();
+                        self.inner.failed(format!("{peer}: {error}"));
+                    }
+                }
+                if *stop.borrow() {
+                    return;
+                }
+            }
+            if at_once {
+                continue;
+            }
+            let wait = backoff.next_wait(eager, asked_for);
+            let alarm = async {
+                tokio::time::sleep(wait.for_alarm).await;
+                waiting.new_alarm(&self.inner).await;
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait.all) => {}
+                () = alarm => backoff.alarmed(),
+                () = self.inner.retry.notified() => backoff.reset(),
+                () = stopped(&mut stop) => return,
+            }
+        }
+    }
+
+    /// Connects to a peer and stays as long as it lasts.
+    async fn visit(&mut self, peer: &str) -> Result<SessionEnd> {
+        let addresses = self.names.resolve(peer, self.within).await?;
+        let identity = self.inner.options.identity.clone();
+        if !identity.joined() {
+            self.join(&addresses).await?;
+        } else if identity.is_due()
+            && let Err(error) = self.renew(&addresses).await
+        {
+            tracing::warn!("the certificate could not be renewed yet: {error}");
+        }
+        let config = match &self.config {
+            Some(config) => config.clone(),
+            None => {
+                let config = self.member_config(&tls::SYNC_ALPNS.map(|(name, _)| name))?;
+                self.config = Some(config.clone());
+                config
+            }
+        };
+        let connection = self.connect(&addresses, &config).await?;
+        let address = connection.remote_address();
+        let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
+        *self.inner.commands.lock() = Some(commands.clone());
+        let session =
+            edge_session::run(self.inner.clone(), connection, self.carry.take(), receiver);
+        tokio::pin!(session);
+        let end = tokio::select! {
+            end = &mut session => end,
+            () = self.dialer.quic_gets_through(address, &config) => {
+                // A session that takes no command is ending.
+                let _ = commands.try_send(Command::ConnectAnew);
+                session.await
+            }
+        };
+        *self.inner.commands.lock() = None;
+        self.inner.release();
+        Ok(SessionEnd {
+            carry: None,
+            reason: {
+                self.carry = end.carry;
+                end.reason
+            },
+            ..end
+        })
+    }
+
+    async fn join(&mut self, addresses: &[SocketAddr]) -> Result<()> {
+        let token = self.token.clone().ok_or_else(|| {
+            Error::denied("this edge has not joined a cluster and has no token")
+                .with_hint("make one on the cloud node with `activestore token create`")
+        })?;
+        let identity = self.inner.options.identity.clone();
+        let config = tls::joiner(token.ca_sha256, identity.clock())?;
+        let address = self.enrol(addresses, &config, &token.secret).await?;
+        tracing::info!(%address, "joined the cluster");
+        Ok(())
+    }
+
+    async fn renew(&mut self, addresses: &[SocketAddr]) -> Result<()> {
+        let config = self.member_config(&[tls::ENROL_ALPN])?;
+        let address = self.enrol(addresses, &config, &[]).await?;
+        tracing::info!(%address, "the certificate was renewed");
+        Ok(())
+    }
+
+    async fn enrol(
+        &mut self,
+        addresses: &[SocketAddr],
+        config: &Arc<ClientConfig>,
+        secret: &[u8],
+    ) -> Result<SocketAddr> {
+        let outbox = self.inner.options.outbox.clone();
+        let (node, name, _) = tokio::task::spawn_blocking(move || outbox.identity())
+            .await
+            .map_err(|_| Error::internal("the node's identity could not be read"))?;
+        let identity = self.inner.options.identity.clone();
+        let connection = self.connect(addresses, config).await?;
+        let asking = enrol::ask(&connection, &identity, node, &name, secret);
+        let outcome = tokio::time::timeout(self.inner.options.connect_timeout, asking)
+            .await
+            .unwrap_or_else(|_| Err(Error::overloaded("the cloud does not answer")));
+        connection.close(b"done");
+        self.inner.release();
+        self.config = None; // it holds the certificate before
+        outcome.map(|()| connection.remote_address())
+    }
+
+    fn member_config(&self, alpn: &[&[u8]]) -> Result<Arc<ClientConfig>> {
+        let identity = &self.inner.options.identity;
+        let membership = identity
+            .membership()
+            .ok_or_else(|| Error::denied("this edge has not joined a cluster"))?;
+        tls::member(identity, &membership, alpn)
+    }
+
+    async fn connect(
+        &mut self,
+        addresses: &[SocketAddr],
+        config: &Arc<ClientConfig>,
+    ) -> Result<Link> {
+        let connection = self.dialer.connect(addresses, config, self.within).await?;
+        // A handshake that resumed an earlier session has not looked at it.
+        let now_ms = self.inner.options.identity.clock().now_ms();
+        if connection.member().is_some_and(|of| !is_valid(&of, now_ms)) {
+            connection.close(b"your certificate is not valid now");
+            return Err(Error::denied(
+                "the cloud's certificate is not valid at this device's time; check its clock",
+            ));
+        }
+        self.inner.hold(connection.clone());
+        Ok(connection)
+    }
+}

@@ -1,0 +1,285 @@
+//! Who comes in: each connection is let in at a rate, authenticated, and served in a task of its own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use activestore_types::{Error, NodeId, Result};
+use quinn::{Endpoint, Incoming};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::{HANDSHAKE_TIMEOUT, Peer, Shared};
+use crate::admission::{Gate, Offered, Turn};
+use crate::certificate::{is_valid, node_of};
+use crate::clock::wall_ms;
+use crate::enrol;
+use crate::failure::{self, CLOSE, Side};
+use crate::lanes::stopped;
+use crate::link::Link;
+use crate::peer_session;
+use crate::tcp_listener::{Arrival, TcpDoor};
+use crate::tls::{self, ENROL_ALPN};
+
+/// Shutting down waits this long for sessions to end.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// One that wants in.
+enum Applicant {
+    Quic(Incoming),
+    Tcp(Arrival),
+}
+
+impl Applicant {
+    /// Without a handshake: QUIC has a packet for that, and a socket is closed.
+    fn refuse(self, shared: &Shared) {
+        shared.counters.refused.add(1);
+        shared.counters.turned_away.add(1);
+        if let Applicant::Quic(incoming) = self {
+            incoming.refuse();
+        }
+    }
+
+    /// Whether its address is known to be its own. What a socket came from is.
+    fn is_proven(&self) -> bool {
+        match self {
+            Applicant::Quic(incoming) => {
+                incoming.remote_address_validated() || !incoming.may_retry()
+            }
+            Applicant::Tcp(_) => true,
+        }
+    }
+}
+
+/// Edges on their way in.
+#[derive(Default)]
+pub(crate) struct UnderWay {
+    count: AtomicUsize,
+    fewer: Notify,
+}
+
+impl UnderWay {
+    pub(super) fn count(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+}
+
+/// One of them, until it is dropped: once the edge's greeting is answered, or it is gone.
+pub(crate) struct Pass(Arc<UnderWay>);
+
+impl Pass {
+    fn take(under_way: &Arc<UnderWay>) -> Pass {
+        under_way.count.fetch_add(1, Ordering::AcqRel);
+        Pass(under_way.clone())
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, Ordering::AcqRel);
+        self.0.fewer.notify_one();
+    }
+}
+
+/// Lets edges in until it is told to stop.
+pub(super) async fn listen_on(shared: Arc<Shared>, endpoint: Endpoint, door: Option<TcpDoor>) {
+    let mut stop = shared.stop.subscribe();
+    let mut sessions = JoinSet::new();
+    let places = Arc::new(Semaphore::new(shared.options.connections_max));
+    let mut tick = tokio::time::interval(shared.options.catalog_every);
+    let mut gate: Gate<Applicant> = Gate::new(shared.options.admission);
+    let begun = Instant::now();
+    loop {
+        let now = begun.elapsed();
+        while let Some(turn) = gate.next(now, shared.under_way.count()) {
+            match turn {
+                Turn::Refuse(who) => who.refuse(&shared),
+                Turn::Admit(who) => match places.clone().try_acquire_owned() {
+                    Ok(place) => drop(sessions.spawn(admit(shared.clone(), who, place))),
+                    Err(_) => who.refuse(&shared),
+                },
+            }
+        }
+        shared.waiting.store(gate.len(), Ordering::Relaxed);
+        let wakes = gate.wakes(now, shared.under_way.count());
+        let alarm = begun + wakes.unwrap_or_default();
+        let who = tokio::select! {
+            incoming = endpoint.accept() => match incoming {
+                Some(incoming) => Applicant::Quic(incoming),
+                None => break,
+            },
+            arrival = TcpDoor::accept(door.as_ref()) => Applicant::Tcp(arrival),
+            () = tokio::time::sleep_until(alarm), if wakes.is_some() => continue,
+            () = shared.under_way.fewer.notified() => continue,
+            _ = tick.tick() => {
+                let version = shared.options.inbox.catalog_version();
+                shared.catalog.send_if_modified(|known| {
+                    std::mem::replace(known, version) != version
+                });
+                continue;
+            }
+            Some(_) = sessions.join_next(), if !sessions.is_empty() => continue,
+            () = stopped(&mut stop) => break,
+        };
+        let proven = who.is_proven();
+        match gate.offer(begun.elapsed(), who, proven) {
+            Offered::Waits => {}
+            Offered::Refuse(who) => who.refuse(&shared),
+            Offered::Prove(Applicant::Quic(incoming)) => {
+                shared.counters.asked_for_proof.add(1);
+                // It may be asked: otherwise it counts as proven.
+                let _ = incoming.retry();
+            }
+            Offered::Prove(who) => who.refuse(&shared),
+        }
+    }
+    let ending = async {
+        while sessions.join_next().await.is_some() {}
+        endpoint.close(CLOSE, b"the cloud shuts down");
+        endpoint.wait_idle().await;
+    };
+    if tokio::time::timeout(CLOSE_TIMEOUT, ending).await.is_err() {
+        tracing::warn!("some edges' sessions did not end in time");
+    }
+}
+
+async fn admit(shared: Arc<Shared>, who: Applicant, place: OwnedSemaphorePermit) {
+    let pass = Pass::take(&shared.under_way);
+    match who {
+        Applicant::Quic(incoming) => receive(shared, incoming, pass).await,
+        Applicant::Tcp(arrival) => receive_tcp(shared, arrival, pass).await,
+    }
+    drop(place);
+}
+
+/// Authenticates one connection and serves it.
+async fn receive(shared: Arc<Shared>, incoming: Incoming, pass: Pass) {
+    let address = incoming.remote_address();
+    let failed = |error: quinn::ConnectionError| Error::denied(failure::at_cloud(&error));
+    let connecting = async { incoming.accept().map_err(failed)?.await.map_err(failed) };
+    let link = authenticated(connecting).await.map(Link::Quic);
+    finish(&shared, address, link, pass).await;
+}
+
+/// The same of one over TCP.
+async fn receive_tcp(shared: Arc<Shared>, arrival: Arrival, pass: Pass) {
+    let address = arrival.address;
+    let failed = |error: std::io::Error| Error::denied(failure::of_tls(Side::Cloud, &error));
+    let connecting = async { arrival.handshake().await.map_err(failed) };
+    let link = authenticated(connecting).await.map(Link::Tcp);
+    if link.is_ok() {
+        shared.counters.tcp_connections.add(1);
+    }
+    finish(&shared, address, link, pass).await;
+}
+
+async fn authenticated<T>(connecting: impl Future<Output = Result<T>>) -> Result<T> {
+    let outcome = tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting).await;
+    outcome.map_err(|_| Error::denied("the handshake took too long"))?
+}
+
+async fn finish(shared: &Arc<Shared>, address: SocketAddr, link: Result<Link>, pass: Pass) {
+    let served = match link {
+        Ok(link) => serve(shared, link, pass).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = served {
+        shared.counters.refused.add(1);
+        tracing::warn!(%address, "refused a connection: {error}");
+    }
+}
+
+async fn serve(shared: &Arc<Shared>, connection: Link, pass: Pass) -> Result<()> {
+    let member = match shown(&connection, wall_ms()) {
+        Ok(member) => member,
+        Err(error) => return refuse(&connection, error),
+    };
+    match connection.protocol().as_deref() {
+        Some(ENROL_ALPN) => enrol_one(shared, &connection, member).await,
+        Some(name) if tls::version(name).is_some() => match member {
+            Some(node) => serve_member(shared, connection, node, pass).await,
+            None => refuse(&connection, Error::denied("it has no certificate")),
+        },
+        _ => refuse(
+            &connection,
+            Error::denied("it speaks no protocol known here"),
+        ),
+    }
+}
+
+/// The node that a connection's certificate names, if it has one.
+///
+/// # Errors
+/// `Denied` for a certificate that names none, or is not valid at that moment: where a session was resumed, nobody has
+/// looked at it since it was full.
+fn shown(connection: &Link, now_ms: u64) -> Result<Option<NodeId>> {
+    let Some(certificate) = connection.member() else {
+        return Ok(None);
+    };
+    if !is_valid(&certificate, now_ms) {
+        return Err(Error::denied("its certificate is not valid now"));
+    }
+    node_of(&certificate).map(Some)
+}
+
+fn refuse(connection: &Link, error: Error) -> Result<()> {
+    connection.close(error.to_string().as_bytes());
+    Err(error)
+}
+
+async fn enrol_one(shared: &Arc<Shared>, connection: &Link, member: Option<NodeId>) -> Result<()> {
+    let identity = shared.options.identity.clone();
+    let tokens = shared.options.tokens.clone();
+    let answering = enrol::answer(connection, member, identity, tokens);
+    let outcome = tokio::time::timeout(HANDSHAKE_TIMEOUT, answering)
+        .await
+        .unwrap_or_else(|_| Err(Error::denied("joining took too long")));
+    match outcome {
+        Ok(node) => {
+            shared.counters.admitted.add(1);
+            tracing::info!(%node, address = %connection.remote_address(), "admitted an edge");
+            Ok(())
+        }
+        Err(error) => {
+            shared.counters.admissions_refused.add(1);
+            connection.close(error.to_string().as_bytes());
+            Err(error.context("an edge wanted to join"))
+        }
+    }
+}
+
+async fn serve_member(
+    shared: &Arc<Shared>,
+    connection: Link,
+    node: NodeId,
+    pass: Pass,
+) -> Result<()> {
+    let options = shared.options.clone();
+    let admitted = tokio::task::spawn_blocking(move || {
+        let labels = options.tokens.admits(node)?;
+        options.inbox.member(node, &labels);
+        Ok(())
+    })
+    .await
+    .map_err(|_| Error::internal("the list of members could not be read"))?;
+    if let Err(error) = admitted {
+        return refuse(&connection, error);
+    }
+    shared.counters.connections.add(1);
+    let id = connection.id();
+    shared.peers.lock().insert(
+        id,
+        Peer {
+            connection: connection.clone(),
+            node,
+            epoch: None,
+            status: None,
+        },
+    );
+    let reason = peer_session::run(shared.clone(), connection, node, pass).await;
+    shared.peers.lock().remove(&id);
+    tracing::info!(%node, "an edge left: {reason}");
+    Ok(())
+}
