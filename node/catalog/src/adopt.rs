@@ -10,6 +10,7 @@ use activestore_types::{Result, TableSchema};
 
 use crate::apply::{add_columns, alter_options, check_processor, create_table};
 use crate::bundle::Bundle;
+use crate::conflicts;
 use crate::definition::TableDefinition;
 use crate::keeping;
 use crate::names::{check_identifier, check_keyspace_name, check_plugin_name};
@@ -80,6 +81,7 @@ pub(crate) fn adopt(state: &mut CatalogState, bundle: Bundle) -> Result<()> {
             state.keeping.insert(table, keeping);
         }
     }
+    conflicts::adopt(state, &bundle.tables, bundle.keep_conflicts);
     check_references(state)?;
     sharing::check_all(state)?;
     disagreements.truncate(MAX_DISAGREEMENTS);

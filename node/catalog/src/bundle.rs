@@ -36,10 +36,12 @@ pub struct Bundle {
     pub classes: BTreeMap<TableName, SyncClass>,
     /// How long edges keep the tables' rows, of those of which something is said.
     pub keeping: BTreeMap<TableName, Keeping>,
+    /// The tables of which the values are kept that lose a conflict.
+    pub keep_conflicts: BTreeSet<TableName>,
 }
 
-/// Maps at the end that bundles of the first release do not have.
-const MAPS_SINCE: usize = 2;
+/// Maps and sets at the end that bundles of the first release do not have.
+const MAPS_SINCE: usize = 3;
 
 impl Bundle {
     /// As [`crate::CatalogState::bundle`] was encoded, also by a node of an earlier release, whose bundles end before

@@ -122,6 +122,7 @@ impl TableDefinition {
                 // A bundle has these beside its tables.
                 sharing: SharingOptions::default(),
                 keeping: KeepingOptions::default(),
+                keep_conflicts: None,
             },
         }
     }

@@ -3,7 +3,7 @@
 //!
 //! Entries: `format` → version of this layout, `meta` → counters, and `keyspace/…`, `table/…`,
 //! `function/…`, `processor/…`, `model/…`, `plugin/…`, `merge/…`, `filter/…`, `sharing/…`, `class/…`,
-//! `keeping/…`, `rollout/…` → the definition in postcard. In an encrypted directory all but `format` pass through [`EntrySealer`].
+//! `keeping/…`, `conflicts/…`, `rollout/…` → the definition in postcard. In an encrypted directory all but `format` pass through [`EntrySealer`].
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -231,6 +231,8 @@ fn entries(state: &CatalogState) -> Result<BTreeMap<String, Vec<u8>>> {
     put_all(&mut all, "sharing", &state.sharing)?;
     put_all(&mut all, "class", &state.classes)?;
     put_all(&mut all, "keeping", &state.keeping)?;
+    let kept = state.keep_conflicts.iter().map(|table| (table, true));
+    put_all(&mut all, "conflicts", &kept.collect())?;
     put_all(&mut all, "rollout", &state.rollouts)?;
     Ok(all)
 }
@@ -319,6 +321,9 @@ fn decode(stored: &BTreeMap<String, Vec<u8>>) -> Result<CatalogState> {
             }
             Some(("keeping", table)) => {
                 state.keeping.insert(table.parse()?, value(entry, bytes)?);
+            }
+            Some(("conflicts", table)) => {
+                state.keep_conflicts.insert(table.parse()?);
             }
             Some(("rollout", name)) => {
                 state.rollouts.insert(name.to_owned(), value(entry, bytes)?);

@@ -5,6 +5,7 @@
 use activestore_types::{CompactionMode, Error, Result, SyncMode, TableName};
 use serde::{Deserialize, Serialize};
 
+use crate::conflicts;
 use crate::duration::parse_duration;
 use crate::options::{TableOptions, boolean};
 use crate::sharing;
@@ -79,6 +80,7 @@ pub(crate) fn say(
     options: &TableOptions,
 ) -> Result<()> {
     sharing::share(state, table, &options.sharing)?;
+    conflicts::keep(state, table, options.keep_conflicts)?;
     keep(state, table, &options.keeping)
 }
 
@@ -86,6 +88,7 @@ pub(crate) fn say(
 pub(crate) fn say_nothing(state: &mut CatalogState, table: &TableName) {
     state.sharing.remove(table);
     state.keeping.remove(table);
+    state.keep_conflicts.remove(table);
 }
 
 /// Changes what is said of a table, which has its other options already.

@@ -24,6 +24,7 @@ mod adopt;
 mod apply;
 mod bundle;
 mod change;
+mod conflicts;
 mod definition;
 mod duration;
 mod file;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use activestore_types::{CompactionMode, Error, Result, SyncMode};
 use serde::{Deserialize, Serialize};
 
+use crate::conflicts;
 use crate::duration::parse_duration;
 use crate::keeping::KeepingOptions;
 use crate::names::nearest;
@@ -36,6 +37,9 @@ pub struct TableOptions {
     pub sharing: SharingOptions,
     /// How long edges keep its rows.
     pub keeping: KeepingOptions,
+    /// Whether the values are kept that lose a conflict. A bundle has it beside its tables.
+    #[serde(skip)]
+    pub keep_conflicts: Option<bool>,
 }
 
 impl KeyspaceOptions {
@@ -58,7 +62,7 @@ impl KeyspaceOptions {
 
 impl TableOptions {
     /// Reads the options by name: `flexible`, `ttl`, `sync`, `compaction`, `sync_class`, `sync_where`,
-    /// `sync_columns`, `sync_filter`, `merge_` with a column's name, `keep_local` and `evict_after_receipt`.
+    /// `sync_columns`, `sync_filter`, `keep_conflicts`, `merge_` with a column's name, `keep_local` and `evict_after_receipt`.
     ///
     /// # Errors
     /// `Invalid` for an unknown name or a value that does not fit.
@@ -70,10 +74,12 @@ impl TableOptions {
                 "ttl" => parsed.ttl_s = Some(ttl(value)?),
                 "sync" => parsed.sync = Some(sync(value)?),
                 "compaction" => parsed.compaction = Some(value.to_ascii_lowercase().parse()?),
+                conflicts::NAME => parsed.keep_conflicts = Some(boolean(name, value)?),
                 _ if parsed.sharing.take(name, value)? => {}
                 _ if parsed.keeping.take(name, value)? => {}
                 _ => {
                     let mut known = vec!["flexible", "ttl", "sync", "compaction"];
+                    known.push(conflicts::NAME);
                     known.extend(SharingOptions::NAMES);
                     known.extend(KeepingOptions::NAMES);
                     return Err(unknown(name, "table", &known));

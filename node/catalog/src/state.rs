@@ -1,6 +1,6 @@
 //! One immutable version of the catalog.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use activestore_types::{Error, Result, SyncClass, TableId, TableName, TableSchema};
@@ -45,6 +45,8 @@ pub struct CatalogState {
     pub classes: BTreeMap<TableName, SyncClass>,
     /// How long edges keep the rows of tables; only of those of which something is said.
     pub keeping: BTreeMap<TableName, Keeping>,
+    /// The tables of which the values are kept that lose a conflict.
+    pub keep_conflicts: BTreeSet<TableName>,
     /// The last rollout of each plugin that had one. They are the cloud's alone: no bundle holds them.
     pub rollouts: BTreeMap<String, Rollout>,
     /// What the last adopted bundle says otherwise than this node and could not be taken over
@@ -71,6 +73,7 @@ impl Default for CatalogState {
             sharing: BTreeMap::new(),
             classes: BTreeMap::new(),
             keeping: BTreeMap::new(),
+            keep_conflicts: BTreeSet::new(),
             rollouts: BTreeMap::new(),
             disagreements: Vec::new(),
             next_table: TableId(1),
@@ -210,6 +213,7 @@ impl CatalogState {
             sharing: self.sharing.clone(),
             classes: self.classes.clone(),
             keeping: self.keeping.clone(),
+            keep_conflicts: self.keep_conflicts.clone(),
         }
     }
 

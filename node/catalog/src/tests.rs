@@ -3,6 +3,7 @@
 mod adoption;
 mod changes;
 mod classes;
+mod conflicts;
 mod keeping;
 mod reopening;
 mod rollouts;

@@ -304,9 +304,12 @@ pub enum TokenCommand {
         #[arg(long, default_value = "1h")]
         ttl: Span,
         /// A label of the edge that joins with it, NAME=VALUE, by which rollouts name it; may be given more than
-        /// once. Text without = is a note for people.
+        /// once.
         #[arg(long = "label", value_name = "NAME=VALUE")]
         labels: Vec<String>,
+        /// A note for people.
+        #[arg(long, default_value = "", hide_default_value = true)]
+        note: String,
         /// Where edges reach this node; default the address it listens on. May be given more than once.
         #[arg(long = "address", value_name = "HOST:PORT")]
         addresses: Vec<String>,
@@ -364,8 +367,13 @@ pub struct JoinArgs {
 #[derive(Debug, Subcommand)]
 pub enum SyncCommand {
     /// What waits, what has arrived, and who is connected.
-    #[command(after_help = "Example:\n  activestore sync status")]
+    #[command(
+        after_help = "Examples:\n  activestore sync status\n  activestore sync status --tables"
+    )]
     Status {
+        /// Also what waits by table and class; of a long backlog an estimate.
+        #[arg(long)]
+        tables: bool,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -384,6 +392,33 @@ pub enum SyncCommand {
         /// Print JSON.
         #[arg(long)]
         json: bool,
+        /// The node.
+        #[command(flatten)]
+        node: NodeUrl,
+    },
+    /// What happened to the sync: connections, refusals, receipts, rollouts, comparisons.
+    #[command(
+        after_help = "Examples:\n  activestore sync events\n  activestore sync events -f\n\nsystem.sync_events holds the same, the last thousand of them."
+    )]
+    Events {
+        /// Go on with what happens, until Ctrl-C.
+        #[arg(short, long)]
+        follow: bool,
+        /// The node.
+        #[command(flatten)]
+        node: NodeUrl,
+    },
+    /// Try rows of other nodes again that did not fit this node's tables; exit code 1 where some still do not.
+    #[command(
+        after_help = "Examples:\n  activestore sql -c \"SELECT node, source, reason FROM system.rejected_writes\"\n  activestore sync retry-rejected\n  activestore sync retry-rejected --table plant.readings --discard\n\nRows keep the time and the writer that they had, so that newer ones stay in force."
+    )]
+    RetryRejected {
+        /// Only rows of this table.
+        #[arg(long, value_name = "KEYSPACE.TABLE", value_parser = table_name)]
+        table: Option<TableName>,
+        /// Let go of the rows instead: they are lost on this node.
+        #[arg(long)]
+        discard: bool,
         /// The node.
         #[command(flatten)]
         node: NodeUrl,

@@ -20,9 +20,10 @@ pub fn run(command: &TokenCommand) -> Result<ExitCode> {
         TokenCommand::Create {
             ttl,
             labels,
+            note,
             addresses,
             node,
-        } => create_token(ttl.0, labels, addresses, node),
+        } => create_token(ttl.0, labels, note, addresses, node),
         TokenCommand::Label { edge, labels, node } => {
             let path = format!(
                 "/v1/edges/{}/labels?labels={}",
@@ -40,17 +41,22 @@ pub fn run(command: &TokenCommand) -> Result<ExitCode> {
 fn create_token(
     ttl: Duration,
     labels: &[String],
+    note: &str,
     addresses: &[String],
     node: &NodeUrl,
 ) -> Result<ExitCode> {
-    let (labels, notes): (Vec<&str>, Vec<&str>) = labels
-        .iter()
-        .map(String::as_str)
-        .partition(|label| label.contains('='));
+    if let Some(label) = labels.iter().find(|label| !label.contains('=')) {
+        return Err(Error::invalid(format!(
+            "--label {label} has no value: a label is NAME=VALUE, by which a rollout finds the edge"
+        ))
+        .with_hint(format!(
+            "write --label ring={label}, or --note '{label}' for a note that only people read"
+        )));
+    }
     let path = format!(
         "/v1/tokens?ttl={}s&label={}&labels={}&address={}",
         ttl.as_secs(),
-        encoded(&notes.join(" ")),
+        encoded(note),
         encoded(&labels.join(",")),
         encoded(&addresses.join(","))
     );

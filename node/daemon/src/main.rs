@@ -11,6 +11,7 @@ mod doctor;
 mod enrol;
 mod export;
 mod figures;
+mod follow;
 mod key;
 mod load;
 mod logging;

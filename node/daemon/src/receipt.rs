@@ -125,11 +125,14 @@ fn verify(file: &Path, ca: &Path) -> Result<ExitCode> {
 fn proved(receipt: &Receipt) -> String {
     let said = &receipt.statement;
     format!(
-        "Cloud {} of this fleet signed at {} that it holds {} rows of edge {}: all of epoch {:016x} up to segment {} \
+        "Cloud {} of this fleet signed at {} that it holds {} of edge {}: all of epoch {:016x} up to segment {} \
          with the hash {}.",
         said.cloud,
         time(said.issued_ms),
-        said.rows,
+        match said.rows {
+            1 => "1 row".to_owned(),
+            rows => format!("{rows} rows"),
+        },
         said.edge,
         said.epoch.0,
         said.seq,
@@ -138,7 +141,7 @@ fn proved(receipt: &Receipt) -> String {
 }
 
 /// A moment as people write it, in UTC.
-fn time(ms: u64) -> String {
+pub(crate) fn time(ms: u64) -> String {
     i64::try_from(ms)
         .ok()
         .and_then(timestamp_ms_to_datetime)

@@ -2,11 +2,14 @@
 
 use std::process::ExitCode;
 
-use activestore_types::Result;
+use activestore_types::{Result, TableName};
 use serde_json::Value;
 
-use crate::cli::SyncCommand;
+use crate::cli::{NodeUrl, SyncCommand};
 use crate::client::Client;
+use crate::follow::{self, Lines};
+use crate::plugin::encoded;
+use crate::receipt::time;
 use crate::sql::Grid;
 
 /// Runs the command; `verify` gives 1 where the ends differ.
@@ -15,11 +18,30 @@ use crate::sql::Grid;
 /// What the node says.
 pub fn run(command: &SyncCommand) -> Result<ExitCode> {
     match command {
-        SyncCommand::Status { json, node } => {
-            let status = Client::new(&node.url)?.get("/v1/sync")?;
+        SyncCommand::Status { tables, json, node } => {
+            let path = if *tables {
+                "/v1/sync?tables=all"
+            } else {
+                "/v1/sync"
+            };
+            let status = Client::new(&node.url)?.get(path)?;
             show(&status, *json);
             Ok(ExitCode::SUCCESS)
         }
+        SyncCommand::Events { follow, node } => {
+            let lines = Lines {
+                path: "/v1/sync/events?".to_owned(),
+                list: "events",
+                gap: "events are missing here: more happened than are kept",
+                show: event,
+            };
+            follow::print(&Client::new(&node.url)?, lines, *follow)
+        }
+        SyncCommand::RetryRejected {
+            table,
+            discard,
+            node,
+        } => retry_rejected(table.as_ref(), *discard, node),
         SyncCommand::Receipt(command) => crate::receipt::run(command),
         SyncCommand::Verify { repair, json, node } => {
             let path = format!("/v1/sync/verify?repair={repair}");
@@ -47,6 +69,56 @@ pub fn run(command: &SyncCommand) -> Result<ExitCode> {
             }
             Ok(ExitCode::from(u8::from(equal != Some(true))))
         }
+    }
+}
+
+/// An event as a line.
+fn event(event: &Value) -> String {
+    let cell = |name: &str| event.get(name).and_then(Value::as_str);
+    let other = cell("name").filter(|name| !name.is_empty());
+    let other = other.or(cell("node")).map(|name| format!("{name}: "));
+    let times = match count(event, "times") {
+        0 | 1 => String::new(),
+        times => format!(" ({times} times)"),
+    };
+    format!(
+        "{} {:16} {}{}{times}",
+        time(count(event, "last_ms")),
+        cell("kind").unwrap_or_default(),
+        other.unwrap_or_default(),
+        cell("text").unwrap_or_default()
+    )
+}
+
+fn retry_rejected(table: Option<&TableName>, discard: bool, node: &NodeUrl) -> Result<ExitCode> {
+    let act = if discard { "discard" } else { "retry" };
+    let of_table = table.map_or_else(String::new, |table| {
+        format!("&table={}", encoded(&table.to_string()))
+    });
+    let path = format!("/v1/sync/rejected?act={act}{of_table}");
+    let report = Client::new(&node.url)?.post(&path, "application/json", b"")?;
+    let (rows, left) = (count(&report, "rows"), count(&report, "left"));
+    let reasons = report.get("reasons").and_then(Value::as_array);
+    for reason in reasons.into_iter().flatten().filter_map(Value::as_str) {
+        eprintln!("{reason}");
+    }
+    println!(
+        "{}",
+        match (discard, rows, left) {
+            (true, rows, _) => format!("{} discarded.", amount(rows)),
+            (false, 0, 0) => "No rows of other nodes are set aside.".to_owned(),
+            (false, rows, 0) => format!("{} taken, none is left.", amount(rows)),
+            (false, rows, left) => format!("{} taken, {left} still do not fit.", amount(rows)),
+        }
+    );
+    Ok(ExitCode::from(u8::from(!discard && left > 0)))
+}
+
+/// Rows with their verb.
+fn amount(rows: u64) -> String {
+    match rows {
+        1 => "1 row was".to_owned(),
+        rows => format!("{rows} rows were"),
     }
 }
 

@@ -183,6 +183,9 @@ impl Db {
         self.inner.receipt_figures(all);
         self.inner.eviction_figures(all);
         self.inner.reconcile_figures(all);
+        self.inner.conflict_figures(all);
+        self.inner.table_lag_figures(all);
+        self.inner.set_aside_figures(all);
         let counts = &self.inner.counts;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
         all.counter(

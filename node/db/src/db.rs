@@ -20,12 +20,15 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::blobs::Blobs;
+use crate::conflicts::Conflicts;
 use crate::down::Down;
+use crate::events::{self, Events};
 use crate::eviction::{self, Eviction};
 use crate::files::Files;
 use crate::identity::Identity;
 use crate::inbox::Receiver;
 use crate::options::{DbOptions, Role};
+use crate::outbox::by_table::ByTable;
 use crate::outbox::queue::Queue;
 use crate::outbox::{Direction, Sealer, Sources};
 use crate::outgoing::Outgoing;
@@ -34,6 +37,7 @@ use crate::receipts::Receipts;
 use crate::reconcile::{Mirror, Reconcile};
 use crate::replica::Adopter;
 use crate::rollouts::{self, Rollouts};
+use crate::set_aside::SetAside;
 use crate::tables::Relations;
 use crate::visit::Visits;
 use crate::write::WriteReceipt;
@@ -105,6 +109,12 @@ pub(crate) struct Inner {
     pub(crate) keyring: Option<Arc<Keyring>>,
     pub(crate) peers: Mutex<HashMap<NodeId, PeerStatus>>,
     pub(crate) rollouts: Arc<Rollouts>,
+    pub(crate) by_table: ByTable,
+    /// What edges said last of their clocks: how much this node's says more, in milliseconds.
+    pub(crate) edge_clocks: Mutex<HashMap<NodeId, i64>>,
+    pub(crate) events: Arc<Events>,
+    pub(crate) conflicts: Conflicts,
+    pub(crate) set_aside: SetAside,
     pub(crate) counts: Counts,
     pub(crate) started: Duration,
     space: Mutex<(Duration, u64)>,
@@ -200,12 +210,15 @@ impl Db {
             relations.clone(),
         )?;
         plugins.refresh(&catalog.state(), &engine);
+        let happened = events::read(&store);
+        let events = Arc::new(Events::new(env.clock.clone(), happened));
         let outbox = if options.outbox {
             let sources = Sources {
                 env: env.clone(),
                 store: store.clone(),
                 catalog: catalog.clone(),
                 plugins: plugins.clone(),
+                events: events.clone(),
             };
             let keyring = keyring.as_ref();
             Some(Arc::new(open_outbox(
@@ -240,6 +253,11 @@ impl Db {
             keyring: keyring.clone(),
             peers: Mutex::new(HashMap::new()),
             rollouts: Arc::default(),
+            by_table: ByTable::default(),
+            edge_clocks: Mutex::default(),
+            events,
+            conflicts: Conflicts::default(),
+            set_aside: SetAside::default(),
             counts: Counts::default(),
             space: Mutex::new((Duration::ZERO, 0)),
             env,
@@ -254,6 +272,7 @@ impl Db {
         timer::start(&inner)?;
         eviction::start(&inner)?;
         rollouts::start(&inner)?;
+        events::start(&inner)?;
         Ok(Db {
             receiver: Arc::new(Receiver::new(inner.clone())),
             inner,
@@ -348,7 +367,9 @@ impl Db {
             inner.outgoing.close();
             inner.eviction.close();
             inner.rollouts.close();
+            inner.events.close();
             inner.visits.close();
+            inner.write_events();
             if let Some(outbox) = &inner.outbox {
                 outbox.stop();
             }

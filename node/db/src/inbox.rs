@@ -16,7 +16,9 @@ use activestore_sync_proto::{
     ChainHash, Follow, FollowAnswer, Health, Inbox, PeerStatus, PluginHealth, Progress, Receipt,
     SealedSegment, TableDigest,
 };
-use activestore_types::{Epoch, Error, Labels, NodeId, Result, SyncMode, TableName, TableSchema};
+use activestore_types::{
+    Epoch, Error, ErrorKind, Labels, NodeId, Result, SyncMode, TableName, TableSchema,
+};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -25,6 +27,7 @@ use crate::db::Inner;
 use crate::incoming::{Incoming, same_key};
 use crate::outbox::segment::{Section, Segment};
 use crate::reconcile::Mirror;
+use crate::set_aside::{Part, lasts};
 
 const PREFIX: &str = "sync/in/";
 
@@ -61,52 +64,6 @@ impl Receiver {
         let schema = state.tables.get(table);
         schema.is_some_and(|schema| schema.sync == SyncMode::Down)
     }
-
-    /// The local table of a section, made or grown where it has to be.
-    fn table(&self, section: &Section) -> Result<Arc<TableSchema>> {
-        let inner = &self.inner;
-        let state = inner.catalog.state();
-        let schema = match state.tables.get(&section.table) {
-            Some(schema) => schema.clone(),
-            None => {
-                if !state.keyspaces.contains_key(&section.table.keyspace) {
-                    inner.catalog.apply(Change::CreateKeyspace {
-                        def: KeyspaceDef {
-                            sync: SyncMode::Up,
-                            ..KeyspaceDef::named(&section.table.keyspace)
-                        },
-                        if_not_exists: true,
-                    })?;
-                }
-                let mut definition = TableDefinition::named(section.table.clone());
-                definition.columns = section
-                    .column_types()
-                    .map(|(name, data_type)| ColumnDefinition::new(name, data_type))
-                    .collect();
-                definition.partition_key.clone_from(&section.partition_key);
-                definition.clustering_key = section
-                    .clustering_key
-                    .iter()
-                    .map(|(name, descending)| ClusteringDefinition {
-                        name: name.clone(),
-                        descending: *descending,
-                    })
-                    .collect();
-                definition.options.flexible = Some(section.flexible);
-                definition.options.ttl_s = section.ttl_s;
-                definition.options.sync = Some(SyncMode::Up);
-                let state = inner.catalog.apply(Change::CreateTable {
-                    definition,
-                    if_not_exists: true,
-                })?;
-                state.table(&section.table)?.clone()
-            }
-        };
-        same_key(&schema, section)?;
-        let schema = inner.grown(schema, section)?;
-        inner.store.put_schema(schema.clone())?;
-        Ok(schema)
-    }
 }
 
 impl Inbox for Receiver {
@@ -139,15 +96,23 @@ impl Inbox for Receiver {
             ));
         }
         let origin = inner.store.origin_id(node)?;
-        let mut incoming = Incoming::default();
+        let mut incoming = Incoming::first();
         let mut refused = 0;
-        for section in &content.sections {
-            if self.is_ours_alone(&section.table) {
+        let mut aside = Vec::new();
+        for (number, section) in content.sections.iter().enumerate() {
+            let taken = if self.is_ours_alone(&section.table) {
                 refused += u64::from(section.rows);
-                continue;
+                Err(ours_alone(&section.table))
+            } else {
+                table_of(inner, section)
+                    .map_err(unfit)
+                    .and_then(|schema| section.batch(&schema, origin.0))
+            };
+            match taken {
+                Ok(batch) => incoming.rows(batch),
+                Err(error) if lasts(&error) => aside.push(Part::of(number, section, &error)),
+                Err(error) => return Err(error),
             }
-            let schema = self.table(section)?;
-            incoming.rows(section.batch(&schema, origin.0)?);
         }
         for erased in &content.erased {
             // A segment names its tables: what it erases in them may still be on its way.
@@ -160,6 +125,16 @@ impl Inbox for Receiver {
         if refused > 0 {
             inner.down.refused.fetch_add(refused, Ordering::Relaxed);
             tracing::warn!(%node, refused, "rows of tables that are the cloud's own were not taken");
+        }
+        let _aside = (!aside.is_empty()).then(|| inner.set_aside.turn());
+        if !aside.is_empty() {
+            let rows: u64 = aside.iter().map(|part| u64::from(part.rows)).sum();
+            match inner.set_aside(node, false, aside, &segment.payload) {
+                Ok(note) => incoming.notes.push(note),
+                // What is the cloud's own has no claim to hold up what is not.
+                Err(_) if rows == refused => {}
+                Err(error) => return Err(error),
+            }
         }
         let progress = KeptProgress {
             seq: segment.seq,
@@ -231,7 +206,9 @@ impl Inbox for Receiver {
         if !status.connected && peers.get(&status.node).is_some_and(outlived) {
             return;
         }
-        let news = peers.get(&status.node).is_none_or(news);
+        let before = peers.get(&status.node);
+        self.inner.tell_of_peer(before, &status);
+        let news = before.is_none_or(news);
         peers.insert(status.node, status);
         drop(peers);
         if news {
@@ -248,6 +225,7 @@ impl Inbox for Receiver {
         let state = self.inner.catalog.state();
         let known = |plugin: &PluginHealth| state.plugins.contains_key(&plugin.plugin);
         health.plugins.retain(known);
+        self.inner.tell_of_edge_clock(node, health.clock_offset_ms);
         let at_ms = self.inner.wall_ms();
         self.inner.rollouts.told(node, health, at_ms);
     }
@@ -286,6 +264,66 @@ impl Inbox for Receiver {
 
     fn on_down_sealed(&self, waker: Box<dyn Fn() + Send + Sync>) {
         self.inner.down.wake_by(waker);
+    }
+}
+
+/// The local table of a section, made or grown where it has to be.
+pub(crate) fn table_of(inner: &Inner, section: &Section) -> Result<Arc<TableSchema>> {
+    let state = inner.catalog.state();
+    let schema = match state.tables.get(&section.table) {
+        Some(schema) => schema.clone(),
+        None => {
+            if !state.keyspaces.contains_key(&section.table.keyspace) {
+                inner.catalog.apply(Change::CreateKeyspace {
+                    def: KeyspaceDef {
+                        sync: SyncMode::Up,
+                        ..KeyspaceDef::named(&section.table.keyspace)
+                    },
+                    if_not_exists: true,
+                })?;
+            }
+            let mut definition = TableDefinition::named(section.table.clone());
+            definition.columns = section
+                .column_types()
+                .map(|(name, data_type)| ColumnDefinition::new(name, data_type))
+                .collect();
+            definition.partition_key.clone_from(&section.partition_key);
+            definition.clustering_key = section
+                .clustering_key
+                .iter()
+                .map(|(name, descending)| ClusteringDefinition {
+                    name: name.clone(),
+                    descending: *descending,
+                })
+                .collect();
+            definition.options.flexible = Some(section.flexible);
+            definition.options.ttl_s = section.ttl_s;
+            definition.options.sync = Some(SyncMode::Up);
+            let state = inner.catalog.apply(Change::CreateTable {
+                definition,
+                if_not_exists: true,
+            })?;
+            state.table(&section.table)?.clone()
+        }
+    };
+    same_key(&schema, section)?;
+    let schema = inner.grown(schema, section)?;
+    inner.store.put_schema(schema.clone())?;
+    Ok(schema)
+}
+
+fn ours_alone(table: &TableName) -> Error {
+    Error::denied(format!(
+        "table {table} has sync = 'down' at the cloud: its rows are the cloud's own"
+    ))
+    .with_hint("make it sync = 'both' to have edges write to it")
+}
+
+/// The same error where the definitions here are what the rows do not fit, as ever so many columns.
+fn unfit(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Invalid => Error::conflict(error.message()),
+        _ => error,
     }
 }
 

@@ -13,6 +13,7 @@ use activestore_types::{
     Error, Hlc, OriginId, RangeTombstone, Result, RowBatch, TableId, TableSchema,
 };
 
+use crate::conflicts::Found;
 use crate::db::Inner;
 use crate::outbox::News;
 use crate::outbox::segment::{Erased, Section};
@@ -36,9 +37,21 @@ pub(crate) struct Incoming {
     pub(crate) batches: Vec<RowBatch>,
     pub(crate) tombstones: Vec<RangeTombstone>,
     touched: BTreeSet<TableId>,
+    /// Whether the rows come for the first time, as those of a chain of segments do.
+    first: bool,
+    /// What is noted beside them.
+    pub(crate) notes: Vec<Note>,
 }
 
 impl Incoming {
+    /// Of a segment that comes once.
+    pub(crate) fn first() -> Incoming {
+        Incoming {
+            first: true,
+            ..Incoming::default()
+        }
+    }
+
     /// Adds rows of a table.
     pub(crate) fn rows(&mut self, batch: RowBatch) {
         self.touched.insert(batch.table);
@@ -89,8 +102,17 @@ impl Inner {
         });
         let _passage = self.gates.pass_blocking(gates.collect());
         let joins = self.joins_for(&incoming.batches, &incoming.tombstones)?;
+        let contested = match incoming.first {
+            true => self.conflicts_in(&incoming.batches),
+            false => Found::default(),
+        };
         let mut batches = incoming.batches;
         let mut notes = vec![note];
+        notes.extend(incoming.notes);
+        let _turn = (!contested.is_empty()).then(|| self.conflicts.turn());
+        if !contested.is_empty() {
+            notes.extend(self.conflict_notes(contested)?);
+        }
         if !joins.is_empty() {
             notes.push(Note {
                 key: JOINS_AFTER.to_vec(),

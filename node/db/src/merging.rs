@@ -101,7 +101,7 @@ impl Inner {
 }
 
 /// The encoded keys of rows; every key column must be among the columns.
-fn keys_of(schema: &TableSchema, columns: &[BatchColumn]) -> Result<KeyBuffer> {
+pub(crate) fn keys_of(schema: &TableSchema, columns: &[BatchColumn]) -> Result<KeyBuffer> {
     let keys = schema.key_columns().map(|key| {
         let column = columns.iter().find(|column| column.id == key.id);
         let column = column.ok_or_else(|| {

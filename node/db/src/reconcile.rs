@@ -27,11 +27,12 @@ use parking_lot::Mutex;
 
 use crate::counters::Figures;
 use crate::db::Inner;
+use crate::events::Kind;
 use crate::outbox::News;
 use crate::outbox::chain::Standing;
 use crate::write::gates::Way;
 
-pub(crate) use mend::{NOTE as MENDED_NOTE, erased_notes};
+pub(crate) use mend::{NOTE as MENDED_NOTE, erased_notes, mended};
 
 /// The note of the last comparison that an edge made.
 const OUTCOME_NOTE: &[u8] = b"sync/compared";
@@ -368,6 +369,13 @@ impl Holdings for Mirror {
         inner.reconcile.comparisons.fetch_add(1, Ordering::Relaxed);
         // What the comparison held is not needed any more.
         *inner.reconcile.loaded.lock() = None;
+        let text = format!(
+            "{} rows differed, {} were mended; {} segments had not arrived",
+            outcome.differences,
+            outcome.mended_here.saturating_add(outcome.mended_there),
+            outcome.behind
+        );
+        inner.events.tell(Kind::Compared, Some(writer), text);
         let mut outcomes = inner.reconcile.outcomes.lock();
         outcomes.insert(writer, *outcome);
         drop(outcomes);

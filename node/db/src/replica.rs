@@ -15,6 +15,7 @@ use activestore_types::{Epoch, Error, NodeId, Result};
 
 use crate::blobs::sha256;
 use crate::db::Inner;
+use crate::events::Kind;
 use crate::outbox::News;
 use crate::reconcile::Mirror;
 
@@ -61,6 +62,8 @@ impl Replica for Adopter {
         // The record holds nothing to ship, and the log is held until the outbox has seen that.
         inner.wake_sealers(News::default());
         tracing::info!(version, "the cloud's definitions are in force");
+        let text = format!("version {version} of the cloud's definitions is in force");
+        inner.events.tell(Kind::Definitions, None, text);
         Ok(())
     }
 
@@ -93,7 +96,8 @@ impl Replica for Adopter {
         let here = self.inner.env.clock.wall_ms();
         let there = server_wall_ms.saturating_add(rtt.as_millis() as u64 / 2);
         let offset = there as i64 - here as i64;
-        self.inner.clock_offset_ms.store(offset, Ordering::Relaxed);
+        let before = self.inner.clock_offset_ms.swap(offset, Ordering::Relaxed);
+        self.inner.tell_of_clock(before, offset);
         self.inner
             .eviction
             .clock_known

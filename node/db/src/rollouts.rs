@@ -19,6 +19,7 @@ use activestore_types::{Error, Labels, NodeId, Result};
 use parking_lot::{Condvar, Mutex};
 
 use crate::db::{Db, Inner};
+use crate::events::{Kind, step_text};
 use crate::options::Role;
 
 pub use info::RolloutInfo;
@@ -289,6 +290,8 @@ impl Inner {
         self.change(Change::StartRollout(rollout))?;
         self.rollouts.note_start();
         tracing::info!(plugin = name, "a rollout began");
+        let text = format!("the rollout of plugin {name} began");
+        self.events.tell(Kind::Rollout, None, text);
         self.rollouts.wake();
         Ok(())
     }
@@ -302,6 +305,9 @@ impl Inner {
             at_ms: self.wall_ms(),
         })?;
         self.rollouts.note_step(plugin, &step);
+        if let Some(text) = step_text(plugin, &step) {
+            self.events.tell(Kind::Rollout, None, text);
+        }
         Ok(())
     }
 }

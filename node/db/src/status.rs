@@ -171,6 +171,8 @@ pub struct PeerReport {
     pub down_seq: Option<u64>,
     /// How many segments of the stream it lacks.
     pub down_behind: Option<u64>,
+    /// How much this node's clock says more than the edge's, in milliseconds, to the second; `null` until it has said so.
+    pub clock_offset_ms: Option<i64>,
     /// When it was last heard of, in milliseconds since 1970; 0 when not since the start.
     pub seen_ms: u64,
     /// What went wrong last.
@@ -360,6 +362,7 @@ pub(crate) fn peer_reports(inner: &Inner) -> Vec<PeerReport> {
                 rows,
                 down_seq: standing.map(|(follower, _)| follower.seq),
                 down_behind: standing.map(|(_, behind)| behind),
+                clock_offset_ms: inner.edge_clocks.lock().get(&node).copied(),
                 seen_ms: seen.map_or(0, |peer| peer.seen_wall_ms),
                 last_error: seen.and_then(|peer| peer.last_error.clone()),
                 verified: verified_report(inner, node),

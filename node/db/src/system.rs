@@ -1,11 +1,15 @@
 //! The keyspace `system`: what the node knows of itself, as tables. Each is made when it is asked
 //! for and holds no more than the definitions and counters it shows.
 
+mod conflicts;
+mod events;
 mod files;
 mod kept;
+mod lags;
 mod peers;
 mod plugins;
 mod receipts;
+mod rejected;
 mod rollouts;
 mod sharing;
 
@@ -24,6 +28,7 @@ use crate::tables::Relations;
 pub(crate) const NAMES: &[&str] = &[
     "columns",
     "compactions",
+    "conflicts",
     "edge_plugins",
     "filters",
     "functions",
@@ -38,8 +43,10 @@ pub(crate) const NAMES: &[&str] = &[
     "settings",
     "shared_tables",
     "sstables",
+    "sync_events",
     "sync_peers",
     "sync_receipts",
+    "sync_tables",
     "tables",
 ];
 
@@ -48,6 +55,7 @@ pub(crate) fn table(relations: &Relations, name: &str) -> Result<Option<RecordBa
     Ok(Some(match name {
         "columns" => columns(relations)?,
         "compactions" => compactions(relations)?,
+        "conflicts" => conflicts::conflicts(relations)?,
         "edge_plugins" => rollouts::edge_plugins(relations)?,
         "filters" => sharing::filters(relations)?,
         "functions" => plugins::functions(relations)?,
@@ -57,13 +65,15 @@ pub(crate) fn table(relations: &Relations, name: &str) -> Result<Option<RecordBa
         "plugins" => plugins::plugins(relations)?,
         "processors" => plugins::processors(relations)?,
         "outgoing" => crate::outgoing::outgoing(relations)?,
-        "rejected_writes" => plugins::rejected_writes(relations)?,
+        "rejected_writes" => rejected::rejected_writes(relations)?,
         "rollouts" => rollouts::rollouts(relations)?,
         "settings" => settings(relations)?,
         "shared_tables" => sharing::shared_tables(relations)?,
         "sstables" => files::sstables(relations)?,
+        "sync_events" => events::sync_events(relations)?,
         "sync_peers" => peers::sync_peers(relations)?,
         "sync_receipts" => receipts::sync_receipts(relations)?,
+        "sync_tables" => lags::sync_tables(relations)?,
         "tables" => tables(relations)?,
         _ => return Ok(None),
     }))

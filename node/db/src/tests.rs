@@ -2,11 +2,14 @@
 
 mod aggregates;
 mod backups;
+mod conflicts;
 mod encryption;
+mod events;
 mod eviction;
 mod filters;
 mod flowing_down;
 mod flowing_down_bounds;
+mod lag_by_table;
 mod lanes;
 mod merging;
 mod models;
@@ -19,11 +22,13 @@ mod receipts;
 mod rollouts;
 mod rows;
 mod segments;
+mod set_aside;
 mod shared;
 mod shipping;
 mod together;
 mod undamaged;
 mod verifying;
+mod verifying_deletes;
 
 use std::path::Path;
 use std::time::Duration;

@@ -10,7 +10,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use activestore_types::{ColumnId, KeyRange, Result, TableSchema};
+use activestore_types::{ColumnId, Hlc, KeyRange, Result, TableSchema};
 use arrow::datatypes::SchemaRef;
 
 use crate::memtable::MemtableView;
@@ -88,6 +88,14 @@ impl Snapshot {
         let files: u64 = self.0.files.iter().map(|file| file.sst.meta().rows).sum();
         let views: u64 = self.0.views.iter().map(|view| view.rows() as u64).sum();
         files + views
+    }
+
+    /// A stamp that nothing in the table is newer than.
+    pub fn newest(&self) -> Hlc {
+        let views = self.0.views.iter().filter_map(MemtableView::max_hlc);
+        let files = self.0.files.iter().map(|file| file.sst.meta().max_hlc);
+        let ranges = self.0.version.tombstones.iter().map(|range| range.hlc);
+        views.chain(files).chain(ranges).max().unwrap_or(Hlc::ZERO)
     }
 
     /// The visible merged rows in key order.

@@ -20,7 +20,7 @@ use crate::reconcile::{Answer, Question};
 use crate::segment::{ChainHash, SealedSegment};
 
 pub use down::{Follow, Following, Rows, RowsRequest, StartOver};
-pub use health::{Health, PluginHealth};
+pub use health::{CLOCK_STEP_MS, Health, PluginHealth};
 pub use lanes::{Lane, LaneHeld, LaneOffer};
 
 /// The edge's first frame.

@@ -47,8 +47,8 @@ pub use codec::{FrameReader, decode, encode};
 pub use digest::{DigestComparison, TableDigest};
 pub use downlink::{CloudEvent, CloudOutput, Downlink, DownlinkOptions};
 pub use frame::{
-    CatalogOffer, Follow, Following, Frame, Health, Hello, Lane, LaneHeld, LaneOffer, PluginHealth,
-    Reject, Rows, RowsRequest, SegmentFrame, StartOver, Welcome,
+    CLOCK_STEP_MS, CatalogOffer, Follow, Following, Frame, Health, Hello, Lane, LaneHeld,
+    LaneOffer, PluginHealth, Reject, Rows, RowsRequest, SegmentFrame, StartOver, Welcome,
 };
 pub use host::{
     DownPosition, FollowAnswer, Inbox, LaneStanding, Outbox, OutboxChain, OutboxPosition,

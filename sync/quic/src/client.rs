@@ -2,6 +2,7 @@
 
 mod dial;
 mod names;
+mod news;
 mod race;
 mod waiting;
 mod worker;
@@ -28,6 +29,7 @@ use crate::transport::TransportOptions;
 #[cfg(test)]
 pub(crate) use dial::Dialer;
 pub use dial::Reach;
+pub use news::{LinkNews, Told};
 
 /// A comparison takes at most this long: either end may have to read whole tables, and rows to cross the link.
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -62,6 +64,8 @@ pub struct ClientOptions {
     pub eager_timeout: Duration,
     /// What may be sent in a second at most, in bytes; alarms go first. `None` for what the link takes.
     pub bandwidth: Option<u64>,
+    /// Who is told of each connection, and of why there is none. It returns at once.
+    pub told: Option<Told>,
 }
 
 impl ClientOptions {
@@ -87,6 +91,7 @@ impl ClientOptions {
             connect_timeout: Duration::from_secs(10),
             eager_timeout: Duration::from_secs(5),
             bandwidth: None,
+            told: None,
         }
     }
 
@@ -295,9 +300,21 @@ impl Inner {
         status
     }
 
+    fn tell(&self, news: LinkNews<'_>) {
+        if let Some(told) = &self.options.told {
+            told(news);
+        }
+    }
+
     pub(crate) fn connected(&self, connection: &Link, durable_seq: u64) {
+        let address = connection.remote_address().to_string();
+        let transport = connection.transport();
+        self.tell(LinkNews::Connected {
+            address: &address,
+            transport,
+        });
         let mut status = self.status.lock();
-        status.connected_to = Some(connection.remote_address().to_string());
+        status.connected_to = Some(address);
         status.connections += 1;
         status.acknowledged_seq = durable_seq;
         status.last_error = None;
@@ -341,6 +358,7 @@ impl Inner {
         status.connected_to = None;
         if status.last_error.as_ref() != Some(&sentence) {
             tracing::warn!("not connected to the cloud: {sentence}");
+            self.tell(LinkNews::Lost { reason: &sentence });
         }
         status.last_error = Some(sentence);
     }

@@ -44,7 +44,9 @@ mod transport;
 
 pub use admission::AdmissionOptions;
 pub use backoff::BackoffOptions;
-pub use client::{ClientOptions, ConnectionStatus, Reach, SyncClient, VerifyReport};
+pub use client::{
+    ClientOptions, ConnectionStatus, LinkNews, Reach, SyncClient, Told, VerifyReport,
+};
 pub use identity::{CloudIdentity, EdgeIdentity};
 pub use link::Transport;
 pub use receipt::verify_receipt;

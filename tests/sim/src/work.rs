@@ -58,8 +58,7 @@ impl World {
             ),
             (2, _) => {
                 let item = self.rng.below(12);
-                // A delete of another edge's row is not compared: a documented limit.
-                let deletes = !self.plan.old_clouds && self.rng.one_in(4);
+                let deletes = self.rng.one_in(4);
                 let sql = match deletes {
                     true => format!("DELETE FROM shop.prices WHERE item = {item}"),
                     false => format!("INSERT INTO shop.prices VALUES ({item}, {value})"),

@@ -8,8 +8,8 @@ use std::time::Duration;
 use activestore_db::{Counter, Db, Role};
 use activestore_gateway::{Hooks, TokenRequest};
 use activestore_sync_quic::{
-    ClientOptions, CloudIdentity, EdgeIdentity, Reach, ServerOptions, ServerStats, SyncClient,
-    SyncServer, TokenStore, Transport, TransportOptions,
+    ClientOptions, CloudIdentity, EdgeIdentity, LinkNews, Reach, ServerOptions, ServerStats,
+    SyncClient, SyncServer, TokenStore, Transport, TransportOptions,
 };
 use activestore_types::{Error, Labels, NodeId, Result};
 use futures::future::BoxFuture;
@@ -106,6 +106,13 @@ impl Peers {
                 }
                 options.transport = settings.wire;
                 options.bandwidth = settings.bandwidth;
+                let told = db.clone();
+                options.told = Some(Arc::new(move |news: LinkNews<'_>| match news {
+                    LinkNews::Connected { address, transport } => {
+                        told.cloud_connected(address, transport.name());
+                    }
+                    LinkNews::Lost { reason } => told.cloud_lost(reason),
+                }));
                 Side::Edge(SyncClient::start(options)?)
             }
             _ => Side::Alone,

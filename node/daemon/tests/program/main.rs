@@ -15,6 +15,7 @@ mod process;
 mod receipts;
 mod repair;
 mod rollouts;
+mod seen;
 mod signatures;
 mod templates;
 mod two_nodes;

@@ -4,19 +4,23 @@
 //! segment. Rows wait for the definition of their table; if the definitions that are here are as new as
 //! the rows, the table was dropped since, and they are passed over.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use activestore_store::Note;
 use activestore_sync_proto::{ChainHash, DownPosition, Progress, SealedSegment, StartOver};
-use activestore_types::{Epoch, Error, ErrorKind, NodeId, Result, SyncMode};
+use activestore_types::{Epoch, Error, NodeId, Result, RowBatch, SyncMode, TableSchema};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::NOTE;
 use crate::db::Inner;
+use crate::events::Kind;
 use crate::incoming::{Incoming, same_key};
-use crate::outbox::segment::Segment;
+use crate::outbox::origins::Origins;
+use crate::outbox::segment::{Section, Segment};
 use crate::replica::{VERSION_NOTE, held_definitions};
+use crate::set_aside::{Part, lasts};
 
 /// The place of an edge in its cloud's stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +96,8 @@ impl Inner {
             rows: 0,
         };
         self.down.started_over.fetch_add(1, Ordering::Relaxed);
+        let text = "the cloud's tables are fetched from the beginning";
+        self.events.tell(Kind::FetchBegun, Some(start.node), text);
         self.take_in(Incoming::default(), place.note()?)
     }
 
@@ -118,7 +124,9 @@ impl Inner {
                 segment.seq, here.seq
             )));
         }
-        let incoming = self.taken_from_above(&segment.payload, node)?;
+        let _aside = self.set_aside.turn();
+        let mut incoming = Incoming::first();
+        self.taken_from_above(&segment.payload, node, &mut incoming)?;
         let next = Place {
             seq: segment.seq,
             hash: segment.hash,
@@ -145,44 +153,43 @@ impl Inner {
                 "these rows are not the ones that are wanted",
             ));
         };
-        let incoming = self.taken_from_above(payload, here.node)?;
+        let _aside = self.set_aside.turn();
+        let mut incoming = Incoming::default();
+        self.taken_from_above(payload, here.node, &mut incoming)?;
+        incoming.notes.extend(self.fetched_note(&incoming.batches));
         let place = Place {
             cursor: next.map(<[u8]>::to_vec),
             rows: here.rows + incoming.fragments(),
             ..here.clone()
         };
-        self.take_in(incoming, place.note()?)
+        let rows = place.rows;
+        self.take_in(incoming, place.note()?)?;
+        if next.is_none() {
+            let text = format!("the cloud's tables are here, {rows} row fragments");
+            self.events.tell(Kind::FetchDone, Some(here.node), text);
+        }
+        Ok(())
     }
 
     /// What a payload comes to here.
-    fn taken_from_above(&self, payload: &[u8], by: NodeId) -> Result<Incoming> {
+    fn taken_from_above(&self, payload: &[u8], by: NodeId, incoming: &mut Incoming) -> Result<()> {
         let content = Segment::unpack(payload)?;
         let Some(origins) = &content.origins else {
             return Err(Error::invalid("rows from above do not say who wrote them"));
         };
         let waits = origins.definitions > held_definitions(self);
         let local = origins.local(|node| self.store.origin_id(node))?;
-        let mut incoming = Incoming::default();
+        let mut aside = Vec::new();
         for (index, section) in content.sections.iter().enumerate() {
             let known = self.catalog.state().tables.get(&section.table).cloned();
             let Some(schema) = known else {
                 self.lacks(waits, section.table.to_string(), section.rows)?;
                 continue;
             };
-            let batch = same_key(&schema, section).and_then(|()| {
-                let schema = self.grown(schema, section)?;
-                self.store.put_schema(schema.clone())?;
-                section.batch(&schema, 0)
-            });
-            match batch {
-                Ok(mut batch) => {
-                    batch.origin = origins.rows(index, batch.rows, &local)?;
-                    incoming.rows(batch);
-                }
+            match self.batch_from_above(index, section, &schema, origins, &local) {
+                Ok(batch) => incoming.rows(batch),
                 // Defined otherwise here, which the status lists: one odd table holds up no other.
-                Err(error) if error.kind() == ErrorKind::Conflict => {
-                    self.lacks(false, error.to_string(), section.rows)?;
-                }
+                Err(error) if lasts(&error) => aside.push(Part::of(index, section, &error)),
                 Err(error) => return Err(error),
             }
         }
@@ -196,9 +203,46 @@ impl Inner {
             && schema.sync == SyncMode::Down
         {
             let by = self.store.origin_id(by)?;
-            self.prune(schema, covered, by, &mut incoming)?;
+            self.prune(schema, covered, by, incoming)?;
         }
-        Ok(incoming)
+        let lost: u32 = aside.iter().map(|part: &Part| part.rows).sum();
+        if let Some(first) = aside.first() {
+            let what = first.reason.clone();
+            match self.set_aside(by, true, aside, payload) {
+                Ok(note) => incoming.notes.push(note),
+                // The cloud goes on having them.
+                Err(error) => self.lacks(false, format!("{what}; {error}"), lost)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A section that came from above once more.
+    pub(crate) fn section_from_above(
+        &self,
+        index: usize,
+        section: &Section,
+        origins: &Origins,
+    ) -> Result<RowBatch> {
+        let schema = self.catalog.state().table(&section.table)?.clone();
+        let local = origins.local(|node| self.store.origin_id(node))?;
+        self.batch_from_above(index, section, &schema, origins, &local)
+    }
+
+    fn batch_from_above(
+        &self,
+        index: usize,
+        section: &Section,
+        schema: &Arc<TableSchema>,
+        origins: &Origins,
+        local: &[u32],
+    ) -> Result<RowBatch> {
+        same_key(schema, section)?;
+        let schema = self.grown(schema.clone(), section)?;
+        self.store.put_schema(schema.clone())?;
+        let mut batch = section.batch(&schema, 0)?;
+        batch.origin = origins.rows(index, batch.rows, local)?;
+        Ok(batch)
     }
 
     /// Rows that nothing here can take: they wait, or are passed over and counted.

@@ -100,6 +100,7 @@ impl Stream {
                 store: inner.store.clone(),
                 catalog: inner.catalog.clone(),
                 plugins: inner.plugins.clone(),
+                events: inner.events.clone(),
             },
             queue,
             inner.options.seal_after,

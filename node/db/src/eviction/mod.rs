@@ -19,6 +19,7 @@ use parking_lot::{Condvar, Mutex};
 pub(crate) use evicted::{EvictedRows, evicted_key};
 
 use crate::db::{Db, Inner};
+use crate::events::Kind;
 use crate::options::Role;
 use crate::visit::Visits;
 
@@ -168,7 +169,15 @@ impl Inner {
                 continue;
             };
             match self.evict_from(schema, *keeping) {
-                Ok(why) => self.eviction.say(schema.id, why),
+                Ok(why) => {
+                    if let Some(why) = &why
+                        && self.eviction.waiting(schema.id).as_ref() != Some(why)
+                    {
+                        let text = format!("old rows of {table} stay here: {why}");
+                        self.events.tell(Kind::EvictionBlocked, None, text);
+                    }
+                    self.eviction.say(schema.id, why);
+                }
                 Err(error) => {
                     tracing::warn!(%error, %table, "old rows could not be dropped; tried again later");
                     self.eviction.say(schema.id, Some(error.to_string()));
@@ -244,6 +253,11 @@ impl Inner {
                 bytes = done.bytes,
                 "rows that the cloud holds were dropped here"
             );
+            let text = format!(
+                "{} rows of {} that the cloud holds were dropped here",
+                done.rows, schema.name
+            );
+            self.events.tell(Kind::Evicted, None, text);
         }
         Ok(waits(keeping, done.left))
     }

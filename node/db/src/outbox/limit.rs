@@ -8,6 +8,7 @@ use activestore_types::{Error, Result, SyncMode};
 
 use crate::counters::Figures;
 use crate::db::Inner;
+use crate::events::Kind;
 
 impl Inner {
     /// Refuses rows that would have to wait in an outbox that is full. What only erases may pass.
@@ -30,6 +31,8 @@ impl Inner {
             return Ok(());
         }
         self.counts.outbox_refused.fetch_add(1, Ordering::Relaxed);
+        let text = format!("a write was refused: {waiting} bytes of rows wait for the cloud");
+        self.events.tell(Kind::OutboxFull, None, text);
         Err(Error::overloaded(format!(
             "{waiting} bytes of rows wait for the cloud, and sync.outbox_bytes allows {limit}"
         ))

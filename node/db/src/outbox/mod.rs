@@ -11,6 +11,7 @@
 //! down.
 
 mod again;
+pub(crate) mod by_table;
 pub(crate) mod chain;
 mod direction;
 mod file;
@@ -52,6 +53,7 @@ use queue::Queue;
 pub(crate) use waking::News;
 use waking::{Bell, Work};
 
+use crate::events::Events;
 use crate::plugins::Plugins;
 
 /// A segment is sealed when the rows it would hold take about this much memory unpacked.
@@ -74,6 +76,7 @@ pub(crate) struct Sources {
     pub(crate) store: Arc<Store>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) plugins: Arc<Plugins>,
+    pub(crate) events: Arc<Events>,
 }
 
 /// What waits for its acknowledgement, and the thread that seals.
@@ -100,6 +103,7 @@ struct Shared {
     blocked: Mutex<Option<String>>,
     /// What the receiver refused last, and of which chain.
     refused: Mutex<Option<(Epoch, String)>>,
+    events: Arc<Events>,
     filters: Filters,
     oldest: Oldest,
     marks: Marks,
@@ -119,6 +123,7 @@ impl Sealer {
             store,
             catalog,
             plugins,
+            events,
         } = sources;
         store.hold_log(Some(queue.cursor()));
         let marks = Marks::default();
@@ -128,6 +133,7 @@ impl Sealer {
             bell: Bell::new(env.clock.clone(), seal_after, direction == Direction::Up),
             filters: Filters::new(plugins, store.clone(), env),
             blocked: Mutex::new(None),
+            events,
             lanes: AtomicBool::new(direction == Direction::Up),
             oldest: Oldest::default(),
             direction,
@@ -370,6 +376,7 @@ impl activestore_sync_proto::Outbox for Sealer {
             reason,
             "the cloud refused a segment; it is kept and offered again"
         );
+        self.shared.events.segment_refused(seq, reason);
         *self.shared.refused.lock() = Some((epoch, reason.to_owned()));
     }
 
@@ -381,6 +388,7 @@ impl activestore_sync_proto::Outbox for Sealer {
                 ?after,
                 "this data directory is not the one the cloud knows; a new epoch starts"
             );
+            self.shared.events.epoch_follows(epoch, after);
         }
         Ok(())
     }

@@ -18,6 +18,8 @@ use arrow::compute::concat;
 use arrow::datatypes::DataType as ArrowType;
 use serde::{Deserialize, Serialize};
 
+mod shown;
+
 use super::grouping::Grouping;
 use super::origins::{Gather, Naming, Origins};
 use super::parts::{bits, exactly, numbers, read_numbers};

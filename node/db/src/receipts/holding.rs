@@ -12,6 +12,7 @@ use activestore_types::{Epoch, Error, ErrorKind, Lsn, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::db::Inner;
+use crate::events::Kind;
 use crate::outbox::News;
 
 /// Followed by the cloud's node id and the epoch, 16 hex digits.
@@ -35,6 +36,12 @@ impl Inner {
             Ok(None) => Ok(false),
             Ok(Some(held)) => {
                 self.keep_receipt(held)?;
+                let said = &receipt.statement;
+                let text = format!(
+                    "the cloud signed that it holds everything up to segment {} of epoch {:016x}",
+                    said.seq, said.epoch.0
+                );
+                self.events.tell(Kind::Receipt, Some(said.cloud), text);
                 self.receipts.kept_count.fetch_add(1, Ordering::Relaxed);
                 *self.receipts.refused.lock() = None;
                 Ok(true)
@@ -44,6 +51,8 @@ impl Inner {
             Err(error) => {
                 self.receipts.refused_count.fetch_add(1, Ordering::Relaxed);
                 *self.receipts.refused.lock() = Some(error.to_string());
+                let text = format!("a receipt of the cloud is not true: {error}");
+                self.events.tell(Kind::ReceiptRefused, None, text);
                 Err(error)
             }
         }

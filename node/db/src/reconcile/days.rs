@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 
 use activestore_store::{Snapshot, WalkedRow};
 use activestore_sync_proto::reconcile::{Sum, View};
-use activestore_types::{OriginId, Result, TableId, TableSchema};
+use activestore_types::{OriginId, Result, SyncMode, TableId, TableSchema};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::db::Inner;
@@ -22,6 +22,12 @@ pub(super) const WHOLE: i32 = i32::MIN;
 const KEPT_MAX: usize = 1 << 16;
 /// Days that a table's files may span for its sums to be kept: beyond that somebody's clock was wrong by decades.
 const SPAN_MAX: i64 = 1 << 14;
+
+/// Whether deletes are compared like rows: where several nodes write, one deletes what another wrote, and both ends
+/// keep deletes for good.
+pub(super) fn compares_deletes(schema: &TableSchema) -> bool {
+    schema.sync == SyncMode::Both
+}
 
 /// The day that a time is in.
 pub(super) fn day_of(time_ns: i64) -> i32 {
@@ -200,7 +206,8 @@ impl Inner {
                 bucket.from_ms = view.now_ms;
             }
             self.count_read(read.len());
-            snapshot.walk(times_of(first, last), view.now_ms, &mut |row| {
+            let erased = compares_deletes(snapshot.schema());
+            snapshot.walk(times_of(first, last), view.now_ms, erased, &mut |row| {
                 let day = row.time_ns.map_or(WHOLE, day_of);
                 if let Some(bucket) = read.get_mut(&day) {
                     bucket.push(row);
@@ -225,7 +232,8 @@ impl Inner {
         times: Option<RangeInclusive<i64>>,
     ) -> Result<BTreeMap<i32, Sum>> {
         let mut sums: BTreeMap<i32, Sum> = BTreeMap::new();
-        snapshot.walk(times, view.now_ms, &mut |row| {
+        let erased = compares_deletes(snapshot.schema());
+        snapshot.walk(times, view.now_ms, erased, &mut |row| {
             let share = row.shares.iter().find(|share| share.origin == writer);
             if let Some(share) = share
                 && row.newest <= view.as_of.0

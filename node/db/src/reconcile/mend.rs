@@ -125,7 +125,8 @@ fn ranges(table: TableId, erased: &[Erasure]) -> Vec<RangeTombstone> {
     ranges.collect()
 }
 
-fn mended() -> Note {
+/// Says that what is in the record is not shipped again.
+pub(crate) fn mended() -> Note {
     Note {
         key: NOTE.to_vec(),
         value: Some(Vec::new()),

@@ -11,7 +11,7 @@ use activestore_sync_proto::reconcile::{
 use activestore_types::{Error, OriginId, Result, RowBatch, TableName, TableSchema};
 use bytes::Bytes;
 
-use super::days::{WHOLE, day_of, times_of};
+use super::days::{WHOLE, compares_deletes, day_of, times_of};
 use crate::db::Inner;
 use crate::outbox::SEAL_BYTES;
 use crate::outbox::segment::Segment;
@@ -74,7 +74,8 @@ impl Inner {
         let Some(snapshot) = self.snapshot_of(&schema)? else {
             return Ok(());
         };
-        snapshot.walk(times_of(day, day), view.now_ms, &mut |row| {
+        let erased = compares_deletes(snapshot.schema());
+        snapshot.walk(times_of(day, day), view.now_ms, erased, &mut |row| {
             let share = row.shares.iter().find(|share| share.origin == writer);
             match share {
                 Some(share)

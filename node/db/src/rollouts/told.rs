@@ -1,7 +1,9 @@
 //! What an edge says of its plugins.
 
+use std::sync::atomic::Ordering;
+
 use activestore_sync_proto::limits::{MAX_HEALTH_PLUGINS, MAX_NAME_BYTES};
-use activestore_sync_proto::{Health, PluginHealth};
+use activestore_sync_proto::{CLOCK_STEP_MS, Health, PluginHealth};
 
 use crate::db::Inner;
 
@@ -38,8 +40,10 @@ impl Inner {
                 }
                 health
             });
+        let offset_ms = self.clock_offset_ms.load(Ordering::Relaxed);
         Health {
             plugins: told.collect(),
+            clock_offset_ms: offset_ms / CLOCK_STEP_MS * CLOCK_STEP_MS,
         }
     }
 }

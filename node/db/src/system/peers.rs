@@ -74,6 +74,14 @@ pub(super) fn sync_peers(relations: &Relations) -> Result<RecordBatch> {
             maybe(|peer| peer.behind.map(|behind| behind.backlog)),
         ),
         (
+            "clock_offset_ms",
+            Arc::new(
+                all.iter()
+                    .map(|peer| peer.clock_offset_ms)
+                    .collect::<Int64Array>(),
+            ),
+        ),
+        (
             "last_seen",
             Arc::new(seen.collect::<TimestampNanosecondArray>()),
         ),

@@ -1,5 +1,4 @@
-//! What plugins are to this node: the tables of functions, models, plugins and processors, and of the rows
-//! that processors refused.
+//! What plugins are to this node: the tables of functions, models, plugins and processors.
 
 mod models;
 
@@ -7,14 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use activestore_types::Result;
-use arrow::array::{Float64Array, TimestampNanosecondArray};
+use arrow::array::Float64Array;
 use arrow::record_batch::RecordBatch;
 
 use super::{batch, count, optional, text};
 use crate::outgoing::Figures;
 use crate::tables::Relations;
 use crate::write::processor::Source;
-use crate::write::read_rejected;
 use crate::write::replay::Progress;
 use crate::write::timer::timers;
 
@@ -204,21 +202,5 @@ pub(super) fn processors(relations: &Relations) -> Result<RecordBatch> {
                 None => loaded.failed.get(&format!("processor {}", p.name)).cloned(),
             })),
         ),
-    ])
-}
-
-pub(super) fn rejected_writes(relations: &Relations) -> Result<RecordBatch> {
-    let all = read_rejected(&relations.store);
-    batch(vec![
-        (
-            "at",
-            Arc::new(TimestampNanosecondArray::from_iter_values(
-                all.iter().map(|r| r.at_ns),
-            )),
-        ),
-        ("table", text(all.iter().map(|r| r.table.as_str()))),
-        ("processor", text(all.iter().map(|r| r.processor.as_str()))),
-        ("reason", text(all.iter().map(|r| r.reason.as_str()))),
-        ("row", text(all.iter().map(|r| r.row.as_str()))),
     ])
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use activestore_catalog::Sharing;
-use activestore_types::Result;
+use activestore_types::{Result, SyncMode, TableName};
 use arrow::array::BooleanArray;
 use arrow::record_batch::RecordBatch;
 
@@ -89,11 +89,30 @@ pub(super) fn filters(relations: &Relations) -> Result<RecordBatch> {
     ])
 }
 
-/// Tables whose values are merged or of which not everything leaves, with what stayed here since the start.
+/// Tables that several nodes write to, or of which not everything leaves: how their values come together, what
+/// stayed here since the start, and how many values lost a conflict here.
 pub(super) fn shared_tables(relations: &Relations) -> Result<RecordBatch> {
     let state = relations.catalog.state();
-    let all: Vec<_> = state.sharing.iter().collect();
+    let nothing = Sharing::default();
+    let tables = state.tables.values();
+    let tables = tables
+        .filter(|table| table.sync == SyncMode::Both || state.sharing.contains_key(&table.name));
+    let all: Vec<_> = tables
+        .map(|table| {
+            (
+                &table.name,
+                state.sharing.get(&table.name).unwrap_or(&nothing),
+            )
+        })
+        .collect();
     let database = relations.database();
+    let conflicts = database.as_ref();
+    let conflicts = conflicts.map(|inner| inner.conflict_counts());
+    let conflicts = conflicts.unwrap_or_default();
+    let lost = |table: &TableName| {
+        let table = state.tables.get(table);
+        table.and_then(|table| conflicts.get(&table.id)).copied()
+    };
     let outbox = database
         .as_ref()
         .and_then(|database| database.outbox.as_ref());
@@ -142,6 +161,17 @@ pub(super) fn shared_tables(relations: &Relations) -> Result<RecordBatch> {
         ("rows_seen", count(held.iter().map(|held| held.seen))),
         ("rows_held_back", count(held.iter().map(|held| held.rows))),
         ("cells_held_back", count(held.iter().map(|held| held.cells))),
+        (
+            "conflicts",
+            count(all.iter().map(|(table, _)| lost(table).unwrap_or(0))),
+        ),
+        (
+            "keep_conflicts",
+            Arc::new(BooleanArray::from_iter(
+                all.iter()
+                    .map(|(table, _)| Some(state.keep_conflicts.contains(*table))),
+            )),
+        ),
         (
             "blocked",
             Arc::new(BooleanArray::from_iter(

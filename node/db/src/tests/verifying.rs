@@ -86,7 +86,7 @@ pub(super) fn mended(edge: &Db, cloud: &Db) -> Compared {
 }
 
 /// A directory as it is now, to be opened later as an older image.
-fn image(of: &Path) -> tempfile::TempDir {
+pub(super) fn image(of: &Path) -> tempfile::TempDir {
     fn copy(from: &Path, to: &Path) {
         std::fs::create_dir_all(to).unwrap();
         for entry in std::fs::read_dir(from).unwrap() {

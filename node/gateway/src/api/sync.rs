@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use activestore_types::{Error, Labels, NodeId, Result};
+use activestore_types::{Error, Labels, NodeId, Result, TableName};
 use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::StatusCode;
 use serde_json::json;
@@ -22,12 +22,15 @@ const TOKEN_TTL: Duration = Duration::from_secs(3600);
 /// The longest a token may be valid.
 const TOKEN_TTL_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
-pub(super) async fn status(State(shared): State<Arc<Shared>>) -> Answer {
+pub(super) async fn status(State(shared): State<Arc<Shared>>, http: Request) -> Answer {
     let mut status = value(&shared.db.sync_status())?;
     if let Some(members) = status.as_object_mut() {
         members.insert("connections".to_owned(), shared.hooks.connections());
         if let Some(admission) = shared.hooks.admission() {
             members.insert("admission".to_owned(), admission);
+        }
+        if parameters(http.uri()).contains_key("tables") {
+            members.insert("tables".to_owned(), value(&shared.db.sync_tables())?);
         }
     }
     Ok(json_body(StatusCode::OK, &status))
@@ -37,6 +40,18 @@ pub(super) async fn status(State(shared): State<Arc<Shared>>) -> Answer {
 pub(super) async fn receipts(State(shared): State<Arc<Shared>>) -> Answer {
     let receipts = json!({ "receipts": shared.db.receipts() });
     Ok(json_body(StatusCode::OK, &receipts))
+}
+
+/// What happened to the sync, after a number.
+pub(super) async fn events(State(shared): State<Arc<Shared>>, http: Request) -> Answer {
+    let parameters = parameters(http.uri());
+    let after = parameters.get("after").map_or(Ok(0), |text| {
+        text.parse::<u64>().map_err(|_| {
+            Error::invalid(format!("after is '{text}'")).with_hint("write the number of an event")
+        })
+    });
+    let events = shared.db.sync_events(after?);
+    Ok(json_body(StatusCode::OK, &value(&events)?))
 }
 
 pub(super) async fn verify(State(shared): State<Arc<Shared>>, http: Request) -> Answer {
@@ -52,6 +67,25 @@ pub(super) async fn verify(State(shared): State<Arc<Shared>>, http: Request) -> 
     };
     let report = shared.hooks.verify(repair).await?;
     Ok(json_body(StatusCode::OK, &report))
+}
+
+/// Tries rows again that other nodes sent and that did not fit, or lets go of them.
+pub(super) async fn rejected(State(shared): State<Arc<Shared>>, http: Request) -> Answer {
+    let parameters = parameters(http.uri());
+    let table = parameters
+        .get("table")
+        .map(|name| name.parse::<TableName>())
+        .transpose()?;
+    let report = match parameters.get("act").map(String::as_str) {
+        None | Some("retry") => shared.db.retry_rejected(table).await?,
+        Some("discard") => shared.db.discard_rejected(table).await?,
+        Some(other) => {
+            return Err(Error::invalid(format!("act is '{other}'"))
+                .with_hint("write act=retry or act=discard")
+                .into());
+        }
+    };
+    Ok(json_body(StatusCode::OK, &value(&report)?))
 }
 
 pub(super) async fn create_token(

@@ -126,6 +126,13 @@ impl Sum {
         Ok(())
     }
 
+    pub(super) fn delete(&mut self, hlc: u64) {
+        self.bytes.truncate(self.key);
+        push(&mut self.bytes, b"");
+        self.bytes.extend(hlc.to_le_bytes());
+        self.add();
+    }
+
     fn add(&mut self) {
         self.hash = self.hash.wrapping_add(xxh3_128(&self.bytes));
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use activestore_sst::{ZonePredicate, ZoneValue};
 use activestore_types::{BatchColumn, ColumnId, KeyRange, OriginId, Result, RowBatch};
 use arrow::array::{Array, AsArray};
+use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::TimestampNanosecondType;
 
 use super::Snapshot;
@@ -21,6 +22,7 @@ use super::resolve::{Cells, Resolver};
 use super::scan::piece::Pieces;
 use super::scan::source::Plan;
 use crate::read::piece::Fragment;
+use crate::version::Stamp;
 
 /// What of a row one node wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,14 +77,15 @@ impl WalkedRow<'_> {
             hlc: vec![fragment.hlc].into(),
             origin: vec![fragment.origin.0].into(),
             expiry_ms: (fragment.expiry_ms != 0).then(|| vec![fragment.expiry_ms].into()),
-            tombstone: None,
+            tombstone: fragment.tombstone.then(|| BooleanBuffer::new_set(1)),
         }
     }
 }
 
 impl Snapshot {
     /// Shows every row that is visible at `now_ms` and whose time lies in `times`, in key order, until `show`
-    /// has seen enough and says false. A table without a time has all its rows in every stretch.
+    /// has seen enough and says false. A table without a time has all its rows in every stretch. With `erased` it
+    /// shows rows too that are deleted, unless a range that was deleted later covers them: they are the deleter's alone.
     ///
     /// # Errors
     /// `Corrupt` from a damaged file; what `show` says.
@@ -90,6 +93,7 @@ impl Snapshot {
         &self,
         times: Option<RangeInclusive<i64>>,
         now_ms: u64,
+        erased: bool,
         show: &mut dyn FnMut(&WalkedRow<'_>) -> Result<bool>,
     ) -> Result<()> {
         let schema = self.schema();
@@ -140,8 +144,21 @@ impl Snapshot {
                 let expires_ms = expiring.filter(|expiry| *expiry > now_ms).min();
                 let barrier = self.tombstones().covering(merge.key());
                 let newest = newest.max(barrier.map(|barrier| barrier.hlc));
-                if resolver.resolve(&pieces, &mut fragments, barrier)? {
+                let delete = match erased {
+                    true => self.newest_delete(&fragments, barrier, now_ms),
+                    false => None,
+                };
+                let visible = resolver.resolve(&pieces, &mut fragments, barrier)?;
+                if visible {
                     shares.sum(merge.key(), &pieces, &resolver, &fragments, &names, now_ms)?;
+                } else if let Some(delete) = delete {
+                    shares.erased(merge.key(), &delete);
+                    fragments.clear();
+                    fragments.push(delete);
+                } else {
+                    fragments.clear();
+                }
+                if !fragments.is_empty() {
                     let row = WalkedRow {
                         key: merge.key(),
                         time_ns,
@@ -164,6 +181,20 @@ impl Snapshot {
             }
         }
         Ok(())
+    }
+
+    /// The delete of the row that is the last word on a key, where it is.
+    fn newest_delete(
+        &self,
+        fragments: &[Fragment],
+        barrier: Option<Stamp>,
+        now_ms: u64,
+    ) -> Option<Fragment> {
+        let origins = self.0.origins.as_ref();
+        let alive = fragments.iter().filter(|one| !one.expired(now_ms));
+        let newest = alive.max_by_key(|one| one.stamp(origins))?;
+        let stands = barrier.is_none_or(|barrier| newest.stamp(origins) > barrier);
+        (newest.tombstone && stands).then_some(*newest)
     }
 
     /// What rows of a stretch of time come from: the numbers of the files that may hold some, by number, and whether
@@ -278,6 +309,19 @@ impl Shares {
             }
         }
         Ok(())
+    }
+
+    /// A row that is deleted: no column has an empty name.
+    fn erased(&mut self, key: &[u8], delete: &Fragment) {
+        self.list.clear();
+        self.sum.key(key);
+        self.sum.hash = 0;
+        self.sum.delete(delete.hlc);
+        self.list.push(Share {
+            origin: delete.origin,
+            hlc: delete.hlc,
+            hash: self.sum.hash,
+        });
     }
 
     /// Adds a cell; the first of a writer adds the row as well.

@@ -159,6 +159,7 @@ fn frames() -> impl Strategy<Value = Frame> {
                 };
                 Frame::Health(Health {
                     plugins: vec![one; count],
+                    clock_offset_ms: -1_000 * count as i64,
                 })
             }
         ),

@@ -28,7 +28,13 @@ pub struct PluginHealth {
 pub struct Health {
     /// One entry a plugin.
     pub plugins: Vec<PluginHealth>,
+    /// What the cloud's clock said more than the edge's at the last round trip, in milliseconds, as a multiple of
+    /// [`CLOCK_STEP_MS`]: what goes to and fro with the link's delay is not worth a frame.
+    pub clock_offset_ms: i64,
 }
+
+/// How exactly an edge tells of its clock, in milliseconds.
+pub const CLOCK_STEP_MS: i64 = 1_000;
 
 impl Health {
     /// Whether every part keeps within the protocol's bounds.
@@ -51,7 +57,7 @@ impl Health {
     }
 
     /// What of this is worth telling at once after `before` was told: another version, a failure, a plugin
-    /// that was switched off or on, or came or went. That calls went well can wait.
+    /// that was switched off or on, or came or went, a clock that was set. That calls went well can wait.
     pub fn is_news_after(&self, before: &Health) -> bool {
         let telling = |plugin: &PluginHealth| {
             (
@@ -62,6 +68,9 @@ impl Health {
                 plugin.since_ms,
             )
         };
+        if self.clock_offset_ms.abs_diff(before.clock_offset_ms) > CLOCK_STEP_MS.unsigned_abs() {
+            return true;
+        }
         !self
             .plugins
             .iter()

@@ -192,6 +192,10 @@ impl Examining {
                         Judgement::Cells(theirs) if !adds(&theirs, &ours) => {
                             self.report.overruled += 1;
                         }
+                        // The other way round.
+                        Judgement::Erased(erased) if all_after(&ours, &erased) => {
+                            self.report.overruled += 1;
+                        }
                         _ => self.lacks(Side::Here, &key.key),
                     }
                 }
@@ -236,6 +240,10 @@ impl Examining {
                     let ours = here.judge(view, &self.table, one)?.pop();
                     match ours {
                         Some(Judgement::Cells(ours)) if !adds(&ours, &theirs) => {
+                            self.report.overruled += 1;
+                        }
+                        // A delete here, and somebody wrote the row anew there.
+                        Some(Judgement::Erased(erased)) if all_after(&theirs, &erased) => {
                             self.report.overruled += 1;
                         }
                         _ => self.lacks(Side::There, &key.key),
@@ -357,6 +365,11 @@ fn adds(cells: &[CellAt], others: &[CellAt]) -> bool {
         let known = others.iter().find(|other| other.column == cell.column);
         known.is_none_or(|known| known.hlc < cell.hlc)
     })
+}
+
+/// Whether a delete removes none of the cells.
+fn all_after(cells: &[CellAt], erased: &Erasure) -> bool {
+    cells.iter().all(|cell| cell.hlc > erased.hlc)
 }
 
 fn keep(all: &mut Vec<Erasure>, erasure: Erasure) {

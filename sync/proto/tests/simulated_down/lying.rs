@@ -130,6 +130,7 @@ fn only_edges_of_version_3_say_how_their_plugins_do() {
     let health = |plugins| {
         Frame::Health(Health {
             plugins: vec![PluginHealth::default(); plugins],
+            ..Health::default()
         })
     };
     let mut cloud = live_cloud(3);
@@ -149,8 +150,11 @@ fn only_edges_of_version_3_say_how_their_plugins_do() {
         version: "x".repeat(256),
         ..PluginHealth::default()
     };
-    let plugins = vec![long];
-    assert!(encode(&Frame::Health(Health { plugins })).is_err());
+    let long = Health {
+        plugins: vec![long],
+        ..Health::default()
+    };
+    assert!(encode(&Frame::Health(long)).is_err());
 }
 
 #[test]

@@ -205,7 +205,7 @@ fn shares(
 ) -> Vec<(Vec<u8>, Vec<Share>)> {
     let mut all = Vec::new();
     let snapshot = table.snapshot();
-    let walked = snapshot.walk(times, now_ms, &mut |row| {
+    let walked = snapshot.walk(times, now_ms, false, &mut |row| {
         let mut shares = row.shares.to_vec();
         shares.sort_by_key(|share| share.origin);
         all.push((row.key.to_vec(), shares));

@@ -13,6 +13,7 @@ fn health(version: &str, calls: u64, failures: u64) -> Health {
             off: false,
             since_ms: 1,
         }],
+        clock_offset_ms: 0,
     }
 }
 
