@@ -15,6 +15,7 @@ use crate::definition::TableDefinition;
 use crate::keeping;
 use crate::names::{check_identifier, check_keyspace_name, check_plugin_name};
 use crate::plugin::MAX_PLUGIN_VERSIONS;
+use crate::role;
 use crate::sharing;
 use crate::state::CatalogState;
 
@@ -82,6 +83,7 @@ pub(crate) fn adopt(state: &mut CatalogState, bundle: Bundle) -> Result<()> {
         }
     }
     conflicts::adopt(state, &bundle.tables, bundle.keep_conflicts);
+    role::adopt(state, bundle.roles)?;
     check_references(state)?;
     sharing::check_all(state)?;
     disagreements.truncate(MAX_DISAGREEMENTS);

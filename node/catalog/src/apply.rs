@@ -11,10 +11,11 @@ use activestore_types::{
 use crate::adopt::adopt;
 use crate::change::Change;
 use crate::definition::{FunctionKind, ProcessorDef, ProcessorSource, TableDefinition};
+use crate::grant::Scope;
 use crate::names::{MAX_COLUMNS, check_column_name, check_identifier, check_keyspace_name};
 use crate::options::TableOptions;
 use crate::state::{CatalogState, DEFAULT_KEYSPACE, missing};
-use crate::{keeping, plugin, rollout, sharing};
+use crate::{keeping, plugin, role, rollout, sharing};
 
 /// The state after `change`; equal to `before` (version included) where nothing changed.
 pub(crate) fn apply(before: &CatalogState, change: Change) -> Result<CatalogState> {
@@ -87,7 +88,9 @@ fn step(state: &mut CatalogState, change: Change) -> Result<()> {
             Ok(())
         }
         Change::DropFunction { name, if_exists } => {
-            remove("function", &mut state.functions, &name, if_exists)
+            remove("function", &mut state.functions, &name, if_exists)?;
+            role::forget(state, &Scope::Function(name));
+            Ok(())
         }
         Change::CreateProcessor { def, or_replace } => {
             check_identifier("processor", &def.name)?;
@@ -121,7 +124,9 @@ fn step(state: &mut CatalogState, change: Change) -> Result<()> {
                     .filter(uses)
                     .map(|p| ("processor", p.name.as_str())),
             )?;
-            remove("model", &mut state.models, &name, if_exists)
+            remove("model", &mut state.models, &name, if_exists)?;
+            role::forget(state, &Scope::Model(name));
+            Ok(())
         }
         Change::CreateMerge { def, or_replace } => sharing::create_merge(state, def, or_replace),
         Change::DropMerge { name, if_exists } => sharing::drop_merge(state, &name, if_exists),
@@ -136,6 +141,7 @@ fn step(state: &mut CatalogState, change: Change) -> Result<()> {
             step,
             at_ms,
         } => rollout::step(state, &plugin, wave, step, at_ms),
+        Change::Role(change) => role::change(state, change),
         Change::AdoptBundle(bundle) => adopt(state, bundle),
     }
 }
@@ -215,7 +221,9 @@ fn drop_keyspace(state: &mut CatalogState, name: &str, if_exists: bool) -> Resul
         .filter(|table| table.keyspace == name)
         .map(|table| ("table", table.table.as_str()));
     unused("keyspace", name, tables)?;
-    remove("keyspace", &mut state.keyspaces, name, if_exists)
+    remove("keyspace", &mut state.keyspaces, name, if_exists)?;
+    role::forget(state, &Scope::Keyspace(name.to_owned()));
+    Ok(())
 }
 
 /// Makes a table in a keyspace that exists.
@@ -325,6 +333,7 @@ fn drop_table(state: &mut CatalogState, name: &TableName, if_exists: bool) -> Re
     state.tables.remove(name);
     sharing::forget(state, name);
     keeping::say_nothing(state, name);
+    role::forget(state, &Scope::Table(name.clone()));
     Ok(())
 }
 

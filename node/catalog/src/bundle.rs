@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::definition::{FunctionDef, KeyspaceDef, ModelDef, ProcessorDef, TableDefinition};
 use crate::keeping::Keeping;
 use crate::plugin::PluginDef;
+use crate::role::RoleDef;
 use crate::sharing::{FilterDef, Sharing};
 
 /// All definitions of a catalog. Two catalogs that hold the same definitions make equal bundles,
@@ -38,10 +39,12 @@ pub struct Bundle {
     pub keeping: BTreeMap<TableName, Keeping>,
     /// The tables of which the values are kept that lose a conflict.
     pub keep_conflicts: BTreeSet<TableName>,
+    /// Roles by name; `None` of a node of an earlier release, which knows of none.
+    pub roles: Option<BTreeMap<String, RoleDef>>,
 }
 
-/// Maps and sets at the end that bundles of the first release do not have.
-const MAPS_SINCE: usize = 3;
+/// Maps and sets at the end that bundles of the first release do not have, the roles included.
+const MAPS_SINCE: usize = 4;
 
 impl Bundle {
     /// As [`crate::CatalogState::bundle`] was encoded, also by a node of an earlier release, whose bundles end before

@@ -8,6 +8,7 @@ use crate::definition::{
 };
 use crate::options::{KeyspaceOptions, TableOptions};
 use crate::plugin::PluginDef;
+use crate::role::RoleChange;
 use crate::rollout::{Rollout, RolloutStep};
 use crate::sharing::FilterDef;
 
@@ -161,6 +162,8 @@ pub enum Change {
         /// When, in milliseconds since 1970.
         at_ms: u64,
     },
+    /// Something happens to the roles.
+    Role(RoleChange),
     /// Another node's definitions taken over by name.
     AdoptBundle(Bundle),
 }

@@ -3,7 +3,8 @@
 //!
 //! Entries: `format` → version of this layout, `meta` → counters, and `keyspace/…`, `table/…`,
 //! `function/…`, `processor/…`, `model/…`, `plugin/…`, `merge/…`, `filter/…`, `sharing/…`, `class/…`,
-//! `keeping/…`, `conflicts/…`, `rollout/…` → the definition in postcard. In an encrypted directory all but `format` pass through [`EntrySealer`].
+//! `keeping/…`, `conflicts/…`, `rollout/…`, `role/…` → the definition in postcard. In an encrypted directory all but
+//! `format` pass through [`EntrySealer`].
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -234,6 +235,7 @@ fn entries(state: &CatalogState) -> Result<BTreeMap<String, Vec<u8>>> {
     let kept = state.keep_conflicts.iter().map(|table| (table, true));
     put_all(&mut all, "conflicts", &kept.collect())?;
     put_all(&mut all, "rollout", &state.rollouts)?;
+    put_all(&mut all, "role", &state.roles)?;
     Ok(all)
 }
 
@@ -327,6 +329,9 @@ fn decode(stored: &BTreeMap<String, Vec<u8>>) -> Result<CatalogState> {
             }
             Some(("rollout", name)) => {
                 state.rollouts.insert(name.to_owned(), value(entry, bytes)?);
+            }
+            Some(("role", name)) => {
+                state.roles.insert(name.to_owned(), value(entry, bytes)?);
             }
             _ => {
                 return Err(Error::corrupt(format!(

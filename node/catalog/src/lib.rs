@@ -1,5 +1,5 @@
-//! The catalog: definitions of keyspaces, tables, functions, processors, models, filters and plugins,
-//! kept in one redb file. It holds no rows, loads no plugin and opens no socket.
+//! The catalog: definitions of keyspaces, tables, functions, processors, models, filters, plugins
+//! and roles, kept in one redb file. It holds no rows, loads no plugin and opens no socket.
 //!
 //! Readers take an immutable [`CatalogState`]; a writer hands in a [`Change`], which is checked
 //! against the newest state, made durable and then published. Every change is one transaction.
@@ -28,10 +28,12 @@ mod conflicts;
 mod definition;
 mod duration;
 mod file;
+mod grant;
 mod keeping;
 mod names;
 mod options;
 mod plugin;
+mod role;
 mod rollout;
 mod seal;
 mod sharing;
@@ -45,6 +47,7 @@ pub use definition::{
 };
 pub use duration::{format_duration_s, parse_duration};
 pub use file::Catalog;
+pub use grant::{Grant, Privilege, Scope};
 pub use keeping::{Keeping, KeepingOptions};
 pub use names::{
     MAX_COLUMNS, MAX_NAME_BYTES, check_column_name, check_identifier, check_keyspace_name,
@@ -52,6 +55,7 @@ pub use names::{
 };
 pub use options::{KeyspaceOptions, TableOptions};
 pub use plugin::{MAX_PLUGIN_VERSIONS, PluginDef, PluginReference, PluginVersion};
+pub use role::{MAX_GRANTS, MAX_ROLES, MAX_TOKENS, RoleChange, RoleDef, ScramVerifier, TokenDef};
 pub use rollout::{
     ALL_CALLS_PPM, EdgeView, MAX_SOAK_MS, MAX_WAVES, Next, Rollout, RolloutState, RolloutStep,
     Used, Wave,

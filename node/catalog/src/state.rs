@@ -10,6 +10,7 @@ use crate::definition::{FunctionDef, KeyspaceDef, ModelDef, ProcessorDef, TableD
 use crate::keeping::Keeping;
 use crate::names::nearest;
 use crate::plugin::{PluginDef, PluginReference, PluginVersion};
+use crate::role::RoleDef;
 use crate::rollout::Rollout;
 use crate::sharing::{FilterDef, Sharing};
 
@@ -49,6 +50,8 @@ pub struct CatalogState {
     pub keep_conflicts: BTreeSet<TableName>,
     /// The last rollout of each plugin that had one. They are the cloud's alone: no bundle holds them.
     pub rollouts: BTreeMap<String, Rollout>,
+    /// Roles by name.
+    pub roles: BTreeMap<String, RoleDef>,
     /// What the last adopted bundle says otherwise than this node and could not be taken over
     /// (a column's type, a primary key): one sentence each. Empty when all is in agreement.
     pub disagreements: Vec<String>,
@@ -75,6 +78,7 @@ impl Default for CatalogState {
             keeping: BTreeMap::new(),
             keep_conflicts: BTreeSet::new(),
             rollouts: BTreeMap::new(),
+            roles: BTreeMap::new(),
             disagreements: Vec::new(),
             next_table: TableId(1),
         }
@@ -214,6 +218,7 @@ impl CatalogState {
             classes: self.classes.clone(),
             keeping: self.keeping.clone(),
             keep_conflicts: self.keep_conflicts.clone(),
+            roles: Some(self.roles.clone()),
         }
     }
 

@@ -6,6 +6,7 @@ mod classes;
 mod conflicts;
 mod keeping;
 mod reopening;
+mod roles;
 mod rollouts;
 mod sharing;
 

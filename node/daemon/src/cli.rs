@@ -3,6 +3,7 @@
 
 mod plugin;
 mod receipt;
+mod role;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ pub use plugin::{
     RolloutCommand, RowsArgs, SelectArgs, TestArgs, UseArgs,
 };
 pub use receipt::ReceiptCommand;
+pub use role::{AuthCommand, AuthTokenCommand, RoleCommand};
 
 /// Where a node listens for HTTP unless told otherwise.
 pub const DEFAULT_HTTP: &str = "127.0.0.1:7480";
@@ -46,6 +48,10 @@ pub struct Cli {
         hide_default_value = true
     )]
     pub log_format: LogFormat,
+    /// The role to log in as; the password is that of ACTIVESTORE_PASSWORD or asked for. A token in
+    /// ACTIVESTORE_AUTH_TOKEN needs no name [env: ACTIVESTORE_USER].
+    #[arg(long, global = true, value_name = "ROLE")]
+    pub user: Option<String>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -89,6 +95,18 @@ pub enum Command {
         after_help = "Example:\n  activestore plugin new celsius && cd celsius\n  activestore plugin build && activestore plugin deploy celsius.wasm"
     )]
     Plugin(PluginCommand),
+    /// Make roles and set passwords in a data directory that no node is running on.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  activestore role create admin --superuser --data-dir ./data\n\nWhile a node runs, roles are made by SQL: CREATE ROLE, GRANT, ALTER ROLE … PASSWORD."
+    )]
+    Role(RoleCommand),
+    /// Make and revoke tokens that stand for a role.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  activestore auth token create --role gateway --expires 30d"
+    )]
+    Auth(AuthCommand),
     /// Make tokens that admit edges; run it on the cloud node's machine.
     #[command(
         subcommand,

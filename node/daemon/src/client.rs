@@ -8,7 +8,9 @@ use activestore_types::{Error, ErrorKind, Result};
 use arrow::ipc::reader::StreamReader;
 use serde_json::Value;
 use ureq::http::Response;
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, RequestBuilder};
+
+use crate::login::{self, Login};
 
 /// How long to wait for a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -16,11 +18,15 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// The most that is read of a JSON answer, in bytes.
 const JSON_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
+/// The status of who does not say who it is.
+const UNAUTHORIZED: u16 = 401;
+
 /// A node's HTTP address.
 #[derive(Clone, Debug)]
 pub struct Client {
     base: String,
     agent: Agent,
+    login: Option<Login>,
 }
 
 /// An answer's body, read as it comes.
@@ -62,6 +68,7 @@ impl Client {
         Ok(Client {
             base: format!("http://{}", rest.trim_end_matches('/')),
             agent,
+            login: login::current()?,
         })
     }
 
@@ -98,8 +105,7 @@ impl Client {
     /// As [`Client::sql`].
     pub fn sql_body(&self, sql: &str, format: Format) -> Result<(String, BodyReader)> {
         let response = self
-            .agent
-            .post(format!("{}/v1/sql", self.base))
+            .signed(self.agent.post(format!("{}/v1/sql", self.base)))
             .header("accept", format.content_type())
             .content_type("text/plain; charset=utf-8")
             .send(sql)
@@ -120,8 +126,7 @@ impl Client {
     /// As [`Client::sql`].
     pub fn get(&self, path: &str) -> Result<Value> {
         let response = self
-            .agent
-            .get(format!("{}{path}", self.base))
+            .signed(self.agent.get(format!("{}{path}", self.base)))
             .call()
             .map_err(|error| self.unreachable(&error))?;
         json(accepted(response)?)
@@ -133,8 +138,7 @@ impl Client {
     /// As [`Client::sql`]; `Invalid` where there are more.
     pub fn get_bytes(&self, path: &str, bytes_max: u64) -> Result<Vec<u8>> {
         let response = self
-            .agent
-            .get(format!("{}{path}", self.base))
+            .signed(self.agent.get(format!("{}{path}", self.base)))
             .call()
             .map_err(|error| self.unreachable(&error))?;
         let mut bytes = Vec::new();
@@ -156,8 +160,7 @@ impl Client {
     /// As [`Client::sql`].
     pub fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Value> {
         let response = self
-            .agent
-            .post(format!("{}{path}", self.base))
+            .signed(self.agent.post(format!("{}{path}", self.base)))
             .content_type(content_type)
             .send(body)
             .map_err(|error| self.unreachable(&error))?;
@@ -170,8 +173,7 @@ impl Client {
     /// As [`Client::sql`].
     pub fn post_body(&self, path: &str, content_type: &str, body: &[u8]) -> Result<BodyReader> {
         let response = self
-            .agent
-            .post(format!("{}{path}", self.base))
+            .signed(self.agent.post(format!("{}{path}", self.base)))
             .content_type(content_type)
             .send(body)
             .map_err(|error| self.unreachable(&error))?;
@@ -184,11 +186,18 @@ impl Client {
     /// As [`Client::sql`].
     pub fn delete(&self, path: &str) -> Result<()> {
         let response = self
-            .agent
-            .delete(format!("{}{path}", self.base))
+            .signed(self.agent.delete(format!("{}{path}", self.base)))
             .call()
             .map_err(|error| self.unreachable(&error))?;
         accepted(response).map(drop)
+    }
+
+    /// The request with what the process logs in with.
+    fn signed<Any>(&self, request: RequestBuilder<Any>) -> RequestBuilder<Any> {
+        match &self.login {
+            Some(login) => request.header("authorization", login.header()),
+            None => request,
+        }
     }
 
     fn unreachable(&self, error: &ureq::Error) -> Error {
@@ -252,6 +261,11 @@ fn accepted(response: Response<Body>) -> Result<Response<Body>> {
     let message =
         text("message").map_or_else(|| format!("the node answered {status}"), str::to_owned);
     let error = Error::new(kind, message);
+    if status == UNAUTHORIZED {
+        return Err(error.with_hint(
+            "log in with --user ROLE, or set ACTIVESTORE_AUTH_TOKEN; who owns the machine sets a password with: activestore role password",
+        ));
+    }
     Err(match text("hint") {
         Some(hint) => error.with_hint(hint),
         None => error,

@@ -33,6 +33,8 @@ pub struct Config {
     pub storage: Storage,
     /// Whom it sends rows to.
     pub sync: Sync,
+    /// Who has to log in.
+    pub auth: Auth,
     /// What plugins may use.
     pub plugins: Plugins,
     /// Which broker it reads from and where messages go.
@@ -157,6 +159,8 @@ pub struct Sync {
     pub packet_max: Option<u16>,
     /// Whether connections move with their edges to another address; at the cloud.
     pub migration: Option<bool>,
+    /// Whether a resumed session begins with rows in its first packet.
+    pub early_data: Option<bool>,
     /// Edges that a cloud serves at once.
     pub edges: Option<usize>,
     /// Edges that a cloud lets in in a second.
@@ -207,6 +211,18 @@ pub struct Plugins {
     /// Whether unsigned plugins, and those of others, are run all the same: for development, as `start --dev`. No
     /// unless it is told.
     pub allow_unsigned: Option<bool>,
+}
+
+/// `[auth]`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    /// Whether everybody has to log in even while no role can; from the first one on everybody has to anyway.
+    pub required: Option<bool>,
+    /// The file with the password of the superuser `admin`, who is made or given it at each start.
+    pub admin_password_file: Option<PathBuf>,
+    /// Whether `GET /metrics` is answered without a login. Yes unless it is told.
+    pub open_metrics: Option<bool>,
 }
 
 impl Config {

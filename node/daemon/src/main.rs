@@ -15,9 +15,11 @@ mod follow;
 mod key;
 mod load;
 mod logging;
+mod login;
 mod plugin;
 mod progress;
 mod receipt;
+mod role;
 mod sql;
 mod start;
 mod sync_report;
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
     // clap itself ends the process with 2 where the usage is wrong.
     let cli = Cli::parse();
     logging::start(cli.log_format);
+    login::log_in_as(cli.user);
     match run(cli.command) {
         Ok(code) => code,
         Err(error) => {
@@ -52,6 +55,8 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Load(args) => load::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Plugin(command) => plugin::run(command),
+        Command::Role(command) => role::run(&command),
+        Command::Auth(command) => role::auth(&command),
         Command::Token(command) => enrol::run(&command),
         Command::Join(args) => enrol::join(&args),
         Command::Sync(command) => sync_report::run(&command),

@@ -9,6 +9,7 @@
 mod compared;
 mod connections;
 mod courier;
+mod door;
 mod governor;
 mod listeners;
 mod mqtt;
@@ -82,6 +83,11 @@ async fn serve(settings: Settings) -> Result<()> {
     let db = open(settings.db.clone()).await?;
     Listeners::forget(&settings.db.data_dir);
     db.deliver_by(Arc::new(HttpCourier::default()))?;
+    if let Err(error) = door::prepare(&settings, &db).await {
+        // The first error is the one to report.
+        let _ = db.shutdown().await;
+        return Err(error);
+    }
     let running = match Running::start(&settings, db.clone()).await {
         Ok(running) => running,
         Err(error) => {

@@ -49,6 +49,7 @@ impl Db {
         self.sync_figures(&mut all);
         self.plugin_figures(&mut all);
         self.inner.rollout_figures(&mut all);
+        self.inner.auth_figures(&mut all);
         all.0
     }
 

@@ -19,6 +19,7 @@ use activestore_types::{
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+use crate::auth::{Logins, Principal};
 use crate::blobs::Blobs;
 use crate::conflicts::Conflicts;
 use crate::down::Down;
@@ -45,7 +46,7 @@ use crate::write::gates::Gates;
 use crate::write::timer::{self, Alarm};
 
 /// The definitions, in the data directory.
-const CATALOG_FILE: &str = "catalog.redb";
+pub(crate) const CATALOG_FILE: &str = "catalog.redb";
 /// Writes that may be under way at once; more wait their turn.
 const WRITES_MAX: usize = 128;
 /// How often the space that the data directory takes is looked at again.
@@ -58,6 +59,8 @@ pub struct Db {
     pub(crate) inner: Arc<Inner>,
     receiver: Arc<Receiver>,
     writes: Arc<Semaphore>,
+    /// Who asks.
+    pub(crate) principal: Principal,
 }
 
 /// What happened since the start.
@@ -115,6 +118,7 @@ pub(crate) struct Inner {
     pub(crate) events: Arc<Events>,
     pub(crate) conflicts: Conflicts,
     pub(crate) set_aside: SetAside,
+    pub(crate) logins: Logins,
     pub(crate) counts: Counts,
     pub(crate) started: Duration,
     space: Mutex<(Duration, u64)>,
@@ -258,6 +262,7 @@ impl Db {
             events,
             conflicts: Conflicts::default(),
             set_aside: SetAside::default(),
+            logins: Logins::new(env.rng.as_ref()),
             counts: Counts::default(),
             space: Mutex::new((Duration::ZERO, 0)),
             env,
@@ -277,6 +282,7 @@ impl Db {
             receiver: Arc::new(Receiver::new(inner.clone())),
             inner,
             writes: Arc::new(Semaphore::new(WRITES_MAX)),
+            principal: Principal::Node,
         })
     }
 
@@ -299,8 +305,14 @@ impl Db {
     ///
     /// # Errors
     /// `NotFound` and `Invalid` for rows that do not fit the tables; `DiskFull`, `Poisoned` and
-    /// `Overloaded` from the store.
+    /// `Overloaded` from the store; `Denied` where who asks may not insert into a table.
     pub async fn write(&self, batches: Vec<NamedBatch>) -> Result<WriteReceipt> {
+        self.check_write(&batches)?;
+        self.write_checked(batches).await
+    }
+
+    /// Rows of a statement whose rights were looked at.
+    pub(crate) async fn write_checked(&self, batches: Vec<NamedBatch>) -> Result<WriteReceipt> {
         let inner = self.inner.clone();
         self.blocking(move || {
             let done = inner.write(&batches);

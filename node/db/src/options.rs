@@ -81,6 +81,8 @@ pub struct DbOptions {
     pub verify_every: Option<Duration>,
     /// How many parts of a scan run at once.
     pub query_partitions: usize,
+    /// Whether who talks to the node has to log in even while no role can.
+    pub auth_required: bool,
 }
 
 impl DbOptions {
@@ -110,6 +112,7 @@ impl DbOptions {
             down_keep_bytes: 1024 * MIB as u64,
             verify_every: edge.then_some(Duration::from_secs(7 * 24 * 3600)),
             query_partitions: 2,
+            auth_required: false,
         }
     }
 }

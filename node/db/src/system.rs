@@ -10,6 +10,7 @@ mod peers;
 mod plugins;
 mod receipts;
 mod rejected;
+mod roles;
 mod rollouts;
 mod sharing;
 
@@ -32,6 +33,7 @@ pub(crate) const NAMES: &[&str] = &[
     "edge_plugins",
     "filters",
     "functions",
+    "grants",
     "merge_functions",
     "models",
     "outgoing",
@@ -39,6 +41,7 @@ pub(crate) const NAMES: &[&str] = &[
     "plugins",
     "processors",
     "rejected_writes",
+    "roles",
     "rollouts",
     "settings",
     "shared_tables",
@@ -48,6 +51,7 @@ pub(crate) const NAMES: &[&str] = &[
     "sync_receipts",
     "sync_tables",
     "tables",
+    "tokens",
 ];
 
 /// The table with this name as it is now.
@@ -59,6 +63,7 @@ pub(crate) fn table(relations: &Relations, name: &str) -> Result<Option<RecordBa
         "edge_plugins" => rollouts::edge_plugins(relations)?,
         "filters" => sharing::filters(relations)?,
         "functions" => plugins::functions(relations)?,
+        "grants" => roles::grants(relations)?,
         "merge_functions" => sharing::merge_functions(relations)?,
         "models" => plugins::models(relations)?,
         "partition_keys" => partition_keys(relations)?,
@@ -66,6 +71,7 @@ pub(crate) fn table(relations: &Relations, name: &str) -> Result<Option<RecordBa
         "processors" => plugins::processors(relations)?,
         "outgoing" => crate::outgoing::outgoing(relations)?,
         "rejected_writes" => rejected::rejected_writes(relations)?,
+        "roles" => roles::roles(relations)?,
         "rollouts" => rollouts::rollouts(relations)?,
         "settings" => settings(relations)?,
         "shared_tables" => sharing::shared_tables(relations)?,
@@ -75,6 +81,7 @@ pub(crate) fn table(relations: &Relations, name: &str) -> Result<Option<RecordBa
         "sync_receipts" => receipts::sync_receipts(relations)?,
         "sync_tables" => lags::sync_tables(relations)?,
         "tables" => tables(relations)?,
+        "tokens" => roles::tokens(relations)?,
         _ => return Ok(None),
     }))
 }

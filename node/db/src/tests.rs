@@ -1,6 +1,7 @@
 //! One database, and an edge and a cloud side by side in one process, without a network.
 
 mod aggregates;
+mod auth;
 mod backups;
 mod conflicts;
 mod encryption;

@@ -59,6 +59,7 @@ impl Refusal {
         };
         let code = match self.status {
             StatusCode::NOT_FOUND => "not found",
+            StatusCode::UNAUTHORIZED => "unauthorized",
             StatusCode::FORBIDDEN => "forbidden",
             StatusCode::PAYLOAD_TOO_LARGE => "request too large",
             StatusCode::SERVICE_UNAVAILABLE => "unavailable",

@@ -21,6 +21,7 @@ pub mod encode;
 
 mod answer;
 mod api;
+mod caller;
 mod hooks;
 mod listener;
 mod metrics;

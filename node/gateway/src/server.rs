@@ -1,6 +1,6 @@
 //! The listener: binds, bounds what clients can make the node hold, routes, and drains.
 //!
-//! A request passes, in this order: the browser check, the concurrency bound, its handler. Probes
+//! A request passes, in this order: the browser check, the concurrency bound, who sent it, its handler. Probes
 //! and metrics are not bounded, so that a busy node is still seen to be alive.
 
 use std::net::SocketAddr;
@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 
 use crate::answer::Refusal;
 use crate::api;
+use crate::caller::admit;
 use crate::hooks::Hooks;
 use crate::listener::{BoundedListener, Peer};
 use crate::metrics::{HttpMetrics, Watch};
@@ -46,6 +47,8 @@ pub struct GatewayOptions {
     pub query_threads: usize,
     /// How long requests may go on after a shutdown was asked for.
     pub drain_max: Duration,
+    /// Whether metrics are shown to who does not log in.
+    pub metrics_open: bool,
 }
 
 impl GatewayOptions {
@@ -59,6 +62,7 @@ impl GatewayOptions {
             bodies_bytes_max: 64 * MIB,
             query_threads: 2,
             drain_max: Duration::from_secs(10),
+            metrics_open: true,
         }
     }
 }
@@ -259,18 +263,18 @@ async fn pass(State(shared): State<Arc<Shared>>, mut request: Request, next: Nex
         .get::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
     let bounded = !(route.starts_with("/health") || route == "/metrics");
-    let mut watch = Watch::new(&shared.metrics, method, route);
+    let mut watch = Watch::new(&shared.metrics, method, route.clone());
     let response = if let Err(error) = check_browser(&request, shared.listener) {
         Refusal::new(&error).into_response()
     } else if !bounded {
-        next.run(request).await
+        admitted(&shared, &route, request, next).await
     } else {
         match shared.requests.clone().try_acquire_owned() {
             Ok(permit) => {
                 request.extensions_mut().insert(Place {
                     _permit: Arc::new(permit),
                 });
-                next.run(request).await
+                admitted(&shared, &route, request, next).await
             }
             Err(_) => {
                 shared.metrics.refused();
@@ -284,4 +288,12 @@ async fn pass(State(shared): State<Arc<Shared>>, mut request: Request, next: Nex
     };
     watch.answered(response.status().as_u16());
     response
+}
+
+/// Runs the handler of a request whose sender may ask for it.
+async fn admitted(shared: &Shared, route: &str, mut request: Request, next: Next) -> Response {
+    match admit(shared, route, &mut request).await {
+        Ok(()) => next.run(request).await,
+        Err(refused) => refused,
+    }
 }

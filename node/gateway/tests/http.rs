@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
+#[path = "http/auth.rs"]
+mod auth;
+
 use std::io::Write;
 use std::sync::Arc;
 

@@ -38,4 +38,4 @@ pub use json::{JsonOptions, JsonReader, JsonShape};
 pub use line_protocol::{LineProtocolOptions, LineProtocolReader};
 pub use parsed::{Chunk, Parsed, RejectedLine};
 pub use precision::Precision;
-pub use sink::RowSink;
+pub use sink::{Anyone, RowSink, Visitor};

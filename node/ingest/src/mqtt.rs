@@ -14,6 +14,7 @@
 //! subscribers, and retained messages live in memory, bounded, and end with the node; deliveries go
 //! out with QoS 1 at most.
 
+mod admission;
 mod client;
 mod codec;
 mod committer;

@@ -19,6 +19,7 @@ use parking_lot::RwLock;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
+use crate::access::{self, Access, Guarded};
 use crate::aggregate::GroupFunction;
 use crate::error::{from_datafusion, panicked};
 use crate::function::ColumnFunction;
@@ -74,17 +75,20 @@ struct Counters {
     refused: AtomicU64,
 }
 
-/// Plans and runs queries over [`Tables`]. Shared between threads.
+/// Plans and runs queries over [`Tables`]. Shared between threads; clones share everything but the rights.
+#[derive(Clone)]
 pub struct Engine {
-    state: RwLock<SessionState>,
+    state: Arc<RwLock<SessionState>>,
     /// What plugins registered, by name.
-    functions: RwLock<BTreeMap<String, Registered>>,
+    functions: Arc<RwLock<BTreeMap<String, Registered>>>,
     models: Arc<dyn Models>,
     /// Names that a plugin's function must not take.
-    builtin: BTreeSet<String>,
+    builtin: Arc<BTreeSet<String>>,
     tables: Arc<dyn Tables>,
     running: Arc<Semaphore>,
     counters: Arc<Counters>,
+    /// The rights that queries run with; `None` is all.
+    access: Option<Arc<dyn Access>>,
 }
 
 impl Engine {
@@ -112,14 +116,24 @@ impl Engine {
             .cloned()
             .collect();
         Ok(Engine {
-            state: RwLock::new(state),
-            functions: RwLock::default(),
+            state: Arc::new(RwLock::new(state)),
+            functions: Arc::default(),
             models,
-            builtin,
+            builtin: Arc::new(builtin),
             tables,
             running: Arc::new(Semaphore::new(MAX_CONCURRENT_QUERIES)),
             counters: Arc::default(),
+            access: None,
         })
+    }
+
+    /// The same engine for somebody with these rights.
+    #[must_use]
+    pub fn with_access(&self, access: Arc<dyn Access>) -> Engine {
+        Engine {
+            access: Some(access),
+            ..self.clone()
+        }
     }
 
     /// What the engine did so far.
@@ -228,10 +242,13 @@ impl Engine {
             }
             _ => return Err(Error::invalid("the statement is not a query")),
         };
-        let mut state = self.session();
+        let mut state = self.session()?;
         let meters = if analyzes {
-            let functions = self.functions.read();
-            let meters = Meters::on(&mut state, &functions, &self.models);
+            let mut functions = self.functions.read().clone();
+            if let Some(access) = &self.access {
+                functions.retain(|name, _| access.may_call(name).is_ok());
+            }
+            let meters = Meters::on(&mut state, &functions, &self.models());
             Some(meters.map_err(from_datafusion)?)
         } else {
             None
@@ -285,7 +302,7 @@ impl Engine {
 
     /// The optimised logical plan of a query, its parameters bound.
     pub(crate) async fn optimized(&self, sql: &str, params: &[Value]) -> Result<LogicalPlan> {
-        let state = self.session();
+        let state = self.session()?;
         let planned = AssertUnwindSafe(async {
             let plan = self.plan(&state, sql, params).await?;
             state.optimize(&plan).map_err(from_datafusion)
@@ -300,7 +317,13 @@ impl Engine {
         let mut statement = state
             .sql_to_statement(sql, &dialect)
             .map_err(from_datafusion)?;
-        table_call::settle(&mut statement, params, &self.functions.read())?;
+        {
+            let functions = self.functions.read();
+            if let Some(access) = &self.access {
+                access::check_calls(&statement, &functions, access.as_ref())?;
+            }
+            table_call::settle(&mut statement, params, &functions)?;
+        }
         let plan = state
             .statement_to_plan(statement)
             .await
@@ -314,13 +337,48 @@ impl Engine {
         bind(plan, params)
     }
 
-    /// The shared state with the node's clock in it.
-    fn session(&self) -> SessionState {
-        let mut state = self.state.read().clone();
+    /// The models that a query may name.
+    fn models(&self) -> Arc<dyn Models> {
+        match &self.access {
+            None => self.models.clone(),
+            Some(access) => Arc::new(Guarded {
+                inner: self.models.clone(),
+                access: access.clone(),
+            }),
+        }
+    }
+
+    /// The shared state with the node's clock in it, and nothing in it that may not be used.
+    fn session(&self) -> Result<SessionState> {
+        let (mut state, denied) = {
+            let state = self.state.read();
+            let denied: Vec<String> = match &self.access {
+                None => Vec::new(),
+                Some(access) => {
+                    let functions = self.functions.read();
+                    let names = functions.keys();
+                    names
+                        .filter(|name| access.may_call(name).is_err())
+                        .cloned()
+                        .collect()
+                }
+            };
+            // Both are of one moment, so that no function slips in between.
+            (state.clone(), denied)
+        };
         state.mark_start_execution();
         let now = DateTime::from_timestamp_nanos(self.tables.now_ns());
         state.execution_props_mut().query_execution_start_time = Some(now);
-        state
+        if let Some(access) = &self.access {
+            state.register_catalog_list(access::catalog(&self.tables, access));
+            for udf in model::udfs(&self.models()) {
+                state.register_udf(Arc::new(udf)).map_err(from_datafusion)?;
+            }
+            for name in &denied {
+                remove(&mut state, name);
+            }
+        }
+        Ok(state)
     }
 }
 

@@ -13,6 +13,7 @@
 //! assert_eq!((insert.source.as_str(), insert.ttl_s), ("VALUES ('p1', 21.5)", Some(3600)));
 //! ```
 
+mod access;
 mod aggregate;
 mod cast;
 mod engine;
@@ -35,6 +36,7 @@ mod tables;
 mod tumble;
 mod write;
 
+pub use access::Access;
 pub use aggregate::{GroupFunction, Grouping};
 pub use cast::{cast_assigned, cast_lossless};
 pub use datafusion::logical_expr::Volatility;
@@ -43,7 +45,7 @@ pub use function::ColumnFunction;
 pub use model::{Models, Predict};
 pub use parse::{
     Condition, Delete, Existing, Insert, ModelStatement, PartitionStatement, PartitionStep,
-    Redefined, Redefinition, Show, Statement, Update, parse,
+    Redefined, Redefinition, RoleStatement, Secret, Show, Statement, Update, parse,
 };
 pub use predicate::RowPredicate;
 pub use rows::{BatchStream, QueryStats, Rows, StatsHandle};

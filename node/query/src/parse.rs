@@ -8,7 +8,9 @@
 mod create;
 mod cursor;
 mod limits;
+mod roles;
 mod rows;
+mod secret;
 mod sharing;
 mod statement;
 mod table;
@@ -17,6 +19,8 @@ pub(crate) use limits::MAX_RECURSION;
 pub use limits::{
     MAX_CHAIN_OPERATORS, MAX_CHAIN_TOKENS, MAX_NESTING, MAX_STATEMENTS, MAX_TEXT_BYTES,
 };
+pub use roles::RoleStatement;
+pub use secret::Secret;
 pub use statement::{
     Condition, Delete, Existing, Insert, ModelStatement, PartitionStatement, PartitionStep,
     Redefined, Redefinition, Show, Statement, Update,
@@ -28,9 +32,9 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use cursor::Cursor;
 
 /// Words that a statement may begin with.
-const FIRST_WORDS: [&str; 13] = [
+const FIRST_WORDS: [&str; 15] = [
     "SELECT", "WITH", "VALUES", "INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP", "SHOW",
-    "DESCRIBE", "EXPLAIN", "BEGIN",
+    "DESCRIBE", "EXPLAIN", "BEGIN", "GRANT", "REVOKE",
 ];
 
 /// Reads one or more statements, separated by `;`. A table named without a keyspace is one of
@@ -106,6 +110,12 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if cursor.word("ALTER") {
         return table::alter(cursor);
     }
+    if cursor.word("GRANT") {
+        return roles::grant(cursor);
+    }
+    if cursor.word("REVOKE") {
+        return roles::revoke(cursor);
+    }
     if cursor.word("SHOW") {
         return show(cursor);
     }
@@ -135,6 +145,9 @@ fn show(cursor: &mut Cursor<'_>) -> Result<Statement> {
             name: cursor.table_name()?,
         });
     }
+    if let Some(show) = roles::show(cursor)? {
+        return Ok(Statement::Show(show));
+    }
     if cursor.words(&["TABLE", "FUNCTIONS"]) {
         return Ok(Statement::Show(Show::Functions));
     }
@@ -155,7 +168,7 @@ fn show(cursor: &mut Cursor<'_>) -> Result<Statement> {
         }
     }
     Err(cursor.expected(
-        "TABLES, KEYSPACES, COLUMNS, FUNCTIONS, AGGREGATES, MERGE FUNCTIONS, PROCESSORS, MODELS, FILTERS or PLUGINS",
+        "TABLES, KEYSPACES, COLUMNS, FUNCTIONS, AGGREGATES, MERGE FUNCTIONS, PROCESSORS, MODELS, FILTERS, PLUGINS, ROLES, TOKENS or GRANTS",
     ))
 }
 
@@ -206,11 +219,6 @@ fn refused(cursor: &Cursor<'_>) -> Error {
             "USE",
             "USE is not available",
             "name tables with their keyspace: keyspace.table",
-        ),
-        (
-            "GRANT",
-            "roles are not available",
-            "access is given by tokens: `activestore token create`",
         ),
         (
             "PREPARE",

@@ -40,7 +40,13 @@ pub(crate) struct Backoff {
     options: BackoffOptions,
     failures: u32,
     alarms: u32,
+    busy: u32,
 }
+
+/// A cloud that takes no more edges at the moment is left alone for this long at first …
+const BUSY_FIRST: Duration = Duration::from_millis(1500);
+/// … and for so many times as long later: it is there, and should not stand idle because everybody waits.
+const BUSY_DOUBLINGS: u32 = 2;
 
 /// One wait.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +62,7 @@ impl Backoff {
             options,
             failures: 0,
             alarms: 0,
+            busy: 0,
         }
     }
 
@@ -63,6 +70,7 @@ impl Backoff {
     pub(crate) fn reset(&mut self) {
         self.failures = 0;
         self.alarms = 0;
+        self.busy = 0;
     }
 
     /// Whether attempts should be short and often: rows wait, and the outage is young.
@@ -72,12 +80,7 @@ impl Backoff {
 
     /// The next wait: between half and all of the doubled one, but not less than was asked for, and up to half more.
     pub(crate) fn next_wait(&mut self, eager: bool, asked_for: Duration) -> Wait {
-        let mut bytes = [0; 2];
-        // Without randomness the wait is simply the longest.
-        let part = match SystemRandom::new().fill(&mut bytes) {
-            Ok(()) => f64::from(u16::from_le_bytes(bytes)) / f64::from(u16::MAX),
-            Err(_) => 1.0,
-        };
+        let part = part_by_chance();
         let cap = if eager {
             self.options.cap.min(self.options.eager_cap)
         } else {
@@ -94,9 +97,30 @@ impl Backoff {
         }
     }
 
+    /// The next wait for a cloud that takes no more edges at the moment: from what it grows to, up to as much again. It is
+    /// no failure, and alarms wait like everybody.
+    pub(crate) fn busy_wait(&mut self) -> Wait {
+        let all = doubled(BUSY_FIRST, self.busy).mul_f64(1.0 + part_by_chance());
+        self.busy = (self.busy + 1).min(BUSY_DOUBLINGS);
+        Wait {
+            all,
+            for_alarm: all,
+        }
+    }
+
     /// An alarm ended a wait.
     pub(crate) fn alarmed(&mut self) {
         self.alarms = self.alarms.saturating_add(1);
+    }
+}
+
+/// From 0 to 1.
+fn part_by_chance() -> f64 {
+    let mut bytes = [0; 2];
+    // Without randomness waits are simply the longest.
+    match SystemRandom::new().fill(&mut bytes) {
+        Ok(()) => f64::from(u16::from_le_bytes(bytes)) / f64::from(u16::MAX),
+        Err(_) => 1.0,
     }
 }
 
@@ -147,6 +171,19 @@ mod tests {
             let wait = backoff.next_wait(true, asked).all;
             assert!(wait >= asked && wait <= asked * 3 / 2, "{wait:?}");
         }
+    }
+
+    #[test]
+    fn a_busy_cloud_is_asked_again_before_it_stands_idle() {
+        let mut backoff = Backoff::new(BackoffOptions::default());
+        for doublings in [0, 1, 2, 2, 2, 2] {
+            let least = BUSY_FIRST * 2_u32.pow(doublings);
+            let wait = backoff.busy_wait();
+            assert!(wait.all >= least && wait.all <= least * 2, "{wait:?}");
+            assert_eq!(wait.all, wait.for_alarm);
+        }
+        let first = BackoffOptions::default().first;
+        assert!(backoff.next_wait(false, NOTHING).all <= first, "no failure");
     }
 
     #[test]

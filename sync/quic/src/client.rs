@@ -28,6 +28,7 @@ use crate::token::JoinToken;
 use crate::transport::TransportOptions;
 #[cfg(test)]
 pub(crate) use dial::Dialer;
+pub(crate) use dial::NO_ANSWER;
 pub use dial::Reach;
 pub use news::{LinkNews, Told};
 

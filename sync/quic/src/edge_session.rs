@@ -13,7 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::client::{Inner, VerifyReport};
+use crate::client::{Inner, NO_ANSWER, VerifyReport};
+use crate::early::Unanswered;
 use crate::failure::{self, Side};
 use crate::lanes::stopped;
 use crate::link::{Link, Outgoing};
@@ -45,6 +46,10 @@ pub(crate) struct SessionEnd {
     pub(crate) was_live: bool,
     /// Whether this end was told to stop.
     pub(crate) stopped: bool,
+    /// Whether it was to resume a session and nobody answered.
+    pub(crate) unanswered: bool,
+    /// The connection, where it is good but what was sent early on it was not taken.
+    pub(crate) again_on: Option<Link>,
 }
 
 struct EdgeSession {
@@ -65,6 +70,7 @@ pub(crate) async fn run(
     connection: Link,
     carry: Option<BlobAssembly>,
     mut commands: mpsc::Receiver<Command>,
+    mut unanswered: Option<Unanswered>,
 ) -> SessionEnd {
     let mut tasks = JoinSet::new();
     let (lanes, mut frames) = match connection
@@ -80,6 +86,8 @@ pub(crate) async fn run(
                 carry,
                 was_live: false,
                 stopped: false,
+                unanswered: false,
+                again_on: None,
             };
         }
     };
@@ -87,6 +95,7 @@ pub(crate) async fn run(
     let started = Instant::now();
     let mut stop = inner.stop.subscribe();
     let mut told_to_stop = false;
+    let mut refused = false;
     let mut options = inner.options.uplink;
     options.protocol = options.protocol.min(connection.version());
     let mut session = EdgeSession {
@@ -122,6 +131,19 @@ pub(crate) async fn run(
             () = tokio::time::sleep_until(alarm_at), if alarm.is_some() => {
                 session.uplink.handle_timeout(started.elapsed());
             }
+            taken = answer(&mut unanswered) => match taken {
+                Some(true) => {
+                    unanswered = None;
+                    drop(connection.answered());
+                }
+                Some(false) if !connection.has_ended() => {
+                    unanswered = None;
+                    refused = true;
+                    session.end("the cloud did not take what was sent early".to_owned());
+                }
+                Some(false) => session.end_by_connection().await,
+                None => session.end(NO_ANSWER.to_owned()),
+            },
             why = connection.closed(Side::Edge) => session.end(why),
             () = stopped(&mut stop) => {
                 told_to_stop = true;
@@ -139,7 +161,10 @@ pub(crate) async fn run(
             "the comparison broke off: {reason}"
         ))));
     }
-    connection.close(reason.as_bytes());
+    let again_on = refused.then(|| connection.answered());
+    if again_on.is_none() {
+        connection.close(reason.as_bytes());
+    }
     // The next session must not meet a call of this one still changing the database.
     while session.calls.join_next().await.is_some() {}
     let outbox = inner.options.outbox.clone();
@@ -154,6 +179,17 @@ pub(crate) async fn run(
         carry: session.uplink.into_carry(),
         was_live: session.was_live,
         stopped: told_to_stop,
+        unanswered: unanswered.is_some(),
+        again_on,
+    }
+}
+
+/// Whether the cloud took what was sent early, once it has answered; `None` where it did not in time. Never returns where
+/// nothing was.
+async fn answer(unanswered: &mut Option<Unanswered>) -> Option<bool> {
+    match unanswered {
+        Some(Unanswered { taken, until }) => tokio::time::timeout_at(*until, taken).await.ok(),
+        None => std::future::pending().await,
     }
 }
 

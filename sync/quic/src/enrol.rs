@@ -113,7 +113,7 @@ pub(crate) async fn answer(
 /// Sends the request and gives the answer.
 async fn exchange(link: &Link, request: &[u8]) -> Result<Vec<u8>> {
     let connection = match link {
-        Link::Quic(connection) => connection,
+        Link::Quic(connection) | Link::Early(connection, _) => connection,
         Link::Tcp(link) => {
             link.send_message(request)?;
             return match link.message().await {
@@ -149,7 +149,7 @@ enum Asker {
 /// The request, and who asks.
 async fn question(link: &Link) -> Result<(Vec<u8>, Asker)> {
     match link {
-        Link::Quic(connection) => {
+        Link::Quic(connection) | Link::Early(connection, _) => {
             let gone = |error: quinn::ConnectionError| Error::denied(failure::at_cloud(&error));
             let (send, mut recv) = connection.accept_bi().await.map_err(gone)?;
             let request = recv.read_to_end(MAX_MESSAGE_BYTES).await.map_err(|error| {

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::bandwidth::{Bucket, Turn};
+use crate::early::Early;
 
 /// Frames that wait to be written, per lane. More than any window and any request brings.
 pub(crate) const WRITE_QUEUE_FRAMES: usize = 1024;
@@ -40,12 +41,15 @@ fn turn_of(class: SyncClass) -> Turn {
     }
 }
 
+/// Frames wait in boxes, since a queue has room for many from the beginning and each connection has six: of ten thousand
+/// edges, that room was half of what a cloud held.
+///
 /// The writing ends of a connection: control both ways, and of this end one lane for each class of rows and
 /// one for blobs. A peer of an older version has one for all of these.
 pub(crate) struct Lanes {
-    control: mpsc::Sender<Frame>,
-    rows: Vec<(SyncClass, mpsc::Sender<Frame>)>,
-    bulk: mpsc::Sender<Frame>,
+    control: mpsc::Sender<Box<Frame>>,
+    rows: Vec<(SyncClass, mpsc::Sender<Box<Frame>>)>,
+    bulk: mpsc::Sender<Box<Frame>>,
 }
 
 impl Lanes {
@@ -55,7 +59,7 @@ impl Lanes {
         connection: &Connection,
         control: SendStream,
         version: u16,
-        bucket: Option<&Arc<Bucket>>,
+        held: Held<'_>,
     ) -> Lanes {
         let classes: &[SyncClass] = if version >= LANES_VERSION {
             &SyncClass::ALL
@@ -63,8 +67,8 @@ impl Lanes {
             &[]
         };
         let mut lane = |to, priority, turn| {
-            let metered = bucket.map(|bucket| (bucket.clone(), turn));
-            writer(tasks, to, priority, metered)
+            let metered = held.bucket.map(|bucket| (bucket.clone(), turn));
+            writer(tasks, to, priority, metered, held.early.cloned())
         };
         let to_lane = || To::Lane(connection.clone());
         let mut rows = Vec::new();
@@ -93,7 +97,7 @@ impl Lanes {
             }
             Lane::Blobs => &self.bulk,
         };
-        match queue.try_send(frame) {
+        match queue.try_send(Box::new(frame)) {
             Ok(()) => Ok(()),
             Err(mpsc::error::TrySendError::Full(_)) => {
                 Err(Error::overloaded("the peer does not read"))
@@ -102,6 +106,14 @@ impl Lanes {
             Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
         }
     }
+}
+
+/// What holds back the bytes of a connection.
+#[derive(Clone, Copy)]
+pub(crate) struct Held<'a> {
+    pub(crate) bucket: Option<&'a Arc<Bucket>>,
+    /// Until the cloud has answered.
+    pub(crate) early: Option<&'a Arc<Early>>,
 }
 
 /// Where a writer writes to.
@@ -116,8 +128,9 @@ fn writer(
     to: To,
     priority: i32,
     metered: Option<(Arc<Bucket>, Turn)>,
-) -> mpsc::Sender<Frame> {
-    let (sender, mut frames) = mpsc::channel::<Frame>(WRITE_QUEUE_FRAMES);
+    early: Option<Arc<Early>>,
+) -> mpsc::Sender<Box<Frame>> {
+    let (sender, mut frames) = mpsc::channel::<Box<Frame>>(WRITE_QUEUE_FRAMES);
     tasks.spawn(async move {
         let mut first = frames.recv().await;
         if first.is_none() {
@@ -147,6 +160,9 @@ fn writer(
                     for piece in bytes.chunks(most) {
                         if let Some((bucket, turn)) = &metered {
                             bucket.take(*turn, piece.len()).await;
+                        }
+                        if let Some(early) = &early {
+                            early.pass(piece.len()).await;
                         }
                         if stream.write_all(piece).await.is_err() {
                             return;

@@ -13,8 +13,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::bandwidth::Bucket;
+use crate::early::Early;
 use crate::failure::{self, CLOSE, Side};
-use crate::lanes::{Lanes, READ_QUEUE_FRAMES, read_bulk, read_frames};
+use crate::lanes::{Held, Lanes, READ_QUEUE_FRAMES, read_bulk, read_frames};
 use crate::tcp::TcpLink;
 use crate::tls;
 
@@ -41,6 +42,8 @@ impl Transport {
 #[derive(Clone)]
 pub(crate) enum Link {
     Quic(Connection),
+    /// The edge's end of one that resumes a session and may not have been answered yet.
+    Early(Connection, Arc<Early>),
     Tcp(TcpLink),
 }
 
@@ -78,13 +81,18 @@ impl Link {
         bucket: Option<&Arc<Bucket>>,
     ) -> std::result::Result<(Outgoing, Incoming), String> {
         match self {
-            Link::Quic(connection) => {
+            Link::Quic(connection) | Link::Early(connection, _) => {
                 let opened = match side {
                     Side::Edge => connection.open_bi().await,
                     Side::Cloud => connection.accept_bi().await,
                 };
                 let (control, control_in) = opened.map_err(|error| of_quic(side, &error))?;
-                let lanes = Lanes::start(tasks, connection, control, self.version(), bucket);
+                let early = match self {
+                    Link::Early(_, early) => Some(early),
+                    _ => None,
+                };
+                let held = Held { bucket, early };
+                let lanes = Lanes::start(tasks, connection, control, self.version(), held);
                 let (frames_in, frames) = mpsc::channel(READ_QUEUE_FRAMES);
                 tasks.spawn(read_frames(control_in, frames_in.clone()));
                 tasks.spawn(read_bulk(connection.clone(), frames_in));
@@ -106,7 +114,7 @@ impl Link {
 
     pub(crate) fn transport(&self) -> Transport {
         match self {
-            Link::Quic(_) => Transport::Quic,
+            Link::Quic(_) | Link::Early(..) => Transport::Quic,
             Link::Tcp(_) => Transport::Tcp,
         }
     }
@@ -114,14 +122,14 @@ impl Link {
     /// A number that no other connection of this process has while this one lives.
     pub(crate) fn id(&self) -> usize {
         match self {
-            Link::Quic(connection) => connection.stable_id(),
+            Link::Quic(connection) | Link::Early(connection, _) => connection.stable_id(),
             Link::Tcp(link) => link.id(),
         }
     }
 
     pub(crate) fn remote_address(&self) -> SocketAddr {
         match self {
-            Link::Quic(connection) => connection.remote_address(),
+            Link::Quic(connection) | Link::Early(connection, _) => connection.remote_address(),
             Link::Tcp(link) => link.remote_address(),
         }
     }
@@ -129,7 +137,7 @@ impl Link {
     /// The smoothed round trip.
     pub(crate) fn rtt(&self) -> Duration {
         match self {
-            Link::Quic(connection) => connection.rtt(),
+            Link::Quic(connection) | Link::Early(connection, _) => connection.rtt(),
             Link::Tcp(link) => link.rtt(),
         }
     }
@@ -137,7 +145,7 @@ impl Link {
     /// Bytes sent and received: the payload of UDP or of TCP.
     pub(crate) fn traffic(&self) -> (u64, u64) {
         match self {
-            Link::Quic(connection) => {
+            Link::Quic(connection) | Link::Early(connection, _) => {
                 let stats = connection.stats();
                 (stats.udp_tx.bytes, stats.udp_rx.bytes)
             }
@@ -148,13 +156,16 @@ impl Link {
     /// The name of the protocol that the handshake agreed on.
     pub(crate) fn protocol(&self) -> Option<Vec<u8>> {
         match self {
-            Link::Quic(connection) => tls::agreed(connection),
+            Link::Quic(connection) | Link::Early(connection, _) => tls::agreed(connection),
             Link::Tcp(link) => link.protocol(),
         }
     }
 
     /// The version of the conversation that goes with it.
     pub(crate) fn version(&self) -> u16 {
+        if let Link::Early(_, early) = self {
+            return early.version();
+        }
         let version = self.protocol().and_then(|name| tls::version(&name));
         version.unwrap_or(OLDEST_PROTOCOL_VERSION)
     }
@@ -162,7 +173,7 @@ impl Link {
     /// The certificate that the peer showed.
     pub(crate) fn member(&self) -> Option<CertificateDer<'static>> {
         match self {
-            Link::Quic(connection) => {
+            Link::Quic(connection) | Link::Early(connection, _) => {
                 let shown = connection.peer_identity()?;
                 let chain = shown.downcast::<Vec<CertificateDer<'static>>>().ok()?;
                 chain.first().cloned()
@@ -171,10 +182,31 @@ impl Link {
         }
     }
 
+    /// The same connection, once it was answered.
+    pub(crate) fn answered(&self) -> Link {
+        match self {
+            Link::Early(connection, early) => {
+                early.answered();
+                Link::Quic(connection.clone())
+            }
+            other => other.clone(),
+        }
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        match self {
+            Link::Quic(connection) | Link::Early(connection, _) => {
+                connection.close_reason().is_some()
+            }
+            Link::Tcp(link) => link.has_ended(),
+        }
+    }
+
     /// Says goodbye and ends.
     pub(crate) fn close(&self, reason: &[u8]) {
         match self {
-            Link::Quic(connection) => connection.close(CLOSE, reason),
+            Link::Quic(connection) | Link::Early(connection, _) => connection.close(CLOSE, reason),
             Link::Tcp(link) => link.close(reason),
         }
     }
@@ -182,7 +214,9 @@ impl Link {
     /// Returns when it has ended, and why.
     pub(crate) async fn closed(&self, side: Side) -> String {
         match self {
-            Link::Quic(connection) => of_quic(side, &connection.closed().await),
+            Link::Quic(connection) | Link::Early(connection, _) => {
+                of_quic(side, &connection.closed().await)
+            }
             Link::Tcp(link) => link.closed().await,
         }
     }

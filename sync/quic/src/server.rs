@@ -12,13 +12,14 @@ use std::time::Duration;
 use activestore_sync_proto::{DownlinkOptions, Inbox, PeerStatus};
 use activestore_types::{Epoch, Error, NodeId, Result};
 use parking_lot::Mutex;
-use quinn::Endpoint;
+use quinn::{Endpoint, TokioRuntime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::admission::AdmissionOptions;
 use crate::failure;
 use crate::identity::CloudIdentity;
+use crate::ids;
 use crate::link::{Link, Transport};
 use crate::tcp_listener::TcpDoor;
 use crate::tls;
@@ -107,6 +108,8 @@ pub struct ServerStats {
     pub connections: u64,
     /// Of these, over TCP.
     pub tcp_connections: u64,
+    /// Of these, that began with early data.
+    pub early_connections: u64,
     /// Connections refused, whatever the reason.
     pub refused: u64,
     /// Of these, turned away before a handshake, since too many came at once or are there.
@@ -157,6 +160,7 @@ impl Counter {
 pub(crate) struct Counters {
     connections: Counter,
     tcp_connections: Counter,
+    early_connections: Counter,
     refused: Counter,
     turned_away: Counter,
     asked_for_proof: Counter,
@@ -210,7 +214,7 @@ impl SyncServer {
     /// `Conflict` when the address is in use; when the identity cannot be used for TLS, or the list of
     /// members cannot be read.
     pub fn start(options: ServerOptions) -> Result<SyncServer> {
-        let config = tls::server(&options.identity)?;
+        let config = tls::server(&options.identity, options.transport.early_data)?;
         let (endpoint, door) = bind(&options, config)?;
         let local_addr = endpoint.local_addr()?;
         for (node, labels) in options.tokens.members()? {
@@ -268,6 +272,7 @@ impl SyncServer {
         ServerStats {
             connections: counters.connections.get(),
             tcp_connections: counters.tcp_connections.get(),
+            early_connections: counters.early_connections.get(),
             refused: counters.refused.get(),
             turned_away: counters.turned_away.get(),
             asked_for_proof: counters.asked_for_proof.get(),
@@ -347,13 +352,19 @@ fn bind(
         let mut quic = tls::quic_server(config.clone())?;
         quic.transport_config(options.transport.build()?);
         quic.migration(options.transport.migration);
-        let endpoint =
-            Endpoint::server(quic, listen).map_err(|error| in_use(error, "UDP", listen))?;
+        let endpoint = std::net::UdpSocket::bind(listen)
+            .and_then(|socket| {
+                Endpoint::new(ids::endpoint(), Some(quic), socket, Arc::new(TokioRuntime))
+            })
+            .map_err(|error| in_use(error, "UDP", listen))?;
         if !options.tcp {
             return Ok((endpoint, None));
         }
         let address = endpoint.local_addr()?;
-        match TcpDoor::open(address, config.clone(), options.transport) {
+        // Over TCP nobody sends early data, and TLS would hold as much of it as was sent.
+        let mut over_tcp = config.clone();
+        over_tcp.max_early_data_size = 0;
+        match TcpDoor::open(address, over_tcp, options.transport) {
             Ok(door) => return Ok((endpoint, Some(door))),
             // A port that is free for UDP may be taken for TCP.
             Err(_) if tries > 1 => tries -= 1,

@@ -214,6 +214,11 @@ impl TcpLink {
         );
     }
 
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.shared.ended.borrow().is_some()
+    }
+
     /// Returns when it has ended, and why.
     pub(crate) async fn closed(&self) -> String {
         let mut ended = self.shared.ended.subscribe();

@@ -9,7 +9,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig,
     SignatureScheme,
@@ -24,6 +24,12 @@ pub(crate) const SYNC_ALPNS: [(&[u8], u16); 3] =
     [(b"as-sync/3", 3), (b"as-sync/2", 2), (b"as-sync/1", 1)];
 /// Joining and renewing.
 pub(crate) const ENROL_ALPN: &[u8] = b"as-enrol/1";
+
+/// Sessions that a cloud remembers at most, of some kilobytes each; the oldest are forgotten, and their edges make a full
+/// handshake.
+const SESSIONS: usize = 4096;
+/// An edge gets so many tickets, each good for one attempt.
+const TICKETS: usize = 3;
 
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
@@ -41,7 +47,10 @@ fn roots(ca: &CertificateDer<'static>) -> Result<Arc<RootCertStore>> {
 
 /// The cloud's side of both protocols, over QUIC and over TCP. Whether a certificate is needed depends on the
 /// protocol and is checked after the handshake; one that is shown must be the cluster's.
-pub(crate) fn server(identity: &CloudIdentity) -> Result<ServerConfig> {
+///
+/// Sessions may be resumed, and with `early_data` begun by data that goes with the first packet (see `early.rs`). What is
+/// needed for it is kept in memory alone, and used once.
+pub(crate) fn server(identity: &CloudIdentity, early_data: bool) -> Result<ServerConfig> {
     let verifier = WebPkiClientVerifier::builder_with_provider(roots(identity.ca())?, provider())
         .allow_unauthenticated()
         .build()
@@ -55,6 +64,10 @@ pub(crate) fn server(identity: &CloudIdentity) -> Result<ServerConfig> {
     let spoken = SYNC_ALPNS.iter().map(|(name, _)| *name);
     let all = spoken.chain([ENROL_ALPN]);
     config.alpn_protocols = all.map(<[u8]>::to_vec).collect();
+    config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
+    config.send_tls13_tickets = TICKETS;
+    // QUIC knows all and nothing; its windows bound what is held.
+    config.max_early_data_size = if early_data { u32::MAX } else { 0 };
     Ok(config)
 }
 
@@ -69,6 +82,7 @@ pub(crate) fn member(
     identity: &EdgeIdentity,
     membership: &Membership,
     alpn: &[&[u8]],
+    early_data: bool,
 ) -> Result<Arc<ClientConfig>> {
     let verifier = WebPkiServerVerifier::builder_with_provider(roots(&membership.ca)?, provider())
         .build()
@@ -79,7 +93,7 @@ pub(crate) fn member(
         .with_webpki_verifier(verifier)
         .with_client_auth_cert(vec![membership.certificate.clone()], identity.private_key())
         .map_err(failed)?;
-    Ok(client(config, alpn))
+    Ok(client(config, alpn, early_data))
 }
 
 /// A joiner's side: the cloud must prove to hold the authority the token names.
@@ -93,10 +107,11 @@ pub(crate) fn joiner(ca_sha256: [u8; 32], clock: FloorClock) -> Result<Arc<Clien
             provider: provider(),
         }))
         .with_no_client_auth();
-    Ok(client(config, &[ENROL_ALPN]))
+    Ok(client(config, &[ENROL_ALPN], false))
 }
 
-fn client(mut config: ClientConfig, alpn: &[&[u8]]) -> Arc<ClientConfig> {
+fn client(mut config: ClientConfig, alpn: &[&[u8]], early_data: bool) -> Arc<ClientConfig> {
+    config.enable_early_data = early_data;
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     Arc::new(config)
 }

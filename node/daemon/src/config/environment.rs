@@ -152,6 +152,10 @@ const VARIABLES: &[(&str, Set)] = &[
         config.sync.migration = Some(parsed(text, "true or false")?);
         Ok(())
     }),
+    ("ACTIVESTORE_SYNC_EARLY_DATA", |config, text| {
+        config.sync.early_data = Some(parsed(text, "true or false")?);
+        Ok(())
+    }),
     ("ACTIVESTORE_SYNC_EDGES", |config, text| {
         config.sync.edges = Some(parsed(text, "a number")?);
         Ok(())
@@ -179,6 +183,18 @@ const VARIABLES: &[(&str, Set)] = &[
             "tcp" => TransportSetting::Tcp,
             _ => return Err(Error::invalid(format!("'{text}' is not auto, quic or tcp"))),
         });
+        Ok(())
+    }),
+    ("ACTIVESTORE_AUTH_REQUIRED", |config, text| {
+        config.auth.required = Some(parsed(text, "true or false")?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_AUTH_ADMIN_PASSWORD_FILE", |config, text| {
+        config.auth.admin_password_file = Some(text.into());
+        Ok(())
+    }),
+    ("ACTIVESTORE_AUTH_OPEN_METRICS", |config, text| {
+        config.auth.open_metrics = Some(parsed(text, "true or false")?);
         Ok(())
     }),
     ("ACTIVESTORE_PLUGINS_MEMORY", |config, text| {

@@ -1,5 +1,7 @@
 //! What a developer meets before any node is involved.
 
+use std::path::Path;
+
 use super::*;
 
 #[test]
@@ -9,7 +11,7 @@ fn names_are_safe_in_addresses() {
 }
 
 /// A folder that looks like the Rust SDK.
-fn sdk_in(dir: &std::path::Path) -> std::path::PathBuf {
+fn sdk_in(dir: &Path) -> std::path::PathBuf {
     let sdk = dir.join("sdk");
     std::fs::create_dir(&sdk).unwrap();
     std::fs::write(sdk.join("Cargo.toml"), "").unwrap();

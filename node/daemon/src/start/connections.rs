@@ -37,9 +37,12 @@ pub(super) fn kept(sync: &Sync) -> Result<TransportOptions> {
     if let Some(moves) = sync.migration {
         options.migration = moves;
     }
+    if let Some(early) = sync.early_data {
+        options.early_data = early;
+    }
     options.checked().map_err(|error| {
         error.with_hint(
-            "see [sync] keep_alive, idle_timeout and packet_max, as in keep_alive = \"20s\", idle_timeout = \"60s\"",
+            "see [sync] keep_alive, idle_timeout and packet_max, as in keep_alive = \"25s\", idle_timeout = \"60s\"",
         )
     })
 }
@@ -90,6 +93,7 @@ fn no_edge(names: &str) -> Error {
 pub(super) fn admission(stats: &ServerStats) -> Value {
     json!({
         "connected": stats.connections,
+        "resumed_early": stats.early_connections,
         "on_their_way": stats.under_way,
         "waiting": stats.waiting,
         "turned_away": stats.turned_away,
@@ -113,6 +117,12 @@ pub(super) fn figures(stats: &ServerStats) -> Vec<Counter> {
             "Connections of edges that were let in.",
             CounterKind::Counter,
             stats.connections,
+        ),
+        figure(
+            "activestore_edges_resumed_early_total",
+            "Of these, that resumed a session with data in their first packet.",
+            CounterKind::Counter,
+            stats.early_connections,
         ),
         figure(
             "activestore_edges_turned_away_total",
@@ -160,12 +170,14 @@ mod tests {
                 .sync
         };
         let usual = kept(&sync("")).expect("the usual settings");
-        assert_eq!(usual.keep_alive, Some(Duration::from_secs(20)));
+        assert_eq!(usual.keep_alive, Some(Duration::from_secs(25)));
         let short = kept(&sync("idle_timeout = \"6s\"")).expect("a short silence");
         assert_eq!(short.keep_alive, Some(Duration::from_secs(2)));
-        let never =
-            kept(&sync("keep_alive = \"0s\"\nmigration = false")).expect("no signs of life");
-        assert!(never.keep_alive.is_none() && !never.migration);
+        let never = kept(&sync(
+            "keep_alive = \"0s\"\nmigration = false\nearly_data = false",
+        ))
+        .expect("no signs of life");
+        assert!(never.keep_alive.is_none() && !never.migration && !never.early_data);
         for bad in [
             "keep_alive = \"60s\"",
             "idle_timeout = \"0s\"",

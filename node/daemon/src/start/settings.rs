@@ -61,6 +61,8 @@ pub struct Settings {
     pub bandwidth: Option<u64>,
     /// Joins the peer first.
     pub token: Option<String>,
+    /// The file with the password of the superuser `admin`.
+    pub admin_password_file: Option<PathBuf>,
     /// When compaction rests.
     pub watch: Watch,
     /// Threads.
@@ -181,6 +183,7 @@ impl Settings {
         }
         let workers = config.limits.workers.unwrap_or(DEFAULT_WORKERS).max(1);
         db.query_partitions = workers;
+        db.auth_required = config.auth.required.unwrap_or(false);
 
         let http = match args.http.or(config.listen.http) {
             Some(address) => address,
@@ -188,6 +191,7 @@ impl Settings {
         };
         let mut gateway = GatewayOptions::listening_on(http);
         gateway.query_threads = workers;
+        gateway.metrics_open = config.auth.open_metrics.unwrap_or(true);
         if let Some(requests) = config.limits.requests {
             gateway.requests_max = requests.max(1);
         }
@@ -212,6 +216,7 @@ impl Settings {
             edges: connections::served(&config.sync)?,
             bandwidth: bandwidth(config.sync.bandwidth)?,
             token: args.token.clone(),
+            admin_password_file: config.auth.admin_password_file,
             watch,
             workers,
         })

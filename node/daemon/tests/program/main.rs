@@ -14,6 +14,7 @@ mod over_tcp;
 mod process;
 mod receipts;
 mod repair;
+mod roles;
 mod rollouts;
 mod seen;
 mod signatures;

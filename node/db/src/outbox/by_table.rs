@@ -171,6 +171,9 @@ impl Db {
     }
 }
 
+/// A figure of the sum of a table and class: rows, bytes, age in seconds.
+type Figure = fn(&(u64, u64, f64)) -> f64;
+
 impl Inner {
     pub(crate) fn lags_by_table(&self) -> Vec<TableLag> {
         let Some(outbox) = &self.outbox else {
@@ -208,7 +211,7 @@ impl Inner {
             sum.1 += lag.bytes;
             sum.2 = sum.2.max(lag.oldest_s);
         }
-        let each: [(_, _, fn(&(u64, u64, f64)) -> f64); 3] = [
+        let each: [(_, _, Figure); 3] = [
             (
                 "activestore_sync_table_rows",
                 "Rows of a table and class sealed and not acknowledged; of a long backlog an estimate.",

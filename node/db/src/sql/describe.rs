@@ -1,7 +1,7 @@
 //! SHOW and DESCRIBE: short names for queries over the system tables.
 
 use activestore_query::Show;
-use activestore_types::{Result, TableName};
+use activestore_types::{Error, Result, TableName};
 use serde_json::Value;
 
 use super::SqlOutcome;
@@ -34,19 +34,41 @@ impl Db {
             Show::Models => ("SELECT * FROM system.models ORDER BY name", vec![]),
             Show::MergeFunctions => ("SELECT * FROM system.merge_functions ORDER BY name", vec![]),
             Show::Filters => ("SELECT * FROM system.filters ORDER BY name", vec![]),
+            Show::Roles => ("SELECT * FROM system.roles ORDER BY name", vec![]),
+            Show::Tokens => ("SELECT * FROM system.tokens ORDER BY role, id", vec![]),
+            Show::Grants { role: None } => (
+                "SELECT * FROM system.grants ORDER BY role, \"on\", privilege",
+                vec![],
+            ),
+            Show::Grants { role: Some(role) } => return self.grants_of(role).await,
             Show::Plugins => ("SELECT * FROM system.plugins ORDER BY name", vec![]),
         };
-        Ok(SqlOutcome::Rows(
-            self.inner.engine.query(sql, &params).await?,
-        ))
+        Ok(SqlOutcome::Rows(self.engine().query(sql, &params).await?))
+    }
+
+    /// What a role was granted itself or has by membership.
+    async fn grants_of(&self, role: &str) -> Result<SqlOutcome> {
+        let state = self.inner.catalog.state();
+        if !self.rights().sees_role(role) {
+            return Err(
+                Error::denied(format!("the grants of role '{role}' are not yours to see"))
+                    .with_hint("SHOW GRANTS shows your own"),
+            );
+        }
+        state.role(role)?;
+        let names = state.membership(role).into_iter().map(quoted);
+        let sql = format!(
+            "SELECT * FROM system.grants WHERE role IN ({}) ORDER BY role, \"on\", privilege",
+            names.collect::<Vec<_>>().join(", ")
+        );
+        Ok(SqlOutcome::Rows(self.engine().query(&sql, &[]).await?))
     }
 
     pub(super) async fn describe(&self, name: &TableName) -> Result<SqlOutcome> {
         if name.keyspace != activestore_catalog::SYSTEM_KEYSPACE {
             self.inner.catalog.state().table(name)?;
             return Ok(SqlOutcome::Rows(
-                self.inner
-                    .engine
+                self.engine()
                     .query(
                         "SELECT name, type, kind FROM system.columns \
                          WHERE keyspace = $1 AND \"table\" = $2 ORDER BY position",
@@ -59,8 +81,7 @@ impl Db {
             ));
         }
         let rows = self
-            .inner
-            .engine
+            .engine()
             .query(
                 "SELECT column_name AS name, data_type AS type FROM information_schema.columns \
                  WHERE table_schema = $1 AND table_name = $2 ORDER BY ordinal_position",
@@ -72,4 +93,9 @@ impl Db {
             .await?;
         Ok(SqlOutcome::Rows(rows))
     }
+}
+
+/// A text in single quotes, for SQL.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }

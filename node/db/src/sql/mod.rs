@@ -4,6 +4,7 @@
 mod definitions;
 mod describe;
 mod partition;
+mod roles;
 mod rows;
 mod sharing;
 mod together;
@@ -11,7 +12,7 @@ mod together;
 use std::sync::atomic::Ordering;
 
 use activestore_query::{Existing, Rows, Statement, parse};
-use activestore_types::Result;
+use activestore_types::{ErrorKind, Result};
 use serde_json::Value;
 
 use crate::db::Db;
@@ -50,7 +51,8 @@ impl Db {
     /// Statements are durable one by one; the first that fails ends the run.
     ///
     /// # Errors
-    /// `Invalid` with line and column for what does not parse; what the statement meets otherwise.
+    /// `Invalid` with line and column for what does not parse; `Denied` for lack of a grant; what the statement meets
+    /// otherwise.
     pub async fn sql(&self, sql: &str, params: &[Value]) -> Result<Vec<SqlOutcome>> {
         let counts = &self.inner.counts;
         let statements = parse(sql).inspect_err(|_| {
@@ -59,7 +61,21 @@ impl Db {
         let mut outcomes = Vec::with_capacity(statements.len());
         for statement in statements {
             counts.statements.fetch_add(1, Ordering::Relaxed);
-            let outcome = self.run(statement, params).await.inspect_err(|_| {
+            let done = match self.checked(|rights| rights.check(&statement)) {
+                Ok(()) => self.run(statement, params).await.inspect_err(|error| {
+                    // What a query may not name is found as it is planned.
+                    if error.kind() == ErrorKind::Denied {
+                        self.inner
+                            .logins
+                            .counts
+                            .denied
+                            .fetch_add(1, Ordering::Relaxed);
+                    }
+                }),
+                Err(error) => Err(error),
+            };
+            let outcome = done.map_err(|error| self.rights().told(error));
+            let outcome = outcome.inspect_err(|_| {
                 counts.statements_failed.fetch_add(1, Ordering::Relaxed);
             })?;
             outcomes.push(outcome);
@@ -69,9 +85,9 @@ impl Db {
 
     async fn run(&self, statement: Statement, params: &[Value]) -> Result<SqlOutcome> {
         match statement {
-            Statement::Query { sql } | Statement::Explain { sql, .. } => Ok(SqlOutcome::Rows(
-                self.inner.engine.query(&sql, params).await?,
-            )),
+            Statement::Query { sql } | Statement::Explain { sql, .. } => {
+                Ok(SqlOutcome::Rows(self.engine().query(&sql, params).await?))
+            }
             Statement::Insert(insert) if insert.existing == Existing::Merge => {
                 self.insert(insert, params).await
             }
@@ -91,6 +107,7 @@ impl Db {
             Statement::Compact { table } => self.compact(&table).await,
             Statement::Partition(statement) => self.partition(statement, params).await,
             Statement::Change { change, tag } => self.define(change, tag).await,
+            Statement::Role(statement) => self.roles(statement).await,
             Statement::CreateModel(model) => self.create_model(model).await,
             Statement::Redefine(statement) => self.redefine(statement).await,
             Statement::Show(show) => self.show(&show).await,

@@ -85,7 +85,7 @@ impl Db {
             .map(|(name, value)| format!("{} = ({value})", quote(name)))
             .collect();
         let filter = filter.join(" AND ");
-        let engine = &self.inner.engine;
+        let engine = self.engine();
         match engine.delete_plan(schema, Some(&filter), params).await? {
             DeletePlan::Ranges(ranges) => match ranges.as_slice() {
                 [range] if *range == KeyRange::prefix(&range.start) => Ok(range.start.clone()),

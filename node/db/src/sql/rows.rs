@@ -17,8 +17,7 @@ impl Db {
     pub(super) async fn insert(&self, insert: Insert, params: &[Value]) -> Result<SqlOutcome> {
         let schema = self.inner.catalog.state().table(&insert.table)?.clone();
         let rows = self
-            .inner
-            .engine
+            .engine()
             .evaluate_source(&schema, &insert.columns, &insert.source, params)
             .await?;
         let written = self.store(&insert.table, rows, insert.ttl_s).await?;
@@ -30,8 +29,7 @@ impl Db {
     pub(super) async fn update(&self, update: Update, params: &[Value]) -> Result<SqlOutcome> {
         let schema = self.inner.catalog.state().table(&update.table)?.clone();
         let rows = self
-            .inner
-            .engine
+            .engine()
             .evaluate_update(&schema, &update, params)
             .await?;
         let written = self.store(&update.table, rows, update.ttl_s).await?;
@@ -42,7 +40,7 @@ impl Db {
     pub(super) async fn delete(&self, delete: Delete, params: &[Value]) -> Result<SqlOutcome> {
         let schema = self.inner.catalog.state().table(&delete.table)?.clone();
         let filter = delete.filter.as_deref();
-        let engine = &self.inner.engine;
+        let engine = self.engine();
         match engine.delete_plan(&schema, filter, params).await? {
             DeletePlan::Keys(keys) => {
                 let erased = self.erase_rows(&schema, keys).await?;
@@ -69,7 +67,7 @@ impl Db {
         while let Some(batch) = rows.stream.next().await {
             let mut batch = NamedBatch::from_record_batch(table.clone(), &batch?);
             batch.ttl_s = ttl_s;
-            written += self.write(vec![batch]).await?.rows;
+            written += self.write_checked(vec![batch]).await?.rows;
         }
         Ok(written)
     }

@@ -94,7 +94,7 @@ impl Db {
         insert: &Insert,
         params: &[Value],
     ) -> Result<Effects> {
-        let engine = &self.inner.engine;
+        let engine = self.engine();
         let rows = engine
             .evaluate_source(schema, &insert.columns, &insert.source, params)
             .await?;
@@ -115,7 +115,7 @@ impl Db {
             params,
         )
         .await?;
-        let engine = &self.inner.engine;
+        let engine = self.engine();
         let rows = engine.evaluate_update(schema, update, params).await?;
         self.gather_upserts(&update.table, rows, update.ttl_s, Existing::Merge)
             .await
@@ -130,7 +130,7 @@ impl Db {
         let filter = delete.filter.as_deref();
         self.require(schema, filter, delete.condition.as_ref(), params)
             .await?;
-        let engine = &self.inner.engine;
+        let engine = self.engine();
         let mut effects = Effects::default();
         let mut erase = |erasure| effects.erasures.push((0, erasure));
         let schema = schema.clone();
@@ -197,7 +197,7 @@ impl Db {
         let Some(condition) = condition else {
             return Ok(());
         };
-        let engine = &self.inner.engine;
+        let engine = self.engine();
         let named = match (filter, engine.delete_plan(schema, filter, params).await?) {
             (Some(filter), DeletePlan::Keys(keys)) => Some((filter, keys.num_rows() as u64)),
             _ => None,

@@ -30,7 +30,7 @@ fn one_odd_table_holds_up_no_other_and_its_rows_come_once_it_is_mended() {
         assert_eq!(edge.sync_status().pending_rows, 0, "all is acknowledged");
         assert_eq!(rows(&cloud, "SELECT temp FROM plant.fine").await, ["2.5"]);
         let from = format!("plant.odd|edge|{}|1|device = a, temp = 1.5", edge.node_id());
-        assert_eq!(rows(&cloud, ASIDE).await, [from.clone()]);
+        assert_eq!(rows(&cloud, ASIDE).await, std::slice::from_ref(&from));
         let reason = "SELECT reason FROM system.rejected_writes";
         assert!(
             rows(&cloud, reason).await[0]

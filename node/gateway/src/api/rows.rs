@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::write::{accepts_part, answer, store};
 use crate::answer::{Answer, Refusal};
+use crate::caller::Caller;
 use crate::encode::Format;
 use crate::request::{Parameters, media_type, parameters, read_body};
 use crate::server::Shared;
@@ -20,12 +21,14 @@ pub(super) async fn insert(
     Path((keyspace, table)): Path<(String, String)>,
     request: Request,
 ) -> Answer {
+    let db = Caller::of(&request)?;
+    let name = TableName::new(keyspace, table);
+    db.check_insert(&name)?;
     let (parts, body) = request.into_parts();
     let parameters = parameters(&parts.uri);
     let partial = accepts_part(&parameters)?;
     let format = format(&parameters, &parts.headers)?;
-    let name = TableName::new(keyspace, table);
-    let schema = shared.db.table_schema(&name).ok_or_else(|| {
+    let schema = db.table_schema(&name).ok_or_else(|| {
         Error::not_found(format!("table {name} does not exist"))
             .with_hint("create it with CREATE TABLE, or load with activestore load --create")
     })?;
@@ -34,7 +37,7 @@ pub(super) async fn insert(
     let parsed = tokio::task::spawn_blocking(move || parse(&bytes, format, name, schema))
         .await
         .map_err(|_| Error::internal("parsing the rows failed"))??;
-    Ok(answer(&store(&shared, parsed, partial).await?))
+    Ok(answer(&store(&db, parsed, partial).await?))
 }
 
 fn format(parameters: &Parameters, headers: &HeaderMap) -> std::result::Result<Format, Refusal> {

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::answer::{Answer, error_value, json_body, typed_body};
+use crate::caller::Caller;
 use crate::encode::{Encoder, Format};
 use crate::request::{Parameters, media_type, parameters, read_body};
 use crate::server::{Place, Shared};
@@ -44,6 +45,7 @@ pub(super) async fn run(
     request: Request,
 ) -> Answer {
     let started = Instant::now();
+    let db = Caller::of(&request)?;
     let (parts, body) = request.into_parts();
     let parameters = parameters(&parts.uri);
     let format = wanted(&parameters, &parts.headers)?;
@@ -51,7 +53,6 @@ pub(super) async fn run(
     let statement = statement(&parts.headers, &bytes)?;
     let (head, first) = oneshot::channel();
     let (chunks, rest) = mpsc::channel(CHUNKS_AHEAD);
-    let db = shared.db.clone();
     let running = shared.queries.run(async move {
         let outcome = begin(&db, &statement, format, started, place).await;
         let answering = match outcome {

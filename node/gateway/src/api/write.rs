@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use activestore_db::Db;
 use activestore_ingest::{LineProtocolOptions, Parsed, RejectedLine, line_protocol};
 use activestore_types::{Error, Result};
 use axum::extract::{Request, State};
@@ -12,6 +13,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, Refusal, json_body, no_content};
+use crate::caller::Caller;
 use crate::request::{Parameters, parameters, read_body};
 use crate::server::Shared;
 
@@ -58,6 +60,7 @@ async fn write(
     request: Request,
     keyspace_parameter: &str,
 ) -> std::result::Result<Written, Refusal> {
+    let db = Caller::of(&request)?;
     let (parts, body) = request.into_parts();
     let parameters = parameters(&parts.uri);
     let options = options(&parameters, keyspace_parameter)?;
@@ -66,12 +69,12 @@ async fn write(
     let parsed = tokio::task::spawn_blocking(move || line_protocol::parse(&bytes, &options))
         .await
         .map_err(|_| Error::internal("parsing the lines failed"))?;
-    store(shared, parsed, accepts_part(&parameters)?).await
+    store(&db, parsed, accepts_part(&parameters)?).await
 }
 
 /// Writes what was parsed: all of it, or with `partial` what is good.
 pub(super) async fn store(
-    shared: &Shared,
+    db: &Db,
     parsed: Parsed,
     partial: bool,
 ) -> std::result::Result<Written, Refusal> {
@@ -83,7 +86,7 @@ pub(super) async fn store(
         });
     }
     let (refused, refused_total) = (parsed.rejected, parsed.rejected_total);
-    let receipt = shared.db.write(parsed.batches).await?;
+    let receipt = db.write(parsed.batches).await?;
     Ok(Written {
         rows: receipt.rows,
         rejected: receipt.rejected,

@@ -5,6 +5,7 @@
 //! the order of the messages.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -18,12 +19,14 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use super::admission::{session_name, visitor};
 use super::codec::{self, Bye, Hello, Incoming, Message, Outgoing, Refusal, Version};
 use super::committer::Outcome;
 use super::filter::valid_topic;
 use super::hub::{Delivery, Kept, Membership};
 use super::listener::{DRAIN_TIMEOUT, Shared};
 use super::stats::count;
+use crate::sink::Visitor;
 
 /// Bytes read at a time.
 const READ_BYTES: usize = 16 << 10;
@@ -75,6 +78,7 @@ struct Connection<'a> {
     output: BytesMut,
     waiting: FuturesOrdered<BoxFuture<'static, Settled>>,
     unacked_max: usize,
+    visitor: Arc<dyn Visitor>,
 }
 
 /// Serves the client until the connection ends.
@@ -95,6 +99,7 @@ pub(super) async fn serve(
         output: BytesMut::new(),
         waiting: FuturesOrdered::new(),
         unacked_max: DELIVERIES_UNACKED_MAX,
+        visitor: shared.sink.anybody(),
     };
     let hello = tokio::select! {
         hello = timeout(shared.options.connect_timeout, connection.hello()) => hello,
@@ -153,14 +158,17 @@ impl Connection<'_> {
     /// Answers the CONNECT.
     async fn admit(&mut self, hello: &Hello, full: bool) -> Option<(Membership, Kept)> {
         let options = &self.shared.options;
-        let login_fits = options.login.as_ref().is_none_or(|wanted| {
-            hello.login.as_ref().is_some_and(|(username, password)| {
-                *username == wanted.username && *password == wanted.password
-            })
-        });
+        let visitor = if full {
+            None
+        } else {
+            let (sink, from) = (self.shared.sink.as_ref(), self.peer.ip());
+            visitor(options.login.as_ref(), sink, hello, from).await
+        };
+        let known = visitor.is_some();
+        self.visitor = visitor.unwrap_or_else(|| self.visitor.clone());
         let refusal = if full {
             Some((Refusal::Full, "too many connections"))
-        } else if !login_fits {
+        } else if !known {
             Some((Refusal::Login, "a wrong user name or password"))
         } else if hello.client_id.is_empty() && !hello.clean && hello.version == Version::V4 {
             Some((Refusal::ClientId, "a session to keep, but no client id"))
@@ -179,8 +187,10 @@ impl Connection<'_> {
         } else {
             hello.client_id.clone()
         };
-        let (membership, kept, session_present) =
-            self.shared.hub.join(client_id.clone(), hello.clean);
+        let (membership, kept, session_present) = self
+            .shared
+            .hub
+            .join(session_name(self.visitor.as_ref(), &client_id), hello.clean);
         self.put(Outgoing::Accept {
             session_present,
             client_id: given.then_some(client_id),
@@ -328,6 +338,14 @@ impl Connection<'_> {
                 return Ok(());
             }
         };
+        if let Err(error) = self.visitor.may_write(&batches) {
+            // Others do not get it either.
+            shared
+                .counters
+                .reject(&message.topic, error.to_string(), now_ns);
+            self.ready(message, pkid, true);
+            return Ok(());
+        }
         let rows = batches.iter().map(|batch| batch.rows as u64).sum();
         let outcome = shared
             .committer
@@ -395,6 +413,13 @@ impl Connection<'_> {
 
     fn deliver(&mut self, delivery: Delivery, kept: &mut Kept) {
         let message = delivery.message.clone();
+        let target = self.shared.options.mapping.target(&message.topic);
+        let seen =
+            target.is_none_or(|(keyspace, table)| self.visitor.may_read(keyspace, table).is_ok());
+        if !seen {
+            count(&self.shared.counters.undelivered);
+            return;
+        }
         if message.qos == QoS::AtMostOnce {
             self.put(Outgoing::Publish {
                 message,

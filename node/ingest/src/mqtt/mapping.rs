@@ -54,6 +54,12 @@ impl Mapping {
             .collect()
     }
 
+    /// Where messages of a topic go: a keyspace, and the table where that is fixed.
+    pub(super) fn target(&self, topic: &str) -> Option<(&str, Option<&str>)> {
+        let rule = self.rules.iter().find(|rule| rule.filter.matches(topic))?;
+        Some((&rule.keyspace, rule.table.as_deref()))
+    }
+
     /// The rows of a message: `Ok(None)` where no rule names the topic, an error with the reason
     /// where the payload cannot be rows. A message is taken whole or not at all.
     pub fn rows(

@@ -12,7 +12,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::cursor::Cursor;
 use super::statement::{ModelStatement, Statement};
-use super::{sharing, table};
+use super::{roles, sharing, table};
 
 /// After `CREATE`.
 pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
@@ -39,6 +39,9 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
         return Ok(statement);
     }
     refuse(cursor)?;
+    if !or_replace && let Some(statement) = roles::create(cursor)? {
+        return Ok(statement);
+    }
     if or_replace {
         return Err(cursor.expected(
             "FUNCTION, AGGREGATE, TABLE FUNCTION, MERGE FUNCTION, PROCESSOR, MODEL or FILTER",
@@ -57,6 +60,9 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
 
 /// After `DROP`.
 pub(super) fn drop(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    if let Some(statement) = roles::drop(cursor)? {
+        return Ok(statement);
+    }
     let change = if cursor.word("KEYSPACE") || cursor.word("SCHEMA") {
         let if_exists = cursor.if_exists()?;
         let name = cursor.identifier("the name of a keyspace")?;
@@ -299,16 +305,6 @@ fn refuse(cursor: &Cursor<'_>) -> Result<()> {
             "EXTERNAL",
             "external tables are not available",
             "load the file with `activestore load`",
-        ),
-        (
-            "USER",
-            "users are not available",
-            "access is given by tokens: `activestore token create`",
-        ),
-        (
-            "ROLE",
-            "roles are not available",
-            "access is given by tokens: `activestore token create`",
         ),
         (
             "TYPE",

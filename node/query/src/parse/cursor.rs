@@ -25,6 +25,8 @@ pub(super) struct Cursor<'a> {
     text: &'a str,
     tokens: Vec<TokenWithSpan>,
     parser: Parser<'a>,
+    /// Whether errors leave out what they found: it may be a password.
+    concealed: bool,
 }
 
 impl<'a> Cursor<'a> {
@@ -54,7 +56,13 @@ impl<'a> Cursor<'a> {
             text,
             tokens,
             parser,
+            concealed: false,
         })
+    }
+
+    /// From here on errors do not show the text.
+    pub(super) fn conceal(&mut self) {
+        self.concealed = true;
     }
 
     pub(super) fn at_end(&self) -> bool {
@@ -282,6 +290,7 @@ impl<'a> Cursor<'a> {
     pub(super) fn expected(&self, what: &str) -> Error {
         let found: String = match self.peek_text() {
             text if self.at_end() => text,
+            _ if self.concealed => "something else".to_owned(),
             text => format!("'{}'", text.chars().take(40).collect::<String>()),
         };
         Error::invalid(format!(

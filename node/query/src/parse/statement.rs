@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use activestore_catalog::{Change, PluginReference};
 use activestore_types::TableName;
 
+use super::roles::RoleStatement;
+
 /// One statement.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Statement {
@@ -42,6 +44,8 @@ pub enum Statement {
         /// What the answer says: `CREATE TABLE`.
         tag: &'static str,
     },
+    /// Roles, tokens and grants.
+    Role(RoleStatement),
     /// `CREATE MODEL`: its artifact has to be found and hashed before the catalog can take it.
     CreateModel(ModelStatement),
     /// `ALTER` of what a plugin makes.
@@ -205,4 +209,13 @@ pub enum Show {
     MergeFunctions,
     /// `SHOW FILTERS`.
     Filters,
+    /// `SHOW ROLES`.
+    Roles,
+    /// `SHOW TOKENS`.
+    Tokens,
+    /// `SHOW GRANTS [FOR role]`: what a role was granted itself or has by membership.
+    Grants {
+        /// Only of this role.
+        role: Option<String>,
+    },
 }

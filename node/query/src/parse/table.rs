@@ -246,6 +246,9 @@ pub(super) fn alter(cursor: &mut Cursor<'_>) -> Result<Statement> {
             return redefine(cursor, what);
         }
     }
+    if let Some(statement) = super::roles::alter(cursor)? {
+        return Ok(statement);
+    }
     if !cursor.word("TABLE") {
         return Err(cursor.expected(
             "TABLE, KEYSPACE, FUNCTION, AGGREGATE, TABLE FUNCTION, MERGE FUNCTION, PROCESSOR, MODEL or FILTER",

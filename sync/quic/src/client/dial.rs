@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use activestore_types::{Error, Result};
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ConnectionError, Endpoint};
+use quinn::{Connecting, ConnectionError, Endpoint, TokioRuntime};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -17,13 +17,15 @@ use tokio_rustls::TlsConnector;
 
 use super::race::{Attempt, Failure, Pace, Race, Step};
 use crate::certificate::SERVER_NAME;
+use crate::early::{Early, Unanswered};
 use crate::failure::{self, CLOSE, Side};
+use crate::ids;
 use crate::link::{Link, Transport};
 use crate::tcp::{Socket, TcpLink};
 use crate::transport::TransportOptions;
 
 /// Said where one attempt took too long.
-const NO_ANSWER: &str = "the cloud does not answer";
+pub(crate) const NO_ANSWER: &str = "the cloud does not answer";
 /// The round trip that is expected of an unknown network, to tell attempts apart.
 const RTT_UNKNOWN: Duration = Duration::from_millis(500);
 /// The other transport sets out after so many round trips: as long as QUIC takes where its first packet is lost …
@@ -66,6 +68,8 @@ pub(crate) struct Dialer {
     rtt: Option<Duration>,
     /// When TCP got through where UDP did not.
     tcp_since: Option<Instant>,
+    /// Where the last session over QUIC was, and the version that was spoken there: what may be resumed.
+    resumable: Option<(SocketAddr, u16)>,
     /// Whether the last round met a cloud that takes no more edges at the moment.
     busy: bool,
 }
@@ -93,6 +97,7 @@ impl Dialer {
             endpoints: [None, None],
             rtt: None,
             tcp_since: None,
+            resumable: None,
             busy: false,
         }
     }
@@ -165,6 +170,53 @@ impl Dialer {
             Err(_) => self.tcp_since = None,
         }
         outcome
+    }
+
+    /// A session over that connection was past the greeting.
+    pub(super) fn was_live(&mut self, address: SocketAddr, link: (Transport, u16)) {
+        let (by, version) = link;
+        self.resumable = (by == Transport::Quic).then_some((address, version));
+    }
+
+    /// A connection that resumes the last session, before anybody has answered, where there is one that may be; where
+    /// nothing of it may be sent early, one that was answered.
+    pub(super) async fn resume(
+        &mut self,
+        addresses: &[SocketAddr],
+        config: &Arc<ClientConfig>,
+    ) -> Option<(Link, Option<Unanswered>)> {
+        if !self.options.early_data || self.tcp_since.is_some() {
+            return None;
+        }
+        let (address, version) = self
+            .resumable
+            .filter(|(known, _)| addresses.contains(known))?;
+        let way = Way {
+            config: config.clone(),
+            options: TransportOptions {
+                initial_rtt: self.initial_rtt(),
+                ..self.options
+            },
+            within: self.connect_timeout,
+        };
+        let until = Instant::now() + self.pace().head_start;
+        let endpoint = self.endpoint_for(address).ok()?;
+        match way.begin(&endpoint, address).ok()?.into_0rtt() {
+            Ok((connection, taken)) => {
+                let link = Link::Early(connection, Arc::new(Early::new(version)));
+                Some((link, Some(Unanswered { taken, until })))
+            }
+            Err(connecting) => {
+                // No ticket is left, each being good for one attempt, or the cloud gives none. Nothing is resumed any
+                // more until there was another session.
+                self.resumable = None;
+                let answered = tokio::time::timeout_at(until, connecting).await;
+                answered
+                    .ok()?
+                    .ok()
+                    .map(|connection| (Link::Quic(connection), None))
+            }
+        }
     }
 
     /// Does what the race says.
@@ -292,23 +344,30 @@ impl Dialer {
         if let Some(endpoint) = kept {
             return Ok(endpoint.clone());
         }
-        let endpoint = Endpoint::client(any)
-            .map_err(|error| Error::from(error).context("a UDP socket cannot be opened"))?;
+        let opened = std::net::UdpSocket::bind(any).and_then(|socket| {
+            Endpoint::new(ids::endpoint(), None, socket, Arc::new(TokioRuntime))
+        });
+        let endpoint =
+            opened.map_err(|error| Error::from(error).context("a UDP socket cannot be opened"))?;
         *kept = Some(endpoint.clone());
         Ok(endpoint)
     }
 }
 
 impl Way {
-    async fn quic(&self, endpoint: &Endpoint, address: SocketAddr) -> Result<Link, Failure> {
+    fn begin(&self, endpoint: &Endpoint, address: SocketAddr) -> Result<Connecting, Failure> {
         let crypto = QuicClientConfig::try_from(self.config.clone()).map_err(|error| {
             Failure::Broken(Error::internal(format!("TLS cannot be set up: {error}")))
         })?;
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
         config.transport_config(self.options.build().map_err(Failure::Broken)?);
-        let connecting = endpoint
+        endpoint
             .connect_with(config, address, SERVER_NAME)
-            .map_err(|error| Failure::Broken(failure::to_start(&error)))?;
+            .map_err(|error| Failure::Broken(failure::to_start(&error)))
+    }
+
+    async fn quic(&self, endpoint: &Endpoint, address: SocketAddr) -> Result<Link, Failure> {
+        let connecting = self.begin(endpoint, address)?;
         match tokio::time::timeout(self.within, connecting).await {
             Ok(Ok(connection)) => Ok(Link::Quic(connection)),
             Err(_) | Ok(Err(ConnectionError::TimedOut)) => {

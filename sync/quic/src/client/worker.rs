@@ -16,6 +16,7 @@ use super::names::Names;
 use super::waiting::Waiting;
 use crate::backoff::Backoff;
 use crate::certificate::is_valid;
+use crate::early::Unanswered;
 use crate::edge_session::{self, COMMAND_QUEUE, Command, SessionEnd};
 use crate::enrol;
 use crate::lanes::stopped;
@@ -25,9 +26,6 @@ use crate::token::JoinToken;
 
 /// Shutting down waits this long for the close to reach the cloud.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// A cloud that takes no more edges at the moment is left alone for this long at least.
-const BUSY_PAUSE: Duration = Duration::from_millis(1500);
 
 struct Worker {
     inner: Arc<Inner>,
@@ -85,6 +83,7 @@ impl Worker {
             };
             let mut at_once = false;
             let mut asked_for = Duration::ZERO;
+            let mut busy = false;
             for peer in self.inner.options.peers.clone() {
                 match self.visit(&peer).await {
                     Ok(end) => {
@@ -101,9 +100,7 @@ impl Worker {
                         break; // the first peer first again
                     }
                     Err(error) => {
-                        if self.dialer.met_a_busy_cloud() {
-                            asked_for = BUSY_PAUSE;
-                        }
+                        busy = self.dialer.met_a_busy_cloud();
                         self.dialer.forget_socket();
                         self.inner.failed(format!("{peer}: {error}"));
                     }
@@ -115,7 +112,10 @@ impl Worker {
             if at_once {
                 continue;
             }
-            let wait = backoff.next_wait(eager, asked_for);
+            let wait = match busy {
+                true => backoff.busy_wait(),
+                false => backoff.next_wait(eager, asked_for),
+            };
             let alarm = async {
                 tokio::time::sleep(wait.for_alarm).await;
                 waiting.new_alarm(&self.inner).await;
@@ -148,16 +148,60 @@ impl Worker {
                 config
             }
         };
-        let connection = self.connect(&addresses, &config).await?;
-        let address = connection.remote_address();
+        let mut next = match self.resume(&addresses, &config).await {
+            Some(resumed) => resumed,
+            None => (self.connect(&addresses, &config).await?, None),
+        };
+        loop {
+            let (link, unanswered) = next;
+            let mut end = self.stay(link, unanswered, &config).await;
+            self.carry = end.carry.take();
+            next = match end.again_on.take() {
+                _ if end.stopped => return Ok(end),
+                // What was sent early was not taken: it is said again, where the handshake has been done meanwhile.
+                Some(link) => {
+                    self.inner.hold(link.clone());
+                    (link, None)
+                }
+                // Nobody answered the resumption: then it goes as without one.
+                None if end.unanswered => {
+                    self.dialer.forget_socket();
+                    (self.connect(&addresses, &config).await?, None)
+                }
+                None => return Ok(end),
+            };
+        }
+    }
+
+    /// A connection that resumes the last session, where there is one.
+    async fn resume(
+        &mut self,
+        addresses: &[SocketAddr],
+        config: &Arc<ClientConfig>,
+    ) -> Option<(Link, Option<Unanswered>)> {
+        let (link, unanswered) = self.dialer.resume(addresses, config).await?;
+        self.trusted(&link).ok()?;
+        self.inner.hold(link.clone());
+        Some((link, unanswered))
+    }
+
+    /// A session over a connection, as long as it lasts.
+    async fn stay(
+        &mut self,
+        link: Link,
+        unanswered: Option<Unanswered>,
+        config: &Arc<ClientConfig>,
+    ) -> SessionEnd {
+        let address = link.remote_address();
+        let spoken = (link.transport(), link.version());
         let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
         *self.inner.commands.lock() = Some(commands.clone());
-        let session =
-            edge_session::run(self.inner.clone(), connection, self.carry.take(), receiver);
+        let carry = self.carry.take();
+        let session = edge_session::run(self.inner.clone(), link, carry, receiver, unanswered);
         tokio::pin!(session);
         let end = tokio::select! {
             end = &mut session => end,
-            () = self.dialer.quic_gets_through(address, &config) => {
+            () = self.dialer.quic_gets_through(address, config) => {
                 // A session that takes no command is ending.
                 let _ = commands.try_send(Command::ConnectAnew);
                 session.await
@@ -165,14 +209,10 @@ impl Worker {
         };
         *self.inner.commands.lock() = None;
         self.inner.release();
-        Ok(SessionEnd {
-            carry: None,
-            reason: {
-                self.carry = end.carry;
-                end.reason
-            },
-            ..end
-        })
+        if end.was_live {
+            self.dialer.was_live(address, spoken);
+        }
+        end
     }
 
     async fn join(&mut self, addresses: &[SocketAddr]) -> Result<()> {
@@ -221,7 +261,8 @@ impl Worker {
         let membership = identity
             .membership()
             .ok_or_else(|| Error::denied("this edge has not joined a cluster"))?;
-        tls::member(identity, &membership, alpn)
+        let early_data = self.inner.options.transport.early_data;
+        tls::member(identity, &membership, alpn, early_data)
     }
 
     async fn connect(
@@ -230,7 +271,13 @@ impl Worker {
         config: &Arc<ClientConfig>,
     ) -> Result<Link> {
         let connection = self.dialer.connect(addresses, config, self.within).await?;
-        // A handshake that resumed an earlier session has not looked at it.
+        self.trusted(&connection)?;
+        self.inner.hold(connection.clone());
+        Ok(connection)
+    }
+
+    /// Looks at the cloud's certificate. A handshake that resumed an earlier session has not.
+    fn trusted(&self, connection: &Link) -> Result<()> {
         let now_ms = self.inner.options.identity.clock().now_ms();
         if connection.member().is_some_and(|of| !is_valid(&of, now_ms)) {
             connection.close(b"your certificate is not valid now");
@@ -238,7 +285,6 @@ impl Worker {
                 "the cloud's certificate is not valid at this device's time; check its clock",
             ));
         }
-        self.inner.hold(connection.clone());
-        Ok(connection)
+        Ok(())
     }
 }

@@ -58,7 +58,7 @@ enum Listening {
 
 impl Listening {
     fn start(cluster: &Cluster, transport: Transport) -> Listening {
-        let config = tls::server(&cluster.cloud).unwrap();
+        let config = tls::server(&cluster.cloud, false).unwrap();
         let any = "127.0.0.1:0".parse().unwrap();
         match transport {
             Transport::Quic => {
@@ -106,7 +106,7 @@ async fn renew(
         answer(&connection, Some(member), cloud, tokens).await
     });
     let membership = cluster.edge.membership().unwrap();
-    let config = tls::member(&cluster.edge, &membership, &[tls::ENROL_ALPN]).unwrap();
+    let config = tls::member(&cluster.edge, &membership, &[tls::ENROL_ALPN], false).unwrap();
     let patience = Duration::from_secs(30);
     let mut dialer = Dialer::new(
         Reach::Only(transport),

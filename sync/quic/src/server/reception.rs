@@ -28,7 +28,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// One that wants in.
 enum Applicant {
-    Quic(Incoming),
+    Quic(Box<Incoming>),
     Tcp(Arrival),
 }
 
@@ -107,7 +107,7 @@ pub(super) async fn listen_on(shared: Arc<Shared>, endpoint: Endpoint, door: Opt
         let alarm = begun + wakes.unwrap_or_default();
         let who = tokio::select! {
             incoming = endpoint.accept() => match incoming {
-                Some(incoming) => Applicant::Quic(incoming),
+                Some(incoming) => Applicant::Quic(Box::new(incoming)),
                 None => break,
             },
             arrival = TcpDoor::accept(door.as_ref()) => Applicant::Tcp(arrival),
@@ -148,7 +148,7 @@ pub(super) async fn listen_on(shared: Arc<Shared>, endpoint: Endpoint, door: Opt
 async fn admit(shared: Arc<Shared>, who: Applicant, place: OwnedSemaphorePermit) {
     let pass = Pass::take(&shared.under_way);
     match who {
-        Applicant::Quic(incoming) => receive(shared, incoming, pass).await,
+        Applicant::Quic(incoming) => receive(shared, *incoming, pass).await,
         Applicant::Tcp(arrival) => receive_tcp(shared, arrival, pass).await,
     }
     drop(place);
@@ -158,7 +158,29 @@ async fn admit(shared: Arc<Shared>, who: Applicant, place: OwnedSemaphorePermit)
 async fn receive(shared: Arc<Shared>, incoming: Incoming, pass: Pass) {
     let address = incoming.remote_address();
     let failed = |error: quinn::ConnectionError| Error::denied(failure::at_cloud(&error));
-    let connecting = async { incoming.accept().map_err(failed)?.await.map_err(failed) };
+    let early_data = shared.options.transport.early_data;
+    let connecting = async {
+        let connecting = incoming.accept().map_err(failed)?;
+        if !early_data {
+            return connecting.await.map_err(failed);
+        }
+        let (connection, done) = match connecting.into_0rtt() {
+            Ok(begun) => begun,
+            Err(connecting) => return connecting.await.map_err(failed),
+        };
+        // A session that is resumed says by whom from its first packet on: it is served at once. Everybody else is known
+        // once the handshake is done.
+        let conversation = tls::agreed(&connection).and_then(|name| tls::version(&name));
+        if connection.peer_identity().is_some() && conversation.is_some() {
+            shared.counters.early_connections.add(1);
+            return Ok(connection);
+        }
+        done.await;
+        match connection.close_reason() {
+            Some(error) => Err(failed(error)),
+            None => Ok(connection),
+        }
+    };
     let link = authenticated(connecting).await.map(Link::Quic);
     finish(&shared, address, link, pass).await;
 }

@@ -39,8 +39,8 @@ fn a_resumed_session_shows_the_certificates_of_the_full_one() {
     let cluster = cluster(0);
     let membership = cluster.edge.membership().unwrap();
     let alpn = SYNC_ALPNS.map(|(name, _)| name);
-    let client = member(&cluster.edge, &membership, &alpn).unwrap();
-    let server = Arc::new(server(&cluster.cloud).unwrap());
+    let client = member(&cluster.edge, &membership, &alpn, true).unwrap();
+    let server = Arc::new(server(&cluster.cloud, true).unwrap());
     for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
         let (client, server) = shake(&client, &server);
         assert_eq!(client.handshake_kind(), Some(kind));

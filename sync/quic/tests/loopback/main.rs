@@ -4,6 +4,7 @@
 
 mod admission;
 mod crossing;
+mod early;
 mod hosts;
 mod kept;
 mod over_tcp;

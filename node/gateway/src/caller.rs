@@ -1,0 +1,218 @@
+//! Who calls: the credentials of a request, and what its address asks for. An address that is not named here is for
+//! superusers alone, so that a new one is closed until somebody decides otherwise.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use activestore_db::{Credentials, Db, Principal};
+use activestore_types::{Error, ErrorKind, Result};
+use axum::extract::{ConnectInfo, Request};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::answer::Refusal;
+use crate::listener::Peer;
+use crate::request::{Parameters, parameters};
+use crate::server::Shared;
+
+/// How a client is told what it may log in with.
+const CHALLENGE: &str = "Basic realm=\"activestore\", charset=\"UTF-8\"";
+
+/// The database under the rights of who sent a request. Handlers that read or write rows use this one.
+#[derive(Clone)]
+pub struct Caller(pub Db);
+
+impl Caller {
+    /// The caller of a request that passed [`admit`].
+    ///
+    /// # Errors
+    /// `Internal` for a request that did not.
+    pub(crate) fn of(request: &Request) -> Result<Db> {
+        let caller = request.extensions().get::<Arc<Caller>>();
+        caller
+            .map(|caller| caller.0.clone())
+            .ok_or_else(|| Error::internal("a request came by without being looked at"))
+    }
+}
+
+/// What an address asks of who calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asks {
+    /// Anybody may.
+    Nothing,
+    /// Who is let in may; what else is needed is told by what the request is about.
+    Login,
+    /// A superuser may.
+    Superuser,
+}
+
+fn asks(route: &str, metrics_open: bool) -> Asks {
+    match route {
+        "/" | "/openapi.json" | "/health/live" | "/health/ready" => Asks::Nothing,
+        "/metrics" if metrics_open => Asks::Nothing,
+        "/metrics"
+        | "/v1/status"
+        | "/v1/sql"
+        | "/v1/write"
+        | "/api/v2/write"
+        | "/write"
+        | "/v1/tables/{keyspace}/{table}/rows" => Asks::Login,
+        _ => Asks::Superuser,
+    }
+}
+
+/// Whether a route speaks as InfluxDB does.
+fn is_influx(route: &str) -> bool {
+    matches!(route, "/write" | "/api/v2/write")
+}
+
+/// Lets a request in, with its [`Caller`], or says what is missing.
+pub(crate) async fn admit(
+    shared: &Shared,
+    route: &str,
+    request: &mut Request,
+) -> std::result::Result<(), Response> {
+    let asks = asks(route, shared.options.metrics_open);
+    if asks == Asks::Nothing {
+        return Ok(());
+    }
+    let presented = presented(&shared.db, route, request);
+    let refusal = match caller(&shared.db, presented).await {
+        Ok(caller) => {
+            let checked = match asks {
+                Asks::Superuser => caller.check_superuser("use this address"),
+                _ => caller.check_admitted(),
+            };
+            match checked {
+                Ok(()) => {
+                    request.extensions_mut().insert(Arc::new(Caller(caller)));
+                    return Ok(());
+                }
+                Err(error) => Refusal::new(&error),
+            }
+        }
+        Err(error) if error.kind() == ErrorKind::Denied => Refusal::with_status(
+            StatusCode::UNAUTHORIZED,
+            "denied",
+            error.message(),
+            error.hint(),
+        ),
+        Err(error) => Refusal::new(&error),
+    };
+    let refusal = if is_influx(route) {
+        refusal.for_influx()
+    } else {
+        refusal
+    };
+    let mut response = refusal.into_response();
+    if response.status() == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_static(CHALLENGE),
+        );
+    }
+    Err(response)
+}
+
+/// What the sender of a request presents, and where it is; `None` where nobody has to. `Denied` where nothing is
+/// presented and something has to be.
+fn presented(db: &Db, route: &str, request: &Request) -> Result<Option<(Given, IpAddr)>> {
+    if !db.requires_login() {
+        // Clients that send a token to everything are answered as before.
+        return Ok(None);
+    }
+    let from = request.extensions().get::<ConnectInfo<Peer>>();
+    let from = from.map(|ConnectInfo(peer)| peer.0.ip());
+    let from = from.ok_or_else(|| Error::internal("a request came from nowhere"))?;
+    let parameters = if route == "/write" {
+        parameters(request.uri())
+    } else {
+        Parameters::new()
+    };
+    let given = match request.headers().get(header::AUTHORIZATION) {
+        Some(_) => Some(Given::of(request.headers())?),
+        None => parameters.get("u").map(|user| Given::Password {
+            user: user.clone(),
+            password: parameters.get("p").cloned().unwrap_or_default(),
+        }),
+    };
+    match given {
+        Some(given) => Ok(Some((given, from))),
+        None => Err(Error::denied("this node answers nobody without a login")
+            .with_hint("send the name and password of a role (Basic), or a token (Bearer)")),
+    }
+}
+
+/// The database as the sender of a request sees it.
+async fn caller(db: &Db, presented: Result<Option<(Given, IpAddr)>>) -> Result<Db> {
+    let principal = match presented? {
+        None => Principal::Anybody,
+        Some((given, from)) => db.login(given.credentials(), from).await?,
+    };
+    Ok(db.acting_as(principal))
+}
+
+/// What a request brings.
+enum Given {
+    Password { user: String, password: String },
+    Token(String),
+}
+
+impl Given {
+    fn of(headers: &HeaderMap) -> Result<Given> {
+        let wrong = || {
+            Error::denied("the Authorization header cannot be read").with_hint(
+                "send Basic with name:password in base64, Bearer with a token, or Token with one",
+            )
+        };
+        let mut all = headers.get_all(header::AUTHORIZATION).iter();
+        let (Some(value), None) = (all.next(), all.next()) else {
+            return Err(wrong());
+        };
+        let text = std::str::from_utf8(value.as_bytes()).map_err(|_| wrong())?;
+        let (scheme, rest) = text.trim().split_once(' ').ok_or_else(wrong)?;
+        let rest = rest.trim();
+        match scheme.to_ascii_lowercase().as_str() {
+            "basic" => {
+                let bytes = STANDARD.decode(rest).map_err(|_| wrong())?;
+                let both = String::from_utf8(bytes).map_err(|_| wrong())?;
+                Given::both(&both).ok_or_else(wrong)
+            }
+            "bearer" => Ok(Given::Token(rest.to_owned())),
+            // InfluxDB's clients send a token, those of 1.x a name and a password.
+            "token" => Ok(Given::both(rest).unwrap_or_else(|| Given::Token(rest.to_owned()))),
+            _ => Err(wrong()),
+        }
+    }
+
+    fn both(text: &str) -> Option<Given> {
+        let (user, password) = text.split_once(':')?;
+        Some(Given::Password {
+            user: user.to_owned(),
+            password: password.to_owned(),
+        })
+    }
+
+    fn credentials(&self) -> Credentials<'_> {
+        match self {
+            Given::Password { user, password } => Credentials::Password { user, password },
+            Given::Token(token) => Credentials::Token(token),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_nobody_decided_on_is_for_superusers() {
+        assert_eq!(asks("/v1/plugins", true), Asks::Superuser);
+        assert_eq!(asks("/v1/tokens", true), Asks::Superuser);
+        assert_eq!(asks("unmatched", true), Asks::Superuser);
+        assert_eq!(asks("/metrics", false), Asks::Login);
+        assert_eq!(asks("/metrics", true), Asks::Nothing);
+    }
+}
