@@ -9,6 +9,7 @@
 use activestore_types::{Result, TableSchema};
 
 use crate::apply::{add_columns, alter_options, check_processor, create_table};
+use crate::at_limit;
 use crate::bundle::Bundle;
 use crate::conflicts;
 use crate::definition::TableDefinition;
@@ -84,6 +85,7 @@ pub(crate) fn adopt(state: &mut CatalogState, bundle: Bundle) -> Result<()> {
     }
     conflicts::adopt(state, &bundle.tables, bundle.keep_conflicts);
     role::adopt(state, bundle.roles)?;
+    at_limit::adopt(state, &bundle.tables, bundle.at_limit);
     check_references(state)?;
     sharing::check_all(state)?;
     disagreements.truncate(MAX_DISAGREEMENTS);

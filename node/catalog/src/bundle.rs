@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use activestore_types::{Error, Result, SyncClass, TableName};
 use serde::{Deserialize, Serialize};
 
+use crate::at_limit::AtLimit;
 use crate::definition::{FunctionDef, KeyspaceDef, ModelDef, ProcessorDef, TableDefinition};
 use crate::keeping::Keeping;
 use crate::plugin::PluginDef;
@@ -41,10 +42,12 @@ pub struct Bundle {
     pub keep_conflicts: BTreeSet<TableName>,
     /// Roles by name; `None` of a node of an earlier release, which knows of none.
     pub roles: Option<BTreeMap<String, RoleDef>>,
+    /// What becomes of tables' rows when an edge's outbox is full, of those that do not hold.
+    pub at_limit: BTreeMap<TableName, AtLimit>,
 }
 
 /// Maps and sets at the end that bundles of the first release do not have, the roles included.
-const MAPS_SINCE: usize = 4;
+const MAPS_SINCE: usize = 5;
 
 impl Bundle {
     /// As [`crate::CatalogState::bundle`] was encoded, also by a node of an earlier release, whose bundles end before

@@ -3,8 +3,8 @@
 //!
 //! Entries: `format` → version of this layout, `meta` → counters, and `keyspace/…`, `table/…`,
 //! `function/…`, `processor/…`, `model/…`, `plugin/…`, `merge/…`, `filter/…`, `sharing/…`, `class/…`,
-//! `keeping/…`, `conflicts/…`, `rollout/…`, `role/…` → the definition in postcard. In an encrypted directory all but
-//! `format` pass through [`EntrySealer`].
+//! `keeping/…`, `conflicts/…`, `at-limit/…`, `rollout/…`, `role/…` → the definition in postcard. In an encrypted
+//! directory all but `format` pass through [`EntrySealer`].
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -234,6 +234,7 @@ fn entries(state: &CatalogState) -> Result<BTreeMap<String, Vec<u8>>> {
     put_all(&mut all, "keeping", &state.keeping)?;
     let kept = state.keep_conflicts.iter().map(|table| (table, true));
     put_all(&mut all, "conflicts", &kept.collect())?;
+    put_all(&mut all, "at-limit", &state.at_limit)?;
     put_all(&mut all, "rollout", &state.rollouts)?;
     put_all(&mut all, "role", &state.roles)?;
     Ok(all)
@@ -326,6 +327,9 @@ fn decode(stored: &BTreeMap<String, Vec<u8>>) -> Result<CatalogState> {
             }
             Some(("conflicts", table)) => {
                 state.keep_conflicts.insert(table.parse()?);
+            }
+            Some(("at-limit", table)) => {
+                state.at_limit.insert(table.parse()?, value(entry, bytes)?);
             }
             Some(("rollout", name)) => {
                 state.rollouts.insert(name.to_owned(), value(entry, bytes)?);

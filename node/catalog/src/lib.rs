@@ -22,6 +22,7 @@
 
 mod adopt;
 mod apply;
+mod at_limit;
 mod bundle;
 mod change;
 mod conflicts;
@@ -39,6 +40,7 @@ mod seal;
 mod sharing;
 mod state;
 
+pub use at_limit::{AtLimit, AtLimitOptions};
 pub use bundle::Bundle;
 pub use change::Change;
 pub use definition::{

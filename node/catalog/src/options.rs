@@ -62,7 +62,8 @@ impl KeyspaceOptions {
 
 impl TableOptions {
     /// Reads the options by name: `flexible`, `ttl`, `sync`, `compaction`, `sync_class`, `sync_where`,
-    /// `sync_columns`, `sync_filter`, `keep_conflicts`, `merge_` with a column's name, `keep_local` and `evict_after_receipt`.
+    /// `sync_columns`, `sync_filter`, `sync_at_limit`, `sync_at_limit_filter`, `keep_conflicts`, `merge_` with a column's
+    /// name, `keep_local` and `evict_after_receipt`.
     ///
     /// # Errors
     /// `Invalid` for an unknown name or a value that does not fit.

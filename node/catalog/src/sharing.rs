@@ -7,6 +7,7 @@ use activestore_types::{DataType, Error, Result, SyncClass, SyncMode, TableName}
 use serde::{Deserialize, Serialize};
 
 use crate::apply::{absent, remove, unused};
+use crate::at_limit::{self, AtLimitOptions};
 use crate::definition::{FunctionDef, TableDefinition};
 use crate::names::check_identifier;
 use crate::plugin::PluginReference;
@@ -66,15 +67,20 @@ pub struct SharingOptions {
     /// How urgent the rows are. A bundle has it beside its tables.
     #[serde(skip)]
     pub class: Option<SyncClass>,
+    /// What becomes of rows when the outbox is full. A bundle has it beside its tables.
+    #[serde(skip)]
+    pub at_limit: AtLimitOptions,
 }
 
 impl SharingOptions {
     /// The names of its options, those of columns with what stands before the column's name.
-    pub(crate) const NAMES: [&'static str; 5] = [
+    pub(crate) const NAMES: [&'static str; 7] = [
         "sync_class",
         "sync_where",
         "sync_columns",
         "sync_filter",
+        AtLimitOptions::NAMES[0],
+        AtLimitOptions::NAMES[1],
         "merge_COLUMN",
     ];
 
@@ -87,6 +93,9 @@ impl SharingOptions {
         let text = value.trim();
         let none = text.is_empty() || (name != "sync_where" && text.eq_ignore_ascii_case("none"));
         let given = (!none).then(|| text.to_owned());
+        if self.at_limit.take(name, given.as_deref())? {
+            return Ok(true);
+        }
         match name {
             "sync_where" => self.condition = Some(given),
             "sync_filter" => self.filter = Some(given),
@@ -149,7 +158,8 @@ pub(crate) fn share(
         Some(class) => drop(state.classes.insert(table.clone(), class)),
         None => {}
     }
-    check_class(state, table)
+    check_class(state, table)?;
+    at_limit::set(state, table, &options.at_limit)
 }
 
 /// A class orders what goes up, so the table's rows must go there.
@@ -173,6 +183,7 @@ fn check_class(state: &CatalogState, name: &TableName) -> Result<()> {
 pub(crate) fn forget(state: &mut CatalogState, table: &TableName) {
     state.sharing.remove(table);
     state.classes.remove(table);
+    state.at_limit.remove(table);
 }
 
 /// Takes over what another node says of its tables; what this node says of tables that only it has stands, as
@@ -288,6 +299,15 @@ pub(crate) fn create_filter(
 pub(crate) fn drop_filter(state: &mut CatalogState, name: &str, if_exists: bool) -> Result<()> {
     let uses = |sharing: &Sharing| sharing.filter.as_deref() == Some(name);
     unused_by_tables(state, "filter", name, uses)?;
+    let mut at_limit = state.at_limit.iter();
+    if let Some((table, _)) = at_limit.find(|(_, said)| said.filter() == Some(name)) {
+        let table = table.to_string();
+        unused("filter", name, std::iter::once(("table", table.as_str()))).map_err(|error| {
+            error.with_hint(
+                "take it from the table first: ALTER TABLE … SET (sync_at_limit = 'hold')",
+            )
+        })?;
+    }
     remove("filter", &mut state.filters, name, if_exists)
 }
 

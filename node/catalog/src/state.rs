@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use activestore_types::{Error, Result, SyncClass, TableId, TableName, TableSchema};
 
+use crate::at_limit::AtLimit;
 use crate::bundle::Bundle;
 use crate::definition::{FunctionDef, KeyspaceDef, ModelDef, ProcessorDef, TableDefinition};
 use crate::keeping::Keeping;
@@ -48,6 +49,8 @@ pub struct CatalogState {
     pub keeping: BTreeMap<TableName, Keeping>,
     /// The tables of which the values are kept that lose a conflict.
     pub keep_conflicts: BTreeSet<TableName>,
+    /// What becomes of tables' rows that wait when the outbox is full; only of those that do not hold.
+    pub at_limit: BTreeMap<TableName, AtLimit>,
     /// The last rollout of each plugin that had one. They are the cloud's alone: no bundle holds them.
     pub rollouts: BTreeMap<String, Rollout>,
     /// Roles by name.
@@ -77,6 +80,7 @@ impl Default for CatalogState {
             classes: BTreeMap::new(),
             keeping: BTreeMap::new(),
             keep_conflicts: BTreeSet::new(),
+            at_limit: BTreeMap::new(),
             rollouts: BTreeMap::new(),
             roles: BTreeMap::new(),
             disagreements: Vec::new(),
@@ -219,6 +223,7 @@ impl CatalogState {
             keeping: self.keeping.clone(),
             keep_conflicts: self.keep_conflicts.clone(),
             roles: Some(self.roles.clone()),
+            at_limit: self.at_limit.clone(),
         }
     }
 

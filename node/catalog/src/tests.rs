@@ -1,6 +1,7 @@
 //! The catalog against its promises: durable, checked, convergent, clear about what is wrong.
 
 mod adoption;
+mod at_limit;
 mod changes;
 mod classes;
 mod conflicts;

@@ -426,9 +426,10 @@ pub enum SyncCommand {
         #[command(flatten)]
         node: NodeUrl,
     },
-    /// Try rows of other nodes again that did not fit this node's tables; exit code 1 where some still do not.
+    /// Try rows of other nodes again that did not fit this node's tables, and rows that processors refused; exit code 1
+    /// where some still do not.
     #[command(
-        after_help = "Examples:\n  activestore sql -c \"SELECT node, source, reason FROM system.rejected_writes\"\n  activestore sync retry-rejected\n  activestore sync retry-rejected --table plant.readings --discard\n\nRows keep the time and the writer that they had, so that newer ones stay in force."
+        after_help = "Examples:\n  activestore sql -c \"SELECT node, source, reason FROM system.rejected_writes\"\n  activestore sync retry-rejected\n  activestore sync retry-rejected --table plant.readings --discard\n\nRows of other nodes keep the time and the writer that they had, so that newer ones stay in force; a row that a\nprocessor refused is a new write."
     )]
     RetryRejected {
         /// Only rows of this table.

@@ -167,6 +167,29 @@ pub struct Sync {
     pub edges_per_second: Option<u32>,
     /// Edges that are on their way in at once.
     pub handshakes: Option<usize>,
+    /// What may cross the link to the cloud in a month, both ways.
+    pub monthly_bytes: Option<ByteSize>,
+    /// The day of the month that the month begins on, in UTC; the first.
+    pub month_starts: Option<u8>,
+    /// The part of the month's bytes that is kept for alarms and control rows, in percent.
+    pub alarm_share: Option<u8>,
+    /// What happens when the month's bytes are used.
+    pub at_budget: Option<AtBudgetSetting>,
+    /// When rows that are not urgent are sent; always where it is empty.
+    pub schedule: Vec<String>,
+    /// How far the schedule's clock is ahead of UTC: `+01:00`.
+    pub schedule_offset: Option<String>,
+}
+
+/// `sync.at_budget`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum AtBudgetSetting {
+    /// Alarms and control rows still go.
+    #[default]
+    Alarms,
+    /// Nothing does.
+    Hold,
 }
 
 /// `sync.link`.

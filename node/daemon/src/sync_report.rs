@@ -106,7 +106,7 @@ fn retry_rejected(table: Option<&TableName>, discard: bool, node: &NodeUrl) -> R
         "{}",
         match (discard, rows, left) {
             (true, rows, _) => format!("{} discarded.", amount(rows)),
-            (false, 0, 0) => "No rows of other nodes are set aside.".to_owned(),
+            (false, 0, 0) => "There is nothing to try again.".to_owned(),
             (false, rows, 0) => format!("{} taken, none is left.", amount(rows)),
             (false, rows, left) => format!("{} taken, {left} still do not fit.", amount(rows)),
         }

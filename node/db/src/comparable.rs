@@ -58,6 +58,12 @@ impl Inner {
             let keeping = state.keeping.get(name);
             let kept = keeping.is_some_and(|keeping| keeping.keep_local_s.is_some());
             let named = state.sharing.get(name).is_some_and(Sharing::holds_back);
+            // A full outbox ships other rows than those that are here.
+            let said = state.at_limit.get(name);
+            if !named && said.is_some_and(|said| said.filter().is_some()) {
+                filtered.push((name.clone(), "sync_at_limit".to_owned()));
+                continue;
+            }
             if !named && (kept || self.evicted_rows(schema).is_some()) {
                 filtered.push((name.clone(), "keep_local".to_owned()));
             }

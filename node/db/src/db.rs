@@ -580,6 +580,7 @@ fn open_outbox(
         sources,
         queue,
         options.seal_after,
+        options.outbox_bytes_max,
     )
 }
 

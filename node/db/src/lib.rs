@@ -60,6 +60,7 @@ pub use db::{Db, SyncHosts};
 pub use defined::{check_blobs, defined_tables};
 pub use events::{EventReport, EventsAfter};
 pub use options::{DbOptions, Role};
+pub use outbox::LetGoReport;
 pub use outbox::by_table::TableLag;
 pub use outgoing::{Answer, Courier};
 pub use plugin_registry::{PluginInfo, PluginLogs, PluginVersionInfo};
@@ -68,7 +69,7 @@ pub use rollouts::{RolloutAct, RolloutInfo, RolloutPlan};
 pub use set_aside::RetryReport;
 pub use sql::SqlOutcome;
 pub use status::{DownReport, PeerReport, Status, SyncStatus, VerifiedReport};
-pub use write::WriteReceipt;
+pub use write::{RefusedRow, WriteReceipt};
 
 #[cfg(test)]
 mod tests;

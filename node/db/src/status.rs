@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::db::{Db, Inner};
 use crate::inbox::all_progress;
-use crate::outbox::Lag;
 use crate::outbox::chain::Standing;
+use crate::outbox::{Lag, LetGoReport};
 use crate::receipts::ReceiptReport;
 
 /// The node at a glance.
@@ -75,6 +75,10 @@ pub struct SyncStatus {
     pub seal_failures: u64,
     /// Why nothing can be sealed now; `null` while it can.
     pub blocked: Option<String>,
+    /// Rows that will not be shipped, because the outbox was full; see `sync_at_limit`.
+    pub let_go: Vec<LetGoReport>,
+    /// Why rows that may be let go cannot be; `null` while they can.
+    pub no_room: Option<String>,
     /// Why the cloud refused a segment last; `null` when it takes them.
     pub refused: Option<String>,
     /// The newest receipt that is held here, or was issued; `null` where there is none.
@@ -269,6 +273,8 @@ impl Db {
             }),
             seal_failures: outbox.map_or(0, |outbox| outbox.failures()),
             blocked: outbox.and_then(|outbox| outbox.blocked()),
+            let_go: inner.let_go_reports(),
+            no_room: outbox.and_then(|outbox| outbox.no_room()),
             refused: outbox.and_then(|outbox| outbox.refused()),
             receipt: inner
                 .receipt_reports()

@@ -1,6 +1,7 @@
 //! The keyspace `system`: what the node knows of itself, as tables. Each is made when it is asked
 //! for and holds no more than the definitions and counters it shows.
 
+mod at_limit;
 mod conflicts;
 mod events;
 mod files;
@@ -176,6 +177,7 @@ fn tables(relations: &Relations) -> Result<RecordBatch> {
         ("version", count(all.iter().map(|t| u64::from(t.version)))),
     ];
     columns.extend(kept::columns(relations, &state, &all));
+    columns.extend(at_limit::columns(relations, &state, &all));
     batch(columns)
 }
 

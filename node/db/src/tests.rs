@@ -1,6 +1,7 @@
 //! One database, and an edge and a cloud side by side in one process, without a network.
 
 mod aggregates;
+mod at_limit;
 mod auth;
 mod backups;
 mod conflicts;

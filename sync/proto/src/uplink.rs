@@ -147,6 +147,11 @@ impl Uplink {
         self.ask_position();
     }
 
+    /// From now on only urgent rows are sent, or all. What is in flight stays so, and all else goes on.
+    pub fn urgent_only(&mut self, now: Duration, only: bool) {
+        self.lanes.urgent_only(now, only, &mut self.out);
+    }
+
     /// Whether the cloud can compare row by row: then [`Uplink::compare`] does more than [`Uplink::verify`].
     pub fn can_compare(&self) -> bool {
         self.comparison.can()

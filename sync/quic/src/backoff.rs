@@ -114,6 +114,11 @@ impl Backoff {
     }
 }
 
+/// A pause of about that length: from three quarters of it to five.
+pub(crate) fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(0.75 + part_by_chance() / 2.0)
+}
+
 /// From 0 to 1.
 fn part_by_chance() -> f64 {
     let mut bytes = [0; 2];

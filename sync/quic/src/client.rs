@@ -1,10 +1,12 @@
 //! The edge's end: joins once, connects, ships, and connects again for ever.
 
+mod allowed;
 mod dial;
 mod names;
 mod news;
 mod race;
 mod waiting;
+mod way;
 mod worker;
 
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use crate::allowance::{Allowance, AllowanceOptions, BudgetStatus};
 use crate::backoff::BackoffOptions;
 use crate::bandwidth::Bucket;
 use crate::clock::wall_ms;
@@ -28,9 +31,9 @@ use crate::token::JoinToken;
 use crate::transport::TransportOptions;
 #[cfg(test)]
 pub(crate) use dial::Dialer;
-pub(crate) use dial::NO_ANSWER;
 pub use dial::Reach;
 pub use news::{LinkNews, Told};
+pub(crate) use way::NO_ANSWER;
 
 /// A comparison takes at most this long: either end may have to read whole tables, and rows to cross the link.
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -67,6 +70,8 @@ pub struct ClientOptions {
     pub bandwidth: Option<u64>,
     /// Who is told of each connection, and of why there is none. It returns at once.
     pub told: Option<Told>,
+    /// When rows may be sent, and how much in a month.
+    pub allowance: AllowanceOptions,
 }
 
 impl ClientOptions {
@@ -93,6 +98,7 @@ impl ClientOptions {
             eager_timeout: Duration::from_secs(5),
             bandwidth: None,
             told: None,
+            allowance: AllowanceOptions::default(),
         }
     }
 
@@ -144,6 +150,10 @@ pub struct ConnectionStatus {
     pub down_applied: u64,
     /// Whether the cloud's tables are being fetched anew.
     pub fetching: bool,
+    /// Why rows are not sent now though they could be, and until when.
+    pub waits: Option<String>,
+    /// How the month's budget stands, where there is one.
+    pub budget: Option<BudgetStatus>,
     /// What went wrong last, in one sentence; cleared by a successful handshake.
     pub last_error: Option<String>,
 }
@@ -166,6 +176,7 @@ pub(crate) struct Inner {
     pub(crate) options: ClientOptions,
     pub(crate) sealed: Arc<Notify>,
     pub(crate) bucket: Option<Arc<Bucket>>,
+    pub(crate) allowance: Option<Arc<Allowance>>,
     pub(crate) stop: watch::Sender<bool>,
     retry: Notify,
     status: Mutex<ConnectionStatus>,
@@ -173,6 +184,8 @@ pub(crate) struct Inner {
     commands: Mutex<Option<mpsc::Sender<Command>>>,
     past_sent: AtomicU64,
     past_received: AtomicU64,
+    /// What crossed the links of connections that are over, with the headers.
+    past_crossed: AtomicU64,
 }
 
 /// The running end of an edge. Dropping it stops it without a farewell.
@@ -207,8 +220,13 @@ impl SyncClient {
             .outbox
             .on_sealed(Box::new(move || waker.notify_one()));
         let bucket = options.bandwidth.map(Bucket::new).map(Arc::new);
+        let allowance = options.allowance.holds();
+        let allowance = allowance
+            .then(|| Allowance::open(options.allowance.clone()))
+            .transpose()?;
         let inner = Arc::new(Inner {
             bucket,
+            allowance,
             options,
             sealed,
             stop: watch::Sender::new(false),
@@ -218,6 +236,7 @@ impl SyncClient {
             commands: Mutex::default(),
             past_sent: AtomicU64::new(0),
             past_received: AtomicU64::new(0),
+            past_crossed: AtomicU64::new(0),
         });
         let task = tokio::spawn(worker::run(inner.clone(), token));
         Ok(SyncClient { inner, task })
@@ -287,6 +306,10 @@ impl Inner {
     fn status_now(&self) -> ConnectionStatus {
         let mut status = self.status.lock().clone();
         status.joined = self.options.identity.joined();
+        if let Some(allowance) = &self.allowance {
+            status.waits = allowance.passes().waits;
+            status.budget = allowance.budget();
+        }
         status.bytes_sent = self.past_sent.load(Ordering::Relaxed);
         status.bytes_received = self.past_received.load(Ordering::Relaxed);
         if let Some(connection) = &*self.connection.lock() {
@@ -371,11 +394,15 @@ impl Inner {
 
     /// The connection is over: its bytes count as past.
     fn release(&self) {
-        if let Some(connection) = self.connection.lock().take() {
+        let mut held = self.connection.lock();
+        if let Some(connection) = held.take() {
+            self.past_crossed
+                .fetch_add(connection.crossed(), Ordering::Relaxed);
             let (sent, received) = connection.traffic();
             self.past_sent.fetch_add(sent, Ordering::Relaxed);
             self.past_received.fetch_add(received, Ordering::Relaxed);
         }
+        drop(held);
         self.status.lock().connected_to = None;
     }
 }

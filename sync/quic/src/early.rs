@@ -73,6 +73,15 @@ pub(crate) struct Unanswered {
     pub(crate) until: Instant,
 }
 
+/// Whether the cloud took what was sent early, once it has answered; `None` where it did not in time. Never returns where
+/// nothing was.
+pub(crate) async fn answer(unanswered: &mut Option<Unanswered>) -> Option<bool> {
+    match unanswered {
+        Some(Unanswered { taken, until }) => tokio::time::timeout_at(*until, taken).await.ok(),
+        None => std::future::pending().await,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     //! A little goes, the rest waits for the answer.

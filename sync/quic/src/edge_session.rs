@@ -9,12 +9,13 @@ use activestore_sync_proto::{
     TableDigest, Uplink, run_edge_call,
 };
 use activestore_types::{Error, Result, SyncClass};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::allowance::Passes;
 use crate::client::{Inner, NO_ANSWER, VerifyReport};
-use crate::early::Unanswered;
+use crate::early::{self, Unanswered};
 use crate::failure::{self, Side};
 use crate::lanes::stopped;
 use crate::link::{Link, Outgoing};
@@ -94,6 +95,7 @@ pub(crate) async fn run(
 
     let started = Instant::now();
     let mut stop = inner.stop.subscribe();
+    let mut passes = inner.allowance.as_ref().map(|allowance| allowance.watch());
     let mut told_to_stop = false;
     let mut refused = false;
     let mut options = inner.options.uplink;
@@ -109,6 +111,9 @@ pub(crate) async fn run(
         was_live: false,
         ended: None,
     };
+    if let Some(passes) = &mut passes {
+        session.pass(started.elapsed(), &passes.borrow_and_update().clone());
+    }
     loop {
         session.drain();
         if session.ended.is_some() {
@@ -131,7 +136,7 @@ pub(crate) async fn run(
             () = tokio::time::sleep_until(alarm_at), if alarm.is_some() => {
                 session.uplink.handle_timeout(started.elapsed());
             }
-            taken = answer(&mut unanswered) => match taken {
+            taken = early::answer(&mut unanswered) => match taken {
                 Some(true) => {
                     unanswered = None;
                     drop(connection.answered());
@@ -144,6 +149,7 @@ pub(crate) async fn run(
                 Some(false) => session.end_by_connection().await,
                 None => session.end(NO_ANSWER.to_owned()),
             },
+            Some(now) = changed(&mut passes) => session.pass(started.elapsed(), &now),
             why = connection.closed(Side::Edge) => session.end(why),
             () = stopped(&mut stop) => {
                 told_to_stop = true;
@@ -184,18 +190,28 @@ pub(crate) async fn run(
     }
 }
 
-/// Whether the cloud took what was sent early, once it has answered; `None` where it did not in time. Never returns where
-/// nothing was.
-async fn answer(unanswered: &mut Option<Unanswered>) -> Option<bool> {
-    match unanswered {
-        Some(Unanswered { taken, until }) => tokio::time::timeout_at(*until, taken).await.ok(),
-        None => std::future::pending().await,
+/// What may go, as soon as that changes.
+async fn changed(passes: &mut Option<watch::Receiver<Passes>>) -> Option<Passes> {
+    if let Some(passes) = passes
+        && passes.changed().await.is_ok()
+    {
+        return Some(passes.borrow_and_update().clone());
     }
+    // Nothing is held back, or nobody says any more.
+    std::future::pending().await
 }
 
 impl EdgeSession {
     fn end(&mut self, reason: String) {
         self.ended.get_or_insert((reason, Reconnect::AfterBackoff));
+    }
+
+    /// What may go has changed.
+    fn pass(&mut self, now: Duration, passes: &Passes) {
+        self.uplink.urgent_only(now, !passes.rows);
+        if let Some(waits) = passes.held() {
+            self.end(waits);
+        }
     }
 
     async fn end_by_connection(&mut self) {
@@ -258,6 +274,9 @@ impl EdgeSession {
         self.calls.spawn_blocking(move || {
             if let EdgeCall::ObserveClock { server_wall_ms, .. } = &call {
                 inner.options.identity.observe_time(*server_wall_ms);
+                if let Some(allowance) = &inner.allowance {
+                    allowance.told_time(*server_wall_ms);
+                }
             }
             run_edge_call(call, &*inner.options.outbox, &*inner.options.replica)
         });

@@ -20,6 +20,7 @@
 //! ```
 
 mod admission;
+mod allowance;
 mod backoff;
 mod bandwidth;
 mod certificate;
@@ -45,6 +46,7 @@ mod token_store;
 mod transport;
 
 pub use admission::AdmissionOptions;
+pub use allowance::{AllowanceOptions, AtBudget, BudgetOptions, BudgetStatus, Schedule};
 pub use backoff::BackoffOptions;
 pub use client::{
     ClientOptions, ConnectionStatus, LinkNews, Reach, SyncClient, Told, VerifyReport,

@@ -13,6 +13,7 @@ use activestore_sync_proto::{DownlinkOptions, Inbox, PeerStatus};
 use activestore_types::{Epoch, Error, NodeId, Result};
 use parking_lot::Mutex;
 use quinn::{Endpoint, TokioRuntime};
+use socket2::SockRef;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -30,6 +31,8 @@ use reception::UnderWay;
 
 /// A connection must be authenticated and have greeted within this time.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// What waits in the system until it is read: the first packets of some thousand edges that come at once.
+const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 /// So many free ports of UDP are tried until one is free for TCP too.
 const FREE_PORT_TRIES: u32 = 16;
 
@@ -354,6 +357,8 @@ fn bind(
         quic.migration(options.transport.migration);
         let endpoint = std::net::UdpSocket::bind(listen)
             .and_then(|socket| {
+                // The system may allow less.
+                let _ = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
                 Endpoint::new(ids::endpoint(), Some(quic), socket, Arc::new(TokioRuntime))
             })
             .map_err(|error| in_use(error, "UDP", listen))?;

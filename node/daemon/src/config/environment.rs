@@ -2,7 +2,7 @@
 
 use activestore_types::{Error, Result};
 
-use super::{Config, LinkSetting, RoleSetting, TransportSetting, WalSyncSetting};
+use super::{AtBudgetSetting, Config, LinkSetting, RoleSetting, TransportSetting, WalSyncSetting};
 
 type Set = fn(&mut Config, &str) -> Result<()>;
 
@@ -166,6 +166,36 @@ const VARIABLES: &[(&str, Set)] = &[
     }),
     ("ACTIVESTORE_SYNC_HANDSHAKES", |config, text| {
         config.sync.handshakes = Some(parsed(text, "a number")?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_SYNC_MONTHLY_BYTES", |config, text| {
+        config.sync.monthly_bytes = Some(text.parse()?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_SYNC_MONTH_STARTS", |config, text| {
+        config.sync.month_starts = Some(parsed(text, "a day of the month")?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_SYNC_ALARM_SHARE", |config, text| {
+        config.sync.alarm_share = Some(parsed(text, "a number of percent")?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_SYNC_AT_BUDGET", |config, text| {
+        config.sync.at_budget = Some(match text {
+            "alarms" => AtBudgetSetting::Alarms,
+            "hold" => AtBudgetSetting::Hold,
+            _ => return Err(Error::invalid(format!("'{text}' is not alarms or hold"))),
+        });
+        Ok(())
+    }),
+    // Days of a window are parted by commas.
+    ("ACTIVESTORE_SYNC_SCHEDULE", |config, text| {
+        let windows = text.split(';').map(str::trim).filter(|one| !one.is_empty());
+        config.sync.schedule = windows.map(str::to_owned).collect();
+        Ok(())
+    }),
+    ("ACTIVESTORE_SYNC_SCHEDULE_OFFSET", |config, text| {
+        config.sync.schedule_offset = Some(text.to_owned());
         Ok(())
     }),
     ("ACTIVESTORE_SYNC_LINK", |config, text| {

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use activestore_db::{Counter, Db, Role};
+use activestore_db::{Counter, CounterKind, Db, Role};
 use activestore_gateway::{Hooks, TokenRequest};
 use activestore_sync_quic::{
-    ClientOptions, CloudIdentity, EdgeIdentity, LinkNews, Reach, ServerOptions, ServerStats,
-    SyncClient, SyncServer, TokenStore, Transport, TransportOptions,
+    ClientOptions, CloudIdentity, ConnectionStatus, EdgeIdentity, LinkNews, Reach, ServerOptions,
+    ServerStats, SyncClient, SyncServer, TokenStore, Transport, TransportOptions,
 };
 use activestore_types::{Error, Labels, NodeId, Result};
 use futures::future::BoxFuture;
@@ -113,6 +113,7 @@ impl Peers {
                     }
                     LinkNews::Lost { reason } => told.cloud_lost(reason),
                 }));
+                options.allowance = settings.allowance.clone();
                 Side::Edge(SyncClient::start(options)?)
             }
             _ => Side::Alone,
@@ -231,6 +232,13 @@ impl Peers {
                     "down_behind": status.down_behind,
                     "down_applied": status.down_applied,
                     "fetching": status.fetching,
+                    "waits": status.waits,
+                    "month": status.budget.map(|budget| json!({
+                        "bytes": budget.bytes,
+                        "used": budget.used,
+                        "for_alarms": budget.reserved,
+                        "ends_ms": budget.ends_ms,
+                    })),
                     "last_error": status.last_error,
                 }])
             }
@@ -256,6 +264,52 @@ impl Peers {
                 .collect(),
         }
     }
+}
+
+/// What `/metrics` says of the connection to the cloud.
+fn figures(status: &ConnectionStatus) -> Vec<Counter> {
+    let figure = |name, help, kind, value: f64| Counter {
+        name,
+        help,
+        kind,
+        labels: Vec::new(),
+        value,
+    };
+    let mut all = vec![
+        figure(
+            "activestore_sync_link_sent_bytes_total",
+            "Payload bytes of UDP or TCP sent to the cloud since the start.",
+            CounterKind::Counter,
+            status.bytes_sent as f64,
+        ),
+        figure(
+            "activestore_sync_link_received_bytes_total",
+            "Payload bytes of UDP or TCP received from the cloud since the start.",
+            CounterKind::Counter,
+            status.bytes_received as f64,
+        ),
+        figure(
+            "activestore_sync_waits",
+            "1 while rows are not sent because of sync.schedule or sync.monthly_bytes.",
+            CounterKind::Gauge,
+            f64::from(u8::from(status.waits.is_some())),
+        ),
+    ];
+    if let Some(budget) = status.budget {
+        all.push(figure(
+            "activestore_sync_month_bytes",
+            "Bytes that may cross the link to the cloud this month.",
+            CounterKind::Gauge,
+            budget.bytes as f64,
+        ));
+        all.push(figure(
+            "activestore_sync_month_used_bytes",
+            "Bytes that crossed the link to the cloud this month, with their headers.",
+            CounterKind::Gauge,
+            budget.used as f64,
+        ));
+    }
+    all
 }
 
 impl Hooks for Peers {
@@ -297,6 +351,11 @@ impl Hooks for Peers {
     }
 
     fn counters(&self) -> Vec<Counter> {
+        match self.side.try_lock().as_deref() {
+            Ok(Side::Edge(client)) => return figures(&client.status()),
+            Ok(_) => {}
+            Err(_) => return Vec::new(),
+        }
         let stats = self.stats();
         stats.map_or_else(Vec::new, |stats| connections::figures(&stats))
     }

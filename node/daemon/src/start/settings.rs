@@ -1,5 +1,7 @@
 //! What a node is started with: flags over variables over the file over defaults.
 
+mod allowance;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +11,7 @@ use activestore_gateway::GatewayOptions;
 use activestore_ingest::mqtt::MqttConfig;
 use activestore_plugin_host::{SignerKey, Trust};
 use activestore_store::WalSync;
-use activestore_sync_quic::{AdmissionOptions, TransportOptions};
+use activestore_sync_quic::{AdmissionOptions, AllowanceOptions, TransportOptions};
 use activestore_types::{Error, Result};
 
 use super::connections;
@@ -59,6 +61,8 @@ pub struct Settings {
     pub edges: usize,
     /// What an edge sends in a second at most, in bytes.
     pub bandwidth: Option<u64>,
+    /// When an edge may send, and how much in a month.
+    pub allowance: AllowanceOptions,
     /// Joins the peer first.
     pub token: Option<String>,
     /// The file with the password of the superuser `admin`.
@@ -201,6 +205,7 @@ impl Settings {
             (Role::Cloud, None) => Some(address(DEFAULT_QUIC)?),
             (Role::Edge, _) => None,
         };
+        let allowance = allowance::allowance(&config.sync, &db.data_dir)?;
         Ok(Settings {
             db,
             gateway,
@@ -215,6 +220,7 @@ impl Settings {
             admission: connections::let_in(&config.sync)?,
             edges: connections::served(&config.sync)?,
             bandwidth: bandwidth(config.sync.bandwidth)?,
+            allowance,
             token: args.token.clone(),
             admin_password_file: config.auth.admin_password_file,
             watch,

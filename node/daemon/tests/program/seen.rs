@@ -15,8 +15,6 @@ fn rows_that_do_not_fit_are_told_of_and_taken_once_they_do() {
     let mut fleet = Fleet::quick(dir.path());
     let cloud = fleet.cloud(&cloud_dir);
     fleet.quic = cloud.listener("quic");
-    cloud.execute("CREATE KEYSPACE plant");
-    cloud.execute("CREATE TABLE plant.odd (device TEXT PRIMARY KEY, temp TEXT)");
     let labelled = run(&[
         "token",
         "create",
@@ -34,6 +32,9 @@ fn rows_that_do_not_fit_are_told_of_and_taken_once_they_do() {
     joined(&cloud, &fleet.quic, &edge_dir, &["ring=canary"]);
     let edge = fleet.edge(&edge_dir);
     edge.execute(EDGE);
+    // The cloud makes a table of that name that is another one: the edge keeps its own.
+    cloud.execute("CREATE KEYSPACE plant WITH (sync = 'up')");
+    cloud.execute("CREATE TABLE plant.odd (device TEXT PRIMARY KEY, temp TEXT)");
     edge.execute("INSERT INTO plant.odd VALUES ('a', 1.5), ('b', 2)");
     edge.execute("INSERT INTO plant.fine VALUES ('a', 2.5)");
     eventually("the rows' way up", || {
@@ -57,11 +58,11 @@ fn rows_that_do_not_fit_are_told_of_and_taken_once_they_do() {
     assert_eq!(wrote(&tried).trim(), "2 rows were taken, none is left.");
     let odd = "SELECT device, temp FROM plant.odd ORDER BY device";
     assert_eq!(cloud.rows(odd), ["a,1.5", "b,2.0"]);
-    assert!(wrote(&retry()).contains("No rows of other nodes are set aside"));
+    assert!(wrote(&retry()).contains("There is nothing to try again"));
 
     let events = |url: &str| wrote(&run(&["sync", "events", "--url", url]));
     let told = events(&cloud.url());
-    assert!(told.contains("edge west connected over quic"), "{told}");
+    assert!(told.contains("connected over quic"), "{told}");
     assert!(told.contains("2 rows were set aside"), "{told}");
     eventually("a receipt at the edge", || {
         events(&edge.url())

@@ -104,6 +104,7 @@ impl Stream {
             },
             queue,
             inner.options.seal_after,
+            None,
         )?;
         let stream = Arc::new(Stream {
             node: inner.node,

@@ -204,6 +204,8 @@ impl Inner {
         let (Some(before_ns), Role::Edge) = (bound, self.options.role) else {
             return Ok(None);
         };
+        // First: what is let go from now on is covered by nothing, and what was let go before says so below.
+        let covered = self.covered();
         let since = match keeping.needs_receipt() {
             false => None,
             true => match self.whole_since(schema)? {
@@ -220,7 +222,7 @@ impl Inner {
             self.store.flush()?;
         }
         let (covered, stamped_after) = match since {
-            Some(since) => (self.covered(), since),
+            Some(since) => (covered, since),
             None => (Lsn(u64::MAX), Hlc::ZERO),
         };
         let bounds = Bounds {

@@ -10,6 +10,8 @@ use activestore_sync_proto::{ChainHash, OutboxChain, OutboxPosition};
 use activestore_types::{Epoch, Lsn, SyncClass, TableId};
 use serde::{Deserialize, Serialize};
 
+use super::let_go::LetGo;
+
 /// Backlogs that are done and wait for a receipt, at most.
 const CLOSED_MAX: usize = 64;
 
@@ -90,6 +92,8 @@ pub(crate) struct Standing {
     /// Rises whenever receipts will never say of all rows before that they arrived: an epoch was set aside, or a
     /// backlog's last receipt did not come.
     pub(crate) generation: u64,
+    /// What was let go because the outbox was full. Older files end before it.
+    pub(crate) let_go: LetGo,
 }
 
 /// How far the log was sealed.
@@ -110,6 +114,7 @@ impl Standing {
             chains: vec![Chain::fresh(SyncClass::Live, epoch)],
             closed: Vec::new(),
             generation: 0,
+            let_go: LetGo::default(),
         }
     }
 
@@ -156,6 +161,11 @@ impl Standing {
 
     pub(super) fn chain_mut(&mut self, epoch: Epoch) -> Option<&mut Chain> {
         self.chains.iter_mut().find(|chain| chain.epoch == epoch)
+    }
+
+    /// Bytes in the segments that wait, in all chains.
+    pub(crate) fn pending_bytes(&self) -> u64 {
+        self.chains.iter().map(|chain| chain.pending_bytes).sum()
     }
 
     /// Segments that wait, in all chains.

@@ -8,6 +8,7 @@ use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinitio
 use serde::{Deserialize, Serialize};
 
 use super::chain::{Chain, Standing};
+use super::let_go::LetGo;
 
 /// Segments by their chain's epoch and their sequence.
 pub(super) const SEGMENTS: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("chained");
@@ -60,7 +61,7 @@ pub(super) fn load(
             Ok(bytes.map(|bytes| bytes.value().to_vec()))
         };
         if let Some(bytes) = kept(STANDING)? {
-            let standing = postcard::from_bytes(&bytes).map_err(unreadable)?;
+            let standing = standing_of(&bytes).map_err(unreadable)?;
             let owed = kept(OWED)?.map(|bytes| postcard::from_bytes(&bytes));
             (standing, owed.transpose().map_err(unreadable)?)
         } else if let Some(bytes) = kept(ONE_STATE)? {
@@ -96,6 +97,14 @@ pub(super) fn load(
     };
     write.commit().map_err(failed)?;
     Ok((loaded.0, loaded.1.unwrap_or_default()))
+}
+
+/// A standing, also of a release that let nothing go.
+fn standing_of(bytes: &[u8]) -> std::result::Result<Standing, postcard::Error> {
+    postcard::from_bytes(bytes).or_else(|error| {
+        let nothing = encoded(&LetGo::default()).unwrap_or_default();
+        postcard::from_bytes(&[bytes, &nothing].concat()).map_err(|_| error)
+    })
 }
 
 impl OneState {

@@ -72,6 +72,11 @@ impl Filters {
         self.held.lock().get(table).cloned().unwrap_or_default()
     }
 
+    /// The deletes among rows of a table.
+    pub(super) fn deletes(schema: &TableSchema, batch: &RowBatch) -> Result<Vec<RowBatch>> {
+        Ok(Rows::of(schema, &[batch])?.0)
+    }
+
     /// Counts what passed, once it is sealed.
     pub(super) fn count(&self, passed: Passed) {
         let mut held = self.held.lock();

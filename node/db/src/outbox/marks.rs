@@ -47,6 +47,8 @@ impl Shipped {
             cursor: match chain.class {
                 SyncClass::Live => standing.cursor,
                 SyncClass::Alarm | SyncClass::Control => standing.urgent,
+                // What is left of chains of which something was let go is added to.
+                SyncClass::Backlog if standing.let_go.rest == Some(chain.epoch) => Lsn(0),
                 SyncClass::Backlog => Lsn(u64::MAX),
             },
         }
@@ -63,6 +65,13 @@ impl Marks {
         });
         for chain in &standing.chains {
             let marks = epochs.entry(chain.epoch).or_default();
+            // A full outbox may have taken back what nobody has seen of the chain's end.
+            while marks
+                .back()
+                .is_some_and(|mark| mark.seq > chain.last_sealed)
+            {
+                marks.pop_back();
+            }
             if marks
                 .back()
                 .is_some_and(|mark| mark.seq == chain.last_sealed)

@@ -18,17 +18,18 @@ mod file;
 pub(crate) mod filter;
 mod grouping;
 mod lag;
+mod let_go;
 mod limit;
 mod marks;
 pub(crate) mod origins;
 mod packing;
 mod parts;
 pub(crate) mod queue;
+mod room;
 mod sealing;
 pub(crate) mod segment;
 mod waking;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -39,7 +40,7 @@ use activestore_catalog::Catalog;
 use activestore_env::Env;
 use activestore_store::{Store, WriteSet};
 use activestore_sync_proto::{LANES_VERSION, OutboxChain, OutboxPosition, SealedSegment};
-use activestore_types::{Epoch, NodeId, Result, SyncClass, TableId, TableName};
+use activestore_types::{Epoch, NodeId, Result, TableName};
 use parking_lot::Mutex;
 
 use chain::{Chain, Standing};
@@ -47,9 +48,12 @@ pub(crate) use direction::Direction;
 use filter::{Filters, HeldBack};
 pub(crate) use lag::Lag;
 use lag::Oldest;
+pub(crate) use let_go::Gone;
+pub use limit::LetGoReport;
 use marks::Marks;
 pub(crate) use packing::no_rows;
 use queue::Queue;
+use room::Room;
 pub(crate) use waking::News;
 use waking::{Bell, Work};
 
@@ -105,6 +109,7 @@ struct Shared {
     refused: Mutex<Option<(Epoch, String)>>,
     events: Arc<Events>,
     filters: Filters,
+    room: Room,
     oldest: Oldest,
     marks: Marks,
 }
@@ -117,6 +122,7 @@ impl Sealer {
         sources: Sources,
         queue: Queue,
         seal_after: Duration,
+        bytes_max: Option<u64>,
     ) -> Result<Self> {
         let Sources {
             env,
@@ -126,11 +132,13 @@ impl Sealer {
             events,
         } = sources;
         store.hold_log(Some(queue.cursor()));
+        queue.note_handed(bytes_max.is_some())?;
         let marks = Marks::default();
         marks.sealed(&queue.standing());
         let shared = Arc::new(Shared {
             marks,
             bell: Bell::new(env.clock.clone(), seal_after, direction == Direction::Up),
+            room: Room::new(bytes_max, &plugins, &store, &env),
             filters: Filters::new(plugins, store.clone(), env),
             blocked: Mutex::new(None),
             events,
@@ -305,18 +313,6 @@ impl Shared {
             }
         }
     }
-
-    /// The tables whose rows are urgent.
-    fn urgent_tables(&self) -> BTreeMap<TableId, SyncClass> {
-        if !self.lanes.load(Ordering::Acquire) {
-            return BTreeMap::new();
-        }
-        let state = self.catalog.state();
-        let urgent = state.classes.iter().filter(|(_, class)| class.is_urgent());
-        urgent
-            .filter_map(|(name, class)| Some((state.tables.get(name)?.id, *class)))
-            .collect()
-    }
 }
 
 impl activestore_sync_proto::Outbox for Sealer {
@@ -359,7 +355,7 @@ impl activestore_sync_proto::Outbox for Sealer {
     }
 
     fn segment(&self, epoch: Epoch, seq: u64) -> Result<Option<SealedSegment>> {
-        self.shared.queue.segment(epoch, seq)
+        self.shared.queue.hand_out(epoch, seq)
     }
 
     fn acknowledged(&self, epoch: Epoch, seq: u64) -> Result<()> {

@@ -22,6 +22,7 @@ use super::chain::{Chain, Closed, Payload, Sealed, Standing};
 use super::file::{
     OWED, SEGMENTS, STATE, Segments, change, copy, create, encoded, failed, load, new_path, remove,
 };
+use super::let_go::Handing;
 
 /// At most this many backlogs wait at once; then live rows are not set aside any more.
 const BACKLOGS_MAX: usize = 16;
@@ -37,6 +38,7 @@ pub(crate) struct Queue {
     owed: Mutex<Vec<(Epoch, u64)>>,
     sealer: Option<ValueSealer>,
     standing: Mutex<Standing>,
+    handing: Handing,
 }
 
 impl Queue {
@@ -58,6 +60,7 @@ impl Queue {
             database: RwLock::new(database),
             owed: Mutex::new(owed),
             sealer: keyring.map(|keyring| keyring.values("outbox")),
+            handing: Handing::of(&standing),
             standing: Mutex::new(standing),
         })
     }
@@ -115,23 +118,32 @@ impl Queue {
     /// Makes a backlog of the live rows that wait, if more than `over` segments of them do: live rows go on in
     /// a chain of their own. Returns whether it did. Order between chains does not matter, stamps decide.
     pub(crate) fn rotate(&self, over: u64) -> Result<bool> {
+        self.rotate_if(|live| live.waiting() > over)
+    }
+
+    fn rotate_if(&self, due: impl Fn(Chain) -> bool) -> Result<bool> {
         let standing = self.standing.lock();
         let of_backlog = |chain: &&Chain| chain.class == SyncClass::Backlog;
         let backlogs = standing.chains.iter().filter(of_backlog).count();
-        let rotates = standing.live().waiting() > over && backlogs < BACKLOGS_MAX;
+        let rotates = due(standing.live()) && backlogs < BACKLOGS_MAX;
         drop(standing);
         if rotates {
             self.edit(Durability::Immediate, |_, mut next| {
-                let fresh = Chain::fresh(SyncClass::Live, epoch(&self.rng));
-                if let Some(live) = next.chains.first_mut() {
-                    let mut backlog = std::mem::replace(live, fresh);
-                    backlog.class = SyncClass::Backlog;
-                    next.chains.push(backlog);
-                }
+                self.set_live_aside(&mut next);
                 Ok(next)
             })?;
         }
         Ok(rotates)
+    }
+
+    /// Makes a backlog of the live rows that wait.
+    fn set_live_aside(&self, next: &mut Standing) {
+        let fresh = Chain::fresh(SyncClass::Live, epoch(&self.rng));
+        if let Some(live) = next.chains.first_mut() {
+            let mut backlog = std::mem::replace(live, fresh);
+            backlog.class = SyncClass::Backlog;
+            next.chains.push(backlog);
+        }
     }
 
     /// A segment that waits.
@@ -210,10 +222,12 @@ impl Queue {
                 }
             }
             *chain = Chain::fresh(chain.class, epoch(&self.rng));
+            let after = chain.epoch;
             for payload in waiting {
                 self.put(segments, chain, payload)?;
             }
             started = Some((chain.epoch, chain.last_sealed));
+            next.let_go.renamed(before, after);
             next.disown();
             Ok(next)
         })?;
@@ -247,6 +261,7 @@ impl Queue {
                 urgent: next.urgent,
                 classes: next.classes,
                 generation: next.generation + 1,
+                let_go: next.let_go,
                 ..fresh
             })
         })?;
@@ -442,7 +457,9 @@ impl Queue {
         let mut standing = self.standing.lock();
         let before = standing.clone();
         *standing = change(&self.database.read(), durability, |segments| {
-            edit(segments, before)
+            let mut next = edit(segments, before)?;
+            next.forget_handed();
+            Ok(next)
         })?;
         Ok(())
     }
@@ -491,6 +508,10 @@ impl Queue {
         }
     }
 }
+
+mod room;
+
+pub(crate) use room::Thinned;
 
 fn epoch(rng: &Arc<dyn Rng>) -> Epoch {
     Epoch(rng.next_u64().max(1))

@@ -3,6 +3,7 @@
 //! nor cuts it short. Which tables are urgent changes only where both have come to one place.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use activestore_catalog::Sharing;
 use activestore_store::LogRecord;
@@ -65,6 +66,18 @@ impl Shared {
         self.pass(Pass::Urgent)
     }
 
+    /// The tables whose rows are urgent.
+    pub(super) fn urgent_tables(&self) -> BTreeMap<TableId, SyncClass> {
+        if !self.lanes.load(Ordering::Acquire) {
+            return BTreeMap::new();
+        }
+        let state = self.catalog.state();
+        let urgent = state.classes.iter().filter(|(_, class)| class.is_urgent());
+        urgent
+            .filter_map(|(name, class)| Some((state.tables.get(name)?.id, *class)))
+            .collect()
+    }
+
     /// Takes over what is urgent now, after everything is sealed under what was urgent before.
     fn mind_classes(&self) -> Result<()> {
         let urgent = self.urgent_tables();
@@ -104,6 +117,7 @@ impl Shared {
             }
             self.filters.count(passed);
             self.hold_log();
+            self.mind_limit();
         }
     }
 

@@ -24,6 +24,10 @@ use super::grouping::Grouping;
 use super::origins::{Gather, Naming, Origins};
 use super::parts::{bits, exactly, numbers, read_numbers};
 
+mod thinned;
+
+pub(crate) use thinned::Stays;
+
 /// Rows of the node that sealed the segment.
 const OWN_ROWS: u8 = 3;
 /// Rows of several nodes, which it names.

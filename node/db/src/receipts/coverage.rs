@@ -2,7 +2,8 @@
 //!
 //! A receipt speaks of segments, and segments hold what leaves. A table's rows are covered only where all of them
 //! leave, and only those that were written since that is so, in this generation of the outbox: what was
-//! shipped in an epoch that was set aside may be gone at the cloud, or be at another one.
+//! shipped in an epoch that was set aside may be gone at the cloud, or be at another one. What a full outbox let go of
+//! a table never leaves, so for that table it begins anew as well.
 
 use std::sync::Arc;
 
@@ -53,7 +54,7 @@ impl Inner {
         if !is_whole(&state, schema) {
             return Ok(None);
         }
-        let generation = self.generation();
+        let generation = self.generation(&schema.name);
         let known = self.noted_whole(schema)?;
         let known = known.filter(|whole| whole.generation == generation);
         if let Some(since) = known.and_then(|whole| whole.since) {
@@ -146,11 +147,10 @@ impl Inner {
         if tables.is_empty() {
             return Ok(());
         }
-        let generation = self.generation();
         let note = |(schema, since): (&TableSchema, Option<Hlc>)| {
             let whole = Whole {
                 since: since.map(|since| since.0),
-                generation,
+                generation: self.generation(&schema.name),
             };
             let value = postcard::to_stdvec(&whole).map_err(|error| {
                 Error::internal(format!("what leaves of a table cannot be noted: {error}"))
@@ -183,9 +183,13 @@ impl Inner {
         value.map(read).transpose()
     }
 
-    fn generation(&self) -> u64 {
-        let outbox = self.outbox.as_ref();
-        outbox.map_or(0, |outbox| outbox.standing().generation)
+    /// Rises whenever rows of the table that were written before may never arrive, or nobody will sign that they did.
+    fn generation(&self, table: &TableName) -> u64 {
+        let standing = self.outbox.as_ref().map(|outbox| outbox.standing());
+        standing.map_or(0, |standing| {
+            let gone = standing.let_go.tables.get(table);
+            standing.generation + gone.map_or(0, |gone| gone.times)
+        })
     }
 
     /// Whatever is stamped after this is committed after this call began.
@@ -200,7 +204,15 @@ fn note_key(schema: &TableSchema) -> Vec<u8> {
 
 /// Whether every row of the table that is written here leaves, and no other node's rows are in it.
 fn is_whole(state: &CatalogState, schema: &TableSchema) -> bool {
-    schema.sync == SyncMode::Up && !holds_back(state, &schema.name)
+    schema.sync == SyncMode::Up
+        && !holds_back(state, &schema.name)
+        && !is_downsampled(state, &schema.name)
+}
+
+/// Whether a full outbox may ship other rows than those that were written.
+fn is_downsampled(state: &CatalogState, table: &TableName) -> bool {
+    let said = state.at_limit.get(table);
+    said.is_some_and(|said| said.filter().is_some())
 }
 
 fn holds_back(state: &CatalogState, table: &TableName) -> bool {

@@ -189,7 +189,7 @@ impl Inner {
             ),
             (
                 "activestore_sync_rows_discarded_total",
-                "Rows that were set aside and discarded on request since the start.",
+                "Rows that were set aside, or refused by processors, and discarded on request since the start.",
                 &self.set_aside.discarded,
             ),
         ];

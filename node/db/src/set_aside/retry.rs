@@ -35,7 +35,8 @@ impl Db {
         self.blocking(move || inner.try_again(table.as_ref())).await
     }
 
-    /// Lets go of rows that were set aside, of one table or of all: they are lost here.
+    /// Lets go of rows that were set aside, and of those that processors refused, of one table or of all: they are lost
+    /// here.
     ///
     /// # Errors
     /// What the store says.
@@ -104,7 +105,8 @@ impl Inner {
     fn discard(&self, table: Option<&TableName>) -> Result<RetryReport> {
         let _turn = self.set_aside.turn();
         let mut report = RetryReport::default();
-        let mut notes = Vec::new();
+        let mut notes = self.forget_refused(table);
+        report.rows = notes.len() as u64;
         for (key, mut aside) in self.asides() {
             let before = aside.rows();
             let other = |part: &Part| table.is_some_and(|table| part.table != *table);

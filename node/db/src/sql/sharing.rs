@@ -132,7 +132,8 @@ impl Inner {
             RowPredicate::new(schema, condition)
                 .map_err(|error| error.context("option sync_where"))?;
         }
-        if let Some(Some(filter)) = &options.filter {
+        let named = options.filter.iter().flatten().map(String::as_str);
+        for filter in named.chain(options.at_limit.filter()) {
             let def = state.filter(filter)?;
             let filter = self.plugins.filter_of(state, def)?;
             filter.plugin.filter(&def.options, &schema.arrow())?;

@@ -1,7 +1,11 @@
 //! Rows of other nodes that do not fit: set aside with the reason, in the way of nothing, taken once when the cause is
 //! mended.
 
-use activestore_types::ErrorKind;
+use std::sync::Arc;
+
+use activestore_store::{Note, WriteSet};
+use activestore_types::{ErrorKind, NamedBatch, TableName};
+use arrow::array::{ArrayRef, Float64Array, StringArray};
 
 use super::flowing_down::{adopt, ends, follow};
 use super::shipping::{sealed, ship};
@@ -148,5 +152,55 @@ fn rows_from_above_are_set_aside_at_an_edge() {
         for db in [&edge, &cloud] {
             db.shutdown().await.unwrap();
         }
+    });
+}
+
+#[test]
+fn a_row_that_a_processor_refused_is_written_once_when_it_is_tried_again() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open(dir.path(), Role::Edge);
+        run(&db, HERE).await;
+        // As it is noted beside the rows that the processor let pass.
+        let row = r#"{"device":"a","temp":1.5}"#;
+        for (number, table) in [(7_u64, "plant.odd"), (8, "plant.fine"), (9, "plant.odd")] {
+            let kept = postcard::to_stdvec(&(1_i64, table, "anomaly", "too hot", row)).unwrap();
+            let note = Note {
+                key: [b"rejected/".as_slice(), &number.to_be_bytes()].concat(),
+                value: Some(kept),
+            };
+            let notes = vec![note];
+            let set = WriteSet {
+                notes,
+                ..WriteSet::default()
+            };
+            db.inner.store.commit(set).unwrap();
+        }
+        let table: TableName = "plant.odd".parse().unwrap();
+        let refused = db.refused_rows(Some(&table));
+        assert_eq!(
+            refused.iter().map(|one| one.number).collect::<Vec<_>>(),
+            [7, 9]
+        );
+        assert_eq!(refused[0].row, row);
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("device", Arc::new(StringArray::from(vec!["a"]))),
+            ("temp", Arc::new(Float64Array::from(vec![1.5]))),
+        ];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let again = || vec![NamedBatch::from_record_batch(table.clone(), &batch)];
+        for written in [1, 0] {
+            let receipt = db.write_refused(7, again()).await.unwrap();
+            assert_eq!((receipt.rows, receipt.rejected), (written, 0));
+        }
+        assert_eq!(
+            rows(&db, "SELECT device, temp FROM plant.odd").await,
+            ["a|1.5"]
+        );
+        let discarded = db.discard_rejected(Some(table.clone())).await.unwrap();
+        assert_eq!((discarded.rows, discarded.left), (1, 0));
+        let left = "SELECT processor, \"table\", source FROM system.rejected_writes";
+        assert_eq!(rows(&db, left).await, ["anomaly|plant.fine|processor"]);
+        db.shutdown().await.unwrap();
     });
 }

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use activestore_store::WriteSet;
+use activestore_store::{Note, WriteSet};
 use activestore_types::{Hlc, NamedBatch, Result, SyncMode, TableId, TableSchema};
 
 use crate::db::Inner;
@@ -25,6 +25,7 @@ use effect::{Effects, Erasure};
 use gates::Way;
 use resolve::Staged;
 
+pub use rejected::RefusedRow;
 pub(crate) use rejected::read_rejected;
 
 /// How long a write may be under way between its stamp and its commit, in milliseconds.
@@ -42,20 +43,30 @@ pub struct WriteReceipt {
 impl Inner {
     /// Takes rows in; they are durable when it returns. All batches or none.
     pub(crate) fn write(&self, batches: &[NamedBatch]) -> Result<WriteReceipt> {
+        self.write_with(batches, Vec::new())
+    }
+
+    /// The same with notes that become durable with the rows.
+    fn write_with(&self, batches: &[NamedBatch], notes: Vec<Note>) -> Result<WriteReceipt> {
         let effects = Effects {
             upserts: self.resolve(batches)?,
             erasures: Vec::new(),
         };
         let _passage = self.gates.pass_blocking(self.passing(&effects));
-        self.apply(effects)
+        self.apply_with(effects, notes)
     }
 
     /// Carries effects out, all or none; who calls has passed the tables' gates.
     pub(crate) fn apply(&self, effects: Effects) -> Result<WriteReceipt> {
+        self.apply_with(effects, Vec::new())
+    }
+
+    fn apply_with(&self, effects: Effects, notes: Vec<Note>) -> Result<WriteReceipt> {
         if !effects.upserts.is_empty() {
             self.admit()?; // what only erases may pass: it is how space is made
         }
-        let processed = self.process(effects.upserts)?; // holds the processors until the commit
+        let mut processed = self.process(effects.upserts)?; // holds the processors until the commit
+        processed.notes.extend(notes);
         let staged = self.join_staged(processed.staged, &effects.erasures)?;
         let set = self.stamp(staged, effects.erasures, processed.notes);
         let batches = set.batches.iter().filter(|batch| batch.tombstone.is_none());

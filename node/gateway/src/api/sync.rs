@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use activestore_types::{Error, Labels, NodeId, Result, TableName};
+use activestore_db::{RefusedRow, RetryReport};
+use activestore_ingest::{JsonOptions, JsonShape};
+use activestore_types::{Error, Labels, NamedBatch, NodeId, Result, TableName};
 use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::StatusCode;
 use serde_json::json;
@@ -69,7 +71,38 @@ pub(super) async fn verify(State(shared): State<Arc<Shared>>, http: Request) -> 
     Ok(json_body(StatusCode::OK, &report))
 }
 
-/// Tries rows again that other nodes sent and that did not fit, or lets go of them.
+/// Writes rows again that processors refused.
+async fn retry_refused(shared: &Shared, table: Option<&TableName>, report: &mut RetryReport) {
+    for refused in shared.db.refused_rows(table) {
+        let written = match named(shared, &refused) {
+            Ok(batches) => shared.db.write_refused(refused.number, batches).await,
+            Err(error) => Err(error),
+        };
+        let reason = match written {
+            Ok(written) if written.rejected == 0 => {
+                report.rows += written.rows;
+                continue;
+            }
+            Ok(_) => format!("a processor refuses rows of {} again", refused.table),
+            Err(error) => error.to_string(),
+        };
+        report.left += 1;
+        if !report.reasons.contains(&reason) {
+            report.reasons.push(reason);
+        }
+    }
+}
+
+/// A row that is kept as JSON, as it is written.
+fn named(shared: &Shared, refused: &RefusedRow) -> Result<Vec<NamedBatch>> {
+    let table: TableName = refused.table.parse()?;
+    let mut options = JsonOptions::new(table.clone());
+    options.schema = shared.db.table_schema(&table);
+    options.shape = JsonShape::Lines;
+    activestore_ingest::json::parse(refused.row.as_bytes(), &options).strict()
+}
+
+/// Tries rows again that other nodes sent and that did not fit, and those that processors refused, or lets go of them.
 pub(super) async fn rejected(State(shared): State<Arc<Shared>>, http: Request) -> Answer {
     let parameters = parameters(http.uri());
     let table = parameters
@@ -77,7 +110,11 @@ pub(super) async fn rejected(State(shared): State<Arc<Shared>>, http: Request) -
         .map(|name| name.parse::<TableName>())
         .transpose()?;
     let report = match parameters.get("act").map(String::as_str) {
-        None | Some("retry") => shared.db.retry_rejected(table).await?,
+        None | Some("retry") => {
+            let mut report = shared.db.retry_rejected(table.clone()).await?;
+            retry_refused(&shared, table.as_ref(), &mut report).await;
+            report
+        }
         Some("discard") => shared.db.discard_rejected(table).await?,
         Some(other) => {
             return Err(Error::invalid(format!("act is '{other}'"))

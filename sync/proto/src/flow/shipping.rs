@@ -72,6 +72,8 @@ pub(crate) struct Shipping {
     told: u64,
     telling: bool,
     tell_again_at: Option<Duration>,
+    /// Whether nothing more is to be sent for now; what is in flight stays so.
+    held: bool,
 }
 
 impl Shipping {
@@ -93,6 +95,7 @@ impl Shipping {
             told: 0,
             telling: false,
             tell_again_at: None,
+            held: false,
             options,
         }
     }
@@ -150,6 +153,17 @@ impl Shipping {
         self.pump(now, out);
     }
 
+    /// Whether nothing more is to be sent for now; before it begins.
+    pub(crate) fn set_held(&mut self, held: bool) {
+        self.held = held;
+    }
+
+    /// Sends nothing more for now, or goes on.
+    pub(crate) fn hold(&mut self, now: Duration, held: bool, out: &mut impl ShipPort) {
+        self.held = held;
+        self.pump(now, out);
+    }
+
     /// The highest sealed sequence that is known.
     pub(crate) fn last_sealed(&self) -> u64 {
         self.last_sealed
@@ -161,7 +175,9 @@ impl Shipping {
         last_sealed: u64,
         out: &mut impl ShipPort,
     ) {
-        self.last_sealed = self.last_sealed.max(last_sealed);
+        // What was neither sent nor asked for may be gone from the end.
+        let known = self.highest_sent.max(self.fetching.unwrap_or_default());
+        self.last_sealed = last_sealed.max(known).max(self.acked);
         self.pump(now, out);
     }
 
@@ -355,7 +371,8 @@ impl Shipping {
             || (self.in_flight.len() < segments_max
                 && self.in_flight_bytes < self.window.window_bytes as usize);
         let paused = self.paused_until.is_some_and(|until| now < until);
-        if self.fetching.is_none() && room && !paused && self.next <= self.last_sealed {
+        let goes = room && !paused && !self.held;
+        if self.fetching.is_none() && goes && self.next <= self.last_sealed {
             self.fetching = Some(self.next);
             out.fetch(self.epoch, self.next);
         }

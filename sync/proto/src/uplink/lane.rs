@@ -73,6 +73,16 @@ impl Lane {
         self.shipping.begin(now, start, window, &mut port);
     }
 
+    /// Sends nothing more for now, or goes on.
+    pub(super) fn hold(&mut self, now: Duration, held: bool, out: &mut Outputs) {
+        if self.ahead || matches!(self.stage, Stage::Agreed) {
+            let mut port = self.port(out);
+            self.shipping.hold(now, held, &mut port);
+        } else {
+            self.shipping.set_held(held);
+        }
+    }
+
     fn start(&self, durable: u64) -> Start {
         Start {
             epoch: self.offer.epoch,

@@ -27,6 +27,8 @@ pub(super) struct Lanes {
     opened: usize,
     /// Segments that wait in chains without a lane.
     elsewhere: u64,
+    /// Whether only urgent rows go for now.
+    urgent_only: bool,
 }
 
 impl Lanes {
@@ -36,6 +38,7 @@ impl Lanes {
             lanes: Vec::new(),
             opened: 0,
             elsewhere: 0,
+            urgent_only: false,
             options,
         }
     }
@@ -79,8 +82,21 @@ impl Lanes {
             acked_hash: chain.position.acked_hash,
         };
         self.opened += 1;
-        self.lanes.push(Lane::new(self.options, offer));
+        let mut lane = Lane::new(self.options, offer);
+        let held = self.urgent_only && !chain.class.is_urgent();
+        lane.shipping.set_held(held);
+        self.lanes.push(lane);
         offer
+    }
+
+    /// From now on only urgent rows are sent, or all; what is in flight stays so. An old cloud's one lane is not urgent.
+    pub(super) fn urgent_only(&mut self, now: Duration, only: bool, out: &mut Outputs) {
+        self.urgent_only = only;
+        for lane in &mut self.lanes {
+            if !lane.offer.class.is_urgent() {
+                lane.hold(now, only, out);
+            }
+        }
     }
 
     /// The last lane's offer is on its way; goes ahead where that is allowed.

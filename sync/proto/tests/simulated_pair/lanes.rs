@@ -178,6 +178,75 @@ fn the_first_rows_of_every_lane_follow_the_greeting_without_an_answer() {
 }
 
 #[test]
+fn what_is_not_urgent_is_held_before_a_greeting_and_after_it() {
+    let (edge, cloud) = hosts();
+    for row in 0..9 {
+        edge.seal(SyncClass::Live, &[row]);
+    }
+    edge.seal(SyncClass::Alarm, &[100]);
+    let mut up = uplink(PROTOCOL_VERSION);
+    up.urgent_only(Duration::ZERO, true);
+    assert_eq!(converse(&mut up, &edge, &cloud), None);
+    assert!(up.is_live());
+    assert_eq!(cloud.rows(), [100].into());
+    // Sealed meanwhile.
+    let mut up = uplink(PROTOCOL_VERSION);
+    up.urgent_only(Duration::ZERO, true);
+    edge.seal(SyncClass::Live, &[50]);
+    edge.seal(SyncClass::Alarm, &[101]);
+    assert_eq!(converse(&mut up, &edge, &cloud), None);
+    assert_eq!(cloud.rows(), [100, 101].into());
+    // Nothing of it times out.
+    let late = Duration::from_secs(36_000);
+    assert!(up.next_timeout().is_none_or(|at| at > Duration::ZERO));
+    up.urgent_only(late, false);
+    let (frames, left) = edge_sends(&mut up, &edge);
+    assert!(left.is_none());
+    assert!(
+        frames.iter().any(|frame| frame.name() == "segment"),
+        "{frames:?}"
+    );
+    assert_eq!(converse(&mut uplink(PROTOCOL_VERSION), &edge, &cloud), None);
+    assert_eq!(cloud.rows(), edge.written());
+    // An old cloud has one lane, which waits whole.
+    edge.seal(SyncClass::Live, &[60]);
+    let mut up = uplink(2);
+    up.urgent_only(Duration::ZERO, true);
+    assert_eq!(converse(&mut up, &edge, &cloud), None);
+    assert_eq!(edge.behind(), 1);
+}
+
+#[test]
+fn what_was_let_go_at_a_chains_end_is_not_waited_for() {
+    let (edge, cloud) = hosts();
+    edge.seal(SyncClass::Live, &[1]);
+    let mut up = uplink(PROTOCOL_VERSION);
+    assert_eq!(converse(&mut up, &edge, &cloud), None);
+    let (node, name, epoch) = edge.identity();
+    let position = |last_sealed| activestore_sync_proto::EdgeReply::Position {
+        node,
+        name: name.clone(),
+        chains: vec![activestore_sync_proto::OutboxChain {
+            class: SyncClass::Live,
+            epoch,
+            position: activestore_sync_proto::OutboxPosition {
+                last_sealed,
+                ..edge.position()
+            },
+        }],
+        catalog_version: 0,
+    };
+    up.urgent_only(Duration::ZERO, true);
+    up.handle_reply(Duration::ZERO, position(5));
+    assert_eq!(up.behind(), 4);
+    // Nobody has seen the last four.
+    up.handle_reply(Duration::ZERO, position(1));
+    assert_eq!(up.behind(), 0);
+    up.urgent_only(Duration::ZERO, false);
+    assert!(edge_sends(&mut up, &edge).0.is_empty());
+}
+
+#[test]
 fn a_cloud_of_before_gets_one_chain_after_the_other() {
     let (edge, cloud) = hosts();
     for row in 0..9 {

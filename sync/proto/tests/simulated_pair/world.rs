@@ -388,6 +388,9 @@ impl World {
         self.edges[edge].host.seal(class, &rows);
         if let Some(id) = self.edges[edge].connection {
             self.with_uplink(id, Uplink::sealed);
+            // A schedule holds what is not urgent for a while.
+            let (now, held) = (self.now, self.now < STORM && self.rng.chance(30));
+            self.with_uplink(id, |uplink| uplink.urgent_only(now, held));
         }
         let pause = 20 + self.rng.below(300);
         self.after(pause, Event::Seal(edge));

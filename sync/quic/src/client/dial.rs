@@ -6,26 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use activestore_types::{Error, Result};
-use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{Connecting, ConnectionError, Endpoint, TokioRuntime};
+use quinn::{Endpoint, TokioRuntime};
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tokio_rustls::TlsConnector;
 
 use super::race::{Attempt, Failure, Pace, Race, Step};
-use crate::certificate::SERVER_NAME;
+use super::way::Way;
+use crate::backoff::jittered;
 use crate::early::{Early, Unanswered};
-use crate::failure::{self, CLOSE, Side};
+use crate::failure::CLOSE;
 use crate::ids;
 use crate::link::{Link, Transport};
-use crate::tcp::{Socket, TcpLink};
 use crate::transport::TransportOptions;
 
-/// Said where one attempt took too long.
-pub(crate) const NO_ANSWER: &str = "the cloud does not answer";
 /// The round trip that is expected of an unknown network, to tell attempts apart.
 const RTT_UNKNOWN: Duration = Duration::from_millis(500);
 /// The other transport sets out after so many round trips: as long as QUIC takes where its first packet is lost …
@@ -72,14 +66,6 @@ pub(crate) struct Dialer {
     resumable: Option<(SocketAddr, u16)>,
     /// Whether the last round met a cloud that takes no more edges at the moment.
     busy: bool,
-}
-
-/// Everything that one attempt needs.
-#[derive(Clone)]
-struct Way {
-    config: Arc<ClientConfig>,
-    options: TransportOptions,
-    within: Duration,
 }
 
 impl Dialer {
@@ -302,7 +288,8 @@ impl Dialer {
         };
         let mut pause = QUIC_LOOK_FIRST.min(self.quic_again);
         loop {
-            tokio::time::sleep(pause).await;
+            // What drove one edge to TCP drove others at the same moment.
+            tokio::time::sleep(jittered(pause)).await;
             pause = (pause * 2).min(self.quic_again);
             self.forget_socket();
             let Ok(endpoint) = self.endpoint_for(address) else {
@@ -351,52 +338,5 @@ impl Dialer {
             opened.map_err(|error| Error::from(error).context("a UDP socket cannot be opened"))?;
         *kept = Some(endpoint.clone());
         Ok(endpoint)
-    }
-}
-
-impl Way {
-    fn begin(&self, endpoint: &Endpoint, address: SocketAddr) -> Result<Connecting, Failure> {
-        let crypto = QuicClientConfig::try_from(self.config.clone()).map_err(|error| {
-            Failure::Broken(Error::internal(format!("TLS cannot be set up: {error}")))
-        })?;
-        let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-        config.transport_config(self.options.build().map_err(Failure::Broken)?);
-        endpoint
-            .connect_with(config, address, SERVER_NAME)
-            .map_err(|error| Failure::Broken(failure::to_start(&error)))
-    }
-
-    async fn quic(&self, endpoint: &Endpoint, address: SocketAddr) -> Result<Link, Failure> {
-        let connecting = self.begin(endpoint, address)?;
-        match tokio::time::timeout(self.within, connecting).await {
-            Ok(Ok(connection)) => Ok(Link::Quic(connection)),
-            Err(_) | Ok(Err(ConnectionError::TimedOut)) => {
-                Err(Failure::Unanswered(Error::overloaded(NO_ANSWER)))
-            }
-            Ok(Err(error)) if failure::is_busy(&error) => {
-                Err(Failure::Busy(Error::overloaded(failure::at_edge(&error))))
-            }
-            Ok(Err(error)) => Err(Failure::Refused(Error::denied(failure::at_edge(&error)))),
-        }
-    }
-
-    async fn tcp(&self, address: SocketAddr) -> Result<Link, Failure> {
-        let name = ServerName::try_from(SERVER_NAME).map_err(|error| {
-            Failure::Broken(Error::internal(format!(
-                "the cloud's name in its certificate: {error}"
-            )))
-        })?;
-        let connecting = async {
-            let socket = Socket::new(TcpStream::connect(address).await?, &self.options)?;
-            TlsConnector::from(self.config.clone())
-                .connect(name, socket)
-                .await
-        };
-        let stream = tokio::time::timeout(self.within, connecting)
-            .await
-            .map_err(|_| Failure::Unanswered(Error::overloaded(NO_ANSWER)))?
-            .map_err(|error| Failure::Broken(Error::denied(failure::of_tls(Side::Edge, &error))))?;
-        let link = TcpLink::start(stream.into(), address, Side::Edge, self.options);
-        Ok(Link::Tcp(link))
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Inner;
+use super::allowed;
 use super::dial::Dialer;
 use super::names::Names;
 use super::waiting::Waiting;
@@ -27,8 +28,8 @@ use crate::token::JoinToken;
 /// Shutting down waits this long for the close to reach the cloud.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-struct Worker {
-    inner: Arc<Inner>,
+pub(super) struct Worker {
+    pub(super) inner: Arc<Inner>,
     token: Option<JoinToken>,
     carry: Option<BlobAssembly>,
     dialer: Dialer,
@@ -59,6 +60,7 @@ pub(super) async fn run(inner: Arc<Inner>, token: Option<JoinToken>) {
     };
     tokio::select! {
         () = worker.work() => {}
+        () = allowed::look(&inner) => {}
         // A session under way sees the stop itself and closes in order; without one this is quick.
         () = async {
             stopped(&mut stop).await;
@@ -66,6 +68,8 @@ pub(super) async fn run(inner: Arc<Inner>, token: Option<JoinToken>) {
         } => {}
     }
     worker.dialer.shutdown(CLOSE_TIMEOUT).await;
+    inner.release();
+    allowed::end(&inner).await;
 }
 
 impl Worker {
@@ -74,6 +78,9 @@ impl Worker {
         let mut backoff = Backoff::new(self.inner.options.backoff);
         let mut out_since = Instant::now();
         while !*stop.borrow() {
+            if !self.may_connect().await {
+                continue;
+            }
             let waiting = Waiting::look(&self.inner.options.outbox).await;
             let eager = backoff.is_eager(waiting.rows, out_since.elapsed());
             let patient = self.inner.options.connect_timeout;

@@ -1,8 +1,9 @@
 //! Who comes in: each connection is let in at a rate, authenticated, and served in a task of its own.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use activestore_types::{Error, NodeId, Result};
@@ -23,6 +24,8 @@ use crate::peer_session;
 use crate::tcp_listener::{Arrival, TcpDoor};
 use crate::tls::{self, ENROL_ALPN};
 
+/// A pass is held for no longer than this: some round trips of a satellite.
+const PASS_HELD: Duration = Duration::from_secs(2);
 /// Shutting down waits this long for sessions to end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -67,19 +70,63 @@ impl UnderWay {
 }
 
 /// One of them, until it is dropped: once the edge's greeting is answered, or it is gone.
-pub(crate) struct Pass(Arc<UnderWay>);
+pub(crate) struct Pass(Arc<Place>);
+
+/// What a pass holds.
+struct Place {
+    under_way: Arc<UnderWay>,
+    given_back: AtomicBool,
+}
+
+impl Place {
+    fn give_back(&self) {
+        if !self.given_back.swap(true, Ordering::AcqRel) {
+            self.under_way.count.fetch_sub(1, Ordering::AcqRel);
+            self.under_way.fewer.notify_one();
+        }
+    }
+}
 
 impl Pass {
     fn take(under_way: &Arc<UnderWay>) -> Pass {
         under_way.count.fetch_add(1, Ordering::AcqRel);
-        Pass(under_way.clone())
+        Pass(Arc::new(Place {
+            under_way: under_way.clone(),
+            given_back: AtomicBool::new(false),
+        }))
     }
 }
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        self.0.count.fetch_sub(1, Ordering::AcqRel);
-        self.0.fewer.notify_one();
+        self.0.give_back();
+    }
+}
+
+/// The passes that were given, the oldest first. One whose edge takes its time is given back for it: what such an edge
+/// costs from then on is memory, and some that never go on must not keep everybody else out.
+#[derive(Default)]
+struct Given(VecDeque<(Instant, Weak<Place>)>);
+
+impl Given {
+    fn remember(&mut self, pass: &Pass) {
+        let until = Instant::now() + PASS_HELD;
+        self.0.push_back((until, Arc::downgrade(&pass.0)));
+    }
+
+    /// Gives back those that were held for too long; when to look again.
+    fn expire(&mut self) -> Option<Instant> {
+        let now = Instant::now();
+        while let Some((until, place)) = self.0.front() {
+            if *until > now {
+                return Some(*until);
+            }
+            if let Some(place) = place.upgrade() {
+                place.give_back();
+            }
+            self.0.pop_front();
+        }
+        None
     }
 }
 
@@ -90,21 +137,29 @@ pub(super) async fn listen_on(shared: Arc<Shared>, endpoint: Endpoint, door: Opt
     let places = Arc::new(Semaphore::new(shared.options.connections_max));
     let mut tick = tokio::time::interval(shared.options.catalog_every);
     let mut gate: Gate<Applicant> = Gate::new(shared.options.admission);
+    let mut given = Given::default();
     let begun = Instant::now();
     loop {
+        let expires = given.expire();
         let now = begun.elapsed();
         while let Some(turn) = gate.next(now, shared.under_way.count()) {
             match turn {
                 Turn::Refuse(who) => who.refuse(&shared),
                 Turn::Admit(who) => match places.clone().try_acquire_owned() {
-                    Ok(place) => drop(sessions.spawn(admit(shared.clone(), who, place))),
+                    Ok(place) => {
+                        let pass = Pass::take(&shared.under_way);
+                        given.remember(&pass);
+                        sessions.spawn(admit(shared.clone(), who, pass, place));
+                    }
                     Err(_) => who.refuse(&shared),
                 },
             }
         }
         shared.waiting.store(gate.len(), Ordering::Relaxed);
         let wakes = gate.wakes(now, shared.under_way.count());
-        let alarm = begun + wakes.unwrap_or_default();
+        // Nobody waits for a pass while nobody waits.
+        let wakes = wakes.map(|at| expires.map_or(begun + at, |expires| expires.min(begun + at)));
+        let alarm = wakes.unwrap_or(begun);
         let who = tokio::select! {
             incoming = endpoint.accept() => match incoming {
                 Some(incoming) => Applicant::Quic(Box::new(incoming)),
@@ -145,8 +200,7 @@ pub(super) async fn listen_on(shared: Arc<Shared>, endpoint: Endpoint, door: Opt
     }
 }
 
-async fn admit(shared: Arc<Shared>, who: Applicant, place: OwnedSemaphorePermit) {
-    let pass = Pass::take(&shared.under_way);
+async fn admit(shared: Arc<Shared>, who: Applicant, pass: Pass, place: OwnedSemaphorePermit) {
     match who {
         Applicant::Quic(incoming) => receive(shared, *incoming, pass).await,
         Applicant::Tcp(arrival) => receive_tcp(shared, arrival, pass).await,

@@ -55,6 +55,28 @@ async fn all_edges_of_a_storm_get_in_and_one_that_is_in_is_not_disturbed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_who_never_go_on_keep_nobody_out() {
+    let cloud = Cloud::start_with(|options| {
+        options.admission = AdmissionOptions {
+            handshakes: 2,
+            ..AdmissionOptions::default()
+        };
+    });
+    let address = cloud.server.local_addr();
+    // Sockets that say nothing, for as long as this lasts: more than may be on their way at once.
+    let mut silent = Vec::new();
+    for _ in 0..6 {
+        silent.push(tokio::net::TcpStream::connect(address).await.unwrap());
+    }
+    let edge = Edge::new(1, QUIC);
+    edge.host.seal(b"row".to_vec());
+    let client = edge.start(address, Some(cloud.token()));
+    until("the edge is in", || edge.host.acked() == 1).await;
+    client.shutdown().await;
+    drop(silent);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cloud_that_stops_asks_its_edges_to_come_again_one_after_the_other() {
     let cloud = Cloud::start_with(|options| {
         options.admission.per_second = 20;

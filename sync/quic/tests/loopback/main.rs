@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 mod admission;
+mod allowed;
 mod crossing;
 mod early;
 mod hosts;

@@ -37,6 +37,25 @@ fn a_mark_is_found_by_its_segment_and_by_later_ones() {
 }
 
 #[test]
+fn what_was_taken_back_from_a_chains_end_has_no_mark() {
+    let marks = Marks::default();
+    for seq in [2, 5, 9] {
+        marks.sealed(&state(1, seq));
+    }
+    let mut shorter = state(1, 4);
+    shorter.chains[0].class = SyncClass::Backlog;
+    marks.sealed(&shorter);
+    assert_eq!(marks.hash_at(Epoch(1), 9), None);
+    assert_eq!(marks.hash_at(Epoch(1), 4), Some(ChainHash([4; 32])));
+    assert_eq!(marks.reach(Epoch(1), 3), Some(Lsn(20)));
+    // What remains of others is added to: no receipt in between says how far it reaches.
+    shorter.let_go.rest = Some(Epoch(1));
+    shorter.chains[0].last_sealed = 6;
+    marks.sealed(&shorter);
+    assert_eq!(marks.reach(Epoch(1), 6), Some(Lsn(0)));
+}
+
+#[test]
 fn marks_are_bounded_and_the_newest_are_all_there() {
     let marks = Marks::default();
     for seq in 1..=50_000 {
