@@ -1,11 +1,15 @@
 //! Roles: who may log in, with which secrets, belonging to whom, and what each was granted. Secrets are kept as what
 //! checks them, never as what they are, and no debug output shows even that.
 
+mod adopting;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use activestore_types::{Error, Result};
 use serde::{Deserialize, Serialize};
+
+pub(crate) use adopting::adopt;
 
 use crate::grant::{Grant, Privilege, Scope};
 use crate::names::check_identifier;
@@ -320,26 +324,6 @@ fn bounded(what: &str, count: usize, max: usize) -> Result<()> {
     Err(Error::invalid(format!(
         "there are {max} {what}, as many as there may be"
     )))
-}
-
-/// Takes over the roles of the cloud. A cloud of an earlier release says nothing of roles, and then what it said
-/// before stays: a node must not open itself because its cloud was downgraded.
-pub(crate) fn adopt(
-    state: &mut CatalogState,
-    roles: Option<BTreeMap<String, RoleDef>>,
-) -> Result<()> {
-    let Some(roles) = roles else {
-        return Ok(());
-    };
-    bounded("roles", roles.len().saturating_sub(1), MAX_ROLES)?;
-    state.roles.retain(|_, role| !role.adopted);
-    for (name, mut role) in roles {
-        check_identifier("role", &name)?;
-        role.name.clone_from(&name);
-        role.adopted = true;
-        state.roles.insert(name, role);
-    }
-    Ok(())
 }
 
 /// Forgets the grants on what is gone, so that what is made later under its name begins without any.

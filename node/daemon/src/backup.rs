@@ -22,6 +22,7 @@ use crate::client::{Client, kind};
 use crate::figures::{grouped, size};
 use crate::key;
 use crate::progress::Bar;
+use crate::start::EDGES_IDENTITY_DIR;
 
 pub use place::place;
 
@@ -72,7 +73,11 @@ fn offline(dir: &Path, key: &KeyFile, to: &str) -> Result<BackupReport> {
     }
     let target = place(to)?;
     let ships = dir.join("outbox.redb").exists();
-    let role = if ships { Role::Edge } else { Role::Cloud };
+    let role = match (ships, dir.join(EDGES_IDENTITY_DIR).exists()) {
+        (true, true) => Role::Gateway,
+        (true, false) => Role::Edge,
+        (false, _) => Role::Cloud,
+    };
     let mut options = DbOptions::new(dir, role);
     options.outbox = ships;
     options.encryption_key = key::find(key.encryption_key_file.as_deref())?;

@@ -71,7 +71,7 @@ pub enum LogFormat {
 pub enum Command {
     /// Run a node in the foreground.
     #[command(
-        after_help = "Examples:\n  activestore start --data-dir ./data\n  activestore start --role cloud --data-dir ./cloud --quic 0.0.0.0:7490\n  activestore start --config edge.toml --peer cloud.example:7490 --token TOKEN\n\nSettings come from flags, then ACTIVESTORE_* variables, then the file, then defaults."
+        after_help = "Examples:\n  activestore start --data-dir ./data\n  activestore start --role cloud --data-dir ./cloud --quic 0.0.0.0:7490\n  activestore start --config edge.toml --peer cloud.example:7490 --token TOKEN\n  activestore start --role gateway --quic 0.0.0.0:7490 --peer cloud.example:7490\n\nSettings come from flags, then ACTIVESTORE_* variables, then the file, then defaults."
     )]
     Start(Box<StartArgs>),
     /// Run one statement, a script from stdin, or an interactive session.

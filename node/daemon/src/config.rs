@@ -45,7 +45,7 @@ pub struct Config {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Node {
-    /// `edge` or `cloud`.
+    /// `edge`, `gateway` or `cloud`.
     pub role: Option<RoleSetting>,
     /// The node's name for people.
     pub name: Option<String>,
@@ -59,6 +59,8 @@ pub struct Node {
 pub enum RoleSetting {
     /// Takes rows in and ships them.
     Edge,
+    /// Both: takes edges in, and ships what they bring with its own rows to a cloud.
+    Gateway,
     /// Receives rows from edges and gives them definitions.
     Cloud,
 }
@@ -69,7 +71,7 @@ pub enum RoleSetting {
 pub struct Listen {
     /// HTTP address.
     pub http: Option<SocketAddr>,
-    /// QUIC (UDP) address for edges; cloud nodes only.
+    /// QUIC (UDP) address for edges; clouds and gateways only.
     pub quic: Option<SocketAddr>,
     /// Whether edges that UDP does not reach are taken over TCP, at the same address and port. Yes unless it is
     /// told.

@@ -35,6 +35,7 @@ use courier::HttpCourier;
 use governor::Governor;
 use listeners::Listeners;
 use mqtt::Mqtt;
+pub use peers::EDGES_IDENTITY_DIR;
 use peers::{IDENTITY_DIR, Peers};
 pub use settings::Settings;
 

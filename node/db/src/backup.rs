@@ -38,7 +38,7 @@ pub use target::{Directory, Target};
 const WORK_DIR: &str = "backup-work";
 
 /// Folders that a node's files lie in, beside those of the store.
-const FOLDERS: [&str; 3] = ["blobs", "files", "identity"];
+const FOLDERS: [&str; 4] = ["blobs", "files", "identity", "identity-edges"];
 
 /// How far a backup or a restore is.
 #[derive(Clone, Debug, PartialEq, Eq)]

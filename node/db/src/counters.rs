@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::db::Db;
 use crate::outbox::Lag;
-use crate::status::resident_bytes;
+use crate::resident::resident_bytes;
 
 /// Whether a figure only rises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,6 +187,7 @@ impl Db {
         self.inner.conflict_figures(all);
         self.inner.table_lag_figures(all);
         self.inner.set_aside_figures(all);
+        self.inner.relay_figures(all);
         let counts = &self.inner.counts;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
         all.counter(

@@ -30,12 +30,13 @@ use crate::identity::Identity;
 use crate::inbox::Receiver;
 use crate::options::{DbOptions, Role};
 use crate::outbox::by_table::ByTable;
-use crate::outbox::queue::Queue;
-use crate::outbox::{Direction, Sealer, Sources};
+use crate::outbox::opening::open_outbox;
+use crate::outbox::{LogHold, Sealer, Sources};
 use crate::outgoing::Outgoing;
 use crate::plugins::{Plugins, services};
 use crate::receipts::Receipts;
 use crate::reconcile::{Mirror, Reconcile};
+use crate::relay::Relays;
 use crate::replica::Adopter;
 use crate::rollouts::{self, Rollouts};
 use crate::set_aside::SetAside;
@@ -92,7 +93,10 @@ pub(crate) struct Inner {
     pub(crate) plugins: Arc<Plugins>,
     pub(crate) engine: Engine,
     pub(crate) outbox: Option<Arc<Sealer>>,
+    /// What of the log either of outbox and stream needs.
+    pub(crate) hold: Arc<LogHold>,
     pub(crate) down: Down,
+    pub(crate) relays: Relays,
     pub(crate) receipts: Receipts,
     pub(crate) eviction: Arc<Eviction>,
     pub(crate) reconcile: Reconcile,
@@ -216,8 +220,11 @@ impl Db {
         plugins.refresh(&catalog.state(), &engine);
         let happened = events::read(&store);
         let events = Arc::new(Events::new(env.clock.clone(), happened));
+        let hold = LogHold::new(store.clone(), options.role == Role::Gateway);
+        let hold = Arc::new(hold);
         let outbox = if options.outbox {
             let sources = Sources {
+                hold: hold.clone(),
                 env: env.clone(),
                 store: store.clone(),
                 catalog: catalog.clone(),
@@ -242,7 +249,9 @@ impl Db {
             plugins,
             engine,
             outbox,
+            hold,
             down: Down::default(),
+            relays: Relays::default(),
             receipts: Receipts::default(),
             eviction: Arc::default(),
             reconcile: Reconcile::default(),
@@ -271,6 +280,7 @@ impl Db {
         relations.attach(&inner);
         inner.end_drops()?;
         inner.mind_stream(None)?;
+        inner.hold.all_told();
         inner.end_erasures();
         inner.forget_lost_processors()?;
         inner.end_whole()?;
@@ -549,39 +559,6 @@ fn store_options(options: &DbOptions, node: NodeId) -> StoreOptions {
         compaction_bytes_s: options.compaction_bytes_s,
         ..StoreOptions::within_memory(node, options.memory_bytes)
     }
-}
-
-fn open_outbox(
-    dir: &Path,
-    options: &DbOptions,
-    identity: &Identity,
-    sources: Sources,
-    keyring: Option<&Arc<Keyring>>,
-) -> Result<Sealer> {
-    let queue = Queue::open(
-        &dir.join("outbox.redb"),
-        identity.node,
-        &sources.env.rng,
-        sources.store.first_log_lsn(),
-        keyring,
-    )?;
-    if let Some(keyring) = keyring
-        && queue.lacks_a_key(keyring)?
-    {
-        // The key of a partition was destroyed while nothing shipped: what waits of it is gone, and the
-        // rest makes a new chain.
-        tracing::warn!("segments that waited to be shipped were erased; new epochs start");
-        queue.restart_all()?;
-    }
-    Sealer::start(
-        Direction::Up,
-        identity.node,
-        options.name.clone(),
-        sources,
-        queue,
-        options.seal_after,
-        options.outbox_bytes_max,
-    )
 }
 
 /// Bytes of the files below a directory; what vanishes meanwhile counts nothing.

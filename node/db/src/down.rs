@@ -2,10 +2,11 @@
 //! edge follows it from where it stands. One that cannot fetches the tables first.
 //!
 //! [`stream`] is the cloud's stream and who follows it, [`rows`] what an edge fetches that starts over, and
-//! [`following`] the edge's side, with [`pruning`]. A stream is only sealed where a table travels down. Its epoch ends when
+//! [`following`] the edge's side, with [`pruning`], [`passing_on`] what a gateway says of it to its own edges. A stream is only sealed where a table travels down. Its epoch ends when
 //! what it holds is no longer the whole story: a table with rows begins to travel, bytes are to be erased.
 
 pub(crate) mod following;
+mod passing_on;
 mod pruning;
 pub(crate) mod rows;
 pub(crate) mod stream;
@@ -22,7 +23,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::counters::Figures;
 use crate::db::Inner;
 use crate::options::Role;
-use crate::outbox::News;
+use crate::outbox::{Direction, News};
 use stream::Stream;
 
 /// The note of an edge's place in its cloud's stream.
@@ -57,10 +58,17 @@ impl Down {
     }
 }
 
-/// Whether a record's rows came from above: then they are not shipped up again, whoever wrote them.
+/// Whether a record's rows came from above, or have been there: then they are not shipped up again, whoever wrote
+/// them.
 pub(crate) fn came_down(set: &WriteSet) -> bool {
-    let from_above = |key: &[u8]| key == NOTE || key == crate::reconcile::MENDED_NOTE;
-    set.notes.iter().any(|note| from_above(&note.key))
+    let stays = [
+        NOTE,
+        crate::reconcile::MENDED_NOTE,
+        crate::relay::RETURNED_NOTE,
+    ];
+    set.notes
+        .iter()
+        .any(|note| stays.contains(&note.key.as_slice()))
 }
 
 /// Whether a table's rows flow down.
@@ -79,7 +87,11 @@ impl Inner {
     /// Starts the stream where a table travels down, and another one where a table that may hold rows
     /// has begun to; `before` are the definitions before a change, `None` at the start.
     pub(crate) fn mind_stream(&self, before: Option<&CatalogState>) -> Result<()> {
-        if self.options.role != Role::Cloud || self.outbox.is_some() {
+        if !self.options.role.has_edges() {
+            if before.is_none() {
+                // Its log is not held for a stream from when this node had edges.
+                Stream::remove(&self.options.data_dir)?;
+            }
             return Ok(());
         }
         let now = travelling(&self.catalog.state());
@@ -88,7 +100,7 @@ impl Inner {
             if now.is_empty() {
                 if before.is_none() {
                     Stream::remove(&self.options.data_dir)?;
-                    self.store.hold_log(None);
+                    self.hold.hold(Direction::Down, None);
                 }
                 return Ok(());
             }
@@ -129,7 +141,7 @@ impl Inner {
 
     /// Refuses to write to tables whose rows come from the cloud alone.
     pub(crate) fn refuse_from_below(&self, set: &WriteSet) -> Result<()> {
-        if self.options.role != Role::Edge {
+        if !self.options.role.has_cloud() {
             return Ok(());
         }
         let state = self.catalog.state();
@@ -140,8 +152,12 @@ impl Inner {
         };
         match above.find(|table| touched(table.id)) {
             Some(table) => Err(Error::denied(format!(
-                "table {} has sync = 'down': its rows come from the cloud, and this node is an edge",
-                table.name
+                "table {} has sync = 'down': its rows come from the cloud, and this node is {}",
+                table.name,
+                match self.options.role {
+                    Role::Gateway => "a gateway",
+                    _ => "an edge",
+                }
             ))
             .with_hint("write to it at the cloud, or make it sync = 'both'")),
             None => Ok(()),

@@ -25,8 +25,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::db::Inner;
 use crate::incoming::{Incoming, same_key};
+use crate::options::Role;
 use crate::outbox::segment::{Section, Segment};
 use crate::reconcile::Mirror;
+use crate::relay::rows_by_origin;
 use crate::set_aside::{Part, lasts};
 
 const PREFIX: &str = "sync/in/";
@@ -90,31 +92,47 @@ impl Inbox for Receiver {
             )));
         }
         let content = Segment::unpack(&segment.payload)?;
-        if content.origins.is_some() {
-            return Err(Error::invalid(
-                "a segment from an edge names other nodes as the writers of its rows",
-            ));
-        }
+        let relayed = match &content.origins {
+            Some(origins) => Some((origins, inner.relayed(node, origins)?)),
+            None => None,
+        };
         let origin = inner.store.origin_id(node)?;
-        let mut incoming = Incoming::first();
+        let mut incoming = Incoming::from_below();
         let mut refused = 0;
         let mut aside = Vec::new();
-        for (number, section) in content.sections.iter().enumerate() {
+        // At a gateway they would go no further, though the edge is told that they arrived; and what a gateway
+        // passes on has writers of its own. There a row that does not fit holds up its chain.
+        let may_wait = relayed.is_none() && inner.options.role == Role::Cloud;
+        for (index, section) in content.sections.iter().enumerate() {
             let taken = if self.is_ours_alone(&section.table) {
                 refused += u64::from(section.rows);
+                if !may_wait {
+                    continue;
+                }
                 Err(ours_alone(&section.table))
             } else {
                 table_of(inner, section)
                     .map_err(unfit)
                     .and_then(|schema| section.batch(&schema, origin.0))
             };
-            match taken {
-                Ok(batch) => incoming.rows(batch),
-                Err(error) if lasts(&error) => aside.push(Part::of(number, section, &error)),
+            let mut batch = match taken {
+                Ok(batch) => batch,
+                Err(error) if may_wait && lasts(&error) => {
+                    aside.push(Part::of(index, section, &error));
+                    continue;
+                }
                 Err(error) => return Err(error),
+            };
+            if let Some((origins, relayed)) = &relayed {
+                batch.origin = origins.rows(index, batch.rows, &relayed.local)?;
             }
+            incoming.rows(batch);
         }
-        for erased in &content.erased {
+        for (index, erased) in content.erased.iter().enumerate() {
+            let origin = match &relayed {
+                Some((origins, relayed)) => origins.of_erased(index, &relayed.local),
+                None => origin,
+            };
             // A segment names its tables: what it erases in them may still be on its way.
             if let Some(schema) = inner.catalog.state().tables.get(&erased.table)
                 && schema.sync != SyncMode::Down
@@ -147,17 +165,33 @@ impl Inbox for Receiver {
             key: note_key(node, epoch),
             value: Some(value),
         };
-        inner.take_in(incoming, note)
+        let came = relayed.map(|(_, relayed)| {
+            incoming.notes.extend(relayed.notes);
+            rows_by_origin(&incoming.batches)
+        });
+        if before.is_none() {
+            let began = inner.note_of_beginning(node, epoch);
+            incoming.notes.extend(began);
+        }
+        let lsn = inner.take_in(incoming, note)?;
+        if let Some(came) = came {
+            inner.count_relayed(node, came);
+        }
+        inner.arrived(node, epoch, progress, lsn);
+        Ok(())
     }
 
     fn forget(&self, node: NodeId, epoch: Epoch) -> Result<()> {
         let turn = self.turns.lock().entry(node).or_default().clone();
         let _turn = turn.lock();
+        self.inner.departed(node, epoch);
+        let mut notes = vec![Note {
+            key: note_key(node, epoch),
+            value: None,
+        }];
+        notes.extend(self.inner.note_of_end(node, epoch));
         self.inner.store.commit(WriteSet {
-            notes: vec![Note {
-                key: note_key(node, epoch),
-                value: None,
-            }],
+            notes,
             ..WriteSet::default()
         })?;
         Ok(())

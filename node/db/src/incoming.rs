@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use activestore_catalog::Change;
 use activestore_store::{Note, WriteSet};
 use activestore_types::{
-    Error, Hlc, OriginId, RangeTombstone, Result, RowBatch, TableId, TableSchema,
+    Error, Hlc, Lsn, OriginId, RangeTombstone, Result, RowBatch, TableId, TableSchema,
 };
 
 use crate::conflicts::Found;
@@ -36,11 +36,13 @@ pub(crate) fn joins_of(set: &WriteSet) -> &[RowBatch] {
 pub(crate) struct Incoming {
     pub(crate) batches: Vec<RowBatch>,
     pub(crate) tombstones: Vec<RangeTombstone>,
+    /// What is noted beside their sender's progress.
+    pub(crate) notes: Vec<Note>,
+    /// Whether an edge shipped it: at a gateway it goes on from here.
+    from_below: bool,
     touched: BTreeSet<TableId>,
     /// Whether the rows come for the first time, as those of a chain of segments do.
     first: bool,
-    /// What is noted beside them.
-    pub(crate) notes: Vec<Note>,
 }
 
 impl Incoming {
@@ -49,6 +51,14 @@ impl Incoming {
         Incoming {
             first: true,
             ..Incoming::default()
+        }
+    }
+
+    /// The same, of what an edge shipped.
+    pub(crate) fn from_below() -> Self {
+        Incoming {
+            from_below: true,
+            ..Incoming::first()
         }
     }
 
@@ -83,8 +93,8 @@ impl Incoming {
 }
 
 impl Inner {
-    /// Commits incoming rows with the note of their sender's progress.
-    pub(crate) fn take_in(&self, incoming: Incoming, note: Note) -> Result<()> {
+    /// Commits incoming rows with the note of their sender's progress; the record that holds them.
+    pub(crate) fn take_in(&self, incoming: Incoming, note: Note) -> Result<Lsn> {
         let highest = incoming.batches.iter().map(RowBatch::max_hlc).max();
         let highest = highest.unwrap_or(Hlc::ZERO);
         if self.clock.observe(highest, self.wall_ms()).is_err() {
@@ -107,8 +117,8 @@ impl Inner {
             false => Found::default(),
         };
         let mut batches = incoming.batches;
-        let mut notes = vec![note];
-        notes.extend(incoming.notes);
+        let mut notes = incoming.notes;
+        notes.push(note);
         let _turn = (!contested.is_empty()).then(|| self.conflicts.turn());
         if !contested.is_empty() {
             notes.extend(self.conflict_notes(contested)?);
@@ -120,14 +130,26 @@ impl Inner {
             });
             batches.extend(joins);
         }
-        self.store.commit(WriteSet {
+        let set = WriteSet {
             batches,
             tombstones: incoming.tombstones,
             notes,
-        })?;
+        };
+        let goes_on = incoming
+            .from_below
+            .then_some(self.outbox.as_ref())
+            .flatten();
+        let news = match goes_on {
+            Some(outbox) => {
+                self.admit_to_outbox(&set)?;
+                outbox.news(&set)
+            }
+            None => News::default(),
+        };
+        let lsn = self.store.commit(set)?;
         self.counts.rows_received.fetch_add(rows, Ordering::Relaxed);
-        self.wake_sealers(News::default());
-        Ok(())
+        self.wake_sealers(news);
+        Ok(lsn)
     }
 
     /// The table with every column of the section.

@@ -12,19 +12,33 @@ const MIB: usize = 1024 * 1024;
 /// The part a node plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// A gateway: takes rows in and ships them.
+    /// Takes rows in and ships them.
     Edge,
+    /// An edge to a cloud that is a cloud to edges of its own: their rows go on upward with its own, and what comes
+    /// down goes on to them.
+    Gateway,
     /// The place rows arrive at, and where definitions come from.
     Cloud,
 }
 
 impl Role {
-    /// `edge` or `cloud`.
+    /// `edge`, `gateway` or `cloud`.
     pub fn name(self) -> &'static str {
         match self {
             Role::Edge => "edge",
+            Role::Gateway => "gateway",
             Role::Cloud => "cloud",
         }
+    }
+
+    /// Whether it has a cloud above it.
+    pub fn has_cloud(self) -> bool {
+        matches!(self, Role::Edge | Role::Gateway)
+    }
+
+    /// Whether edges come to it.
+    pub fn has_edges(self) -> bool {
+        matches!(self, Role::Cloud | Role::Gateway)
     }
 }
 
@@ -88,7 +102,7 @@ pub struct DbOptions {
 impl DbOptions {
     /// The defaults of a role.
     pub fn new(data_dir: impl Into<PathBuf>, role: Role) -> Self {
-        let edge = role == Role::Edge;
+        let edge = role.has_cloud();
         DbOptions {
             data_dir: data_dir.into(),
             role,

@@ -12,6 +12,8 @@ use crate::inbox::all_progress;
 use crate::outbox::chain::Standing;
 use crate::outbox::{Lag, LetGoReport};
 use crate::receipts::ReceiptReport;
+use crate::relay::relayed_reports;
+use crate::resident::resident_bytes;
 
 /// The node at a glance.
 #[derive(Clone, Debug, Serialize)]
@@ -20,7 +22,7 @@ pub struct Status {
     pub node: String,
     /// Its name for people.
     pub name: String,
-    /// `edge` or `cloud`.
+    /// `edge`, `gateway` or `cloud`.
     pub role: &'static str,
     /// The program's version.
     pub version: &'static str,
@@ -89,7 +91,8 @@ pub struct SyncStatus {
     pub down: Option<DownReport>,
     /// At an edge: its last comparison with the cloud; `null` before the first.
     pub verified: Option<VerifiedReport>,
-    /// On a cloud: every edge that has shipped here or follows its stream.
+    /// On a cloud or a gateway: every edge that has shipped here or follows its stream, and those whose rows came
+    /// through gateways.
     pub peers: Vec<PeerReport>,
 }
 
@@ -161,6 +164,8 @@ pub struct PeerReport {
     pub labels: String,
     /// The epoch.
     pub epoch: String,
+    /// The gateway that its rows came through last; `null` for one that comes here itself.
+    pub via: Option<String>,
     /// Whether a connection is up.
     pub connected: bool,
     /// Segments that the edge has sealed and that are not here, by class; `null` where it is not connected.
@@ -324,7 +329,8 @@ fn down_report(inner: &Inner) -> Option<DownReport> {
     })
 }
 
-/// Every edge that has shipped here, those that only follow, and those that were here since the start.
+/// Every edge that has shipped here, those that only follow, those that were here since the start, and those whose
+/// rows gateways brought.
 pub(crate) fn peer_reports(inner: &Inner) -> Vec<PeerReport> {
     let stream = inner.down.stream();
     let peers = inner.peers.lock();
@@ -361,6 +367,7 @@ pub(crate) fn peer_reports(inner: &Inner) -> Vec<PeerReport> {
                 name: seen.map_or_else(String::new, |peer| peer.name.clone()),
                 labels: inner.rollouts.labels(node).to_string(),
                 epoch: epoch.map_or_else(String::new, |epoch| format!("{:016x}", epoch.0)),
+                via: None,
                 connected: connected.is_some(),
                 behind: connected.map(Behind::of),
                 transport: connected.and_then(|peer| peer.transport),
@@ -374,23 +381,5 @@ pub(crate) fn peer_reports(inner: &Inner) -> Vec<PeerReport> {
                 verified: verified_report(inner, node),
             }
         });
-    reports.collect()
-}
-
-/// Resident memory of this process, as Linux counts it.
-pub(crate) fn resident_bytes() -> u64 {
-    let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
-        return 0;
-    };
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|rest| {
-            rest.trim()
-                .trim_end_matches("kB")
-                .trim()
-                .parse::<u64>()
-                .ok()
-        })
-        .map_or(0, |kib| kib * 1024)
+    reports.chain(relayed_reports(inner)).collect()
 }

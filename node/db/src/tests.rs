@@ -21,6 +21,7 @@ mod partition_keys;
 mod processors;
 mod reach;
 mod receipts;
+mod relays;
 mod rollouts;
 mod rows;
 mod segments;

@@ -262,6 +262,11 @@ impl Downlink {
             }
             Frame::CatalogApplied { version, error } => {
                 self.serving.applied(version, error.is_none());
+                let newest = self.serving.version();
+                if error.is_none() && version != newest && self.is_live() {
+                    // It had said that it holds more than it does.
+                    self.serving.wish(newest, &mut self.out);
+                }
                 self.refused_definitions = error.clone().map(|error| (version, error));
                 if let Some(error) = &error {
                     self.last_error = Some(format!("definitions {version}: {error}"));

@@ -362,6 +362,9 @@ impl Uplink {
             }
             EdgeReply::Done => {}
             reply => {
+                if let EdgeReply::StartedOver(_, Ok(held)) = &reply {
+                    self.definitions.counts(now, *held, &mut self.out);
+                }
                 let verdict = self.following.reply(now, reply, &mut self.out);
                 self.judge(verdict);
             }

@@ -5,6 +5,7 @@ mod dial;
 mod names;
 mod news;
 mod race;
+mod status;
 mod waiting;
 mod way;
 mod worker;
@@ -20,19 +21,20 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::allowance::{Allowance, AllowanceOptions, BudgetStatus};
+use crate::allowance::{Allowance, AllowanceOptions};
 use crate::backoff::BackoffOptions;
 use crate::bandwidth::Bucket;
 use crate::clock::wall_ms;
 use crate::edge_session::Command;
 use crate::identity::EdgeIdentity;
-use crate::link::{Link, Transport};
+use crate::link::Link;
 use crate::token::JoinToken;
 use crate::transport::TransportOptions;
 #[cfg(test)]
 pub(crate) use dial::Dialer;
 pub use dial::Reach;
 pub use news::{LinkNews, Told};
+pub use status::ConnectionStatus;
 pub(crate) use way::NO_ANSWER;
 
 /// A comparison takes at most this long: either end may have to read whole tables, and rows to cross the link.
@@ -115,47 +117,6 @@ impl ClientOptions {
         self.eager_timeout = self.connect_timeout;
         self
     }
-}
-
-/// How the edge's end stands.
-#[derive(Clone, Debug, Default)]
-pub struct ConnectionStatus {
-    /// Whether this edge has joined a cluster.
-    pub joined: bool,
-    /// The cloud's address while connected and past the handshake.
-    pub connected_to: Option<String>,
-    /// What carries the connection while there is one.
-    pub transport: Option<Transport>,
-    /// The smoothed round trip while connected.
-    pub rtt: Option<Duration>,
-    /// Payload bytes of UDP or TCP sent since the start, over all connections.
-    pub bytes_sent: u64,
-    /// Payload bytes of UDP or TCP received since the start, over all connections.
-    pub bytes_received: u64,
-    /// Connections that got past the handshake since the start.
-    pub connections: u64,
-    /// The last sequence known to be durable in the cloud, of the live rows' current epoch.
-    pub acknowledged_seq: u64,
-    /// When the last acknowledgement came: wall clock, milliseconds since 1970.
-    pub last_ack_wall_ms: Option<u64>,
-    /// Sealed segments not acknowledged when the last acknowledgement came.
-    pub behind: u64,
-    /// New epochs started because histories did not fit.
-    pub epochs_set_aside: u64,
-    /// The cloud's catalog version adopted last since the start.
-    pub catalog_version: Option<u64>,
-    /// Segments of the cloud's stream that are not applied here, as far as known.
-    pub down_behind: u64,
-    /// Segments of the cloud's stream applied since the start.
-    pub down_applied: u64,
-    /// Whether the cloud's tables are being fetched anew.
-    pub fetching: bool,
-    /// Why rows are not sent now though they could be, and until when.
-    pub waits: Option<String>,
-    /// How the month's budget stands, where there is one.
-    pub budget: Option<BudgetStatus>,
-    /// What went wrong last, in one sentence; cleared by a successful handshake.
-    pub last_error: Option<String>,
 }
 
 /// The outcome of comparing digests with the cloud.

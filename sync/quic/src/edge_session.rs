@@ -47,10 +47,9 @@ pub(crate) struct SessionEnd {
     pub(crate) was_live: bool,
     /// Whether this end was told to stop.
     pub(crate) stopped: bool,
-    /// Whether it was to resume a session and nobody answered.
+    /// Whether it was to resume a session and nobody answered, or what was sent early was not taken: the streams of
+    /// such a connection are not to be told from those of before, so another one is made.
     pub(crate) unanswered: bool,
-    /// The connection, where it is good but what was sent early on it was not taken.
-    pub(crate) again_on: Option<Link>,
 }
 
 struct EdgeSession {
@@ -88,7 +87,6 @@ pub(crate) async fn run(
                 was_live: false,
                 stopped: false,
                 unanswered: false,
-                again_on: None,
             };
         }
     };
@@ -167,10 +165,7 @@ pub(crate) async fn run(
             "the comparison broke off: {reason}"
         ))));
     }
-    let again_on = refused.then(|| connection.answered());
-    if again_on.is_none() {
-        connection.close(reason.as_bytes());
-    }
+    connection.close(reason.as_bytes());
     // The next session must not meet a call of this one still changing the database.
     while session.calls.join_next().await.is_some() {}
     let outbox = inner.options.outbox.clone();
@@ -185,8 +180,7 @@ pub(crate) async fn run(
         carry: session.uplink.into_carry(),
         was_live: session.was_live,
         stopped: told_to_stop,
-        unanswered: unanswered.is_some(),
-        again_on,
+        unanswered: unanswered.is_some() || refused,
     }
 }
 

@@ -2,9 +2,10 @@
 //! link that is a third of a percent. Four bytes tell all connections apart that one end can have, and random ones give
 //! an outsider nothing to guess by; that a packet is genuine never rests on them.
 
+use std::time::Duration;
+
 use quinn::{ConnectionId, ConnectionIdGenerator, EndpointConfig};
 use ring::rand::{SecureRandom, SystemRandom};
-use std::time::Duration;
 
 const BYTES: usize = 4;
 

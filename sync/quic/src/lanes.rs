@@ -41,11 +41,9 @@ fn turn_of(class: SyncClass) -> Turn {
     }
 }
 
-/// Frames wait in boxes, since a queue has room for many from the beginning and each connection has six: of ten thousand
-/// edges, that room was half of what a cloud held.
-///
 /// The writing ends of a connection: control both ways, and of this end one lane for each class of rows and
-/// one for blobs. A peer of an older version has one for all of these.
+/// one for blobs. A peer of an older version has one for all of these. Frames wait in boxes, since a queue has room for
+/// many from the beginning and each connection has six.
 pub(crate) struct Lanes {
     control: mpsc::Sender<Box<Frame>>,
     rows: Vec<(SyncClass, mpsc::Sender<Box<Frame>>)>,

@@ -111,7 +111,7 @@ pub struct ServerStats {
     pub connections: u64,
     /// Of these, over TCP.
     pub tcp_connections: u64,
-    /// Of these, that began with early data.
+    /// Of these, that resumed a session and were served from their first packet on.
     pub early_connections: u64,
     /// Connections refused, whatever the reason.
     pub refused: u64,

@@ -1,5 +1,7 @@
 //! What must be true once everything has healed.
 
+use activestore_sync_proto::DigestComparison;
+
 use crate::connection::Connection;
 use crate::world::{CALM, LIMITS, PRICES, World, table_of};
 
@@ -50,14 +52,15 @@ impl World {
 
     /// What is still to be told.
     pub(crate) fn unsettled(&self) -> String {
-        let cloud = self.cloud.db().sync_hosts().inbox;
-        let stream = cloud.down_position();
         let sealed = self.cloud.db().sync_status();
         if sealed.down.is_some_and(|down| down.unsealed_records > 0) {
             return "the stream is not sealed".to_owned();
         }
         for (index, edge) in self.edges.iter().enumerate() {
+            let above = self.inbox_above(index);
+            let stream = above.down_position();
             let status = edge.node.db().sync_status();
+            let own_stream = status.down.as_ref().filter(|_| self.is_gateway(index));
             let hosts = edge.node.db().sync_hosts();
             let live = edge.connection.and_then(|id| self.connections.get(&id));
             let place = hosts.replica.down_position().unwrap();
@@ -65,7 +68,9 @@ impl World {
                 "is not connected"
             } else if status.pending_rows > 0 || status.unsealed_records > 0 {
                 "has rows to ship"
-            } else if hosts.replica.catalog_version() != cloud.catalog_version() {
+            } else if own_stream.is_some_and(|down| down.unsealed_records > 0) {
+                "has a stream that is not sealed"
+            } else if hosts.replica.catalog_version() != above.catalog_version() {
                 "has other definitions"
             } else if place.cursor.is_some()
                 || stream
@@ -109,12 +114,29 @@ impl World {
                 }
             }
         }
-        self.compare_digests()
+        self.compare_digests()?;
+        self.compare_writers()
+    }
+
+    /// Whatever a row came through, the cloud knows it as its writer's.
+    fn compare_writers(&self) -> Result<(), String> {
+        for edge in self.edges.iter().filter(|edge| edge.is_whole) {
+            let node = edge.node.db().node_id();
+            let (here, there) = (edge.node.digests(node), self.cloud.digests(node));
+            let compared = DigestComparison::new(&here, &there);
+            if !compared.equal() {
+                let device = &edge.ledger.device;
+                return Err(format!(
+                    "what {device} wrote differs in the cloud: {compared:?}"
+                ));
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn compare_digests(&mut self) -> Result<(), String> {
         let asked: Vec<usize> = (0..self.edges.len())
-            .filter(|index| self.edges[*index].is_whole)
+            .filter(|index| self.edges[*index].is_whole && !self.edges[*index].moved)
             .collect();
         for index in &asked {
             if let Some(id) = self.edges[*index].connection {

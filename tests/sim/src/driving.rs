@@ -26,6 +26,10 @@ impl World {
         let carry = self.edges[index].carry.take();
         let uplink = Uplink::new(uplink_options(self.plan.ping_every), self.now, carry);
         let node = self.edges[index].node.db().node_id();
+        if self.is_gateway(index) {
+            let labels = "role=gateway".parse().unwrap();
+            self.inbox_above(index).member(node, &labels);
+        }
         self.connections
             .insert(id, Connection::new(index, node, uplink));
         self.edges[index].connection = Some(id);
@@ -48,8 +52,12 @@ impl World {
         }
     }
 
-    pub(crate) fn ids(&self) -> Vec<u64> {
-        self.connections.keys().copied().collect()
+    /// The connections that lead to the cloud, or to a gateway.
+    pub(crate) fn ids_above(&self, above: Option<usize>) -> Vec<u64> {
+        let ids = self.connections.iter();
+        ids.filter(|(_, end)| self.edges[end.edge].above == above)
+            .map(|(id, _)| *id)
+            .collect()
     }
 
     pub(crate) fn edge_runs(&mut self, id: u64, call: EdgeCall) {
@@ -63,10 +71,10 @@ impl World {
     }
 
     pub(crate) fn cloud_runs(&mut self, id: u64, call: CloudCall) {
-        if self.connections.get(&id).is_none_or(|end| end.orphaned) {
+        let Some(connection) = self.connections.get(&id).filter(|end| !end.orphaned) else {
             return;
-        }
-        let reply = run_cloud_call(call, &*self.inbox.clone());
+        };
+        let reply = run_cloud_call(call, &*self.inbox_above(connection.edge));
         let now = self.cloud_now();
         self.with_downlink(id, |end| end.handle_reply(now, reply));
     }

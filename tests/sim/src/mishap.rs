@@ -8,7 +8,11 @@ impl World {
             return;
         }
         let index = self.rng.below(self.edges.len() as u64) as usize;
-        let plan = self.plan;
+        let mut plan = self.plan;
+        if self.is_gateway(index) {
+            // What only a lost disk held is lost, and a gateway holds what it has acknowledged to others.
+            (plan.clones, plan.rollbacks, plan.lost_disks) = (false, false, false);
+        }
         match self.rng.below(12) {
             0..=2 => {
                 let ways = [
@@ -59,13 +63,23 @@ impl World {
                 if let Some(id) = self.edges[index].connection {
                     self.lose(id);
                 }
+                // It goes on at another gateway, of which no word came to the first.
+                if plan.clones && plan.gateways > 1 && !self.is_gateway(index) {
+                    self.summary.moves += 1;
+                    let edge = &mut self.edges[index];
+                    edge.carry = None;
+                    edge.moved = true;
+                    let next = |above: usize| (above + 1) % plan.gateways;
+                    edge.above = edge.above.map(next);
+                }
             }
         }
         self.later(plan.mishap_every, Event::Mishap);
     }
 
-    /// The connection of an edge whose process ends.
+    /// The connections of an edge whose process ends, and at a gateway those of its edges.
     pub(crate) fn leave(&mut self, index: usize) {
+        self.leave_above(Some(index));
         if let Some(id) = self.edges[index].connection {
             self.lose(id);
         }
@@ -80,14 +94,14 @@ impl World {
 
     pub(crate) fn crash_cloud(&mut self) {
         self.summary.crashes += 1;
-        self.leave_cloud();
+        self.leave_above(None);
         self.cloud.crash();
         self.inbox = inbox(&self.cloud, self.mutation);
     }
 
-    /// The connections of a cloud whose process ends.
-    fn leave_cloud(&mut self) {
-        for id in self.ids() {
+    /// The connections to a cloud or a gateway whose process ends.
+    fn leave_above(&mut self, above: Option<usize>) {
+        for id in self.ids_above(above) {
             if let Some(connection) = self.connections.get_mut(&id) {
                 connection.orphaned = true;
             }
@@ -102,7 +116,7 @@ impl World {
             return;
         };
         self.summary.old_clouds += 1;
-        self.leave_cloud();
+        self.leave_above(None);
         self.cloud.put_back(image);
         self.inbox = inbox(&self.cloud, self.mutation);
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use activestore_db::{Db, DbOptions, Role, SqlOutcome};
 use activestore_env::{Env, RealDisk, SimClock, SimRng};
-use activestore_types::{ErrorKind, Result};
+use activestore_sync_proto::TableDigest;
+use activestore_types::{ErrorKind, NodeId, Result};
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
@@ -138,6 +139,12 @@ impl Node {
 
     pub fn run(&self, sql: &str) -> Result<()> {
         self.runtime.block_on(self.db().sql(sql, &[])).map(drop)
+    }
+
+    /// Of the rows that a node wrote.
+    pub fn digests(&self, writer: NodeId) -> Vec<TableDigest> {
+        let digests = self.db().digests(Some(writer));
+        self.runtime.block_on(digests).unwrap()
     }
 
     pub fn seal(&self) -> Result<()> {

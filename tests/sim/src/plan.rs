@@ -6,6 +6,10 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     pub edges: usize,
+    /// Gateways between the cloud and the edges: then no edge comes to the cloud itself.
+    pub gateways: usize,
+    /// Whether each of them stands below the one before it, not all below the cloud.
+    pub tower: bool,
     /// How long things go wrong; afterwards everything heals.
     pub storm: Duration,
     /// Time between two pieces of work of an edge, on average.
@@ -33,6 +37,8 @@ impl Plan {
     pub fn storms(edges: usize) -> Self {
         Plan {
             edges,
+            gateways: 0,
+            tower: false,
             storm: Duration::from_secs(40),
             work_every: Duration::from_millis(900),
             mishap_every: Duration::from_millis(2500),
@@ -68,6 +74,21 @@ impl Plan {
         }
     }
 
+    /// The same with so many gateways between the cloud and the edges. They crash, run out of space and lose their
+    /// links, and keep their disks: what only a lost one had is lost.
+    pub fn through(self, gateways: usize) -> Self {
+        Plan { gateways, ..self }
+    }
+
+    /// The same with so many, one below the other.
+    pub fn tower(self, gateways: usize) -> Self {
+        Plan {
+            gateways,
+            tower: true,
+            ..self
+        }
+    }
+
     /// Days instead of seconds: work each few minutes, mishaps each few hours.
     pub fn days(self, days: u64) -> Self {
         Plan {
@@ -96,6 +117,8 @@ pub struct Summary {
     pub full_disks: u64,
     pub clock_faults: u64,
     pub old_clouds: u64,
+    /// Times an edge went to another gateway.
+    pub moves: u64,
     /// Rows that comparisons shipped again or brought back.
     pub mended: u64,
     pub epochs_set_aside: u64,
@@ -120,6 +143,7 @@ impl Summary {
             (&mut self.full_disks, other.full_disks),
             (&mut self.clock_faults, other.clock_faults),
             (&mut self.old_clouds, other.old_clouds),
+            (&mut self.moves, other.moves),
             (&mut self.mended, other.mended),
             (&mut self.epochs_set_aside, other.epochs_set_aside),
             (&mut self.started_over, other.started_over),

@@ -23,6 +23,13 @@ impl World {
         if let (true, Some(id)) = (sealed, edge.connection) {
             self.with_uplink(id, Uplink::sealed);
         }
+        if self.is_gateway(index) {
+            let version = self.edges[index].node.db().definitions().version;
+            for id in self.ids_above(Some(index)) {
+                self.with_downlink(id, Downlink::down_sealed);
+                self.with_downlink(id, |end| end.catalog_changed(version));
+            }
+        }
     }
 
     /// One statement of an edge: new rows, a change, a delete, or a shared row.
@@ -121,13 +128,16 @@ impl World {
 
     /// What came from elsewhere is looked at too: the stream grows by the rows of edges.
     pub(crate) fn seal_down(&mut self) {
-        if !self.storms() {
-            for index in 0..self.edges.len() {
-                self.seal(index);
-            }
+        // Gateways have more to seal than they write.
+        let sealing = match self.storms() {
+            true => self.plan.gateways,
+            false => self.edges.len(),
+        };
+        for index in 0..sealing {
+            self.seal(index);
         }
         self.cloud.seal().unwrap();
-        for id in self.ids() {
+        for id in self.ids_above(None) {
             self.with_downlink(id, Downlink::down_sealed);
         }
     }

@@ -54,6 +54,10 @@ pub(crate) enum Event {
 
 pub(crate) struct Edge {
     pub(crate) node: Node,
+    /// Whether it was at another gateway before: then the one above it never had all of its rows.
+    pub(crate) moved: bool,
+    /// The gateway that it ships to, by its place among the edges; `None` is the cloud.
+    pub(crate) above: Option<usize>,
     pub(crate) ledger: Ledger,
     pub(crate) connection: Option<u64>,
     pub(crate) carry: Option<BlobAssembly>,
@@ -140,6 +144,10 @@ impl World {
             plan,
             mutation,
         };
+        for number in 0..plan.gateways {
+            let above = number.checked_sub(1).filter(|_| plan.tower);
+            world.add_node(Role::Gateway, above, None);
+        }
         for _ in 0..plan.edges {
             world.add_edge(None);
         }
@@ -173,6 +181,12 @@ impl World {
     }
 
     pub(crate) fn add_edge(&mut self, image: Option<Image>) {
+        let gateways = self.plan.gateways as u64;
+        let above = (gateways > 0).then(|| self.rng.below(gateways) as usize);
+        self.add_node(Role::Edge, above, image);
+    }
+
+    fn add_node(&mut self, role: Role, above: Option<usize>, image: Option<Image>) {
         let index = self.edges.len();
         let name = format!("edge-{index}");
         let wall_ms = match self.plan.clock_faults && self.rng.one_in(4) {
@@ -182,9 +196,11 @@ impl World {
         let seed = self.rng.below(u64::MAX);
         let is_whole = image.is_none();
         let path = self.dir.path().join(&name);
-        let node = Node::new(&self.runtime, Role::Edge, path, seed, wall_ms, image);
+        let node = Node::new(&self.runtime, role, path, seed, wall_ms, image);
         self.edges.push(Edge {
             node,
+            moved: false,
+            above,
             ledger: Ledger::new(name),
             connection: None,
             carry: None,
@@ -272,6 +288,19 @@ impl World {
             Event::Mishap => self.mishap(),
             Event::Heal(edge) => self.heal(edge),
             Event::HealNetwork => self.network = Network::Whole,
+        }
+    }
+
+    /// Whether a node of the fleet has edges of its own.
+    pub(crate) fn is_gateway(&self, index: usize) -> bool {
+        index < self.plan.gateways
+    }
+
+    /// What takes in the rows of a node of the fleet.
+    pub(crate) fn inbox_above(&self, index: usize) -> Arc<dyn Inbox> {
+        match self.edges[index].above {
+            Some(gateway) => self.edges[gateway].node.db().sync_hosts().inbox,
+            None => self.inbox.clone(),
         }
     }
 

@@ -64,6 +64,29 @@ fn ordeals_lose_what_was_only_on_a_lost_disk_and_nothing_else() {
     );
 }
 
+/// Three levels: edges, gateways that crash in the middle of everything, and the cloud.
+#[test]
+fn what_gateways_bring_is_in_the_cloud_once_and_is_its_writers() {
+    let (seeds, all) = seeds();
+    let mut total = Summary::default();
+    for seed in seeds {
+        let storms = run(seed, Plan::storms(4).through(2), Mutation::None).unwrap();
+        assert_eq!(
+            storms.epochs_set_aside, 0,
+            "seed {seed}: a crash is no clone"
+        );
+        total.add(&storms);
+        for plan in [Plan::ordeals(4).through(2), Plan::ordeals(3).tower(3)] {
+            total.add(&run(seed, plan, Mutation::None).unwrap());
+        }
+    }
+    println!("{total:?}");
+    assert!(
+        !all || total.crashes > 20 && total.moves > 2 && total.lost_disks > 1,
+        "{total:?}"
+    );
+}
+
 #[test]
 fn what_an_older_cloud_lacks_is_brought_back_by_its_edges() {
     let (seeds, all) = seeds();

@@ -11,8 +11,13 @@ const VARIABLES: &[(&str, Set)] = &[
     ("ACTIVESTORE_ROLE", |config, text| {
         config.node.role = Some(match text {
             "edge" => RoleSetting::Edge,
+            "gateway" => RoleSetting::Gateway,
             "cloud" => RoleSetting::Cloud,
-            _ => return Err(Error::invalid(format!("'{text}' is not edge or cloud"))),
+            _ => {
+                return Err(Error::invalid(format!(
+                    "'{text}' is not edge, gateway or cloud"
+                )));
+            }
         });
         Ok(())
     }),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use activestore_db::{Counter, CounterKind};
-use activestore_sync_quic::{AdmissionOptions, ServerStats, TransportOptions};
+use activestore_sync_quic::{AdmissionOptions, ConnectionStatus, ServerStats, TransportOptions};
 use activestore_types::{Error, Result};
 use serde_json::{Value, json};
 
@@ -120,7 +120,7 @@ pub(super) fn figures(stats: &ServerStats) -> Vec<Counter> {
         ),
         figure(
             "activestore_edges_resumed_early_total",
-            "Of these, that resumed a session with data in their first packet.",
+            "Of these, that resumed a session and were served from their first packet on.",
             CounterKind::Counter,
             stats.early_connections,
         ),
@@ -155,6 +155,52 @@ pub(super) fn figures(stats: &ServerStats) -> Vec<Counter> {
             stats.under_way,
         ),
     ]
+}
+
+/// What `/metrics` says of the connection to the cloud.
+pub(super) fn link_figures(status: &ConnectionStatus) -> Vec<Counter> {
+    let figure = |name, help, kind, value: f64| Counter {
+        name,
+        help,
+        kind,
+        labels: Vec::new(),
+        value,
+    };
+    let mut all = vec![
+        figure(
+            "activestore_sync_link_sent_bytes_total",
+            "Payload bytes of UDP or TCP sent to the cloud since the start.",
+            CounterKind::Counter,
+            status.bytes_sent as f64,
+        ),
+        figure(
+            "activestore_sync_link_received_bytes_total",
+            "Payload bytes of UDP or TCP received from the cloud since the start.",
+            CounterKind::Counter,
+            status.bytes_received as f64,
+        ),
+        figure(
+            "activestore_sync_waits",
+            "1 while rows are not sent because of sync.schedule or sync.monthly_bytes.",
+            CounterKind::Gauge,
+            f64::from(u8::from(status.waits.is_some())),
+        ),
+    ];
+    if let Some(budget) = status.budget {
+        all.push(figure(
+            "activestore_sync_month_bytes",
+            "Bytes that may cross the link to the cloud this month.",
+            CounterKind::Gauge,
+            budget.bytes as f64,
+        ));
+        all.push(figure(
+            "activestore_sync_month_used_bytes",
+            "Bytes that crossed the link to the cloud this month, with their headers.",
+            CounterKind::Gauge,
+            budget.used as f64,
+        ));
+    }
+    all
 }
 
 #[cfg(test)]

@@ -1,15 +1,16 @@
-//! The other nodes: an edge's connection to its cloud, or the cloud's listener for edges, and what
+//! The other nodes: an edge's connection to its cloud, the cloud's listener for edges, a gateway's both, and what
 //! the HTTP interface asks of them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use activestore_db::{Counter, CounterKind, Db, Role};
+use activestore_db::{Counter, Db, Role};
 use activestore_gateway::{Hooks, TokenRequest};
+use activestore_sync_proto::{Inbox, Outbox, Replica};
 use activestore_sync_quic::{
-    ClientOptions, CloudIdentity, ConnectionStatus, EdgeIdentity, LinkNews, Reach, ServerOptions,
-    ServerStats, SyncClient, SyncServer, TokenStore, Transport, TransportOptions,
+    ClientOptions, CloudIdentity, EdgeIdentity, LinkNews, Reach, ServerOptions, ServerStats,
+    SyncClient, SyncServer, TokenStore, Transport, TransportOptions,
 };
 use activestore_types::{Error, Labels, NodeId, Result};
 use futures::future::BoxFuture;
@@ -25,13 +26,17 @@ use crate::config::{LinkSetting, TransportSetting};
 /// Keys and certificates, inside the data directory.
 pub const IDENTITY_DIR: &str = "identity";
 
+/// Those of a gateway's own authority: to its cloud it is an edge, to its edges a cloud.
+pub const EDGES_IDENTITY_DIR: &str = "identity-edges";
+
 /// Over a wire receipts cost nothing worth saving.
 const QUICK_RECEIPTS: Duration = Duration::from_secs(1);
 
-enum Side {
-    Alone,
-    Edge(SyncClient),
-    Cloud(Cloud),
+/// What there is on either side.
+#[derive(Default)]
+struct Sides {
+    up: Option<SyncClient>,
+    down: Option<Cloud>,
 }
 
 struct Cloud {
@@ -45,87 +50,33 @@ pub struct Peers {
     db: Db,
     local_addr: Option<SocketAddr>,
     /// Taken at shutdown.
-    side: Mutex<Side>,
+    sides: Mutex<Sides>,
 }
 
 impl Peers {
-    /// Starts the side that the role asks for.
+    /// Starts the sides that the role asks for.
     ///
     /// # Errors
     /// `Conflict` when the address is in use, `Invalid` for a token that cannot be read, `Corrupt`
     /// for a broken identity.
     pub fn start(settings: &Settings, db: &Db) -> Result<Peers> {
-        let directory = settings.db.data_dir.join(IDENTITY_DIR);
         let hosts = db.sync_hosts();
-        let side = match (db.role(), settings.quic, hosts.outbox) {
-            (Role::Cloud, Some(listen), _) => {
-                let identity = Arc::new(CloudIdentity::open_or_create(&directory)?);
-                let tokens = Arc::new(TokenStore::open(&directory)?);
-                db.sign_receipts_with(identity.clone());
-                let mut options =
-                    ServerOptions::new(listen, identity.clone(), hosts.inbox, tokens.clone());
-                options.tcp = settings.sync_tcp;
-                options.admission = settings.admission;
-                options.connections_max = settings.edges;
-                options.transport = TransportOptions {
-                    // The edge keeps its connection alive.
-                    keep_alive: None,
-                    ..settings.wire
-                };
-                if settings.link == LinkSetting::Quick {
-                    options.downlink.receipt_every = QUICK_RECEIPTS;
-                }
-                Side::Cloud(Cloud {
-                    server: SyncServer::start(options)?,
-                    identity,
-                    tokens,
-                })
+        let down = match settings.quic {
+            Some(listen) if db.role().has_edges() => {
+                Some(Cloud::start(settings, listen, db, hosts.inbox)?)
             }
-            (Role::Edge, _, Some(outbox)) if !settings.peers.is_empty() => {
-                let identity = Arc::new(EdgeIdentity::open_or_create(&directory)?);
-                if !identity.joined() && settings.token.is_none() {
-                    return Err(Error::denied("this edge has not joined its cloud yet").with_hint(
-                        "make a token at the cloud with activestore token create, and start once with --token TOKEN",
-                    ));
-                }
-                db.check_receipts_with(identity.clone());
-                let mut options = ClientOptions::new(
-                    settings.peers.clone(),
-                    identity,
-                    settings.token.clone(),
-                    outbox,
-                    hosts.replica,
-                );
-                options.reach = match settings.transport {
-                    TransportSetting::Auto => Reach::Auto,
-                    TransportSetting::Quic => Reach::Only(Transport::Quic),
-                    TransportSetting::Tcp => Reach::Only(Transport::Tcp),
-                };
-                if settings.link == LinkSetting::Quick {
-                    options = options.quick();
-                }
-                options.transport = settings.wire;
-                options.bandwidth = settings.bandwidth;
-                let told = db.clone();
-                options.told = Some(Arc::new(move |news: LinkNews<'_>| match news {
-                    LinkNews::Connected { address, transport } => {
-                        told.cloud_connected(address, transport.name());
-                    }
-                    LinkNews::Lost { reason } => told.cloud_lost(reason),
-                }));
-                options.allowance = settings.allowance.clone();
-                Side::Edge(SyncClient::start(options)?)
-            }
-            _ => Side::Alone,
+            _ => None,
         };
-        let local_addr = match &side {
-            Side::Cloud(cloud) => Some(cloud.server.local_addr()),
+        let up = match hosts.outbox {
+            Some(outbox) if db.role().has_cloud() && !settings.peers.is_empty() => {
+                Some(connect(settings, db, outbox, hosts.replica)?)
+            }
             _ => None,
         };
         Ok(Peers {
             db: db.clone(),
-            local_addr,
-            side: Mutex::new(side),
+            local_addr: down.as_ref().map(|cloud| cloud.server.local_addr()),
+            sides: Mutex::new(Sides { up, down }),
         })
     }
 
@@ -136,37 +87,37 @@ impl Peers {
 
     /// Says goodbye to the peers.
     pub async fn shutdown(&self) {
-        let side = std::mem::replace(&mut *self.side.lock().await, Side::Alone);
-        match side {
-            Side::Alone => {}
-            Side::Edge(client) => client.shutdown().await,
-            Side::Cloud(cloud) => cloud.server.shutdown().await,
+        let sides = std::mem::take(&mut *self.sides.lock().await);
+        if let Some(cloud) = sides.down {
+            cloud.server.shutdown().await;
+        }
+        if let Some(client) = sides.up {
+            client.shutdown().await;
         }
     }
 
-    /// What a cloud's listener counted.
+    /// What the listener for edges counted.
     fn stats(&self) -> Option<ServerStats> {
         // Locked only while a comparison or the shutdown runs.
-        match &*self.side.try_lock().ok()? {
-            Side::Cloud(cloud) => Some(cloud.server.stats()),
-            _ => None,
-        }
+        let sides = self.sides.try_lock().ok()?;
+        sides.down.as_ref().map(|cloud| cloud.server.stats())
     }
 
     async fn verified(&self, repair: bool) -> Result<Value> {
-        match &*self.side.lock().await {
-            Side::Alone => Err(Error::conflict("this node has no peer to compare with")
-                .with_hint("start it with --peer HOST:PORT")),
-            Side::Edge(client) => {
+        let sides = self.sides.lock().await;
+        match (&sides.up, &sides.down) {
+            (Some(client), _) => {
                 let compared = match repair {
                     true => client.repair().await?,
                     false => client.verify().await?,
                 };
                 Ok(report(&compared, &self.db))
             }
-            Side::Cloud(_) if repair => Err(Error::conflict("a cloud does not mend edges")
+            (None, Some(_)) if repair => Err(Error::conflict("a cloud does not mend edges")
                 .with_hint("run activestore sync verify --repair at the edge")),
-            Side::Cloud(_) => self.held().await,
+            (None, Some(_)) => self.held().await,
+            (None, None) => Err(Error::conflict("this node has no peer to compare with")
+                .with_hint("start it with --peer HOST:PORT")),
         }
     }
 
@@ -211,105 +162,130 @@ impl Peers {
         }))
     }
 
-    fn state(side: &Side) -> Value {
-        match side {
-            Side::Alone => json!([]),
-            Side::Edge(client) => {
-                let status = client.status();
-                json!([{
-                    "joined": status.joined,
-                    "connected_to": status.connected_to,
-                    "transport": status.transport.map(Transport::name),
-                    "rtt_ms": status.rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
-                    "bytes_sent": status.bytes_sent,
-                    "bytes_received": status.bytes_received,
-                    "connections": status.connections,
-                    "acknowledged_seq": status.acknowledged_seq,
-                    "last_ack_ms": status.last_ack_wall_ms,
-                    "behind": status.behind,
-                    "epochs_set_aside": status.epochs_set_aside,
-                    "catalog_version": status.catalog_version,
-                    "down_behind": status.down_behind,
-                    "down_applied": status.down_applied,
-                    "fetching": status.fetching,
-                    "waits": status.waits,
-                    "month": status.budget.map(|budget| json!({
-                        "bytes": budget.bytes,
-                        "used": budget.used,
-                        "for_alarms": budget.reserved,
-                        "ends_ms": budget.ends_ms,
-                    })),
-                    "last_error": status.last_error,
-                }])
-            }
-            Side::Cloud(cloud) => cloud
-                .server
-                .peers()
-                .into_iter()
-                .map(|peer| {
-                    json!({
-                        "name": peer.status.name,
-                        "node": peer.status.node.to_string(),
-                        "address": peer.address.to_string(),
-                        "transport": peer.transport.name(),
-                        "rtt_ms": peer.rtt.as_secs_f64() * 1e3,
-                        "bytes_sent": peer.bytes_sent,
-                        "bytes_received": peer.bytes_received,
-                        "durable_seq": peer.status.durable_seq,
-                        "last_sealed": peer.status.last_sealed,
-                        "catalog_version": peer.status.catalog_version,
-                        "last_error": peer.status.last_error,
-                    })
-                })
-                .collect(),
-        }
+    fn state(sides: &Sides) -> Value {
+        let up = sides.up.iter().map(|client| {
+            let status = client.status();
+            json!({
+                "joined": status.joined,
+                "connected_to": status.connected_to,
+                "transport": status.transport.map(Transport::name),
+                "rtt_ms": status.rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
+                "bytes_sent": status.bytes_sent,
+                "bytes_received": status.bytes_received,
+                "connections": status.connections,
+                "acknowledged_seq": status.acknowledged_seq,
+                "last_ack_ms": status.last_ack_wall_ms,
+                "behind": status.behind,
+                "epochs_set_aside": status.epochs_set_aside,
+                "catalog_version": status.catalog_version,
+                "down_behind": status.down_behind,
+                "down_applied": status.down_applied,
+                "fetching": status.fetching,
+                "waits": status.waits,
+                "month": status.budget.map(|budget| json!({
+                    "bytes": budget.bytes,
+                    "used": budget.used,
+                    "for_alarms": budget.reserved,
+                    "ends_ms": budget.ends_ms,
+                })),
+                "last_error": status.last_error,
+            })
+        });
+        let down = sides.down.iter().flat_map(|cloud| cloud.server.peers());
+        let down = down.map(|peer| {
+            json!({
+                "name": peer.status.name,
+                "node": peer.status.node.to_string(),
+                "address": peer.address.to_string(),
+                "transport": peer.transport.name(),
+                "rtt_ms": peer.rtt.as_secs_f64() * 1e3,
+                "bytes_sent": peer.bytes_sent,
+                "bytes_received": peer.bytes_received,
+                "durable_seq": peer.status.durable_seq,
+                "last_sealed": peer.status.last_sealed,
+                "catalog_version": peer.status.catalog_version,
+                "last_error": peer.status.last_error,
+            })
+        });
+        up.chain(down).collect()
     }
 }
 
-/// What `/metrics` says of the connection to the cloud.
-fn figures(status: &ConnectionStatus) -> Vec<Counter> {
-    let figure = |name, help, kind, value: f64| Counter {
-        name,
-        help,
-        kind,
-        labels: Vec::new(),
-        value,
-    };
-    let mut all = vec![
-        figure(
-            "activestore_sync_link_sent_bytes_total",
-            "Payload bytes of UDP or TCP sent to the cloud since the start.",
-            CounterKind::Counter,
-            status.bytes_sent as f64,
-        ),
-        figure(
-            "activestore_sync_link_received_bytes_total",
-            "Payload bytes of UDP or TCP received from the cloud since the start.",
-            CounterKind::Counter,
-            status.bytes_received as f64,
-        ),
-        figure(
-            "activestore_sync_waits",
-            "1 while rows are not sent because of sync.schedule or sync.monthly_bytes.",
-            CounterKind::Gauge,
-            f64::from(u8::from(status.waits.is_some())),
-        ),
-    ];
-    if let Some(budget) = status.budget {
-        all.push(figure(
-            "activestore_sync_month_bytes",
-            "Bytes that may cross the link to the cloud this month.",
-            CounterKind::Gauge,
-            budget.bytes as f64,
-        ));
-        all.push(figure(
-            "activestore_sync_month_used_bytes",
-            "Bytes that crossed the link to the cloud this month, with their headers.",
-            CounterKind::Gauge,
-            budget.used as f64,
+impl Cloud {
+    fn start(
+        settings: &Settings,
+        listen: SocketAddr,
+        db: &Db,
+        inbox: Arc<dyn Inbox>,
+    ) -> Result<Cloud> {
+        let directory = settings.db.data_dir.join(match db.role() {
+            Role::Gateway => EDGES_IDENTITY_DIR,
+            Role::Edge | Role::Cloud => IDENTITY_DIR,
+        });
+        let identity = Arc::new(CloudIdentity::open_or_create(&directory)?);
+        let tokens = Arc::new(TokenStore::open(&directory)?);
+        db.sign_receipts_with(identity.clone());
+        let mut options = ServerOptions::new(listen, identity.clone(), inbox, tokens.clone());
+        options.tcp = settings.sync_tcp;
+        options.admission = settings.admission;
+        options.connections_max = settings.edges;
+        options.transport = TransportOptions {
+            // The edge keeps its connection alive.
+            keep_alive: None,
+            ..settings.wire
+        };
+        if settings.link == LinkSetting::Quick {
+            options.downlink.receipt_every = QUICK_RECEIPTS;
+        }
+        Ok(Cloud {
+            server: SyncServer::start(options)?,
+            identity,
+            tokens,
+        })
+    }
+}
+
+/// Starts the connection to the cloud.
+fn connect(
+    settings: &Settings,
+    db: &Db,
+    outbox: Arc<dyn Outbox>,
+    replica: Arc<dyn Replica>,
+) -> Result<SyncClient> {
+    let directory = settings.db.data_dir.join(IDENTITY_DIR);
+    let identity = Arc::new(EdgeIdentity::open_or_create(&directory)?);
+    if !identity.joined() && settings.token.is_none() {
+        return Err(Error::denied("this edge has not joined its cloud yet").with_hint(
+            "make a token at the cloud with activestore token create, and start once with --token TOKEN",
         ));
     }
-    all
+    db.check_receipts_with(identity.clone());
+    let mut options = ClientOptions::new(
+        settings.peers.clone(),
+        identity,
+        settings.token.clone(),
+        outbox,
+        replica,
+    );
+    options.reach = match settings.transport {
+        TransportSetting::Auto => Reach::Auto,
+        TransportSetting::Quic => Reach::Only(Transport::Quic),
+        TransportSetting::Tcp => Reach::Only(Transport::Tcp),
+    };
+    if settings.link == LinkSetting::Quick {
+        options = options.quick();
+    }
+    options.transport = settings.wire;
+    options.bandwidth = settings.bandwidth;
+    options.allowance = settings.allowance.clone();
+    let told = db.clone();
+    options.told = Some(Arc::new(move |news: LinkNews<'_>| match news {
+        LinkNews::Connected { address, transport } => {
+            told.cloud_connected(address, transport.name());
+        }
+        LinkNews::Lost { reason } => told.cloud_lost(reason),
+    }));
+    SyncClient::start(options)
 }
 
 impl Hooks for Peers {
@@ -319,9 +295,9 @@ impl Hooks for Peers {
 
     fn create_token(&self, request: TokenRequest) -> BoxFuture<'_, Result<Value>> {
         Box::pin(async move {
-            match &*self.side.lock().await {
-                Side::Cloud(cloud) => Peers::token(cloud, request),
-                _ => Err(Error::conflict("this node does not admit edges")
+            match &self.sides.lock().await.down {
+                Some(cloud) => Peers::token(cloud, request),
+                None => Err(Error::conflict("this node does not admit edges")
                     .with_hint("run activestore token create at the cloud node")),
             }
         })
@@ -329,14 +305,14 @@ impl Hooks for Peers {
 
     fn label_edge(&self, node: NodeId, labels: Labels) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
-            match &*self.side.lock().await {
-                Side::Cloud(cloud) => {
+            match &self.sides.lock().await.down {
+                Some(cloud) => {
                     self.db.may_label_edges()?;
                     cloud.tokens.relabel(node, &labels)?;
                     self.db.sync_hosts().inbox.member(node, &labels);
                     Ok(())
                 }
-                _ => Err(Error::conflict("this node has no edges")
+                None => Err(Error::conflict("this node has no edges")
                     .with_hint("run activestore token label at the cloud node")),
             }
         })
@@ -351,19 +327,22 @@ impl Hooks for Peers {
     }
 
     fn counters(&self) -> Vec<Counter> {
-        match self.side.try_lock().as_deref() {
-            Ok(Side::Edge(client)) => return figures(&client.status()),
-            Ok(_) => {}
-            Err(_) => return Vec::new(),
-        }
-        let stats = self.stats();
-        stats.map_or_else(Vec::new, |stats| connections::figures(&stats))
+        let Ok(sides) = self.sides.try_lock() else {
+            return Vec::new();
+        };
+        let up = sides.up.iter();
+        let mut all: Vec<Counter> = up
+            .flat_map(|client| connections::link_figures(&client.status()))
+            .collect();
+        let down = sides.down.iter();
+        all.extend(down.flat_map(|cloud| connections::figures(&cloud.server.stats())));
+        all
     }
 
     fn connections(&self) -> Value {
         // Locked only while a comparison or the shutdown runs.
-        self.side
+        self.sides
             .try_lock()
-            .map_or(Value::Null, |side| Peers::state(&side))
+            .map_or(Value::Null, |sides| Peers::state(&sides))
     }
 }

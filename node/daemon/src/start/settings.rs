@@ -39,7 +39,7 @@ pub struct Settings {
     pub db: DbOptions,
     /// For the HTTP listener.
     pub gateway: GatewayOptions,
-    /// The listener for edges; cloud nodes only.
+    /// The listener for edges; clouds and gateways only.
     pub quic: Option<SocketAddr>,
     /// Whether edges are taken over TCP too.
     pub sync_tcp: bool,
@@ -98,6 +98,7 @@ impl Settings {
         }
         let role = match args.role.or(config.node.role) {
             Some(RoleSetting::Cloud) => Role::Cloud,
+            Some(RoleSetting::Gateway) => Role::Gateway,
             Some(RoleSetting::Edge) | None => Role::Edge,
         };
         let peers = if args.peers.is_empty() {
@@ -109,11 +110,18 @@ impl Settings {
         match role {
             Role::Cloud if !peers.is_empty() => {
                 return Err(Error::invalid("a cloud node ships to no peer")
-                    .with_hint("leave out --peer, or start it with --role edge"));
+                    .with_hint("leave out --peer, or start it with --role gateway, which takes edges in and ships to a cloud"));
             }
             Role::Edge if quic.is_some() => {
-                return Err(Error::invalid("an edge node takes in no edges")
-                    .with_hint("leave out --quic, or start it with --role cloud"));
+                return Err(Error::invalid("an edge node takes in no edges").with_hint(
+                    "leave out --quic, or start it with --role gateway, or with --role cloud",
+                ));
+            }
+            Role::Gateway if peers.is_empty() => {
+                return Err(
+                    Error::invalid("a gateway ships to a cloud, and none is named")
+                        .with_hint("add --peer HOST:PORT, or start it with --role cloud"),
+                );
             }
             Role::Edge if args.token.is_some() && peers.is_empty() => {
                 return Err(Error::invalid("a token is of use only with a peer to join")
@@ -174,7 +182,7 @@ impl Settings {
             on_battery: config.storage.pause_on_battery.unwrap_or(false),
             io_pressure_max: config.storage.pause_above_io_pressure,
         };
-        db.outbox = role == Role::Edge && !peers.is_empty();
+        db.outbox = role.has_cloud() && !peers.is_empty();
         if let Some(span) = &config.sync.max_offline {
             db.down_keep = span.0;
         }
@@ -200,10 +208,10 @@ impl Settings {
             gateway.requests_max = requests.max(1);
         }
         set_bytes(&mut gateway.body_bytes_max, config.limits.request_body)?;
-        let quic = match (role, quic) {
-            (Role::Cloud, Some(address)) => Some(address),
-            (Role::Cloud, None) => Some(address(DEFAULT_QUIC)?),
-            (Role::Edge, _) => None,
+        let quic = match (role.has_edges(), quic) {
+            (true, Some(address)) => Some(address),
+            (true, None) => Some(address(DEFAULT_QUIC)?),
+            (false, _) => None,
         };
         let allowance = allowance::allowance(&config.sync, &db.data_dir)?;
         Ok(Settings {

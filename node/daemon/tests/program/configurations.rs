@@ -40,8 +40,13 @@ fn each_configuration_starts_a_node() {
         assert_eq!(node.rows("SELECT 1"), ["1"], "{name}");
         assert_eq!(node.stop(), Some(0), "{name}");
     }
+    let token = token();
+    let extra = ["--peer", &quic, "--token", &token, "--quic", "127.0.0.1:0"];
+    let node = start("site-gateway", &extra);
+    assert_eq!(node.rows("SELECT 1"), ["1"]);
+    assert_eq!(node.stop(), Some(0));
     assert_eq!(cloud.stop(), Some(0));
-    let tested = 4;
+    let tested = 5;
     let files = std::fs::read_dir(file("")).unwrap().count();
     assert_eq!(files, tested, "a configuration without a test");
 }

@@ -27,6 +27,22 @@ impl Fleet {
         Node::start(dir, &arguments)
     }
 
+    /// One that takes edges in at `listen`.
+    pub fn gateway(&self, dir: &Path, listen: &str) -> Node {
+        let arguments = [
+            "--config",
+            &self.quick,
+            "--dev",
+            "--role",
+            "gateway",
+            "--peer",
+            &self.quic,
+            "--quic",
+            listen,
+        ];
+        Node::start(dir, &arguments)
+    }
+
     pub fn cloud(&self, dir: &Path) -> Node {
         let arguments = [
             "--config",

@@ -7,6 +7,7 @@ mod developer;
 mod files;
 mod fleet;
 mod flowing_down;
+mod gateways;
 mod languages;
 mod life;
 mod namespaces;

@@ -54,12 +54,7 @@ fn a_new_version_goes_to_the_canary_then_to_all_and_a_bad_one_back() {
         &path("canary"),
         &["ring=canary", "site=north"],
     );
-    joined(
-        &cloud,
-        &fleet.quic,
-        &path("other"),
-        &["site=north", "a note"],
-    );
+    joined(&cloud, &fleet.quic, &path("other"), &["site=north"]);
     cloud.execute(TABLE);
     deploy(&cloud, &component("hostile"), "1", &[]);
     cloud.execute("CREATE PROCESSOR watch ON plant.readings USING PLUGIN 'hostile'");

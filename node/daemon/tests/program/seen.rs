@@ -34,7 +34,10 @@ fn rows_that_do_not_fit_are_told_of_and_taken_once_they_do() {
     edge.execute(EDGE);
     // The cloud makes a table of that name that is another one: the edge keeps its own.
     cloud.execute("CREATE KEYSPACE plant WITH (sync = 'up')");
-    cloud.execute("CREATE TABLE plant.odd (device TEXT PRIMARY KEY, temp TEXT)");
+    cloud.execute(
+        "CREATE TABLE plant.odd (device TEXT PRIMARY KEY, temp TEXT);
+         CREATE TABLE plant.fine (device TEXT PRIMARY KEY, temp DOUBLE)",
+    );
     edge.execute("INSERT INTO plant.odd VALUES ('a', 1.5), ('b', 2)");
     edge.execute("INSERT INTO plant.fine VALUES ('a', 2.5)");
     eventually("the rows' way up", || {

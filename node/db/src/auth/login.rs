@@ -193,20 +193,22 @@ impl Db {
         let opened = match credentials {
             // Nobody guesses a token, and devices behind one address must not suffer for one of them that has an
             // old one: nothing is held back for it.
-            Credentials::Token(token) => self.inner.by_token(token),
+            Credentials::Token(token) => self.inner.by_token(token).map(Principal::Token),
             Credentials::Password { user, password } if password.starts_with(TOKEN_PREFIX) => {
                 let role = self.inner.by_token(password);
-                role.filter(|role| role.as_ref() == user)
+                let role = role.filter(|role| role.as_ref() == user);
+                role.map(Principal::Token)
             }
             Credentials::Password { user, password } => {
-                self.by_password(user, password, from).await?
+                let role = self.by_password(user, password, from).await?;
+                role.map(Principal::Role)
             }
         };
         let counts = &self.inner.logins.counts;
         match opened {
-            Some(role) => {
+            Some(principal) => {
                 counts.succeeded.fetch_add(1, Ordering::Relaxed);
-                Ok(Principal::Role(role))
+                Ok(principal)
             }
             None => {
                 counts.failed.fetch_add(1, Ordering::Relaxed);
@@ -244,6 +246,10 @@ impl Db {
             return Err(Error::overloaded("too many logins are being checked")
                 .with_hint("try again in a second"));
         };
+        // Those that waited beside this one may have failed meanwhile.
+        let now = inner.env.clock.monotonic();
+        inner.logins.admit(from, Some(user), now)?;
+        inner.logins.admit(from, None, now)?;
         let password = password.to_owned();
         let fits = Self::unqueued(move || {
             let fits = scram::fits(&verifier, &password);

@@ -34,8 +34,11 @@ pub enum Principal {
     Node,
     /// Somebody who did not log in: everything while nobody has to, nothing from then on.
     Anybody,
-    /// A role that logged in.
+    /// A role that logged in with its password.
     Role(Arc<str>),
+    /// Who has a token of a role. It has the role's rights, but cannot set the role's password: a token that is
+    /// revoked must leave nothing behind.
+    Token(Arc<str>),
 }
 
 impl Principal {
@@ -44,7 +47,7 @@ impl Principal {
         match self {
             Principal::Node => "(node)",
             Principal::Anybody => "(anybody)",
-            Principal::Role(name) => name,
+            Principal::Role(name) | Principal::Token(name) => name,
         }
     }
 }

@@ -81,6 +81,12 @@ fn administered(state: &CatalogState, password: &str, rng: &dyn Rng) -> Result<O
     let Some(role) = state.roles.get(ADMIN) else {
         return created(ADMIN, password, true, rng).map(Some);
     };
+    if role.adopted {
+        tracing::warn!(
+            "the role 'admin' is the cloud's: the file with its password is not looked at"
+        );
+        return Ok(None);
+    }
     let verifier = role.verifier.as_ref();
     if role.login && role.superuser && verifier.is_some_and(|one| scram::fits(one, password)) {
         return Ok(None);
@@ -93,7 +99,7 @@ impl Db {
     /// each time that the node starts.
     ///
     /// # Errors
-    /// `Invalid` for a password that cannot be one; `Denied` where `admin` came from the cloud.
+    /// `Invalid` for a password that cannot be one. Where `admin` came from the cloud it stays the cloud's.
     pub async fn set_admin_password(&self, password: String) -> Result<()> {
         let inner = self.inner.clone();
         self.blocking(move || {

@@ -46,12 +46,14 @@ impl Rights {
             Principal::Anybody if !self.login_required => Ok(None),
             Principal::Anybody => Err(Error::denied("this node answers nobody without a login")
                 .with_hint("give the name and password of a role, or a token")),
-            Principal::Role(name) => match self.state.roles.get(name.as_ref()) {
-                Some(role) if role.login => Ok(Some(name)),
-                _ => Err(Error::denied(format!(
-                    "role '{name}' may not log in any more"
-                ))),
-            },
+            Principal::Role(name) | Principal::Token(name) => {
+                match self.state.roles.get(name.as_ref()) {
+                    Some(role) if role.login => Ok(Some(name)),
+                    _ => Err(Error::denied(format!(
+                        "role '{name}' may not log in any more"
+                    ))),
+                }
+            }
         }
     }
 
@@ -64,6 +66,7 @@ impl Rights {
         self.role().map(drop)
     }
 
+    /// Whether this role asks, with its own password.
     pub(super) fn is(&self, name: &str) -> bool {
         matches!(&self.principal, Principal::Role(role) if role.as_ref() == name)
     }

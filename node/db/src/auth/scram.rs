@@ -7,6 +7,8 @@ use activestore_env::Rng;
 use activestore_types::{Error, Result};
 use ring::{digest, hmac, pbkdf2};
 
+use super::TOKEN_PREFIX;
+
 /// Rounds of a new verifier: 30 ms of a gateway's core for each guess.
 const ITERATIONS: u32 = 32_768;
 /// The most rounds of a verifier that came from elsewhere, so that a login is bounded.
@@ -18,7 +20,7 @@ pub(crate) const PASSWORD_BYTES_MAX: usize = 1024;
 /// What checks this password, with a salt of its own.
 ///
 /// # Errors
-/// `Invalid` for a password that is empty, too long or not printable.
+/// `Invalid` for a password that is empty, too long, not printable or looks like a token.
 pub fn make_verifier(password: &str, rng: &dyn Rng) -> Result<ScramVerifier> {
     if password.is_empty() || password.len() > PASSWORD_BYTES_MAX {
         return Err(Error::invalid(format!(
@@ -29,6 +31,11 @@ pub fn make_verifier(password: &str, rng: &dyn Rng) -> Result<ScramVerifier> {
         return Err(Error::invalid(
             "a password holds no control characters, such as line breaks",
         ));
+    }
+    if password.starts_with(TOKEN_PREFIX) {
+        return Err(Error::invalid(format!(
+            "a password does not begin with '{TOKEN_PREFIX}', as tokens do"
+        )));
     }
     let mut salt = vec![0; SALT_BYTES];
     rng.fill(&mut salt);

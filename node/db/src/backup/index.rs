@@ -50,7 +50,7 @@ pub struct BackupInfo {
     pub node: String,
     /// That node's name for people.
     pub name: String,
-    /// `edge` or `cloud`.
+    /// `edge`, `gateway` or `cloud`.
     pub role: String,
     /// When it was made, in milliseconds since 1970.
     pub made_ms: u64,

@@ -34,7 +34,7 @@ pub struct Restored {
     pub id: String,
     /// The node.
     pub node: NodeId,
-    /// `edge` or `cloud`.
+    /// `edge`, `gateway` or `cloud`.
     pub role: String,
     /// When the backup was made, in milliseconds since 1970.
     pub made_ms: u64,
@@ -112,7 +112,7 @@ pub fn restore(
             copied,
         })?;
     }
-    for folder in ["sst", "wal", "blobs", "files", "identity"] {
+    for folder in ["sst", "wal"].into_iter().chain(super::FOLDERS) {
         if dir.join(folder).is_dir() {
             sync(&dir.join(folder))?;
         }
@@ -194,7 +194,7 @@ fn fetch(target: &dyn Target, file: &IndexFile, dir: &Path) -> Result<bool> {
     }
     let part = dir.join(format!("{}.part", file.path));
     let mut to = Hashing {
-        file: create(&part, file.path.starts_with("identity/"))?,
+        file: create(&part, file.path.starts_with("identity"))?,
         context: digest::Context::new(&digest::SHA256),
     };
     target.get(&object(&file.sha256), &mut to)?;

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::NOTE;
+use super::passing_on::forget_whole;
 use crate::db::Inner;
 use crate::events::Kind;
 use crate::incoming::{Incoming, same_key};
@@ -76,8 +77,9 @@ impl Inner {
 
     pub(crate) fn start_over(&self, start: &StartOver) -> Result<()> {
         let _turn = self.down.following.lock();
-        if held_definitions(self) > start.definitions {
-            // The cloud went back to an older state: what counts as new is told by its numbers now.
+        let moved = self.place()?.is_some_and(|at| at.node != start.node);
+        if moved || held_definitions(self) > start.definitions {
+            // Another cloud, or one that went back to an older state: its numbers tell now what counts as new.
             self.store.commit(activestore_store::WriteSet {
                 batches: Vec::new(),
                 tombstones: Vec::new(),
@@ -98,7 +100,10 @@ impl Inner {
         self.down.started_over.fetch_add(1, Ordering::Relaxed);
         let text = "the cloud's tables are fetched from the beginning";
         self.events.tell(Kind::FetchBegun, Some(start.node), text);
-        self.take_in(Incoming::default(), place.note()?)
+        let mut incoming = Incoming::default();
+        incoming.notes.push(forget_whole());
+        self.take_in(incoming, place.note()?)?;
+        Ok(())
     }
 
     pub(crate) fn apply_down(
@@ -133,7 +138,8 @@ impl Inner {
             rows: here.rows + incoming.fragments(),
             ..here.clone()
         };
-        self.take_in(incoming, next.note()?)
+        self.take_in(incoming, next.note()?)?;
+        Ok(())
     }
 
     pub(crate) fn apply_rows(
@@ -157,6 +163,9 @@ impl Inner {
         let mut incoming = Incoming::default();
         self.taken_from_above(payload, here.node, &mut incoming)?;
         incoming.notes.extend(self.fetched_note(&incoming.batches));
+        if self.options.role.has_edges() {
+            incoming.notes.extend(self.note_whole_up_to(payload)?);
+        }
         let place = Place {
             cursor: next.map(<[u8]>::to_vec),
             rows: here.rows + incoming.fragments(),
@@ -174,7 +183,7 @@ impl Inner {
     /// What a payload comes to here.
     fn taken_from_above(&self, payload: &[u8], by: NodeId, incoming: &mut Incoming) -> Result<()> {
         let content = Segment::unpack(payload)?;
-        let Some(origins) = &content.origins else {
+        let Some(origins) = content.origins.as_ref().filter(|it| it.via.is_none()) else {
             return Err(Error::invalid("rows from above do not say who wrote them"));
         };
         let waits = origins.definitions > held_definitions(self);
@@ -198,7 +207,9 @@ impl Inner {
                 incoming.erased(schema, erased, origins.of_erased(index, &local));
             }
         }
-        if let Some(covered) = &origins.covered
+        // What is set aside would be erased for good, though it is to be taken once it fits.
+        if aside.is_empty()
+            && let Some(covered) = &origins.covered
             && let Some(schema) = self.catalog.state().tables.get(&covered.table)
             && schema.sync == SyncMode::Down
         {

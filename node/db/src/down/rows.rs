@@ -106,7 +106,7 @@ impl Inner {
         definitions: u64,
     ) -> Result<Option<Piece>> {
         // Before the snapshot: what is stamped later need not be in it.
-        let whole_upto = self.settled_stamp();
+        let whole_upto = self.whole_up_to()?;
         let Some(snapshot) = self.snapshot_of(schema)? else {
             return Ok(None);
         };
@@ -136,11 +136,11 @@ impl Inner {
             if found.batches.is_empty() && found.next.is_none() && !(own && start.is_empty()) {
                 return Ok(None);
             }
-            let covered = own.then(|| Covered {
+            let covered = whole_upto.filter(|_| own).map(|upto| Covered {
                 table: schema.name.clone(),
                 start: start.clone(),
                 end: found.next.clone().unwrap_or_default(),
-                hlc: whole_upto.0,
+                hlc: upto.0,
             });
             let held: usize = found.batches.iter().map(|batch| batch.rows).sum();
             let bytes: usize = found.batches.iter().map(RowBatch::memory_bytes).sum();
@@ -180,6 +180,7 @@ impl Inner {
             definitions,
             node_of: &node_of,
             covered,
+            via: None,
         };
         let mut members = Vec::new();
         let mut erased = Vec::new();

@@ -101,6 +101,7 @@ impl Stream {
                 catalog: inner.catalog.clone(),
                 plugins: inner.plugins.clone(),
                 events: inner.events.clone(),
+                hold: inner.hold.clone(),
             },
             queue,
             inner.options.seal_after,

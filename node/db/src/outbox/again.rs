@@ -24,7 +24,7 @@ impl Sealer {
             packing.rows(&shared.store, schema, batch)?;
         }
         for range in ranges {
-            packing.range(schema, range);
+            packing.range(schema, range)?;
         }
         let payloads = packing.finish()?;
         if payloads.is_empty() {

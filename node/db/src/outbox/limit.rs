@@ -12,6 +12,7 @@ use super::Gone;
 use crate::counters::{CounterKind, Figures};
 use crate::db::Inner;
 use crate::events::Kind;
+use crate::options::Role;
 
 /// Rows of a table that will not be shipped.
 #[derive(Clone, Debug, Serialize)]
@@ -49,18 +50,21 @@ impl Inner {
             return Ok(());
         }
         let state = self.catalog.state();
+        // A gateway's outbox holds rows that its edges have let go of their own queues.
+        let may_go = self.options.role == Role::Edge;
         let waits = set.batches.iter().any(|batch| {
             let up = |sync| matches!(sync, SyncMode::Up | SyncMode::Both);
             let schema = state.table_by_id(batch.table);
             // The oldest rows of these make room for new ones, as soon as they are sealed.
-            let goes = |name| state.at_limit.get(name) == Some(&AtLimit::DropOldest);
-            batch.tombstone.is_none()
-                && schema.is_some_and(|schema| up(schema.sync) && !goes(&schema.name))
+            let goes = |name| may_go && state.at_limit.get(name) == Some(&AtLimit::DropOldest);
+            let deletes = batch.tombstone.as_ref();
+            let erases = deletes.is_some_and(|rows| rows.count_set_bits() == rows.len());
+            !erases && schema.is_some_and(|schema| up(schema.sync) && !goes(&schema.name))
         });
         if !waits {
             return Ok(());
         }
-        if !state.at_limit.is_empty() {
+        if may_go && !state.at_limit.is_empty() {
             outbox.make_room();
         }
         let waiting = outbox.pending_bytes();

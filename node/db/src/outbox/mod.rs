@@ -17,13 +17,16 @@ mod direction;
 mod file;
 pub(crate) mod filter;
 mod grouping;
+mod holding;
 mod lag;
 mod let_go;
 mod limit;
 mod marks;
+pub(crate) mod opening;
 pub(crate) mod origins;
 mod packing;
 mod parts;
+mod port;
 pub(crate) mod queue;
 mod room;
 mod sealing;
@@ -39,13 +42,13 @@ use std::time::Duration;
 use activestore_catalog::Catalog;
 use activestore_env::Env;
 use activestore_store::{Store, WriteSet};
-use activestore_sync_proto::{LANES_VERSION, OutboxChain, OutboxPosition, SealedSegment};
 use activestore_types::{Epoch, NodeId, Result, TableName};
 use parking_lot::Mutex;
 
 use chain::{Chain, Standing};
 pub(crate) use direction::Direction;
 use filter::{Filters, HeldBack};
+pub(crate) use holding::LogHold;
 pub(crate) use lag::Lag;
 use lag::Oldest;
 pub(crate) use let_go::Gone;
@@ -81,6 +84,7 @@ pub(crate) struct Sources {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) plugins: Arc<Plugins>,
     pub(crate) events: Arc<Events>,
+    pub(crate) hold: Arc<LogHold>,
 }
 
 /// What waits for its acknowledgement, and the thread that seals.
@@ -94,6 +98,7 @@ struct Shared {
     node: NodeId,
     name: String,
     store: Arc<Store>,
+    hold: Arc<LogHold>,
     catalog: Arc<Catalog>,
     queue: Queue,
     /// Held from when rows are read from the log until a segment holds them.
@@ -130,24 +135,26 @@ impl Sealer {
             catalog,
             plugins,
             events,
+            hold,
         } = sources;
-        store.hold_log(Some(queue.cursor()));
+        hold.hold(direction, Some(queue.cursor()));
         queue.note_handed(bytes_max.is_some())?;
         let marks = Marks::default();
         marks.sealed(&queue.standing());
         let shared = Arc::new(Shared {
             marks,
-            bell: Bell::new(env.clock.clone(), seal_after, direction == Direction::Up),
+            bell: Bell::new(env.clock.clone(), seal_after, direction.is_up()),
             room: Room::new(bytes_max, &plugins, &store, &env),
             filters: Filters::new(plugins, store.clone(), env),
             blocked: Mutex::new(None),
             events,
-            lanes: AtomicBool::new(direction == Direction::Up),
+            lanes: AtomicBool::new(direction.is_up()),
             oldest: Oldest::default(),
             direction,
             node,
             name,
             store,
+            hold,
             catalog,
             queue,
             sealing: Mutex::new(()),
@@ -156,11 +163,12 @@ impl Sealer {
             refused: Mutex::new(None),
         });
         let held = Arc::downgrade(&shared);
-        shared.store.on_waiting_for_hold(Box::new(move || {
+        let wake = move || {
             if let Some(shared) = held.upgrade() {
                 shared.bell.ring();
             }
-        }));
+        };
+        shared.hold.wake_by(direction, Box::new(wake));
         let worker = shared.clone();
         let thread = std::thread::Builder::new()
             .name("outbox".to_owned())
@@ -312,84 +320,5 @@ impl Shared {
                 return;
             }
         }
-    }
-}
-
-impl activestore_sync_proto::Outbox for Sealer {
-    fn identity(&self) -> (NodeId, String, Epoch) {
-        let shared = &self.shared;
-        (shared.node, shared.name.clone(), shared.queue.live().epoch)
-    }
-
-    fn position(&self) -> OutboxPosition {
-        self.shared.queue.live().offered().position
-    }
-
-    fn chains(&self) -> Vec<OutboxChain> {
-        self.shared.queue.standing().offered()
-    }
-
-    fn connection(&self, protocol: Option<u16>) {
-        let shared = &self.shared;
-        if let Some(protocol) = protocol {
-            let lanes = protocol >= LANES_VERSION;
-            shared.lanes.store(lanes, Ordering::Release);
-            if let Err(error) = shared.queue.miss_receipts() {
-                tracing::warn!(%error, "receipts that did not come are still waited for");
-            }
-            // An old cloud takes one chain after the other: then one more would only make it slower.
-            let rotated = if lanes {
-                shared.queue.rotate(ROTATE_OVER)
-            } else {
-                Ok(false)
-            };
-            match rotated {
-                Ok(true) => tracing::info!("what waited to be shipped goes behind live rows now"),
-                Ok(false) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "what waits to be shipped stays before live rows");
-                }
-            }
-        }
-        shared.bell.away(protocol.is_none());
-    }
-
-    fn segment(&self, epoch: Epoch, seq: u64) -> Result<Option<SealedSegment>> {
-        self.shared.queue.hand_out(epoch, seq)
-    }
-
-    fn acknowledged(&self, epoch: Epoch, seq: u64) -> Result<()> {
-        self.shared
-            .refused
-            .lock()
-            .take_if(|(refused, _)| *refused == epoch);
-        self.shared.queue.acknowledge(epoch, seq)
-    }
-
-    fn refused(&self, epoch: Epoch, seq: u64, reason: &str) {
-        tracing::warn!(
-            seq,
-            reason,
-            "the cloud refused a segment; it is kept and offered again"
-        );
-        self.shared.events.segment_refused(seq, reason);
-        *self.shared.refused.lock() = Some((epoch, reason.to_owned()));
-    }
-
-    fn new_epoch(&self, epoch: Epoch) -> Result<()> {
-        let after = self.shared.queue.restart(epoch)?;
-        if let Some(after) = after {
-            tracing::warn!(
-                before = ?epoch,
-                ?after,
-                "this data directory is not the one the cloud knows; a new epoch starts"
-            );
-            self.shared.events.epoch_follows(epoch, after);
-        }
-        Ok(())
-    }
-
-    fn on_sealed(&self, waker: Waker) {
-        *self.shared.waker.lock() = Some(waker);
     }
 }

@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType as ArrowType, Int64Type};
 use serde::{Deserialize, Serialize};
 
 /// The most nodes that one segment names: each is remembered for ever by who reads it.
-const NODES_MAX: usize = 4096;
+pub(crate) const NODES_MAX: usize = 4096;
 
 /// Keys of which a piece of a table has every row that its sender knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,16 @@ pub(crate) struct Naming<'a> {
     pub(crate) node_of: &'a dyn Fn(OriginId) -> Option<NodeId>,
     /// What the rows cover, where they are a piece of a table of the sender's own.
     pub(crate) covered: Option<Covered>,
+    /// Of rows on their way up: the gateways below the sender that they have passed through.
+    pub(crate) via: Option<Vec<NodeId>>,
+}
+
+impl Naming<'_> {
+    /// Whether rows of these origins may go without names: the sender wrote them all.
+    pub(crate) fn is_needless(&self, mut origins: impl Iterator<Item = u32>) -> bool {
+        let direct = self.via.as_ref().is_some_and(Vec::is_empty);
+        direct && origins.all(|origin| origin == 0)
+    }
 }
 
 /// Who wrote the rows and the range tombstones of a segment.
@@ -48,6 +58,9 @@ pub(crate) struct Origins {
     erased: Vec<u32>,
     /// What the rows cover.
     pub(crate) covered: Option<Covered>,
+    /// As [`Naming::via`]; it stands behind the rest.
+    #[serde(skip)]
+    pub(crate) via: Option<Vec<NodeId>>,
 }
 
 /// Gathers the origins of a segment that is being packed.
@@ -68,6 +81,7 @@ impl<'a> Gather<'a> {
                 sections: Vec::new(),
                 erased: Vec::new(),
                 covered: naming.covered.clone(),
+                via: naming.via.clone(),
             },
         }
     }
@@ -106,6 +120,29 @@ impl<'a> Gather<'a> {
 }
 
 impl Origins {
+    /// Written behind the rest of a segment.
+    pub(crate) fn append_to(&self, plain: Vec<u8>) -> postcard::Result<Vec<u8>> {
+        let plain = postcard::to_extend(self, plain)?;
+        match &self.via {
+            Some(via) => postcard::to_extend(via, plain),
+            None => Ok(plain),
+        }
+    }
+
+    /// As [`Origins::append_to`] wrote them; `relayed` is whether the rows were on their way up.
+    pub(crate) fn read(bytes: &[u8], relayed: bool) -> postcard::Result<Origins> {
+        let (mut origins, rest) = postcard::take_from_bytes::<Origins>(bytes)?;
+        if relayed {
+            origins.via = Some(postcard::from_bytes(rest)?);
+        }
+        Ok(origins)
+    }
+
+    /// The nodes that are named.
+    pub(crate) fn nodes(&self) -> &[NodeId] {
+        &self.nodes
+    }
+
     /// Whether it speaks of so many sections and range tombstones, and of nodes it names.
     pub(crate) fn fits(&self, sections: usize, erased: usize) -> Result<()> {
         let named = |place: &u32| (*place as usize) < self.nodes.len();

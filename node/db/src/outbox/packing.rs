@@ -1,7 +1,7 @@
 //! Payloads in the making: rows and erasures gather until they fill a segment. Rows of a partition that has a
 //! data key of its own are in segments of their own, which are kept under it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use activestore_store::Store;
@@ -13,7 +13,7 @@ use arrow::array::new_empty_array;
 
 use super::SEAL_BYTES;
 use super::chain::Payload;
-use super::origins::Naming;
+use super::origins::{NODES_MAX, Naming};
 use super::segment::{Erased, Member, Segment};
 
 /// What has gathered.
@@ -25,6 +25,8 @@ pub(super) struct Packing<'a> {
     batches: Vec<Member>,
     erased: Vec<Erased>,
     bytes: usize,
+    /// The origins of what has gathered, where they are named.
+    named: BTreeSet<u32>,
 }
 
 impl<'a> Packing<'a> {
@@ -37,6 +39,7 @@ impl<'a> Packing<'a> {
             batches: Vec::new(),
             erased: Vec::new(),
             bytes: 0,
+            named: BTreeSet::new(),
         }
     }
 
@@ -63,6 +66,7 @@ impl<'a> Packing<'a> {
                     }
                     continue;
                 }
+                self.make_room_for_names(&piece)?;
                 self.bytes += piece.memory_bytes();
                 self.batches.push((schema.clone(), piece));
                 if self.bytes >= SEAL_BYTES {
@@ -73,8 +77,35 @@ impl<'a> Packing<'a> {
         Ok(())
     }
 
+    /// Cuts what has gathered where the writers of more rows would be more than a segment names.
+    fn make_room_for_names(&mut self, piece: &RowBatch) -> Result<()> {
+        if self.naming.is_none() {
+            return Ok(());
+        }
+        let mut writers: Vec<u32> = piece.origin.to_vec();
+        writers.dedup();
+        let fresh: BTreeSet<u32> = writers.into_iter().collect();
+        let more = fresh.difference(&self.named).count();
+        if self.named.len() + more > NODES_MAX {
+            self.cut()?;
+        }
+        self.named.extend(fresh);
+        Ok(())
+    }
+
     /// Takes a range of a table that is erased.
-    pub(super) fn range(&mut self, schema: &Arc<TableSchema>, range: &RangeTombstone) {
+    pub(super) fn range(
+        &mut self,
+        schema: &Arc<TableSchema>,
+        range: &RangeTombstone,
+    ) -> Result<()> {
+        if self.naming.is_some() {
+            let known = self.named.contains(&range.origin.0);
+            if !known && self.named.len() >= NODES_MAX {
+                self.cut()?;
+            }
+            self.named.insert(range.origin.0);
+        }
         self.bytes += range.start.len() + range.end.len() + 64;
         // The receiver must know the table: rows that the range covers may come after it.
         if !self.batches.iter().any(|(known, _)| known.id == schema.id) {
@@ -87,6 +118,10 @@ impl<'a> Packing<'a> {
             hlc: range.hlc.0,
             origin: range.origin.0,
         });
+        if self.bytes >= SEAL_BYTES {
+            self.cut()?;
+        }
+        Ok(())
     }
 
     /// All payloads.
@@ -106,6 +141,7 @@ impl<'a> Packing<'a> {
 
     fn cut(&mut self) -> Result<()> {
         self.bytes = 0;
+        self.named.clear();
         cut(
             &mut self.batches,
             &mut self.erased,
@@ -149,6 +185,12 @@ fn cut(
         .map(|(_, batch)| batch.rows as u64)
         .sum::<u64>()
         + erased.len() as u64;
+    let of_rows = batches.iter().flat_map(|(_, batch)| batch.origin.iter());
+    let writers = of_rows.chain(erased.iter().map(|one| &one.origin)).copied();
+    let naming = match naming {
+        Some(naming) if naming.is_needless(writers) => None,
+        naming => naming,
+    };
     let bytes = Segment::pack(batches, std::mem::take(erased), naming)?;
     batches.clear();
     if bytes.len() > MAX_FRAME_BYTES {

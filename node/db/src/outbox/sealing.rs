@@ -7,10 +7,9 @@ use std::sync::atomic::Ordering;
 
 use activestore_catalog::Sharing;
 use activestore_store::LogRecord;
-use activestore_types::{Lsn, Result, RowBatch, SyncClass, TableId};
+use activestore_types::{Lsn, NodeId, Result, RowBatch, SyncClass, TableId};
 
 use super::chain::{Payload, Sealed, Standing};
-use super::direction::Direction;
 use super::filter::Passed;
 use super::origins::Naming;
 use super::packing::Packing;
@@ -122,7 +121,7 @@ impl Shared {
     }
 
     fn hold_log(&self) {
-        self.store.hold_log(Some(self.queue.cursor()));
+        self.hold.hold(self.direction, Some(self.queue.cursor()));
     }
 
     /// What the pass takes of the records, as segment payloads by class. Rows of tables of which not everything
@@ -141,15 +140,25 @@ impl Shared {
         };
         let class_of = |table: TableId| standing.classes.get(&table).copied().unwrap_or_default();
         let node_of = |origin| self.store.origin_node(origin);
-        let naming = (self.direction == Direction::Down).then_some(Naming {
+        let naming = |via| Naming {
             definitions: state.version,
             node_of: &node_of,
             covered: None,
-        });
-        let mut packings: BTreeMap<SyncClass, Packing<'_>> = BTreeMap::new();
-        let fresh = || Packing::new(naming.as_ref());
+            via,
+        };
+        // Rows that took one way up to here travel on together, so that who gets them knows of every row whether
+        // it has passed there before.
+        let mut ways: BTreeMap<Vec<NodeId>, Naming<'_>> = BTreeMap::new();
+        for record in records {
+            let via = self.direction.way_of(record)?;
+            ways.entry(via.clone())
+                .or_insert_with(|| naming(self.direction.is_up().then_some(via)));
+        }
+        let mut packings: BTreeMap<(SyncClass, Vec<NodeId>), Packing<'_>> = BTreeMap::new();
         let mut filtered: BTreeMap<TableId, Vec<&RowBatch>> = BTreeMap::new();
         for record in records {
+            let via = self.direction.way_of(record)?;
+            let fresh = || Packing::new(ways.get(&via));
             for batch in self.direction.rows_of(record) {
                 let class = class_of(batch.table);
                 if !pass.takes(class, record.lsn, standing) {
@@ -159,10 +168,10 @@ impl Shared {
                     continue;
                 };
                 let sharing = state.sharing.get(&schema.name);
-                if self.direction == Direction::Up && sharing.is_some_and(Sharing::holds_back) {
+                if self.direction.filters(batch) && sharing.is_some_and(Sharing::holds_back) {
                     filtered.entry(schema.id).or_default().push(batch);
                 } else {
-                    let packing = packings.entry(class).or_insert_with(fresh);
+                    let packing = packings.entry((class, via.clone())).or_insert_with(fresh);
                     packing.rows(&self.store, schema, batch)?;
                 }
             }
@@ -171,8 +180,8 @@ impl Shared {
                 if pass.takes(class, record.lsn, standing)
                     && let Some(schema) = shippable(range.table)
                 {
-                    let packing = packings.entry(class).or_insert_with(fresh);
-                    packing.range(schema, range);
+                    let packing = packings.entry((class, via.clone())).or_insert_with(fresh);
+                    packing.range(schema, range)?;
                 }
             }
         }
@@ -183,14 +192,17 @@ impl Shared {
             {
                 let (leaving, held) = self.filters.leaving(schema, sharing, &batches)?;
                 for batch in &leaving {
-                    let packing = packings.entry(class_of(table)).or_insert_with(fresh);
+                    // Only this node's own rows are filtered here.
+                    let packing = packings
+                        .entry((class_of(table), Vec::new()))
+                        .or_insert_with(|| Packing::new(ways.get(&Vec::new())));
                     packing.rows(&self.store, schema, batch)?;
                 }
                 passed.push((schema.name.clone(), held));
             }
         }
         let mut payloads = Vec::new();
-        for (class, packing) in packings {
+        for ((class, _), packing) in packings {
             let packed = packing.finish()?.into_iter();
             payloads.extend(packed.map(|payload| (class, payload)));
         }

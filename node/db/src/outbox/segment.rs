@@ -4,7 +4,7 @@
 //! under "Segment".
 //!
 //! An edge seals its own rows only, so the origin is the segment's node and is not repeated. What flows
-//! down is of many nodes and names them.
+//! down, or up through a gateway, is of many nodes and names them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,6 +32,8 @@ pub(crate) use thinned::Stays;
 const OWN_ROWS: u8 = 3;
 /// Rows of several nodes, which it names.
 const NAMED_ROWS: u8 = 4;
+/// As `NAMED_ROWS`, of rows that come up through a gateway.
+const RELAYED_ROWS: u8 = 5;
 /// As `OWN_ROWS`, with all values in the order of arrival.
 const UNGROUPED: u8 = 1;
 const ZSTD_LEVEL: i32 = 3;
@@ -126,10 +128,10 @@ impl Segment {
                 .try_for_each(|one| gather.erased(one.origin))?;
         }
         let segment = Segment {
-            version: if gather.is_some() {
-                NAMED_ROWS
-            } else {
-                OWN_ROWS
+            version: match naming {
+                Some(naming) if naming.via.is_some() => RELAYED_ROWS,
+                Some(_) => NAMED_ROWS,
+                None => OWN_ROWS,
             },
             sections,
             erased,
@@ -138,7 +140,7 @@ impl Segment {
         let failed = |error| Error::internal(format!("a segment cannot be packed: {error}"));
         let mut plain = postcard::to_stdvec(&segment).map_err(failed)?;
         if let Some(gather) = gather {
-            plain = postcard::to_extend(&gather.end(), plain).map_err(failed)?;
+            plain = gather.end().append_to(plain).map_err(failed)?;
         }
         zstd::bulk::compress(&plain, ZSTD_LEVEL).map_err(Error::from)
     }
@@ -155,15 +157,15 @@ impl Segment {
             .map_err(|error| wrong(error.to_string()))?;
         match segment.version {
             OWN_ROWS | UNGROUPED => {}
-            NAMED_ROWS => {
-                let origins: Origins =
-                    postcard::from_bytes(rest).map_err(|error| wrong(error.to_string()))?;
+            NAMED_ROWS | RELAYED_ROWS => {
+                let origins = Origins::read(rest, segment.version == RELAYED_ROWS)
+                    .map_err(|error| wrong(error.to_string()))?;
                 origins.fits(segment.sections.len(), segment.erased.len())?;
                 segment.origins = Some(origins);
             }
             other => {
                 return Err(wrong(format!(
-                    "it has version {other}, this node reads {UNGROUPED}, {OWN_ROWS} and {NAMED_ROWS}"
+                    "it has version {other}, this node reads {UNGROUPED} and {OWN_ROWS} to {RELAYED_ROWS}"
                 )));
             }
         }

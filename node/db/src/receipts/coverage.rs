@@ -54,7 +54,7 @@ impl Inner {
         if !is_whole(&state, schema) {
             return Ok(None);
         }
-        let generation = self.generation(&schema.name);
+        let generation = self.generation_of(&schema.name);
         let known = self.noted_whole(schema)?;
         let known = known.filter(|whole| whole.generation == generation);
         if let Some(since) = known.and_then(|whole| whole.since) {
@@ -150,7 +150,7 @@ impl Inner {
         let note = |(schema, since): (&TableSchema, Option<Hlc>)| {
             let whole = Whole {
                 since: since.map(|since| since.0),
-                generation: self.generation(&schema.name),
+                generation: self.generation_of(&schema.name),
             };
             let value = postcard::to_stdvec(&whole).map_err(|error| {
                 Error::internal(format!("what leaves of a table cannot be noted: {error}"))
@@ -184,12 +184,18 @@ impl Inner {
     }
 
     /// Rises whenever rows of the table that were written before may never arrive, or nobody will sign that they did.
-    fn generation(&self, table: &TableName) -> u64 {
+    fn generation_of(&self, table: &TableName) -> u64 {
         let standing = self.outbox.as_ref().map(|outbox| outbox.standing());
         standing.map_or(0, |standing| {
             let gone = standing.let_go.tables.get(table);
             standing.generation + gone.map_or(0, |gone| gone.times)
         })
+    }
+
+    /// The same of the whole outbox; a gateway lets no rows go to make room.
+    pub(crate) fn generation(&self) -> u64 {
+        let outbox = self.outbox.as_ref();
+        outbox.map_or(0, |outbox| outbox.standing().generation)
     }
 
     /// Whatever is stamped after this is committed after this call began.

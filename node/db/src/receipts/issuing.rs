@@ -7,7 +7,6 @@ use activestore_sync_proto::{Receipt, Statement};
 use activestore_types::{Epoch, NodeId, Result};
 
 use crate::db::Inner;
-use crate::inbox::kept;
 
 /// Receipts that are remembered for people, at most; the oldest go.
 const REMEMBERED_MAX: usize = 65_536;
@@ -23,7 +22,7 @@ impl Inner {
         if let WalSync::Interval(_) = self.options.wal_sync {
             return Ok(None);
         }
-        let Some(progress) = kept(self, node, epoch)? else {
+        let Some(progress) = self.signable(node, epoch)? else {
             return Ok(None);
         };
         let receipt = signer.sign(&Statement {

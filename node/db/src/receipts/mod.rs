@@ -7,6 +7,7 @@
 mod coverage;
 mod holding;
 mod issuing;
+mod passing;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +28,8 @@ pub(crate) struct Receipts {
     verifier: OnceLock<Arc<dyn Verifier>>,
     /// The last receipt that was signed here, by edge and epoch.
     issued: Mutex<BTreeMap<(NodeId, Epoch), Receipt>>,
+    /// At a gateway: what its own cloud has still to sign for.
+    passing: passing::Passing,
     /// One receipt is checked and kept at a time.
     taking: Mutex<()>,
     issued_count: AtomicU64,

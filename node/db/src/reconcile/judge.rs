@@ -57,7 +57,8 @@ impl Inner {
     /// Up to which stamp this node's own deletes in a table may be forgotten; `None` where it keeps all of them.
     fn forgotten(&self, view: &View, schema: &TableSchema) -> Option<u64> {
         let own = view.writer == self.node && self.writer(view).ok()? == OriginId(0);
-        let keeps = self.outbox.is_none() || self.takes_rows_from_above();
+        let only_ships = self.outbox.is_some() && !self.options.role.has_edges();
+        let keeps = !only_ships || self.takes_rows_from_above();
         if !own || keeps {
             return None;
         }

@@ -110,7 +110,8 @@ impl Inner {
         for range in ranges(schema.id, erased) {
             incoming.range(range);
         }
-        self.take_in(incoming, mended())
+        self.take_in(incoming, mended())?;
+        Ok(())
     }
 }
 

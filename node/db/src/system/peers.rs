@@ -38,6 +38,7 @@ pub(super) fn sync_peers(relations: &Relations) -> Result<RecordBatch> {
             optional(all.iter().map(|peer| some(&peer.labels))),
         ),
         ("epoch", optional(all.iter().map(|peer| some(&peer.epoch)))),
+        ("via", optional(all.iter().map(|peer| peer.via.clone()))),
         (
             "connected",
             Arc::new(

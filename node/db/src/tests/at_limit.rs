@@ -65,7 +65,7 @@ async fn numbers(db: &Db, table: &str) -> Vec<u64> {
 async fn let_go(db: &Db) -> u64 {
     let found = rows(
         db,
-        "SELECT rows_let_go FROM system.tables WHERE \"table\" = 'readings'",
+        "SELECT rows_let_go FROM system.tables WHERE name = 'readings'",
     )
     .await;
     found[0].parse().unwrap()

@@ -68,7 +68,7 @@ fn an_edge_tells_of_its_cloud_and_keeps_it_through_a_start() {
             "connected|connected to the cloud at 10.0.0.1:7490 over quic"
         );
         edge.shutdown().await.unwrap();
-        drop(edge);
+        drop((edge, replica));
         let edge = open(dirs[0].path(), Role::Edge);
         assert_eq!(rows(&edge, TOLD).await, before);
         edge.cloud_lost("again");

@@ -186,7 +186,7 @@ fn a_table_that_changes_its_class_loses_and_doubles_nothing() {
         until_waits(&edge, SyncClass::Control, 1);
         // A cloud of before knows one chain: what is urgent goes with the live rows.
         outbox(&edge).connection(Some(2));
-        sealed(&edge);
+        edge.seal().await.unwrap();
         reading(&edge, 4).await;
         outbox(&edge).connection(Some(2));
         sealed(&edge);

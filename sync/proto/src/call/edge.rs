@@ -176,8 +176,8 @@ pub enum EdgeReply {
     Health(Health),
     /// To `DownPosition`.
     DownPosition(Result<DownPosition>),
-    /// To `StartOver`, with what was asked.
-    StartedOver(StartOver, Result<()>),
+    /// To `StartOver`, with what was asked and the version of the definitions that count from then on.
+    StartedOver(StartOver, Result<u64>),
     /// To `ApplyDown`.
     DownApplied {
         /// The segment.
@@ -261,6 +261,7 @@ pub fn run_edge_call(call: EdgeCall, outbox: &dyn Outbox, replica: &dyn Replica)
         EdgeCall::DownPosition => EdgeReply::DownPosition(replica.down_position()),
         EdgeCall::StartOver(start) => {
             let result = replica.start_over(&start);
+            let result = result.map(|()| replica.catalog_version());
             EdgeReply::StartedOver(start, result)
         }
         EdgeCall::ApplyDown {

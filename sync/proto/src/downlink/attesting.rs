@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use activestore_types::{Epoch, NodeId, Result};
+use activestore_types::{Epoch, ErrorKind, NodeId, Result};
 
 use super::{CloudEvent, CloudOutput, DownlinkOptions, Outputs};
 use crate::call::CloudCall;
@@ -37,6 +37,8 @@ struct Chain {
     calling: bool,
     /// Whether this is the last receipt that there will be.
     last: bool,
+    /// Whether the host could not sign yet when it was asked.
+    waits: bool,
 }
 
 #[derive(Debug)]
@@ -58,8 +60,10 @@ impl Attesting {
 
     /// The chains of the connection are this far.
     pub(super) fn progressed(&mut self, now: Duration, all: &[Durable], out: &mut Outputs) {
+        // One that is done and waits for its last receipt is asked for in this connection.
+        let waits = |chain: &Chain| chain.calling || chain.waits;
         self.chains
-            .retain(|epoch, chain| chain.calling || all.iter().any(|one| one.epoch == *epoch));
+            .retain(|epoch, chain| waits(chain) || all.iter().any(|one| one.epoch == *epoch));
         for one in all {
             let chain = self.chains.entry(one.epoch).or_default();
             chain.durable = chain.durable.max(one.seq);
@@ -81,6 +85,7 @@ impl Attesting {
             return;
         };
         chain.calling = false;
+        chain.waits = false;
         match receipt {
             Ok(Some(receipt)) => {
                 let seq = receipt.statement.seq;
@@ -90,6 +95,8 @@ impl Attesting {
             }
             // Nothing is signed here: not asked again before there is more.
             Ok(None) => chain.covered = chain.durable,
+            // It waits for something else, and is asked again.
+            Err(error) if error.kind() == ErrorKind::Overloaded => chain.waits = true,
             Err(error) => out.push_back(CloudOutput::Event(CloudEvent::Trouble(
                 error.context("a receipt for an edge"),
             ))),
@@ -124,7 +131,7 @@ impl Chain {
     }
 
     fn due(&self, every: Duration) -> Duration {
-        if self.last {
+        if self.last && !self.waits {
             return Duration::ZERO;
         }
         let since = self.asked.max(self.behind);

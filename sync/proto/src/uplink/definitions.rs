@@ -37,6 +37,9 @@ enum Stage {
     Pause { until: Duration },
 }
 
+/// How often a cloud is told that what it believes is held is not: one of before does not answer.
+const TELLINGS_MAX: u32 = 20;
+
 #[derive(Debug)]
 pub(super) struct Definitions {
     options: UplinkOptions,
@@ -48,6 +51,8 @@ pub(super) struct Definitions {
     assembly: Option<BlobAssembly>,
     /// The end of the range asked for, and when.
     asked: (u64, Duration),
+    /// Until something is offered, the cloud is told again what is held: when, and how often still.
+    telling: Option<(Duration, u32)>,
 }
 
 impl Definitions {
@@ -60,6 +65,7 @@ impl Definitions {
             stage: Stage::Idle,
             assembly: carry,
             asked: (0, Duration::ZERO),
+            telling: None,
         }
     }
 
@@ -72,7 +78,32 @@ impl Definitions {
         self.held = version;
     }
 
+    /// The version that the replica holds counts for another one: those of two clouds cannot be compared.
+    pub(super) fn counts(&mut self, now: Duration, version: u64, out: &mut Outputs) {
+        if std::mem::replace(&mut self.held, version) != version {
+            if matches!(self.stage, Stage::Idle) {
+                // What was offered before may be offered again, and is to be taken again.
+                self.offer = None;
+            }
+            self.telling = Some((now, TELLINGS_MAX));
+            self.tell_held(now, out);
+        }
+    }
+
+    fn tell_held(&mut self, now: Duration, out: &mut Outputs) {
+        let Some((at, left)) = self.telling.filter(|(at, _)| *at <= now) else {
+            return;
+        };
+        let again = at.max(now) + self.options.retry_after;
+        self.telling = left.checked_sub(1).map(|left| (again, left));
+        out.push_back(EdgeOutput::Send(Frame::CatalogApplied {
+            version: self.held,
+            error: None,
+        }));
+    }
+
     pub(super) fn offered(&mut self, now: Duration, offer: CatalogOffer, out: &mut Outputs) {
+        self.telling = None;
         let newest = self.next_offer.or(self.offer).map(|known| known.version);
         if newest.is_some_and(|newest| offer.version < newest) {
             return; // overtaken by a newer one
@@ -203,14 +234,17 @@ impl Definitions {
     }
 
     pub(super) fn next_timeout(&self) -> Option<Duration> {
-        match self.stage {
+        let stage = match self.stage {
             Stage::Bundle | Stage::Blobs { .. } => Some(self.asked.1 + self.options.ask_again),
             Stage::Pause { until } => Some(until),
             _ => None,
-        }
+        };
+        let telling = self.telling.map(|(at, _)| at);
+        stage.into_iter().chain(telling).min()
     }
 
     pub(super) fn handle_timeout(&mut self, now: Duration, out: &mut Outputs) {
+        self.tell_held(now, out);
         match self.stage {
             Stage::Bundle | Stage::Blobs { .. } if now >= self.asked.1 + self.options.ask_again => {
                 self.request(now, out);

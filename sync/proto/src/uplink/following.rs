@@ -283,14 +283,14 @@ impl Following {
         &mut self,
         now: Duration,
         start: StartOver,
-        result: Result<()>,
+        result: Result<u64>,
         out: &mut Outputs,
     ) {
         if self.stage != Stage::Starting {
             return;
         }
         match result {
-            Ok(()) => {
+            Ok(_) => {
                 self.position.node = start.node;
                 self.position.epoch = start.epoch;
                 self.position.progress.seq = start.seq;

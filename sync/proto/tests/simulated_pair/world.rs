@@ -120,6 +120,10 @@ impl World {
         for edge in &self.edges {
             edge.host.behave();
         }
+        for id in self.ids() {
+            let now = self.now;
+            self.with_uplink(id, |uplink| uplink.urgent_only(now, false));
+        }
         while !self.settled() {
             if self.now > STORM + CALM {
                 return Err("the ends did not converge after the network healed".to_owned());

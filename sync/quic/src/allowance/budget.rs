@@ -177,7 +177,9 @@ impl Budget {
         if self.used < free {
             return Goes::Everything;
         }
-        let perhaps_over = !now.sure && self.months().of(now.wall_ms) > self.record.month;
+        // A clock that stands before the month is wrong, as after a start without a battery: then too only the cloud
+        // knows.
+        let perhaps_over = !now.sure && self.months().of(now.wall_ms) != self.record.month;
         let all_used = self.used >= self.options.bytes;
         if all_used && self.options.at_budget == AtBudget::Hold && !perhaps_over {
             Goes::Nothing

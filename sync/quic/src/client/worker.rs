@@ -163,20 +163,12 @@ impl Worker {
             let (link, unanswered) = next;
             let mut end = self.stay(link, unanswered, &config).await;
             self.carry = end.carry.take();
-            next = match end.again_on.take() {
-                _ if end.stopped => return Ok(end),
-                // What was sent early was not taken: it is said again, where the handshake has been done meanwhile.
-                Some(link) => {
-                    self.inner.hold(link.clone());
-                    (link, None)
-                }
-                // Nobody answered the resumption: then it goes as without one.
-                None if end.unanswered => {
-                    self.dialer.forget_socket();
-                    (self.connect(&addresses, &config).await?, None)
-                }
-                None => return Ok(end),
-            };
+            if end.stopped || !end.unanswered {
+                return Ok(end);
+            }
+            // Nobody answered the resumption, or took what it began with: then it goes as without one.
+            self.dialer.forget_socket();
+            next = (self.connect(&addresses, &config).await?, None);
         }
     }
 

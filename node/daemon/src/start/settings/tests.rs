@@ -45,6 +45,34 @@ fn only_an_edge_with_a_peer_seals_segments() {
 }
 
 #[test]
+fn a_gateway_ships_and_takes_edges_in() {
+    let with = |role, peers: &[&str], quic: Option<&str>| StartArgs {
+        role: Some(role),
+        peers: peers.iter().map(|peer| (*peer).to_owned()).collect(),
+        quic: quic.map(|address| address.parse().unwrap()),
+        ..StartArgs::default()
+    };
+    let gateway = with(RoleSetting::Gateway, &["cloud:7490"], None);
+    let gateway = resolve(&gateway, "").unwrap();
+    assert_eq!(gateway.db.role, Role::Gateway);
+    assert!(gateway.db.outbox);
+    assert_eq!(gateway.quic.unwrap().port(), 7490);
+    let file = "[node]\nrole = \"gateway\"\n[sync]\npeers = [\"cloud:7490\"]\n[listen]\nquic = \"0.0.0.0:1\"";
+    let gateway = resolve(&StartArgs::default(), file).unwrap();
+    assert_eq!(
+        (gateway.db.role, gateway.quic.unwrap().port()),
+        (Role::Gateway, 1)
+    );
+    let says = |args: &StartArgs| resolve(args, "").unwrap_err().to_string();
+    let alone = says(&with(RoleSetting::Gateway, &[], None));
+    assert!(alone.contains("ships to a cloud"), "{alone}");
+    let edge = says(&with(RoleSetting::Edge, &["cloud:7490"], Some("0.0.0.0:1")));
+    assert!(edge.contains("takes in no edges"), "{edge}");
+    let cloud = says(&with(RoleSetting::Cloud, &["cloud:7490"], None));
+    assert!(cloud.contains("ships to no peer"), "{cloud}");
+}
+
+#[test]
 fn unsigned_plugins_are_run_only_where_somebody_says_so() {
     let trust = |args: &StartArgs, file| resolve(args, file).unwrap().db.plugin_trust;
     let plain = StartArgs::default();

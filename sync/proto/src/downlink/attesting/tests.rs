@@ -145,3 +145,30 @@ fn a_chain_that_ends_gets_its_last_one_at_once() {
     attesting.progressed(at(3), &[], &mut out);
     assert_eq!(attesting.next_timeout(), None);
 }
+
+#[test]
+fn what_cannot_be_signed_yet_is_asked_for_again_without_haste() {
+    let (mut attesting, mut out) = (attesting(), Outputs::new());
+    let at_end = Durable {
+        epoch: EPOCH,
+        seq: 9,
+        last_sealed: 9,
+        ends: true,
+    };
+    attesting.progressed(at(1), &[at_end], &mut out);
+    let mut second = 1;
+    for _ in 0..3 {
+        assert_eq!(asked(&mut out), 1);
+        // It says nothing of trouble, and the lane may be gone meanwhile.
+        attesting.attested(EPOCH, Err(Error::overloaded("not yet")), &mut out);
+        attesting.progressed(at(second), &[], &mut out);
+        assert_eq!(asked(&mut out), 0);
+        assert_eq!(attesting.next_timeout(), Some(at(second + 60)));
+        second += 60;
+        attesting.handle_timeout(at(second), &mut out);
+    }
+    assert_eq!(asked(&mut out), 1);
+    answer(&mut attesting, 9, &mut out);
+    attesting.progressed(at(second + 1), &[], &mut out);
+    assert_eq!(attesting.next_timeout(), None);
+}
