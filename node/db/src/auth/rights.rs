@@ -157,11 +157,11 @@ impl Rights {
             })
     }
 
-    /// Whether a role may be known of: oneself and what one is a member of.
+    /// Whether a role may be known of: oneself and what one is a member of, and all of them to a superuser.
     pub(crate) fn sees_role(&self, role: &str) -> bool {
         match self.role() {
             Ok(None) => true,
-            Ok(Some(mine)) => self.state.membership(mine).contains(role),
+            Ok(Some(mine)) => self.is_unbounded() || self.state.membership(mine).contains(role),
             Err(_) => false,
         }
     }
@@ -169,7 +169,9 @@ impl Rights {
     fn any_grant(&self, fits: impl Fn(&Scope) -> bool) -> bool {
         match self.role() {
             Ok(None) => true,
-            Ok(Some(role)) => self.state.granted(role).any(|grant| fits(&grant.on)),
+            Ok(Some(role)) => {
+                self.is_unbounded() || self.state.granted(role).any(|grant| fits(&grant.on))
+            }
             Err(_) => false,
         }
     }

@@ -313,6 +313,11 @@ fn what_may_not_be_known_of_is_not_listed() {
         assert_eq!(rows(&reader, "SHOW ROLES").await, ["reader|true|false|false||here"]);
         assert_eq!(rows(&reader, "SHOW GRANTS").await, ["reader|SELECT|TABLE plant.readings"]);
         assert_eq!(rows(&reader, "SHOW GRANTS FOR reader").await.len(), 1);
+        // A superuser sees all of it, without a grant of its own.
+        let admin = role(&db, "admin");
+        assert_eq!(rows(&admin, "SHOW GRANTS FOR reader").await.len(), 1);
+        let keyspaces = rows(&admin, "SHOW KEYSPACES").await;
+        assert!(keyspaces.contains(&"secret".to_owned()), "{keyspaces:?}");
         for sql in [
             "DESCRIBE plant.costs",
             "DESCRIBE plant.nothing",
