@@ -17,17 +17,19 @@ const HERE: &str = "CREATE KEYSPACE plant WITH (sync = 'up');
     CREATE TABLE plant.odd (device TEXT PRIMARY KEY, temp DOUBLE);
     CREATE TABLE plant.fine (device TEXT PRIMARY KEY, temp DOUBLE)";
 
+/// One table of the edge is another one at the cloud.
+async fn misfit(edge: &Db, cloud: &Db) {
+    run(edge, HERE).await;
+    run(cloud, "CREATE KEYSPACE plant").await;
+    let odd = "CREATE TABLE plant.odd (device TEXT PRIMARY KEY, temp TEXT)";
+    run(cloud, odd).await;
+}
+
 #[test]
 fn one_odd_table_holds_up_no_other_and_its_rows_come_once_it_is_mended() {
     runtime().block_on(async {
         let (dirs, edge, cloud) = ends();
-        run(&edge, HERE).await;
-        run(&cloud, "CREATE KEYSPACE plant").await;
-        run(
-            &cloud,
-            "CREATE TABLE plant.odd (device TEXT PRIMARY KEY, temp TEXT)",
-        )
-        .await;
+        misfit(&edge, &cloud).await;
         run(&edge, "INSERT INTO plant.odd VALUES ('a', 1.5)").await;
         run(&edge, "INSERT INTO plant.fine VALUES ('a', 2.5)").await;
         ship(&edge, &cloud);
@@ -77,13 +79,7 @@ fn one_odd_table_holds_up_no_other_and_its_rows_come_once_it_is_mended() {
 fn what_there_is_no_room_for_stays_with_its_sender() {
     runtime().block_on(async {
         let (_dirs, edge, cloud) = ends();
-        run(&edge, HERE).await;
-        run(&cloud, "CREATE KEYSPACE plant").await;
-        run(
-            &cloud,
-            "CREATE TABLE plant.odd (device TEXT PRIMARY KEY, temp TEXT)",
-        )
-        .await;
+        misfit(&edge, &cloud).await;
         for number in 0..=SEGMENTS_MAX {
             let insert = format!("INSERT INTO plant.odd VALUES ('d{number}', {number})");
             run(&edge, &insert).await;

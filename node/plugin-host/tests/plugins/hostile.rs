@@ -156,8 +156,8 @@ fn memory_stack_and_tables_end_at_their_limits() {
     world.refuses("table", &table(grow), "100000 entries of a table");
     let most = "(drop (table.grow $t (ref.func $itself) (i32.const 2000000000)))";
     world.refuses("a table at once", &table(most), "100000 entries of a table");
-    // Many tables count as memory together.
-    let tables = "(table 99000 funcref)".repeat(60);
+    // Many tables count as memory together, also where an entry takes four bytes.
+    let tables = "(table 99000 funcref)".repeat(100);
     let many = Scalar {
         extra: tables,
         ..Scalar::default()
