@@ -254,6 +254,14 @@ impl Inbox for Receiver {
         self.inner.rollouts.member(node, labels);
     }
 
+    fn enrolled(&self, node: NodeId, renewed: bool) {
+        self.inner.events.enrolled(node, renewed);
+    }
+
+    fn turned_away(&self, node: NodeId, reason: &str) {
+        self.inner.events.turned_away(node, reason);
+    }
+
     fn health(&self, node: NodeId, mut health: Health) {
         // An edge cannot make this node keep more than there are plugins.
         let state = self.inner.catalog.state();

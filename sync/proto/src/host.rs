@@ -291,6 +291,16 @@ pub trait Inbox: Send + Sync {
         let _ = (node, labels);
     }
 
+    /// An edge has a certificate from now on: its first one, or one in the place of that which it had.
+    fn enrolled(&self, node: NodeId, renewed: bool) {
+        let _ = (node, renewed);
+    }
+
+    /// Somebody who shows a member's certificate is not let in, or not any more.
+    fn turned_away(&self, node: NodeId, reason: &str) {
+        let _ = (node, reason);
+    }
+
     /// How the plugins do on an edge.
     fn health(&self, node: NodeId, health: Health) {
         let _ = (node, health);

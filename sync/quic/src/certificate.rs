@@ -176,6 +176,16 @@ pub(crate) fn node_of(certificate: &[u8]) -> Result<NodeId> {
         .ok_or_else(nameless)
 }
 
+/// The public key of a certificate, as a request for one holds it.
+///
+/// # Errors
+/// `Denied` when it cannot be read.
+pub(crate) fn key_of(certificate: &[u8]) -> Result<Vec<u8>> {
+    let (_, parsed) = X509Certificate::from_der(certificate)
+        .map_err(|_| Error::denied("the certificate cannot be read"))?;
+    Ok(parsed.public_key().subject_public_key.data.to_vec())
+}
+
 /// Whether the certificate is valid at that moment. A full handshake has looked; one that resumes an earlier session has
 /// not.
 pub(crate) fn is_valid(certificate: &[u8], now_ms: u64) -> bool {
@@ -187,14 +197,17 @@ pub(crate) fn is_valid(certificate: &[u8], now_ms: u64) -> bool {
     (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&now)
 }
 
-/// Whether more than two thirds of the certificate's life are over.
-pub(crate) fn is_due(certificate: &[u8], now_ms: u64) -> bool {
-    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
-        return true;
-    };
+/// When two thirds of the certificate's life are over, in milliseconds since 1970; `None` for what is no certificate.
+pub(crate) fn due_ms(certificate: &[u8]) -> Option<u64> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     let validity = parsed.validity();
     let from = validity.not_before.timestamp();
     let to = validity.not_after.timestamp();
-    let now = (now_ms / 1000) as i64;
-    now > to - (to - from) / 3
+    let due_s = u64::try_from(to - (to - from) / 3).ok()?;
+    Some(due_s.saturating_mul(1000))
+}
+
+/// Whether more than two thirds of the certificate's life are over.
+pub(crate) fn is_due(certificate: &[u8], now_ms: u64) -> bool {
+    due_ms(certificate).is_none_or(|due_ms| now_ms > due_ms)
 }

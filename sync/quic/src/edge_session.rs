@@ -267,7 +267,7 @@ impl EdgeSession {
         let inner = self.inner.clone();
         self.calls.spawn_blocking(move || {
             if let EdgeCall::ObserveClock { server_wall_ms, .. } = &call {
-                inner.options.identity.observe_time(*server_wall_ms);
+                inner.options.identity.observe_cloud(*server_wall_ms);
                 if let Some(allowance) = &inner.allowance {
                     allowance.told_time(*server_wall_ms);
                 }

@@ -13,6 +13,7 @@ use crate::clock::wall_ms;
 use crate::failure;
 use crate::identity::{CloudIdentity, EdgeIdentity};
 use crate::link::Link;
+use crate::member::Member;
 use crate::tcp::TcpLink;
 use crate::token_store::TokenStore;
 
@@ -73,8 +74,9 @@ pub(crate) async fn ask(
             }
             let identity = identity.clone();
             tokio::task::spawn_blocking(move || {
-                identity.observe_time(wall_ms);
-                identity.join(certificate, ca)
+                identity.join(certificate, ca)?;
+                identity.observe_cloud(wall_ms);
+                Ok(())
             })
             .await
             .map_err(|_| Error::internal("keeping the certificate was interrupted"))?
@@ -85,20 +87,27 @@ pub(crate) async fn ask(
     }
 }
 
-/// Answers one request. `member` is the node the connection's certificate names, if it has one.
-/// Returns the node admitted.
+/// What came of a request.
+pub(crate) struct Enrolled {
+    /// Who has a certificate now.
+    pub(crate) node: NodeId,
+    /// Whether it had one before, which was renewed.
+    pub(crate) renewed: bool,
+}
+
+/// Answers one request. `member` is whom the connection's certificate names, if it has one.
 pub(crate) async fn answer(
     connection: &Link,
-    member: Option<NodeId>,
+    member: Option<Member>,
     identity: Arc<CloudIdentity>,
     tokens: Arc<TokenStore>,
-) -> Result<NodeId> {
+) -> Result<Enrolled> {
     let (bytes, asker) = question(connection).await?;
     let outcome = tokio::task::spawn_blocking(move || decide(&bytes, member, &identity, &tokens))
         .await
         .map_err(|_| Error::internal("the decision was interrupted"))?;
     let (answer, outcome) = match outcome {
-        Ok((node, answer)) => (answer, Ok(node)),
+        Ok((enrolled, answer)) => (answer, Ok(enrolled)),
         Err(error) => {
             let reason = error.to_string();
             (EnrolAnswer::Refused { reason }, Err(error))
@@ -186,10 +195,10 @@ impl Asker {
 
 fn decide(
     bytes: &[u8],
-    member: Option<NodeId>,
+    member: Option<Member>,
     identity: &CloudIdentity,
     tokens: &TokenStore,
-) -> Result<(NodeId, EnrolAnswer)> {
+) -> Result<(Enrolled, EnrolAnswer)> {
     let request: EnrolRequest = postcard::from_bytes(bytes)
         .map_err(|_| Error::invalid("the request to join cannot be read"))?;
     if request.version != VERSION {
@@ -200,15 +209,22 @@ fn decide(
     }
     let node = request.node;
     let parsed = Request::read(&request.certificate_request, node)?;
-    if member == Some(node) && request.secret.is_empty() {
-        tokens.admits(node)?; // its labels are of no use here
+    let renews = member.filter(|member| member.node == node && request.secret.is_empty());
+    let renewed = renews.is_some();
+    if let Some(member) = renews {
+        if member != Member::new(node, parsed.public_key()) {
+            return Err(Error::denied(
+                "a certificate is renewed for the key that it is of, and this is another one",
+            ));
+        }
+        tokens.admits(&member)?; // its labels are of no use here
     } else {
         tokens.redeem(&request.secret, node, &request.name, parsed.public_key())?;
     }
     let now_ms = wall_ms();
     let certificate = parsed.sign(node, identity.issuer(), now_ms)?;
     Ok((
-        node,
+        Enrolled { node, renewed },
         EnrolAnswer::Granted {
             certificate: certificate.to_vec(),
             ca: identity.ca().to_vec(),

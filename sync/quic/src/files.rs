@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use activestore_types::{Error, Result};
 
-/// No file here comes near this; a larger one is not ours.
-const MAX_FILE_BYTES: u64 = 16 << 20;
+/// No file here comes near this, not even a hundred thousand tokens; a larger one is not ours.
+const MAX_FILE_BYTES: u64 = 128 << 20;
 /// Longer than a tick of any file system's clock.
 const SETTLED_AFTER: Duration = Duration::from_secs(3);
 
@@ -34,9 +34,15 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
         Err(error) => return Err(Error::from(error).context(path.display())),
     };
     let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES)
+    file.take(MAX_FILE_BYTES + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| Error::from(error).context(path.display()))?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(Error::corrupt(format!(
+            "{} is longer than any file of this kind",
+            path.display()
+        )));
+    }
     Ok(Some(bytes))
 }
 

@@ -28,8 +28,10 @@ const FLOOR_EVERY_MS: u64 = 3_600_000;
 pub struct CloudIdentity {
     issuer: Issuer<'static, KeyPair>,
     ca: CertificateDer<'static>,
-    server: CertificateDer<'static>,
-    server_key: Vec<u8>,
+    /// Made anew while the node runs; the key stays.
+    server: Mutex<CertificateDer<'static>>,
+    server_path: PathBuf,
+    server_key: KeyPair,
 }
 
 impl std::fmt::Debug for CloudIdentity {
@@ -64,19 +66,38 @@ impl CloudIdentity {
         let server_key = key_in(&directory.join(SERVER_KEY), true)?;
         let server_path = directory.join(SERVER_CERTIFICATE);
         let server = match read_certificate(&server_path)? {
-            Some(server) if !certificate::is_due(&server, now_ms) => server,
-            _ => {
+            Some(server) => server,
+            None => {
                 let server = certificate::make_server(&server_key, &issuer, now_ms)?;
                 write_certificate(&server_path, &server)?;
                 server
             }
         };
-        Ok(CloudIdentity {
+        let identity = CloudIdentity {
             issuer,
             ca,
-            server,
-            server_key: server_key.serialize_der(),
-        })
+            server: Mutex::new(server),
+            server_path,
+            server_key,
+        };
+        identity.renew_if_due(now_ms)?;
+        Ok(identity)
+    }
+
+    /// Makes the server certificate anew when two thirds of its life are over, or it is not valid now, as after a clock
+    /// was set right; whether it did.
+    ///
+    /// # Errors
+    /// When it cannot be signed or written down.
+    pub(crate) fn renew_if_due(&self, now_ms: u64) -> Result<bool> {
+        let server = self.server();
+        if certificate::is_valid(&server, now_ms) && !certificate::is_due(&server, now_ms) {
+            return Ok(false);
+        }
+        let renewed = certificate::make_server(&self.server_key, &self.issuer, now_ms)?;
+        write_certificate(&self.server_path, &renewed)?;
+        *self.server.lock() = renewed;
+        Ok(true)
     }
 
     /// The SHA-256 of the cluster's certificate: what tokens pin.
@@ -85,8 +106,8 @@ impl CloudIdentity {
     }
 
     /// The certificate of the key that signs.
-    pub(crate) fn server(&self) -> &CertificateDer<'static> {
-        &self.server
+    pub(crate) fn server(&self) -> CertificateDer<'static> {
+        self.server.lock().clone()
     }
 
     pub(crate) fn ca(&self) -> &CertificateDer<'static> {
@@ -94,11 +115,11 @@ impl CloudIdentity {
     }
 
     pub(crate) fn chain(&self) -> Vec<CertificateDer<'static>> {
-        vec![self.server.clone(), self.ca.clone()]
+        vec![self.server(), self.ca.clone()]
     }
 
     pub(crate) fn server_key(&self) -> PrivateKeyDer<'static> {
-        PrivatePkcs8KeyDer::from(self.server_key.clone()).into()
+        PrivatePkcs8KeyDer::from(self.server_key.serialize_der()).into()
     }
 
     pub(crate) fn issuer(&self) -> &Issuer<'static, KeyPair> {
@@ -205,7 +226,15 @@ impl EdgeIdentity {
         Ok(())
     }
 
-    /// It is at least this late: said by the token at hand, or by the cloud.
+    /// It is at least as late as the cloud says. A cloud whose clock is far ahead is believed up to the moment at which
+    /// this edge's certificate should be renewed, so that it can be renewed once that clock is right.
+    pub(crate) fn observe_cloud(&self, wall_ms: u64) {
+        let membership = self.membership();
+        let due_ms = membership.and_then(|own| certificate::due_ms(&own.certificate));
+        self.observe_time(due_ms.map_or(wall_ms, |due_ms| wall_ms.min(due_ms)));
+    }
+
+    /// It is at least this late: the token at hand was issued then.
     pub(crate) fn observe_time(&self, wall_ms: u64) {
         let before = self.clock.raise(wall_ms);
         if wall_ms > before.saturating_add(FLOOR_EVERY_MS) {

@@ -35,6 +35,7 @@ mod identity;
 mod ids;
 mod lanes;
 mod link;
+mod member;
 mod peer_session;
 mod receipt;
 mod server;

@@ -2,6 +2,7 @@
 //! its own.
 
 mod reception;
+mod standing;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,6 +23,7 @@ use crate::failure;
 use crate::identity::CloudIdentity;
 use crate::ids;
 use crate::link::{Link, Transport};
+use crate::member::Member;
 use crate::tcp_listener::TcpDoor;
 use crate::tls;
 use crate::token_store::TokenStore;
@@ -181,7 +183,7 @@ pub(crate) struct Counters {
 
 struct Peer {
     connection: Link,
-    node: NodeId,
+    member: Member,
     /// Known once the edge has greeted.
     epoch: Option<Epoch>,
     status: Option<PeerStatus>,
@@ -240,6 +242,8 @@ impl SyncServer {
             peers: Mutex::default(),
         });
         let task = tokio::spawn(reception::listen_on(shared.clone(), endpoint, door));
+        // Ends by itself when the server stops.
+        tokio::spawn(standing::watch(shared.clone()));
         Ok(SyncServer {
             shared,
             local_addr,
@@ -333,7 +337,7 @@ impl Shared {
         for (id, peer) in peers.iter_mut() {
             if *id == connection.id() {
                 peer.epoch = Some(epoch);
-            } else if peer.node == node && peer.epoch == Some(epoch) {
+            } else if peer.member.node == node && peer.epoch == Some(epoch) {
                 peer.connection.close(b"the edge connected again elsewhere");
             }
         }

@@ -9,7 +9,10 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::{ServerSessionMemoryCache, WebPkiClientVerifier};
+use rustls::server::{
+    ClientHello, ResolvesServerCert, ServerSessionMemoryCache, WebPkiClientVerifier,
+};
+use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig,
     SignatureScheme,
@@ -50,7 +53,7 @@ fn roots(ca: &CertificateDer<'static>) -> Result<Arc<RootCertStore>> {
 ///
 /// Sessions may be resumed, and with `early_data` begun by data that goes with the first packet (see `early.rs`). What is
 /// needed for it is kept in memory alone, and used once.
-pub(crate) fn server(identity: &CloudIdentity, early_data: bool) -> Result<ServerConfig> {
+pub(crate) fn server(identity: &Arc<CloudIdentity>, early_data: bool) -> Result<ServerConfig> {
     let verifier = WebPkiClientVerifier::builder_with_provider(roots(identity.ca())?, provider())
         .allow_unauthenticated()
         .build()
@@ -59,8 +62,7 @@ pub(crate) fn server(identity: &CloudIdentity, early_data: bool) -> Result<Serve
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(failed)?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(identity.chain(), identity.server_key())
-        .map_err(failed)?;
+        .with_cert_resolver(Arc::new(CurrentCertificate::of(identity)?));
     let spoken = SYNC_ALPNS.iter().map(|(name, _)| *name);
     let all = spoken.chain([ENROL_ALPN]);
     config.alpn_protocols = all.map(<[u8]>::to_vec).collect();
@@ -69,6 +71,33 @@ pub(crate) fn server(identity: &CloudIdentity, early_data: bool) -> Result<Serve
     // QUIC knows all and nothing; its windows bound what is held.
     config.max_early_data_size = if early_data { u32::MAX } else { 0 };
     Ok(config)
+}
+
+/// The certificate that this node shows: the one that it has at that moment, since a server may run for longer than one lives.
+#[derive(Debug)]
+struct CurrentCertificate {
+    identity: Arc<CloudIdentity>,
+    key: Arc<dyn SigningKey>,
+}
+
+impl CurrentCertificate {
+    fn of(identity: &Arc<CloudIdentity>) -> Result<CurrentCertificate> {
+        let provider = provider();
+        let key = provider
+            .key_provider
+            .load_private_key(identity.server_key());
+        Ok(CurrentCertificate {
+            identity: identity.clone(),
+            key: key.map_err(failed)?,
+        })
+    }
+}
+
+impl ResolvesServerCert for CurrentCertificate {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let chain = self.identity.chain();
+        Some(Arc::new(CertifiedKey::new(chain, self.key.clone())))
+    }
 }
 
 /// The same for QUIC.

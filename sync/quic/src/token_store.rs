@@ -4,7 +4,7 @@
 //! A token admits one node once. The same node with the same key may show it again while it is
 //! valid: the answer to the first time may have been lost on the way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::wall_ms;
 use crate::files;
 use crate::identity::CloudIdentity;
+use crate::member::Member;
 use crate::token::{JoinToken, MAX_ADDRESSES};
 
 const FILE: &str = "tokens.json";
@@ -83,9 +84,40 @@ struct Record {
     info: TokenInfo,
 }
 
+impl Record {
+    fn is_of(&self, member: &Member) -> bool {
+        self.info.node == Some(member.node) && self.key_sha256.as_ref() == Some(&member.key_sha256)
+    }
+}
+
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Records {
     tokens: Vec<Record>,
+}
+
+/// The members at one moment.
+#[derive(Clone, Default)]
+pub(crate) struct Standing(Arc<Records>);
+
+impl Standing {
+    /// Whether nothing was changed between the two.
+    pub(crate) fn is(&self, other: &Standing) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Those of `members` who may connect no more.
+    pub(crate) fn turned_away<K>(&self, mut members: Vec<(K, Member)>) -> Vec<(K, Member)> {
+        let standing: HashSet<(NodeId, &str)> = self
+            .0
+            .tokens
+            .iter()
+            .filter(|token| !token.info.revoked)
+            .filter_map(|token| Some((token.info.node?, token.key_sha256.as_deref()?)))
+            .collect();
+        members
+            .retain(|(_, member)| !standing.contains(&(member.node, member.key_sha256.as_str())));
+        members
+    }
 }
 
 /// The file of tokens. It is read anew whenever it was replaced, by whatever process.
@@ -184,8 +216,8 @@ impl TokenStore {
         Ok(infos.collect())
     }
 
-    /// Turns a token away, and with it the node that joined with it: it is refused from its next
-    /// connection on.
+    /// Turns a token away, and with it the node that joined with it: a running server ends its session within a second
+    /// or two, and it is refused from then on.
     ///
     /// # Errors
     /// `NotFound` when there is no token of that id.
@@ -234,8 +266,9 @@ impl TokenStore {
             .collect())
     }
 
-    /// Whether a node may connect: it joined, and was not turned away since. Its labels, if so.
-    pub(crate) fn admits(&self, node: NodeId) -> Result<Labels> {
+    /// Whether a node may connect: it joined with that key, and was not turned away since. Its labels, if so.
+    pub(crate) fn admits(&self, member: &Member) -> Result<Labels> {
+        let node = member.node;
         let records = self.read()?;
         let mut of_node = records
             .tokens
@@ -245,11 +278,27 @@ impl TokenStore {
         if of_node.peek().is_none() {
             return Err(Error::denied(format!("node {node} has not joined here")));
         }
-        let mut standing = of_node.filter(|token| !token.info.revoked);
-        standing
+        let mut standing = of_node.filter(|token| !token.info.revoked).peekable();
+        if standing.peek().is_none() {
+            return Err(Error::denied(format!("node {node} was turned away")));
+        }
+        let mut with_key = standing.filter(|token| token.is_of(member));
+        with_key
             .next_back()
             .map(|token| token.info.labels.clone())
-            .ok_or_else(|| Error::denied(format!("node {node} was turned away")))
+            .ok_or_else(|| {
+                Error::denied(format!(
+                    "node {node} has joined again since, with another key"
+                ))
+            })
+    }
+
+    /// Everybody who may connect, as of now.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(crate) fn standing(&self) -> Result<Standing> {
+        Ok(Standing(self.read()?))
     }
 
     /// Uses a token for `node` with that public key; durable when it returns.
@@ -343,15 +392,15 @@ impl TokenStore {
         *self.known.lock() = None;
         let mut records = Arc::unwrap_or_clone(self.read()?);
         act(&mut records)?;
-        let bytes = serde_json::to_vec_pretty(&records)
-            .map_err(|error| Error::internal(error.to_string()))?;
+        let bytes =
+            serde_json::to_vec(&records).map_err(|error| Error::internal(error.to_string()))?;
         files::write_private(&self.directory.join(FILE), &bytes)?;
         *self.known.lock() = None;
         Ok(())
     }
 }
 
-fn hex_sha256(bytes: &[u8]) -> String {
+pub(crate) fn hex_sha256(bytes: &[u8]) -> String {
     ring::digest::digest(&ring::digest::SHA256, bytes)
         .as_ref()
         .iter()

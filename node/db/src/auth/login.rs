@@ -15,7 +15,7 @@ use ring::hmac;
 use tokio::sync::Semaphore;
 
 use super::scram::{self, PASSWORD_BYTES_MAX};
-use super::{Principal, refused};
+use super::{Principal, Proof, refused};
 use crate::db::{Db, Inner};
 
 /// What every token begins with, so that one is found where it must not be.
@@ -193,15 +193,13 @@ impl Db {
         let opened = match credentials {
             // Nobody guesses a token, and devices behind one address must not suffer for one of them that has an
             // old one: nothing is held back for it.
-            Credentials::Token(token) => self.inner.by_token(token).map(Principal::Token),
+            Credentials::Token(token) => self.inner.by_token(token),
             Credentials::Password { user, password } if password.starts_with(TOKEN_PREFIX) => {
-                let role = self.inner.by_token(password);
-                let role = role.filter(|role| role.as_ref() == user);
-                role.map(Principal::Token)
+                let opened = self.inner.by_token(password);
+                opened.filter(|principal| principal.name() == user)
             }
             Credentials::Password { user, password } => {
-                let role = self.by_password(user, password, from).await?;
-                role.map(Principal::Role)
+                self.by_password(user, password, from).await?
             }
         };
         let counts = &self.inner.logins.counts;
@@ -222,7 +220,7 @@ impl Db {
         user: &str,
         password: &str,
         from: IpAddr,
-    ) -> Result<Option<Arc<str>>> {
+    ) -> Result<Option<Principal>> {
         if user.len() > MAX_NAME_BYTES || password.len() > PASSWORD_BYTES_MAX {
             return Ok(None);
         }
@@ -235,9 +233,10 @@ impl Db {
         let is_real = real.is_some();
         let verifier = real.unwrap_or_else(|| inner.logins.nobody.clone());
         let tag = inner.logins.tag(user, password, &verifier);
+        let opened = Principal::Role(user.into(), Proof::password(Some(&verifier)));
         if is_real && inner.logins.known.lock().tags.contains(&tag) {
             inner.logins.succeeded(from, user);
-            return Ok(Some(user.into()));
+            return Ok(Some(opened));
         }
         inner.logins.admit(from, None, now)?;
         let waiting = inner.logins.checks.clone().acquire_owned();
@@ -265,13 +264,13 @@ impl Db {
         }
         inner.logins.remember(tag);
         inner.logins.succeeded(from, user);
-        Ok(Some(user.into()))
+        Ok(Some(opened))
     }
 }
 
 impl Inner {
     /// The role that a token stands for; the id in it says where to look, the secret in it is compared by its hash.
-    fn by_token(&self, token: &str) -> Option<Arc<str>> {
+    fn by_token(&self, token: &str) -> Option<Principal> {
         let (id, secret) = token.strip_prefix(TOKEN_PREFIX)?.split_once('_')?;
         let state = self.catalog.state();
         let (role, known) = state.roles.values().find_map(|role| {
@@ -281,6 +280,6 @@ impl Inner {
         let given = hmac::sign(&self.logins.key, &scram::token_hash(secret));
         hmac::verify(&self.logins.key, &known.sha256, given.as_ref()).ok()?;
         let alive = known.expires_ms.is_none_or(|end| self.wall_ms() < end);
-        alive.then(|| role.name.as_str().into())
+        alive.then(|| Principal::Token(role.name.as_str().into(), Proof::token(id)))
     }
 }

@@ -15,7 +15,7 @@ mod statements;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use activestore_catalog::{Privilege, Scope};
+use activestore_catalog::{Privilege, RoleDef, Scope, ScramVerifier};
 use activestore_types::{Error, NamedBatch, Result, TableName};
 
 use crate::counters::Figures;
@@ -34,11 +34,43 @@ pub enum Principal {
     Node,
     /// Somebody who did not log in: everything while nobody has to, nothing from then on.
     Anybody,
-    /// A role that logged in with its password.
-    Role(Arc<str>),
-    /// Who has a token of a role. It has the role's rights, but cannot set the role's password: a token that is
-    /// revoked must leave nothing behind.
-    Token(Arc<str>),
+    /// A role that logged in with its password. Once it has another one this principal may do nothing any more.
+    Role(Arc<str>, Proof),
+    /// Who has a token of a role, until it ends. It has the role's rights, but cannot set the role's password: a token
+    /// that is revoked must leave nothing behind.
+    Token(Arc<str>, Proof),
+}
+
+/// What somebody logged in with, as long as it opens.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Proof(Arc<str>);
+
+impl Proof {
+    /// What a password leaves is another thing for each password.
+    pub(crate) fn password(verifier: Option<&ScramVerifier>) -> Proof {
+        let digits = verifier.iter().flat_map(|verifier| verifier.stored_key);
+        let text: String = digits.take(16).map(|byte| format!("{byte:02x}")).collect();
+        Proof(text.into())
+    }
+
+    pub(crate) fn token(id: &str) -> Proof {
+        Proof(id.into())
+    }
+
+    /// Whether it opens that role still.
+    fn holds(&self, role: &RoleDef, by_token: bool, now_ms: u64) -> bool {
+        if !by_token {
+            return Proof::password(role.verifier.as_ref()) == *self;
+        }
+        let token = role.tokens.get(&*self.0);
+        token.is_some_and(|token| token.expires_ms.is_none_or(|end| now_ms < end))
+    }
+}
+
+impl std::fmt::Debug for Proof {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Proof(…)")
+    }
 }
 
 impl Principal {
@@ -47,7 +79,7 @@ impl Principal {
         match self {
             Principal::Node => "(node)",
             Principal::Anybody => "(anybody)",
-            Principal::Role(name) | Principal::Token(name) => name,
+            Principal::Role(name, _) | Principal::Token(name, _) => name,
         }
     }
 }
@@ -104,6 +136,7 @@ impl Db {
             self.inner.catalog.state(),
             self.principal.clone(),
             self.inner.requires_login(),
+            self.inner.wall_ms(),
         )
     }
 

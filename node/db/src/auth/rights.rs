@@ -5,7 +5,7 @@ use std::sync::Arc;
 use activestore_catalog::{CatalogState, Privilege, SYSTEM_KEYSPACE, Scope};
 use activestore_types::{Error, NamedBatch, Result, TableName};
 
-use super::Principal;
+use super::{Principal, Proof};
 
 /// System tables that every role may read; each sees the rows that are about what it may know of.
 pub(super) const FILTERED: [&str; 7] = [
@@ -24,6 +24,8 @@ pub(crate) struct Rights {
     pub(super) state: Arc<CatalogState>,
     principal: Principal,
     login_required: bool,
+    /// Tokens end by it.
+    now_ms: u64,
 }
 
 impl Rights {
@@ -31,11 +33,13 @@ impl Rights {
         state: Arc<CatalogState>,
         principal: Principal,
         login_required: bool,
+        now_ms: u64,
     ) -> Self {
         Rights {
             state,
             principal,
             login_required,
+            now_ms,
         }
     }
 
@@ -46,15 +50,32 @@ impl Rights {
             Principal::Anybody if !self.login_required => Ok(None),
             Principal::Anybody => Err(Error::denied("this node answers nobody without a login")
                 .with_hint("give the name and password of a role, or a token")),
-            Principal::Role(name) | Principal::Token(name) => {
-                match self.state.roles.get(name.as_ref()) {
-                    Some(role) if role.login => Ok(Some(name)),
-                    _ => Err(Error::denied(format!(
-                        "role '{name}' may not log in any more"
-                    ))),
-                }
-            }
+            Principal::Role(name, proof) => self.entered(name, proof, false),
+            Principal::Token(name, proof) => self.entered(name, proof, true),
         }
+    }
+
+    /// Connections last for months, and what opened them may have ended meanwhile.
+    fn entered<'a>(
+        &self,
+        name: &'a Arc<str>,
+        proof: &Proof,
+        by_token: bool,
+    ) -> Result<Option<&'a str>> {
+        let role = self.state.roles.get(name.as_ref());
+        let Some(role) = role.filter(|role| role.login) else {
+            return Err(Error::denied(format!(
+                "role '{name}' may not log in any more"
+            )));
+        };
+        if proof.holds(role, by_token, self.now_ms) {
+            return Ok(Some(name));
+        }
+        let what = if by_token { "token" } else { "password" };
+        Err(
+            Error::denied(format!("the {what} of role '{name}' is not valid any more"))
+                .with_hint("log in again"),
+        )
     }
 
     /// Whether nothing has to be checked.
@@ -68,7 +89,7 @@ impl Rights {
 
     /// Whether this role asks, with its own password.
     pub(super) fn is(&self, name: &str) -> bool {
-        matches!(&self.principal, Principal::Role(role) if role.as_ref() == name)
+        matches!(&self.principal, Principal::Role(role, _) if role.as_ref() == name)
     }
 
     /// Asks for all rights.

@@ -68,6 +68,10 @@ pub(crate) enum Kind {
     Compared,
     /// This node's clock differs from the cloud's.
     ClockOffset,
+    /// An edge joined, or renewed its certificate.
+    Enrolled,
+    /// An edge is not let in any more.
+    TurnedAway,
 }
 
 impl Kind {
@@ -90,6 +94,8 @@ impl Kind {
             Kind::Definitions => "definitions",
             Kind::Compared => "compared",
             Kind::ClockOffset => "clock_offset",
+            Kind::Enrolled => "enrolled",
+            Kind::TurnedAway => "turned_away",
         }
     }
 
@@ -102,6 +108,7 @@ impl Kind {
                 | Kind::SegmentRefused
                 | Kind::RowsSetAside
                 | Kind::OutboxFull
+                | Kind::TurnedAway
                 | Kind::Evicted
                 | Kind::EvictionBlocked
         )
@@ -143,6 +150,9 @@ struct Ring {
 impl Events {
     pub(crate) fn new(clock: Arc<dyn Clock>, kept: BTreeMap<u64, Event>) -> Self {
         let next = kept.last_key_value().map_or(1, |(last, _)| last + 1);
+        // A crash takes the last minute's events along, but somebody may have read them and asks for those after their
+        // numbers. There is less than one event a millisecond, so the clock is ahead of all that were given.
+        let next = next.max(clock.wall_ms());
         Events {
             clock,
             ring: Mutex::new(Ring {
@@ -200,6 +210,11 @@ impl Events {
         events
             .map(|(number, event)| (*number, event.clone()))
             .collect()
+    }
+
+    /// Whether the event of that number is kept.
+    pub(crate) fn keeps(&self, number: u64) -> bool {
+        self.ring.lock().events.contains_key(&number)
     }
 
     /// What has to be noted for the ring to be there after a start.

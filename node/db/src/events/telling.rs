@@ -19,6 +19,21 @@ impl Events {
         self.tell(Kind::SegmentRefused, None, text);
     }
 
+    /// An edge joined, or has another certificate.
+    pub(crate) fn enrolled(&self, node: NodeId, renewed: bool) {
+        let text = if renewed {
+            format!("node {node} renewed its certificate")
+        } else {
+            format!("node {node} joined")
+        };
+        self.tell(Kind::Enrolled, Some(node), text);
+    }
+
+    /// Somebody with a member's certificate is not let in.
+    pub(crate) fn turned_away(&self, node: NodeId, reason: &str) {
+        self.tell(Kind::TurnedAway, Some(node), reason.to_owned());
+    }
+
     /// A chain goes on under another epoch.
     pub(crate) fn epoch_follows(&self, before: Epoch, after: Epoch) {
         let text = format!(

@@ -9,13 +9,19 @@ use arrow::array::{ArrayRef, StringArray, TimestampNanosecondArray};
 
 use super::processors::with_plugin;
 use super::*;
+use crate::auth::Proof;
 use crate::{Credentials, Principal};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const ADMIN: &str = "CREATE ROLE admin WITH LOGIN SUPERUSER PASSWORD 'open sesame'";
 
 fn role(db: &Db, name: &str) -> Db {
-    db.acting_as(Principal::Role(name.into()))
+    let known = db.inner.catalog.state();
+    let verifier = known
+        .roles
+        .get(name)
+        .and_then(|role| role.verifier.as_ref());
+    db.acting_as(Principal::Role(name.into(), Proof::password(verifier)))
 }
 
 async fn password(db: &Db, user: &str, password: &str) -> Result<Principal> {
@@ -45,7 +51,7 @@ fn a_node_is_open_until_a_role_can_log_in() {
             assert!(error.message().contains("without a login"), "{error}");
         }
         let admin = password(&db, "admin", "open sesame").await.unwrap();
-        assert_eq!(admin, Principal::Role("admin".into()));
+        assert!(matches!(&admin, Principal::Role(name, _) if &**name == "admin"));
         let admin = db.acting_as(admin);
         assert_eq!(rows(&admin, "SELECT 1").await, ["1"]);
         let error = fails(&admin, "DROP ROLE admin").await;
@@ -101,7 +107,13 @@ fn wrong_passwords_and_tokens_do_not_open_and_guessing_is_slow() {
             // The second is remembered.
             assert!(password(&db, "admin", "open sesame").await.is_ok());
         }
+        let before = password(&db, "admin", "open sesame").await.unwrap();
+        let before = db.acting_as(before);
+        assert_eq!(rows(&before, "SELECT 1").await, ["1"]);
         run(&db, "ALTER ROLE admin PASSWORD 'another'").await;
+        // Who is still connected with the old one is not let go on either.
+        let error = denied(&before, "SELECT 1").await;
+        assert!(error.message().contains("password"), "{error}");
         let error = password(&db, "admin", "open sesame").await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Denied);
         assert!(password(&db, "admin", "another").await.is_ok());
@@ -118,7 +130,7 @@ fn wrong_passwords_and_tokens_do_not_open_and_guessing_is_slow() {
             let all = db.counters();
             all.iter().find(|one| one.name == name).unwrap().value
         };
-        assert_eq!(figure("activestore_logins_total"), 4.0);
+        assert_eq!(figure("activestore_logins_total"), 5.0);
         assert!(figure("activestore_logins_failed_total") >= 9.0);
         assert!(figure("activestore_logins_held_total") >= 1.0);
         db.shutdown().await.unwrap();
@@ -136,7 +148,7 @@ fn tokens_stand_for_a_role_until_they_end() {
         assert!(error.to_string().contains("WITH LOGIN"), "{error}");
         let made = rows(&db, "CREATE TOKEN FOR device WITH (label = 'pump 7')").await;
         let (id, token) = made[0].split_once('|').unwrap();
-        let device = Principal::Token("device".into());
+        let device = Principal::Token("device".into(), Proof::token(id));
         let login = |token: String| {
             let db = db.clone();
             async move { db.login(Credentials::Token(&token), HERE).await }
@@ -156,8 +168,10 @@ fn tokens_stand_for_a_role_until_they_end() {
         }
         let brief = rows(&db, "CREATE TOKEN FOR device WITH (expires = '1ms')").await;
         tokio::time::sleep(Duration::from_millis(5)).await;
-        let brief = brief[0].split_once('|').unwrap().1.to_owned();
-        assert!(login(brief).await.is_err());
+        let (brief_id, brief) = brief[0].split_once('|').unwrap();
+        assert!(login(brief.to_owned()).await.is_err());
+        let late = Principal::Token("device".into(), Proof::token(brief_id));
+        denied(&db.acting_as(late), "SELECT 1").await;
         // It does what the role may, but leaves no way in behind.
         let with_token = db.acting_as(device.clone());
         denied(&with_token, "ALTER ROLE device PASSWORD 'kept'").await;
@@ -168,8 +182,12 @@ fn tokens_stand_for_a_role_until_they_end() {
         )
         .await;
         assert_eq!(listed, [format!("{id}|device|pump 7")]);
+        assert_eq!(rows(&with_token, "SELECT 1").await, ["1"]);
         run(&db, &format!("DROP TOKEN '{id}'")).await;
         assert!(login(token.to_owned()).await.is_err());
+        // A connection that it opened ends with it, as one does that outlives its token.
+        let error = denied(&with_token, "SELECT 1").await;
+        assert!(error.message().contains("token"), "{error}");
         db.shutdown().await.unwrap();
     });
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use quinn::Endpoint;
 
 use super::*;
+use crate::certificate::is_valid;
 use crate::client::{Dialer, Reach};
 use crate::link::Transport;
 use crate::tcp_listener::TcpDoor;
@@ -96,13 +97,13 @@ async fn renew(
     cluster: &Cluster,
     wanted: NodeId,
     transport: Transport,
-) -> (Result<()>, Result<NodeId>) {
+) -> (Result<()>, Result<Enrolled>) {
     let server = Listening::start(cluster, transport);
     let address = server.address();
     let (cloud, tokens) = (cluster.cloud.clone(), cluster.tokens.clone());
     let answering = tokio::spawn(async move {
         let connection = server.accept().await;
-        let member = node_of(&connection.member().unwrap()).unwrap();
+        let member = Member::of(&connection.member().unwrap()).unwrap();
         answer(&connection, Some(member), cloud, tokens).await
     });
     let membership = cluster.edge.membership().unwrap();
@@ -127,7 +128,8 @@ async fn an_old_certificate_is_renewed() {
         assert!(cluster.edge.is_due());
         let (asked, answered) = renew(&cluster, node(1), transport).await;
         asked.unwrap();
-        assert_eq!(answered.unwrap(), node(1));
+        let enrolled = answered.unwrap();
+        assert!(enrolled.node == node(1) && enrolled.renewed);
         assert!(!cluster.edge.is_due());
         // What was kept is what the next start finds.
         let again = EdgeIdentity::open_or_create(cluster.directories[1].path()).unwrap();
@@ -155,6 +157,80 @@ async fn a_member_that_was_turned_away_cannot_renew() {
         let (asked, _) = renew(&cluster, node(1), transport).await;
         assert!(asked.unwrap_err().message().contains("turned away"));
     }
+}
+
+/// What the cloud says to a member that asks for a certificate for the key of `asks`.
+fn decided(cluster: &Cluster, asks: &EdgeIdentity) -> Result<()> {
+    let request = EnrolRequest {
+        version: VERSION,
+        node: node(1),
+        name: "pump".to_owned(),
+        secret: Vec::new(),
+        certificate_request: asks.request(node(1)).unwrap(),
+    };
+    let bytes = postcard::to_stdvec(&request).unwrap();
+    let own = cluster.edge.membership().unwrap().certificate;
+    let member = Some(Member::of(&own).unwrap());
+    decide(&bytes, member, &cluster.cloud, &cluster.tokens).map(drop)
+}
+
+#[test]
+fn a_certificate_is_renewed_for_its_own_key_alone() {
+    let cluster = cluster(300);
+    decided(&cluster, &cluster.edge).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let thief = EdgeIdentity::open_or_create(directory.path()).unwrap();
+    let refused = decided(&cluster, &thief).unwrap_err();
+    assert!(refused.message().contains("another one"), "{refused}");
+}
+
+#[test]
+fn a_device_that_joined_again_shuts_its_old_certificate_out() {
+    let cluster = cluster(0);
+    let id = cluster.tokens.list().unwrap()[0].id.clone();
+    cluster.tokens.revoke(&id).unwrap();
+    let token = cluster
+        .tokens
+        .create(&cluster.cloud, TokenRequest::default());
+    let secret = token.unwrap().secret;
+    cluster
+        .tokens
+        .redeem(&secret, node(1), "pump", b"another key")
+        .unwrap();
+    let refused = decided(&cluster, &cluster.edge).unwrap_err();
+    assert!(refused.message().contains("joined again"), "{refused}");
+}
+
+#[test]
+fn a_cloud_of_the_far_future_is_believed_until_the_certificate_is_due() {
+    let cluster = cluster(0);
+    let clock = cluster.edge.clock();
+    let now_ms = wall_ms();
+    cluster.edge.observe_cloud(now_ms + 10 * 365 * DAY_MS);
+    let own = cluster.edge.membership().unwrap().certificate;
+    assert!(clock.now_ms() > now_ms + 100 * DAY_MS);
+    assert!(is_valid(&own, clock.now_ms()), "it can still be shown");
+    assert!(!cluster.edge.is_due(), "and is not renewed again and again");
+    // The next start is told the same.
+    let again = EdgeIdentity::open_or_create(cluster.directories[1].path()).unwrap();
+    assert_eq!(again.clock().now_ms(), clock.now_ms());
+}
+
+#[test]
+fn a_cloud_that_runs_for_years_shows_a_certificate_that_is_valid() {
+    let cluster = cluster(0);
+    let cloud = &cluster.cloud;
+    let first = cloud.server();
+    assert!(!cloud.renew_if_due(wall_ms() + 100 * DAY_MS).unwrap());
+    let late_ms = wall_ms() + 300 * DAY_MS;
+    assert!(cloud.renew_if_due(late_ms).unwrap());
+    assert!(cloud.server() != first && is_valid(&cloud.server(), late_ms));
+    assert_eq!(cloud.chain()[0], cloud.server());
+    // A clock that was ahead and was set right.
+    assert!(!is_valid(&cloud.server(), wall_ms()));
+    assert!(cloud.renew_if_due(wall_ms()).unwrap());
+    let again = CloudIdentity::open_or_create(cluster.directories[0].path()).unwrap();
+    assert_eq!(again.server(), cloud.server());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use activestore_types::{Error, NodeId, Result};
+use activestore_types::{Error, Result};
 use quinn::{Endpoint, Incoming};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -14,12 +14,13 @@ use tokio::time::Instant;
 
 use super::{HANDSHAKE_TIMEOUT, Peer, Shared};
 use crate::admission::{Gate, Offered, Turn};
-use crate::certificate::{is_valid, node_of};
+use crate::certificate::is_valid;
 use crate::clock::wall_ms;
-use crate::enrol;
+use crate::enrol::{self, Enrolled};
 use crate::failure::{self, CLOSE, Side};
 use crate::lanes::stopped;
 use crate::link::Link;
+use crate::member::Member;
 use crate::peer_session;
 use crate::tcp_listener::{Arrival, TcpDoor};
 use crate::tls::{self, ENROL_ALPN};
@@ -275,7 +276,7 @@ async fn serve(shared: &Arc<Shared>, connection: Link, pass: Pass) -> Result<()>
     match connection.protocol().as_deref() {
         Some(ENROL_ALPN) => enrol_one(shared, &connection, member).await,
         Some(name) if tls::version(name).is_some() => match member {
-            Some(node) => serve_member(shared, connection, node, pass).await,
+            Some(member) => serve_member(shared, connection, member, pass).await,
             None => refuse(&connection, Error::denied("it has no certificate")),
         },
         _ => refuse(
@@ -285,19 +286,19 @@ async fn serve(shared: &Arc<Shared>, connection: Link, pass: Pass) -> Result<()>
     }
 }
 
-/// The node that a connection's certificate names, if it has one.
+/// Whom a connection's certificate names, if it has one.
 ///
 /// # Errors
 /// `Denied` for a certificate that names none, or is not valid at that moment: where a session was resumed, nobody has
 /// looked at it since it was full.
-fn shown(connection: &Link, now_ms: u64) -> Result<Option<NodeId>> {
+fn shown(connection: &Link, now_ms: u64) -> Result<Option<Member>> {
     let Some(certificate) = connection.member() else {
         return Ok(None);
     };
     if !is_valid(&certificate, now_ms) {
         return Err(Error::denied("its certificate is not valid now"));
     }
-    node_of(&certificate).map(Some)
+    Member::of(&certificate).map(Some)
 }
 
 fn refuse(connection: &Link, error: Error) -> Result<()> {
@@ -305,7 +306,7 @@ fn refuse(connection: &Link, error: Error) -> Result<()> {
     Err(error)
 }
 
-async fn enrol_one(shared: &Arc<Shared>, connection: &Link, member: Option<NodeId>) -> Result<()> {
+async fn enrol_one(shared: &Arc<Shared>, connection: &Link, member: Option<Member>) -> Result<()> {
     let identity = shared.options.identity.clone();
     let tokens = shared.options.tokens.clone();
     let answering = enrol::answer(connection, member, identity, tokens);
@@ -313,9 +314,10 @@ async fn enrol_one(shared: &Arc<Shared>, connection: &Link, member: Option<NodeI
         .await
         .unwrap_or_else(|_| Err(Error::denied("joining took too long")));
     match outcome {
-        Ok(node) => {
+        Ok(Enrolled { node, renewed }) => {
             shared.counters.admitted.add(1);
-            tracing::info!(%node, address = %connection.remote_address(), "admitted an edge");
+            shared.options.inbox.enrolled(node, renewed);
+            tracing::info!(%node, renewed, address = %connection.remote_address(), "admitted an edge");
             Ok(())
         }
         Err(error) => {
@@ -329,12 +331,17 @@ async fn enrol_one(shared: &Arc<Shared>, connection: &Link, member: Option<NodeI
 async fn serve_member(
     shared: &Arc<Shared>,
     connection: Link,
-    node: NodeId,
+    member: Member,
     pass: Pass,
 ) -> Result<()> {
+    let node = member.node;
     let options = shared.options.clone();
+    let asks = member.clone();
     let admitted = tokio::task::spawn_blocking(move || {
-        let labels = options.tokens.admits(node)?;
+        let labels = options
+            .tokens
+            .admits(&asks)
+            .inspect_err(|error| options.inbox.turned_away(node, error.message()))?;
         options.inbox.member(node, &labels);
         Ok(())
     })
@@ -349,7 +356,7 @@ async fn serve_member(
         id,
         Peer {
             connection: connection.clone(),
-            node,
+            member,
             epoch: None,
             status: None,
         },

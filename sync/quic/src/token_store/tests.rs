@@ -8,6 +8,10 @@ fn node(n: u8) -> NodeId {
     NodeId([n; 16])
 }
 
+fn member(n: u8, key: &[u8]) -> Member {
+    Member::new(node(n), key)
+}
+
 struct Cloud {
     directory: tempfile::TempDir,
     identity: CloudIdentity,
@@ -34,14 +38,14 @@ fn a_token_admits_one_node_once() {
         .tokens
         .create_at(&cloud.identity, TokenRequest::default(), 1000)
         .unwrap();
-    assert!(cloud.tokens.admits(node(1)).is_err());
+    assert!(cloud.tokens.admits(&member(1, KEY)).is_err());
     let redeem = |node, key| {
         cloud
             .tokens
             .redeem_at(&token.secret, node, "pump", key, 2000)
     };
     redeem(node(1), KEY).unwrap();
-    cloud.tokens.admits(node(1)).unwrap();
+    cloud.tokens.admits(&member(1, KEY)).unwrap();
     // The answer was lost: the same node with the same key asks again.
     redeem(node(1), KEY).unwrap();
     assert_eq!(
@@ -49,7 +53,7 @@ fn a_token_admits_one_node_once() {
         "the token has been used"
     );
     assert_eq!(refusal(redeem(node(2), KEY)), "the token has been used");
-    assert!(cloud.tokens.admits(node(2)).is_err());
+    assert!(cloud.tokens.admits(&member(2, KEY)).is_err());
     let listed = cloud.tokens.list().unwrap();
     assert_eq!(listed[0].node, Some(node(1)));
     assert_eq!(listed[0].name.as_deref(), Some("pump"));
@@ -78,7 +82,7 @@ fn an_expired_an_unknown_and_a_revoked_token_are_refused() {
     redeem(&token.secret, 1500).unwrap();
     let id = cloud.tokens.list().unwrap()[0].id.clone();
     cloud.tokens.revoke(&id).unwrap();
-    assert!(cloud.tokens.admits(node(1)).is_err());
+    assert!(cloud.tokens.admits(&member(1, KEY)).is_err());
     assert_eq!(
         refusal(redeem(&token.secret, 1500)),
         "the token was turned away"
@@ -103,6 +107,39 @@ fn a_node_cannot_be_taken_over_with_another_token() {
     };
     redeem(&first, KEY).unwrap();
     assert!(refusal(redeem(&second, b"a thief's key")).contains("another key"));
+}
+
+#[test]
+fn who_was_turned_away_or_joined_again_is_found() {
+    let cloud = cloud();
+    let join = |n, key: &[u8]| {
+        let token = cloud
+            .tokens
+            .create_at(&cloud.identity, TokenRequest::default(), 1000)
+            .unwrap();
+        cloud
+            .tokens
+            .redeem_at(&token.secret, node(n), "", key, 2000)
+            .unwrap();
+        cloud.tokens.list().unwrap().pop().unwrap().id
+    };
+    let first = join(1, KEY);
+    join(2, KEY);
+    let members = vec![('a', member(1, KEY)), ('b', member(2, KEY))];
+    let gone = |members: &[(char, Member)]| {
+        let gone = cloud
+            .tokens
+            .standing()
+            .unwrap()
+            .turned_away(members.to_vec());
+        gone.into_iter().map(|(id, _)| id).collect::<String>()
+    };
+    assert_eq!(gone(&members), "");
+    cloud.tokens.revoke(&first).unwrap();
+    assert_eq!(gone(&members), "a");
+    join(1, b"another key");
+    assert_eq!(gone(&members), "a", "its old key stays out");
+    assert_eq!(gone(&[('c', member(1, b"another key"))]), "");
 }
 
 #[test]
@@ -154,7 +191,10 @@ fn labels_are_those_of_the_token_until_others_are_given() {
     let redeemed = cloud.tokens.redeem_at(&secret, node(1), "edge", KEY, 2000);
     redeemed.unwrap();
     let labels = |text: &str| text.parse::<Labels>().unwrap();
-    assert_eq!(cloud.tokens.admits(node(1)).unwrap(), labels("ring=canary"));
+    assert_eq!(
+        cloud.tokens.admits(&member(1, KEY)).unwrap(),
+        labels("ring=canary")
+    );
     let other = labels("ring=early,site=north");
     cloud.tokens.relabel(node(1), &other).unwrap();
     assert_eq!(cloud.tokens.members().unwrap()[&node(1)], other);
@@ -171,9 +211,9 @@ fn what_another_process_changed_is_seen_at_once() {
         let token = other
             .create(&cloud.identity, TokenRequest::default())
             .unwrap();
-        assert!(cloud.tokens.admits(node(n)).is_err());
+        assert!(cloud.tokens.admits(&member(n, KEY)).is_err());
         other.redeem(&token.secret, node(n), "edge", KEY).unwrap();
-        assert!(cloud.tokens.admits(node(n)).is_ok());
+        assert!(cloud.tokens.admits(&member(n, KEY)).is_ok());
         let id = other
             .list()
             .unwrap()
@@ -182,6 +222,6 @@ fn what_another_process_changed_is_seen_at_once() {
             .unwrap()
             .id;
         other.revoke(&id).unwrap();
-        assert!(cloud.tokens.admits(node(n)).is_err());
+        assert!(cloud.tokens.admits(&member(n, KEY)).is_err());
     }
 }

@@ -232,6 +232,7 @@ impl Replica for MemoryEdge {
 
 #[derive(Default)]
 struct CloudState {
+    members: Vec<String>,
     progress: BTreeMap<(NodeId, Epoch), Progress>,
     payloads: BTreeMap<NodeId, BTreeSet<Bytes>>,
     applied: u64,
@@ -253,6 +254,11 @@ impl MemoryCloud {
         state.blobs.insert(name, blob.into());
         state.catalog = (state.catalog.0 + 1, name.to_vec());
         name
+    }
+
+    /// What was told of members: who is one now, and who not any more.
+    pub fn told_of_members(&self) -> Vec<String> {
+        self.state.lock().members.clone()
     }
 
     /// How many segments were applied, repeats included.
@@ -285,6 +291,15 @@ impl MemoryCloud {
 }
 
 impl Inbox for MemoryCloud {
+    fn enrolled(&self, node: NodeId, renewed: bool) {
+        let text = format!("enrolled {node} {renewed}");
+        self.state.lock().members.push(text);
+    }
+
+    fn turned_away(&self, _: NodeId, reason: &str) {
+        self.state.lock().members.push(reason.to_owned());
+    }
+
     fn progress(&self, node: NodeId, epoch: Epoch) -> Result<Option<Progress>> {
         Ok(self.state.lock().progress.get(&(node, epoch)).copied())
     }

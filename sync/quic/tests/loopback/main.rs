@@ -11,6 +11,7 @@ mod kept;
 mod over_tcp;
 mod relay;
 mod returning;
+mod turned_away;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
