@@ -43,8 +43,16 @@ pub fn run(command: &SyncCommand) -> Result<ExitCode> {
             node,
         } => retry_rejected(table.as_ref(), *discard, node),
         SyncCommand::Receipt(command) => crate::receipt::run(command),
-        SyncCommand::Verify { repair, json, node } => {
-            let path = format!("/v1/sync/verify?repair={repair}");
+        SyncCommand::Verify {
+            repair,
+            cloud,
+            json,
+            node,
+        } => {
+            let of_cloud = cloud
+                .as_ref()
+                .map_or_else(String::new, |name| format!("&cloud={}", encoded(name)));
+            let path = format!("/v1/sync/verify?repair={repair}{of_cloud}");
             let report = Client::new(&node.url)?.post(&path, "application/json", b"")?;
             show(&report, *json);
             let equal = report.get("equal").and_then(Value::as_bool);

@@ -68,6 +68,8 @@ pub(crate) enum Kind {
     Compared,
     /// This node's clock differs from the cloud's.
     ClockOffset,
+    /// What waited for a further cloud was let go, for it is one no more.
+    CloudLetGo,
 }
 
 impl Kind {
@@ -90,6 +92,7 @@ impl Kind {
             Kind::Definitions => "definitions",
             Kind::Compared => "compared",
             Kind::ClockOffset => "clock_offset",
+            Kind::CloudLetGo => "cloud_let_go",
         }
     }
 

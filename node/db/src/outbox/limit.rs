@@ -8,7 +8,7 @@ use activestore_store::WriteSet;
 use activestore_types::{Error, Result, SyncMode, TableName};
 use serde::Serialize;
 
-use super::Gone;
+use super::{Gone, Sealer};
 use crate::counters::{CounterKind, Figures};
 use crate::db::Inner;
 use crate::events::Kind;
@@ -27,11 +27,10 @@ pub struct LetGoReport {
     pub last_ms: u64,
 }
 
-impl Inner {
+impl LetGoReport {
     /// What an outbox that was full let go.
-    pub(crate) fn let_go_reports(&self) -> Vec<LetGoReport> {
-        let let_go = self.outbox.as_ref().map(|outbox| outbox.let_go());
-        let let_go = let_go.unwrap_or_default().into_iter();
+    pub(crate) fn all_of(outbox: &Sealer) -> Vec<LetGoReport> {
+        let let_go = outbox.let_go().into_iter();
         let report = |(table, gone): (TableName, Gone)| LetGoReport {
             table: table.to_string(),
             rows: gone.rows,
@@ -40,7 +39,9 @@ impl Inner {
         };
         let_go.map(report).collect()
     }
+}
 
+impl Inner {
     /// Refuses rows that would have to wait in an outbox that is full. What only erases may pass.
     pub(crate) fn admit_to_outbox(&self, set: &WriteSet) -> Result<()> {
         let (Some(outbox), Some(limit)) = (&self.outbox, self.options.outbox_bytes_max) else {

@@ -14,7 +14,9 @@ use std::sync::Arc;
 
 use activestore_env::{Keyring, Rng, ValueSealer};
 use activestore_sync_proto::{ChainHash, SealedSegment};
-use activestore_types::{Epoch, Error, ErrorKind, Lsn, NodeId, Result, SyncClass, TableId};
+use activestore_types::{
+    Epoch, Error, ErrorKind, Lsn, NodeId, Result, SyncClass, TableId, TableName,
+};
 use parking_lot::{Mutex, RwLock};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable};
 
@@ -22,7 +24,7 @@ use super::chain::{Chain, Closed, Payload, Sealed, Standing};
 use super::file::{
     OWED, SEGMENTS, STATE, Segments, change, copy, create, encoded, failed, load, new_path, remove,
 };
-use super::let_go::Handing;
+use super::let_go::{Gone, Handing};
 
 /// At most this many backlogs wait at once; then live rows are not set aside any more.
 const BACKLOGS_MAX: usize = 16;
@@ -103,6 +105,21 @@ impl Queue {
     pub(crate) fn skip(&self, sealed: Sealed) -> Result<()> {
         self.edit(Durability::None, |_, mut next| {
             next.moved(sealed);
+            Ok(next)
+        })
+    }
+
+    /// Moves on over records of which there is no room for the rows, which are counted. Durable on return, so that
+    /// what is missing stays known.
+    pub(crate) fn pass_over(&self, gone: BTreeMap<TableName, Gone>, sealed: Sealed) -> Result<()> {
+        if gone.is_empty() {
+            return self.skip(sealed);
+        }
+        self.edit(Durability::Immediate, |_, mut next| {
+            next.moved(sealed);
+            for (table, gone) in gone {
+                next.let_go.tables.entry(table).or_default().add(gone);
+            }
             Ok(next)
         })
     }

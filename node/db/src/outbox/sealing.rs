@@ -7,12 +7,16 @@ use std::sync::atomic::Ordering;
 
 use activestore_catalog::Sharing;
 use activestore_store::LogRecord;
-use activestore_types::{Lsn, NodeId, Result, RowBatch, SyncClass, TableId};
+use activestore_types::{
+    Lsn, NodeId, Result, RowBatch, SyncClass, TableId, TableName, TableSchema,
+};
 
 use super::chain::{Payload, Sealed, Standing};
 use super::filter::Passed;
+use super::let_go::Gone;
 use super::origins::Naming;
 use super::packing::Packing;
+use super::waking::urgent_tables;
 use super::{LOG_STEP_BYTES, Shared};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,15 +70,11 @@ impl Shared {
     }
 
     /// The tables whose rows are urgent.
-    pub(super) fn urgent_tables(&self) -> BTreeMap<TableId, SyncClass> {
+    fn urgent_tables(&self) -> BTreeMap<TableId, SyncClass> {
         if !self.lanes.load(Ordering::Acquire) {
             return BTreeMap::new();
         }
-        let state = self.catalog.state();
-        let urgent = state.classes.iter().filter(|(_, class)| class.is_urgent());
-        urgent
-            .filter_map(|(name, class)| Some((state.tables.get(name)?.id, *class)))
-            .collect()
+        urgent_tables(&self.catalog.state())
     }
 
     /// Takes over what is urgent now, after everything is sealed under what was urgent before.
@@ -104,6 +104,12 @@ impl Shared {
                 return Ok(());
             };
             let sealed = pass.sealed(Lsn(last.lsn.0 + 1));
+            if self.is_full() {
+                let gone = self.passed_over(&records, &standing, pass);
+                self.queue.pass_over(gone, sealed)?;
+                self.hold_log();
+                continue;
+            }
             let (payloads, passed) = self.pack(&records, &standing, pass)?;
             if payloads.is_empty() {
                 self.queue.skip(sealed)?;
@@ -120,8 +126,43 @@ impl Shared {
         }
     }
 
+    /// Whether rows of the table are shipped here.
+    fn takes(&self, schema: &TableSchema) -> bool {
+        self.direction.takes(schema.sync) && self.addressee.takes(&schema.name)
+    }
+
+    /// What the pass would take of the records, by table, where there is no room for it.
+    fn passed_over(
+        &self,
+        records: &[LogRecord],
+        standing: &Standing,
+        pass: Pass,
+    ) -> BTreeMap<TableName, Gone> {
+        let state = self.catalog.state();
+        let mut gone: BTreeMap<TableName, Gone> = BTreeMap::new();
+        for record in records {
+            for batch in self.direction.rows_of(record) {
+                let class = standing.classes.get(&batch.table).copied();
+                let schema = state.table_by_id(batch.table);
+                let schema = schema.filter(|schema| self.takes(schema));
+                if let Some(schema) = schema
+                    && pass.takes(class.unwrap_or_default(), record.lsn, standing)
+                {
+                    let lost = Gone::of(batch);
+                    gone.entry(schema.name.clone()).or_default().add(lost);
+                }
+            }
+        }
+        gone.values_mut().for_each(|gone| gone.times = 1);
+        if !gone.is_empty() {
+            self.tell_of_passing_over(&gone);
+        }
+        gone
+    }
+
     fn hold_log(&self) {
-        self.hold.hold(self.direction, Some(self.queue.cursor()));
+        self.hold
+            .hold(&self.addressee.follower, Some(self.queue.cursor()));
     }
 
     /// What the pass takes of the records, as segment payloads by class. Rows of tables of which not everything
@@ -133,11 +174,7 @@ impl Shared {
         pass: Pass,
     ) -> Result<(Vec<(SyncClass, Payload)>, Passed)> {
         let state = self.catalog.state();
-        let shippable = |table| {
-            state
-                .table_by_id(table)
-                .filter(|schema| self.direction.takes(schema.sync))
-        };
+        let shippable = |table| state.table_by_id(table).filter(|schema| self.takes(schema));
         let class_of = |table: TableId| standing.classes.get(&table).copied().unwrap_or_default();
         let node_of = |origin| self.store.origin_node(origin);
         let naming = |via| Naming {
