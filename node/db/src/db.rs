@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 
 use crate::auth::{Logins, Principal};
 use crate::blobs::Blobs;
-use crate::clouds::Clouds;
+use crate::clouds::{self, Clouds};
 use crate::conflicts::Conflicts;
 use crate::down::Down;
 use crate::events::{self, Events};
@@ -162,6 +162,7 @@ impl Db {
     /// As [`Db::open`].
     pub fn open_in(options: DbOptions, env: Env) -> Result<Db> {
         crate::backup::refuse_unfinished(&options.data_dir)?;
+        clouds::check_all(options.also.as_deref().unwrap_or_default())?;
         let dir = options.data_dir.clone();
         // First of all, so that a wrong key touches nothing.
         let holds_data = env.disk.exists(CATALOG_FILE);

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 pub use opening::further_outboxes;
-pub(crate) use opening::{directories, directory, is_private, is_queue, queue_file};
+pub(crate) use opening::{check_all, directories, directory, is_private, is_queue, queue_file};
 pub use report::ShippingReport;
 
 use crate::db::{Db, Inner};

@@ -139,10 +139,10 @@ impl FurtherCloud {
 }
 
 impl Clouds {
-    /// The outboxes of the clouds that the options name, or that the directory has. The sentences of what was let go.
+    /// The outboxes of the clouds that the options name, or that the directory has.
     ///
     /// # Errors
-    /// `Invalid` for clouds that cannot be; as [`open_outbox`].
+    /// As [`open_outbox`].
     pub(crate) fn open(
         dir: &Path,
         options: &DbOptions,
@@ -152,7 +152,6 @@ impl Clouds {
     ) -> Result<Clouds> {
         let wanted = match &options.also {
             Some(wanted) => {
-                check_all(wanted)?;
                 let_others_go(dir, wanted, identity.node, sources, keyring)?;
                 wanted.clone()
             }
@@ -163,9 +162,7 @@ impl Clouds {
         }
         let open = |cloud: FurtherCloud| {
             let path = dir.join(queue_file(&cloud.name));
-            if let Some(folder) = path.parent() {
-                std::fs::create_dir_all(folder)?;
-            }
+            make_private(&dir.join(directory(&cloud.name)))?;
             let outbox = Arc::new(open_outbox(
                 &path,
                 Addressee::further_cloud(&cloud),
@@ -197,7 +194,20 @@ impl Clouds {
     }
 }
 
-fn check_all(clouds: &[FurtherCloud]) -> Result<()> {
+/// Makes the directory of a further cloud, which holds keys as well.
+fn make_private(folder: &Path) -> Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder).map_err(Error::from)
+}
+
+/// Whether a node can have these further clouds.
+///
+/// # Errors
+/// `Invalid`, saying what is wrong.
+pub(crate) fn check_all(clouds: &[FurtherCloud]) -> Result<()> {
     clouds.iter().try_for_each(FurtherCloud::check)?;
     let names: BTreeSet<&str> = clouds.iter().map(|cloud| cloud.name.as_str()).collect();
     if names.len() < clouds.len() {

@@ -77,6 +77,11 @@ impl Addressee {
         self.follower.further.as_deref()
     }
 
+    /// Whether rows that are sealed may be let go.
+    pub(super) fn lets_sealed_go(&self) -> bool {
+        self.bytes_max.is_some() && self.at_limit != Some(FullOutbox::Hold)
+    }
+
     /// As log lines and events call it.
     pub(super) fn for_people(&self) -> String {
         match (self.further(), self.direction()) {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use activestore_catalog::AtLimit;
 use activestore_store::WriteSet;
-use activestore_types::{Error, Result, SyncMode, TableName};
+use activestore_types::{Error, Result, RowBatch, SyncMode, TableName};
 use serde::Serialize;
 
 use super::{Gone, Sealer};
@@ -41,6 +41,12 @@ impl LetGoReport {
     }
 }
 
+/// Whether a batch holds nothing but deletes, for which there is always room.
+pub(super) fn only_erases(batch: &RowBatch) -> bool {
+    let deletes = batch.tombstone.as_ref();
+    deletes.is_some_and(|rows| rows.count_set_bits() == rows.len())
+}
+
 impl Inner {
     /// Refuses rows that would have to wait in an outbox that is full. What only erases may pass.
     pub(crate) fn admit_to_outbox(&self, set: &WriteSet) -> Result<()> {
@@ -58,9 +64,8 @@ impl Inner {
             let schema = state.table_by_id(batch.table);
             // The oldest rows of these make room for new ones, as soon as they are sealed.
             let goes = |name| may_go && state.at_limit.get(name) == Some(&AtLimit::DropOldest);
-            let deletes = batch.tombstone.as_ref();
-            let erases = deletes.is_some_and(|rows| rows.count_set_bits() == rows.len());
-            !erases && schema.is_some_and(|schema| up(schema.sync) && !goes(&schema.name))
+            !only_erases(batch)
+                && schema.is_some_and(|schema| up(schema.sync) && !goes(&schema.name))
         });
         if !waits {
             return Ok(());

@@ -142,7 +142,7 @@ impl Sealer {
             hold,
         } = sources;
         hold.hold(&addressee.follower, Some(queue.cursor()));
-        queue.note_handed(addressee.bytes_max.is_some())?;
+        queue.note_handed(addressee.lets_sealed_go())?;
         let marks = Marks::default();
         marks.sealed(&queue.standing());
         let shared = Arc::new(Shared {

@@ -85,8 +85,21 @@ impl Queue {
     /// Appends the segments that hold what can be shipped of the records that are now sealed; all of them
     /// are durable on return, or none.
     pub(crate) fn append(&self, payloads: Vec<(SyncClass, Payload)>, sealed: Sealed) -> Result<()> {
+        self.append_all_but(BTreeMap::new(), payloads, sealed)
+    }
+
+    /// The same, and counts the rows of the records that there was no room for.
+    pub(crate) fn append_all_but(
+        &self,
+        gone: BTreeMap<TableName, Gone>,
+        payloads: Vec<(SyncClass, Payload)>,
+        sealed: Sealed,
+    ) -> Result<()> {
         self.edit(Durability::Immediate, |segments, mut next| {
             next.moved(sealed);
+            for (table, gone) in gone {
+                next.let_go.tables.entry(table).or_default().add(gone);
+            }
             for (class, payload) in payloads {
                 if !next.chains.iter().any(|chain| chain.class == class) {
                     next.chains.push(Chain::fresh(class, epoch(&self.rng)));
@@ -105,21 +118,6 @@ impl Queue {
     pub(crate) fn skip(&self, sealed: Sealed) -> Result<()> {
         self.edit(Durability::None, |_, mut next| {
             next.moved(sealed);
-            Ok(next)
-        })
-    }
-
-    /// Moves on over records of which there is no room for the rows, which are counted. Durable on return, so that
-    /// what is missing stays known.
-    pub(crate) fn pass_over(&self, gone: BTreeMap<TableName, Gone>, sealed: Sealed) -> Result<()> {
-        if gone.is_empty() {
-            return self.skip(sealed);
-        }
-        self.edit(Durability::Immediate, |_, mut next| {
-            next.moved(sealed);
-            for (table, gone) in gone {
-                next.let_go.tables.entry(table).or_default().add(gone);
-            }
             Ok(next)
         })
     }

@@ -14,10 +14,14 @@ use activestore_types::{
 use super::chain::{Payload, Sealed, Standing};
 use super::filter::Passed;
 use super::let_go::Gone;
+use super::limit::only_erases;
 use super::origins::Naming;
 use super::packing::Packing;
 use super::waking::urgent_tables;
 use super::{LOG_STEP_BYTES, Shared};
+
+/// Payloads by class, what stayed here of filtered tables, and what there was no room for.
+type Packed = (Vec<(SyncClass, Payload)>, Passed, BTreeMap<TableName, Gone>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pass {
@@ -104,17 +108,15 @@ impl Shared {
                 return Ok(());
             };
             let sealed = pass.sealed(Lsn(last.lsn.0 + 1));
-            if self.is_full() {
-                let gone = self.passed_over(&records, &standing, pass);
-                self.queue.pass_over(gone, sealed)?;
-                self.hold_log();
-                continue;
+            let full = self.is_full();
+            let (payloads, passed, gone) = self.pack(&records, &standing, pass, full)?;
+            if !gone.is_empty() {
+                self.tell_of_passing_over(&gone);
             }
-            let (payloads, passed) = self.pack(&records, &standing, pass)?;
-            if payloads.is_empty() {
+            if payloads.is_empty() && gone.is_empty() {
                 self.queue.skip(sealed)?;
             } else {
-                self.queue.append(payloads, sealed)?;
+                self.queue.append_all_but(gone, payloads, sealed)?;
                 self.marks.sealed(&self.queue.standing());
                 if let Some(waker) = self.waker.lock().as_ref() {
                     waker();
@@ -131,48 +133,21 @@ impl Shared {
         self.direction.takes(schema.sync) && self.addressee.takes(&schema.name)
     }
 
-    /// What the pass would take of the records, by table, where there is no room for it.
-    fn passed_over(
-        &self,
-        records: &[LogRecord],
-        standing: &Standing,
-        pass: Pass,
-    ) -> BTreeMap<TableName, Gone> {
-        let state = self.catalog.state();
-        let mut gone: BTreeMap<TableName, Gone> = BTreeMap::new();
-        for record in records {
-            for batch in self.direction.rows_of(record) {
-                let class = standing.classes.get(&batch.table).copied();
-                let schema = state.table_by_id(batch.table);
-                let schema = schema.filter(|schema| self.takes(schema));
-                if let Some(schema) = schema
-                    && pass.takes(class.unwrap_or_default(), record.lsn, standing)
-                {
-                    let lost = Gone::of(batch);
-                    gone.entry(schema.name.clone()).or_default().add(lost);
-                }
-            }
-        }
-        gone.values_mut().for_each(|gone| gone.times = 1);
-        if !gone.is_empty() {
-            self.tell_of_passing_over(&gone);
-        }
-        gone
-    }
-
     fn hold_log(&self) {
         self.hold
             .hold(&self.addressee.follower, Some(self.queue.cursor()));
     }
 
     /// What the pass takes of the records, as segment payloads by class. Rows of tables of which not everything
-    /// leaves come together first and pass their filter; what stayed here of them is told beside.
+    /// leaves come together first and pass their filter; what stayed here of them is told beside. In an outbox that is
+    /// `full` only what erases goes; the rest is counted.
     fn pack(
         &self,
         records: &[LogRecord],
         standing: &Standing,
         pass: Pass,
-    ) -> Result<(Vec<(SyncClass, Payload)>, Passed)> {
+        full: bool,
+    ) -> Result<Packed> {
         let state = self.catalog.state();
         let shippable = |table| state.table_by_id(table).filter(|schema| self.takes(schema));
         let class_of = |table: TableId| standing.classes.get(&table).copied().unwrap_or_default();
@@ -193,6 +168,7 @@ impl Shared {
         }
         let mut packings: BTreeMap<(SyncClass, Vec<NodeId>), Packing<'_>> = BTreeMap::new();
         let mut filtered: BTreeMap<TableId, Vec<&RowBatch>> = BTreeMap::new();
+        let mut gone: BTreeMap<TableName, Gone> = BTreeMap::new();
         for record in records {
             let via = self.direction.way_of(record)?;
             let fresh = || Packing::new(ways.get(&via));
@@ -204,6 +180,11 @@ impl Shared {
                 let Some(schema) = shippable(batch.table) else {
                     continue;
                 };
+                if full && !only_erases(batch) {
+                    let lost = Gone::of(batch);
+                    gone.entry(schema.name.clone()).or_default().add(lost);
+                    continue;
+                }
                 let sharing = state.sharing.get(&schema.name);
                 if self.direction.filters(batch) && sharing.is_some_and(Sharing::holds_back) {
                     filtered.entry(schema.id).or_default().push(batch);
@@ -243,6 +224,7 @@ impl Shared {
             let packed = packing.finish()?.into_iter();
             payloads.extend(packed.map(|payload| (class, payload)));
         }
-        Ok((payloads, passed))
+        gone.values_mut().for_each(|gone| gone.times = 1);
+        Ok((payloads, passed, gone))
     }
 }

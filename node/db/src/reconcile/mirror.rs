@@ -64,6 +64,11 @@ impl Holdings for Mirror {
         Ok(all)
     }
 
+    fn takes_back(&self) -> bool {
+        // Nothing comes down from a further cloud.
+        self.further.is_none()
+    }
+
     fn compares(&self, table: &TableName) -> bool {
         self.shared().iter().any(|schema| schema.name == *table)
     }
