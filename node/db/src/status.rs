@@ -287,7 +287,7 @@ impl Db {
             receipt_refused: inner.refused_receipt(),
             down: down_report(inner),
             verified: verified_report(inner, inner.node),
-            also: inner.shipping_reports(),
+            also: inner.shipping_reports().into_iter().skip(1).collect(),
             peers: peer_reports(inner),
         }
     }

@@ -27,7 +27,7 @@ use crate::reconcile::{Mirror, Settling};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Kept {
     cloud: FurtherCloud,
-    /// Drawn when its outbox was made: rows of before were never meant for it.
+    /// Drawn when its outbox was made, or takes other tables: rows of before were not meant for it.
     born: u64,
 }
 
@@ -138,8 +138,9 @@ impl Inner {
     pub(crate) fn generation_with(&self, table: Option<&TableName>) -> u64 {
         self.counting(table).fold(0_u64, |sum, outbox| {
             let standing = outbox.standing();
-            let gone = table.and_then(|table| standing.let_go.tables.get(table));
-            let times = gone.map_or(0, |gone| gone.times);
+            let gone = standing.let_go.tables.iter();
+            let gone = gone.filter(|(name, _)| table.is_none_or(|table| table == *name));
+            let times: u64 = gone.map(|(_, gone)| gone.times).sum();
             let name = outbox.addressee().further();
             let further = name.and_then(|name| self.clouds.named(name));
             sum.wrapping_add(further.map_or(0, |further| further.born))

@@ -171,7 +171,8 @@ impl Clouds {
                 sources.clone(),
                 keyring,
             )?);
-            let before = kept(outbox.queue())?;
+            // While it took other tables, rows of these were not shipped to it.
+            let before = kept(outbox.queue())?.filter(|kept| kept.cloud.tables == cloud.tables);
             let born = before.map_or_else(|| sources.env.rng.next_u64(), |kept| kept.born);
             let cloud_kept = Kept {
                 cloud: cloud.clone(),

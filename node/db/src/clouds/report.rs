@@ -1,8 +1,7 @@
-//! How shipping to each further cloud stands: `sync status`, `system.sync_clouds` and metrics.
+//! How shipping to each cloud stands: `sync status`, `system.sync_clouds` and metrics.
 
 use serde::Serialize;
 
-use super::Further;
 use crate::counters::{CounterKind, Figures};
 use crate::db::Inner;
 use crate::options::FullOutbox;
@@ -10,10 +9,10 @@ use crate::outbox::{ClassReport, Lag, LetGoReport, Sealer};
 use crate::receipts::ReceiptReport;
 use crate::status::VerifiedReport;
 
-/// Where shipping to one further cloud stands.
+/// Where shipping to one cloud stands.
 #[derive(Clone, Debug, Serialize)]
 pub struct ShippingReport {
-    /// What this node calls it.
+    /// What this node calls it; `own` for its own.
     pub cloud: String,
     /// The tables that it takes of those that travel up.
     pub tables: Vec<String>,
@@ -29,9 +28,9 @@ pub struct ShippingReport {
     pub pending_rows: u64,
     /// Bytes sealed and not acknowledged.
     pub pending_bytes: u64,
-    /// Bytes that may wait.
-    pub outbox_bytes: u64,
-    /// What happens then: `hold` or `drop_oldest`.
+    /// Bytes that may wait; `null` is no limit.
+    pub outbox_bytes: Option<u64>,
+    /// What happens then: `hold` or `drop_oldest`; for the own cloud the tables say.
     pub at_limit: &'static str,
     /// Log records that are not looked at yet.
     pub unsealed_records: u64,
@@ -60,27 +59,31 @@ type OutboxFigure = (&'static str, &'static str, CounterKind, fn(&Sealer) -> f64
 const OWN: &str = "own";
 
 impl Inner {
-    /// Every further cloud, in the order of the configuration.
+    /// Every cloud that is shipped to: the own one, then further ones in the order of the configuration.
     pub(crate) fn shipping_reports(&self) -> Vec<ShippingReport> {
         let receipts = self.receipt_reports();
-        let further = self.clouds.iter();
-        further
-            .map(|further| self.shipping_report(further, &receipts))
+        self.outboxes()
+            .map(|outbox| self.shipping_report(outbox, &receipts))
             .collect()
     }
 
-    fn shipping_report(&self, further: &Further, receipts: &[ReceiptReport]) -> ShippingReport {
-        let (cloud, outbox) = (&further.cloud, &further.outbox);
+    fn shipping_report(&self, outbox: &Sealer, receipts: &[ReceiptReport]) -> ShippingReport {
+        let name = outbox.addressee().further();
+        let further = name.and_then(|name| self.clouds.named(name));
+        let cloud = further.map(|further| &further.cloud);
         let standing = outbox.standing();
         let live = standing.live();
         let lags = outbox.lags();
         let receipts = receipts
             .iter()
-            .filter(|receipt| receipt.cloud.as_ref() == Some(&cloud.name));
-        let outcome = *further.outcome.lock();
+            .filter(|receipt| receipt.side == "held" && receipt.cloud.as_deref() == name);
+        let outcome = match further {
+            Some(further) => *further.outcome.lock(),
+            None => self.compared(self.node),
+        };
         ShippingReport {
-            cloud: cloud.name.clone(),
-            tables: cloud.tables.clone(),
+            cloud: called(outbox),
+            tables: cloud.map_or_else(|| vec!["*".to_owned()], |cloud| cloud.tables.clone()),
             epoch: format!("{:016x}", live.epoch.0),
             first_unacked: live.acknowledged + 1,
             last_sealed: live.last_sealed,
@@ -90,10 +93,14 @@ impl Inner {
                 .iter()
                 .map(|lag| ClassReport::of(lag, self.wall_ms()))
                 .collect(),
-            outbox_bytes: cloud.outbox_bytes_max,
-            at_limit: match cloud.at_limit {
-                FullOutbox::Hold => "hold",
-                FullOutbox::DropOldest => "drop_oldest",
+            outbox_bytes: match cloud {
+                Some(cloud) => Some(cloud.outbox_bytes_max),
+                None => self.options.outbox_bytes_max,
+            },
+            at_limit: match cloud.map(|cloud| cloud.at_limit) {
+                Some(FullOutbox::Hold) => "hold",
+                Some(FullOutbox::DropOldest) => "drop_oldest",
+                None => "sync_at_limit",
             },
             unsealed_records: (self.store.last_lsn().0 + 1).saturating_sub(standing.cursor.0),
             seal_failures: outbox.failures(),
@@ -101,7 +108,10 @@ impl Inner {
             let_go: LetGoReport::all_of(outbox),
             refused: outbox.refused(),
             receipt: receipts.max_by_key(|receipt| receipt.issued_ms).cloned(),
-            receipt_refused: further.refused_receipt.lock().clone(),
+            receipt_refused: match further {
+                Some(further) => further.refused_receipt.lock().clone(),
+                None => self.refused_receipt(),
+            },
             verified: outcome.map(VerifiedReport::from),
         }
     }

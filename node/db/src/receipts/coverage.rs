@@ -187,7 +187,7 @@ impl Inner {
         self.generation_with(Some(table))
     }
 
-    /// The same of the whole outbox; a gateway lets no rows go to make room.
+    /// The same of all rows that leave.
     pub(crate) fn generation(&self) -> u64 {
         self.generation_with(None)
     }

@@ -1,9 +1,9 @@
-//! `system.sync_clouds`: what waits for each further cloud of a node.
+//! `system.sync_clouds`: what waits for each cloud of a node, its own and further ones.
 
 use std::sync::Arc;
 
 use activestore_types::Result;
-use arrow::array::{Float64Array, TimestampNanosecondArray};
+use arrow::array::{Float64Array, Int64Array, TimestampNanosecondArray};
 use arrow::record_batch::RecordBatch;
 
 use super::{batch, count, optional, text};
@@ -21,6 +21,7 @@ pub(super) fn sync_clouds(relations: &Relations) -> Result<RecordBatch> {
         let ms = i64::try_from(one.receipt.as_ref()?.issued_ms).ok()?;
         Some(ms.saturating_mul(1_000_000))
     });
+    let bytes = all.iter().map(|one| i64::try_from(one.outbox_bytes?).ok());
     let let_go = |one: &ShippingReport| one.let_go.iter().map(|gone| gone.rows).sum();
     batch(vec![
         ("cloud", text(all.iter().map(|one| one.cloud.as_str()))),
@@ -40,10 +41,7 @@ pub(super) fn sync_clouds(relations: &Relations) -> Result<RecordBatch> {
             count(all.iter().map(|one| one.pending_bytes)),
         ),
         ("oldest_s", Arc::new(oldest.collect::<Float64Array>())),
-        (
-            "outbox_bytes",
-            count(all.iter().map(|one| one.outbox_bytes)),
-        ),
+        ("outbox_bytes", Arc::new(bytes.collect::<Int64Array>())),
         ("at_limit", text(all.iter().map(|one| one.at_limit))),
         ("rows_let_go", count(all.iter().map(let_go))),
         (

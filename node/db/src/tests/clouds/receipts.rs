@@ -105,6 +105,22 @@ fn rows_of_before_a_cloud_was_named_are_not_covered_by_it() {
         let edge = open_it(vec![dr()]);
         let after = edge.inner.whole_since(&schema).unwrap();
         assert!(after > before, "{after:?} {before:?}");
+        // Nor are those that were written while it took other tables.
+        run(
+            &edge,
+            "INSERT INTO plant.readings (device, ts) VALUES ('a', '2020-01-02')",
+        )
+        .await;
+        edge.shutdown().await.unwrap();
+        drop(edge);
+        for tables in ["plant.others", "*"] {
+            let tables = vec![tables.to_owned()];
+            let edge = open_it(vec![FurtherCloud { tables, ..dr() }]);
+            edge.shutdown().await.unwrap();
+        }
+        let edge = open_it(vec![dr()]);
+        let later = edge.inner.whole_since(&schema).unwrap();
+        assert!(later > after, "{later:?} {after:?}");
         close_all(vec![edge]).await;
     });
 }
