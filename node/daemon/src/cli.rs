@@ -115,7 +115,7 @@ pub enum Command {
     Token(TokenCommand),
     /// Enrol this data directory at a cloud node, once, before the edge is started.
     #[command(
-        after_help = "Example:\n  activestore join --peer cloud.example:7490 --token TOKEN --data-dir ./data"
+        after_help = "Examples:\n  activestore join --peer cloud.example:7490 --token TOKEN --data-dir ./data\n  activestore join --as dr --peer dr.example:7490 --token TOKEN --data-dir ./data\n\nThe second also ships what goes up to a further cloud, which gives the node neither definitions nor rows; name it in\n[[sync.also]] of the configuration. The token is made there, with activestore token create."
     )]
     Join(JoinArgs),
     /// See how far shipping is, and compare both ends.
@@ -368,6 +368,9 @@ pub struct JoinArgs {
     /// The edge's data directory [env: ACTIVESTORE_DATA_DIR].
     #[arg(long, value_name = "DIR", env = "ACTIVESTORE_DATA_DIR", hide_env = true, default_value = "activestore-data", value_hint = ValueHint::DirPath)]
     pub data_dir: PathBuf,
+    /// Join it as this further cloud, of [[sync.also]], beside the node's own.
+    #[arg(long = "as", value_name = "NAME")]
+    pub further: Option<String>,
     /// The edge's name for people.
     #[arg(
         long,
@@ -401,12 +404,15 @@ pub enum SyncCommand {
     },
     /// Compare with the peer now what both hold, down to single rows; exit code 1 where differences are left.
     #[command(
-        after_help = "Examples:\n  activestore sync verify\n  activestore sync verify --repair\n\nRows of an edge are compared that travel up, of tables that are not filtered. A repair ships rows again that\nthe cloud lacks and takes back rows that the edge lost; deletes win over rows by their stamps, as ever."
+        after_help = "Examples:\n  activestore sync verify\n  activestore sync verify --repair\n  activestore sync verify --cloud dr --repair\n\nRows of an edge are compared that travel up, of tables that are not filtered. A repair ships rows again that\nthe cloud lacks and takes back rows that the edge lost; deletes win over rows by their stamps, as ever."
     )]
     Verify {
         /// Mend what differs.
         #[arg(long)]
         repair: bool,
+        /// Compare with this further cloud, of [[sync.also]], in the place of the node's own.
+        #[arg(long, value_name = "NAME")]
+        cloud: Option<String>,
         /// Print JSON.
         #[arg(long)]
         json: bool,

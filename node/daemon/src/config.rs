@@ -5,6 +5,7 @@
 //! A setting comes from, in falling order: a command-line flag, an `ACTIVESTORE_*` variable, the
 //! file, the default.
 
+mod also;
 mod environment;
 mod units;
 mod unknown;
@@ -16,6 +17,7 @@ use activestore_ingest::mqtt::MqttConfig;
 use activestore_types::{Error, Result};
 use serde::Deserialize;
 
+pub use also::{Also, EvictAfterSetting, FullOutboxSetting};
 pub use environment::apply as apply_environment;
 pub use units::{ByteSize, Span};
 
@@ -181,6 +183,10 @@ pub struct Sync {
     pub schedule: Vec<String>,
     /// How far the schedule's clock is ahead of UTC: `+01:00`.
     pub schedule_offset: Option<String>,
+    /// Which clouds have to have signed before old rows go from an edge.
+    pub evict_after: Option<EvictAfterSetting>,
+    /// Further clouds that get what goes up.
+    pub also: Vec<Also>,
 }
 
 /// `sync.at_budget`.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use activestore_db::{check_blobs, defined_tables};
+use activestore_db::{check_blobs, defined_tables, further_outboxes};
 use activestore_env::{Disk, Env, Keyring};
 use activestore_store::repair::{self, Findings, Known};
 use activestore_store::{StoreOptions, open_keyring};
@@ -43,11 +43,12 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
     let keyring = keys(&env, args, &report)?;
     space(env.disk.as_ref(), &mut report);
     let node = identity(dir, &mut report);
-    for file in ["catalog.redb", "outbox.redb", "downstream.redb"] {
-        if dir.join(file).exists() {
-            match database(&dir.join(file)) {
-                Ok(()) => report.fine(file, "whole"),
-                Err(error) => report.wrong(file, &error),
+    let own = ["catalog.redb", "outbox.redb", "downstream.redb"].map(str::to_owned);
+    for file in own.into_iter().chain(further_outboxes(dir)?) {
+        if dir.join(&file).exists() {
+            match database(&dir.join(&file)) {
+                Ok(()) => report.fine(&file, "whole"),
+                Err(error) => report.wrong(&file, &error),
             }
         }
     }

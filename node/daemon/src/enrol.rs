@@ -75,6 +75,13 @@ fn create_token(
 /// What the cloud says; `Conflict` where a node is running on the directory.
 pub fn join(args: &JoinArgs) -> Result<ExitCode> {
     start::join(args)?;
+    if let Some(name) = &args.further {
+        println!(
+            "joined {peer} as '{name}'; name it in the configuration of this edge, and start it with that:\n\n[[sync.also]]\nname = \"{name}\"\npeers = [\"{peer}\"]",
+            peer = args.peer
+        );
+        return Ok(ExitCode::SUCCESS);
+    }
     println!(
         "joined {}; start the edge with: activestore start --data-dir {} --peer {}",
         args.peer,

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::ReceiptCommand;
 use crate::client::Client;
+use crate::plugin::encoded;
 use crate::sql::Grid;
 
 /// Bytes of a file of receipts, or of a certificate, at most.
@@ -29,16 +30,16 @@ struct File {
 /// What the node or the file system says; `Invalid` for a file that holds no receipts.
 pub fn run(command: &ReceiptCommand) -> Result<ExitCode> {
     match command {
-        ReceiptCommand::List { json, node } => {
-            let file = ask(&Client::new(&node.url)?)?;
+        ReceiptCommand::List { cloud, json, node } => {
+            let file = ask(&Client::new(&node.url)?, cloud.as_deref())?;
             if *json {
                 println!("{}", text_of(&file)?);
             } else {
                 println!("{}", listed(&file.receipts));
             }
         }
-        ReceiptCommand::Export { out, node } => {
-            let file = ask(&Client::new(&node.url)?)?;
+        ReceiptCommand::Export { out, cloud, node } => {
+            let file = ask(&Client::new(&node.url)?, cloud.as_deref())?;
             if file.receipts.is_empty() {
                 return Err(Error::not_found("this node has no receipt yet").with_hint(
                     "an edge gets its first one when everything that it shipped has arrived",
@@ -56,8 +57,12 @@ pub fn run(command: &ReceiptCommand) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn ask(client: &Client) -> Result<File> {
-    serde_json::from_value(client.get("/v1/sync/receipts")?).map_err(|error| {
+fn ask(client: &Client, cloud: Option<&str>) -> Result<File> {
+    let path = match cloud {
+        None => "/v1/sync/receipts".to_owned(),
+        Some(name) => format!("/v1/sync/receipts?cloud={}", encoded(name)),
+    };
+    serde_json::from_value(client.get(&path)?).map_err(|error| {
         Error::invalid(format!("the node's receipts cannot be read: {error}"))
             .with_hint("the node may be of another release than this program")
     })

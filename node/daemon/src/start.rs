@@ -16,12 +16,13 @@ mod mqtt;
 mod peers;
 mod settings;
 mod sink;
+mod uplinks;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use activestore_db::{Db, DbOptions, Role};
+use activestore_db::{Db, DbOptions, FurtherCloud, Role};
 use activestore_gateway::Gateway;
 use activestore_plugin_host::Trust;
 use activestore_sync_quic::{ClientOptions, EdgeIdentity, SyncClient};
@@ -184,12 +185,28 @@ pub fn join(args: &JoinArgs) -> Result<()> {
 }
 
 async fn join_with(db: &Db, args: &JoinArgs) -> Result<()> {
-    let identity = Arc::new(EdgeIdentity::open_or_create(
-        &args.data_dir.join(IDENTITY_DIR),
-    )?);
+    let directory = match &args.further {
+        None => IDENTITY_DIR.to_owned(),
+        Some(name) => {
+            let further = FurtherCloud::named(name);
+            further.check()?;
+            further.directory()
+        }
+    };
+    let directory = args.data_dir.join(directory);
+    let identity = Arc::new(EdgeIdentity::open_or_create(&directory)?);
     if identity.joined() {
-        return Err(Error::conflict("this data directory has joined already")
-            .with_hint("start it with --peer; no token is needed any more"));
+        let already = Error::conflict(match &args.further {
+            None => "this data directory has joined already".to_owned(),
+            Some(name) => format!("this data directory has joined '{name}' already"),
+        });
+        return Err(match &args.further {
+            None => already.with_hint("start it with --peer; no token is needed any more"),
+            Some(_) => already.with_hint(format!(
+                "name it in [[sync.also]] and start; to join another cloud under the name, remove {} first",
+                directory.display()
+            )),
+        });
     }
     let hosts = db.sync_hosts();
     let outbox = hosts
@@ -203,6 +220,7 @@ async fn join_with(db: &Db, args: &JoinArgs) -> Result<()> {
         hosts.replica,
     );
     options.connect_timeout = JOIN_TRY;
+    options.joins_only = true;
     let client = SyncClient::start(options)?;
     let waiting = async {
         while !identity.joined() {

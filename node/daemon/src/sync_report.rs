@@ -12,6 +12,9 @@ use crate::plugin::encoded;
 use crate::receipt::time;
 use crate::sql::Grid;
 
+/// What of a node's status tells of its further clouds.
+const FURTHER: &str = "also";
+
 /// Runs the command; `verify` gives 1 where the ends differ.
 ///
 /// # Errors
@@ -43,8 +46,16 @@ pub fn run(command: &SyncCommand) -> Result<ExitCode> {
             node,
         } => retry_rejected(table.as_ref(), *discard, node),
         SyncCommand::Receipt(command) => crate::receipt::run(command),
-        SyncCommand::Verify { repair, json, node } => {
-            let path = format!("/v1/sync/verify?repair={repair}");
+        SyncCommand::Verify {
+            repair,
+            cloud,
+            json,
+            node,
+        } => {
+            let of_cloud = cloud
+                .as_ref()
+                .map_or_else(String::new, |name| format!("&cloud={}", encoded(name)));
+            let path = format!("/v1/sync/verify?repair={repair}{of_cloud}");
             let report = Client::new(&node.url)?.post(&path, "application/json", b"")?;
             show(&report, *json);
             let equal = report.get("equal").and_then(Value::as_bool);
@@ -143,11 +154,28 @@ fn show(value: &Value, as_json: bool) {
     println!("{}", out.trim_end());
 }
 
+/// Each further cloud as a paragraph of its own.
+fn write_further(clouds: &[Value], out: &mut String) {
+    for cloud in clouds {
+        let name = cloud.get("cloud").and_then(Value::as_str);
+        let members = cloud.as_object().into_iter().flatten();
+        for (member, inner) in members.filter(|(member, _)| *member != "cloud") {
+            let member = member.replace('_', " ");
+            let path = format!("cloud {}: {member}", name.unwrap_or_default());
+            write(inner, &path, out);
+        }
+    }
+}
+
 /// Plain members as `name: value` lines, lists of several objects as tables under their name.
 fn write(value: &Value, path: &str, out: &mut String) {
     match value {
         Value::Object(members) => {
             for (name, inner) in members {
+                if let (FURTHER, Some(clouds)) = (name.as_str(), inner.as_array()) {
+                    write_further(clouds, out);
+                    continue;
+                }
                 let name = name.replace('_', " ");
                 let path = if path.is_empty() {
                     name

@@ -25,6 +25,7 @@ use activestore_env::seal::KEYRING_FILE;
 use activestore_types::{Error, Result};
 
 use crate::blobs::hex;
+use crate::clouds;
 use crate::db::{Db, Inner};
 use index::{FORMAT, Index, IndexFile};
 use source::{Source, hashed, tail_of};
@@ -173,6 +174,12 @@ fn picture(
         outbox.copy_to(&work.path("outbox.redb"))?;
         sources.push(Source::file(&work.dir, "outbox.redb")?);
     }
+    for further in inner.clouds.iter() {
+        let file = clouds::queue_file(&further.cloud.name);
+        fs::create_dir(work.path(&clouds::directory(&further.cloud.name)))?;
+        further.outbox.copy_to(&work.path(&file))?;
+        sources.push(Source::file(&work.dir, &file)?);
+    }
     // So that little is left to flush while the definitions are held still.
     inner.store.flush()?;
     let backup = {
@@ -184,8 +191,12 @@ fn picture(
     sources.push(Source::file(&work.dir, "catalog.redb")?);
     sources.extend(Source::of_store(&backup));
     // After the catalog, so that whatever it names is there.
-    for folder in FOLDERS {
-        for name in plain_files(&dir.join(folder))? {
+    let folders = FOLDERS.map(str::to_owned).into_iter();
+    for folder in folders.chain(clouds::directories(dir)?) {
+        for name in plain_files(&dir.join(&folder))? {
+            if clouds::is_queue(&folder, &name) {
+                continue;
+            }
             sources.push(Source::file(dir, &format!("{folder}/{name}"))?);
         }
     }

@@ -188,6 +188,7 @@ impl Db {
         self.inner.table_lag_figures(all);
         self.inner.set_aside_figures(all);
         self.inner.relay_figures(all);
+        self.inner.cloud_figures(all);
         let counts = &self.inner.counts;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
         all.counter(

@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 
 use crate::auth::{Logins, Principal};
 use crate::blobs::Blobs;
+use crate::clouds::{self, Clouds};
 use crate::conflicts::Conflicts;
 use crate::down::Down;
 use crate::events::{self, Events};
@@ -30,7 +31,7 @@ use crate::identity::Identity;
 use crate::inbox::Receiver;
 use crate::options::{DbOptions, Role};
 use crate::outbox::by_table::ByTable;
-use crate::outbox::opening::open_outbox;
+use crate::outbox::opening::open_own;
 use crate::outbox::{LogHold, Sealer, Sources};
 use crate::outgoing::Outgoing;
 use crate::plugins::{Plugins, services};
@@ -93,7 +94,8 @@ pub(crate) struct Inner {
     pub(crate) plugins: Arc<Plugins>,
     pub(crate) engine: Engine,
     pub(crate) outbox: Option<Arc<Sealer>>,
-    /// What of the log either of outbox and stream needs.
+    pub(crate) clouds: Clouds,
+    /// What of the log outboxes and stream need.
     pub(crate) hold: Arc<LogHold>,
     pub(crate) down: Down,
     pub(crate) relays: Relays,
@@ -160,6 +162,7 @@ impl Db {
     /// As [`Db::open`].
     pub fn open_in(options: DbOptions, env: Env) -> Result<Db> {
         crate::backup::refuse_unfinished(&options.data_dir)?;
+        clouds::check_all(options.also.as_deref().unwrap_or_default())?;
         let dir = options.data_dir.clone();
         // First of all, so that a wrong key touches nothing.
         let holds_data = env.disk.exists(CATALOG_FILE);
@@ -220,24 +223,20 @@ impl Db {
         plugins.refresh(&catalog.state(), &engine);
         let happened = events::read(&store);
         let events = Arc::new(Events::new(env.clock.clone(), happened));
-        let hold = LogHold::new(store.clone(), options.role == Role::Gateway);
-        let hold = Arc::new(hold);
-        let outbox = if options.outbox {
-            let sources = Sources {
-                hold: hold.clone(),
-                env: env.clone(),
-                store: store.clone(),
-                catalog: catalog.clone(),
-                plugins: plugins.clone(),
-                events: events.clone(),
-            };
-            let keyring = keyring.as_ref();
-            Some(Arc::new(open_outbox(
-                &dir, &options, &identity, sources, keyring,
-            )?))
-        } else {
-            None
+        let hold = Arc::new(LogHold::new(
+            store.clone(),
+            options.outbox || options.role == Role::Gateway,
+        ));
+        let sources = Sources {
+            hold: hold.clone(),
+            env: env.clone(),
+            store: store.clone(),
+            catalog: catalog.clone(),
+            plugins: plugins.clone(),
+            events: events.clone(),
         };
+        let outbox = open_own(&dir, &options, &identity, &sources, keyring.as_ref())?;
+        let clouds = Clouds::open(&dir, &options, &identity, &sources, keyring.as_ref())?;
         let inner = Arc::new(Inner {
             node: identity.node,
             clock: HlcClock::starting_at(store.max_hlc()),
@@ -249,6 +248,7 @@ impl Db {
             plugins,
             engine,
             outbox,
+            clouds,
             hold,
             down: Down::default(),
             relays: Relays::default(),
@@ -355,6 +355,7 @@ impl Db {
             replica: Arc::new(Adopter {
                 mirror: Mirror {
                     inner: self.inner.clone(),
+                    further: None,
                 },
                 inner: self.inner.clone(),
             }),
@@ -371,7 +372,7 @@ impl Db {
         let inner = self.inner.clone();
         self.blocking(move || {
             let stream = inner.down.stream();
-            inner.outbox.iter().try_for_each(|outbox| outbox.seal())?;
+            inner.outboxes().try_for_each(|outbox| outbox.seal())?;
             stream.iter().try_for_each(|stream| stream.seal())
         })
         .await
@@ -392,9 +393,7 @@ impl Db {
             inner.events.close();
             inner.visits.close();
             inner.write_events();
-            if let Some(outbox) = &inner.outbox {
-                outbox.stop();
-            }
+            inner.outboxes().for_each(|outbox| outbox.stop());
             if let Some(stream) = inner.down.stream() {
                 stream.stop();
             }
@@ -452,9 +451,7 @@ impl Inner {
             }
         }
         self.mind_stream(Some(before.as_ref()))?;
-        if let Some(outbox) = &self.outbox {
-            outbox.redefined();
-        }
+        self.outboxes().for_each(|outbox| outbox.redefined());
         self.mind_whole(&before, &state)?;
         self.mind_keeping(&state);
         for schema in before.tables.values() {

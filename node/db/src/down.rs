@@ -23,7 +23,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::counters::Figures;
 use crate::db::Inner;
 use crate::options::Role;
-use crate::outbox::{Direction, News};
+use crate::outbox::{Direction, Follower, News};
 use stream::Stream;
 
 /// The note of an edge's place in its cloud's stream.
@@ -100,7 +100,7 @@ impl Inner {
             if now.is_empty() {
                 if before.is_none() {
                     Stream::remove(&self.options.data_dir)?;
-                    self.hold.hold(Direction::Down, None);
+                    self.hold.hold(&Follower::of(Direction::Down), None);
                 }
                 return Ok(());
             }
@@ -131,9 +131,7 @@ impl Inner {
 
     /// Says that records were committed.
     pub(crate) fn wake_sealers(&self, news: News) {
-        if let Some(outbox) = &self.outbox {
-            outbox.committed(news);
-        }
+        self.outboxes().for_each(|outbox| outbox.committed(news));
         if let Some(stream) = self.down.stream.read().as_ref() {
             stream.committed(news);
         }

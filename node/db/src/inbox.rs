@@ -54,6 +54,7 @@ impl Receiver {
         Receiver {
             mirror: Mirror {
                 inner: inner.clone(),
+                further: None,
             },
             inner,
             turns: Mutex::new(HashMap::new()),

@@ -140,9 +140,9 @@ impl Inner {
             .then_some(self.outbox.as_ref())
             .flatten();
         let news = match goes_on {
-            Some(outbox) => {
+            Some(_) => {
                 self.admit_to_outbox(&set)?;
-                outbox.news(&set)
+                News::of(&set, &self.catalog.state())
             }
             None => News::default(),
         };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use activestore_env::MasterKey;
 use activestore_plugin_host::{SignerKey, Trust};
 use activestore_store::WalSync;
+use serde::{Deserialize, Serialize};
 
 const MIB: usize = 1024 * 1024;
 
@@ -40,6 +41,29 @@ impl Role {
     pub fn has_edges(self) -> bool {
         matches!(self, Role::Cloud | Role::Gateway)
     }
+}
+
+/// A further cloud, that gets a copy of rows that go up and nothing else to do with this node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FurtherCloud {
+    /// What this node calls it: names a directory, so small letters, digits and `-`.
+    pub name: String,
+    /// The tables that it takes of those that travel up: `KEYSPACE.TABLE`, `KEYSPACE.*`, or `*`.
+    pub tables: Vec<String>,
+    /// Bytes of sealed rows that may wait for it.
+    pub outbox_bytes_max: u64,
+    /// What happens then.
+    pub at_limit: FullOutbox,
+}
+
+/// What happens when as much waits for a further cloud as may. Writes are never refused for its sake.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FullOutbox {
+    /// What waits stays; rows that come are passed over until there is room.
+    #[default]
+    Hold,
+    /// The oldest rows that wait are let go for those that come.
+    DropOldest,
 }
 
 /// How to open a database.
@@ -80,6 +104,11 @@ pub struct DbOptions {
     pub plugin_cache: Option<PathBuf>,
     /// Whether committed rows are sealed into segments for shipping.
     pub outbox: bool,
+    /// Further clouds that rows that go up are shipped to as well. `None` is those that the directory has; of others that it
+    /// has, what waits is let go.
+    pub also: Option<Vec<FurtherCloud>>,
+    /// Whether rows are covered by receipts only where every cloud that takes them has signed.
+    pub receipts_of_all: bool,
     /// Bytes of sealed rows that may wait for the cloud; writes beyond it are refused. `None` is no limit.
     pub outbox_bytes_max: Option<u64>,
     /// The longest a committed row waits before its segment is sealed, while somebody is there to ship to;
@@ -120,6 +149,8 @@ impl DbOptions {
             plugin_image_signers: Vec::new(),
             plugin_cache: None,
             outbox: edge,
+            also: None,
+            receipts_of_all: false,
             outbox_bytes_max: None,
             seal_after: Duration::from_secs(1),
             down_keep: Duration::from_secs(30 * 24 * 3600),

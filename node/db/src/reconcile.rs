@@ -8,6 +8,7 @@
 mod days;
 mod judge;
 mod mend;
+mod mirror;
 mod rows;
 
 use std::collections::BTreeMap;
@@ -16,23 +17,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use activestore_store::{Note, WriteSet};
-use activestore_sync_proto::reconcile::{
-    Erasure, Held, Holdings, Judgement, KeyAt, Outcome, Pick, Start, Sum, View,
-};
+use activestore_sync_proto::reconcile::{Outcome, View};
 use activestore_types::{
     Epoch, Error, Lsn, NodeId, OriginId, Result, SyncMode, TableName, TableSchema,
 };
-use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::counters::Figures;
 use crate::db::Inner;
-use crate::events::Kind;
 use crate::outbox::News;
 use crate::outbox::chain::Standing;
-use crate::write::gates::Way;
 
 pub(crate) use mend::{NOTE as MENDED_NOTE, erased_notes, mended};
+pub(crate) use mirror::Mirror;
 
 /// The note of the last comparison that an edge made.
 const OUTCOME_NOTE: &[u8] = b"sync/compared";
@@ -46,7 +43,7 @@ const JITTER_PART: u64 = 8;
 
 /// The segments that are to arrive before two ends are compared.
 #[derive(Clone, Debug)]
-struct Awaited {
+pub(crate) struct Awaited {
     /// Of another generation, rows may have gone to another chain.
     generation: u64,
     last: Vec<(Epoch, u64)>,
@@ -63,6 +60,9 @@ impl Awaited {
     }
 }
 
+/// What the comparison under way waits for: the log record, and once that is sealed the segments.
+pub(crate) type Settling = Mutex<Option<(Lsn, Option<Awaited>)>>;
+
 /// What a database keeps for comparisons.
 #[derive(Default)]
 pub(crate) struct Reconcile {
@@ -70,8 +70,7 @@ pub(crate) struct Reconcile {
     loaded: Mutex<Option<rows::Loaded>>,
     /// The last comparison of each writer since the start; an edge's own is also a note.
     outcomes: Mutex<BTreeMap<NodeId, Outcome>>,
-    /// What the comparison under way waits for: the log record, and once that is sealed the segments.
-    settling: Mutex<Option<(Lsn, Option<Awaited>)>>,
+    settling: Settling,
     /// How much later than its time this edge's comparison comes.
     jitter: Mutex<Option<Duration>>,
     comparisons: AtomicU64,
@@ -79,11 +78,6 @@ pub(crate) struct Reconcile {
     rows_taken: AtomicU64,
     /// Days of which rows had to be read to know their sums.
     days_read: AtomicU64,
-}
-
-/// The database as comparisons see it.
-pub(crate) struct Mirror {
-    pub(crate) inner: Arc<Inner>,
 }
 
 impl Inner {
@@ -222,175 +216,5 @@ impl Inner {
             return Ok(OriginId(0));
         }
         self.store.origin_id(view.writer)
-    }
-}
-
-impl Holdings for Mirror {
-    fn tables(&self, view: &View) -> Result<Vec<(TableName, Sum)>> {
-        let mut all = Vec::new();
-        for schema in self.inner.compared_tables() {
-            let mut sum = Sum::default();
-            for (_, day) in self.inner.days_of(view, &schema)? {
-                sum.add(&day);
-            }
-            if sum.rows > 0 {
-                all.push((schema.name.clone(), sum));
-            }
-        }
-        Ok(all)
-    }
-
-    fn compares(&self, table: &TableName) -> bool {
-        self.inner.compared_table(table).is_ok()
-    }
-
-    fn evicted(&self) -> Vec<(TableName, i64)> {
-        let tables = self.inner.compared_tables().into_iter();
-        let evicted = tables.filter_map(|schema| {
-            let before = self.inner.evicted_rows(&schema)?.before_ns?;
-            Some((schema.name.clone(), before))
-        });
-        evicted.collect()
-    }
-
-    fn days(&self, view: &View, table: &TableName) -> Result<Vec<(i32, Sum)>> {
-        let schema = self.inner.compared_table(table)?;
-        self.inner.days_of(view, &schema)
-    }
-
-    fn sums(
-        &self,
-        view: &View,
-        table: &TableName,
-        day: i32,
-        ranges: &[(u64, u64)],
-    ) -> Result<Vec<Sum>> {
-        self.inner.range_sums(view, table, day, ranges)
-    }
-
-    fn rows_of(&self, view: &View, table: &TableName, day: i32, range: (u64, u64)) -> Result<Held> {
-        self.inner.load(view, table, day, range)
-    }
-
-    fn keys(
-        &self,
-        view: &View,
-        table: &TableName,
-        day: i32,
-        pick: &Pick,
-        limit: usize,
-    ) -> Result<Vec<KeyAt>> {
-        self.inner.picked_keys(view, table, day, pick, limit)
-    }
-
-    fn judge(&self, view: &View, table: &TableName, keys: &[KeyAt]) -> Result<Vec<Judgement>> {
-        self.inner.judge(view, table, keys)
-    }
-
-    fn rows(
-        &self,
-        view: &View,
-        table: &TableName,
-        day: i32,
-        pick: &Pick,
-    ) -> Result<(Bytes, u64, Option<u64>)> {
-        self.inner.rows_to_send(view, table, day, pick)
-    }
-
-    fn begin(&self, scheduled: bool) -> Result<Option<Start>> {
-        let inner = &self.inner;
-        if scheduled && !inner.comparison_due() {
-            return Ok(None);
-        }
-        let tables = inner.compared_tables();
-        let gates = tables.iter().map(|schema| (schema.id, Way::Alone));
-        let (as_of, mark) = {
-            // Alone for a moment: every stamp up to the last one is committed then.
-            let _alone = inner.gates.pass_blocking(gates.collect());
-            // As of now, not of the last write: what was written since may be lost.
-            let now = inner.clock.reserve(inner.wall_ms(), 1);
-            (now, inner.store.last_lsn())
-        };
-        *inner.reconcile.settling.lock() = Some((mark, None));
-        inner.wake_sealers(News::default());
-        let moment = inner.wall_ms() / EXPIRY_MARGIN_MS + 2;
-        Ok(Some(Start {
-            view: View {
-                writer: inner.node,
-                as_of,
-                now_ms: moment * EXPIRY_MARGIN_MS,
-                seed: inner.env.rng.next_u64(),
-                evicted: Vec::new(),
-            },
-            at_ms: inner.wall_ms(),
-            mark: mark.0.to_le_bytes().to_vec(),
-        }))
-    }
-
-    fn waiting(&self, start: &Start) -> Result<u64> {
-        let Some(outbox) = &self.inner.outbox else {
-            return Ok(0);
-        };
-        let standing = outbox.standing();
-        let mut settling = self.inner.reconcile.settling.lock();
-        let mark = <[u8; 8]>::try_from(start.mark.as_slice())
-            .map_or(Lsn(0), |bytes| Lsn(u64::from_le_bytes(bytes)));
-        let (lsn, awaited) = settling.get_or_insert((mark, None));
-        if standing.cursor <= *lsn {
-            return Ok(1 + standing.waiting());
-        }
-        // Where a chain began anew, all that is sealed now is waited for.
-        let current = awaited.take();
-        let current = current.filter(|awaited| awaited.generation == standing.generation);
-        let current = current.unwrap_or_else(|| Awaited::of(&standing));
-        let left = standing.left_of(&current.last);
-        *awaited = Some(current);
-        Ok(left)
-    }
-
-    fn take(&self, payload: &[u8]) -> Result<u64> {
-        self.inner.take_back(payload)
-    }
-
-    fn take_erased(&self, table: &TableName, erased: &[Erasure]) -> Result<()> {
-        self.inner.take_back_erased(table, erased)
-    }
-
-    fn ship(&self, view: &View, table: &TableName, day: i32, pick: &Pick) -> Result<u64> {
-        self.inner.ship_again(view, table, day, pick)
-    }
-
-    fn ship_erased(&self, table: &TableName, erased: &[Erasure]) -> Result<()> {
-        self.inner.ship_erased_again(table, erased)
-    }
-
-    fn compared(&self, writer: NodeId, outcome: &Outcome) {
-        let inner = &self.inner;
-        inner.reconcile.comparisons.fetch_add(1, Ordering::Relaxed);
-        // What the comparison held is not needed any more.
-        *inner.reconcile.loaded.lock() = None;
-        let text = format!(
-            "{} rows differed, {} were mended; {} segments had not arrived",
-            outcome.differences,
-            outcome.mended_here.saturating_add(outcome.mended_there),
-            outcome.behind
-        );
-        inner.events.tell(Kind::Compared, Some(writer), text);
-        let mut outcomes = inner.reconcile.outcomes.lock();
-        outcomes.insert(writer, *outcome);
-        drop(outcomes);
-        if writer == inner.node {
-            *inner.reconcile.jitter.lock() = None;
-            if let Ok(value) = postcard::to_stdvec(outcome) {
-                inner.keep_note(OUTCOME_NOTE, value);
-            }
-        }
-        if outcome.left() > 0 && outcome.behind == 0 {
-            tracing::warn!(
-                %writer,
-                differences = outcome.differences,
-                "rows differ between this node and another; activestore sync verify --repair mends them"
-            );
-        }
     }
 }

@@ -105,7 +105,7 @@ impl Replica for Adopter {
     }
 
     fn receipt(&self, receipt: &Receipt) -> Result<bool> {
-        self.inner.take_receipt(receipt)
+        self.inner.take_receipt(receipt, None)
     }
 
     fn health(&self) -> Health {

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use activestore_sync_proto::PeerStatus;
+use activestore_sync_proto::reconcile::Outcome;
 use activestore_types::{Epoch, NodeId, SyncClass};
 use serde::Serialize;
 
+use crate::clouds::ShippingReport;
 use crate::db::{Db, Inner};
 use crate::inbox::all_progress;
 use crate::outbox::chain::Standing;
-use crate::outbox::{Lag, LetGoReport};
+use crate::outbox::{ClassReport, LetGoReport};
 use crate::receipts::ReceiptReport;
 use crate::relay::relayed_reports;
 use crate::resident::resident_bytes;
@@ -91,24 +93,11 @@ pub struct SyncStatus {
     pub down: Option<DownReport>,
     /// At an edge: its last comparison with the cloud; `null` before the first.
     pub verified: Option<VerifiedReport>,
+    /// Where shipping to further clouds stands.
+    pub also: Vec<ShippingReport>,
     /// On a cloud or a gateway: every edge that has shipped here or follows its stream, and those whose rows came
     /// through gateways.
     pub peers: Vec<PeerReport>,
-}
-
-/// What of one class of rows is sealed and not acknowledged.
-#[derive(Clone, Debug, Serialize)]
-pub struct ClassReport {
-    /// `alarm`, `control`, `live` or `backlog`.
-    pub class: &'static str,
-    /// Segments.
-    pub segments: u64,
-    /// Rows in them.
-    pub rows: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// How long ago the oldest of the rows was written, in seconds; `null` where none waits.
-    pub oldest_s: Option<f64>,
 }
 
 /// A comparison of an edge's rows with what its cloud holds of them.
@@ -126,12 +115,18 @@ pub struct VerifiedReport {
 
 fn verified_report(inner: &Inner, writer: NodeId) -> Option<VerifiedReport> {
     let outcome = inner.compared(writer).filter(|outcome| outcome.at_ms > 0)?;
-    Some(VerifiedReport {
-        at_ms: outcome.at_ms,
-        differences: outcome.left(),
-        mended: outcome.mended_here.saturating_add(outcome.mended_there),
-        behind: outcome.behind,
-    })
+    Some(VerifiedReport::from(outcome))
+}
+
+impl From<Outcome> for VerifiedReport {
+    fn from(outcome: Outcome) -> Self {
+        VerifiedReport {
+            at_ms: outcome.at_ms,
+            differences: outcome.left(),
+            mended: outcome.mended_here.saturating_add(outcome.mended_there),
+            behind: outcome.behind,
+        }
+    }
 }
 
 /// The stream of rows that flow down: sealed here by a cloud, followed by an edge.
@@ -272,34 +267,29 @@ impl Db {
             last_sealed: queue.map_or(0, |queue| queue.last_sealed),
             pending_rows: lags.iter().map(|lag| lag.rows).sum(),
             pending_bytes: lags.iter().map(|lag| lag.bytes).sum(),
-            classes: lags.iter().map(|lag| class_report(inner, lag)).collect(),
+            classes: lags
+                .iter()
+                .map(|lag| ClassReport::of(lag, inner.wall_ms()))
+                .collect(),
             unsealed_records: standing.as_ref().map_or(0, |standing| {
                 (inner.store.last_lsn().0 + 1).saturating_sub(standing.cursor.0)
             }),
             seal_failures: outbox.map_or(0, |outbox| outbox.failures()),
             blocked: outbox.and_then(|outbox| outbox.blocked()),
-            let_go: inner.let_go_reports(),
+            let_go: outbox.map_or_else(Vec::new, |outbox| LetGoReport::all_of(outbox)),
             no_room: outbox.and_then(|outbox| outbox.no_room()),
             refused: outbox.and_then(|outbox| outbox.refused()),
             receipt: inner
                 .receipt_reports()
                 .into_iter()
+                .filter(|receipt| receipt.cloud.is_none())
                 .max_by_key(|receipt| receipt.issued_ms),
             receipt_refused: inner.refused_receipt(),
             down: down_report(inner),
             verified: verified_report(inner, inner.node),
+            also: inner.shipping_reports().into_iter().skip(1).collect(),
             peers: peer_reports(inner),
         }
-    }
-}
-
-fn class_report(inner: &Inner, lag: &Lag) -> ClassReport {
-    ClassReport {
-        class: lag.class.name(),
-        segments: lag.segments,
-        rows: lag.rows,
-        bytes: lag.bytes,
-        oldest_s: lag.age_s(inner.wall_ms()),
     }
 }
 

@@ -2,6 +2,7 @@
 //! for and holds no more than the definitions and counters it shows.
 
 mod at_limit;
+mod clouds;
 mod conflicts;
 mod events;
 mod files;
@@ -47,6 +48,7 @@ pub(crate) const NAMES: &[&str] = &[
     "settings",
     "shared_tables",
     "sstables",
+    "sync_clouds",
     "sync_events",
     "sync_peers",
     "sync_receipts",
@@ -77,6 +79,7 @@ pub(crate) fn table(relations: &Relations, name: &str) -> Result<Option<RecordBa
         "settings" => settings(relations)?,
         "shared_tables" => sharing::shared_tables(relations)?,
         "sstables" => files::sstables(relations)?,
+        "sync_clouds" => clouds::sync_clouds(relations)?,
         "sync_events" => events::sync_events(relations)?,
         "sync_peers" => peers::sync_peers(relations)?,
         "sync_receipts" => receipts::sync_receipts(relations)?,

@@ -4,6 +4,7 @@ mod aggregates;
 mod at_limit;
 mod auth;
 mod backups;
+mod clouds;
 mod conflicts;
 mod encryption;
 mod events;

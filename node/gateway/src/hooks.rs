@@ -24,9 +24,9 @@ pub struct TokenRequest {
 
 /// The node's peers, as the HTTP interface sees them.
 pub trait Hooks: Send + Sync + 'static {
-    /// Compares with the peers what both hold, and mends what differs if `repair` says so: a JSON object for
-    /// `POST /v1/sync/verify`.
-    fn verify(&self, repair: bool) -> BoxFuture<'_, Result<Value>>;
+    /// Compares with the peers what both hold, or with one further cloud, and mends what differs if `repair` says so: a JSON
+    /// object for `POST /v1/sync/verify`.
+    fn verify<'a>(&'a self, repair: bool, cloud: Option<&'a str>) -> BoxFuture<'a, Result<Value>>;
 
     /// Makes a token that lets one edge join: a JSON object with `token` for `POST /v1/tokens`.
     fn create_token(&self, request: TokenRequest) -> BoxFuture<'_, Result<Value>>;
@@ -60,7 +60,11 @@ pub trait Hooks: Send + Sync + 'static {
 pub struct NoPeers;
 
 impl Hooks for NoPeers {
-    fn verify(&self, _repair: bool) -> BoxFuture<'_, Result<Value>> {
+    fn verify<'a>(
+        &'a self,
+        _repair: bool,
+        _cloud: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Value>> {
         let error = Error::conflict("this node has no peer to compare with")
             .with_hint("start it with --peer HOST:PORT");
         Box::pin(async { Err(error) })

@@ -74,6 +74,8 @@ pub struct ClientOptions {
     pub told: Option<Told>,
     /// When rows may be sent, and how much in a month.
     pub allowance: AllowanceOptions,
+    /// Whether it ends once it has joined, before anything is shipped.
+    pub joins_only: bool,
 }
 
 impl ClientOptions {
@@ -101,6 +103,7 @@ impl ClientOptions {
             bandwidth: None,
             told: None,
             allowance: AllowanceOptions::default(),
+            joins_only: false,
         }
     }
 

@@ -12,6 +12,9 @@ pub enum ReceiptCommand {
     /// The receipts that an edge holds, or that a cloud issued last.
     #[command(after_help = "Example:\n  activestore sync receipt list")]
     List {
+        /// Those of this further cloud alone, of [[sync.also]].
+        #[arg(long, value_name = "NAME")]
+        cloud: Option<String>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -25,6 +28,9 @@ pub enum ReceiptCommand {
         /// Where to; standard output where it is left out.
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         out: Option<PathBuf>,
+        /// Those of this further cloud alone, of [[sync.also]].
+        #[arg(long, value_name = "NAME")]
+        cloud: Option<String>,
         /// The node.
         #[command(flatten)]
         node: NodeUrl,
@@ -37,7 +43,8 @@ pub enum ReceiptCommand {
         /// What `sync receipt export` wrote.
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
-        /// The fleet's authority: `identity/ca.crt` in the data directory of the cloud, or of any edge.
+        /// The fleet's authority: `identity/ca.crt` in the data directory of the cloud, or of any edge; of a further
+        /// cloud `cloud-NAME/ca.crt`.
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         ca: PathBuf,
     },

@@ -157,16 +157,23 @@ pub(super) fn figures(stats: &ServerStats) -> Vec<Counter> {
     ]
 }
 
-/// What `/metrics` says of the connection to the cloud.
-pub(super) fn link_figures(status: &ConnectionStatus) -> Vec<Counter> {
+/// What `/metrics` says of the connection to the cloud, or to a further one.
+pub(super) fn link_figures(further: Option<&str>, status: &ConnectionStatus) -> Vec<Counter> {
+    let label = further.map(|name| ("cloud", name.to_owned()));
     let figure = |name, help, kind, value: f64| Counter {
         name,
         help,
         kind,
-        labels: Vec::new(),
+        labels: label.iter().cloned().collect(),
         value,
     };
     let mut all = vec![
+        figure(
+            "activestore_sync_link_connected",
+            "1 while the cloud is connected.",
+            CounterKind::Gauge,
+            f64::from(u8::from(status.connected_to.is_some())),
+        ),
         figure(
             "activestore_sync_link_sent_bytes_total",
             "Payload bytes of UDP or TCP sent to the cloud since the start.",

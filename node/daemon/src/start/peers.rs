@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use activestore_db::{Counter, Db, Role};
 use activestore_gateway::{Hooks, TokenRequest};
-use activestore_sync_proto::{Inbox, Outbox, Replica};
+use activestore_sync_proto::Inbox;
 use activestore_sync_quic::{
-    ClientOptions, CloudIdentity, EdgeIdentity, LinkNews, Reach, ServerOptions, ServerStats,
-    SyncClient, SyncServer, TokenStore, Transport, TransportOptions,
+    CloudIdentity, ServerOptions, ServerStats, SyncClient, SyncServer, TokenStore, Transport,
+    TransportOptions,
 };
 use activestore_types::{Error, Labels, NodeId, Result};
 use futures::future::BoxFuture;
@@ -21,7 +21,8 @@ use tokio::sync::Mutex;
 use super::compared::{hex, report};
 use super::connections;
 use super::settings::Settings;
-use crate::config::{LinkSetting, TransportSetting};
+use super::uplinks;
+use crate::config::LinkSetting;
 
 /// Keys and certificates, inside the data directory.
 pub const IDENTITY_DIR: &str = "identity";
@@ -36,6 +37,8 @@ const QUICK_RECEIPTS: Duration = Duration::from_secs(1);
 #[derive(Default)]
 struct Sides {
     up: Option<SyncClient>,
+    /// To further clouds, by what this node calls them.
+    also: Vec<(String, SyncClient)>,
     down: Option<Cloud>,
 }
 
@@ -69,14 +72,15 @@ impl Peers {
         };
         let up = match hosts.outbox {
             Some(outbox) if db.role().has_cloud() && !settings.peers.is_empty() => {
-                Some(connect(settings, db, outbox, hosts.replica)?)
+                Some(uplinks::to_own_cloud(settings, db, outbox, hosts.replica)?)
             }
             _ => None,
         };
+        let also = uplinks::to_further_clouds(settings, db)?;
         Ok(Peers {
             db: db.clone(),
             local_addr: down.as_ref().map(|cloud| cloud.server.local_addr()),
-            sides: Mutex::new(Sides { up, down }),
+            sides: Mutex::new(Sides { up, also, down }),
         })
     }
 
@@ -91,9 +95,9 @@ impl Peers {
         if let Some(cloud) = sides.down {
             cloud.server.shutdown().await;
         }
-        if let Some(client) = sides.up {
-            client.shutdown().await;
-        }
+        let further = sides.also.into_iter().map(|(_, client)| client);
+        let clients = sides.up.into_iter().chain(further);
+        futures::future::join_all(clients.map(SyncClient::shutdown)).await;
     }
 
     /// What the listener for edges counted.
@@ -103,9 +107,13 @@ impl Peers {
         sides.down.as_ref().map(|cloud| cloud.server.stats())
     }
 
-    async fn verified(&self, repair: bool) -> Result<Value> {
+    async fn verified(&self, repair: bool, cloud: Option<&str>) -> Result<Value> {
         let sides = self.sides.lock().await;
-        match (&sides.up, &sides.down) {
+        let up = match cloud {
+            None => sides.up.as_ref(),
+            Some(name) => Some(sides.further(name)?),
+        };
+        match (up, &sides.down) {
             (Some(client), _) => {
                 let compared = match repair {
                     true => client.repair().await?,
@@ -163,9 +171,10 @@ impl Peers {
     }
 
     fn state(sides: &Sides) -> Value {
-        let up = sides.up.iter().map(|client| {
+        let up = sides.uplinks().map(|(cloud, client)| {
             let status = client.status();
             json!({
+                "cloud": cloud,
                 "joined": status.joined,
                 "connected_to": status.connected_to,
                 "transport": status.transport.map(Transport::name),
@@ -211,6 +220,24 @@ impl Peers {
     }
 }
 
+impl Sides {
+    /// The connections to clouds, those to further ones with their names.
+    fn uplinks(&self) -> impl Iterator<Item = (Option<&str>, &SyncClient)> {
+        let further = self.also.iter();
+        let further = further.map(|(name, client)| (Some(name.as_str()), client));
+        self.up.iter().map(|client| (None, client)).chain(further)
+    }
+
+    fn further(&self, name: &str) -> Result<&SyncClient> {
+        let found = self.also.iter().find(|(known, _)| known == name);
+        found.map(|(_, client)| client).ok_or_else(|| {
+            Error::not_found(format!("this node ships to no further cloud '{name}'")).with_hint(
+                "activestore sync status names them; leave --cloud out for the node's own",
+            )
+        })
+    }
+}
+
 impl Cloud {
     fn start(
         settings: &Settings,
@@ -245,52 +272,9 @@ impl Cloud {
     }
 }
 
-/// Starts the connection to the cloud.
-fn connect(
-    settings: &Settings,
-    db: &Db,
-    outbox: Arc<dyn Outbox>,
-    replica: Arc<dyn Replica>,
-) -> Result<SyncClient> {
-    let directory = settings.db.data_dir.join(IDENTITY_DIR);
-    let identity = Arc::new(EdgeIdentity::open_or_create(&directory)?);
-    if !identity.joined() && settings.token.is_none() {
-        return Err(Error::denied("this edge has not joined its cloud yet").with_hint(
-            "make a token at the cloud with activestore token create, and start once with --token TOKEN",
-        ));
-    }
-    db.check_receipts_with(identity.clone());
-    let mut options = ClientOptions::new(
-        settings.peers.clone(),
-        identity,
-        settings.token.clone(),
-        outbox,
-        replica,
-    );
-    options.reach = match settings.transport {
-        TransportSetting::Auto => Reach::Auto,
-        TransportSetting::Quic => Reach::Only(Transport::Quic),
-        TransportSetting::Tcp => Reach::Only(Transport::Tcp),
-    };
-    if settings.link == LinkSetting::Quick {
-        options = options.quick();
-    }
-    options.transport = settings.wire;
-    options.bandwidth = settings.bandwidth;
-    options.allowance = settings.allowance.clone();
-    let told = db.clone();
-    options.told = Some(Arc::new(move |news: LinkNews<'_>| match news {
-        LinkNews::Connected { address, transport } => {
-            told.cloud_connected(address, transport.name());
-        }
-        LinkNews::Lost { reason } => told.cloud_lost(reason),
-    }));
-    SyncClient::start(options)
-}
-
 impl Hooks for Peers {
-    fn verify(&self, repair: bool) -> BoxFuture<'_, Result<Value>> {
-        Box::pin(self.verified(repair))
+    fn verify<'a>(&'a self, repair: bool, cloud: Option<&'a str>) -> BoxFuture<'a, Result<Value>> {
+        Box::pin(self.verified(repair, cloud))
     }
 
     fn create_token(&self, request: TokenRequest) -> BoxFuture<'_, Result<Value>> {
@@ -330,9 +314,9 @@ impl Hooks for Peers {
         let Ok(sides) = self.sides.try_lock() else {
             return Vec::new();
         };
-        let up = sides.up.iter();
-        let mut all: Vec<Counter> = up
-            .flat_map(|client| connections::link_figures(&client.status()))
+        let mut all: Vec<Counter> = sides
+            .uplinks()
+            .flat_map(|(cloud, client)| connections::link_figures(cloud, &client.status()))
             .collect();
         let down = sides.down.iter();
         all.extend(down.flat_map(|cloud| connections::figures(&cloud.server.stats())));

@@ -1,6 +1,7 @@
 //! What a node is started with: flags over variables over the file over defaults.
 
 mod allowance;
+mod also;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,10 +19,11 @@ use super::connections;
 use super::governor::Watch;
 use crate::cli::{DEFAULT_HTTP, DEFAULT_QUIC, StartArgs};
 use crate::config::{
-    ByteSize, Config, LinkSetting, Plugins, RoleSetting, TransportSetting, WalSyncSetting,
-    apply_environment,
+    ByteSize, Config, EvictAfterSetting, LinkSetting, Plugins, RoleSetting, TransportSetting,
+    WalSyncSetting, apply_environment,
 };
 use crate::key;
+pub use also::Further;
 
 /// Where a node keeps everything unless told otherwise.
 const DEFAULT_DATA_DIR: &str = "activestore-data";
@@ -49,6 +51,8 @@ pub struct Settings {
     pub mqtt: MqttConfig,
     /// The cloud nodes to ship to.
     pub peers: Vec<String>,
+    /// Further clouds that get what goes up.
+    pub also: Vec<Further>,
     /// What the link to them is like.
     pub link: LinkSetting,
     /// What carries the connection to them.
@@ -129,18 +133,7 @@ impl Settings {
             }
             _ => {}
         }
-        if let Some(peer) = peers.iter().find(|peer| !is_host_and_port(peer)) {
-            return Err(
-                Error::invalid(format!("the peer '{peer}' is not HOST:PORT"))
-                    .with_hint("write cloud.example:7490"),
-            );
-        }
-        if let Some(second) = peers.get(1) {
-            return Err(Error::invalid(format!(
-                "this build ships to one peer, and '{second}' is a second"
-            ))
-            .with_hint("name one peer"));
-        }
+        one_cloud(&peers)?;
         let data_dir = args
             .data_dir
             .clone()
@@ -214,6 +207,9 @@ impl Settings {
             (false, _) => None,
         };
         let allowance = allowance::allowance(&config.sync, &db.data_dir)?;
+        let also = also::further(&config.sync, &peers, &db.data_dir)?;
+        db.also = Some(also.iter().map(|further| further.cloud.clone()).collect());
+        db.receipts_of_all = config.sync.evict_after == Some(EvictAfterSetting::All);
         Ok(Settings {
             db,
             gateway,
@@ -222,6 +218,7 @@ impl Settings {
             mqtt_listen: args.mqtt.or(config.listen.mqtt),
             mqtt: config.mqtt,
             peers,
+            also,
             link: config.sync.link.unwrap_or_default(),
             transport: config.sync.transport.unwrap_or_default(),
             wire: connections::kept(&config.sync)?,
@@ -253,6 +250,23 @@ fn bandwidth(bytes_s: Option<ByteSize>) -> Result<Option<u64>> {
 fn address(text: &str) -> Result<SocketAddr> {
     text.parse()
         .map_err(|_| Error::internal(format!("'{text}' is not an address")))
+}
+
+/// Refuses addresses that are none, or of more than one cloud.
+fn one_cloud(peers: &[String]) -> Result<()> {
+    if let Some(peer) = peers.iter().find(|peer| !is_host_and_port(peer)) {
+        return Err(
+            Error::invalid(format!("the peer '{peer}' is not HOST:PORT"))
+                .with_hint("write cloud.example:7490"),
+        );
+    }
+    if let Some(second) = peers.get(1) {
+        return Err(Error::invalid(format!(
+            "a cloud has one address, and '{second}' is a second"
+        ))
+        .with_hint("name one peer here, and further clouds in [[sync.also]]"));
+    }
+    Ok(())
 }
 
 fn is_host_and_port(peer: &str) -> bool {

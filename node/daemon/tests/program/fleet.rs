@@ -59,6 +59,11 @@ impl Fleet {
 
 /// Enrols an edge with these labels.
 pub fn joined(cloud: &Node, quic: &str, dir: &Path, labels: &[&str]) {
+    joined_as(cloud, quic, dir, labels, &[]);
+}
+
+/// The same, with more arguments of `join`.
+pub fn joined_as(cloud: &Node, quic: &str, dir: &Path, labels: &[&str], more: &[&str]) {
     let url = cloud.url();
     let mut create = vec!["token", "create", "--url", &url];
     for label in labels {
@@ -79,6 +84,6 @@ pub fn joined(cloud: &Node, quic: &str, dir: &Path, labels: &[&str]) {
         "--data-dir",
         dir.to_str().unwrap(),
     ];
-    let joined = run(&arguments);
+    let joined = run(&[&arguments[..], more].concat());
     assert!(joined.status.success(), "{}", said(&joined));
 }

@@ -22,6 +22,7 @@ use super::index::{self, Index, IndexFile};
 use super::target::Target;
 use super::{BackupStep, object};
 use crate::blobs::hex;
+use crate::clouds;
 use crate::outbox::queue::Queue;
 
 /// Lies in a directory whose restore has begun and not ended; holds the backup's name.
@@ -112,8 +113,9 @@ pub fn restore(
             copied,
         })?;
     }
-    for folder in ["sst", "wal"].into_iter().chain(super::FOLDERS) {
-        if dir.join(folder).is_dir() {
+    let folders = ["sst", "wal"].into_iter().chain(super::FOLDERS);
+    for folder in folders.map(str::to_owned).chain(clouds::directories(dir)?) {
+        if dir.join(&folder).is_dir() {
             sync(&dir.join(folder))?;
         }
     }
@@ -194,7 +196,10 @@ fn fetch(target: &dyn Target, file: &IndexFile, dir: &Path) -> Result<bool> {
     }
     let part = dir.join(format!("{}.part", file.path));
     let mut to = Hashing {
-        file: create(&part, file.path.starts_with("identity"))?,
+        file: create(
+            &part,
+            file.path.starts_with("identity") || clouds::is_private(&file.path),
+        )?,
         context: digest::Context::new(&digest::SHA256),
     };
     target.get(&object(&file.sha256), &mut to)?;
@@ -244,19 +249,21 @@ impl Write for Hashing {
     }
 }
 
-/// Gives the outbox a new epoch; `None` where the node ships nothing.
+/// Gives the outboxes new epochs, and says that of the node's own cloud; `None` where the node ships nothing.
 fn renumber(
     env: &Env,
     dir: &Path,
     node: NodeId,
     keyring: Option<&Arc<Keyring>>,
 ) -> Result<Option<Epoch>> {
-    let path = dir.join("outbox.redb");
-    if !path.exists() {
+    let open = |file: &str| Queue::open(&dir.join(file), node, &env.rng, Lsn(1), keyring);
+    for file in clouds::further_outboxes(dir)? {
+        open(&file)?.restart_all()?;
+    }
+    if !dir.join("outbox.redb").exists() {
         return Ok(None);
     }
-    let queue = Queue::open(&path, node, &env.rng, Lsn(1), keyring)?;
-    queue.restart_all().map(Some)
+    open("outbox.redb")?.restart_all().map(Some)
 }
 
 fn sync(dir: &Path) -> Result<()> {

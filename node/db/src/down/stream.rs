@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::Waker;
 use crate::db::Inner;
 use crate::outbox::queue::Queue;
-use crate::outbox::{Direction, News, Sealer, Sources};
+use crate::outbox::{Addressee, News, Sealer, Sources};
 
 const FILE: &str = "downstream.redb";
 const FOLLOWER: &str = "follower/";
@@ -92,7 +92,7 @@ impl Stream {
             }
         }
         let sealer = Sealer::start(
-            Direction::Down,
+            Addressee::edges(),
             inner.node,
             inner.options.name.clone(),
             Sources {
@@ -105,7 +105,6 @@ impl Stream {
             },
             queue,
             inner.options.seal_after,
-            None,
         )?;
         let stream = Arc::new(Stream {
             node: inner.node,

@@ -50,17 +50,25 @@ impl Db {
         }
     }
 
-    /// The connection to the cloud is there.
-    pub fn cloud_connected(&self, address: &str, transport: &str) {
-        let text = format!("connected to the cloud at {address} over {transport}");
+    /// The connection to the cloud, or to a further one, is there.
+    pub fn cloud_connected(&self, further: Option<&str>, address: &str, transport: &str) {
+        let cloud = called(further);
+        let text = format!("connected to {cloud} at {address} over {transport}");
         self.inner.events.tell(Kind::Connected, None, text);
     }
 
     /// There is no connection to the cloud, for this reason.
-    pub fn cloud_lost(&self, reason: &str) {
-        let text = format!("not connected to the cloud: {reason}");
+    pub fn cloud_lost(&self, further: Option<&str>, reason: &str) {
+        let text = format!("not connected to {}: {reason}", called(further));
         self.inner.events.tell(Kind::Disconnected, None, text);
     }
+}
+
+fn called(further: Option<&str>) -> String {
+    further.map_or_else(
+        || "the cloud".to_owned(),
+        |name| format!("the cloud '{name}'"),
+    )
 }
 
 impl Inner {

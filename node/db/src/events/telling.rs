@@ -13,9 +13,9 @@ const CLOCK_OFFSET_TOLD_MS: u64 = 2_000;
 const SET_ASIDE: &str = "epoch set aside: ";
 
 impl Events {
-    /// The cloud refused a segment.
-    pub(crate) fn segment_refused(&self, seq: u64, reason: &str) {
-        let text = format!("the cloud refused segment {seq}, which is offered again: {reason}");
+    /// A cloud refused a segment.
+    pub(crate) fn segment_refused(&self, by: &str, seq: u64, reason: &str) {
+        let text = format!("{by} refused segment {seq}, which is offered again: {reason}");
         self.tell(Kind::SegmentRefused, None, text);
     }
 
@@ -35,9 +35,9 @@ impl Events {
     }
 
     /// A chain goes on under another epoch.
-    pub(crate) fn epoch_follows(&self, before: Epoch, after: Epoch) {
+    pub(crate) fn epoch_follows(&self, by: &str, before: Epoch, after: Epoch) {
         let text = format!(
-            "this data directory is not the one the cloud knows: epoch {:016x} follows {:016x}",
+            "this data directory is not the one that {by} knows: epoch {:016x} follows {:016x}",
             after.0, before.0
         );
         self.tell(Kind::EpochSetAside, None, text);

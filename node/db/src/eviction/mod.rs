@@ -205,7 +205,7 @@ impl Inner {
             return Ok(None);
         };
         // First: what is let go from now on is covered by nothing, and what was let go before says so below.
-        let covered = self.covered();
+        let covered = self.covered(Some(&schema.name));
         let since = match keeping.needs_receipt() {
             false => None,
             true => match self.whole_since(schema)? {

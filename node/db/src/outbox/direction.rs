@@ -8,7 +8,7 @@ use crate::incoming::joins_of;
 use crate::relay::way_of;
 
 /// Which way sealed rows travel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Direction {
     /// This node's own rows and those that came from edges below it, to its cloud.
     Up,

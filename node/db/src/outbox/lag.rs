@@ -1,8 +1,9 @@
 //! How far shipping is behind, by class: rows, bytes, and the age of the oldest row that waits.
 
-use parking_lot::Mutex;
-
 use activestore_types::{Epoch, Result, SyncClass};
+
+use parking_lot::Mutex;
+use serde::Serialize;
 
 use super::queue::Queue;
 use super::segment::Segment;
@@ -25,6 +26,33 @@ impl Lag {
     pub(crate) fn age_s(&self, now_ms: u64) -> Option<f64> {
         let age_ms = now_ms.saturating_sub(self.oldest_ms?);
         Some(age_ms as f64 / 1000.0)
+    }
+}
+
+/// What of one class of rows is sealed and not acknowledged.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClassReport {
+    /// `alarm`, `control`, `live` or `backlog`.
+    pub class: &'static str,
+    /// Segments.
+    pub segments: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How long ago the oldest of the rows was written, in seconds; `null` where none waits.
+    pub oldest_s: Option<f64>,
+}
+
+impl ClassReport {
+    pub(crate) fn of(lag: &Lag, now_ms: u64) -> Self {
+        ClassReport {
+            class: lag.class.name(),
+            segments: lag.segments,
+            rows: lag.rows,
+            bytes: lag.bytes,
+            oldest_s: lag.age_s(now_ms),
+        }
     }
 }
 

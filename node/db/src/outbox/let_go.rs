@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use activestore_types::{Epoch, TableName};
+use activestore_types::{Epoch, Hlc, RowBatch, TableName};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,17 @@ pub(crate) struct Gone {
 }
 
 impl Gone {
+    /// All rows of a batch.
+    pub(super) fn of(batch: &RowBatch) -> Self {
+        let wall_ms = |stamp: Option<&u64>| stamp.map_or(0, |stamp| Hlc(*stamp).wall_ms());
+        Gone {
+            rows: batch.rows as u64,
+            first_ms: wall_ms(batch.hlc.iter().min()),
+            last_ms: wall_ms(batch.hlc.iter().max()),
+            times: 0,
+        }
+    }
+
     /// Takes more in.
     pub(super) fn add(&mut self, more: Gone) {
         let first_ms = if self.rows == 0 {

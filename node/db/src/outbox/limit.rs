@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 
 use activestore_catalog::AtLimit;
 use activestore_store::WriteSet;
-use activestore_types::{Error, Result, SyncMode, TableName};
+use activestore_types::{Error, Result, RowBatch, SyncMode, TableName};
 use serde::Serialize;
 
-use super::Gone;
+use super::{Gone, Sealer};
 use crate::counters::{CounterKind, Figures};
 use crate::db::Inner;
 use crate::events::Kind;
@@ -27,11 +27,10 @@ pub struct LetGoReport {
     pub last_ms: u64,
 }
 
-impl Inner {
+impl LetGoReport {
     /// What an outbox that was full let go.
-    pub(crate) fn let_go_reports(&self) -> Vec<LetGoReport> {
-        let let_go = self.outbox.as_ref().map(|outbox| outbox.let_go());
-        let let_go = let_go.unwrap_or_default().into_iter();
+    pub(crate) fn all_of(outbox: &Sealer) -> Vec<LetGoReport> {
+        let let_go = outbox.let_go().into_iter();
         let report = |(table, gone): (TableName, Gone)| LetGoReport {
             table: table.to_string(),
             rows: gone.rows,
@@ -40,7 +39,15 @@ impl Inner {
         };
         let_go.map(report).collect()
     }
+}
 
+/// Whether a batch holds nothing but deletes, for which there is always room.
+pub(super) fn only_erases(batch: &RowBatch) -> bool {
+    let deletes = batch.tombstone.as_ref();
+    deletes.is_some_and(|rows| rows.count_set_bits() == rows.len())
+}
+
+impl Inner {
     /// Refuses rows that would have to wait in an outbox that is full. What only erases may pass.
     pub(crate) fn admit_to_outbox(&self, set: &WriteSet) -> Result<()> {
         let (Some(outbox), Some(limit)) = (&self.outbox, self.options.outbox_bytes_max) else {
@@ -57,9 +64,8 @@ impl Inner {
             let schema = state.table_by_id(batch.table);
             // The oldest rows of these make room for new ones, as soon as they are sealed.
             let goes = |name| may_go && state.at_limit.get(name) == Some(&AtLimit::DropOldest);
-            let deletes = batch.tombstone.as_ref();
-            let erases = deletes.is_some_and(|rows| rows.count_set_bits() == rows.len());
-            !erases && schema.is_some_and(|schema| up(schema.sync) && !goes(&schema.name))
+            !only_erases(batch)
+                && schema.is_some_and(|schema| up(schema.sync) && !goes(&schema.name))
         });
         if !waits {
             return Ok(());

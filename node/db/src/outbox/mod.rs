@@ -10,6 +10,7 @@
 //! The same thread seals a cloud's stream, see [`crate::down`]: the rows of all nodes, of tables that travel
 //! down.
 
+mod addressee;
 mod again;
 pub(crate) mod by_table;
 pub(crate) mod chain;
@@ -41,14 +42,16 @@ use std::time::Duration;
 
 use activestore_catalog::Catalog;
 use activestore_env::Env;
-use activestore_store::{Store, WriteSet};
+use activestore_store::Store;
 use activestore_types::{Epoch, NodeId, Result, TableName};
 use parking_lot::Mutex;
 
+pub(crate) use addressee::{Addressee, Follower};
 use chain::{Chain, Standing};
 pub(crate) use direction::Direction;
 use filter::{Filters, HeldBack};
 pub(crate) use holding::LogHold;
+pub use lag::ClassReport;
 pub(crate) use lag::Lag;
 use lag::Oldest;
 pub(crate) use let_go::Gone;
@@ -94,6 +97,7 @@ pub(crate) struct Sealer {
 }
 
 struct Shared {
+    addressee: Addressee,
     direction: Direction,
     node: NodeId,
     name: String,
@@ -121,14 +125,14 @@ struct Shared {
 
 impl Sealer {
     pub(crate) fn start(
-        direction: Direction,
+        addressee: Addressee,
         node: NodeId,
         name: String,
         sources: Sources,
         queue: Queue,
         seal_after: Duration,
-        bytes_max: Option<u64>,
     ) -> Result<Self> {
+        let direction = addressee.direction();
         let Sources {
             env,
             store,
@@ -137,19 +141,20 @@ impl Sealer {
             events,
             hold,
         } = sources;
-        hold.hold(direction, Some(queue.cursor()));
-        queue.note_handed(bytes_max.is_some())?;
+        hold.hold(&addressee.follower, Some(queue.cursor()));
+        queue.note_handed(addressee.lets_sealed_go())?;
         let marks = Marks::default();
         marks.sealed(&queue.standing());
         let shared = Arc::new(Shared {
             marks,
             bell: Bell::new(env.clock.clone(), seal_after, direction.is_up()),
-            room: Room::new(bytes_max, &plugins, &store, &env),
+            room: Room::new(&addressee, &plugins, &store, &env),
             filters: Filters::new(plugins, store.clone(), env),
             blocked: Mutex::new(None),
             events,
             lanes: AtomicBool::new(direction.is_up()),
             oldest: Oldest::default(),
+            addressee,
             direction,
             node,
             name,
@@ -168,7 +173,9 @@ impl Sealer {
                 shared.bell.ring();
             }
         };
-        shared.hold.wake_by(direction, Box::new(wake));
+        shared
+            .hold
+            .wake_by(&shared.addressee.follower, Box::new(wake));
         let worker = shared.clone();
         let thread = std::thread::Builder::new()
             .name("outbox".to_owned())
@@ -181,32 +188,21 @@ impl Sealer {
 
     /// Says that records were committed.
     pub(crate) fn committed(&self, news: News) {
-        self.shared.bell.committed(news);
+        let lanes = self.shared.lanes.load(Ordering::Acquire);
+        self.shared.bell.committed(News {
+            urgent: news.urgent.filter(|_| lanes),
+            ..news
+        });
+    }
+
+    /// Whom this ships to.
+    pub(crate) fn addressee(&self) -> &Addressee {
+        &self.shared.addressee
     }
 
     /// Says that the definitions, and with them what is urgent, may have changed.
     pub(crate) fn redefined(&self) {
         self.shared.bell.look();
-    }
-
-    /// What the sealer is to know of rows that are about to be committed.
-    pub(crate) fn news(&self, set: &WriteSet) -> News {
-        let state = self.shared.catalog.state();
-        let urgent = if state.classes.is_empty() {
-            None
-        } else {
-            let tables = self.shared.urgent_tables();
-            let of_rows = set.batches.iter().map(|batch| batch.table);
-            let of_ranges = set.tombstones.iter().map(|range| range.table);
-            of_rows
-                .chain(of_ranges)
-                .filter_map(|table| tables.get(&table).copied())
-                .min()
-        };
-        News {
-            bytes: set.batches.iter().map(|batch| batch.memory_bytes()).sum(),
-            urgent,
-        }
     }
 
     /// Seals what is committed, now.

@@ -1,4 +1,4 @@
-//! Opens the queue of what goes up, and starts to seal.
+//! Opens a queue of what goes up, and starts to seal.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,23 +7,47 @@ use activestore_env::Keyring;
 use activestore_types::Result;
 
 use super::queue::Queue;
-use super::{Direction, Sealer, Sources};
+use super::{Addressee, Sealer, Sources};
 use crate::identity::Identity;
 use crate::options::{DbOptions, Role};
 
-/// The outbox of a node.
+/// The outbox of a node for its own cloud, where it ships to one.
+///
+/// # Errors
+/// As [`open_outbox`].
+pub(crate) fn open_own(
+    dir: &Path,
+    options: &DbOptions,
+    identity: &Identity,
+    sources: &Sources,
+    keyring: Option<&Arc<Keyring>>,
+) -> Result<Option<Arc<Sealer>>> {
+    if !options.outbox {
+        return Ok(None);
+    }
+    // A gateway's rows are refused where it is full, and never let go.
+    let bytes_max = options.outbox_bytes_max;
+    let addressee = Addressee::own_cloud(bytes_max.filter(|_| options.role == Role::Edge));
+    let path = dir.join("outbox.redb");
+    let sources = sources.clone();
+    open_outbox(&path, addressee, options, identity, sources, keyring)
+        .map(|outbox| Some(Arc::new(outbox)))
+}
+
+/// An outbox of a node, in the file `path`.
 ///
 /// # Errors
 /// `Corrupt` where its file is damaged, `Io` where it cannot be written.
 pub(crate) fn open_outbox(
-    dir: &Path,
+    path: &Path,
+    addressee: Addressee,
     options: &DbOptions,
     identity: &Identity,
     sources: Sources,
     keyring: Option<&Arc<Keyring>>,
 ) -> Result<Sealer> {
     let queue = Queue::open(
-        &dir.join("outbox.redb"),
+        path,
         identity.node,
         &sources.env.rng,
         sources.store.first_log_lsn(),
@@ -38,14 +62,11 @@ pub(crate) fn open_outbox(
         queue.restart_all()?;
     }
     Sealer::start(
-        Direction::Up,
+        addressee,
         identity.node,
         options.name.clone(),
         sources,
         queue,
         options.seal_after,
-        options
-            .outbox_bytes_max
-            .filter(|_| options.role == Role::Edge),
     )
 }

@@ -64,7 +64,8 @@ impl Outbox for Sealer {
             reason,
             "the cloud refused a segment; it is kept and offered again"
         );
-        self.shared.events.segment_refused(seq, reason);
+        let by = self.shared.addressee.for_people();
+        self.shared.events.segment_refused(&by, seq, reason);
         *self.shared.refused.lock() = Some((epoch, reason.to_owned()));
     }
 
@@ -76,7 +77,8 @@ impl Outbox for Sealer {
                 ?after,
                 "this data directory is not the one the cloud knows; a new epoch starts"
             );
-            self.shared.events.epoch_follows(epoch, after);
+            let by = self.shared.addressee.for_people();
+            self.shared.events.epoch_follows(&by, epoch, after);
         }
         Ok(())
     }

@@ -14,7 +14,9 @@ use std::sync::Arc;
 
 use activestore_env::{Keyring, Rng, ValueSealer};
 use activestore_sync_proto::{ChainHash, SealedSegment};
-use activestore_types::{Epoch, Error, ErrorKind, Lsn, NodeId, Result, SyncClass, TableId};
+use activestore_types::{
+    Epoch, Error, ErrorKind, Lsn, NodeId, Result, SyncClass, TableId, TableName,
+};
 use parking_lot::{Mutex, RwLock};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable};
 
@@ -22,7 +24,7 @@ use super::chain::{Chain, Closed, Payload, Sealed, Standing};
 use super::file::{
     OWED, SEGMENTS, STATE, Segments, change, copy, create, encoded, failed, load, new_path, remove,
 };
-use super::let_go::Handing;
+use super::let_go::{Gone, Handing};
 
 /// At most this many backlogs wait at once; then live rows are not set aside any more.
 const BACKLOGS_MAX: usize = 16;
@@ -83,8 +85,21 @@ impl Queue {
     /// Appends the segments that hold what can be shipped of the records that are now sealed; all of them
     /// are durable on return, or none.
     pub(crate) fn append(&self, payloads: Vec<(SyncClass, Payload)>, sealed: Sealed) -> Result<()> {
+        self.append_all_but(BTreeMap::new(), payloads, sealed)
+    }
+
+    /// The same, and counts the rows of the records that there was no room for.
+    pub(crate) fn append_all_but(
+        &self,
+        gone: BTreeMap<TableName, Gone>,
+        payloads: Vec<(SyncClass, Payload)>,
+        sealed: Sealed,
+    ) -> Result<()> {
         self.edit(Durability::Immediate, |segments, mut next| {
             next.moved(sealed);
+            for (table, gone) in gone {
+                next.let_go.tables.entry(table).or_default().add(gone);
+            }
             for (class, payload) in payloads {
                 if !next.chains.iter().any(|chain| chain.class == class) {
                     next.chains.push(Chain::fresh(class, epoch(&self.rng)));

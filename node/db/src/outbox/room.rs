@@ -17,7 +17,9 @@ use parking_lot::Mutex;
 use super::filter::Filters;
 use super::let_go::Gone;
 use super::segment::{Section, Segment, Stays};
-use super::{Sealer, Shared};
+use super::{Addressee, Sealer, Shared};
+use crate::events::Kind;
+use crate::options::FullOutbox;
 use crate::plugins::Plugins;
 
 /// Live rows that take this part of the bound become a backlog.
@@ -25,6 +27,8 @@ const PARTS: u64 = 16;
 
 pub(super) struct Room {
     bytes_max: Option<u64>,
+    /// What holds for every table of a further cloud; for others the tables say.
+    at_limit: Option<FullOutbox>,
     /// What rows pass that are shipped in part.
     filters: Filters,
     /// Whether rows are being let go: said once.
@@ -37,13 +41,14 @@ pub(super) struct Room {
 
 impl Room {
     pub(super) fn new(
-        bytes_max: Option<u64>,
+        addressee: &Addressee,
         plugins: &Arc<Plugins>,
         store: &Arc<Store>,
         env: &Env,
     ) -> Self {
         Room {
-            bytes_max,
+            bytes_max: addressee.bytes_max,
+            at_limit: addressee.at_limit,
             filters: Filters::new(plugins.clone(), store.clone(), env.clone()),
             letting_go: AtomicBool::new(false),
             definitions: AtomicU64::new(0),
@@ -51,9 +56,26 @@ impl Room {
         }
     }
 
+    /// What becomes of the table's rows; `None` where they hold.
+    fn said<'a>(&self, state: &'a CatalogState, table: &TableName) -> Option<&'a AtLimit> {
+        match self.at_limit {
+            Some(FullOutbox::DropOldest) => Some(&AtLimit::DropOldest),
+            Some(FullOutbox::Hold) => None,
+            None => state.at_limit.get(table),
+        }
+    }
+
+    /// Whether rows of any table may be let go.
+    fn lets_go(&self, state: &CatalogState) -> bool {
+        match self.at_limit {
+            Some(said) => said == FullOutbox::DropOldest,
+            None => !state.at_limit.is_empty(),
+        }
+    }
+
     /// What stays of a table's part of a segment.
     fn stays(&self, state: &CatalogState, section: &Section) -> Result<Stays> {
-        let said = state.at_limit.get(&section.table);
+        let said = self.said(state, &section.table);
         let (Some(said), Some(schema)) = (said, state.tables.get(&section.table)) else {
             return Ok(Stays::All);
         };
@@ -98,7 +120,7 @@ impl Shared {
             return;
         };
         let state = self.catalog.state();
-        if state.at_limit.is_empty() {
+        if !self.room.lets_go(&state) {
             return;
         }
         if self.room.definitions.swap(state.version, Ordering::AcqRel) != state.version {
@@ -113,11 +135,43 @@ impl Shared {
         if let Err(error) = made {
             self.room.fails(&error);
         }
+        self.mind_end_of_it(limit);
+        self.marks.sealed(&self.queue.standing());
+    }
+
+    fn mind_end_of_it(&self, limit: u64) {
         let waiting = self.queue.pending_bytes();
         if waiting < limit / 2 && self.room.letting_go.swap(false, Ordering::AcqRel) {
             tracing::info!(waiting, limit, "the outbox has room again");
         }
-        self.marks.sealed(&self.queue.standing());
+    }
+
+    /// Whether nothing more may wait for a further cloud: then its rows are passed over, and the node's writes go on. The
+    /// writes of tables that wait for the node's own cloud are refused instead, before they get here.
+    pub(super) fn is_full(&self) -> bool {
+        let (Some(limit), Some(_)) = (self.room.bytes_max, self.room.at_limit) else {
+            return false;
+        };
+        if self.queue.pending_bytes() >= limit {
+            self.mind_limit();
+        }
+        self.mind_end_of_it(limit);
+        self.queue.pending_bytes() >= limit
+    }
+
+    /// Says, once for a full outbox, that rows are passed over.
+    pub(super) fn tell_of_passing_over(&self, gone: &BTreeMap<TableName, Gone>) {
+        if self.room.letting_go.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let tables: Vec<String> = gone.keys().map(ToString::to_string).collect();
+        let text = format!(
+            "the outbox of {} is full: rows of {} are not shipped to it until there is room",
+            self.addressee.for_people(),
+            tables.join(", ")
+        );
+        tracing::warn!("{text}");
+        self.events.tell(Kind::OutboxFull, None, text);
     }
 
     /// Lets rows go until less than so much waits, or nothing is left that may go.
@@ -127,7 +181,7 @@ impl Shared {
             let freed = self.queue.let_go(&|segment| {
                 let content = Segment::unpack(&segment.payload)?;
                 let mut named = content.sections.iter();
-                if !named.any(|section| state.at_limit.contains_key(&section.table)) {
+                if !named.any(|section| self.room.said(state, &section.table).is_some()) {
                     return Ok(None);
                 }
                 // What no filter can look at holds.
@@ -149,7 +203,8 @@ impl Shared {
                 tracing::warn!(
                     rows,
                     tables = tables.join(", "),
-                    "the outbox is full: the oldest rows that wait are let go, as sync_at_limit says"
+                    addressee = self.addressee.for_people(),
+                    "the outbox is full: the oldest rows that wait are let go, as was said for them"
                 );
             }
             if let Some(waker) = self.waker.lock().as_ref() {

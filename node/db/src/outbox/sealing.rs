@@ -7,13 +7,21 @@ use std::sync::atomic::Ordering;
 
 use activestore_catalog::Sharing;
 use activestore_store::LogRecord;
-use activestore_types::{Lsn, NodeId, Result, RowBatch, SyncClass, TableId};
+use activestore_types::{
+    Lsn, NodeId, Result, RowBatch, SyncClass, TableId, TableName, TableSchema,
+};
 
 use super::chain::{Payload, Sealed, Standing};
 use super::filter::Passed;
+use super::let_go::Gone;
+use super::limit::only_erases;
 use super::origins::Naming;
 use super::packing::Packing;
+use super::waking::urgent_tables;
 use super::{LOG_STEP_BYTES, Shared};
+
+/// Payloads by class, what stayed here of filtered tables, and what there was no room for.
+type Packed = (Vec<(SyncClass, Payload)>, Passed, BTreeMap<TableName, Gone>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pass {
@@ -66,15 +74,11 @@ impl Shared {
     }
 
     /// The tables whose rows are urgent.
-    pub(super) fn urgent_tables(&self) -> BTreeMap<TableId, SyncClass> {
+    fn urgent_tables(&self) -> BTreeMap<TableId, SyncClass> {
         if !self.lanes.load(Ordering::Acquire) {
             return BTreeMap::new();
         }
-        let state = self.catalog.state();
-        let urgent = state.classes.iter().filter(|(_, class)| class.is_urgent());
-        urgent
-            .filter_map(|(name, class)| Some((state.tables.get(name)?.id, *class)))
-            .collect()
+        urgent_tables(&self.catalog.state())
     }
 
     /// Takes over what is urgent now, after everything is sealed under what was urgent before.
@@ -104,11 +108,15 @@ impl Shared {
                 return Ok(());
             };
             let sealed = pass.sealed(Lsn(last.lsn.0 + 1));
-            let (payloads, passed) = self.pack(&records, &standing, pass)?;
-            if payloads.is_empty() {
+            let full = self.is_full();
+            let (payloads, passed, gone) = self.pack(&records, &standing, pass, full)?;
+            if !gone.is_empty() {
+                self.tell_of_passing_over(&gone);
+            }
+            if payloads.is_empty() && gone.is_empty() {
                 self.queue.skip(sealed)?;
             } else {
-                self.queue.append(payloads, sealed)?;
+                self.queue.append_all_but(gone, payloads, sealed)?;
                 self.marks.sealed(&self.queue.standing());
                 if let Some(waker) = self.waker.lock().as_ref() {
                     waker();
@@ -120,24 +128,28 @@ impl Shared {
         }
     }
 
+    /// Whether rows of the table are shipped here.
+    fn takes(&self, schema: &TableSchema) -> bool {
+        self.direction.takes(schema.sync) && self.addressee.takes(&schema.name)
+    }
+
     fn hold_log(&self) {
-        self.hold.hold(self.direction, Some(self.queue.cursor()));
+        self.hold
+            .hold(&self.addressee.follower, Some(self.queue.cursor()));
     }
 
     /// What the pass takes of the records, as segment payloads by class. Rows of tables of which not everything
-    /// leaves come together first and pass their filter; what stayed here of them is told beside.
+    /// leaves come together first and pass their filter; what stayed here of them is told beside. In an outbox that is
+    /// `full` only what erases goes; the rest is counted.
     fn pack(
         &self,
         records: &[LogRecord],
         standing: &Standing,
         pass: Pass,
-    ) -> Result<(Vec<(SyncClass, Payload)>, Passed)> {
+        full: bool,
+    ) -> Result<Packed> {
         let state = self.catalog.state();
-        let shippable = |table| {
-            state
-                .table_by_id(table)
-                .filter(|schema| self.direction.takes(schema.sync))
-        };
+        let shippable = |table| state.table_by_id(table).filter(|schema| self.takes(schema));
         let class_of = |table: TableId| standing.classes.get(&table).copied().unwrap_or_default();
         let node_of = |origin| self.store.origin_node(origin);
         let naming = |via| Naming {
@@ -156,6 +168,7 @@ impl Shared {
         }
         let mut packings: BTreeMap<(SyncClass, Vec<NodeId>), Packing<'_>> = BTreeMap::new();
         let mut filtered: BTreeMap<TableId, Vec<&RowBatch>> = BTreeMap::new();
+        let mut gone: BTreeMap<TableName, Gone> = BTreeMap::new();
         for record in records {
             let via = self.direction.way_of(record)?;
             let fresh = || Packing::new(ways.get(&via));
@@ -167,6 +180,11 @@ impl Shared {
                 let Some(schema) = shippable(batch.table) else {
                     continue;
                 };
+                if full && !only_erases(batch) {
+                    let lost = Gone::of(batch);
+                    gone.entry(schema.name.clone()).or_default().add(lost);
+                    continue;
+                }
                 let sharing = state.sharing.get(&schema.name);
                 if self.direction.filters(batch) && sharing.is_some_and(Sharing::holds_back) {
                     filtered.entry(schema.id).or_default().push(batch);
@@ -206,6 +224,7 @@ impl Shared {
             let packed = packing.finish()?.into_iter();
             payloads.extend(packed.map(|payload| (class, payload)));
         }
-        Ok((payloads, passed))
+        gone.values_mut().for_each(|gone| gone.times = 1);
+        Ok((payloads, passed, gone))
     }
 }

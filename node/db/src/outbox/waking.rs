@@ -2,11 +2,14 @@
 //! hardly do. While nobody is there to ship to, live rows gather until they fill a segment or for much longer:
 //! a backlog then is a few full segments, and a flash sees a few syncs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use activestore_catalog::CatalogState;
 use activestore_env::Clock;
-use activestore_types::SyncClass;
+use activestore_store::WriteSet;
+use activestore_types::{SyncClass, TableId};
 use parking_lot::{Condvar, Mutex};
 
 use super::SEAL_BYTES;
@@ -27,6 +30,35 @@ pub(crate) struct News {
     pub(crate) bytes: usize,
     /// The class of the most urgent rows, if any are urgent.
     pub(crate) urgent: Option<SyncClass>,
+}
+
+impl News {
+    /// What sealers are to know of rows that are about to be committed.
+    pub(crate) fn of(set: &WriteSet, state: &CatalogState) -> Self {
+        let urgent = if state.classes.is_empty() {
+            None
+        } else {
+            let tables = urgent_tables(state);
+            let of_rows = set.batches.iter().map(|batch| batch.table);
+            let of_ranges = set.tombstones.iter().map(|range| range.table);
+            of_rows
+                .chain(of_ranges)
+                .filter_map(|table| tables.get(&table).copied())
+                .min()
+        };
+        News {
+            bytes: set.batches.iter().map(|batch| batch.memory_bytes()).sum(),
+            urgent,
+        }
+    }
+}
+
+/// The tables whose rows are urgent.
+pub(super) fn urgent_tables(state: &CatalogState) -> BTreeMap<TableId, SyncClass> {
+    let urgent = state.classes.iter().filter(|(_, class)| class.is_urgent());
+    urgent
+        .filter_map(|(name, class)| Some((state.tables.get(name)?.id, *class)))
+        .collect()
 }
 
 /// What is to be sealed now.

@@ -29,12 +29,11 @@ struct Whole {
 }
 
 impl Inner {
-    /// Every row that leaves this node and is in a log record up to this one is covered by a receipt.
-    pub(crate) fn covered(&self) -> Lsn {
-        let Some(outbox) = &self.outbox else {
-            return Lsn(0);
-        };
-        let below = outbox.shipped().into_iter().map(|chain| {
+    /// Every row that leaves this node and is in a log record up to this one is covered by a receipt of each cloud that
+    /// counts; by those that take the table, where one is named.
+    pub(crate) fn covered(&self, table: Option<&TableName>) -> Lsn {
+        let counting = self.counting(table);
+        let below = counting.flat_map(|outbox| outbox.shipped()).map(|chain| {
             let held = self.held_receipt(chain.epoch);
             match held {
                 // Everything that was sealed: what is below the cursor and in no segment does not leave.
@@ -183,19 +182,14 @@ impl Inner {
         value.map(read).transpose()
     }
 
-    /// Rises whenever rows of the table that were written before may never arrive, or nobody will sign that they did.
+    /// Changes whenever rows of the table that were written before may never arrive, or nobody will sign that they did.
     fn generation_of(&self, table: &TableName) -> u64 {
-        let standing = self.outbox.as_ref().map(|outbox| outbox.standing());
-        standing.map_or(0, |standing| {
-            let gone = standing.let_go.tables.get(table);
-            standing.generation + gone.map_or(0, |gone| gone.times)
-        })
+        self.generation_with(Some(table))
     }
 
-    /// The same of the whole outbox; a gateway lets no rows go to make room.
+    /// The same of all rows that leave.
     pub(crate) fn generation(&self) -> u64 {
-        let outbox = self.outbox.as_ref();
-        outbox.map_or(0, |outbox| outbox.standing().generation)
+        self.generation_with(None)
     }
 
     /// Whatever is stamped after this is committed after this call began.

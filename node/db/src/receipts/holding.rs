@@ -11,6 +11,7 @@ use activestore_sync_proto::Receipt;
 use activestore_types::{Epoch, Error, ErrorKind, Lsn, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::clouds::Further;
 use crate::db::Inner;
 use crate::events::Kind;
 use crate::outbox::News;
@@ -29,29 +30,34 @@ pub(crate) struct Held {
 }
 
 impl Inner {
-    /// As [`activestore_sync_proto::Replica::receipt`].
-    pub(crate) fn take_receipt(&self, receipt: &Receipt) -> Result<bool> {
+    /// As [`activestore_sync_proto::Replica::receipt`]; of a further cloud, where one is named.
+    pub(crate) fn take_receipt(&self, receipt: &Receipt, of: Option<&Further>) -> Result<bool> {
         let _turn = self.receipts.taking.lock();
-        match self.checked(receipt) {
+        let whose = of.map_or_else(
+            || "the cloud".to_owned(),
+            |further| format!("the cloud '{}'", further.cloud.name),
+        );
+        let refused = of.map_or(&self.receipts.refused, |further| &further.refused_receipt);
+        match self.checked(receipt, of) {
             Ok(None) => Ok(false),
             Ok(Some(held)) => {
                 self.keep_receipt(held)?;
                 let said = &receipt.statement;
                 let text = format!(
-                    "the cloud signed that it holds everything up to segment {} of epoch {:016x}",
+                    "{whose} signed that it holds everything up to segment {} of epoch {:016x}",
                     said.seq, said.epoch.0
                 );
                 self.events.tell(Kind::Receipt, Some(said.cloud), text);
                 self.receipts.kept_count.fetch_add(1, Ordering::Relaxed);
-                *self.receipts.refused.lock() = None;
+                *refused.lock() = None;
                 Ok(true)
             }
             // What could not be looked at is no lie.
             Err(error) if error.kind() != ErrorKind::Denied => Err(error),
             Err(error) => {
                 self.receipts.refused_count.fetch_add(1, Ordering::Relaxed);
-                *self.receipts.refused.lock() = Some(error.to_string());
-                let text = format!("a receipt of the cloud is not true: {error}");
+                *refused.lock() = Some(error.to_string());
+                let text = format!("a receipt of {whose} is not true: {error}");
                 self.events.tell(Kind::ReceiptRefused, None, text);
                 Err(error)
             }
@@ -60,9 +66,13 @@ impl Inner {
 
     /// What is to be kept of a receipt; `None` where it says no more than what is held, or speaks of a
     /// segment that this node has let go of and cannot compare any more.
-    fn checked(&self, receipt: &Receipt) -> Result<Option<Held>> {
+    fn checked(&self, receipt: &Receipt, of: Option<&Further>) -> Result<Option<Held>> {
         let said = &receipt.statement;
-        let (Some(outbox), Some(verifier)) = (&self.outbox, self.receipts.verifier.get()) else {
+        let (outbox, verifier) = match of {
+            Some(further) => (Some(&further.outbox), further.verifier.get()),
+            None => (self.outbox.as_ref(), self.receipts.verifier.get()),
+        };
+        let (Some(outbox), Some(verifier)) = (outbox, verifier) else {
             return Err(Error::denied(
                 "this node ships nothing that a receipt could be about",
             ));
@@ -128,14 +138,15 @@ impl Inner {
             key: format!("{PREFIX}{}/{:016x}", said.cloud, said.epoch.0).into_bytes(),
             value: Some(value),
         }];
-        let shipped = self.outbox.iter().flat_map(|outbox| outbox.shipped());
+        let shipped = self.outboxes().flat_map(|outbox| outbox.shipped());
         let shipped: Vec<Epoch> = shipped.map(|chain| chain.epoch).collect();
         let mut others = self.held_receipts();
         // What is shipped now is covered by its receipt alone.
         others.retain(|other| !shipped.contains(&other.receipt.statement.epoch));
         // The oldest come last.
         others.sort_by_key(|other| std::cmp::Reverse(other.receipt.statement.issued_ms));
-        notes.extend(others.iter().skip(EPOCHS_MAX - 1).map(|other| {
+        let kept = (EPOCHS_MAX * self.outboxes().count()).saturating_sub(1);
+        notes.extend(others.iter().skip(kept).map(|other| {
             let gone = &other.receipt.statement;
             Note {
                 key: format!("{PREFIX}{}/{:016x}", gone.cloud, gone.epoch.0).into_bytes(),
@@ -147,7 +158,7 @@ impl Inner {
             tombstones: Vec::new(),
             notes,
         })?;
-        if let Some(outbox) = &self.outbox {
+        if let Some(outbox) = self.shipper_of(said.epoch) {
             outbox.covered_up_to(said.epoch, said.seq)?;
         }
         // The record holds nothing to ship, and the log is held until the outbox has seen that.

@@ -14,10 +14,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use activestore_sync_proto::{Receipt, ReceiptText, Signer, Verifier};
-use activestore_types::{Epoch, NodeId};
+use activestore_types::{Epoch, NodeId, Result};
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use crate::clouds::Further;
 use crate::counters::Figures;
 use crate::db::{Db, Inner};
 
@@ -48,6 +49,8 @@ pub struct ReceiptReport {
     pub node: String,
     /// Its name; empty where it is not known.
     pub name: String,
+    /// The further cloud that signed it, as this node calls it; `null` for the node's own, and at a cloud.
+    pub cloud: Option<String>,
     /// The epoch of the edge's chain, 16 hex digits.
     pub epoch: String,
     /// Every segment up to this one is covered.
@@ -74,10 +77,18 @@ impl Db {
         let _ = self.inner.receipts.verifier.set(verifier);
     }
 
-    /// The receipts that this node holds, or issued last, in the form of a file.
-    pub fn receipts(&self) -> Vec<ReceiptText> {
-        let receipts = self.inner.all_receipts();
-        receipts.iter().map(ReceiptText::from).collect()
+    /// The receipts that this node holds, or issued last, in the form of a file; those of one further cloud alone, where
+    /// one is named.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such cloud.
+    pub fn receipts(&self, cloud: Option<&str>) -> Result<Vec<ReceiptText>> {
+        let mut receipts = self.inner.all_receipts();
+        if let Some(name) = cloud {
+            self.inner.further(name)?;
+            receipts.retain(|receipt| self.inner.signer_of(receipt) == Some(name));
+        }
+        Ok(receipts.iter().map(ReceiptText::from).collect())
     }
 }
 
@@ -89,6 +100,19 @@ impl Inner {
         held.chain(issued.values().cloned()).collect()
     }
 
+    /// The further cloud whose signature a receipt has.
+    fn signer_of(&self, receipt: &Receipt) -> Option<&str> {
+        if receipt.statement.edge != self.node {
+            return None;
+        }
+        let signed = |further: &&Arc<Further>| {
+            let verifier = further.verifier.get();
+            verifier.is_some_and(|verifier| verifier.verify(receipt).is_ok())
+        };
+        let further = self.clouds.iter().find(signed)?;
+        Some(&further.cloud.name)
+    }
+
     pub(crate) fn receipt_reports(&self) -> Vec<ReceiptReport> {
         let names = self.peers.lock();
         let verifier = self.receipts.verifier.get();
@@ -96,6 +120,7 @@ impl Inner {
             let said = &receipt.statement;
             let held = said.edge == self.node;
             let other = if held { said.cloud } else { said.edge };
+            let further = self.signer_of(&receipt);
             ReceiptReport {
                 side: if held { "held" } else { "issued" },
                 node: other.to_string(),
@@ -107,7 +132,9 @@ impl Inner {
                 hash: said.hash.to_string(),
                 rows: said.rows,
                 issued_ms: said.issued_ms,
-                verified: verifier.map(|verifier| verifier.verify(&receipt).is_ok()),
+                cloud: further.map(str::to_owned),
+                verified: verifier
+                    .map(|verifier| further.is_some() || verifier.verify(&receipt).is_ok()),
             }
         };
         self.all_receipts().into_iter().map(report).collect()

@@ -116,7 +116,7 @@ impl Inner {
             return Ok(here);
         }
         // Read first: what is set aside meanwhile raises the generation.
-        let covered = self.covered();
+        let covered = self.covered(None);
         if here.is_some() && !self.is_of_this_generation(node, epoch) {
             return Ok(None);
         }

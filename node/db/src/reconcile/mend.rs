@@ -10,6 +10,7 @@ use activestore_types::{Error, OriginId, RangeTombstone, Result, TableId, TableN
 use crate::db::Inner;
 use crate::incoming::{Incoming, same_key};
 use crate::outbox::segment::Segment;
+use crate::reconcile::Mirror;
 
 /// In the record of rows of this node's own that came back: they are not shipped again.
 pub(crate) const NOTE: &[u8] = b"sync/mended";
@@ -53,7 +54,7 @@ pub(crate) fn erased_notes(set: &WriteSet) -> Vec<Note> {
         .collect()
 }
 
-impl Inner {
+impl Mirror {
     /// Has picked rows shipped again.
     pub(super) fn ship_again(
         &self,
@@ -62,11 +63,12 @@ impl Inner {
         day: i32,
         pick: &Pick,
     ) -> Result<u64> {
-        let outbox = self.outbox.as_ref().ok_or_else(ships_nothing)?;
-        let shipped = self.ship_picked(view, table, day, pick, &mut |schema, batches| {
+        let outbox = self.outbox().ok_or_else(ships_nothing)?;
+        let inner = &self.inner;
+        let shipped = inner.ship_picked(view, table, day, pick, &mut |schema, batches| {
             outbox.ship_again(schema, &batches, &[])
         })?;
-        let counter = &self.reconcile.rows_shipped;
+        let counter = &inner.reconcile.rows_shipped;
         counter.fetch_add(shipped, Ordering::Relaxed);
         tracing::info!(%table, rows = shipped, "rows are shipped again: the other end had lost them");
         Ok(shipped)
@@ -74,11 +76,13 @@ impl Inner {
 
     /// Has erasures shipped again.
     pub(super) fn ship_erased_again(&self, table: &TableName, erased: &[Erasure]) -> Result<()> {
-        let outbox = self.outbox.as_ref().ok_or_else(ships_nothing)?;
-        let schema = self.compared_table(table)?;
+        let outbox = self.outbox().ok_or_else(ships_nothing)?;
+        let schema = self.inner.compared_table(table)?;
         outbox.ship_again(&schema, &[], &ranges(schema.id, erased))
     }
+}
 
+impl Inner {
     /// Takes rows of this node's own back.
     pub(super) fn take_back(&self, payload: &[u8]) -> Result<u64> {
         let content = Segment::unpack(payload)?;

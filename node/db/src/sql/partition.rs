@@ -134,12 +134,12 @@ impl Inner {
     /// them: what the log holds of it is sealed, and what the outbox keeps goes under the present one.
     fn destroy_past_keys(&self, id: TableId, prefix: &[u8]) -> Result<()> {
         let own = self.store.own_keys(id);
-        if let Some(outbox) = &self.outbox
-            && let Some(own) = own.iter().find(|own| own.prefix == prefix)
-        {
-            outbox.leave_keys(&own.state.past, Some(own.state.key))?;
-            // Kept before the keys go, so that a crash forgets nothing.
-            outbox.owe_wipe()?;
+        if let Some(own) = own.iter().find(|own| own.prefix == prefix) {
+            for outbox in self.outboxes() {
+                outbox.leave_keys(&own.state.past, Some(own.state.key))?;
+                // Kept before the keys go, so that a crash forgets nothing.
+                outbox.owe_wipe()?;
+            }
         }
         if self
             .store
@@ -160,10 +160,8 @@ impl Inner {
             return Ok(());
         }
         self.erase_stream()?;
-        match &self.outbox {
-            Some(outbox) => outbox.leave_keys(&keys, None),
-            None => Ok(()),
-        }
+        self.outboxes()
+            .try_for_each(|outbox| outbox.leave_keys(&keys, None))
     }
 
     /// At the start: brings erasures to their end that were cut off. One that fails is tried again by
@@ -191,30 +189,34 @@ impl Inner {
         }
     }
 
-    /// Has the outbox written anew without the bytes of what it has shipped, and waits a moment for what is
+    /// Has the outboxes written anew without the bytes of what they have shipped, and waits a moment for what is
     /// on its way; `done` says what was done before.
     ///
     /// # Errors
     /// `Conflict` where something waits to be shipped still: it is wiped once it is acknowledged.
     pub(crate) fn wipe_outbox(&self, done: &str) -> Result<()> {
-        let Some(outbox) = &self.outbox else {
-            return Ok(());
+        let mut owed = Vec::new();
+        for outbox in self.outboxes() {
+            owed.push((outbox, outbox.owe_wipe()?));
+        }
+        let wiped = || {
+            owed.iter()
+                .all(|(outbox, owed)| outbox.standing().holds_none_of(owed))
         };
-        let owed = outbox.owe_wipe()?;
         let clock = &self.env.clock;
         let begun = clock.monotonic();
-        while !outbox.standing().holds_none_of(&owed)
-            && clock.monotonic().saturating_sub(begun) < SHIPPING_WAIT
-        {
+        while !wiped() && clock.monotonic().saturating_sub(begun) < SHIPPING_WAIT {
             std::thread::sleep(SHIPPING_LOOK);
         }
-        let standing = outbox.standing();
-        if standing.holds_none_of(&owed) {
+        if wiped() {
             return Ok(());
         }
+        let waiting: u64 = owed
+            .iter()
+            .map(|(outbox, _)| outbox.standing().waiting())
+            .sum();
         Err(Error::conflict(format!(
-            "{done}, but {} segments that wait to be shipped may hold rows of before; they are wiped as soon as they are shipped",
-            standing.waiting()
+            "{done}, but {waiting} segments that wait to be shipped may hold rows of before; they are wiped as soon as they are shipped"
         ))
         .with_hint("nothing is left to be done: `activestore sync status` shows how far it is"))
     }

@@ -28,6 +28,7 @@ pub(super) fn sync_receipts(relations: &Relations) -> Result<RecordBatch> {
                     .map(|one| (!one.name.is_empty()).then(|| one.name.clone())),
             ),
         ),
+        ("cloud", optional(all.iter().map(|one| one.cloud.clone()))),
         ("epoch", text(all.iter().map(|one| one.epoch.as_str()))),
         ("seq", count(all.iter().map(|one| one.seq))),
         ("hash", text(all.iter().map(|one| one.hash.as_str()))),

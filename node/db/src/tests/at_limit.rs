@@ -21,7 +21,7 @@ fn bounded(dir: &Path) -> Db {
 }
 
 /// Text that no compression makes small.
-fn noise(seed: u64) -> String {
+pub(super) fn noise(seed: u64) -> String {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut text = String::new();
     while text.len() < 120 {

@@ -42,7 +42,7 @@ fn an_edge_tells_of_its_cloud_and_keeps_it_through_a_start() {
             "CREATE TABLE shop.prices (item TEXT PRIMARY KEY, price DOUBLE)",
         )
         .await;
-        edge.cloud_connected("10.0.0.1:7490", "quic");
+        edge.cloud_connected(None, "10.0.0.1:7490", "quic");
         adopt(&edge, &cloud);
         follow(&edge, &cloud);
         another_epoch(&edge);
@@ -51,7 +51,7 @@ fn an_edge_tells_of_its_cloud_and_keeps_it_through_a_start() {
         for _ in 0..3 {
             replica.observe_clock(ahead, Duration::ZERO);
         }
-        edge.cloud_lost("the link is down");
+        edge.cloud_lost(None, "the link is down");
         let told = [
             "connected",
             "definitions",
@@ -71,7 +71,7 @@ fn an_edge_tells_of_its_cloud_and_keeps_it_through_a_start() {
         drop((edge, replica));
         let edge = open(dirs[0].path(), Role::Edge);
         assert_eq!(rows(&edge, TOLD).await, before);
-        edge.cloud_lost("again");
+        edge.cloud_lost(None, "again");
         let read = edge.sync_events(0).events[6].number;
         let after = edge.sync_events(read);
         assert_eq!((after.events.len(), after.gap), (1, false));

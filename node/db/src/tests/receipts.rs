@@ -88,7 +88,7 @@ fn the_newest_receipt_is_kept_and_shown_at_both_ends() {
         let status = edge.sync_status();
         assert_eq!(status.receipt.unwrap().node, cloud.node_id().to_string());
         assert_eq!(status.receipt_refused, None);
-        let exported = edge.receipts();
+        let exported = edge.receipts(None).unwrap();
         let read = Receipt::try_from(&exported[0]).unwrap();
         Secret::new(7).verify(&read).unwrap();
         assert_eq!(exported, [ReceiptText::from(&read)]);

@@ -51,10 +51,14 @@ pub(super) fn ship(edge: &Db, cloud: &Db) {
 
 /// The same, of one chain.
 pub(super) fn ship_chain(edge: &Db, cloud: &Db, chain: &OutboxChain) {
-    let outbox = edge.sync_hosts().outbox.unwrap();
+    ship_from(&*edge.sync_hosts().outbox.unwrap(), edge, cloud, chain);
+}
+
+/// The same, of a chain of that outbox of the edge.
+pub(super) fn ship_from(outbox: &dyn Outbox, edge: &Db, cloud: &Db, chain: &OutboxChain) {
     let inbox = cloud.sync_hosts().inbox;
     let (node, epoch) = (edge.node_id(), chain.epoch);
-    for segment in waiting(&*outbox, chain) {
+    for segment in waiting(outbox, chain) {
         assert!(segment.verify(node, epoch));
         inbox.apply(node, epoch, &segment).unwrap();
         inbox.apply(node, epoch, &segment).unwrap();

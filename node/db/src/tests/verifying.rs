@@ -7,7 +7,7 @@ use super::flowing_down::{close, folder};
 use super::shipping::{another_epoch, sealed, ship};
 use super::*;
 use activestore_sync_proto::reconcile::{Ask, Comparing, Pick, Report, Step, View, Wish, answer};
-use activestore_sync_proto::{Frame, decode, encode};
+use activestore_sync_proto::{Frame, Replica, decode, encode};
 use activestore_types::{Hlc, TableName};
 
 use crate::incoming::Incoming;
@@ -24,7 +24,19 @@ pub(super) struct Compared {
 
 /// Compares, every frame through its bytes; what waits to be shipped is shipped meanwhile.
 pub(super) fn compare(edge: &Db, cloud: &Db, repair: bool) -> Compared {
-    let (replica, inbox) = (edge.sync_hosts().replica, cloud.sync_hosts().inbox);
+    let replica = edge.sync_hosts().replica;
+    compare_as(&*replica, edge, cloud, repair, &|| ship(edge, cloud))
+}
+
+/// The same, as this part of the edge; `ship` ships what waits.
+pub(super) fn compare_as(
+    replica: &dyn Replica,
+    edge: &Db,
+    cloud: &Db,
+    repair: bool,
+    ship: &dyn Fn(),
+) -> Compared {
+    let inbox = cloud.sync_hosts().inbox;
     let (here, there) = (replica.holdings().unwrap(), inbox.holdings().unwrap());
     let mut comparing = Comparing::new(Wish {
         repair,
@@ -36,7 +48,7 @@ pub(super) fn compare(edge: &Db, cloud: &Db, repair: bool) -> Compared {
         let question = match comparing.step(here, answered.take()).unwrap() {
             Step::Ask(question) => question,
             Step::Wait(_) => {
-                ship(edge, cloud);
+                ship();
                 continue;
             }
             Step::Done(report) => {

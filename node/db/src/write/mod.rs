@@ -20,6 +20,7 @@ use activestore_types::{Hlc, NamedBatch, Result, SyncMode, TableId, TableSchema}
 
 use crate::db::Inner;
 use crate::options::Role;
+use crate::outbox::News;
 use crate::reconcile::erased_notes;
 use effect::{Effects, Erasure};
 use gates::Way;
@@ -161,11 +162,11 @@ impl Inner {
             set.notes.extend(erased_notes(&set));
         }
         let outbox = self.outbox.as_ref();
-        let news = outbox.map(|outbox| outbox.news(&set)).unwrap_or_default();
+        let news = outbox.map(|_| News::of(&set, &self.catalog.state()));
         self.store.commit(set)?;
         self.settle();
         self.counts.writes.fetch_add(1, Ordering::Relaxed);
-        self.wake_sealers(news);
+        self.wake_sealers(news.unwrap_or_default());
         Ok(())
     }
 

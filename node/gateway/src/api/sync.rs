@@ -39,8 +39,10 @@ pub(super) async fn status(State(shared): State<Arc<Shared>>, http: Request) -> 
 }
 
 /// The receipts that this node holds or issued, each whole: the file that `sync receipt verify` reads.
-pub(super) async fn receipts(State(shared): State<Arc<Shared>>) -> Answer {
-    let receipts = json!({ "receipts": shared.db.receipts() });
+pub(super) async fn receipts(State(shared): State<Arc<Shared>>, http: Request) -> Answer {
+    let parameters = parameters(http.uri());
+    let cloud = parameters.get("cloud").map(String::as_str);
+    let receipts = json!({ "receipts": shared.db.receipts(cloud)? });
     Ok(json_body(StatusCode::OK, &receipts))
 }
 
@@ -67,7 +69,8 @@ pub(super) async fn verify(State(shared): State<Arc<Shared>>, http: Request) -> 
                 .into());
         }
     };
-    let report = shared.hooks.verify(repair).await?;
+    let cloud = parameters.get("cloud").map(String::as_str);
+    let report = shared.hooks.verify(repair, cloud).await?;
     Ok(json_body(StatusCode::OK, &report))
 }
 

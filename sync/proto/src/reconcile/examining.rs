@@ -315,13 +315,16 @@ impl Examining {
         }
         while let Some((missing, rows)) = self.lacking.pop() {
             if missing.side == Side::Here {
+                if !here.takes_back() {
+                    continue;
+                }
                 self.fetching = Some((missing.pick, rows));
                 return self.mend(view, here);
             }
             here.ship(view, &self.table, self.day, &missing.pick)?;
             self.report.mended_there += rows;
         }
-        if !self.erased_here.is_empty() {
+        if !self.erased_here.is_empty() && here.takes_back() {
             here.take_erased(&self.table, &self.erased_here)?;
             self.erased_here.clear();
             self.report.mended_here += self.report.erasures_missing_here;

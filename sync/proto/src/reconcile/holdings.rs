@@ -132,6 +132,11 @@ pub trait Holdings: Send + Sync {
     /// When one cannot be read.
     fn tables(&self, view: &View) -> Result<Vec<(TableName, Sum)>>;
 
+    /// Whether rows that this end has lost come back from the other one. Without it a repair only ships.
+    fn takes_back(&self) -> bool {
+        true
+    }
+
     /// Whether a table is compared here at all.
     fn compares(&self, table: &TableName) -> bool;
 

@@ -39,6 +39,8 @@ enum Stage {
 
 /// How often a cloud is told that what it believes is held is not: one of before does not answer.
 const TELLINGS_MAX: u32 = 20;
+/// What a cloud hears of its definitions that only gets what goes up.
+const NOT_FROM_HERE: &str = "this node takes its definitions from another cloud";
 
 #[derive(Debug)]
 pub(super) struct Definitions {
@@ -104,6 +106,13 @@ impl Definitions {
 
     pub(super) fn offered(&mut self, now: Duration, offer: CatalogOffer, out: &mut Outputs) {
         self.telling = None;
+        if !self.options.follows {
+            out.push_back(EdgeOutput::Send(Frame::CatalogApplied {
+                version: offer.version,
+                error: Some(NOT_FROM_HERE.to_owned()),
+            }));
+            return;
+        }
         let newest = self.next_offer.or(self.offer).map(|known| known.version);
         if newest.is_some_and(|newest| offer.version < newest) {
             return; // overtaken by a newer one

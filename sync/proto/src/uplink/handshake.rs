@@ -72,10 +72,12 @@ impl Uplink {
             durable_seq: welcome.durable_seq,
             catalog_version: welcome.catalog_version,
         });
-        if self.options.protocol >= ROWS_DOWN_VERSION {
-            self.following.begin(window, &mut self.out);
+        if self.options.follows {
+            if self.options.protocol >= ROWS_DOWN_VERSION {
+                self.following.begin(window, &mut self.out);
+            }
+            self.watch_plugins(now);
         }
-        self.watch_plugins(now);
         if self.options.protocol >= RECONCILE_VERSION {
             self.comparison.begin(now);
         }

@@ -15,6 +15,9 @@ use crate::reconcile::Report;
 pub struct UplinkOptions {
     /// The version of the conversation that both ends speak, as the transport found out.
     pub protocol: u16,
+    /// Whether the cloud is the one that definitions and rows come down from. One of which it is not gets what goes up, and
+    /// is told so when it offers any.
+    pub follows: bool,
     /// What may be unacknowledged.
     pub limits: Limits,
     /// How long an unanswered greeting or blob request waits before it is repeated.
@@ -40,6 +43,7 @@ impl Default for UplinkOptions {
     fn default() -> Self {
         UplinkOptions {
             protocol: PROTOCOL_VERSION,
+            follows: true,
             limits: Limits::default(),
             ask_again: Duration::from_secs(10),
             resend_after: Duration::from_secs(30),

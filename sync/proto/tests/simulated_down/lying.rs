@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use activestore_sync_proto::{
-    ChainHash, CloudCall, CloudOutput, CloudReply, DownPosition, Downlink, DownlinkOptions,
-    EdgeCall, EdgeOutput, EdgeReply, Follow, FollowAnswer, Following, Frame, Health, Hello, Inbox,
-    Limits, Now, PluginHealth, Progress, Rows, RowsRequest, SealedSegment, SegmentFrame, StartOver,
-    Uplink, UplinkOptions, Welcome, encode, run_edge_call,
+    CatalogOffer, ChainHash, CloudCall, CloudOutput, CloudReply, DownPosition, Downlink,
+    DownlinkOptions, EdgeCall, EdgeOutput, EdgeReply, Follow, FollowAnswer, Following, Frame,
+    Health, Hello, Inbox, Limits, Now, PluginHealth, Progress, Rows, RowsRequest, SealedSegment,
+    SegmentFrame, StartOver, Uplink, UplinkOptions, Welcome, encode, run_edge_call,
 };
 use activestore_types::{Epoch, NodeId, SyncClass};
 use bytes::Bytes;
@@ -21,10 +21,13 @@ fn outputs(uplink: &mut Uplink) -> Vec<EdgeOutput> {
 
 /// An edge past its handshake, with the calls it wants run then.
 fn live(protocol: u16) -> (Uplink, Vec<EdgeOutput>) {
-    let options = UplinkOptions {
+    live_with(UplinkOptions {
         protocol,
         ..UplinkOptions::default()
-    };
+    })
+}
+
+fn live_with(options: UplinkOptions) -> (Uplink, Vec<EdgeOutput>) {
     let mut uplink = Uplink::new(options, Duration::ZERO, None);
     let host = SimEdge::new(EDGE, Rng(1));
     outputs(&mut uplink);
@@ -70,6 +73,62 @@ fn segment(epoch: Epoch, seq: u64, prev: ChainHash) -> Frame {
         class: SyncClass::Live,
         segment: SealedSegment::seal(CLOUD, epoch, seq, prev, 1, payload),
     })
+}
+
+#[test]
+fn nothing_comes_down_from_a_cloud_that_is_not_followed() {
+    let options = UplinkOptions {
+        follows: false,
+        ..UplinkOptions::default()
+    };
+    let (mut uplink, wants) = live_with(options);
+    let locates = |output: &EdgeOutput| {
+        matches!(
+            output,
+            EdgeOutput::Call(EdgeCall::DownPosition | EdgeCall::Health)
+        )
+    };
+    assert!(!wants.iter().any(locates), "{wants:?}");
+    let offer = CatalogOffer {
+        version: 9,
+        sha256: [1; 32],
+        bytes: 10,
+    };
+    uplink.handle_frame(Duration::ZERO, Frame::CatalogOffer(offer));
+    let told = outputs(&mut uplink);
+    let [
+        EdgeOutput::Send(Frame::CatalogApplied {
+            version: 9,
+            error: Some(why),
+        }),
+    ] = &told[..]
+    else {
+        panic!("{told:?}");
+    };
+    assert!(why.contains("another cloud"), "{why}");
+    // What it sends all the same is not taken.
+    for frame in [
+        segment(Epoch(3), 1, ChainHash::GENESIS),
+        Frame::StartOver(StartOver {
+            id: 0,
+            node: CLOUD,
+            epoch: Epoch(3),
+            seq: 0,
+            hash: ChainHash::GENESIS,
+            definitions: 9,
+            reason: "anew".to_owned(),
+        }),
+    ] {
+        uplink.handle_frame(Duration::ZERO, frame);
+        let wants = outputs(&mut uplink);
+        let taken = |output: &EdgeOutput| {
+            matches!(
+                output,
+                EdgeOutput::Call(EdgeCall::ApplyDown { .. } | EdgeCall::StartOver(_))
+            )
+        };
+        assert!(!wants.iter().any(taken), "{wants:?}");
+    }
 }
 
 #[test]

@@ -142,6 +142,17 @@ impl Worker {
         let identity = self.inner.options.identity.clone();
         if !identity.joined() {
             self.join(&addresses).await?;
+            if self.inner.options.joins_only {
+                return Ok(SessionEnd {
+                    reason: "it was only to join".to_owned(),
+                    reconnect: Reconnect::AfterBackoff,
+                    again: None,
+                    carry: None,
+                    was_live: false,
+                    stopped: true,
+                    unanswered: false,
+                });
+            }
         } else if identity.is_due()
             && let Err(error) = self.renew(&addresses).await
         {

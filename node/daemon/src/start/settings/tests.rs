@@ -113,3 +113,52 @@ fn what_does_not_go_together_is_refused_with_what_to_do() {
     });
     assert!(error.message().contains("cloud"), "{error}");
 }
+
+#[test]
+fn further_clouds_are_named_beside_the_own_one() {
+    let args = StartArgs {
+        peers: vec!["cloud:7490".to_owned()],
+        ..StartArgs::default()
+    };
+    let file = "[sync]\nevict_after = \"all\"\nmonth_starts = 5\nmonthly_bytes = \"2GB\"\n\
+        [[sync.also]]\nname = \"dr\"\npeers = [\"dr:7490\"]\ntables = [\"plant.*\"]\nat_limit = \"drop_oldest\"\n\
+        [[sync.also]]\nname = \"lake\"\npeers = [\"lake:7490\"]\noutbox_bytes = \"1GB\"\nbandwidth = \"100KB\"\n\
+        monthly_bytes = \"3GB\"";
+    let settings = resolve(&args, file).unwrap();
+    assert!(settings.db.receipts_of_all);
+    let [dr, lake] = &settings.db.also.unwrap()[..] else {
+        panic!("two further clouds");
+    };
+    assert_eq!(
+        (dr.name.as_str(), &dr.tables[..]),
+        ("dr", &["plant.*".to_owned()][..])
+    );
+    assert_eq!(dr.at_limit, activestore_db::FullOutbox::DropOldest);
+    assert_eq!(
+        (lake.outbox_bytes_max, &lake.tables[..]),
+        (1_000_000_000, &["*".to_owned()][..])
+    );
+    let [first, second] = &settings.also[..] else {
+        panic!("two links");
+    };
+    assert!(first.allowance.budget.is_none() && second.allowance.budget.is_some());
+    assert_eq!(second.bandwidth, Some(100_000));
+    assert!(second.identity.ends_with("cloud-lake"));
+    for (bad, says) in [
+        ("name = \"dr\"", "no address"),
+        ("name = \"dr\"\npeers = [\"a:1\", \"b:1\"]", "second"),
+        ("name = \"D R\"\npeers = [\"a:1\"]", "cannot name"),
+        (
+            "name = \"dr\"\npeers = [\"a:1\"]\ntables = [\"plant\"]",
+            "no tables",
+        ),
+    ] {
+        let error = resolve(&args, &format!("[[sync.also]]\n{bad}")).unwrap_err();
+        assert!(error.to_string().contains(says), "{error}");
+    }
+    let alone = "[[sync.also]]\nname = \"dr\"\npeers = [\"dr:7490\"]";
+    let error = resolve(&StartArgs::default(), alone).unwrap_err();
+    assert!(error.message().contains("no cloud of its own"), "{error}");
+    // What knows of none lets go of those that there were.
+    assert_eq!(resolve(&args, "").unwrap().db.also, Some(Vec::new()));
+}

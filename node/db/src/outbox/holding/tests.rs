@@ -6,6 +6,7 @@ use activestore_types::NodeId;
 use proptest::prelude::*;
 
 use super::*;
+use crate::outbox::Direction;
 
 fn open(world: &SimEnv) -> Arc<Store> {
     let options = StoreOptions {
@@ -57,8 +58,8 @@ proptest! {
         let mut store = open(&world);
         let mut hold = LogHold::new(store.clone(), true);
         let (mut up, mut down) = (Lsn(1), Some(Lsn(1)));
-        hold.hold(Direction::Up, Some(up));
-        hold.hold(Direction::Down, down);
+        hold.hold(&Follower::of(Direction::Up), Some(up));
+        hold.hold(&Follower::of(Direction::Down), down);
         hold.all_told();
         for act in acts {
             let end = store.last_lsn().0 + 1;
@@ -66,24 +67,24 @@ proptest! {
                 Act::Commit => commit(&store),
                 Act::Moves(true, more) => {
                     up = Lsn((up.0 + more).min(end));
-                    hold.hold(Direction::Up, Some(up));
+                    hold.hold(&Follower::of(Direction::Up), Some(up));
                 }
                 Act::Moves(false, more) => {
                     down = down.map(|at| Lsn((at.0 + more).min(end)));
-                    hold.hold(Direction::Down, down);
+                    hold.hold(&Follower::of(Direction::Down), down);
                 }
                 Act::Down(begins) => {
                     down = begins.then(|| down.unwrap_or(Lsn(end)));
-                    hold.hold(Direction::Down, down);
+                    hold.hold(&Follower::of(Direction::Down), down);
                 }
                 Act::Restart => {
                     drop((hold, store));
                     store = open(&world);
                     hold = LogHold::new(store.clone(), true);
                     // The faster one is told first, and the log is flushed between.
-                    hold.hold(Direction::Up, Some(up));
+                    hold.hold(&Follower::of(Direction::Up), Some(up));
                     store.flush().unwrap();
-                    hold.hold(Direction::Down, down);
+                    hold.hold(&Follower::of(Direction::Down), down);
                     hold.all_told();
                 }
             }
