@@ -6,6 +6,7 @@
 //! is not here, [`mend`] ships and takes.
 
 mod days;
+mod figures;
 mod judge;
 mod mend;
 mod rows;
@@ -20,12 +21,11 @@ use activestore_sync_proto::reconcile::{
     Erasure, Held, Holdings, Judgement, KeyAt, Outcome, Pick, Start, Sum, View,
 };
 use activestore_types::{
-    Epoch, Error, Lsn, NodeId, OriginId, Result, SyncMode, TableName, TableSchema,
+    Epoch, Error, Hlc, Lsn, NodeId, OriginId, Result, SyncMode, TableName, TableSchema,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::counters::Figures;
 use crate::db::Inner;
 use crate::events::Kind;
 use crate::outbox::News;
@@ -161,37 +161,6 @@ impl Inner {
         self.wake_sealers(News::default());
     }
 
-    pub(crate) fn reconcile_figures(&self, all: &mut Figures) {
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
-        let state = &self.reconcile;
-        all.counter(
-            "activestore_verifications_total",
-            "Comparisons with other nodes that were done.",
-            count(&state.comparisons),
-        );
-        all.counter(
-            "activestore_repair_rows_shipped_total",
-            "Row fragments that were shipped again, for the other end had lost them.",
-            count(&state.rows_shipped),
-        );
-        all.counter(
-            "activestore_repair_rows_taken_total",
-            "Row fragments of its own that this node got back.",
-            count(&state.rows_taken),
-        );
-        all.counter(
-            "activestore_verify_days_read_total",
-            "Days of tables that were read to compare them; those that did not change are not.",
-            count(&state.days_read),
-        );
-        let left: u64 = state.outcomes.lock().values().map(Outcome::left).sum();
-        all.gauge(
-            "activestore_verify_differences",
-            "Rows that differed in the last comparisons and were not mended.",
-            left as f64,
-        );
-    }
-
     /// A row's key for people.
     pub(crate) fn key_text(&self, table: &TableName, key: &[u8]) -> String {
         let shown = || -> Option<String> {
@@ -251,6 +220,10 @@ impl Holdings for Mirror {
             Some((schema.name.clone(), before))
         });
         evicted.collect()
+    }
+
+    fn deletes_from(&self) -> Hlc {
+        self.inner.horizons().newest()
     }
 
     fn days(&self, view: &View, table: &TableName) -> Result<Vec<(i32, Sum)>> {
@@ -321,6 +294,7 @@ impl Holdings for Mirror {
                 now_ms: moment * EXPIRY_MARGIN_MS,
                 seed: inner.env.rng.next_u64(),
                 evicted: Vec::new(),
+                deletes_from: Hlc::ZERO,
             },
             at_ms: inner.wall_ms(),
             mark: mark.0.to_le_bytes().to_vec(),
