@@ -2,10 +2,13 @@
 //! edge follows it from where it stands. One that cannot fetches the tables first.
 //!
 //! [`stream`] is the cloud's stream and who follows it, [`rows`] what an edge fetches that starts over, and
-//! [`following`] the edge's side, with [`pruning`], [`passing_on`] what a gateway says of it to its own edges. A stream is only sealed where a table travels down. Its epoch ends when
+//! [`following`] the edge's side; [`horizon`] is how far back deletes are remembered and [`forgotten`] what becomes of
+//! older rows; with [`pruning`], [`passing_on`] what a gateway says of it to its own edges. A stream is only sealed where a table travels down. Its epoch ends when
 //! what it holds is no longer the whole story: a table with rows begins to travel, bytes are to be erased.
 
 pub(crate) mod following;
+pub(crate) mod forgotten;
+pub(crate) mod horizon;
 mod passing_on;
 mod pruning;
 pub(crate) mod rows;
@@ -36,6 +39,7 @@ type Waker = Box<dyn Fn() + Send + Sync>;
 pub(crate) struct Down {
     stream: RwLock<Option<Arc<Stream>>>,
     waker: Arc<Mutex<Option<Waker>>>,
+    pub(crate) horizons: horizon::Horizons,
     /// One step of the edge's side at a time.
     pub(crate) following: Mutex<()>,
     /// Rows of edges that were not taken: the table is the cloud's own.
@@ -93,6 +97,9 @@ impl Inner {
                 Stream::remove(&self.options.data_dir)?;
             }
             return Ok(());
+        }
+        if before.is_none() {
+            self.load_horizons()?;
         }
         let now = travelling(&self.catalog.state());
         let mut current = self.down.stream.write();
@@ -198,6 +205,7 @@ impl Inner {
                 report.seal_failures as f64,
             );
         }
+        self.horizon_figures(all);
         let peers = self.peers.lock();
         let connected = || peers.values().filter(|peer| peer.connected);
         let over_tcp = connected().filter(|peer| peer.transport == Some("tcp"));

@@ -3,6 +3,9 @@
 //! Rows and progress are one log record, so a segment is either applied and acknowledged for ever or
 //! not at all. Rows keep the stamp and the origin they were written with.
 
+mod late;
+mod progress;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,7 +24,6 @@ use activestore_types::{
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 
 use crate::db::Inner;
 use crate::incoming::{Incoming, same_key};
@@ -30,8 +32,10 @@ use crate::outbox::segment::{Section, Segment};
 use crate::reconcile::Mirror;
 use crate::relay::rows_by_origin;
 use crate::set_aside::{Part, lasts};
+use late::Late;
+use progress::note_key;
 
-const PREFIX: &str = "sync/in/";
+pub(crate) use progress::{KeptProgress, all_progress, kept};
 
 /// The cloud's side of one database.
 pub(crate) struct Receiver {
@@ -39,14 +43,6 @@ pub(crate) struct Receiver {
     mirror: Mirror,
     /// One segment at a time for a node: two connections of one edge must not race.
     turns: Mutex<HashMap<NodeId, Arc<Mutex<()>>>>,
-}
-
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct KeptProgress {
-    pub(crate) seq: u64,
-    pub(crate) hash: ChainHash,
-    /// Row fragments applied in this epoch.
-    pub(crate) rows: u64,
 }
 
 impl Receiver {
@@ -101,6 +97,8 @@ impl Inbox for Receiver {
         let mut incoming = Incoming::from_below();
         let mut refused = 0;
         let mut aside = Vec::new();
+        let horizons = inner.horizons();
+        let mut late = Late::new(node, &horizons);
         // At a gateway they would go no further, though the edge is told that they arrived; and what a gateway
         // passes on has writers of its own. There a row that does not fit holds up its chain.
         let may_wait = relayed.is_none() && inner.options.role == Role::Cloud;
@@ -127,7 +125,9 @@ impl Inbox for Receiver {
             if let Some((origins, relayed)) = &relayed {
                 batch.origin = origins.rows(index, batch.rows, &relayed.local)?;
             }
+            let (batch, deletes) = late.sifted(inner, batch, &content.erased)?;
             incoming.rows(batch);
+            deletes.into_iter().for_each(|rows| incoming.rows(rows));
         }
         for (index, erased) in content.erased.iter().enumerate() {
             let origin = match &relayed {
@@ -145,10 +145,14 @@ impl Inbox for Receiver {
             inner.down.refused.fetch_add(refused, Ordering::Relaxed);
             tracing::warn!(%node, refused, "rows of tables that are the cloud's own were not taken");
         }
-        let _aside = (!aside.is_empty()).then(|| inner.set_aside.turn());
+        let _aside = (!aside.is_empty() || !late.is_empty()).then(|| inner.set_aside.turn());
+        if !late.is_empty() {
+            let note = late.note(inner, usize::from(!aside.is_empty()))?;
+            incoming.notes.push(note);
+        }
         if !aside.is_empty() {
             let rows: u64 = aside.iter().map(|part| u64::from(part.rows)).sum();
-            match inner.set_aside(node, false, aside, &segment.payload) {
+            match inner.set_aside(node, false, aside, &segment.payload, 0) {
                 Ok(note) => incoming.notes.push(note),
                 // What is the cloud's own has no claim to hold up what is not.
                 Err(_) if rows == refused => {}
@@ -228,7 +232,10 @@ impl Inbox for Receiver {
 
     fn peer_seen(&self, status: PeerStatus) {
         if let Some(stream) = self.inner.down.stream() {
-            stream.seen(status.node, status.connected, self.inner.wall_ms());
+            // As far as it has said: what is on its way at that moment is not long under way.
+            let level = status.lanes.iter().all(|lane| lane.behind == 0);
+            stream.seen(status.node, status.connected, level, self.inner.wall_ms());
+            self.inner.settle();
         }
         let news = |before: &PeerStatus| {
             (before.connected, before.catalog_version) != (status.connected, status.catalog_version)
@@ -368,40 +375,4 @@ fn unfit(error: Error) -> Error {
         ErrorKind::Invalid => Error::conflict(error.message()),
         _ => error,
     }
-}
-
-fn note_key(node: NodeId, epoch: Epoch) -> Vec<u8> {
-    format!("{PREFIX}{node}/{:016x}", epoch.0).into_bytes()
-}
-
-pub(crate) fn kept(inner: &Inner, node: NodeId, epoch: Epoch) -> Result<Option<KeptProgress>> {
-    inner
-        .store
-        .note(&note_key(node, epoch))
-        .map(|bytes| {
-            postcard::from_bytes(&bytes).map_err(|error| {
-                Error::corrupt(format!(
-                    "the progress of node {node} cannot be read: {error}"
-                ))
-            })
-        })
-        .transpose()
-}
-
-/// Every edge that has shipped here: node, epoch and how far.
-pub(crate) fn all_progress(inner: &Inner) -> Vec<(NodeId, Epoch, KeptProgress)> {
-    inner
-        .store
-        .notes(PREFIX.as_bytes())
-        .into_iter()
-        .filter_map(|(key, value)| {
-            let key = String::from_utf8(key).ok()?;
-            let (node, epoch) = key.strip_prefix(PREFIX)?.split_once('/')?;
-            Some((
-                node.parse().ok()?,
-                Epoch(u64::from_str_radix(epoch, 16).ok()?),
-                postcard::from_bytes(&value).ok()?,
-            ))
-        })
-        .collect()
 }

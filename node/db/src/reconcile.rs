@@ -6,6 +6,7 @@
 //! is not here, [`mend`] ships and takes.
 
 mod days;
+mod figures;
 mod judge;
 mod mend;
 mod mirror;
@@ -13,7 +14,7 @@ mod rows;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use activestore_store::{Note, WriteSet};
@@ -23,7 +24,6 @@ use activestore_types::{
 };
 use parking_lot::Mutex;
 
-use crate::counters::Figures;
 use crate::db::Inner;
 use crate::outbox::News;
 use crate::outbox::chain::Standing;
@@ -153,37 +153,6 @@ impl Inner {
             tracing::warn!(%error, "the outcome of a comparison could not be kept");
         }
         self.wake_sealers(News::default());
-    }
-
-    pub(crate) fn reconcile_figures(&self, all: &mut Figures) {
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
-        let state = &self.reconcile;
-        all.counter(
-            "activestore_verifications_total",
-            "Comparisons with other nodes that were done.",
-            count(&state.comparisons),
-        );
-        all.counter(
-            "activestore_repair_rows_shipped_total",
-            "Row fragments that were shipped again, for the other end had lost them.",
-            count(&state.rows_shipped),
-        );
-        all.counter(
-            "activestore_repair_rows_taken_total",
-            "Row fragments of its own that this node got back.",
-            count(&state.rows_taken),
-        );
-        all.counter(
-            "activestore_verify_days_read_total",
-            "Days of tables that were read to compare them; those that did not change are not.",
-            count(&state.days_read),
-        );
-        let left: u64 = state.outcomes.lock().values().map(Outcome::left).sum();
-        all.gauge(
-            "activestore_verify_differences",
-            "Rows that differed in the last comparisons and were not mended.",
-            left as f64,
-        );
     }
 
     /// A row's key for people.

@@ -14,6 +14,7 @@ mod flowing_down;
 mod flowing_down_bounds;
 mod lag_by_table;
 mod lanes;
+mod late_rows;
 mod merging;
 mod models;
 mod outbox_limit;

@@ -15,6 +15,7 @@ mod evict;
 mod open;
 pub(crate) mod origins;
 mod own;
+pub(crate) mod settled;
 pub(crate) mod shared;
 
 use std::sync::Arc;
@@ -335,13 +336,6 @@ impl Store {
     /// call back into the store.
     pub fn on_waiting_for_hold(&self, wake: Box<dyn Fn() + Send + Sync>) {
         *self.shared.holder.lock() = Some(wake);
-    }
-
-    /// Promises that every write stamped below `hlc` that this store will ever see has been
-    /// committed, by every peer; what only shadows older writes may then be dropped by compaction.
-    /// `None`, the state at start-up, keeps all tombstones.
-    pub fn settle(&self, hlc: Option<Hlc>) {
-        *self.shared.settled.lock() = hlc;
     }
 
     /// The table as it is now; later commits do not show.

@@ -133,6 +133,7 @@ impl Downlink {
             transport: None,
             durable_seq: self.lanes.durable().seq,
             last_sealed: self.lanes.last_sealed(),
+            follows: hello.protocol >= ROWS_DOWN_VERSION,
             lanes: self.lanes.standings(),
             catalog_version: self.serving.held(),
             seen_wall_ms: now.wall_ms,

@@ -3,7 +3,7 @@
 use activestore_sync_proto::DigestComparison;
 
 use crate::connection::Connection;
-use crate::world::{CALM, LIMITS, PRICES, World, table_of};
+use crate::world::{CALM, GOODS, LIMITS, PRICES, World, table_of};
 
 /// Repairs of every edge that must suffice.
 const MENDINGS_MAX: usize = 4;
@@ -102,6 +102,7 @@ impl World {
         // Rows of its own that an older cloud has not, edges keep for a minute: a documented limit.
         let same: &[&str] = match self.plan.old_clouds {
             true => &[PRICES],
+            false if self.plan.absences => &[PRICES, LIMITS, GOODS],
             false => &[PRICES, LIMITS],
         };
         for sql in same {
@@ -113,6 +114,9 @@ impl World {
                     return Err(format!("{sql}: {device} has {here:?}, the cloud {cloud:?}"));
                 }
             }
+        }
+        if self.plan.absences {
+            self.check_goods()?;
         }
         self.compare_digests()?;
         self.compare_writers()

@@ -20,6 +20,10 @@ impl World {
             let pause = 200 + self.rng.below(800);
             return self.after(pause, Event::Connect(index));
         }
+        if self.edges[index].away_until > self.now {
+            let left = self.edges[index].away_until - self.now;
+            return self.after(left.as_millis() as u64, Event::Connect(index));
+        }
         self.summary.connections += 1;
         self.ticket += 1;
         let id = self.ticket;
@@ -41,6 +45,12 @@ impl World {
         let Some(mut connection) = self.connections.remove(&id) else {
             return;
         };
+        let left = connection.downlink.take().filter(|_| !connection.orphaned);
+        let status = left.and_then(|end| end.status(self.cloud_now(), false));
+        // A fleet of the other kinds hears of no edge that left: what it needs is kept for it.
+        if let Some(status) = status.filter(|_| self.plan.absences) {
+            self.inbox_above(connection.edge).peer_seen(status);
+        }
         let edge = &mut self.edges[connection.edge];
         if let Some(uplink) = connection.uplink.take() {
             edge.carry = uplink.into_carry();

@@ -13,6 +13,7 @@ mod check;
 mod connection;
 mod driving;
 mod faulty_disk;
+mod goods;
 mod ledger;
 mod mishap;
 mod mutation;

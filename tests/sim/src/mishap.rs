@@ -24,6 +24,7 @@ impl World {
                 self.network = ways[self.rng.below(4) as usize];
                 self.later(plan.mishap_every * 2, Event::HealNetwork);
             }
+            _ if plan.absences && self.rng.one_in(2) => self.go_away(index),
             3 | 4 if plan.crashes => self.crash_edge(index),
             5 if plan.crashes => self.crash_cloud(),
             6 if plan.full_disks => {

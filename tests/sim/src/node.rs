@@ -151,6 +151,21 @@ impl Node {
         self.runtime.block_on(self.db().seal())
     }
 
+    /// Leaves nothing of what was deleted and may be forgotten.
+    pub fn compact(&self, table: &str) {
+        let db = self.db().clone();
+        let sql = format!("ALTER TABLE {table} COMPACT");
+        self.runtime.block_on(async {
+            let compacting = tokio::spawn(async move { db.sql(&sql, &[]).await.map(drop) });
+            // It waits for the stream to have seen all records, and no thread of its own seals.
+            while !compacting.is_finished() {
+                self.db().seal().await.unwrap();
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            compacting.await.unwrap().unwrap();
+        });
+    }
+
     /// The rows of a query of two BIGINT columns, by the first.
     pub fn pairs(&self, sql: &str) -> BTreeMap<i64, i64> {
         self.runtime.block_on(async {

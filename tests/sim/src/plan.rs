@@ -30,6 +30,8 @@ pub struct Plan {
     pub clock_faults: bool,
     /// The cloud's directory becomes an older one of its own; the edges' disks then are all there is.
     pub old_clouds: bool,
+    /// Edges are away for longer than deletes are remembered, and write, while others delete and the cloud compacts.
+    pub absences: bool,
 }
 
 impl Plan {
@@ -52,6 +54,7 @@ impl Plan {
             full_disks: true,
             clock_faults: false,
             old_clouds: false,
+            absences: false,
         }
     }
 
@@ -59,6 +62,21 @@ impl Plan {
     pub fn old_clouds(edges: usize) -> Self {
         Plan {
             old_clouds: true,
+            ..Plan::storms(edges)
+        }
+    }
+
+    /// Edges that are away for minutes, where deletes are remembered for one.
+    pub fn absences(edges: usize) -> Self {
+        Plan {
+            absences: true,
+            storm: Duration::from_secs(900),
+            work_every: Duration::from_secs(8),
+            mishap_every: Duration::from_secs(25),
+            seal_every: Duration::from_secs(3),
+            ping_every: Duration::from_secs(5),
+            loss_max: 10,
+            full_disks: false,
             ..Plan::storms(edges)
         }
     }
@@ -117,6 +135,10 @@ pub struct Summary {
     pub full_disks: u64,
     pub clock_faults: u64,
     pub old_clouds: u64,
+    /// Times an edge was away for longer than deletes are remembered.
+    pub absences: u64,
+    /// Rows that came later than that and are set aside.
+    pub late: u64,
     /// Times an edge went to another gateway.
     pub moves: u64,
     /// Rows that comparisons shipped again or brought back.
@@ -143,6 +165,8 @@ impl Summary {
             (&mut self.full_disks, other.full_disks),
             (&mut self.clock_faults, other.clock_faults),
             (&mut self.old_clouds, other.old_clouds),
+            (&mut self.absences, other.absences),
+            (&mut self.late, other.late),
             (&mut self.moves, other.moves),
             (&mut self.mended, other.mended),
             (&mut self.epochs_set_aside, other.epochs_set_aside),

@@ -34,6 +34,9 @@ impl World {
 
     /// One statement of an edge: new rows, a change, a delete, or a shared row.
     pub(crate) fn write(&mut self, index: usize) {
+        if self.plan.absences && self.rng.one_in(2) {
+            return self.write_goods(index);
+        }
         let device = self.edges[index].ledger.device.clone();
         let value = self.rng.below(1000) as i64;
         let known = self.edges[index].ledger.known();
@@ -112,6 +115,9 @@ impl World {
     pub(crate) fn cloud_work(&mut self) {
         if !self.storms() {
             return;
+        }
+        if self.plan.absences {
+            self.clear_goods();
         }
         let (device, value) = (self.rng.below(20), self.rng.below(1000));
         // What only an older cloud wrote is nowhere else.

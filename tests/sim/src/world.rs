@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::connection::Connection;
+use crate::goods::Goods;
 use crate::ledger::Ledger;
 use crate::mutation::{Mutated, Mutation};
 use crate::node::{Image, Node};
@@ -33,6 +34,9 @@ const TABLES: &str = "
     CREATE TABLE shop.prices (item BIGINT PRIMARY KEY, price BIGINT);
     CREATE KEYSPACE ref WITH (sync = 'down');
     CREATE TABLE ref.limits (device BIGINT PRIMARY KEY, high BIGINT)";
+const GOODS_TABLE: &str =
+    "CREATE TABLE shop.goods (item BIGINT PRIMARY KEY, price BIGINT, stock BIGINT)";
+pub(crate) const GOODS: &str = "SELECT item, coalesce(price, -1) FROM shop.goods";
 pub(crate) const PRICES: &str = "SELECT item, price FROM shop.prices";
 pub(crate) const LIMITS: &str = "SELECT device, high FROM ref.limits";
 
@@ -59,6 +63,8 @@ pub(crate) struct Edge {
     /// The gateway that it ships to, by its place among the edges; `None` is the cloud.
     pub(crate) above: Option<usize>,
     pub(crate) ledger: Ledger,
+    /// Until when it does not connect.
+    pub(crate) away_until: Duration,
     pub(crate) connection: Option<u64>,
     pub(crate) carry: Option<BlobAssembly>,
     /// An image of this disk ran elsewhere, or this one was put back: its digests say nothing.
@@ -105,6 +111,7 @@ pub struct World {
     pub(crate) edges: Vec<Edge>,
     pub(crate) connections: BTreeMap<u64, Connection>,
     pub(crate) next_row: i64,
+    pub(crate) goods: Goods,
     pub(crate) trace: Sha256,
     pub(crate) summary: Summary,
 }
@@ -123,6 +130,9 @@ impl World {
         let cloud_seed = rng.below(u64::MAX);
         let cloud = Node::new(&runtime, Role::Cloud, path, cloud_seed, BEGIN_MS, None);
         cloud.run(TABLES).unwrap();
+        if plan.absences {
+            cloud.run(GOODS_TABLE).unwrap();
+        }
         let mut world = World {
             now: Duration::ZERO,
             events: BTreeMap::new(),
@@ -138,6 +148,7 @@ impl World {
             edges: Vec::new(),
             connections: BTreeMap::new(),
             next_row: 0,
+            goods: Goods::default(),
             trace: Sha256::new(),
             summary: Summary::default(),
             rng,
@@ -202,6 +213,7 @@ impl World {
             moved: false,
             above,
             ledger: Ledger::new(name),
+            away_until: Duration::ZERO,
             connection: None,
             carry: None,
             is_whole,

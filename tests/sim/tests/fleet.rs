@@ -101,6 +101,34 @@ fn what_an_older_cloud_lacks_is_brought_back_by_its_edges() {
     );
 }
 
+/// Edges come back with old writes after deletes were forgotten; nothing that was deleted for good may come back.
+#[test]
+fn what_was_deleted_while_edges_were_away_for_too_long_stays_deleted() {
+    let (seeds, all) = seeds();
+    let mut total = Summary::default();
+    for seed in seeds {
+        total.add(&run(seed, Plan::absences(4), Mutation::None).unwrap());
+    }
+    println!("{total:?}");
+    assert!(
+        !all || total.absences > 20 && total.late > 20 && total.started_over > 20,
+        "{total:?}"
+    );
+}
+
+/// The same where the edges are below gateways, which keep all deletes.
+#[test]
+fn what_gateways_bring_too_late_stays_deleted() {
+    let (seeds, all) = seeds();
+    let mut total = Summary::default();
+    for seed in seeds {
+        let plan = Plan::absences(3).through(2);
+        total.add(&run(seed, plan, Mutation::None).unwrap());
+    }
+    println!("{total:?}");
+    assert!(!all || total.absences > 20, "{total:?}");
+}
+
 #[test]
 fn a_seed_says_everything() {
     let once = run(3, Plan::ordeals(3), Mutation::None).unwrap();

@@ -211,15 +211,18 @@ impl Inner {
         if aside.is_empty()
             && let Some(covered) = &origins.covered
             && let Some(schema) = self.catalog.state().tables.get(&covered.table)
-            && schema.sync == SyncMode::Down
         {
             let by = self.store.origin_id(by)?;
-            self.prune(schema, covered, by, incoming)?;
+            match schema.sync {
+                SyncMode::Down => self.prune(schema, covered, by, incoming)?,
+                SyncMode::Both => self.forget_as_above(schema, covered, by, incoming)?,
+                SyncMode::None | SyncMode::Up => {}
+            }
         }
         let lost: u32 = aside.iter().map(|part: &Part| part.rows).sum();
         if let Some(first) = aside.first() {
             let what = first.reason.clone();
-            match self.set_aside(by, true, aside, payload) {
+            match self.set_aside(by, true, aside, payload, 0) {
                 Ok(note) => incoming.notes.push(note),
                 // The cloud goes on having them.
                 Err(error) => self.lacks(false, format!("{what}; {error}"), lost)?,

@@ -106,7 +106,7 @@ impl Inner {
         definitions: u64,
     ) -> Result<Option<Piece>> {
         // Before the snapshot: what is stamped later need not be in it.
-        let whole_upto = self.whole_up_to()?;
+        let upto = self.covered_up_to(schema)?;
         let Some(snapshot) = self.snapshot_of(schema)? else {
             return Ok(None);
         };
@@ -132,11 +132,11 @@ impl Inner {
         let mut rows = PIECE_ROWS;
         loop {
             let found = snapshot.fragments(&start, rows)?;
-            let own = schema.sync == SyncMode::Down;
-            if found.batches.is_empty() && found.next.is_none() && !(own && start.is_empty()) {
+            let says = upto.is_some() || schema.sync == SyncMode::Down;
+            if found.batches.is_empty() && found.next.is_none() && !(says && start.is_empty()) {
                 return Ok(None);
             }
-            let covered = whole_upto.filter(|_| own).map(|upto| Covered {
+            let covered = upto.map(|upto| Covered {
                 table: schema.name.clone(),
                 start: start.clone(),
                 end: found.next.clone().unwrap_or_default(),

@@ -4,6 +4,8 @@
 //! long, and within a bound of bytes; who needs more starts over. What edges acknowledge is kept beside the
 //! segments without a sync: after a crash a little more is kept than needed.
 
+mod follower;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -13,37 +15,16 @@ use std::time::Duration;
 use activestore_sync_proto::{ChainHash, Follow, FollowAnswer, SealedSegment, StartOver};
 use activestore_types::{Epoch, Error, Lsn, NodeId, Result, TableId};
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 
 use super::Waker;
 use crate::db::Inner;
 use crate::outbox::queue::Queue;
 use crate::outbox::{Addressee, News, Sealer, Sources};
+use follower::Follower;
 
 const FILE: &str = "downstream.redb";
 const FOLLOWER: &str = "follower/";
 const TRAVELLING: &str = "travelling";
-
-/// How far an edge holds the stream.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Follower {
-    epoch: Epoch,
-    pub(crate) seq: u64,
-    /// When it was last heard of, in milliseconds since 1970.
-    pub(crate) seen_ms: u64,
-    #[serde(skip)]
-    connected: bool,
-}
-
-/// The stream at a glance.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct StreamReport {
-    pub(crate) last_sealed: u64,
-    pub(crate) kept_bytes: u64,
-    pub(crate) behind_max: u64,
-    pub(crate) start_overs: u64,
-    pub(crate) seal_failures: u64,
-}
 
 /// The stream of one cloud.
 pub(crate) struct Stream {
@@ -202,6 +183,8 @@ impl Stream {
             seq: follow.seq,
             seen_ms: now_ms,
             connected: true,
+            current: known && !follow.fetching,
+            ..followers.get(&node).copied().unwrap_or_default()
         };
         let answer = if known {
             FollowAnswer::Fits {
@@ -248,6 +231,8 @@ impl Stream {
                 seq,
                 seen_ms: now_ms,
                 connected: true,
+                current: true,
+                ..followers.get(&node).copied().unwrap_or_default()
             };
             self.note(node, &follower, false)?;
             followers.insert(node, follower);
@@ -255,54 +240,13 @@ impl Stream {
         self.trim(now_ms)
     }
 
-    /// An edge was heard of, or left.
-    pub(crate) fn seen(&self, node: NodeId, connected: bool, now_ms: u64) {
-        if let Some(follower) = self.followers.lock().get_mut(&node) {
-            follower.connected = connected;
-            follower.seen_ms = now_ms;
-        }
-    }
-
-    /// How far an edge is: the last segment held and how many it lacks.
-    pub(crate) fn standing(&self, node: NodeId) -> Option<(Follower, u64)> {
-        let state = self.sealer.live();
-        let follower = self.followers.lock().get(&node).copied()?;
-        let held = if follower.epoch == state.epoch {
-            follower.seq
-        } else {
-            0
-        };
-        Some((follower, state.last_sealed.saturating_sub(held)))
-    }
-
-    pub(crate) fn followers(&self) -> Vec<NodeId> {
-        self.followers.lock().keys().copied().collect()
-    }
-
-    pub(crate) fn report(&self) -> StreamReport {
-        let state = self.sealer.live();
-        let nodes = self.followers();
-        let behind = nodes.into_iter().filter_map(|node| self.standing(node));
-        StreamReport {
-            last_sealed: state.last_sealed,
-            kept_bytes: state.pending_bytes,
-            behind_max: behind.map(|(_, behind)| behind).max().unwrap_or(0),
-            start_overs: self.start_overs.load(Ordering::Relaxed),
-            seal_failures: self.sealer.failures(),
-        }
-    }
-
     /// Lets go of what no edge needs any more, and of what is too much.
     fn trim(&self, now_ms: u64) -> Result<()> {
         let mut followers = self.followers.lock();
         let state = self.sealer.live();
-        let keep_ms = u64::try_from(self.keep.as_millis()).unwrap_or(u64::MAX);
-        let away = |follower: &Follower| {
-            !follower.connected && now_ms.saturating_sub(follower.seen_ms) > keep_ms
-        };
         let gone: Vec<NodeId> = followers
             .iter()
-            .filter(|(_, follower)| away(follower))
+            .filter(|(_, follower)| self.was_away(follower, now_ms))
             .map(|(node, _)| *node)
             .collect();
         for node in gone {

@@ -68,15 +68,12 @@ pub(crate) enum Kind {
     Compared,
     /// This node's clock differs from the cloud's.
     ClockOffset,
-<<<<<<< HEAD
     /// An edge joined, or renewed its certificate.
     Enrolled,
     /// An edge is not let in any more.
     TurnedAway,
-=======
     /// What waited for a further cloud was let go, for it is one no more.
     CloudLetGo,
->>>>>>> 54800eab3fe881f748ee0e075ba407deaabedde5
 }
 
 impl Kind {
@@ -99,12 +96,9 @@ impl Kind {
             Kind::Definitions => "definitions",
             Kind::Compared => "compared",
             Kind::ClockOffset => "clock_offset",
-<<<<<<< HEAD
             Kind::Enrolled => "enrolled",
             Kind::TurnedAway => "turned_away",
-=======
             Kind::CloudLetGo => "cloud_let_go",
->>>>>>> 54800eab3fe881f748ee0e075ba407deaabedde5
         }
     }
 

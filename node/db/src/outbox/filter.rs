@@ -21,6 +21,8 @@ use crate::plugins::{LoadedFilter, Plugins};
 
 mod rows;
 
+pub(crate) use rows::picked;
+
 use rows::Rows;
 
 /// What of a table stayed here since the start.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering;
 
-use activestore_store::{Snapshot, WalkedRow};
+use activestore_store::{Share, Snapshot, WalkedRow};
 use activestore_sync_proto::reconcile::{Sum, View};
 use activestore_types::{OriginId, Result, SyncMode, TableId, TableSchema};
 use xxhash_rust::xxh3::xxh3_64;
@@ -24,9 +24,14 @@ const KEPT_MAX: usize = 1 << 16;
 const SPAN_MAX: i64 = 1 << 14;
 
 /// Whether deletes are compared like rows: where several nodes write, one deletes what another wrote, and both ends
-/// keep deletes for good.
+/// remember deletes from some time on.
 pub(super) fn compares_deletes(schema: &TableSchema) -> bool {
     schema.sync == SyncMode::Both
+}
+
+/// Whether what a writer has in a row is compared: a delete that one end may have forgotten is not.
+pub(super) fn counts(view: &View, row: &WalkedRow<'_>, share: &Share) -> bool {
+    !row.deleted || share.hlc >= view.deletes_from.0
 }
 
 /// The day that a time is in.
@@ -46,7 +51,7 @@ pub(super) fn times_of(first: i32, last: i32) -> Option<RangeInclusive<i64>> {
 
 /// One writer's rows of one day.
 #[derive(Clone, Copy, Debug, Default)]
-struct Share {
+struct Part {
     sum: Sum,
     /// The newest stamp at any of their keys.
     newest: u64,
@@ -61,7 +66,7 @@ struct Bucket {
     from_ms: u64,
     /// … and until when none of the others expires; 0 means for ever.
     until_ms: u64,
-    shares: BTreeMap<OriginId, Share>,
+    shares: BTreeMap<OriginId, Part>,
 }
 
 impl Bucket {
@@ -71,8 +76,8 @@ impl Bucket {
             && (self.until_ms == 0 || now_ms < self.until_ms)
     }
 
-    fn push(&mut self, row: &WalkedRow<'_>) {
-        for one in row.shares {
+    fn push(&mut self, view: &View, row: &WalkedRow<'_>) {
+        for one in row.shares.iter().filter(|one| counts(view, row, one)) {
             let share = self.shares.entry(one.origin).or_default();
             share.sum.push(one.hash);
             share.newest = share.newest.max(row.newest);
@@ -187,7 +192,7 @@ impl Inner {
             let kept = self.reconcile.days.lock();
             let known = kept.tables.get(&table);
             for day in days.difference(in_memory) {
-                let holders = holders(snapshot, *day);
+                let holders = holders(snapshot, view, *day);
                 match known.and_then(|known| known.get(day)) {
                     Some(bucket) if bucket.serves(holders, view.now_ms) => {
                         found.push((*day, bucket.clone()));
@@ -210,7 +215,7 @@ impl Inner {
             snapshot.walk(times_of(first, last), view.now_ms, erased, &mut |row| {
                 let day = row.time_ns.map_or(WHOLE, day_of);
                 if let Some(bucket) = read.get_mut(&day) {
-                    bucket.push(row);
+                    bucket.push(view, row);
                 }
                 Ok(true)
             })?;
@@ -237,6 +242,7 @@ impl Inner {
             let share = row.shares.iter().find(|share| share.origin == writer);
             if let Some(share) = share
                 && row.newest <= view.as_of.0
+                && counts(view, row, share)
             {
                 let day = row.time_ns.map_or(WHOLE, day_of);
                 sums.entry(day).or_default().push(share.hash);
@@ -253,12 +259,16 @@ impl Inner {
     }
 }
 
-/// A hash of everything that a day's rows may come from.
-fn holders(snapshot: &Snapshot, day: i32) -> u64 {
+/// A hash of everything that a day's rows may come from, and of which deletes count.
+fn holders(snapshot: &Snapshot, view: &View, day: i32) -> u64 {
     let (erasures, newest) = snapshot.erasures();
     let version = u64::from(snapshot.schema().version);
     let mut bytes = Vec::new();
-    for part in [version, erasures as u64, newest] {
+    let deletes_from = match compares_deletes(snapshot.schema()) {
+        true => view.deletes_from.0,
+        false => 0,
+    };
+    for part in [version, erasures as u64, newest, deletes_from] {
         bytes.extend(part.to_le_bytes());
     }
     for file in snapshot.holders(times_of(day, day).as_ref()) {

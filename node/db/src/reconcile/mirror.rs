@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use activestore_sync_proto::reconcile::{
     Erasure, Held, Holdings, Judgement, KeyAt, Outcome, Pick, Start, Sum, View,
 };
-use activestore_types::{Lsn, NodeId, Result, TableName, TableSchema};
+use activestore_types::{Hlc, Lsn, NodeId, Result, TableName, TableSchema};
 use bytes::Bytes;
 
 use super::{Awaited, EXPIRY_MARGIN_MS, OUTCOME_NOTE, Settling};
@@ -82,6 +82,10 @@ impl Holdings for Mirror {
         evicted.collect()
     }
 
+    fn deletes_from(&self) -> Hlc {
+        self.inner.horizons().newest()
+    }
+
     fn days(&self, view: &View, table: &TableName) -> Result<Vec<(i32, Sum)>> {
         let schema = self.inner.compared_table(table)?;
         self.inner.days_of(view, &schema)
@@ -151,6 +155,7 @@ impl Holdings for Mirror {
                 now_ms: moment * EXPIRY_MARGIN_MS,
                 seed: inner.env.rng.next_u64(),
                 evicted: Vec::new(),
+                deletes_from: Hlc::ZERO,
             },
             at_ms: inner.wall_ms(),
             mark: mark.0.to_le_bytes().to_vec(),

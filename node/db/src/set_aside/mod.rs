@@ -93,7 +93,8 @@ pub(crate) fn lasts(error: &Error) -> bool {
 }
 
 impl Inner {
-    /// What is to be noted to set parts of a segment aside; who calls has the turn until it is committed.
+    /// What is to be noted to set parts of a segment aside, behind `before` such notes of the same record; who calls
+    /// has the turn until it is committed.
     ///
     /// # Errors
     /// `Overloaded`, with the first reason, where there is no room.
@@ -103,10 +104,12 @@ impl Inner {
         down: bool,
         parts: Vec<Part>,
         payload: &[u8],
+        before: usize,
     ) -> Result<Note> {
         let held = self.store.notes(PREFIX);
         let taken: usize = held.iter().map(|(_, value)| value.len()).sum();
-        let next = held.last().and_then(|(key, _)| number(key));
+        let last = held.last().and_then(|(key, _)| number(key));
+        let number = last.map_or(0, |last| last + 1) + before as u64;
         let aside = Aside {
             at_ns: self.env.clock.wall_ns(),
             from,
@@ -115,13 +118,13 @@ impl Inner {
             payload: payload.to_vec(),
         };
         let note = Note {
-            key: [PREFIX, &next.map_or(0, |last| last + 1).to_be_bytes()].concat(),
+            key: [PREFIX, &number.to_be_bytes()].concat(),
             value: Some(written(&aside)?),
         };
         let bytes = note.value.as_ref().map_or(0, Vec::len);
         let change = std::iter::once((note.key.as_slice(), note.value.as_deref()));
         let fits = self.store.admit_notes(change, NOTE_EIGHTHS).is_ok();
-        if held.len() >= SEGMENTS_MAX || taken + bytes > BYTES_MAX || !fits {
+        if held.len() + before >= SEGMENTS_MAX || taken + bytes > BYTES_MAX || !fits {
             let reason = aside.parts.first().map_or("", |part| part.reason.as_str());
             return Err(Error::overloaded(format!(
                 "rows cannot be taken ({reason}), and as many are set aside as there is room for"

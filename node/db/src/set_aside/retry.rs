@@ -99,7 +99,8 @@ impl Inner {
         }
         let origin: OriginId = self.store.origin_id(aside.from)?;
         let schema = table_of(self, section)?;
-        section.batch(&schema, origin.0)
+        let batch = section.batch(&schema, origin.0)?;
+        self.as_written_now(&schema, batch)
     }
 
     fn discard(&self, table: Option<&TableName>) -> Result<RetryReport> {

@@ -15,7 +15,7 @@ async fn kinds(db: &Db) -> Vec<String> {
     rows(db, "SELECT kind FROM system.sync_events ORDER BY number").await
 }
 
-fn seen(edge: &Db, connected: bool) -> PeerStatus {
+pub(super) fn seen(edge: &Db, connected: bool) -> PeerStatus {
     PeerStatus {
         node: edge.node_id(),
         name: "west".to_owned(),
@@ -24,6 +24,7 @@ fn seen(edge: &Db, connected: bool) -> PeerStatus {
         transport: Some("quic"),
         durable_seq: 0,
         last_sealed: 0,
+        follows: true,
         lanes: Vec::new(),
         catalog_version: 0,
         seen_wall_ms: 1,

@@ -52,6 +52,7 @@ impl Edge {
             transport: None,
             durable_seq: 0,
             last_sealed: 0,
+            follows: true,
             lanes: Vec::new(),
             catalog_version: replica.catalog_version(),
             seen_wall_ms: 1,

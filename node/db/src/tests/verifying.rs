@@ -235,6 +235,7 @@ fn copy_but(edge: &Db, cloud: &Db, lost: impl Fn(usize) -> bool) {
         now_ms: 0,
         seed: 1,
         evicted: Vec::new(),
+        deletes_from: Hlc::ZERO,
     };
     let origin = cloud.inner.store.origin_id(edge.node_id()).unwrap();
     let mut number = 0;

@@ -30,7 +30,7 @@ pub use rejected::RefusedRow;
 pub(crate) use rejected::read_rejected;
 
 /// How long a write may be under way between its stamp and its commit, in milliseconds.
-const SETTLED_AFTER_MS: u64 = 60_000;
+pub(crate) const SETTLED_AFTER_MS: u64 = 60_000;
 
 /// What became of a write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -172,10 +172,13 @@ impl Inner {
 
     /// Lets compaction drop what only shadows older writes. An edge without tables whose rows flow down
     /// takes rows from nobody else, so all that could still come is stamped within the last minute;
-    /// all others cannot know what other nodes still hold, and keep tombstones.
+    /// a cloud draws a line for shared tables. All others cannot know what other nodes still hold, and keep
+    /// tombstones.
     pub(crate) fn settle(&self) {
-        if self.options.role != Role::Edge {
-            return;
+        match self.options.role {
+            Role::Edge => {}
+            Role::Cloud => return self.advance_horizons(),
+            Role::Gateway => return,
         }
         if self.takes_rows_from_above() {
             self.store.settle(None);

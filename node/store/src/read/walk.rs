@@ -45,6 +45,8 @@ pub struct WalkedRow<'a> {
     pub newest: u64,
     /// When the first fragment of it expires, in milliseconds since 1970; 0 means never.
     pub expires_ms: u64,
+    /// Whether it is a deleted row, of which the delete is shown.
+    pub deleted: bool,
     /// Whose it is.
     pub shares: &'a [Share],
     pieces: &'a Pieces,
@@ -164,6 +166,7 @@ impl Snapshot {
                         time_ns,
                         newest: newest.unwrap_or(0),
                         expires_ms: expires_ms.unwrap_or(0),
+                        deleted: !visible,
                         shares: &shares.list,
                         pieces: &pieces,
                         fragments: &fragments,

@@ -100,7 +100,7 @@ pub(super) fn open(env: Env, options: StoreOptions) -> Result<Shared> {
         erasing: Mutex::new(()),
         sealing: RwLock::new(()),
         frozen_changed: Condvar::new(),
-        settled: Mutex::new(None),
+        settled: Mutex::default(),
         closed: AtomicBool::new(false),
         signal: Signal::default(),
         governor,

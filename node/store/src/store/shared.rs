@@ -15,6 +15,7 @@ use activestore_types::{Error, Hlc, Lsn, Result, TableId};
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::origins::OriginMap;
+use super::settled::Settled;
 use crate::disks::SstDisks;
 use crate::governor::Governor;
 use crate::group::{CheckedSet, GroupQueue, Pending, Steps};
@@ -90,7 +91,7 @@ pub(crate) struct Shared {
     pub(crate) holder: Mutex<Option<Box<dyn Fn() + Send + Sync>>>,
     /// First records that backups under way need; taken after `hold`.
     pub(crate) pins: Mutex<Vec<Lsn>>,
-    pub(crate) settled: Mutex<Option<Hlc>>,
+    pub(crate) settled: Mutex<Settled>,
     pub(crate) closed: AtomicBool,
     pub(crate) signal: Signal,
     pub(crate) governor: Governor,

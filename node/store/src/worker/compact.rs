@@ -47,7 +47,10 @@ pub(super) fn compact_one(shared: &Shared) -> Result<bool> {
     let version = shared.version();
     let chosen = version
         .tables()
-        .filter_map(|table| Some((table, compaction::choose(table, &policy)?)))
+        .filter_map(|table| {
+            let policy = policy.of_table(shared, table.schema.id);
+            Some((table, compaction::choose(table, &policy)?))
+        })
         .max_by_key(|(table, _)| compaction::backlog(table));
     let Some((table, choice)) = chosen else {
         return Ok(false);
@@ -89,7 +92,7 @@ fn merge_some(shared: &Shared, id: TableId, place: Option<usize>) -> Result<bool
     let Some(table) = version.table(id) else {
         return Ok(false);
     };
-    let policy = policy(shared)?;
+    let policy = policy(shared)?.of_table(shared, id);
     let Some(choice) = compaction::among(table, &policy, place, |table| {
         compaction::major(table, &policy)
     }) else {
@@ -125,7 +128,7 @@ pub(super) fn rewrite_all(shared: &Shared, id: TableId) -> Result<()> {
         let Some(table) = version.table(id) else {
             return Ok(());
         };
-        let policy = policy(shared)?;
+        let policy = policy(shared)?.of_table(shared, id);
         let rewrite = |table: &TableVersion| compaction::rewrite(table, &policy);
         if let Some(choice) = compaction::among(table, &policy, place, rewrite) {
             merge(shared, table, &choice)?;
@@ -160,11 +163,8 @@ pub(super) fn bring_over(
         // Flushes add files meanwhile; those know the keys.
         let version = shared.version();
         if let Some(table) = version.table(id) {
-            merge(
-                shared,
-                table,
-                &compaction::alone(table, &policy(shared)?, file),
-            )?;
+            let policy = policy(shared)?.of_table(shared, id);
+            merge(shared, table, &compaction::alone(table, &policy, file))?;
         }
     }
     Ok(())
@@ -201,13 +201,22 @@ pub(super) fn next_expiry(shared: &Shared) -> Option<Duration> {
     Some(wait.clamp(EXPIRY_WAIT_MIN, EXPIRY_WAIT_MAX))
 }
 
-/// The policy as of now, with the space that a merge may take.
+impl Policy {
+    /// The same for a table, with what is promised of its writes to come.
+    pub(super) fn of_table(self, shared: &Shared, table: TableId) -> Policy {
+        Policy {
+            settled: shared.settled.lock().of(table),
+            ..self
+        }
+    }
+}
+
+/// The policy as of now, with the space that a merge may take; of no table yet.
 pub(super) fn policy(shared: &Shared) -> Result<Policy> {
     let free = shared.env.disk.free_bytes()?;
     // Commits come first: a log segment, and what is in memory and not flushed yet.
     let reserve = shared.options.wal_segment_bytes + shared.options.memtable_bytes as u64;
     Ok(Policy {
-        settled: *shared.settled.lock(),
         now_ms: shared.env.clock.wall_ms(),
         input_bytes_max: free.saturating_sub(reserve),
         memory_bytes_max: shared.options.merge_bytes_max,
@@ -224,6 +233,7 @@ pub(crate) fn table_stats(shared: &Shared) -> Vec<TableStats> {
         .map(|table| {
             let strategy = Strategy::of_table(table);
             let sums = shared.history.sums(table.schema.id);
+            let policy = policy.of_table(shared, table.schema.id);
             let chosen = compaction::choose(table, &policy);
             let due = |file: &&Arc<TableFile>| {
                 chosen.iter().any(|choice| {

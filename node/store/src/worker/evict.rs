@@ -16,7 +16,7 @@ const CUTS_MAX: usize = 64;
 /// # Errors
 /// As the disk.
 pub(crate) fn may_evict(shared: &Shared, id: TableId, eviction: &Eviction) -> Result<(bool, u64)> {
-    let policy = policy(shared)?;
+    let policy = policy(shared)?.of_table(shared, id);
     let version = shared.version();
     Ok(version.table(id).map_or((false, 0), |table| {
         let due = gone(table, &policy, eviction).is_some()
@@ -40,7 +40,8 @@ pub(crate) fn evict(shared: &Shared, id: TableId, eviction: &Eviction) -> Result
         let Some(table) = version.table(id) else {
             return Ok(evicted);
         };
-        let Some(choice) = cut(table, &policy(shared)?, eviction, &looked_at) else {
+        let policy = policy(shared)?.of_table(shared, id);
+        let Some(choice) = cut(table, &policy, eviction, &looked_at) else {
             break;
         };
         looked_at.extend_from_slice(&choice.inputs);
@@ -65,7 +66,8 @@ fn drop_whole(
     let Some(table) = version.table(id) else {
         return Ok(());
     };
-    let Some(choice) = gone(table, &policy(shared)?, eviction) else {
+    let policy = policy(shared)?.of_table(shared, id);
+    let Some(choice) = gone(table, &policy, eviction) else {
         return Ok(());
     };
     merge(shared, table, &choice)?;

@@ -33,6 +33,7 @@ fn found(view: &View, ask: &Ask, here: &dyn Holdings) -> Result<Found> {
             Found::Groups {
                 differing: differing(there, &groups(&here.tables(view)?)),
                 evicted: evicted.collect(),
+                deletes_from: here.deletes_from(),
             }
         }
         Ask::Tables { keyspace, sums } => {

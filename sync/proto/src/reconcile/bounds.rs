@@ -144,7 +144,9 @@ impl Answer {
     pub(crate) fn check_bounds(&self) -> Result<()> {
         match &self.found {
             Err(reason) => most("bytes of a reason", reason.len(), MAX_REASON_BYTES),
-            Ok(Found::Groups { differing, evicted }) => {
+            Ok(Found::Groups {
+                differing, evicted, ..
+            }) => {
                 most("keyspaces", differing.len(), MAX_DIGEST_TABLES)?;
                 most("tables", evicted.len(), MAX_DIGEST_TABLES)?;
                 differing.iter().try_for_each(|name| named(name))?;

@@ -155,6 +155,7 @@ impl Comparing {
                         return Ok(Step::Done(None));
                     };
                     start.view.evicted = here.evicted();
+                    start.view.deletes_from = here.deletes_from();
                     self.report.outcome.at_ms = start.at_ms;
                     self.start = Some(start);
                     self.stage = Stage::Settling { looks: 0 };
@@ -252,10 +253,21 @@ impl Comparing {
     fn answered(&mut self, here: &dyn Holdings, found: Found) -> Result<Option<Ask>> {
         let wrong = || Error::invalid("the answer is to another question");
         match (&mut self.stage, found) {
-            (Stage::Groups { retries }, Found::Groups { differing, evicted }) => {
-                if !evicted.is_empty() && *retries < RETRIES_MAX {
+            (
+                Stage::Groups { retries },
+                Found::Groups {
+                    differing,
+                    evicted,
+                    deletes_from,
+                },
+            ) => {
+                let known = self.start.as_ref().map(|start| start.view.deletes_from);
+                // Where all is the same it is the same without those deletes.
+                let forgot = Some(deletes_from) > known && !differing.is_empty();
+                if (forgot || !evicted.is_empty()) && *retries < RETRIES_MAX {
                     *retries += 1;
                     if let Some(start) = &mut self.start {
+                        start.view.deletes_from = start.view.deletes_from.max(deletes_from);
                         start.view.evicted.extend(evicted);
                         start
                             .view

@@ -28,6 +28,8 @@ pub struct View {
     /// Tables of which rows before that time, in nanoseconds since 1970, were let go on purpose: days that
     /// begin before it are left out.
     pub evicted: Vec<(TableName, i64)>,
+    /// Deletes stamped before are left out: one end may have forgotten them.
+    pub deletes_from: Hlc,
 }
 
 fn nobody() -> NodeId {
@@ -142,6 +144,9 @@ pub trait Holdings: Send + Sync {
 
     /// Before when rows of tables were let go here on purpose.
     fn evicted(&self) -> Vec<(TableName, i64)>;
+
+    /// The stamp below which this end may have forgotten deletes of shared tables; zero where it keeps all.
+    fn deletes_from(&self) -> Hlc;
 
     /// The days of a table that have rows, with their sums, by day. A table without a time has one.
     ///

@@ -1,7 +1,7 @@
 //! What one end asks and the other answers: plain data, and the bounds of it. Every question says all that
 //! its answer needs, so that who answers keeps nothing.
 
-use activestore_types::TableName;
+use activestore_types::{Hlc, TableName};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -157,6 +157,8 @@ pub enum Found {
         differing: Vec<String>,
         /// Tables of which older rows were let go here, on purpose, than the question says.
         evicted: Vec<(TableName, i64)>,
+        /// The stamp below which deletes may have been forgotten here.
+        deletes_from: Hlc,
     },
     /// To `Tables`: those that differ, with what is here.
     Tables(Vec<(String, Sum)>),

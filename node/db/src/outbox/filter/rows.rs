@@ -32,6 +32,7 @@ impl Rows {
             let gone = picked(batch, &numbers(true))?;
             if gone.rows > 0 {
                 deletes.push(RowBatch {
+                    origin: std::iter::repeat_n(OriginId(0).0, gone.rows).collect(),
                     tombstone: Some(BooleanBuffer::new_set(gone.rows)),
                     ..gone
                 });
@@ -219,7 +220,8 @@ fn keys(schema: &TableSchema, batch: &RowBatch) -> Result<activestore_types::Key
     encode_keys(&keys.collect::<Result<Vec<_>>>()?)
 }
 
-fn picked(batch: &RowBatch, rows: &[u32]) -> Result<RowBatch> {
+/// Some rows of a batch, in that order.
+pub(crate) fn picked(batch: &RowBatch, rows: &[u32]) -> Result<RowBatch> {
     let places = UInt32Array::from(rows.to_vec());
     let columns = batch.columns.iter().map(|column| {
         let set = column.set.as_ref().map(|set| {
@@ -233,15 +235,16 @@ fn picked(batch: &RowBatch, rows: &[u32]) -> Result<RowBatch> {
         })
     });
     let number = |values: &[u64], row: &u32| values.get(*row as usize).copied().unwrap_or(0);
-    let expiry = batch.expiry_ms.as_ref();
+    let origin = |row: &u32| batch.origin.get(*row as usize).copied().unwrap_or(0);
+    let (expiry, tombstone) = (batch.expiry_ms.as_ref(), batch.tombstone.as_ref());
     Ok(RowBatch {
         table: batch.table,
         rows: rows.len(),
         columns: columns.collect::<Result<_>>()?,
         hlc: rows.iter().map(|row| number(&batch.hlc, row)).collect(),
-        origin: std::iter::repeat_n(OriginId(0).0, rows.len()).collect(),
+        origin: rows.iter().map(origin).collect(),
         expiry_ms: expiry.map(|expiry| rows.iter().map(|row| number(expiry, row)).collect()),
-        tombstone: None,
+        tombstone: tombstone.map(|bits| rows.iter().map(|row| bits.value(*row as usize)).collect()),
     })
 }
 

@@ -237,6 +237,10 @@ impl Holdings for Model {
         Ok((payload.into(), piece.len() as u64, next))
     }
 
+    fn deletes_from(&self) -> Hlc {
+        Hlc::ZERO
+    }
+
     fn begin(&self, _: bool) -> Result<Option<Start>> {
         Ok(Some(Start {
             view: View {
@@ -245,6 +249,7 @@ impl Holdings for Model {
                 now_ms: 1_767_225_600_000,
                 seed: 0x1234_5678_9abc_def1,
                 evicted: Vec::new(),
+                deletes_from: Hlc::ZERO,
             },
             at_ms: 1_767_225_600_000,
             mark: Vec::new(),

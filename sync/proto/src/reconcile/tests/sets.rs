@@ -236,6 +236,7 @@ fn questions_beyond_their_bounds_are_refused() {
         now_ms: 1,
         seed: 1,
         evicted: Vec::new(),
+        deletes_from: Hlc::ZERO,
     };
     let range = CodedRange {
         low: 0,
