@@ -1,14 +1,15 @@
 //! What this node holds of one writer's rows, to be compared with another node: sums of tables and days, which are kept,
 //! single rows of a day, and what is to be done about rows that one end lacks.
 //!
-//! The rows of an edge that travel up are compared, each table by the days of its first clustering column where
+//! The rows of an edge that travel up are compared, and those of all others that flow down to it, each table by the days of its first clustering column where
 //! that is a time. [`days`] keeps the sums, [`rows`] reads single rows, [`judge`] says what is known of a row that
-//! is not here, [`mend`] ships and takes.
+//! is not here, [`mend`] ships and takes, and [`others`] is what the rows of others need besides.
 
 mod days;
 mod figures;
 mod judge;
 mod mend;
+mod others;
 mod rows;
 
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use activestore_store::{Note, WriteSet};
 use activestore_sync_proto::reconcile::{
-    Erasure, Held, Holdings, Judgement, KeyAt, Outcome, Pick, Start, Sum, View,
+    Erasure, Held, Holdings, Judgement, KeyAt, Outcome, Pick, Start, Sum, View, Whose,
 };
 use activestore_types::{
     Epoch, Error, Hlc, Lsn, NodeId, OriginId, Result, SyncMode, TableName, TableSchema,
@@ -27,6 +28,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::db::Inner;
+use crate::down::travels_down;
 use crate::events::Kind;
 use crate::outbox::News;
 use crate::outbox::chain::Standing;
@@ -87,23 +89,25 @@ pub(crate) struct Mirror {
 }
 
 impl Inner {
-    /// The tables that are compared.
-    fn compared_tables(&self) -> Vec<Arc<TableSchema>> {
+    /// The tables that are compared: of an asker's own rows, or of those of others.
+    fn compared_tables(&self, whose: Whose) -> Vec<Arc<TableSchema>> {
         let filtered = self.held_back_tables();
         let state = self.catalog.state();
-        let up = state
-            .tables
-            .values()
-            .filter(|schema| matches!(schema.sync, SyncMode::Up | SyncMode::Both));
+        let compared = state.tables.values().filter(|schema| match whose {
+            Whose::Own | Whose::Of(_) => matches!(schema.sync, SyncMode::Up | SyncMode::Both),
+            Whose::Others => travels_down(schema.sync),
+        });
         // What the two ends hold of filtered ones differs on purpose.
-        up.filter(|schema| !filtered.iter().any(|(table, _)| *table == schema.name))
+        compared
+            .filter(|schema| !filtered.iter().any(|(table, _)| *table == schema.name))
             .cloned()
             .collect()
     }
 
     fn compared_table(&self, name: &TableName) -> Result<Arc<TableSchema>> {
-        let tables = self.compared_tables();
-        let found = tables.into_iter().find(|schema| schema.name == *name);
+        let tables = [Whose::Own, Whose::Others].map(|whose| self.compared_tables(whose));
+        let mut tables = tables.into_iter().flatten();
+        let found = tables.find(|schema| schema.name == *name);
         found.ok_or_else(|| Error::not_found(format!("table {name} is not compared here")))
     }
 
@@ -185,19 +189,24 @@ impl Inner {
         })
     }
 
-    /// The writer as an origin of this store; `None` for one that never wrote here.
+    /// The writer as an origin of this store; where the rows of all others are compared, who asks.
     fn writer(&self, view: &View) -> Result<OriginId> {
-        if view.writer == self.node {
-            return Ok(OriginId(0));
+        match view.whose {
+            // Of a node that never wrote here there is nothing, and nobody is remembered for being asked about.
+            Whose::Of(node) if node != self.node => {
+                Ok(self.store.known_origin(node).unwrap_or(OriginId(u32::MAX)))
+            }
+            Whose::Of(_) => Ok(OriginId(0)),
+            Whose::Own | Whose::Others if view.writer == self.node => Ok(OriginId(0)),
+            Whose::Own | Whose::Others => self.store.origin_id(view.writer),
         }
-        self.store.origin_id(view.writer)
     }
 }
 
 impl Holdings for Mirror {
     fn tables(&self, view: &View) -> Result<Vec<(TableName, Sum)>> {
         let mut all = Vec::new();
-        for schema in self.inner.compared_tables() {
+        for schema in self.inner.compared_tables(view.whose) {
             let mut sum = Sum::default();
             for (_, day) in self.inner.days_of(view, &schema)? {
                 sum.add(&day);
@@ -214,7 +223,7 @@ impl Holdings for Mirror {
     }
 
     fn evicted(&self) -> Vec<(TableName, i64)> {
-        let tables = self.inner.compared_tables().into_iter();
+        let tables = self.inner.compared_tables(Whose::Own).into_iter();
         let evicted = tables.filter_map(|schema| {
             let before = self.inner.evicted_rows(&schema)?.before_ns?;
             Some((schema.name.clone(), before))
@@ -224,6 +233,26 @@ impl Holdings for Mirror {
 
     fn deletes_from(&self) -> Hlc {
         self.inner.horizons().newest()
+    }
+
+    fn others(&self, view: &View) -> Option<View> {
+        self.inner.view_of_others(view)
+    }
+
+    fn below(&self, own: &View, after: Option<NodeId>) -> Option<View> {
+        self.inner.view_below(own, after)
+    }
+
+    fn tells(&self, view: &View) -> bool {
+        self.inner.tells(view)
+    }
+
+    fn unfollowed(&self, view: &View) -> u64 {
+        self.inner.unfollowed(view)
+    }
+
+    fn fetch_anew(&self) -> Result<()> {
+        self.inner.forget_place()
     }
 
     fn days(&self, view: &View, table: &TableName) -> Result<Vec<(i32, Sum)>> {
@@ -275,7 +304,7 @@ impl Holdings for Mirror {
         if scheduled && !inner.comparison_due() {
             return Ok(None);
         }
-        let tables = inner.compared_tables();
+        let tables = inner.compared_tables(Whose::Own);
         let gates = tables.iter().map(|schema| (schema.id, Way::Alone));
         let (as_of, mark) = {
             // Alone for a moment: every stamp up to the last one is committed then.
@@ -295,6 +324,7 @@ impl Holdings for Mirror {
                 seed: inner.env.rng.next_u64(),
                 evicted: Vec::new(),
                 deletes_from: Hlc::ZERO,
+                whose: Whose::Own,
             },
             at_ms: inner.wall_ms(),
             mark: mark.0.to_le_bytes().to_vec(),
@@ -322,20 +352,20 @@ impl Holdings for Mirror {
         Ok(left)
     }
 
-    fn take(&self, payload: &[u8]) -> Result<u64> {
-        self.inner.take_back(payload)
+    fn take(&self, view: &View, payload: &[u8]) -> Result<u64> {
+        self.inner.take_back(view, payload)
     }
 
-    fn take_erased(&self, table: &TableName, erased: &[Erasure]) -> Result<()> {
-        self.inner.take_back_erased(table, erased)
+    fn take_erased(&self, view: &View, table: &TableName, erased: &[Erasure]) -> Result<()> {
+        self.inner.take_back_erased(view, table, erased)
     }
 
     fn ship(&self, view: &View, table: &TableName, day: i32, pick: &Pick) -> Result<u64> {
         self.inner.ship_again(view, table, day, pick)
     }
 
-    fn ship_erased(&self, table: &TableName, erased: &[Erasure]) -> Result<()> {
-        self.inner.ship_erased_again(table, erased)
+    fn ship_erased(&self, view: &View, table: &TableName, erased: &[Erasure]) -> Result<()> {
+        self.inner.ship_erased_again(view, table, erased)
     }
 
     fn compared(&self, writer: NodeId, outcome: &Outcome) {
