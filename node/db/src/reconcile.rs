@@ -1,15 +1,16 @@
 //! What this node holds of one writer's rows, to be compared with another node: sums of tables and days, which are kept,
 //! single rows of a day, and what is to be done about rows that one end lacks.
 //!
-//! The rows of an edge that travel up are compared, each table by the days of its first clustering column where
+//! The rows of an edge that travel up are compared, and those of all others that flow down to it, each table by the days of its first clustering column where
 //! that is a time. [`days`] keeps the sums, [`rows`] reads single rows, [`judge`] says what is known of a row that
-//! is not here, [`mend`] ships and takes.
+//! is not here, [`mend`] ships and takes, and [`others`] is what the rows of others need besides.
 
 mod days;
 mod figures;
 mod judge;
 mod mend;
 mod mirror;
+mod others;
 mod rows;
 
 use std::collections::BTreeMap;
@@ -18,13 +19,14 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use activestore_store::{Note, WriteSet};
-use activestore_sync_proto::reconcile::{Outcome, View};
+use activestore_sync_proto::reconcile::{Outcome, View, Whose};
 use activestore_types::{
     Epoch, Error, Lsn, NodeId, OriginId, Result, SyncMode, TableName, TableSchema,
 };
 use parking_lot::Mutex;
 
 use crate::db::Inner;
+use crate::down::travels_down;
 use crate::outbox::News;
 use crate::outbox::chain::Standing;
 
@@ -81,23 +83,25 @@ pub(crate) struct Reconcile {
 }
 
 impl Inner {
-    /// The tables that are compared.
-    fn compared_tables(&self) -> Vec<Arc<TableSchema>> {
+    /// The tables that are compared: of an asker's own rows, or of those of others.
+    fn compared_tables(&self, whose: Whose) -> Vec<Arc<TableSchema>> {
         let filtered = self.held_back_tables();
         let state = self.catalog.state();
-        let up = state
-            .tables
-            .values()
-            .filter(|schema| matches!(schema.sync, SyncMode::Up | SyncMode::Both));
+        let compared = state.tables.values().filter(|schema| match whose {
+            Whose::Own | Whose::Of(_) => matches!(schema.sync, SyncMode::Up | SyncMode::Both),
+            Whose::Others => travels_down(schema.sync),
+        });
         // What the two ends hold of filtered ones differs on purpose.
-        up.filter(|schema| !filtered.iter().any(|(table, _)| *table == schema.name))
+        compared
+            .filter(|schema| !filtered.iter().any(|(table, _)| *table == schema.name))
             .cloned()
             .collect()
     }
 
     fn compared_table(&self, name: &TableName) -> Result<Arc<TableSchema>> {
-        let tables = self.compared_tables();
-        let found = tables.into_iter().find(|schema| schema.name == *name);
+        let tables = [Whose::Own, Whose::Others].map(|whose| self.compared_tables(whose));
+        let mut tables = tables.into_iter().flatten();
+        let found = tables.find(|schema| schema.name == *name);
         found.ok_or_else(|| Error::not_found(format!("table {name} is not compared here")))
     }
 
@@ -179,11 +183,16 @@ impl Inner {
         })
     }
 
-    /// The writer as an origin of this store; `None` for one that never wrote here.
+    /// The writer as an origin of this store; where the rows of all others are compared, who asks.
     fn writer(&self, view: &View) -> Result<OriginId> {
-        if view.writer == self.node {
-            return Ok(OriginId(0));
+        match view.whose {
+            // Of a node that never wrote here there is nothing, and nobody is remembered for being asked about.
+            Whose::Of(node) if node != self.node => {
+                Ok(self.store.known_origin(node).unwrap_or(OriginId(u32::MAX)))
+            }
+            Whose::Of(_) => Ok(OriginId(0)),
+            Whose::Own | Whose::Others if view.writer == self.node => Ok(OriginId(0)),
+            Whose::Own | Whose::Others => self.store.origin_id(view.writer),
         }
-        self.store.origin_id(view.writer)
     }
 }

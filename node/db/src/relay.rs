@@ -75,9 +75,7 @@ impl Inner {
                 "a segment that flows up is written as one that flows down",
             ));
         };
-        let mut gateway = Labels::default();
-        gateway.add(GATEWAY)?;
-        if !self.rollouts.labels(sender).hold(&gateway) {
+        if !self.is_gateway(sender) {
             return Err(Error::denied(format!(
                 "node {sender} brings rows of other nodes and did not join as a gateway"
             ))
@@ -106,6 +104,18 @@ impl Inner {
             .map_err(|error| Error::internal(format!("the way that rows took: {error}")))?;
         notes.push(note(VIA_NOTE, way));
         Ok(Relayed { local, notes })
+    }
+
+    /// Whether a node may bring rows of others.
+    pub(crate) fn is_gateway(&self, node: NodeId) -> bool {
+        let mut gateway = Labels::default();
+        gateway.add(GATEWAY).is_ok() && self.rollouts.labels(node).hold(&gateway)
+    }
+
+    /// The gateway that a node's rows came through last, where they came through one.
+    pub(crate) fn came_through(&self, node: NodeId) -> Option<NodeId> {
+        let note = self.store.note(format!("{THROUGH}{node}").as_bytes())?;
+        note.try_into().ok().map(NodeId)
     }
 
     /// Says of whom rows came through a gateway, where that is news.
@@ -163,6 +173,16 @@ pub(crate) fn rows_by_origin(batches: &[RowBatch]) -> BTreeMap<u32, u64> {
         *rows.entry(*origin).or_default() += 1;
     }
     rows
+}
+
+/// Every node whose rows came through a gateway.
+pub(crate) fn relayed_writers(inner: &Inner) -> Vec<NodeId> {
+    let notes = inner.store.notes(THROUGH.as_bytes()).into_iter();
+    let nodes = notes.filter_map(|(key, _)| {
+        let key = String::from_utf8(key).ok()?;
+        key.strip_prefix(THROUGH)?.parse().ok()
+    });
+    nodes.collect()
 }
 
 /// Every node whose rows came through a gateway; rows are counted from the start on.

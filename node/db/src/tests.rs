@@ -34,6 +34,8 @@ mod together;
 mod undamaged;
 mod verifying;
 mod verifying_deletes;
+mod verifying_gateways;
+mod verifying_others;
 
 use std::path::Path;
 use std::time::Duration;

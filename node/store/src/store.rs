@@ -175,6 +175,11 @@ impl Store {
         Ok(id)
     }
 
+    /// The same of a node that has one already.
+    pub fn known_origin(&self, node: NodeId) -> Option<OriginId> {
+        self.shared.origins.id(node)
+    }
+
     /// The node that an origin stands for; `None` for one that was never given out.
     pub fn origin_node(&self, id: OriginId) -> Option<NodeId> {
         self.shared.origins.node(id)

@@ -1,5 +1,6 @@
 //! Anti-entropy: two ends find out whether they hold the same rows of one writer, and if not, which rows
-//! each lacks, with bytes that follow the damage and not the table.
+//! each lacks, with bytes that follow the damage and not the table. Behind the asker's own rows come those of all others
+//! in tables that flow down; what of them the asker lacks it fetches as one that starts over does.
 //!
 //! Sums of tables come first, then sums of days. Within a day that differs, ranges of rows in the order of
 //! their stamps are compared by sums and split sixteenfold (range-based set reconciliation, Meyer 2022),
@@ -21,6 +22,7 @@ mod descent;
 mod examining;
 mod holdings;
 mod item;
+mod others;
 mod packed;
 mod question;
 mod range;
@@ -29,7 +31,9 @@ mod report;
 pub use answering::answer;
 pub use coded::{CodedSymbol, Decoded, decode, encode};
 pub use comparing::{Comparing, Step, Wish};
-pub use holdings::{CELLS_MAX, CellAt, Erasure, Held, Holdings, Judgement, KeyAt, Start, View};
+pub use holdings::{
+    CELLS_MAX, CellAt, Erasure, Held, Holdings, Judgement, KeyAt, Start, View, Whose,
+};
 pub use item::{Items, Sum, cuts, keyed};
 pub use packed::PackedRanges;
 pub use question::{Answer, Ask, CodedRange, Found, Other, Pick, Question};

@@ -358,7 +358,11 @@ impl Uplink {
                 self.receipts.taken(epoch, seq, result, &mut self.out);
             }
             EdgeReply::Compared { comparing, step } => {
+                let anew = matches!(&step, Ok(crate::reconcile::Step::Done(Some(report))) if report.fetch_anew);
                 self.comparison.stepped(now, comparing, step, &mut self.out);
+                if anew {
+                    self.following.locate(&mut self.out);
+                }
             }
             EdgeReply::Done => {}
             reply => {

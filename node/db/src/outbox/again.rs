@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use activestore_types::{RangeTombstone, Result, RowBatch, SyncClass, TableSchema};
+use activestore_types::{OriginId, RangeTombstone, Result, RowBatch, SyncClass, TableSchema};
 
 use super::Sealer;
 use super::chain::Sealed;
+use super::origins::Naming;
 use super::packing::Packing;
 
 impl Sealer {
@@ -19,7 +20,20 @@ impl Sealer {
     ) -> Result<()> {
         let shared = &self.shared;
         let _sealing = shared.sealing.lock();
-        let mut packing = Packing::new(None);
+        let node_of = |origin| shared.store.origin_node(origin);
+        let own = OriginId(0).0;
+        let of_rows = rows.iter().flat_map(|batch| batch.origin.iter());
+        let mut origins = of_rows
+            .copied()
+            .chain(ranges.iter().map(|range| range.origin.0));
+        // A gateway ships those of nodes below it too, and says whose they are; they took no other way.
+        let naming = origins.any(|origin| origin != own).then(|| Naming {
+            definitions: shared.catalog.state().version,
+            node_of: &node_of,
+            covered: None,
+            via: Some(Vec::new()),
+        });
+        let mut packing = Packing::new(naming.as_ref());
         for batch in rows {
             packing.rows(&shared.store, schema, batch)?;
         }

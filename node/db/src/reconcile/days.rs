@@ -13,6 +13,7 @@ use activestore_sync_proto::reconcile::{Sum, View};
 use activestore_types::{OriginId, Result, SyncMode, TableId, TableSchema};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::others::{is_looked_at, parts};
 use crate::db::Inner;
 
 const DAY_NS: i64 = 86_400_000_000_000;
@@ -27,11 +28,6 @@ const SPAN_MAX: i64 = 1 << 14;
 /// remember deletes from some time on.
 pub(super) fn compares_deletes(schema: &TableSchema) -> bool {
     schema.sync == SyncMode::Both
-}
-
-/// Whether what a writer has in a row is compared: a delete that one end may have forgotten is not.
-pub(super) fn counts(view: &View, row: &WalkedRow<'_>, share: &Share) -> bool {
-    !row.deleted || share.hlc >= view.deletes_from.0
 }
 
 /// The day that a time is in.
@@ -77,7 +73,8 @@ impl Bucket {
     }
 
     fn push(&mut self, view: &View, row: &WalkedRow<'_>) {
-        for one in row.shares.iter().filter(|one| counts(view, row, one)) {
+        let counts = |one: &&Share| !row.deleted || one.hlc >= view.deletes_from.0;
+        for one in row.shares.iter().filter(counts) {
             let share = self.shares.entry(one.origin).or_default();
             share.sum.push(one.hash);
             share.newest = share.newest.max(row.newest);
@@ -124,14 +121,13 @@ impl Inner {
             Some((days, in_memory)) => {
                 let kept = self.kept_days(&snapshot, view, &days, &in_memory)?;
                 for (day, bucket) in kept {
-                    match bucket.shares.get(&writer) {
-                        Some(share) if share.newest > view.as_of.0 => {
+                    let shares = bucket.shares.iter();
+                    let shares = shares.filter(|(origin, _)| is_looked_at(view, writer, **origin));
+                    for (_, share) in shares {
+                        if share.newest > view.as_of.0 {
                             unsettled.insert(day);
                         }
-                        Some(share) => {
-                            sums.insert(day, share.sum);
-                        }
-                        None => {}
+                        sums.entry(day).or_default().add(&share.sum);
                     }
                 }
                 unsettled.extend(in_memory);
@@ -139,6 +135,7 @@ impl Inner {
         }
         for (first, last) in runs(&unsettled) {
             let times = times_of(first, last);
+            sums.retain(|day, _| !(first..=last).contains(day));
             sums.extend(self.read_days(&snapshot, view, writer, times)?);
         }
         let before = view.evicted_before(&schema.name);
@@ -239,13 +236,11 @@ impl Inner {
         let mut sums: BTreeMap<i32, Sum> = BTreeMap::new();
         let erased = compares_deletes(snapshot.schema());
         snapshot.walk(times, view.now_ms, erased, &mut |row| {
-            let share = row.shares.iter().find(|share| share.origin == writer);
-            if let Some(share) = share
-                && row.newest <= view.as_of.0
-                && counts(view, row, share)
-            {
+            if row.newest <= view.as_of.0 {
                 let day = row.time_ns.map_or(WHOLE, day_of);
-                sums.entry(day).or_default().push(share.hash);
+                for share in parts(view, writer, row) {
+                    sums.entry(day).or_default().push(share.hash);
+                }
             }
             Ok(true)
         })?;

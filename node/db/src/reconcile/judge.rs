@@ -1,10 +1,13 @@
 //! What this node knows of rows that another one has and that do not show here like there.
 
-use activestore_sync_proto::reconcile::{CELLS_MAX, CellAt, Erasure, Judgement, KeyAt, View};
+use activestore_sync_proto::reconcile::{
+    CELLS_MAX, CellAt, Erasure, Judgement, KeyAt, View, Whose,
+};
 use activestore_types::{OriginId, Result, TableName, TableSchema};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::mend::last_erasure;
+use super::others::is_looked_at;
 use crate::db::Inner;
 
 impl Inner {
@@ -33,6 +36,10 @@ impl Inner {
                     end: erased.end,
                     hlc: erased.hlc,
                 }),
+                // Who asks has to hear of it from the stream, and did not.
+                Some(_) if view.whose == Whose::Others && view.writer != self.node => {
+                    Judgement::Unknown
+                }
                 Some(_) => Judgement::Overruled,
                 // Of very wide tables some rows count as missing that may only differ.
                 None if trace.shown && cells + trace.cells.len() <= CELLS_MAX => {
@@ -42,7 +49,7 @@ impl Inner {
                         Some(CellAt {
                             column: xxh3_64(column.name.as_bytes()) as u32,
                             hlc: *hlc,
-                            own: *origin == writer,
+                            own: is_looked_at(view, writer, *origin),
                         })
                     });
                     Judgement::Cells(shown.collect())
@@ -56,7 +63,9 @@ impl Inner {
 
     /// Up to which stamp this node's own deletes in a table may be forgotten; `None` where it keeps all of them.
     fn forgotten(&self, view: &View, schema: &TableSchema) -> Option<u64> {
-        let own = view.writer == self.node && self.writer(view).ok()? == OriginId(0);
+        let own = view.whose == Whose::Own
+            && view.writer == self.node
+            && self.writer(view).ok()? == OriginId(0);
         let only_ships = self.outbox.is_some() && !self.options.role.has_edges();
         let keeps = !only_ships || self.takes_rows_from_above();
         if !own || keeps {

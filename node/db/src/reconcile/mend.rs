@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use activestore_store::{Note, WriteSet};
-use activestore_sync_proto::reconcile::{Erasure, Pick, View};
+use activestore_sync_proto::reconcile::{Erasure, Pick, View, Whose};
 use activestore_types::{Error, OriginId, RangeTombstone, Result, TableId, TableName};
 
 use crate::db::Inner;
@@ -65,7 +65,11 @@ impl Mirror {
     ) -> Result<u64> {
         let outbox = self.outbox().ok_or_else(ships_nothing)?;
         let inner = &self.inner;
-        let shipped = inner.ship_picked(view, table, day, pick, &mut |schema, batches| {
+        let writer = inner.writer(view)?;
+        let shipped = inner.ship_picked(view, table, day, pick, &mut |schema, mut batches| {
+            for batch in &mut batches {
+                batch.origin = std::iter::repeat_n(writer.0, batch.rows).collect();
+            }
             outbox.ship_again(schema, &batches, &[])
         })?;
         let counter = &inner.reconcile.rows_shipped;
@@ -75,20 +79,31 @@ impl Mirror {
     }
 
     /// Has erasures shipped again.
-    pub(super) fn ship_erased_again(&self, table: &TableName, erased: &[Erasure]) -> Result<()> {
+    pub(super) fn ship_erased_again(
+        &self,
+        view: &View,
+        table: &TableName,
+        erased: &[Erasure],
+    ) -> Result<()> {
         let outbox = self.outbox().ok_or_else(ships_nothing)?;
         let schema = self.inner.compared_table(table)?;
-        outbox.ship_again(&schema, &[], &ranges(schema.id, erased))
+        let writer = self.inner.writer(view)?;
+        outbox.ship_again(&schema, &[], &ranges(schema.id, erased, writer))
     }
 }
 
 impl Inner {
-    /// Takes rows of this node's own back.
-    pub(super) fn take_back(&self, payload: &[u8]) -> Result<u64> {
+    /// Takes rows of the view's writer back.
+    pub(super) fn take_back(&self, view: &View, payload: &[u8]) -> Result<u64> {
+        let writer = match view.whose {
+            // As one that it has not known so far.
+            Whose::Of(node) if node != self.node => self.store.origin_id(node)?,
+            _ => self.writer(view)?,
+        };
         let content = Segment::unpack(payload)?;
         if content.origins.is_some() || !content.erased.is_empty() {
             return Err(Error::invalid(
-                "rows that come back are not this node's own alone",
+                "rows that come back are not of one writer alone",
             ));
         }
         let mut incoming = Incoming::default();
@@ -97,21 +112,26 @@ impl Inner {
             same_key(&schema, section)?;
             let schema = self.grown(schema, section)?;
             self.store.put_schema(schema.clone())?;
-            incoming.rows(section.batch(&schema, OriginId(0).0)?);
+            incoming.rows(section.batch(&schema, writer.0)?);
         }
         let rows = incoming.fragments();
         self.take_in(incoming, mended())?;
         let counter = &self.reconcile.rows_taken;
         counter.fetch_add(rows, Ordering::Relaxed);
-        tracing::info!(rows, "rows of this node that it had lost came back");
+        tracing::info!(rows, "rows that this node had lost came back");
         Ok(rows)
     }
 
-    /// Takes erasures of this node's own back.
-    pub(super) fn take_back_erased(&self, table: &TableName, erased: &[Erasure]) -> Result<()> {
+    /// Takes erasures of the writer's back.
+    pub(super) fn take_back_erased(
+        &self,
+        view: &View,
+        table: &TableName,
+        erased: &[Erasure],
+    ) -> Result<()> {
         let schema = self.compared_table(table)?;
         let mut incoming = Incoming::default();
-        for range in ranges(schema.id, erased) {
+        for range in ranges(schema.id, erased, self.writer(view)?) {
             incoming.range(range);
         }
         self.take_in(incoming, mended())?;
@@ -119,13 +139,13 @@ impl Inner {
     }
 }
 
-fn ranges(table: TableId, erased: &[Erasure]) -> Vec<RangeTombstone> {
+fn ranges(table: TableId, erased: &[Erasure], origin: OriginId) -> Vec<RangeTombstone> {
     let ranges = erased.iter().map(|one| RangeTombstone {
         table,
         start: one.start.clone(),
         end: one.end.clone(),
         hlc: one.hlc,
-        origin: OriginId(0),
+        origin,
     });
     ranges.collect()
 }

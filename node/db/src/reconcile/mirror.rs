@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use activestore_sync_proto::reconcile::{
-    Erasure, Held, Holdings, Judgement, KeyAt, Outcome, Pick, Start, Sum, View,
+    Erasure, Held, Holdings, Judgement, KeyAt, Outcome, Pick, Start, Sum, View, Whose,
 };
 use activestore_types::{Hlc, Lsn, NodeId, Result, TableName, TableSchema};
 use bytes::Bytes;
@@ -40,8 +40,8 @@ impl Mirror {
     }
 
     /// The tables that the other end has of this one.
-    fn shared(&self) -> Vec<Arc<TableSchema>> {
-        let mut tables = self.inner.compared_tables();
+    fn shared(&self, whose: Whose) -> Vec<Arc<TableSchema>> {
+        let mut tables = self.inner.compared_tables(whose);
         if let Some(further) = &self.further {
             tables.retain(|schema| further.outbox.addressee().takes(&schema.name));
         }
@@ -52,7 +52,7 @@ impl Mirror {
 impl Holdings for Mirror {
     fn tables(&self, view: &View) -> Result<Vec<(TableName, Sum)>> {
         let mut all = Vec::new();
-        for schema in self.shared() {
+        for schema in self.shared(view.whose) {
             let mut sum = Sum::default();
             for (_, day) in self.inner.days_of(view, &schema)? {
                 sum.add(&day);
@@ -70,11 +70,17 @@ impl Holdings for Mirror {
     }
 
     fn compares(&self, table: &TableName) -> bool {
-        self.shared().iter().any(|schema| schema.name == *table)
+        match &self.further {
+            Some(_) => self
+                .shared(Whose::Own)
+                .iter()
+                .any(|schema| schema.name == *table),
+            None => self.inner.compared_table(table).is_ok(),
+        }
     }
 
     fn evicted(&self) -> Vec<(TableName, i64)> {
-        let tables = self.shared().into_iter();
+        let tables = self.shared(Whose::Own).into_iter();
         let evicted = tables.filter_map(|schema| {
             let before = self.inner.evicted_rows(&schema)?.before_ns?;
             Some((schema.name.clone(), before))
@@ -84,6 +90,28 @@ impl Holdings for Mirror {
 
     fn deletes_from(&self) -> Hlc {
         self.inner.horizons().newest()
+    }
+
+    fn others(&self, view: &View) -> Option<View> {
+        // Nothing comes down from a further cloud.
+        let own = self.further.is_none();
+        own.then(|| self.inner.view_of_others(view)).flatten()
+    }
+
+    fn below(&self, own: &View, after: Option<NodeId>) -> Option<View> {
+        self.inner.view_below(own, after)
+    }
+
+    fn tells(&self, view: &View) -> bool {
+        self.inner.tells(view)
+    }
+
+    fn unfollowed(&self, view: &View) -> u64 {
+        self.inner.unfollowed(view)
+    }
+
+    fn fetch_anew(&self) -> Result<()> {
+        self.inner.forget_place()
     }
 
     fn days(&self, view: &View, table: &TableName) -> Result<Vec<(i32, Sum)>> {
@@ -136,7 +164,7 @@ impl Holdings for Mirror {
         if scheduled && (self.further.is_some() || !inner.comparison_due()) {
             return Ok(None);
         }
-        let tables = self.shared();
+        let tables = self.shared(Whose::Own);
         let gates = tables.iter().map(|schema| (schema.id, Way::Alone));
         let (as_of, mark) = {
             // Alone for a moment: every stamp up to the last one is committed then.
@@ -156,6 +184,7 @@ impl Holdings for Mirror {
                 seed: inner.env.rng.next_u64(),
                 evicted: Vec::new(),
                 deletes_from: Hlc::ZERO,
+                whose: Whose::Own,
             },
             at_ms: inner.wall_ms(),
             mark: mark.0.to_le_bytes().to_vec(),
@@ -183,20 +212,20 @@ impl Holdings for Mirror {
         Ok(left)
     }
 
-    fn take(&self, payload: &[u8]) -> Result<u64> {
-        self.inner.take_back(payload)
+    fn take(&self, view: &View, payload: &[u8]) -> Result<u64> {
+        self.inner.take_back(view, payload)
     }
 
-    fn take_erased(&self, table: &TableName, erased: &[Erasure]) -> Result<()> {
-        self.inner.take_back_erased(table, erased)
+    fn take_erased(&self, view: &View, table: &TableName, erased: &[Erasure]) -> Result<()> {
+        self.inner.take_back_erased(view, table, erased)
     }
 
     fn ship(&self, view: &View, table: &TableName, day: i32, pick: &Pick) -> Result<u64> {
         self.ship_again(view, table, day, pick)
     }
 
-    fn ship_erased(&self, table: &TableName, erased: &[Erasure]) -> Result<()> {
-        self.ship_erased_again(table, erased)
+    fn ship_erased(&self, view: &View, table: &TableName, erased: &[Erasure]) -> Result<()> {
+        self.ship_erased_again(view, table, erased)
     }
 
     fn compared(&self, writer: NodeId, outcome: &Outcome) {

@@ -11,7 +11,8 @@ use activestore_sync_proto::reconcile::{
 use activestore_types::{Error, OriginId, Result, RowBatch, TableName, TableSchema};
 use bytes::Bytes;
 
-use super::days::{WHOLE, compares_deletes, counts, day_of, times_of};
+use super::days::{WHOLE, compares_deletes, day_of, times_of};
+use super::others::parts;
 use crate::db::Inner;
 use crate::outbox::SEAL_BYTES;
 use crate::outbox::segment::Segment;
@@ -76,17 +77,14 @@ impl Inner {
         };
         let erased = compares_deletes(snapshot.schema());
         snapshot.walk(times_of(day, day), view.now_ms, erased, &mut |row| {
-            let share = row.shares.iter().find(|share| share.origin == writer);
-            match share {
-                Some(share)
-                    if row.newest <= view.as_of.0
-                        && row.time_ns.map_or(WHOLE, day_of) == day
-                        && counts(view, row, share) =>
-                {
-                    show(share.hlc, keyed(view.seed, share.hash), row)
+            if row.newest <= view.as_of.0 && row.time_ns.map_or(WHOLE, day_of) == day {
+                for share in parts(view, writer, row) {
+                    if !show(share.hlc, keyed(view.seed, share.hash), row)? {
+                        return Ok(false);
+                    }
                 }
-                _ => Ok(true),
             }
+            Ok(true)
         })
     }
 

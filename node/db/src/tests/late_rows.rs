@@ -18,14 +18,14 @@ const ASIDE: &str = r#"SELECT "table", source, node, "rows" FROM system.rejected
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// A cloud and an edge by one clock; deletes are remembered for an hour.
-struct Pair {
-    dirs: [tempfile::TempDir; 2],
-    clock: Arc<SimClock>,
-    edge: Db,
-    cloud: Db,
+pub(super) struct Pair {
+    pub(super) dirs: [tempfile::TempDir; 2],
+    pub(super) clock: Arc<SimClock>,
+    pub(super) edge: Db,
+    pub(super) cloud: Db,
 }
 
-fn open_by(clock: &Arc<SimClock>, dir: &std::path::Path, role: Role) -> Db {
+pub(super) fn open_by(clock: &Arc<SimClock>, dir: &std::path::Path, role: Role) -> Db {
     let mut options = DbOptions::new(dir, role);
     options.seal_after = Duration::ZERO;
     options.down_keep = HOUR;
@@ -37,7 +37,7 @@ fn open_by(clock: &Arc<SimClock>, dir: &std::path::Path, role: Role) -> Db {
 }
 
 impl Pair {
-    async fn new() -> Pair {
+    pub(super) async fn new() -> Pair {
         let dirs = [folder(), folder()];
         let clock = Arc::new(SimClock::at_ms(1_790_000_000_000));
         let edge = open_by(&clock, dirs[0].path(), Role::Edge);

@@ -6,7 +6,9 @@ use std::path::Path;
 use super::flowing_down::{close, folder};
 use super::shipping::{another_epoch, sealed, ship};
 use super::*;
-use activestore_sync_proto::reconcile::{Ask, Comparing, Pick, Report, Step, View, Wish, answer};
+use activestore_sync_proto::reconcile::{
+    Ask, Comparing, Pick, Report, Step, View, Whose, Wish, answer,
+};
 use activestore_sync_proto::{Frame, Replica, decode, encode};
 use activestore_types::{Hlc, TableName};
 
@@ -18,7 +20,7 @@ const COUNT: &str = "SELECT count(*) FROM plant.readings";
 /// What a comparison found, and the bytes of its frames: all, and those with rows.
 pub(super) struct Compared {
     pub(super) report: Report,
-    bytes: usize,
+    pub(super) bytes: usize,
     row_bytes: usize,
 }
 
@@ -236,6 +238,7 @@ fn copy_but(edge: &Db, cloud: &Db, lost: impl Fn(usize) -> bool) {
         seed: 1,
         evicted: Vec::new(),
         deletes_from: Hlc::ZERO,
+        whose: Whose::Own,
     };
     let origin = cloud.inner.store.origin_id(edge.node_id()).unwrap();
     let mut number = 0;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use activestore_types::{Error, Result};
+use activestore_types::{Error, Hlc, Result, TableName};
 use sha2::{Digest, Sha256};
 
-use super::holdings::{Held, Holdings, View};
+use super::holdings::{Held, Holdings, View, Whose};
 use super::question::{Answer, Ask, Found, Other, Question};
 use super::{DAYS_MAX, KEYS_MAX, LISTED_MAX, Sum};
 use crate::limits::cut_reason;
@@ -23,6 +23,17 @@ pub fn answer(question: &Question, here: &dyn Holdings) -> Answer {
 }
 
 fn found(view: &View, ask: &Ask, here: &dyn Holdings) -> Result<Found> {
+    if !here.tells(view) {
+        return match ask {
+            Ask::Groups(_) => Ok(Found::Groups {
+                differing: Vec::new(),
+                evicted: Vec::new(),
+                deletes_from: Hlc::ZERO,
+                behind: 0,
+            }),
+            _ => Err(Error::denied("these rows did not come through who asks")),
+        };
+    }
     Ok(match ask {
         Ask::Groups(there) => {
             let ours = here.evicted();
@@ -34,6 +45,7 @@ fn found(view: &View, ask: &Ask, here: &dyn Holdings) -> Result<Found> {
                 differing: differing(there, &groups(&here.tables(view)?)),
                 evicted: evicted.collect(),
                 deletes_from: here.deletes_from(),
+                behind: here.unfollowed(view),
             }
         }
         Ask::Tables { keyspace, sums } => {
@@ -45,6 +57,11 @@ fn found(view: &View, ask: &Ask, here: &dyn Holdings) -> Result<Found> {
                 }
             }
             for (table, sum) in sums {
+                // One that was dropped here stays with who follows.
+                let name = TableName::new(keyspace.clone(), table.clone());
+                if view.whose == Whose::Others && !here.compares(&name) {
+                    continue;
+                }
                 if other.get(table.as_str()) == Some(sum) {
                     other.remove(table.as_str());
                 } else {

@@ -5,14 +5,15 @@ use std::collections::VecDeque;
 
 use activestore_types::{Error, Result, TableName};
 
+use super::DAYS_MAX;
 use super::answering::groups;
 use super::days::Days;
 use super::descent::Descent;
 use super::examining::Examining;
 use super::holdings::{Holdings, Start, View};
+use super::others::Others;
 use super::question::{Ask, Found, Question};
-use super::report::{DayReport, Outcome, Report, TableReport};
-use super::{DAYS_MAX, Sum};
+use super::report::{DayReport, Outcome, Report};
 
 /// How long the next look waits for what is on its way, in milliseconds …
 const LOOK_AGAIN_MS: u64 = 200;
@@ -44,7 +45,7 @@ pub enum Step {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     Beginning,
     Settling {
         looks: u32,
@@ -67,13 +68,15 @@ enum Stage {
         work: Day,
         examining: Examining,
     },
+    /// All days of these rows are done.
+    Passed,
     Telling,
     Done,
 }
 
 /// A day to look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Day {
+pub(super) struct Day {
     table: usize,
     day: i32,
     here: u64,
@@ -83,13 +86,14 @@ struct Day {
 /// A comparison under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comparing {
-    wish: Wish,
-    start: Option<Start>,
-    stage: Stage,
-    report: Report,
+    pub(super) wish: Wish,
+    pub(super) start: Option<Start>,
+    pub(super) stage: Stage,
+    pub(super) report: Report,
     /// Tables whose days are to be compared.
-    tables: VecDeque<usize>,
+    pub(super) tables: VecDeque<usize>,
     days: VecDeque<Day>,
+    pub(super) others: Others,
 }
 
 impl Comparing {
@@ -102,6 +106,7 @@ impl Comparing {
             report: Report::default(),
             tables: VecDeque::new(),
             days: VecDeque::new(),
+            others: Others::default(),
         }
     }
 
@@ -115,11 +120,15 @@ impl Comparing {
         answer: Option<Result<Found, String>>,
     ) -> Result<Step> {
         if let Some(found) = answer {
+            self.others.wait = false;
             let found = found.map_err(|reason| {
                 Error::overloaded(format!("the other end cannot compare: {reason}"))
             })?;
             if let Some(ask) = self.answered(here, found)? {
                 return self.ask(ask);
+            }
+            if self.others.wait {
+                return Ok(Step::Wait(LOOK_AGAIN_MS));
             }
         }
         self.next(here)
@@ -175,14 +184,16 @@ impl Comparing {
                 Stage::Groups { .. } => {
                     let tables = here.tables(self.view()?)?;
                     let all = groups(&tables);
-                    let equal_so_far = |(table, sum): (TableName, Sum)| TableReport {
-                        table,
-                        here: sum,
-                        there: sum,
-                        days: Vec::new(),
-                        unexplored: None,
-                    };
-                    self.report.tables = tables.into_iter().map(equal_so_far).collect();
+                    self.report.tables.clone_from(&self.others.before);
+                    for (table, sum) in &tables {
+                        // Equal so far.
+                        let index = self.report.of(table);
+                        if let Some(one) = self.report.tables.get_mut(index) {
+                            one.here.add(sum);
+                            one.there.add(sum);
+                        }
+                    }
+                    self.others.sums = tables;
                     return self.ask(Ask::Groups(all));
                 }
                 Stage::Tables { left, asked } => {
@@ -191,9 +202,9 @@ impl Comparing {
                         continue;
                     };
                     *asked = Some(keyspace.clone());
-                    let ours = self.report.tables.iter();
-                    let ours = ours.filter(|table| table.table.keyspace == keyspace);
-                    let sums = ours.map(|table| (table.table.table.clone(), table.here));
+                    let ours = self.others.sums.iter();
+                    let ours = ours.filter(|(table, _)| table.keyspace == keyspace);
+                    let sums = ours.map(|(table, sum)| (table.table.clone(), *sum));
                     let sums = sums.collect();
                     return self.ask(Ask::Tables { keyspace, sums });
                 }
@@ -237,6 +248,7 @@ impl Comparing {
                     self.note(table, day);
                     self.next_day();
                 }
+                Stage::Passed => self.passed(here)?,
                 Stage::Telling => {
                     let (writer, outcome) = (self.view()?.writer, self.report.outcome);
                     here.compared(writer, &outcome);
@@ -259,8 +271,19 @@ impl Comparing {
                     differing,
                     evicted,
                     deletes_from,
+                    behind,
                 },
             ) => {
+                if behind > 0 && self.others.looks < LOOKS_MAX {
+                    self.others.looks += 1;
+                    self.others.wait = true;
+                    return Ok(None);
+                }
+                if behind > 0 {
+                    self.report.outcome.behind = behind;
+                    self.stage = Stage::Passed;
+                    return Ok(None);
+                }
                 let known = self.start.as_ref().map(|start| start.view.deletes_from);
                 // Where all is the same it is the same without those deletes.
                 let forgot = Some(deletes_from) > known && !differing.is_empty();
@@ -320,33 +343,9 @@ impl Comparing {
         Ok(None)
     }
 
-    fn differs(&mut self, here: &dyn Holdings, table: TableName, there: Sum) {
-        let known = self.report.tables.iter().position(|one| one.table == table);
-        let index = known.unwrap_or_else(|| {
-            self.report.tables.push(TableReport {
-                table: table.clone(),
-                here: Sum::default(),
-                there: Sum::default(),
-                days: Vec::new(),
-                unexplored: None,
-            });
-            self.report.tables.len() - 1
-        });
-        let compared = here.compares(&table);
-        if let Some(one) = self.report.tables.get_mut(index) {
-            one.there = there;
-            if !compared {
-                one.unexplored =
-                    Some("this node has no such table, or does not ship it".to_owned());
-            } else if !self.tables.contains(&index) {
-                self.tables.push_back(index);
-            }
-        }
-    }
-
     fn next_day(&mut self) {
         let Some(work) = self.days.pop_front() else {
-            self.stage = Stage::Telling;
+            self.stage = Stage::Passed;
             return;
         };
         let table = self.report.tables.get(work.table);
@@ -370,8 +369,10 @@ impl Comparing {
             day: (work.day != i32::MIN).then_some(work.day),
             ..DayReport::default()
         };
-        let repair = self.wish.repair && self.report.outcome.behind == 0;
-        let examining = Examining::new(one.table.clone(), work.day, repair, found, report);
+        let (others, looks) = (self.others.is_part(), self.others.is_first_look());
+        let repair = self.wish.repair && self.report.outcome.behind == 0 && !looks;
+        let mut examining = Examining::new(one.table.clone(), work.day, repair, found, report);
+        examining.others = others;
         self.stage = Stage::Examining { work, examining };
     }
 

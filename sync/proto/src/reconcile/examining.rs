@@ -56,6 +56,9 @@ pub(super) struct Examining {
     erased_there: Vec<Erasure>,
     judged: usize,
     asked: Asked,
+    /// Whether rows of others are looked at: what is missing here is fetched with everything else, and what is
+    /// missing there is for them to ship, or has to go here.
+    pub(super) others: bool,
     pub(super) report: DayReport,
 }
 
@@ -84,6 +87,7 @@ impl Examining {
             erased_there: Vec::new(),
             judged: 0,
             asked: Asked::Nothing,
+            others: false,
             report,
         }
     }
@@ -209,7 +213,7 @@ impl Examining {
                     next,
                 },
             ) => {
-                self.taken(here, &payload, rows, next)?;
+                self.taken(view, here, &payload, rows, next)?;
             }
             _ => return Err(Error::invalid("the answer is to another question")),
         }
@@ -314,6 +318,10 @@ impl Examining {
             return Ok(Some(ask));
         }
         while let Some((missing, rows)) = self.lacking.pop() {
+            if self.others {
+                self.report.mended_here += rows;
+                continue;
+            }
             if missing.side == Side::Here {
                 if !here.takes_back() {
                     continue;
@@ -325,12 +333,12 @@ impl Examining {
             self.report.mended_there += rows;
         }
         if !self.erased_here.is_empty() && here.takes_back() {
-            here.take_erased(&self.table, &self.erased_here)?;
+            here.take_erased(view, &self.table, &self.erased_here)?;
             self.erased_here.clear();
             self.report.mended_here += self.report.erasures_missing_here;
         }
         if !self.erased_there.is_empty() {
-            here.ship_erased(&self.table, &self.erased_there)?;
+            here.ship_erased(view, &self.table, &self.erased_there)?;
             self.erased_there.clear();
             self.report.mended_there += self.report.erasures_missing_there;
         }
@@ -339,6 +347,7 @@ impl Examining {
 
     fn taken(
         &mut self,
+        view: &View,
         here: &dyn Holdings,
         payload: &[u8],
         rows: u64,
@@ -348,7 +357,7 @@ impl Examining {
             return Err(Error::invalid("rows came that nobody asked for"));
         };
         if rows > 0 {
-            here.take(payload)?;
+            here.take(view, payload)?;
         }
         match next {
             Some(next) if next > pick.low && next < pick.high => pick.low = next,

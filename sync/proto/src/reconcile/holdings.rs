@@ -12,10 +12,22 @@ use super::{Items, Outcome, Pick, Sum};
 /// Cells described in one answer.
 pub const CELLS_MAX: usize = 1 << 16;
 
-/// What is compared: the rows of one writer, as they show at one moment.
+/// Whose rows are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Whose {
+    /// Those of the node that asks, in tables that travel up.
+    #[default]
+    Own,
+    /// Those of all others, in tables that flow down.
+    Others,
+    /// Those of a node below the one that asks, in tables that travel up.
+    Of(NodeId),
+}
+
+/// What is compared: rows as they show at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct View {
-    /// The writer; who answers puts in the node that asks.
+    /// The node that asks; who answers puts it in.
     #[serde(skip, default = "nobody")]
     pub writer: NodeId,
     /// Keys that anybody wrote to after this stamp are left out.
@@ -30,6 +42,8 @@ pub struct View {
     pub evicted: Vec<(TableName, i64)>,
     /// Deletes stamped before are left out: one end may have forgotten them.
     pub deletes_from: Hlc,
+    /// Whose rows.
+    pub whose: Whose,
 }
 
 fn nobody() -> NodeId {
@@ -148,6 +162,26 @@ pub trait Holdings: Send + Sync {
     /// The stamp below which this end may have forgotten deletes of shared tables; zero where it keeps all.
     fn deletes_from(&self) -> Hlc;
 
+    /// Where this end asks about the rows of others: the same as of a moment up to which what others wrote is on its
+    /// way to it; `None` where it follows nobody, or has not fetched all yet.
+    fn others(&self, view: &View) -> Option<View>;
+
+    /// Where this end asks about the rows of nodes below it: the view of the next after one, given that of its own.
+    fn below(&self, own: &View, after: Option<NodeId>) -> Option<View>;
+
+    /// Where this end answers: whether the node that asks is told of these rows. A comparison of those that it is not
+    /// told of finds nothing.
+    fn tells(&self, view: &View) -> bool;
+
+    /// Where this end answers: how many segments with rows of others the node that asks lacks.
+    fn unfollowed(&self, view: &View) -> u64;
+
+    /// Has this end fetch all tables that flow down anew, once it asks where they go on.
+    ///
+    /// # Errors
+    /// When that cannot be noted.
+    fn fetch_anew(&self) -> Result<()>;
+
     /// The days of a table that have rows, with their sums, by day. A table without a time has one.
     ///
     /// # Errors
@@ -215,17 +249,17 @@ pub trait Holdings: Send + Sync {
     /// When that cannot be told.
     fn waiting(&self, start: &Start) -> Result<u64>;
 
-    /// Takes rows of this node's own that it had lost; durable on return. How many.
+    /// Takes rows of the view's writer that this end had lost; durable on return. How many.
     ///
     /// # Errors
     /// When they cannot be taken.
-    fn take(&self, payload: &[u8]) -> Result<u64>;
+    fn take(&self, view: &View, payload: &[u8]) -> Result<u64>;
 
-    /// Takes erasures of this node's own that it had lost.
+    /// Takes erasures of the writer's that this end had lost.
     ///
     /// # Errors
     /// When they cannot be taken.
-    fn take_erased(&self, table: &TableName, erased: &[Erasure]) -> Result<()>;
+    fn take_erased(&self, view: &View, table: &TableName, erased: &[Erasure]) -> Result<()>;
 
     /// Has picked rows shipped again; durably under way on return. How many.
     ///
@@ -237,7 +271,7 @@ pub trait Holdings: Send + Sync {
     ///
     /// # Errors
     /// When they cannot be queued.
-    fn ship_erased(&self, table: &TableName, erased: &[Erasure]) -> Result<()>;
+    fn ship_erased(&self, view: &View, table: &TableName, erased: &[Erasure]) -> Result<()>;
 
     /// What a comparison came to, at both ends.
     fn compared(&self, writer: NodeId, outcome: &Outcome);

@@ -159,6 +159,8 @@ pub enum Found {
         evicted: Vec<(TableName, i64)>,
         /// The stamp below which deletes may have been forgotten here.
         deletes_from: Hlc,
+        /// Segments with the rows that are compared that are on their way to who asks.
+        behind: u64,
     },
     /// To `Tables`: those that differ, with what is here.
     Tables(Vec<(String, Sum)>),

@@ -105,4 +105,23 @@ pub struct Report {
     pub outcome: Outcome,
     /// Questions that were asked.
     pub questions: u64,
+    /// Whether the asker fetches the tables that flow down anew.
+    pub fetch_anew: bool,
+}
+
+impl Report {
+    /// The place of a table, which is put in where it is new.
+    pub(super) fn of(&mut self, table: &TableName) -> usize {
+        let known = self.tables.iter().position(|one| one.table == *table);
+        known.unwrap_or_else(|| {
+            self.tables.push(TableReport {
+                table: table.clone(),
+                here: Sum::default(),
+                there: Sum::default(),
+                days: Vec::new(),
+                unexplored: None,
+            });
+            self.tables.len() - 1
+        })
+    }
 }

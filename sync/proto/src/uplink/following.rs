@@ -157,7 +157,8 @@ impl Following {
         }
     }
 
-    fn locate(&mut self, out: &mut Outputs) {
+    /// Asks the host where it stands, and the cloud where that goes on.
+    pub(super) fn locate(&mut self, out: &mut Outputs) {
         self.stage = Stage::Locating;
         self.receiving = None;
         self.fetch = None;

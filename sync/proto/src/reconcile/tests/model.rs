@@ -237,6 +237,26 @@ impl Holdings for Model {
         Ok((payload.into(), piece.len() as u64, next))
     }
 
+    fn others(&self, _: &View) -> Option<View> {
+        None
+    }
+
+    fn below(&self, _: &View, _: Option<NodeId>) -> Option<View> {
+        None
+    }
+
+    fn tells(&self, _: &View) -> bool {
+        true
+    }
+
+    fn unfollowed(&self, _: &View) -> u64 {
+        0
+    }
+
+    fn fetch_anew(&self) -> Result<()> {
+        unreachable!("nothing flows down here")
+    }
+
     fn deletes_from(&self) -> Hlc {
         Hlc::ZERO
     }
@@ -250,6 +270,7 @@ impl Holdings for Model {
                 seed: 0x1234_5678_9abc_def1,
                 evicted: Vec::new(),
                 deletes_from: Hlc::ZERO,
+                whose: Whose::Own,
             },
             at_ms: 1_767_225_600_000,
             mark: Vec::new(),
@@ -260,7 +281,7 @@ impl Holdings for Model {
         Ok(0)
     }
 
-    fn take(&self, payload: &[u8]) -> Result<u64> {
+    fn take(&self, _: &View, payload: &[u8]) -> Result<u64> {
         let rows: Vec<(u64, u64, u64)> = postcard::from_bytes(payload).unwrap();
         for (key, hlc, value) in &rows {
             self.insert(Row {
@@ -272,7 +293,7 @@ impl Holdings for Model {
         Ok(rows.len() as u64)
     }
 
-    fn take_erased(&self, _: &TableName, erased: &[Erasure]) -> Result<()> {
+    fn take_erased(&self, _: &View, _: &TableName, erased: &[Erasure]) -> Result<()> {
         for one in erased {
             self.erase(key_of(&one.start), one.hlc.0);
         }
@@ -285,7 +306,7 @@ impl Holdings for Model {
         Ok(rows.len() as u64)
     }
 
-    fn ship_erased(&self, _: &TableName, erased: &[Erasure]) -> Result<()> {
+    fn ship_erased(&self, _: &View, _: &TableName, erased: &[Erasure]) -> Result<()> {
         let keys = erased.iter().map(|one| (key_of(&one.start), one.hlc.0));
         self.sent.lock().1.extend(keys);
         Ok(())

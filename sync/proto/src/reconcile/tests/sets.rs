@@ -237,6 +237,7 @@ fn questions_beyond_their_bounds_are_refused() {
         seed: 1,
         evicted: Vec::new(),
         deletes_from: Hlc::ZERO,
+        whose: Whose::Own,
     };
     let range = CodedRange {
         low: 0,
