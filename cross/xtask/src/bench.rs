@@ -23,7 +23,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         Some(("crash", rest)) => return crash(rest),
         Some(("fleet", rest)) => return fleet(rest),
         Some(("plugins", rest)) => return plugins(rest),
-        Some((name @ ("link" | "netns" | "peers-sync" | "storm"), rest)) => {
+        Some((name @ ("link" | "netns" | "idle" | "sync-cpu" | "peers-sync" | "storm"), rest)) => {
             return links(name, rest);
         }
         _ => {}
@@ -68,7 +68,7 @@ fn plugins(arguments: &[String]) -> Result<(), String> {
 }
 
 /// `[--program FILE] [--OPTION VALUE]…`: an edge's backlog over a narrow link; rounds of what happens to links and nodes
-/// in network namespaces; peers that do the same job; a storm of edges. Without a program it is built for release.
+/// in network namespaces; what a quiet link and a row cost; peers that do the same job; a storm of edges. Without a program it is built for release.
 fn links(name: &str, arguments: &[String]) -> Result<(), String> {
     if !arguments
         .chunks(2)

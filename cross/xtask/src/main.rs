@@ -21,8 +21,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                                  memory, replay, all; crash, fleet: simulated crashes of the store and
                                  fleets of nodes, by seed; plugins: what the sandbox costs; link: a backlog
                                  over a narrow, lossy link; netns: rounds of faults in network namespaces;
-                                 peers-sync: mosquitto and NATS beside it; storm: ten thousand edges
-                                 that come back at once
+                                 idle: bytes of a quiet link; sync-cpu: instructions of a row on its way
+                                 (valgrind); peers-sync: mosquitto and NATS beside it; storm: ten thousand
+                                 edges that come back at once
   fuzz TARGET|all [--seconds N] [--input FILE]
                                  feeds hostile bytes to what the store reads from its disk:
                                  array, sst, wal, manifest, copy, keys; and to the host of plugins

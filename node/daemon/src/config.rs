@@ -137,7 +137,7 @@ pub enum WalSyncSetting {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sync {
-    /// The cloud nodes' QUIC addresses, `host:port`.
+    /// The cloud's addresses, `host:port`: tried beside each other, in this order a little apart.
     pub peers: Vec<String>,
     /// The longest a row waits before it is shipped; alarms and control rows wait less.
     pub seal_after: Option<Span>,

@@ -24,7 +24,9 @@ use tokio::task::JoinHandle;
 use crate::allowance::{Allowance, AllowanceOptions};
 use crate::backoff::BackoffOptions;
 use crate::bandwidth::Bucket;
+use crate::certificate::is_valid;
 use crate::clock::wall_ms;
+use crate::crossed::Crossed;
 use crate::edge_session::Command;
 use crate::identity::EdgeIdentity;
 use crate::link::Link;
@@ -43,7 +45,7 @@ const VERIFY_TIMEOUT: Duration = Duration::from_secs(3600);
 /// What the edge's end needs.
 #[derive(Clone)]
 pub struct ClientOptions {
-    /// The cloud's addresses, `HOST:PORT`; tried in order, those of one name beside each other. When empty, those in the token.
+    /// The cloud's addresses, `HOST:PORT`; tried beside each other, in this order a little apart. When empty, those in the token.
     pub peers: Vec<String>,
     /// This edge's key and membership.
     pub identity: Arc<EdgeIdentity>,
@@ -148,8 +150,8 @@ pub(crate) struct Inner {
     commands: Mutex<Option<mpsc::Sender<Command>>>,
     past_sent: AtomicU64,
     past_received: AtomicU64,
-    /// What crossed the links of connections that are over, with the headers.
-    past_crossed: AtomicU64,
+    /// What crossed the link since the start.
+    crossed: Arc<Crossed>,
 }
 
 /// The running end of an edge. Dropping it stops it without a farewell.
@@ -200,7 +202,7 @@ impl SyncClient {
             commands: Mutex::default(),
             past_sent: AtomicU64::new(0),
             past_received: AtomicU64::new(0),
-            past_crossed: AtomicU64::new(0),
+            crossed: Arc::default(),
         });
         let task = tokio::spawn(worker::run(inner.clone(), token));
         Ok(SyncClient { inner, task })
@@ -351,6 +353,19 @@ impl Inner {
         status.last_error = Some(sentence);
     }
 
+    /// Looks at the cloud's certificate. A handshake that resumed an earlier session has not; before such a session is
+    /// answered, there is none to look at.
+    pub(crate) fn trusted(&self, connection: &Link) -> Result<()> {
+        let now_ms = self.options.identity.clock().now_ms();
+        if connection.member().is_some_and(|of| !is_valid(&of, now_ms)) {
+            connection.close(b"your certificate is not valid now");
+            return Err(Error::denied(
+                "the cloud's certificate is not valid at this device's time; check its clock",
+            ));
+        }
+        Ok(())
+    }
+
     fn hold(&self, connection: Link) {
         self.release();
         *self.connection.lock() = Some(connection);
@@ -360,8 +375,7 @@ impl Inner {
     fn release(&self) {
         let mut held = self.connection.lock();
         if let Some(connection) = held.take() {
-            self.past_crossed
-                .fetch_add(connection.crossed(), Ordering::Relaxed);
+            connection.tell();
             let (sent, received) = connection.traffic();
             self.past_sent.fetch_add(sent, Ordering::Relaxed);
             self.past_received.fetch_add(received, Ordering::Relaxed);

@@ -6,8 +6,12 @@
 //! greeting only says where the edge stands. The cloud's tickets are good for one use and live in its memory, so a
 //! replay to the same process is not even early data, and one that is held back and let go later meets a chain that has
 //! gone on. Joining and renewing are never early: those have a protocol of their own, which has no session to resume.
+//! What a replay could do is to take the place of the edge's real connection, so a greeting that came early ends no other
+//! connection before the handshake is done, which only the edge can do (`server/reception.rs`).
+//!
 //! A resumed session shows the certificate of the full one, and its validity and the list of members are looked at as
-//! always (`server/reception.rs`).
+//! always. The edge sees the cloud's only with the answer, and looks at it then; what went before went to whoever holds the
+//! secret of the session before, and is a few kilobytes.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

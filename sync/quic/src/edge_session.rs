@@ -121,7 +121,7 @@ pub(crate) async fn run(
         let alarm_at = started + alarm.unwrap_or(Duration::from_secs(3600));
         tokio::select! {
             frame = frames.recv() => match frame {
-                Some(Ok(frame)) => session.uplink.handle_frame(started.elapsed(), frame),
+                Some(Ok(frame)) => session.uplink.handle_frame(started.elapsed(), *frame),
                 Some(Err(error)) => session.end(format!("the cloud sent what cannot be read: {error}")),
                 None => session.end_by_connection().await,
             },
@@ -137,7 +137,10 @@ pub(crate) async fn run(
             taken = early::answer(&mut unanswered) => match taken {
                 Some(true) => {
                     unanswered = None;
-                    drop(connection.answered());
+                    match inner.trusted(&connection) {
+                        Ok(()) => drop(connection.answered()),
+                        Err(error) => session.end(error.to_string()),
+                    }
                 }
                 Some(false) if !connection.has_ended() => {
                     unanswered = None;

@@ -175,7 +175,7 @@ fn writer(
 }
 
 /// Reads frames from a stream until it ends; an error is the last thing delivered.
-pub(crate) async fn read_frames(mut stream: RecvStream, into: mpsc::Sender<Result<Frame>>) {
+pub(crate) async fn read_frames(mut stream: RecvStream, into: mpsc::Sender<Result<Box<Frame>>>) {
     let mut reader = FrameReader::new();
     loop {
         match stream.read_chunk(READ_BYTES, true).await {
@@ -189,7 +189,7 @@ pub(crate) async fn read_frames(mut stream: RecvStream, into: mpsc::Sender<Resul
                 Err(error) => Err(error),
             };
             let last = frame.is_err();
-            if into.send(frame).await.is_err() || last {
+            if into.send(frame.map(Box::new)).await.is_err() || last {
                 return;
             }
         }
@@ -197,7 +197,7 @@ pub(crate) async fn read_frames(mut stream: RecvStream, into: mpsc::Sender<Resul
 }
 
 /// Reads the peer's lanes, side by side; the transport bounds how many there are.
-pub(crate) async fn read_bulk(connection: Connection, into: mpsc::Sender<Result<Frame>>) {
+pub(crate) async fn read_bulk(connection: Connection, into: mpsc::Sender<Result<Box<Frame>>>) {
     let mut lanes = JoinSet::new();
     loop {
         tokio::select! {

@@ -26,6 +26,7 @@ mod bandwidth;
 mod certificate;
 mod client;
 mod clock;
+mod crossed;
 mod early;
 mod edge_session;
 mod enrol;
@@ -45,6 +46,7 @@ mod tls;
 mod token;
 mod token_store;
 mod transport;
+mod udp;
 
 pub use admission::AdmissionOptions;
 pub use allowance::{AllowanceOptions, AtBudget, BudgetOptions, BudgetStatus, Schedule};

@@ -1,7 +1,7 @@
 //! A connection as sessions see it, whatever carries it: frames in and out, who is at the other end, and why
 //! it ended.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,15 +18,6 @@ use crate::failure::{self, CLOSE, Side};
 use crate::lanes::{Held, Lanes, READ_QUEUE_FRAMES, read_bulk, read_frames};
 use crate::tcp::TcpLink;
 use crate::tls;
-
-/// Bytes of headers.
-const IPV4_HEADER: u64 = 20;
-const IPV6_HEADER: u64 = 40;
-const UDP_HEADER: u64 = 8;
-/// With time stamps.
-const TCP_HEADER: u64 = 32;
-/// What a full packet of TCP carries.
-const TCP_PAYLOAD: u64 = 1400;
 
 /// What carries a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +66,8 @@ impl Outgoing {
     }
 }
 
-type Incoming = mpsc::Receiver<Result<Frame>>;
+/// Frames wait in boxes, as those that go out do (see `lanes.rs`).
+type Incoming = mpsc::Receiver<Result<Box<Frame>>>;
 
 impl Link {
     /// Opens the ways that frames take, as the edge or as the cloud does; the tasks carry them, as fast as the
@@ -162,25 +154,19 @@ impl Link {
         }
     }
 
-    /// Bytes that crossed the link both ways, with the headers of IP and UDP; of TCP, whose packets nobody counts,
-    /// as they are when packets are full and every second one is acknowledged.
-    pub(crate) fn crossed(&self) -> u64 {
-        let (sent, received) = self.traffic();
-        let ip = match self.remote_address().ip().to_canonical() {
-            IpAddr::V4(_) => IPV4_HEADER,
-            IpAddr::V6(_) => IPV6_HEADER,
-        };
-        let headers = match self {
-            Link::Quic(connection) | Link::Early(connection, _) => {
-                let stats = connection.stats();
-                (stats.udp_tx.datagrams + stats.udp_rx.datagrams) * (ip + UDP_HEADER)
-            }
-            Link::Tcp(_) => {
-                let full = sent.div_ceil(TCP_PAYLOAD) + received.div_ceil(TCP_PAYLOAD);
-                full * (ip + TCP_HEADER) * 3 / 2
-            }
-        };
-        sent + received + headers
+    /// Says in the log what the connection has cost.
+    pub(crate) fn tell(&self) {
+        if let Link::Quic(connection) | Link::Early(connection, _) = self {
+            let stats = connection.stats();
+            tracing::debug!(
+                up = ?stats.udp_tx,
+                down = ?stats.udp_rx,
+                frames_up = ?stats.frame_tx,
+                frames_down = ?stats.frame_rx,
+                path = ?stats.path,
+                "a connection is over"
+            );
+        }
     }
 
     /// The name of the protocol that the handshake agreed on.

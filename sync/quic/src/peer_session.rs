@@ -68,7 +68,7 @@ pub(crate) async fn run(shared: Arc<Shared>, connection: Link, node: NodeId, pas
             frame = frames.recv() => match frame {
                 Some(Ok(frame)) => {
                     let now = session.now();
-                    session.downlink.handle_frame(now, frame);
+                    session.downlink.handle_frame(now, *frame);
                 }
                 Some(Err(error)) => session.end(format!("the edge sent what cannot be read: {error}")),
                 None => session.end_by_connection().await,

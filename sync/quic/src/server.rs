@@ -1,6 +1,7 @@
 //! The cloud's end: listens, lets members in, admits joiners by token, and serves each in a task of
 //! its own.
 
+mod peers;
 mod reception;
 mod standing;
 
@@ -11,9 +12,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use activestore_sync_proto::{DownlinkOptions, Inbox, PeerStatus};
-use activestore_types::{Epoch, Error, NodeId, Result};
+use activestore_types::{Error, Result};
 use parking_lot::Mutex;
-use quinn::{Endpoint, TokioRuntime};
+use quinn::Endpoint;
 use socket2::SockRef;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -21,13 +22,13 @@ use tokio::task::JoinHandle;
 use crate::admission::AdmissionOptions;
 use crate::failure;
 use crate::identity::CloudIdentity;
-use crate::ids;
-use crate::link::{Link, Transport};
-use crate::member::Member;
+use crate::link::Transport;
 use crate::tcp_listener::TcpDoor;
 use crate::tls;
 use crate::token_store::TokenStore;
 use crate::transport::TransportOptions;
+use crate::udp;
+use peers::Peer;
 pub(crate) use reception::Pass;
 use reception::UnderWay;
 
@@ -181,14 +182,6 @@ pub(crate) struct Counters {
     pub(crate) receipts_issued: Counter,
 }
 
-struct Peer {
-    connection: Link,
-    member: Member,
-    /// Known once the edge has greeted.
-    epoch: Option<Epoch>,
-    status: Option<PeerStatus>,
-}
-
 /// What the server's tasks and its handle share.
 pub(crate) struct Shared {
     pub(crate) options: ServerOptions,
@@ -314,13 +307,6 @@ impl Drop for SyncServer {
 }
 
 impl Shared {
-    /// What the protocol knows of a connection's edge.
-    pub(crate) fn seen(&self, connection: &Link, status: PeerStatus) {
-        if let Some(peer) = self.peers.lock().get_mut(&connection.id()) {
-            peer.status = Some(status);
-        }
-    }
-
     /// Why a session ends because this end stops, with the moment at which the edge should come again: one after the
     /// other, as fast as they are let in.
     pub(crate) fn farewell(&self) -> String {
@@ -328,19 +314,6 @@ impl Shared {
         let per_second = u64::from(self.options.admission.per_second.max(1));
         let pause = Duration::from_millis(before.saturating_mul(1000) / per_second);
         failure::come_again("the cloud shuts down", pause)
-    }
-
-    /// Closes what is left of this edge's earlier connections. Another epoch of the same node is
-    /// another copy of it, which goes on.
-    pub(crate) fn replace_older(&self, connection: &Link, node: NodeId, epoch: Epoch) {
-        let mut peers = self.peers.lock();
-        for (id, peer) in peers.iter_mut() {
-            if *id == connection.id() {
-                peer.epoch = Some(epoch);
-            } else if peer.member.node == node && peer.epoch == Some(epoch) {
-                peer.connection.close(b"the edge connected again elsewhere");
-            }
-        }
     }
 }
 
@@ -363,7 +336,7 @@ fn bind(
             .and_then(|socket| {
                 // The system may allow less.
                 let _ = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
-                Endpoint::new(ids::endpoint(), Some(quic), socket, Arc::new(TokioRuntime))
+                udp::cloud_endpoint(socket, quic)
             })
             .map_err(|error| in_use(error, "UDP", listen))?;
         if !options.tcp {

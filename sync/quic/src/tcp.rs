@@ -3,6 +3,7 @@
 
 mod queue;
 mod record;
+mod signs;
 mod socket;
 
 use std::net::SocketAddr;
@@ -38,9 +39,6 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 /// A peer of whom nothing came for so many idle timeouts is gone, also where a proxy goes on acknowledging bytes.
 /// Far more than what a ping waits behind segments on a slow link.
 const UNHEARD_TIMEOUTS: u32 = 10;
-/// A sign of life goes after so many of the times after which QUIC sends one: what translates addresses keeps TCP
-/// for far longer than UDP, and here a sign and its answer cost four times as much.
-const KEEP_ALIVES: u32 = 3;
 /// Of a new round trip, this part goes into the smoothed one.
 const RTT_GAIN: u64 = 8;
 
@@ -62,7 +60,6 @@ struct Shared {
     remote: SocketAddr,
     protocol: Option<Vec<u8>>,
     member: Option<CertificateDer<'static>>,
-    started: Instant,
     options: TransportOptions,
     queue: Mutex<Queue>,
     /// Bounds what is written, but for what is urgent.
@@ -70,7 +67,7 @@ struct Shared {
     wake: Notify,
     /// Why it ended, once it has.
     ended: watch::Sender<Option<String>>,
-    frames: Mutex<Option<mpsc::Receiver<Result<Frame>>>>,
+    frames: Mutex<Option<mpsc::Receiver<Result<Box<Frame>>>>>,
     /// Whether a frame came.
     heard: watch::Sender<bool>,
     /// Requests to join and their answers; each connection carries one.
@@ -98,7 +95,6 @@ impl TcpLink {
             member: session
                 .peer_certificates()
                 .and_then(|chain| chain.first().cloned()),
-            started: Instant::now(),
             options,
             queue: Mutex::default(),
             bucket: OnceLock::new(),
@@ -154,7 +150,7 @@ impl TcpLink {
     }
 
     /// The frames that come in; they can be taken once.
-    pub(crate) fn frames(&self) -> Option<mpsc::Receiver<Result<Frame>>> {
+    pub(crate) fn frames(&self) -> Option<mpsc::Receiver<Result<Box<Frame>>>> {
         self.shared.frames.lock().take()
     }
 
@@ -258,22 +254,32 @@ impl Shared {
         self.wake.notify_one();
     }
 
-    fn now_us(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    /// Returns once the peer counts as gone, where this end asks for signs of life.
+    async fn gone(&self, writing_since: Option<u64>) {
+        if self.options.keep_alive.is_none() {
+            return std::future::pending().await;
+        }
+        let rtt = Duration::from_micros(self.rtt_us.load(Ordering::Relaxed));
+        let patience = signs::patience_at(signs::patience(&self.options), rtt);
+        self.traffic.signs.gone(patience, writing_since).await;
+    }
+
+    fn fell_silent(&self) {
+        self.end(self.side.of_peer("fell silent"), None);
     }
 
     async fn write(self: Arc<Self>, mut stream: WriteHalf<Stream>) {
         // The first asks for the round trip; the others keep the connection alive.
         let mut ping_at = Some(Instant::now());
+        let every = signs::every(&self.options);
         let mut ended = self.ended.subscribe();
         loop {
             if ping_at.is_some_and(|at| at <= Instant::now()) {
-                ping_at = self
-                    .options
-                    .keep_alive
-                    .map(|every| Instant::now() + every * KEEP_ALIVES);
-                if let Err(error) = self.send(0, &Record::Ping(self.now_us())) {
-                    self.end(error.to_string(), None);
+                ping_at = every.map(|every| Instant::now() + every);
+                let now = self.traffic.signs.now_us();
+                match self.send(0, &Record::Ping(now)) {
+                    Ok(()) => self.traffic.signs.asked(),
+                    Err(error) => self.end(error.to_string(), None),
                 }
             }
             let held = self.bucket.get().and_then(|bucket| bucket.held());
@@ -284,8 +290,13 @@ impl Shared {
                     if let Some(bucket) = self.bucket.get() {
                         bucket.charge(bytes.len());
                     }
+                    let began = self.traffic.signs.now_us();
                     let written = tokio::select! {
                         written = stream.write_all(&bytes) => written,
+                        () = self.gone(Some(began)) => {
+                            self.fell_silent();
+                            continue;
+                        }
                         // A peer that does not read must not keep the farewell for ever.
                         () = long_after_the_end(&mut ended) => return,
                     };
@@ -294,7 +305,16 @@ impl Shared {
                     }
                 }
                 Next::Wait => {
-                    if let Err(error) = stream.flush().await {
+                    let began = self.traffic.signs.now_us();
+                    let flushed = tokio::select! {
+                        flushed = stream.flush() => flushed,
+                        () = long_after_the_end(&mut ended) => return,
+                        () = self.gone(Some(began)) => {
+                            self.fell_silent();
+                            continue;
+                        }
+                    };
+                    if let Err(error) = flushed {
                         self.end(of_tls(self.side, &error), None);
                         continue;
                     }
@@ -308,6 +328,7 @@ impl Shared {
                         () = self.wake.notified() => {}
                         () = pause => {}
                         () = tokio::time::sleep(held.unwrap_or_default()), if held.is_some() => {}
+                        () = self.gone(None) => self.fell_silent(),
                     }
                 }
                 Next::End(farewell) => {
@@ -326,7 +347,7 @@ impl Shared {
     async fn read(
         self: Arc<Self>,
         mut stream: ReadHalf<Stream>,
-        into: mpsc::Sender<Result<Frame>>,
+        into: mpsc::Sender<Result<Box<Frame>>>,
         messages: mpsc::Sender<Bytes>,
     ) {
         let mut records = RecordReader::default();
@@ -338,7 +359,7 @@ impl Shared {
                 Ok(Ok(0)) => return self.end(self.side.of_peer("ended the connection"), None),
                 Ok(Ok(length)) => buffer.get(..length).unwrap_or_default(),
                 Ok(Err(error)) => return self.end(of_tls(self.side, &error), None),
-                Err(_) => return self.end(self.side.of_peer("fell silent"), None),
+                Err(_) => return self.fell_silent(),
             };
             records.push(read);
             loop {
@@ -353,7 +374,7 @@ impl Shared {
                     Err(error) => Err(error),
                 };
                 let unreadable = frame.as_ref().err().map(ToString::to_string);
-                if into.send(frame).await.is_err() {
+                if into.send(frame.map(Box::new)).await.is_err() {
                     return;
                 }
                 if let Some(error) = unreadable {
@@ -394,7 +415,8 @@ impl Shared {
             },
             Record::Ping(nonce) => self.send(0, &Record::Pong(nonce)).map(|()| None),
             Record::Pong(nonce) => {
-                self.measured(self.now_us().saturating_sub(nonce));
+                self.traffic.signs.answered();
+                self.measured(self.traffic.signs.now_us().saturating_sub(nonce));
                 Ok(None)
             }
         }

@@ -80,7 +80,7 @@ impl TcpDoor {
 impl Arrival {
     /// Does the handshake.
     pub(crate) async fn handshake(self) -> io::Result<TcpLink> {
-        let socket = Socket::new(self.stream, &self.options)?;
+        let socket = Socket::new(self.stream, &self.options, None)?;
         let stream = self.acceptor.accept(socket).await?;
         Ok(TcpLink::start(
             stream.into(),

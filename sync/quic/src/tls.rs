@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use activestore_types::{Error, Result};
 use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::{
@@ -33,6 +33,8 @@ pub(crate) const ENROL_ALPN: &[u8] = b"as-enrol/1";
 const SESSIONS: usize = 4096;
 /// An edge gets so many tickets, each good for one attempt.
 const TICKETS: usize = 3;
+/// An edge keeps so many: those of one cloud, whose name all clouds have.
+const TICKETS_KEPT: usize = 8;
 
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
@@ -141,6 +143,7 @@ pub(crate) fn joiner(ca_sha256: [u8; 32], clock: FloorClock) -> Result<Arc<Clien
 
 fn client(mut config: ClientConfig, alpn: &[&[u8]], early_data: bool) -> Arc<ClientConfig> {
     config.enable_early_data = early_data;
+    config.resumption = Resumption::in_memory_sessions(TICKETS_KEPT);
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     Arc::new(config)
 }

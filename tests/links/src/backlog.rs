@@ -17,6 +17,8 @@ use crate::wait::{self, now_ns};
 /// The drain is given up after this many times the 24 hours' goal.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
+/// Rows that wait for more are sealed after a minute without a cloud.
+const SEALED_WITHIN: Duration = Duration::from_secs(180);
 /// How long a step before the drain may take.
 const STEP: Duration = Duration::from_secs(60);
 
@@ -72,11 +74,14 @@ pub fn run(options: &Options) {
         "{rows} rows in {seconds} writes taken in {:.1} s while the link was cut",
         begun.elapsed().as_secs_f64()
     );
-    let sync = edge.get("/v1/sync");
-    println!(
-        "sealed while it was cut: {} rows in {} bytes, {} records unsealed",
-        sync["pending_rows"], sync["pending_bytes"], sync["unsealed_records"]
-    );
+    // The last rows wait a while for more before they are sealed; without them, the wire would carry more than was sealed.
+    let sync = wait::until("the last rows' sealing", SEALED_WITHIN, || {
+        let sync = edge.get("/v1/sync");
+        (sync["unsealed_records"] == 0).then_some(sync)
+    });
+    let sealed = sync["pending_bytes"].as_u64().unwrap();
+    assert_eq!(sync["pending_rows"], rows, "not all rows were sealed");
+    println!("sealed while it was cut: {rows} rows in {sealed} bytes");
     // The time to live of what the relay still carries, and the end's idle time-out.
     line.take();
     let own_before = edge.own_bytes();
@@ -105,8 +110,9 @@ pub fn run(options: &Options) {
         outcome.alarms_written - waits.len()
     );
     println!(
-        "wire with headers: {up} bytes up in {packets_up} datagrams ({:.2} a row), {down} down in {packets_down}; {lost} lost, {overflowed} beyond the queue; {:.0} kbit/s up",
+        "wire with headers: {up} bytes up in {packets_up} datagrams ({:.2} a row, {:.3} of what was sealed, alarms and the handshake included), {down} down in {packets_down}; {lost} lost, {overflowed} beyond the queue; {:.0} kbit/s up",
         up as f64 / rows as f64,
+        up as f64 / sealed as f64,
         up as f64 * 8.0 / 1e3 / outcome.drained
     );
     println!(

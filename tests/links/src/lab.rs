@@ -11,7 +11,8 @@ use crate::namespace::{Namespace, name_of, sweep, tool};
 
 /// The cloud's address on the link; the edge has one of the others.
 pub const CLOUD: &str = "10.77.0.1";
-const LINK: &str = "wan";
+/// The interface of either end.
+pub const LINK: &str = "wan";
 /// What waits before the narrow link, at its rate; more is dropped.
 const QUEUE_MS: u32 = 400;
 

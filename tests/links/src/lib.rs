@@ -3,6 +3,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 pub mod backlog;
+pub mod cost;
+pub mod idle;
 pub mod lab;
 pub mod line;
 pub mod memory;

@@ -1,6 +1,7 @@
 //! The program as a node: started, asked, killed and started again on its directory.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -11,7 +12,7 @@ use crate::namespace::Place;
 use crate::process::{Process, command};
 
 /// How long a start may take on a busy machine.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_secs(180);
 /// How long an answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
@@ -38,8 +39,17 @@ impl Node {
         directory: &Path,
         arguments: &[&str],
     ) -> Node {
+        Node::start_by(command(place, program), place, directory, arguments)
+    }
+
+    /// The same by a command that runs the program.
+    pub fn start_by(
+        mut command: Command,
+        place: Option<&Place>,
+        directory: &Path,
+        arguments: &[&str],
+    ) -> Node {
         let log = directory.with_extension("log");
-        let mut command = command(place, program);
         command
             .args(["start", "--data-dir"])
             .arg(directory)
@@ -157,6 +167,11 @@ impl Node {
     /// Memory of its own, in bytes.
     pub fn own_bytes(&self) -> u64 {
         memory::own(self.process.id())
+    }
+
+    /// SIGTERM, and until it has ended in order.
+    pub fn terminate(&mut self, within: Duration) {
+        self.process.terminate(within);
     }
 
     /// SIGKILL, and until it is gone.

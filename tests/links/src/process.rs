@@ -4,8 +4,10 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use crate::namespace::Place;
+use crate::namespace::{Place, tool};
+use crate::wait;
 
 /// A command that runs a program, in a namespace where one is named, without the settings of this process.
 pub fn command(place: Option<&Place>, program: impl AsRef<OsStr>) -> Command {
@@ -49,6 +51,12 @@ impl Process {
     /// Whether it has ended by itself.
     pub fn has_ended(&mut self) -> bool {
         self.0.try_wait().unwrap().is_some()
+    }
+
+    /// SIGTERM, and until it has ended by itself; panics where it does not.
+    pub fn terminate(&mut self, within: Duration) {
+        tool("kill", &["-TERM", &self.id().to_string()]);
+        wait::until("an orderly end", within, || self.has_ended().then_some(()));
     }
 
     /// SIGKILL, and until it is gone.

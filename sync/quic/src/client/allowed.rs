@@ -1,13 +1,11 @@
 //! How the edge's end goes by what may cross the link.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::Inner;
 use super::worker::Worker;
 use crate::allowance::LOOK_EVERY;
 use crate::lanes::stopped;
-use crate::link::Link;
 
 /// Looks again and again what may cross the link; never returns.
 pub(super) async fn look(inner: &Arc<Inner>) {
@@ -16,7 +14,7 @@ pub(super) async fn look(inner: &Arc<Inner>) {
     };
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        let (allowance, crossed) = (allowance.clone(), inner.crossed());
+        let (allowance, crossed) = (allowance.clone(), inner.crossed.bytes());
         let looked = tokio::task::spawn_blocking(move || allowance.look(crossed)).await;
         if looked.is_err() {
             tracing::error!("a look at what may be sent failed");
@@ -27,18 +25,9 @@ pub(super) async fn look(inner: &Arc<Inner>) {
 /// What is known at an orderly end is written.
 pub(super) async fn end(inner: &Arc<Inner>) {
     if let Some(allowance) = inner.allowance.clone() {
-        let crossed = inner.crossed();
+        let crossed = inner.crossed.bytes();
         // A task that panicked has nothing left to write.
         let _ = tokio::task::spawn_blocking(move || allowance.close(crossed)).await;
-    }
-}
-
-impl Inner {
-    /// What has crossed the link since the start, both ways, with the headers.
-    fn crossed(&self) -> u64 {
-        let connection = self.connection.lock();
-        let now = connection.as_ref().map_or(0, Link::crossed);
-        self.past_crossed.load(Ordering::Relaxed) + now
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use activestore_types::{Error, Result};
-use quinn::{Endpoint, TokioRuntime};
+use quinn::Endpoint;
 use rustls::ClientConfig;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -14,11 +14,12 @@ use tokio::time::Instant;
 use super::race::{Attempt, Failure, Pace, Race, Step};
 use super::way::Way;
 use crate::backoff::jittered;
+use crate::crossed::Crossed;
 use crate::early::{Early, Unanswered};
 use crate::failure::CLOSE;
-use crate::ids;
 use crate::link::{Link, Transport};
 use crate::transport::TransportOptions;
+use crate::udp;
 
 /// The round trip that is expected of an unknown network, to tell attempts apart.
 const RTT_UNKNOWN: Duration = Duration::from_millis(500);
@@ -56,6 +57,7 @@ pub(crate) struct Dialer {
     options: TransportOptions,
     connect_timeout: Duration,
     quic_again: Duration,
+    crossed: Arc<Crossed>,
     /// By family, IPv4 first.
     endpoints: [Option<Endpoint>; 2],
     /// The round trip when a connection began last: before it had a queue of its own making.
@@ -74,12 +76,14 @@ impl Dialer {
         options: TransportOptions,
         connect_timeout: Duration,
         quic_again: Duration,
+        crossed: Arc<Crossed>,
     ) -> Dialer {
         Dialer {
             reach,
             options,
             connect_timeout,
             quic_again,
+            crossed,
             endpoints: [None, None],
             rtt: None,
             tcp_since: None,
@@ -130,6 +134,7 @@ impl Dialer {
         };
         let way = Way {
             config: config.clone(),
+            crossed: self.crossed.clone(),
             options: TransportOptions {
                 initial_rtt: self.initial_rtt(),
                 ..self.options
@@ -179,6 +184,7 @@ impl Dialer {
             .filter(|(known, _)| addresses.contains(known))?;
         let way = Way {
             config: config.clone(),
+            crossed: self.crossed.clone(),
             options: TransportOptions {
                 initial_rtt: self.initial_rtt(),
                 ..self.options
@@ -283,6 +289,7 @@ impl Dialer {
         }
         let way = Way {
             config: config.clone(),
+            crossed: self.crossed.clone(),
             options: self.options,
             within: self.connect_timeout,
         };
@@ -331,11 +338,8 @@ impl Dialer {
         if let Some(endpoint) = kept {
             return Ok(endpoint.clone());
         }
-        let opened = std::net::UdpSocket::bind(any).and_then(|socket| {
-            Endpoint::new(ids::endpoint(), None, socket, Arc::new(TokioRuntime))
-        });
-        let endpoint =
-            opened.map_err(|error| Error::from(error).context("a UDP socket cannot be opened"))?;
+        let endpoint = udp::edge_endpoint(any, self.crossed.clone())
+            .map_err(|error| Error::from(error).context("a UDP socket cannot be opened"))?;
         *kept = Some(endpoint.clone());
         Ok(endpoint)
     }

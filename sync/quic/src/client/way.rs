@@ -14,6 +14,7 @@ use tokio_rustls::TlsConnector;
 
 use super::race::Failure;
 use crate::certificate::SERVER_NAME;
+use crate::crossed::Crossed;
 use crate::failure::{self, Side};
 use crate::link::Link;
 use crate::tcp::{Socket, TcpLink};
@@ -28,6 +29,8 @@ pub(super) struct Way {
     pub(super) config: Arc<ClientConfig>,
     pub(super) options: TransportOptions,
     pub(super) within: Duration,
+    /// What is charged for it.
+    pub(super) crossed: Arc<Crossed>,
 }
 
 impl Way {
@@ -74,7 +77,11 @@ impl Way {
             )))
         })?;
         let connecting = async {
-            let socket = Socket::new(TcpStream::connect(address).await?, &self.options)?;
+            let attempt = self.crossed.tcp_attempt(address);
+            let stream = TcpStream::connect(address).await;
+            drop(attempt);
+            let charged = Some((self.crossed.clone(), address));
+            let socket = Socket::new(stream?, &self.options, charged)?;
             TlsConnector::from(self.config.clone())
                 .connect(name, socket)
                 .await

@@ -16,7 +16,6 @@ use super::dial::Dialer;
 use super::names::Names;
 use super::waiting::Waiting;
 use crate::backoff::Backoff;
-use crate::certificate::is_valid;
 use crate::early::Unanswered;
 use crate::edge_session::{self, COMMAND_QUEUE, Command, SessionEnd};
 use crate::enrol;
@@ -48,6 +47,7 @@ pub(super) async fn run(inner: Arc<Inner>, token: Option<JoinToken>) {
         options.transport,
         options.connect_timeout,
         options.quic_again,
+        inner.crossed.clone(),
     );
     let mut worker = Worker {
         inner: inner.clone(),
@@ -88,40 +88,30 @@ impl Worker {
                 true => patient.min(self.inner.options.eager_timeout),
                 false => patient,
             };
-            let mut at_once = false;
-            let mut asked_for = Duration::ZERO;
-            let mut busy = false;
-            for peer in self.inner.options.peers.clone() {
-                match self.visit(&peer).await {
-                    Ok(end) => {
-                        if end.stopped {
-                            return;
-                        }
-                        if end.was_live {
-                            backoff.reset();
-                            out_since = Instant::now();
-                        }
-                        self.inner.failed(end.reason);
-                        at_once = end.reconnect == Reconnect::Now;
-                        asked_for = end.again.unwrap_or_default();
-                        break; // the first peer first again
+            let wait = match self.visit().await {
+                Ok(end) => {
+                    if end.stopped {
+                        return;
                     }
-                    Err(error) => {
-                        busy = self.dialer.met_a_busy_cloud();
-                        self.dialer.forget_socket();
-                        self.inner.failed(format!("{peer}: {error}"));
+                    if end.was_live {
+                        backoff.reset();
+                        out_since = Instant::now();
+                    }
+                    self.inner.failed(end.reason);
+                    if end.reconnect == Reconnect::Now {
+                        continue;
+                    }
+                    backoff.next_wait(eager, end.again.unwrap_or_default())
+                }
+                Err(error) => {
+                    self.dialer.forget_socket();
+                    let peers = self.inner.options.peers.join(", ");
+                    self.inner.failed(format!("{peers}: {error}"));
+                    match self.dialer.met_a_busy_cloud() {
+                        true => backoff.busy_wait(),
+                        false => backoff.next_wait(eager, Duration::ZERO),
                     }
                 }
-                if *stop.borrow() {
-                    return;
-                }
-            }
-            if at_once {
-                continue;
-            }
-            let wait = match busy {
-                true => backoff.busy_wait(),
-                false => backoff.next_wait(eager, asked_for),
             };
             let alarm = async {
                 tokio::time::sleep(wait.for_alarm).await;
@@ -136,9 +126,10 @@ impl Worker {
         }
     }
 
-    /// Connects to a peer and stays as long as it lasts.
-    async fn visit(&mut self, peer: &str) -> Result<SessionEnd> {
-        let addresses = self.names.resolve(peer, self.within).await?;
+    /// Connects to the cloud by whichever of its addresses is there first, and stays as long as it lasts.
+    async fn visit(&mut self) -> Result<SessionEnd> {
+        let peers = &self.inner.options.peers;
+        let addresses = self.names.resolve(peers, self.within).await?;
         let identity = self.inner.options.identity.clone();
         if !identity.joined() {
             self.join(&addresses).await?;
@@ -190,7 +181,6 @@ impl Worker {
         config: &Arc<ClientConfig>,
     ) -> Option<(Link, Option<Unanswered>)> {
         let (link, unanswered) = self.dialer.resume(addresses, config).await?;
-        self.trusted(&link).ok()?;
         self.inner.hold(link.clone());
         Some((link, unanswered))
     }
@@ -281,20 +271,8 @@ impl Worker {
         config: &Arc<ClientConfig>,
     ) -> Result<Link> {
         let connection = self.dialer.connect(addresses, config, self.within).await?;
-        self.trusted(&connection)?;
+        self.inner.trusted(&connection)?;
         self.inner.hold(connection.clone());
         Ok(connection)
-    }
-
-    /// Looks at the cloud's certificate. A handshake that resumed an earlier session has not.
-    fn trusted(&self, connection: &Link) -> Result<()> {
-        let now_ms = self.inner.options.identity.clock().now_ms();
-        if connection.member().is_some_and(|of| !is_valid(&of, now_ms)) {
-            connection.close(b"your certificate is not valid now");
-            return Err(Error::denied(
-                "the cloud's certificate is not valid at this device's time; check its clock",
-            ));
-        }
-        Ok(())
     }
 }

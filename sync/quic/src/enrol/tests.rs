@@ -114,6 +114,7 @@ async fn renew(
         TransportOptions::quick(),
         patience,
         patience,
+        Arc::default(),
     );
     let connection = dialer.connect(&[address], &config, patience).await.unwrap();
     let asked = ask(&connection, &cluster.edge, wanted, "pump", &[]).await;

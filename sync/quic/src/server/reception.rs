@@ -7,12 +7,13 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use activestore_types::{Error, Result};
-use quinn::{Endpoint, Incoming};
+use quinn::{Endpoint, Incoming, ZeroRttAccepted};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{HANDSHAKE_TIMEOUT, Peer, Shared};
+use super::peers::Peer;
+use super::{HANDSHAKE_TIMEOUT, Shared};
 use crate::admission::{Gate, Offered, Turn};
 use crate::certificate::is_valid;
 use crate::clock::wall_ms;
@@ -216,27 +217,29 @@ async fn receive(shared: Arc<Shared>, incoming: Incoming, pass: Pass) {
     let early_data = shared.options.transport.early_data;
     let connecting = async {
         let connecting = incoming.accept().map_err(failed)?;
-        if !early_data {
-            return connecting.await.map_err(failed);
-        }
-        let (connection, done) = match connecting.into_0rtt() {
+        let connecting = match early_data {
+            true => connecting.into_0rtt(),
+            false => Err(connecting),
+        };
+        let (connection, done) = match connecting {
             Ok(begun) => begun,
-            Err(connecting) => return connecting.await.map_err(failed),
+            Err(connecting) => return Ok((connecting.await.map_err(failed)?, None)),
         };
         // A session that is resumed says by whom from its first packet on: it is served at once. Everybody else is known
         // once the handshake is done.
         let conversation = tls::agreed(&connection).and_then(|name| tls::version(&name));
         if connection.peer_identity().is_some() && conversation.is_some() {
             shared.counters.early_connections.add(1);
-            return Ok(connection);
+            return Ok((connection, Some(done)));
         }
         done.await;
         match connection.close_reason() {
             Some(error) => Err(failed(error)),
-            None => Ok(connection),
+            None => Ok((connection, None)),
         }
     };
-    let link = authenticated(connecting).await.map(Link::Quic);
+    let link = authenticated(connecting).await;
+    let link = link.map(|(connection, unproven)| (Link::Quic(connection), unproven));
     finish(&shared, address, link, pass).await;
 }
 
@@ -245,11 +248,23 @@ async fn receive_tcp(shared: Arc<Shared>, arrival: Arrival, pass: Pass) {
     let address = arrival.address;
     let failed = |error: std::io::Error| Error::denied(failure::of_tls(Side::Cloud, &error));
     let connecting = async { arrival.handshake().await.map_err(failed) };
-    let link = authenticated(connecting).await.map(Link::Tcp);
+    let link = authenticated(connecting).await;
+    let link = link.map(|link| (Link::Tcp(link), None));
     if link.is_ok() {
         shared.counters.tcp_connections.add(1);
     }
     finish(&shared, address, link, pass).await;
+}
+
+/// Ends when the handshake does, where a connection is served before.
+type Unproven = Option<ZeroRttAccepted>;
+
+/// Returns when the handshake is over; never where it was before.
+async fn proof(unproven: Unproven) {
+    match unproven {
+        Some(done) => drop(done.await),
+        None => std::future::pending().await,
+    }
 }
 
 async fn authenticated<T>(connecting: impl Future<Output = Result<T>>) -> Result<T> {
@@ -257,9 +272,14 @@ async fn authenticated<T>(connecting: impl Future<Output = Result<T>>) -> Result
     outcome.map_err(|_| Error::denied("the handshake took too long"))?
 }
 
-async fn finish(shared: &Arc<Shared>, address: SocketAddr, link: Result<Link>, pass: Pass) {
+async fn finish(
+    shared: &Arc<Shared>,
+    address: SocketAddr,
+    link: Result<(Link, Unproven)>,
+    pass: Pass,
+) {
     let served = match link {
-        Ok(link) => serve(shared, link, pass).await,
+        Ok((link, unproven)) => serve(shared, link, unproven, pass).await,
         Err(error) => Err(error),
     };
     if let Err(error) = served {
@@ -268,7 +288,12 @@ async fn finish(shared: &Arc<Shared>, address: SocketAddr, link: Result<Link>, p
     }
 }
 
-async fn serve(shared: &Arc<Shared>, connection: Link, pass: Pass) -> Result<()> {
+async fn serve(
+    shared: &Arc<Shared>,
+    connection: Link,
+    unproven: Unproven,
+    pass: Pass,
+) -> Result<()> {
     let member = match shown(&connection, wall_ms()) {
         Ok(member) => member,
         Err(error) => return refuse(&connection, error),
@@ -276,7 +301,7 @@ async fn serve(shared: &Arc<Shared>, connection: Link, pass: Pass) -> Result<()>
     match connection.protocol().as_deref() {
         Some(ENROL_ALPN) => enrol_one(shared, &connection, member).await,
         Some(name) if tls::version(name).is_some() => match member {
-            Some(member) => serve_member(shared, connection, member, pass).await,
+            Some(member) => serve_member(shared, connection, member, unproven, pass).await,
             None => refuse(&connection, Error::denied("it has no certificate")),
         },
         _ => refuse(
@@ -332,6 +357,7 @@ async fn serve_member(
     shared: &Arc<Shared>,
     connection: Link,
     member: Member,
+    unproven: Unproven,
     pass: Pass,
 ) -> Result<()> {
     let node = member.node;
@@ -359,9 +385,21 @@ async fn serve_member(
             member,
             epoch: None,
             status: None,
+            proven: unproven.is_none(),
         },
     );
-    let reason = peer_session::run(shared.clone(), connection, node, pass).await;
+    let link = connection.clone();
+    let session = peer_session::run(shared.clone(), connection, node, pass);
+    tokio::pin!(session);
+    let reason = tokio::select! {
+        reason = &mut session => reason,
+        () = proof(unproven) => {
+            if !link.has_ended() {
+                shared.proven(&link);
+            }
+            session.await
+        }
+    };
     shared.peers.lock().remove(&id);
     tracing::info!(%node, "an edge left: {reason}");
     Ok(())

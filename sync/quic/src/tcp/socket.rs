@@ -1,29 +1,45 @@
 //! The socket below the TLS stream: how it is set, and how many bytes cross it.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::signs::{self, Signs};
+use crate::crossed::Crossed;
 use crate::transport::{Congestion, TransportOptions};
 
 /// What the kernel takes of what waits to be sent: it cannot be overtaken any more, so it is what an alarm waits
 /// for. A second at 1 Mbit/s, and 10 Mbit/s over a round trip of 100 ms.
 const SEND_BUFFER_BYTES: usize = 128 << 10;
-/// What was sent may go unacknowledged for so long at least, since TCP backs off after each loss.
-const SILENCE_MIN: Duration = Duration::from_secs(5);
+/// Of these, the kernel asks for more only while fewer than so many have not been sent at all: what is under way keeps
+/// the wire busy, and what is behind it is only in an alarm's way.
+const UNSENT_BYTES: u32 = 16 << 10;
 
 /// Bytes that crossed a socket.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Traffic {
     pub(crate) sent: AtomicU64,
     pub(crate) received: AtomicU64,
+    pub(super) signs: Signs,
+    /// Where they are charged, and whose headers are.
+    charged: Option<(Arc<Crossed>, SocketAddr)>,
+}
+
+impl Traffic {
+    fn moved(&self, of: &AtomicU64, bytes: usize) {
+        of.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.signs.moved();
+        if let Some((crossed, address)) = &self.charged {
+            crossed.by_tcp(*address, bytes);
+        }
+    }
 }
 
 /// A socket that counts.
@@ -34,14 +50,19 @@ pub(crate) struct Socket {
 
 impl Socket {
     /// Sets it: small records go at once, a peer that acknowledges nothing is given up in time.
-    pub(crate) fn new(stream: TcpStream, options: &TransportOptions) -> io::Result<Socket> {
+    pub(crate) fn new(
+        stream: TcpStream,
+        options: &TransportOptions,
+        charged: Option<(Arc<Crossed>, SocketAddr)>,
+    ) -> io::Result<Socket> {
         stream.set_nodelay(true)?;
         let socket = SockRef::from(&stream);
         socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
-        let silence = options.idle_timeout.max(SILENCE_MIN);
+        let silence = signs::patience(options);
         #[cfg(any(target_os = "linux", target_os = "android"))]
         {
             socket.set_tcp_user_timeout(Some(silence))?;
+            socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
             if options.congestion == Congestion::Bbr {
                 // Not every kernel has it; then its own goes on.
                 let _ = socket.set_tcp_congestion(b"bbr");
@@ -51,7 +72,12 @@ impl Socket {
         let _ = silence;
         Ok(Socket {
             stream,
-            traffic: Arc::default(),
+            traffic: Arc::new(Traffic {
+                sent: AtomicU64::new(0),
+                received: AtomicU64::new(0),
+                signs: Signs::new(),
+                charged,
+            }),
         })
     }
 
@@ -68,8 +94,8 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         let before = into.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, into))?;
-        let read = into.filled().len().saturating_sub(before) as u64;
-        self.traffic.received.fetch_add(read, Ordering::Relaxed);
+        let read = into.filled().len().saturating_sub(before);
+        self.traffic.moved(&self.traffic.received, read);
         Poll::Ready(Ok(()))
     }
 }
@@ -81,9 +107,7 @@ impl AsyncWrite for Socket {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
-        self.traffic
-            .sent
-            .fetch_add(written as u64, Ordering::Relaxed);
+        self.traffic.moved(&self.traffic.sent, written);
         Poll::Ready(Ok(written))
     }
 

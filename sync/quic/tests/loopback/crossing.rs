@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -19,6 +21,7 @@ pub struct Crossing {
     /// Bound, so that nobody else has the port, and not read.
     udp: Option<UdpSocket>,
     cut: Arc<AtomicBool>,
+    silent: Arc<AtomicBool>,
     cuts: watch::Sender<()>,
     carried: Arc<AtomicU64>,
     task: JoinHandle<()>,
@@ -32,15 +35,14 @@ impl Crossing {
             let Ok(listener) = TcpListener::bind(address).await else {
                 continue;
             };
-            let (cut, carried) = (
-                Arc::new(AtomicBool::new(false)),
-                Arc::new(AtomicU64::new(0)),
-            );
+            let (cut, silent): (Arc<AtomicBool>, Arc<AtomicBool>) = Default::default();
+            let carried = Arc::new(AtomicU64::new(0));
             let cuts = watch::Sender::new(());
             let task = tokio::spawn(forward(
                 listener,
                 server,
                 cut.clone(),
+                silent.clone(),
                 cuts.clone(),
                 carried.clone(),
             ));
@@ -49,6 +51,7 @@ impl Crossing {
                 server,
                 udp: Some(udp),
                 cut,
+                silent,
                 cuts,
                 carried,
                 task,
@@ -63,6 +66,11 @@ impl Crossing {
         if cut {
             self.cuts.send_replace(());
         }
+    }
+
+    /// Takes and acknowledges everything and hands nothing over, as a proxy does whose other side is gone; or carries again.
+    pub fn swallow(&self, silent: bool) {
+        self.silent.store(silent, Ordering::Relaxed);
     }
 
     /// Connections that were carried over TCP.
@@ -86,11 +94,12 @@ async fn forward(
     listener: TcpListener,
     server: SocketAddr,
     cut: Arc<AtomicBool>,
+    silent: Arc<AtomicBool>,
     cuts: watch::Sender<()>,
     carried: Arc<AtomicU64>,
 ) {
     loop {
-        let Ok((mut near, _)) = listener.accept().await else {
+        let Ok((near, _)) = listener.accept().await else {
             continue;
         };
         if cut.load(Ordering::Relaxed) {
@@ -98,14 +107,27 @@ async fn forward(
         }
         carried.fetch_add(1, Ordering::Relaxed);
         let mut breaks = cuts.subscribe();
+        let silent = silent.clone();
         tokio::spawn(async move {
-            let Ok(mut far) = TcpStream::connect(server).await else {
+            let Ok(far) = TcpStream::connect(server).await else {
                 return;
             };
+            let (from_near, to_near) = near.into_split();
+            let (from_far, to_far) = far.into_split();
             tokio::select! {
-                _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                () = carry(from_near, to_far, &silent) => {}
+                () = carry(from_far, to_near, &silent) => {}
                 _ = breaks.changed() => {}
             }
         });
+    }
+}
+
+async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, silent: &AtomicBool) {
+    let mut buffer = vec![0; 65_536];
+    while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        if !silent.load(Ordering::Relaxed) && to.write_all(&buffer[..length]).await.is_err() {
+            return;
+        }
     }
 }

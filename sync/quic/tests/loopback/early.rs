@@ -111,3 +111,43 @@ async fn early_data_of_a_node_that_was_turned_away_is_not_taken() {
     assert_eq!(cloud.inbox.applied(), rows);
     client.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn early_data_that_somebody_kept_back_does_not_take_the_place_of_the_real_connection() {
+    let cloud = Cloud::start();
+    let relay = Relay::start(cloud.server.local_addr(), 0, 1).await;
+    let edge = Edge::new(1, QUIC);
+    let client = edge.start(relay.address, Some(cloud.token()));
+    until("it is in", || client.status().connected_to.is_some()).await;
+    let mut rows = 0;
+    let early = || cloud.server.stats().early_connections;
+    loop {
+        assert!(rows < OUTAGES, "nothing that was kept back was taken");
+        relay.cut(true);
+        until("the edge notices the cut", || {
+            client.status().connected_to.is_none()
+        })
+        .await;
+        // What is kept back from here on are attempts, the first of which resumes the session.
+        relay.forget_held();
+        edge.host.seal(vec![rows as u8; 100]);
+        rows += 1;
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        relay.cut(false);
+        until("the row is acknowledged", || edge.host.acked() == rows).await;
+        let (before, connections) = (early(), client.status().connections);
+        assert!(relay.replay().await > 0, "the edge tried nothing");
+        // It is taken at once, or not at all.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let replayed = early() > before;
+        edge.host.seal(vec![rows as u8; 100]);
+        rows += 1;
+        until("the row is acknowledged", || edge.host.acked() == rows).await;
+        if replayed {
+            assert_eq!(client.status().connections, connections, "it was put out");
+            break;
+        }
+    }
+    assert_eq!(cloud.inbox.applied(), rows);
+    client.shutdown().await;
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use activestore_sync_quic::{Reach, Transport};
 
 use crate::crossing::Crossing;
-use crate::{Cloud, Edge, until};
+use crate::{Cloud, Edge, error_of, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edge_behind_a_wall_against_udp_joins_and_ships_over_tcp_and_returns_to_quic() {
@@ -70,6 +70,31 @@ async fn a_thousand_segments_survive_cuts_of_tcp() {
     until("everything is acknowledged", || edge.host.acked() == 1000).await;
     assert_eq!(cloud.inbox.applied(), 1000, "each segment exactly once");
     assert!(crossing.carried() >= 6);
+    client.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_that_swallows_everything_is_found_by_a_ping() {
+    /// Far less than what silence alone takes to end a connection whose bytes are acknowledged.
+    const FOUND_WITHIN: Duration = Duration::from_secs(60);
+    let cloud = Cloud::start();
+    let crossing = Crossing::start(cloud.server.local_addr()).await;
+    let edge = Edge::new(1, Reach::Only(Transport::Tcp));
+    let mut options = edge.options(crossing.address, Some(cloud.token()));
+    // Both together are what a ping may take until its answer counts as missing: no more than over QUIC.
+    options.transport.idle_timeout = Duration::from_secs(10);
+    options.transport.keep_alive = Some(Duration::from_millis(500));
+    let client = Edge::client(options);
+    edge.host.seal(b"row".to_vec());
+    until("the row is acknowledged", || edge.host.acked() == 1).await;
+    let begun = std::time::Instant::now();
+    crossing.swallow(true);
+    edge.host.seal(b"lost".to_vec());
+    error_of(&client, "the cloud fell silent").await;
+    assert!(begun.elapsed() < FOUND_WITHIN, "{:?}", begun.elapsed());
+    crossing.swallow(false);
+    until("it ships again", || edge.host.acked() == 2).await;
+    assert_eq!(cloud.inbox.applied(), 2);
     client.shutdown().await;
 }
 

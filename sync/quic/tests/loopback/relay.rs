@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::net::UdpSocket;
 
@@ -12,6 +12,8 @@ struct Fate {
     loss_percent: u64,
     state: AtomicU64,
     lost: AtomicU64,
+    /// What came to the server's side while it was cut, kept back by somebody on the way.
+    held: Mutex<Vec<Vec<u8>>>,
     /// Changes where what comes from is to be another address.
     moves: AtomicU64,
 }
@@ -31,6 +33,7 @@ impl Fate {
 
 pub struct Relay {
     pub address: SocketAddr,
+    server: SocketAddr,
     fate: Arc<Fate>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -50,11 +53,13 @@ impl Relay {
             loss_percent,
             state: AtomicU64::new(seed),
             lost: AtomicU64::new(0),
+            held: Mutex::default(),
             moves: AtomicU64::new(0),
         });
         let task = tokio::spawn(forward(socket, server, fate.clone()));
         Relay {
             address,
+            server,
             fate,
             task,
         }
@@ -67,6 +72,21 @@ impl Relay {
     /// From now on everybody comes from another address.
     pub fn move_everybody(&self) {
         self.fate.moves.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Sends what was held back while it was cut, from an address of its own; how many packets that were.
+    pub async fn replay(&self) -> usize {
+        let held = std::mem::take(&mut *self.fate.held.lock().unwrap());
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        for packet in &held {
+            socket.send_to(packet, self.server).await.unwrap();
+        }
+        held.len()
+    }
+
+    /// Forgets what was held back.
+    pub fn forget_held(&self) {
+        self.fate.held.lock().unwrap().clear();
     }
 
     pub fn lost(&self) -> u64 {
@@ -112,6 +132,8 @@ async fn forward(socket: Arc<UdpSocket>, server: SocketAddr, fate: Arc<Fate>) {
         };
         if !fate.loses() {
             let _ = upstream.send(&buffer[..length]).await;
+        } else if fate.cut.load(Ordering::Relaxed) {
+            fate.held.lock().unwrap().push(buffer[..length].to_vec());
         }
     }
 }

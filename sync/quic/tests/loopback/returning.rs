@@ -76,3 +76,20 @@ async fn rows_of_many_short_outages_arrive_once_and_by_quic() {
     assert_eq!(cloud.inbox.applied(), 4);
     client.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cloud_whose_first_address_is_dead_is_reached_by_its_second_without_a_time_out() {
+    let cloud = Cloud::start();
+    let edge = Edge::new(1, Reach::Only(Transport::Quic));
+    edge.host.seal(b"row".to_vec());
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut options = edge.options(silent.local_addr().unwrap(), Some(cloud.token()));
+    options.peers.push(cloud.server.local_addr().to_string());
+    // One after the other they would take longer than a test does.
+    options.connect_timeout = Duration::from_secs(3600);
+    options.eager_timeout = options.connect_timeout;
+    let client = Edge::client(options);
+    until("the row is acknowledged", || edge.host.acked() == 1).await;
+    assert_eq!(client.status().connections, 1);
+    client.shutdown().await;
+}
