@@ -131,6 +131,7 @@ impl Inner {
 
     /// Says that records were committed.
     pub(crate) fn wake_sealers(&self, news: News) {
+        self.subscribers.wake();
         if let Some(outbox) = &self.outbox {
             outbox.committed(news);
         }

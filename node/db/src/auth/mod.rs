@@ -100,11 +100,7 @@ impl Db {
     }
 
     pub(crate) fn rights(&self) -> Rights {
-        Rights::new(
-            self.inner.catalog.state(),
-            self.principal.clone(),
-            self.inner.requires_login(),
-        )
+        self.inner.rights_of(&self.principal)
     }
 
     /// Runs a check and counts what it refuses.
@@ -120,11 +116,7 @@ impl Db {
 
     /// The engine under the rights of who asks.
     pub(crate) fn engine(&self) -> activestore_query::Engine {
-        let rights = self.rights();
-        if rights.is_unbounded() {
-            return self.inner.engine.clone();
-        }
-        self.inner.engine.with_access(Arc::new(Guard(rights)))
+        self.inner.engine_of(&self.principal)
     }
 
     /// Whether rows may be written to the tables of these batches.
@@ -137,6 +129,24 @@ impl Db {
 }
 
 impl Inner {
+    /// What somebody may do now.
+    pub(crate) fn rights_of(&self, principal: &Principal) -> Rights {
+        Rights::new(
+            self.catalog.state(),
+            principal.clone(),
+            self.requires_login(),
+        )
+    }
+
+    /// The engine under somebody's rights.
+    pub(crate) fn engine_of(&self, principal: &Principal) -> activestore_query::Engine {
+        let rights = self.rights_of(principal);
+        if rights.is_unbounded() {
+            return self.engine.clone();
+        }
+        self.engine.with_access(Arc::new(Guard(rights)))
+    }
+
     pub(crate) fn requires_login(&self) -> bool {
         self.options.auth_required || self.catalog.state().requires_login()
     }
