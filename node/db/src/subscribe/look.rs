@@ -14,7 +14,7 @@ use activestore_store::{LogRecord, ScanRequest};
 use activestore_types::{
     Error, Hlc, KeyBuffer, KeyRange, Lsn, NodeId, Result, RowBatch, encode_keys,
 };
-use arrow::array::{Array, ArrayRef, UInt32Array};
+use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::{concat_batches, take};
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};

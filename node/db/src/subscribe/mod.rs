@@ -29,7 +29,6 @@ use crate::counters::Figures;
 use crate::db::{Db, Inner};
 use channel::Room;
 use follower::Live;
-use token::Place;
 use wish::Wish;
 
 pub use bounds::Bounds;
@@ -113,12 +112,6 @@ impl Db {
         };
         let begun = Subscription::begin(self, wish, from).await;
         begun.map_err(|error| self.rights().told(error))
-    }
-
-    /// Ends all subscriptions, with an error that says so: before a wire stops. Others may begin after it.
-    pub fn end_subscriptions(&self) {
-        let error = Error::closed("the node is shutting down");
-        self.inner.subscribers.end_all(&error);
     }
 }
 

@@ -132,6 +132,11 @@ impl Subscription {
         &self.key_schema
     }
 
+    /// Whether it still tells what the table held, which computes where it is asked.
+    pub fn reads_table(&self) -> bool {
+        matches!(self.phase, Phase::Snapshot(_))
+    }
+
     /// The place behind everything that was told, where nothing waits: a subscriber that is seldom told anything gets
     /// it now and then, so that the log still reaches back to it.
     pub fn position(&self) -> Option<String> {

@@ -86,7 +86,8 @@ fn every_address_is_closed_but_probes() {
             .replace("{name}", "n")
             .replace("{act}", "pause")
             .replace("{node}", "00000000000000000000000000000001");
-        let for_all = ["/metrics", "/v1/status", "/v1/sql"].contains(&path.as_str());
+        let for_all =
+            ["/metrics", "/v1/status", "/v1/sql", "/v1/subscribe"].contains(&path.as_str());
         for method in methods.as_object().unwrap().keys() {
             let call = |headers: &[(&str, &str)]| match method.as_str() {
                 "post" => node.post(&address, headers, b""),
