@@ -47,6 +47,8 @@ pub struct GatewayOptions {
     pub query_threads: usize,
     /// How long requests may go on after a shutdown was asked for.
     pub drain_max: Duration,
+    /// How often a subscriber hears something though nothing was written.
+    pub heartbeat: Duration,
     /// Whether metrics are shown to who does not log in.
     pub metrics_open: bool,
 }
@@ -62,6 +64,7 @@ impl GatewayOptions {
             bodies_bytes_max: 64 * MIB,
             query_threads: 2,
             drain_max: Duration::from_secs(10),
+            heartbeat: Duration::from_secs(15),
             metrics_open: true,
         }
     }

@@ -243,7 +243,6 @@ impl Seat {
                     .with_hint("end one of them, or raise limits.subscribers"),
             );
         }
-        subscribers.counts.begun.fetch_add(1, Ordering::Relaxed);
         Ok(seat)
     }
 }

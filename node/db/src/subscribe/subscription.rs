@@ -36,7 +36,8 @@ pub struct Subscription {
     phase: Phase,
     /// Keeps the log while the table is read, with what was written to it before.
     pin: Option<(LogPin, u64)>,
-    _seat: Seat,
+    /// Until it has ended.
+    seat: Option<Seat>,
 }
 
 enum Phase {
@@ -104,6 +105,7 @@ impl Subscription {
             place,
             subscribers.room.clone(),
         );
+        subscribers.counts.begun.fetch_add(1, Ordering::Relaxed);
         Ok(Subscription {
             key_schema: looking.key_schema().clone(),
             live: Arc::new(Live {
@@ -118,7 +120,7 @@ impl Subscription {
             ready,
             phase,
             pin,
-            _seat: seat,
+            seat: Some(seat),
         })
     }
 
@@ -159,6 +161,7 @@ impl Subscription {
         let told = self.advance().await;
         if let Some(Err(_)) | None = &told {
             self.phase = Phase::Ended;
+            self.seat = None;
             self.subscribers.leave(self.live.id);
         }
         told

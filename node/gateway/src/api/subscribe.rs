@@ -26,8 +26,6 @@ use crate::request::{Parameters, parameters};
 use crate::server::Shared;
 use told::{Framing, Words};
 
-/// How often a subscriber hears something though nothing was written; then the other end's being gone is noticed.
-const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Chunks that are written ahead of the connection; behind them the bounded buffer of the subscription fills.
 const CHUNKS_AHEAD: usize = 2;
 /// The largest message that a WebSocket client may send: it has nothing to say.
@@ -163,6 +161,7 @@ async fn begin(
     let (head, begun) = oneshot::channel();
     let (chunks, rest) = mpsc::channel(CHUNKS_AHEAD);
     let (here, stopping) = (Handle::current(), shared.stopping());
+    let heartbeat = shared.options.heartbeat;
     let running = shared.queries.run(async move {
         let subscription = db
             .subscribe(&asked.sql, &asked.params, asked.from.as_deref())
@@ -184,6 +183,7 @@ async fn begin(
             stopping,
             db,
             ticket,
+            heartbeat,
         };
         while sender.subscription.reads_table() {
             if !sender.step().await {
@@ -207,6 +207,8 @@ struct Sender {
     stopping: watch::Receiver<bool>,
     db: Db,
     ticket: Option<Ticket>,
+    /// How often it is said that the node is there; so it is noticed too where the other end is gone.
+    heartbeat: Duration,
 }
 
 impl Sender {
@@ -218,7 +220,7 @@ impl Sender {
                 Ok(Some(Err(Error::closed("the node is shutting down")
                     .with_hint("go on from the id of the last event once it is back"))))
             }
-            told = tokio::time::timeout(HEARTBEAT, self.subscription.next()) => told,
+            told = tokio::time::timeout(self.heartbeat, self.subscription.next()) => told,
         };
         let Ok(told) = told else {
             return self.beat().await;
