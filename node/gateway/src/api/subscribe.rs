@@ -31,7 +31,7 @@ const CHUNKS_AHEAD: usize = 2;
 /// The largest message that a WebSocket client may send: it has nothing to say.
 const CLIENT_MESSAGE_BYTES_MAX: usize = 4096;
 /// The longest statement in an address, in bytes.
-const STATEMENT_BYTES_MAX: usize = 64 * 1024;
+const STATEMENT_BYTES_MAX: usize = 16 * 1024;
 
 /// What is asked for.
 struct Asked {
