@@ -132,6 +132,21 @@ impl Client {
         json(accepted(response)?)
     }
 
+    /// Subscribes to rows as they are written, behind the event with this id; the events as lines of JSON.
+    ///
+    /// # Errors
+    /// As [`Client::sql`].
+    pub fn subscribe(&self, sql: &str, from: Option<&str>) -> Result<BodyReader> {
+        let response = self
+            .signed(self.agent.get(format!("{}/v1/subscribe", self.base)))
+            .query("format", "ndjson")
+            .query("sql", sql)
+            .query("from", from.unwrap_or_default())
+            .call()
+            .map_err(|error| self.unreachable(&error))?;
+        Ok(reader(accepted(response)?.into_body()))
+    }
+
     /// `GET path` as bytes, at most so many.
     ///
     /// # Errors

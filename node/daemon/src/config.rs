@@ -96,6 +96,10 @@ pub struct Limits {
     pub request_body: Option<ByteSize>,
     /// HTTP requests answered at once.
     pub requests: Option<usize>,
+    /// Subscriptions that run at once.
+    pub subscribers: Option<usize>,
+    /// Events that may wait for one subscriber, in memory.
+    pub subscriber_buffer: Option<ByteSize>,
     /// Threads that run queries and requests.
     pub workers: Option<usize>,
 }

@@ -7,6 +7,7 @@ mod meta;
 mod prompt;
 mod repl;
 mod session;
+mod subscribe;
 mod table;
 
 use std::io::{IsTerminal, Read};
@@ -45,7 +46,16 @@ pub fn run(args: &SqlArgs) -> Result<ExitCode> {
         return Err(Error::invalid("there is no statement to run")
             .with_hint("write one after -c, or run activestore sql on a terminal"));
     }
-    for statement in statements {
+    for (place, statement) in statements.iter().enumerate() {
+        if subscribe::is_subscription(statement) {
+            if place + 1 < statements.len() {
+                return Err(
+                    Error::invalid("SUBSCRIBE has no end: nothing behind it is run")
+                        .with_hint("make it the last statement"),
+                );
+            }
+            return subscribe::run(&session.client, statement, session.format);
+        }
         session.run(statement)?;
     }
     Ok(ExitCode::SUCCESS)

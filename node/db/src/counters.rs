@@ -50,6 +50,7 @@ impl Db {
         self.plugin_figures(&mut all);
         self.inner.rollout_figures(&mut all);
         self.inner.auth_figures(&mut all);
+        self.inner.subscribe_figures(&mut all);
         all.0
     }
 

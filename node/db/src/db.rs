@@ -41,6 +41,7 @@ use crate::relay::Relays;
 use crate::replica::Adopter;
 use crate::rollouts::{self, Rollouts};
 use crate::set_aside::SetAside;
+use crate::subscribe::Subscribers;
 use crate::tables::Relations;
 use crate::visit::Visits;
 use crate::write::WriteReceipt;
@@ -125,6 +126,7 @@ pub(crate) struct Inner {
     pub(crate) conflicts: Conflicts,
     pub(crate) set_aside: SetAside,
     pub(crate) logins: Logins,
+    pub(crate) subscribers: Arc<Subscribers>,
     pub(crate) counts: Counts,
     pub(crate) started: Duration,
     space: Mutex<(Duration, u64)>,
@@ -272,6 +274,7 @@ impl Db {
             conflicts: Conflicts::default(),
             set_aside: SetAside::default(),
             logins: Logins::new(env.rng.as_ref()),
+            subscribers: Arc::new(Subscribers::new(options.subscriber_bytes_max)),
             counts: Counts::default(),
             space: Mutex::new((Duration::ZERO, 0)),
             env,
@@ -386,6 +389,7 @@ impl Db {
     pub async fn shutdown(&self) -> Result<()> {
         let inner = self.inner.clone();
         self.blocking(move || {
+            inner.subscribers.close();
             inner.alarm.close();
             inner.outgoing.close();
             inner.eviction.close();
@@ -454,6 +458,7 @@ impl Inner {
         self.outboxes().for_each(|outbox| outbox.redefined());
         self.mind_whole(&before, &state)?;
         self.mind_keeping(&state);
+        self.subscribers.wake();
         for schema in before.tables.values() {
             if state.table_by_id(schema.id).is_none() {
                 self.drop_rows(schema.id)?;

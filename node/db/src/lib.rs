@@ -48,6 +48,7 @@ mod rollouts;
 mod set_aside;
 mod sql;
 mod status;
+mod subscribe;
 mod system;
 mod tables;
 mod visit;
@@ -73,6 +74,7 @@ pub use rollouts::{RolloutAct, RolloutInfo, RolloutPlan};
 pub use set_aside::RetryReport;
 pub use sql::SqlOutcome;
 pub use status::{DownReport, PeerReport, Status, SyncStatus, VerifiedReport};
+pub use subscribe::{Bounds, Change, Changes, Subscription, Told, What};
 pub use write::{RefusedRow, WriteReceipt};
 
 #[cfg(test)]

@@ -126,6 +126,10 @@ pub struct DbOptions {
     pub query_partitions: usize,
     /// Whether who talks to the node has to log in even while no role can.
     pub auth_required: bool,
+    /// Subscriptions that may run at once.
+    pub subscribers_max: usize,
+    /// Events that may wait for one subscriber, in bytes; those of all take eight times as much at the most.
+    pub subscriber_bytes_max: usize,
 }
 
 impl DbOptions {
@@ -158,6 +162,8 @@ impl DbOptions {
             verify_every: edge.then_some(Duration::from_secs(7 * 24 * 3600)),
             query_partitions: 2,
             auth_required: false,
+            subscribers_max: if edge { 32 } else { 256 },
+            subscriber_bytes_max: if edge { MIB } else { 4 * MIB },
         }
     }
 }

@@ -30,6 +30,7 @@ mod segments;
 mod set_aside;
 mod shared;
 mod shipping;
+mod subscriptions;
 mod together;
 mod undamaged;
 mod verifying;

@@ -7,6 +7,7 @@ mod plugins;
 mod rollouts;
 mod rows;
 mod sql;
+mod subscribe;
 mod sync;
 mod write;
 
@@ -27,6 +28,7 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/health/ready", get(node::ready))
         .route("/v1/status", get(node::status))
         .route("/v1/sql", post(sql::run))
+        .route("/v1/subscribe", get(subscribe::run))
         .route("/v1/write", post(write::native))
         .route("/api/v2/write", post(write::influx_v2))
         .route("/write", post(write::influx_v1))

@@ -37,6 +37,30 @@ impl Caller {
     }
 }
 
+/// The token that a request came with: what lasts longer than a request asks now and then whether it still stands.
+#[derive(Clone)]
+pub(crate) struct Ticket {
+    token: Arc<str>,
+    from: IpAddr,
+}
+
+impl Ticket {
+    /// That of a request that passed [`admit`], where it came with one.
+    pub(crate) fn of(request: &Request) -> Option<Ticket> {
+        request.extensions().get::<Ticket>().cloned()
+    }
+
+    /// # Errors
+    /// `Denied` where it was revoked or has expired.
+    pub(crate) async fn check(&self, db: &Db) -> Result<()> {
+        let again = db.login(Credentials::Token(&self.token), self.from).await;
+        again.map(drop).map_err(|_| {
+            Error::denied("the token of this subscription stands no more")
+                .with_hint("log in again and go on from the id of the last event")
+        })
+    }
+}
+
 /// What an address asks of who calls it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asks {
@@ -55,6 +79,7 @@ fn asks(route: &str, metrics_open: bool) -> Asks {
         "/metrics"
         | "/v1/status"
         | "/v1/sql"
+        | "/v1/subscribe"
         | "/v1/write"
         | "/api/v2/write"
         | "/write"
@@ -79,6 +104,15 @@ pub(crate) async fn admit(
         return Ok(());
     }
     let presented = presented(&shared.db, route, request);
+    if let Ok(Some((given, from))) = &presented
+        && let Some(token) = given.token()
+    {
+        let ticket = Ticket {
+            token: token.into(),
+            from: *from,
+        };
+        request.extensions_mut().insert(ticket);
+    }
     let refusal = match caller(&shared.db, presented).await {
         Ok(caller) => {
             let checked = match asks {
@@ -193,6 +227,14 @@ impl Given {
             user: user.to_owned(),
             password: password.to_owned(),
         })
+    }
+
+    /// A token may stand in a password's place; then the password is refused where it is none.
+    fn token(&self) -> Option<&str> {
+        match self {
+            Given::Token(token) => Some(token),
+            Given::Password { password, .. } => password.starts_with("ast_").then_some(password),
+        }
     }
 
     fn credentials(&self) -> Credentials<'_> {

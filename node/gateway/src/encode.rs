@@ -283,6 +283,6 @@ fn csv_field(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-fn json_string(text: &str, out: &mut Vec<u8>) {
+pub(crate) fn json_string(text: &str, out: &mut Vec<u8>) {
     cell::json_text(text, out);
 }

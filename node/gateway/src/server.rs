@@ -16,7 +16,7 @@ use axum::http::{HeaderMap, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::answer::Refusal;
@@ -47,6 +47,8 @@ pub struct GatewayOptions {
     pub query_threads: usize,
     /// How long requests may go on after a shutdown was asked for.
     pub drain_max: Duration,
+    /// How often a subscriber hears something though nothing was written.
+    pub heartbeat: Duration,
     /// Whether metrics are shown to who does not log in.
     pub metrics_open: bool,
 }
@@ -62,6 +64,7 @@ impl GatewayOptions {
             bodies_bytes_max: 64 * MIB,
             query_threads: 2,
             drain_max: Duration::from_secs(10),
+            heartbeat: Duration::from_secs(15),
             metrics_open: true,
         }
     }
@@ -74,6 +77,8 @@ pub struct Shared {
     pub(crate) options: GatewayOptions,
     pub(crate) metrics: HttpMetrics,
     pub(crate) draining: AtomicBool,
+    /// Whether what has no end is to end.
+    stopping: watch::Sender<bool>,
     pub(crate) queries: QueryThreads,
     listener: SocketAddr,
     requests: Arc<Semaphore>,
@@ -88,6 +93,11 @@ const ROOM_WAIT_MAX: Duration = Duration::from_secs(1);
 const BODY_UNIT: usize = 1024;
 
 impl Shared {
+    /// Becomes true when the gateway is asked to end.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
     /// Reserves room for a request's body: as much as it announces, or the most it may hold where
     /// it announces nothing or comes packed.
     ///
@@ -157,6 +167,7 @@ impl Gateway {
             hooks,
             metrics: HttpMetrics::default(),
             draining: AtomicBool::new(false),
+            stopping: watch::Sender::new(false),
             queries: QueryThreads::start(options.query_threads)?,
             listener: local_addr,
             requests: Arc::new(Semaphore::new(options.requests_max)),
@@ -193,6 +204,7 @@ impl Gateway {
     /// Stops taking requests, lets those under way finish within `drain_max`, and returns.
     pub async fn shutdown(self) {
         self.shared.draining.store(true, Ordering::Release);
+        self.shared.stopping.send_replace(true);
         let _ = self.stop.send(());
         let mut task = self.task;
         if tokio::time::timeout(self.shared.options.drain_max, &mut task)

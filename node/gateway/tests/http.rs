@@ -5,6 +5,8 @@
 
 #[path = "http/auth.rs"]
 mod auth;
+#[path = "http/subscribe.rs"]
+mod subscribe;
 
 use std::io::Write;
 use std::sync::Arc;

@@ -312,7 +312,12 @@ impl Engine {
         planned.unwrap_or_else(|payload| Err(panicked(payload.as_ref())))
     }
 
-    async fn plan(&self, state: &SessionState, sql: &str, params: &[Value]) -> Result<LogicalPlan> {
+    pub(crate) async fn plan(
+        &self,
+        state: &SessionState,
+        sql: &str,
+        params: &[Value],
+    ) -> Result<LogicalPlan> {
         let dialect = state.config_options().sql_parser.dialect;
         let mut statement = state
             .sql_to_statement(sql, &dialect)
@@ -349,7 +354,7 @@ impl Engine {
     }
 
     /// The shared state with the node's clock in it, and nothing in it that may not be used.
-    fn session(&self) -> Result<SessionState> {
+    pub(crate) fn session(&self) -> Result<SessionState> {
         let (mut state, denied) = {
             let state = self.state.read();
             let denied: Vec<String> = match &self.access {

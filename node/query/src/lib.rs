@@ -20,6 +20,7 @@ mod engine;
 mod error;
 mod function;
 mod last;
+mod live;
 mod measure;
 mod model;
 mod params;
@@ -42,10 +43,12 @@ pub use cast::{cast_assigned, cast_lossless};
 pub use datafusion::logical_expr::Volatility;
 pub use engine::{Engine, EngineOptions, EngineStats, MAX_CONCURRENT_QUERIES};
 pub use function::ColumnFunction;
+pub use live::LiveQuery;
 pub use model::{Models, Predict};
 pub use parse::{
     Condition, Delete, Existing, Insert, ModelStatement, PartitionStatement, PartitionStep,
-    Redefined, Redefinition, RoleStatement, Secret, Show, Statement, Update, parse,
+    Redefined, Redefinition, RoleStatement, Secret, Show, Statement, Subscribe, Update, WhenSlow,
+    parse,
 };
 pub use predicate::RowPredicate;
 pub use rows::{BatchStream, QueryStats, Rows, StatsHandle};

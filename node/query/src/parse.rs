@@ -13,6 +13,7 @@ mod rows;
 mod secret;
 mod sharing;
 mod statement;
+mod subscribe;
 mod table;
 
 pub(crate) use limits::MAX_RECURSION;
@@ -23,7 +24,7 @@ pub use roles::RoleStatement;
 pub use secret::Secret;
 pub use statement::{
     Condition, Delete, Existing, Insert, ModelStatement, PartitionStatement, PartitionStep,
-    Redefined, Redefinition, Show, Statement, Update,
+    Redefined, Redefinition, Show, Statement, Subscribe, Update, WhenSlow,
 };
 
 use activestore_types::{Error, Result};
@@ -32,9 +33,23 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use cursor::Cursor;
 
 /// Words that a statement may begin with.
-const FIRST_WORDS: [&str; 15] = [
-    "SELECT", "WITH", "VALUES", "INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP", "SHOW",
-    "DESCRIBE", "EXPLAIN", "BEGIN", "GRANT", "REVOKE",
+const FIRST_WORDS: [&str; 16] = [
+    "SELECT",
+    "WITH",
+    "VALUES",
+    "INSERT",
+    "UPDATE",
+    "DELETE",
+    "CREATE",
+    "ALTER",
+    "DROP",
+    "SHOW",
+    "DESCRIBE",
+    "EXPLAIN",
+    "BEGIN",
+    "GRANT",
+    "REVOKE",
+    "SUBSCRIBE",
 ];
 
 /// Reads one or more statements, separated by `;`. A table named without a keyspace is one of
@@ -100,6 +115,9 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
     }
     if cursor.word("BEGIN") {
         return rows::batch(cursor);
+    }
+    if cursor.word("SUBSCRIBE") {
+        return subscribe::subscribe(cursor);
     }
     if cursor.word("CREATE") {
         return create::create(cursor);
@@ -175,11 +193,6 @@ fn show(cursor: &mut Cursor<'_>) -> Result<Statement> {
 /// What users of other systems may try, and what to do here instead.
 fn refused(cursor: &Cursor<'_>) -> Error {
     for (word, message, hint) in [
-        (
-            "SUBSCRIBE",
-            "SUBSCRIBE is not available",
-            "poll with SELECT … WHERE ts > …",
-        ),
         (
             "COPY",
             "COPY is not available",

@@ -313,6 +313,11 @@ impl Store {
         self.shared.wal.first()
     }
 
+    /// Bytes that were appended to the log since the store was opened.
+    pub fn log_bytes(&self) -> u64 {
+        self.shared.wal.bytes.get()
+    }
+
     /// Keeps the records from `from` on readable, through restarts, until it is moved up or lifted
     /// with `None`. After a restart the hold stands where it last was, or a little before.
     pub fn hold_log(&self, from: Option<Lsn>) {

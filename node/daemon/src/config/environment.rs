@@ -73,6 +73,14 @@ const VARIABLES: &[(&str, Set)] = &[
         config.limits.requests = Some(parsed(text, "a number")?);
         Ok(())
     }),
+    ("ACTIVESTORE_LIMITS_SUBSCRIBERS", |config, text| {
+        config.limits.subscribers = Some(parsed(text, "a number")?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_LIMITS_SUBSCRIBER_BUFFER", |config, text| {
+        config.limits.subscriber_buffer = Some(text.parse()?);
+        Ok(())
+    }),
     ("ACTIVESTORE_LIMITS_WORKERS", |config, text| {
         config.limits.workers = Some(parsed(text, "a number")?);
         Ok(())

@@ -7,6 +7,7 @@ use std::time::Instant;
 use activestore_gateway::Format;
 use activestore_types::{Error, Result};
 
+use super::subscribe;
 use super::table::Grid;
 use crate::cli::OutputFormat;
 use crate::client::{Client, SqlAnswer, read_json, tag};
@@ -96,6 +97,9 @@ fn print_answer(
     expanded: bool,
 ) -> Result<()> {
     let started = Instant::now();
+    if subscribe::is_subscription(statement) {
+        return subscribe::print(client, statement, format);
+    }
     let raw = match format {
         OutputFormat::Table => None,
         OutputFormat::Csv => Some(Format::Csv),

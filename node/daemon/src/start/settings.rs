@@ -146,6 +146,11 @@ impl Settings {
         set_bytes(&mut db.memory_bytes, config.limits.memory)?;
         set_bytes(&mut db.query_memory_bytes, config.limits.query_memory)?;
         set_bytes(&mut db.plugin_memory_bytes, config.plugins.memory)?;
+        set_bytes(
+            &mut db.subscriber_bytes_max,
+            config.limits.subscriber_buffer,
+        )?;
+        db.subscribers_max = config.limits.subscribers.unwrap_or(db.subscribers_max);
         db.disk_bytes_max = config.limits.disk.map(|size| size.0);
         if let Some(deadline) = config.plugins.deadline {
             db.plugin_deadline = deadline.0;

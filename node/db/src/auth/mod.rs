@@ -132,12 +132,7 @@ impl Db {
     }
 
     pub(crate) fn rights(&self) -> Rights {
-        Rights::new(
-            self.inner.catalog.state(),
-            self.principal.clone(),
-            self.inner.requires_login(),
-            self.inner.wall_ms(),
-        )
+        self.inner.rights_of(&self.principal)
     }
 
     /// Runs a check and counts what it refuses.
@@ -153,11 +148,7 @@ impl Db {
 
     /// The engine under the rights of who asks.
     pub(crate) fn engine(&self) -> activestore_query::Engine {
-        let rights = self.rights();
-        if rights.is_unbounded() {
-            return self.inner.engine.clone();
-        }
-        self.inner.engine.with_access(Arc::new(Guard(rights)))
+        self.inner.engine_of(&self.principal)
     }
 
     /// Whether rows may be written to the tables of these batches.
@@ -170,6 +161,25 @@ impl Db {
 }
 
 impl Inner {
+    /// What somebody may do now.
+    pub(crate) fn rights_of(&self, principal: &Principal) -> Rights {
+        Rights::new(
+            self.catalog.state(),
+            principal.clone(),
+            self.requires_login(),
+            self.wall_ms(),
+        )
+    }
+
+    /// The engine under somebody's rights.
+    pub(crate) fn engine_of(&self, principal: &Principal) -> activestore_query::Engine {
+        let rights = self.rights_of(principal);
+        if rights.is_unbounded() {
+            return self.engine.clone();
+        }
+        self.engine.with_access(Arc::new(Guard(rights)))
+    }
+
     pub(crate) fn requires_login(&self) -> bool {
         self.options.auth_required || self.catalog.state().requires_login()
     }

@@ -124,7 +124,7 @@ impl Rights {
         )
     }
 
-    pub(super) fn table(&self, privilege: Privilege, table: &TableName) -> Result<()> {
+    pub(crate) fn table(&self, privilege: Privilege, table: &TableName) -> Result<()> {
         self.need(privilege, &Scope::Table(table.clone()))
     }
 

@@ -18,7 +18,7 @@ impl Rights {
     pub(crate) fn check(&self, statement: &Statement) -> Result<()> {
         self.admitted()?;
         match statement {
-            Statement::Query { .. } | Statement::Explain { .. } => Ok(()),
+            Statement::Query { .. } | Statement::Explain { .. } | Statement::Subscribe(_) => Ok(()),
             Statement::Insert(insert) => {
                 self.table(Privilege::Insert, &insert.table)?;
                 if insert.existing == Existing::Merge {

@@ -12,7 +12,7 @@ mod together;
 use std::sync::atomic::Ordering;
 
 use activestore_query::{Existing, Rows, Statement, parse};
-use activestore_types::{ErrorKind, Result};
+use activestore_types::{Error, ErrorKind, Result};
 use serde_json::Value;
 
 use crate::db::Db;
@@ -88,6 +88,12 @@ impl Db {
             Statement::Query { sql } | Statement::Explain { sql, .. } => {
                 Ok(SqlOutcome::Rows(self.engine().query(&sql, params).await?))
             }
+            Statement::Subscribe(_) => Err(Error::invalid(
+                "SUBSCRIBE has no end, and this answers one statement",
+            )
+            .with_hint(
+                "GET /v1/subscribe?sql=… streams it, and so does: activestore sql -c 'SUBSCRIBE …'",
+            )),
             Statement::Insert(insert) if insert.existing == Existing::Merge => {
                 self.insert(insert, params).await
             }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// A node with a superuser `admin`, a role `reader` and a role `writer`.
-fn guarded(change: impl FnOnce(&mut GatewayOptions)) -> Node {
+pub(super) fn guarded(change: impl FnOnce(&mut GatewayOptions)) -> Node {
     let node = Node::with(change);
     node.sql("CREATE KEYSPACE plant");
     node.sql("CREATE TABLE plant.readings (device TEXT, ts TIMESTAMP, temp DOUBLE, PRIMARY KEY ((device), ts))");
@@ -17,7 +17,7 @@ fn guarded(change: impl FnOnce(&mut GatewayOptions)) -> Node {
     node
 }
 
-const ADMIN: &str = "Basic YWRtaW46b3Blbjogc2VzYW1l";
+pub(super) const ADMIN: &str = "Basic YWRtaW46b3Blbjogc2VzYW1l";
 const READER: &str = "Basic cmVhZGVyOnI=";
 const WRITER: &str = "Basic d3JpdGVyOnc=";
 
@@ -29,7 +29,7 @@ fn send(node: &Node, authorization: &str, path: &str, body: &str) -> Reply {
     node.post(path, &headers, body.as_bytes())
 }
 
-fn as_admin(node: &Node, sql: &str) -> Value {
+pub(super) fn as_admin(node: &Node, sql: &str) -> Value {
     let reply = send(node, ADMIN, "/v1/sql", sql);
     assert_eq!(reply.status, 200, "{sql}: {}", reply.text);
     reply.json()
@@ -86,7 +86,8 @@ fn every_address_is_closed_but_probes() {
             .replace("{name}", "n")
             .replace("{act}", "pause")
             .replace("{node}", "00000000000000000000000000000001");
-        let for_all = ["/metrics", "/v1/status", "/v1/sql"].contains(&path.as_str());
+        let for_all =
+            ["/metrics", "/v1/status", "/v1/sql", "/v1/subscribe"].contains(&path.as_str());
         for method in methods.as_object().unwrap().keys() {
             let call = |headers: &[(&str, &str)]| match method.as_str() {
                 "post" => node.post(&address, headers, b""),

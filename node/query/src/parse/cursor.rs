@@ -1,8 +1,6 @@
 //! A place in the token stream of a text: our own words on top of `sqlparser`'s expressions.
 //! Every error names the line and the column.
 
-use std::collections::BTreeMap;
-
 use activestore_catalog::DEFAULT_KEYSPACE;
 use activestore_types::{Error, Result, TableName};
 use datafusion::sql::sqlparser::ast::{Expr, Query};
@@ -13,6 +11,8 @@ use datafusion::sql::sqlparser::tokenizer::{
 };
 
 use super::limits::{MAX_RECURSION, MAX_TEXT_BYTES, check, too_deep};
+
+mod options;
 
 static DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
 
@@ -195,51 +195,6 @@ impl<'a> Cursor<'a> {
         };
         self.parser.next_token();
         Ok(value)
-    }
-
-    /// `(name = value, …)`; values are strings, numbers or words.
-    pub(super) fn options(&mut self) -> Result<BTreeMap<String, String>> {
-        let mut options = BTreeMap::new();
-        self.expect_token(&Token::LParen)?;
-        if self.token(&Token::RParen) {
-            return Ok(options);
-        }
-        loop {
-            let at = self.location();
-            let name = self.identifier("the name of an option")?;
-            self.expect_token(&Token::Eq)?;
-            let value = self.option_value()?;
-            if options.insert(name.clone(), value).is_some() {
-                return Err(Error::invalid(format!(
-                    "line {}, column {}: option '{name}' is given twice",
-                    at.line, at.column
-                )));
-            }
-            if self.token(&Token::RParen) {
-                return Ok(options);
-            }
-            if !self.token(&Token::Comma) {
-                return Err(self.expected("',' or ')'"));
-            }
-        }
-    }
-
-    fn option_value(&mut self) -> Result<String> {
-        let minus = self.token(&Token::Minus);
-        let value = match &self.parser.peek_token_ref().token {
-            Token::Number(digits, _) => Some(digits.clone()),
-            _ if minus => None,
-            Token::SingleQuotedString(value) | Token::EscapedStringLiteral(value) => {
-                Some(value.clone())
-            }
-            Token::Word(word) => Some(word.value.to_lowercase()),
-            _ => None,
-        };
-        let Some(value) = value else {
-            return Err(self.expected("a value: 'text', a number, true or false"));
-        };
-        self.parser.next_token();
-        Ok(if minus { format!("-{value}") } else { value })
     }
 
     /// One expression, as written.

@@ -26,6 +26,8 @@ pub enum Statement {
         /// Whether the query is run.
         analyze: bool,
     },
+    /// `SUBSCRIBE`: for [`crate::Engine::live`].
+    Subscribe(Subscribe),
     /// `INSERT INTO`.
     Insert(Insert),
     /// `UPDATE`.
@@ -61,6 +63,29 @@ pub enum Statement {
         /// The table.
         name: TableName,
     },
+}
+
+/// `SUBSCRIBE query [WITH (snapshot = …, on_slow = …, leaving = …)]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscribe {
+    /// The query as written.
+    pub sql: String,
+    /// Whether it begins with the rows that the table holds.
+    pub snapshot: bool,
+    /// Whether a written row that does not fit the query is told as one that is not among its rows any more.
+    pub leaving: bool,
+    /// What becomes of a subscriber that does not keep up.
+    pub when_slow: WhenSlow,
+}
+
+/// What is done where a subscriber's buffer is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenSlow {
+    /// The subscription ends, and says where to go on.
+    #[default]
+    Disconnect,
+    /// Events are left out, and their number is told.
+    Drop,
 }
 
 /// `ALTER FUNCTION | AGGREGATE | TABLE FUNCTION | MERGE FUNCTION | PROCESSOR | MODEL | FILTER name

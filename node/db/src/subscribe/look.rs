@@ -1,0 +1,480 @@
+//! What records of the log come to for one subscription.
+//!
+//! A fragment that sets every column that is looked at, and whose stamp is above all that the log has shown
+//! of the table, is the row as it is now. Of any other the row is read as it stands. Once a key was read, what the log
+//! still holds of it up to that moment is read as well and never taken from a fragment: so nobody is told of an
+//! older state of a row after a newer one.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use activestore_catalog::CatalogState;
+use activestore_query::LiveQuery;
+use activestore_store::{LogRecord, ScanRequest};
+use activestore_types::{
+    Error, Hlc, KeyBuffer, KeyRange, Lsn, NodeId, Result, RowBatch, encode_keys,
+};
+use arrow::array::{ArrayRef, UInt32Array};
+use arrow::compute::{concat_batches, take};
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+
+use super::bounds::Bounds;
+use super::changes::{Change, Changes, What};
+use super::token::{ALL_ROWS, Place};
+
+mod gathered;
+mod glance;
+
+use gathered::Gathered;
+pub(super) use glance::{Glance, dropped};
+
+/// Rows of a record that are looked at together, and events that are handed over in one piece.
+const PIECE_ROWS: usize = 1024;
+/// Keys that are remembered as read; beyond it all are taken for read.
+const READ_KEYS_MAX: usize = 16_384;
+/// Rows that are told again behind a range that another node deleted.
+const LEFT_ROWS_MAX: usize = 100_000;
+/// Writers that run at once are stamped within so many milliseconds of each other.
+const STAMPED_TOGETHER_MS: u64 = 1000;
+
+/// Keys that were read, up to a record.
+#[derive(Default)]
+struct Read {
+    upto: Lsn,
+    keys: HashSet<Vec<u8>>,
+    all: bool,
+}
+
+/// One subscription's view of the log.
+pub(super) struct Looking {
+    pub(super) query: LiveQuery,
+    /// Those that the query was compiled with, or stood under since.
+    pub(super) definitions: Arc<CatalogState>,
+    leaving: bool,
+    node: NodeId,
+    key_schema: SchemaRef,
+    /// Nothing up to there is told any more.
+    after: Place,
+    /// The highest stamp of the table that the log has shown; `None` until it has shown one.
+    highest: Option<Hlc>,
+    read: Read,
+}
+
+/// How the state of a row is found out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// It is the fragment.
+    Whole,
+    /// It is gone: the fragment is a delete.
+    Gone,
+    /// It is read.
+    Read,
+}
+
+impl Looking {
+    /// `highest` is a stamp that everything before the place is below, where one is known.
+    pub(super) fn new(
+        query: LiveQuery,
+        definitions: Arc<CatalogState>,
+        leaving: bool,
+        node: NodeId,
+        after: Place,
+        highest: Option<Hlc>,
+    ) -> Self {
+        let table = query.table();
+        let fields = table.key_columns();
+        let fields = fields.filter_map(|key| Some(table.arrow_field(table.column_by_id(key.id)?)));
+        Looking {
+            key_schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
+            query,
+            definitions,
+            leaving,
+            node,
+            after,
+            highest,
+            read: Read::default(),
+        }
+    }
+
+    pub(super) fn key_schema(&self) -> &SchemaRef {
+        &self.key_schema
+    }
+
+    /// Behind what it stands.
+    pub(super) fn after(&self) -> Place {
+        self.after
+    }
+
+    /// Passes over what was not told.
+    pub(super) fn skip_to(&mut self, place: Place) {
+        self.after = place;
+        self.highest = None;
+        self.read = Read::default();
+    }
+
+    /// There is nothing for it up to a record.
+    pub(super) fn pass(&mut self, upto: Lsn) {
+        if self.after.next() <= upto {
+            self.after = Place::behind(upto);
+        }
+    }
+
+    /// The same query compiled anew.
+    pub(super) fn replace(&mut self, query: LiveQuery) {
+        self.query = query;
+    }
+
+    /// Hands over what the records come to.
+    ///
+    /// # Errors
+    /// `Conflict` where the record that a token names is not the one that it was given for; what the store and the
+    /// query's functions say.
+    pub(super) fn look(
+        &mut self,
+        glance: &mut Glance<'_>,
+        records: &[LogRecord],
+        tell: &mut dyn FnMut(Changes),
+    ) -> Result<()> {
+        for record in records {
+            if record.lsn < self.after.next() {
+                continue;
+            }
+            self.record(glance, record, tell)?;
+            self.after = Place::behind(record.lsn);
+        }
+        Ok(())
+    }
+
+    fn record(
+        &mut self,
+        glance: &mut Glance<'_>,
+        record: &LogRecord,
+        tell: &mut dyn FnMut(Changes),
+    ) -> Result<()> {
+        let table = self.query.table().id;
+        let ranges = record
+            .set
+            .tombstones
+            .iter()
+            .filter(|one| one.table == table);
+        let batches = record.set.batches.iter().filter(|one| one.table == table);
+        self.same_record(record.lsn, batches.clone())?;
+        let mut row = 0_u32;
+        let skip = |row: u32, after: Place| after.lsn == record.lsn && row <= after.row;
+        // Before the rows: those that the same record wrote after it are told behind it.
+        for range in ranges {
+            if !skip(row, self.after) {
+                let foreign = glance.inner.store.origin_node(range.origin) != Some(self.node);
+                let keys = KeyRange {
+                    start: range.start.clone(),
+                    end: range.end.clone(),
+                };
+                let place = Place {
+                    lsn: record.lsn,
+                    row,
+                    stamp: 0,
+                };
+                tell(self.erased(keys.clone(), place));
+                if foreign {
+                    self.tell_left(glance, keys, place, tell)?;
+                }
+            }
+            self.highest = self.highest.max(Some(range.hlc));
+            row = row.saturating_add(1);
+        }
+        for batch in batches {
+            let mut start = 0;
+            while start < batch.rows {
+                let rows = PIECE_ROWS.min(batch.rows - start);
+                let piece = batch.slice(start, rows);
+                // A row's number within its record has 32 bits, as a batch's length has.
+                let first = row.saturating_add(start as u32);
+                let skipped = if self.after.lsn == record.lsn && self.after.row != ALL_ROWS {
+                    (self.after.row as usize + 1).saturating_sub(first as usize)
+                } else {
+                    0
+                };
+                if skipped < rows {
+                    let changes = self.piece(glance, &piece, record.lsn, first, skipped)?;
+                    if !changes.list.is_empty() {
+                        tell(changes);
+                    }
+                }
+                let highest = Some(piece.max_hlc());
+                self.highest = self.highest.max(highest);
+                start += rows;
+            }
+            row = row.saturating_add(u32::try_from(batch.rows).unwrap_or(u32::MAX));
+        }
+        Ok(())
+    }
+
+    /// Where a token names a row of this record: checks that it is the record that it was given for.
+    fn same_record<'r>(&self, lsn: Lsn, batches: impl Iterator<Item = &'r RowBatch>) -> Result<()> {
+        if self.after.lsn != lsn || self.after.stamp == 0 {
+            return Ok(());
+        }
+        let mut stamps = batches.flat_map(|batch| batch.hlc.iter());
+        if stamps.any(|stamp| *stamp == self.after.stamp) {
+            return Ok(());
+        }
+        Err(
+            Error::conflict("the token to go on from belongs to a log that is no more").with_hint(
+                "a crash or a backup has put other rows in its place: begin WITH (snapshot = true)",
+            ),
+        )
+    }
+
+    fn erased(&self, keys: KeyRange, place: Place) -> Changes {
+        Changes {
+            rows: RecordBatch::new_empty(self.query.output().clone()),
+            keys: RecordBatch::new_empty(self.key_schema.clone()),
+            ranges: vec![Bounds::of(self.query.table(), keys)],
+            list: vec![Change {
+                what: What::Erase(0),
+                place,
+            }],
+            node: self.node,
+        }
+    }
+
+    /// Another node's delete of a range may be older than rows that are in it here: they are told behind it.
+    fn tell_left(
+        &mut self,
+        glance: &mut Glance<'_>,
+        keys: KeyRange,
+        place: Place,
+        tell: &mut dyn FnMut(Changes),
+    ) -> Result<()> {
+        let (snapshot, upto) = glance.table(self.query.table())?;
+        self.read.upto = self.read.upto.max(upto);
+        self.read.all = true;
+        let scan = snapshot.scan(ScanRequest {
+            columns: self.query.needed().to_vec(),
+            ranges: vec![keys],
+            limit: Some(LEFT_ROWS_MAX + 1),
+            now_ms: glance.now_ms,
+            ..ScanRequest::default()
+        })?;
+        let mut left = 0;
+        for rows in scan {
+            let rows = rows?;
+            left += rows.num_rows();
+            if left > LEFT_ROWS_MAX {
+                return Err(Error::overloaded(format!(
+                    "another node deleted a range of {} in which more than {LEFT_ROWS_MAX} later rows are",
+                    self.query.table().name
+                ))
+                .with_hint("begin anew WITH (snapshot = true)"));
+            }
+            let (_, rows) = self.query.rows(&with_schema(&rows, self.query.input())?)?;
+            let list = (0..rows.num_rows()).map(|at| Change {
+                what: What::Upsert(at),
+                place,
+            });
+            tell(Changes {
+                list: list.collect(),
+                keys: RecordBatch::new_empty(self.key_schema.clone()),
+                rows,
+                ranges: Vec::new(),
+                node: self.node,
+            });
+        }
+        Ok(())
+    }
+
+    /// Some rows of a batch; the first of them is row `first` of the record, and the first `skipped` were told.
+    fn piece(
+        &mut self,
+        glance: &mut Glance<'_>,
+        batch: &RowBatch,
+        lsn: Lsn,
+        first: u32,
+        skipped: usize,
+    ) -> Result<Changes> {
+        let keys = self.keys(batch)?;
+        let ways = self.ways(glance, batch, lsn, &keys)?;
+        let of = |way: Way| -> UInt32Array {
+            let rows = ways.iter().enumerate().skip(skipped);
+            let rows = rows.filter(|(_, one)| **one == way);
+            rows.map(|(row, _)| row as u32).collect()
+        };
+        let (whole, gone, read) = (of(Way::Whole), of(Way::Gone), of(Way::Read));
+        let mut told = Gathered::default();
+        if !whole.is_empty() {
+            let rows = self.whole(batch, &whole)?;
+            told.rows(&self.query, &rows, whole.values(), self.leaving)?;
+        }
+        if !read.is_empty() {
+            let (rows, found) = self.as_they_stand(glance, &keys, &read)?;
+            told.rows(&self.query, &rows, &found, self.leaving)?;
+            for row in read.values() {
+                let deletes = is_delete(batch, *row as usize);
+                if deletes && !found.contains(row) {
+                    told.gone.push(*row);
+                }
+            }
+        }
+        told.gone.extend(gone.values());
+        told.changes(self, batch, &keys, lsn, first)
+    }
+
+    /// The key columns of a batch.
+    fn keys(&self, batch: &RowBatch) -> Result<RecordBatch> {
+        let table = self.query.table();
+        let columns = table.key_columns().map(|key| {
+            let column = batch.column(key.id);
+            let column = column.ok_or_else(|| Error::internal("a fragment without its key"))?;
+            Ok(column.array.clone())
+        });
+        let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
+        Ok(RecordBatch::try_new(self.key_schema.clone(), columns)?)
+    }
+
+    fn encoded(&self, keys: &RecordBatch) -> Result<KeyBuffer> {
+        let order = self.query.table().key_columns();
+        let columns = keys.columns().iter().cloned();
+        let columns = columns
+            .zip(order)
+            .map(|(array, key)| (array, key.descending));
+        encode_keys(&columns.collect::<Vec<_>>())
+    }
+
+    fn ways(
+        &mut self,
+        glance: &Glance<'_>,
+        batch: &RowBatch,
+        lsn: Lsn,
+        keys: &RecordBatch,
+    ) -> Result<Vec<Way>> {
+        let lowest = Hlc(batch.hlc.iter().copied().min().unwrap_or(0));
+        let rising = batch
+            .hlc
+            .windows(2)
+            .all(|pair| matches!(pair, [a, b] if a < b));
+        let highest = *self
+            .highest
+            .get_or_insert_with(|| above(batch.max_hlc(), STAMPED_TOGETHER_MS));
+        if !rising || lowest <= highest {
+            return Ok(vec![Way::Read; batch.rows]);
+        }
+        let needed = self.query.needed().iter();
+        let columns: Vec<_> = needed.map(|id| batch.column(*id)).collect();
+        let all_there = columns.iter().all(Option::is_some);
+        let sets: Vec<_> = columns
+            .iter()
+            .flatten()
+            .filter_map(|one| one.set.as_ref())
+            .collect();
+        let mut ways: Vec<Way> = (0..batch.rows)
+            .map(|row| {
+                if is_delete(batch, row) {
+                    Way::Gone
+                } else if all_there
+                    && sets.iter().all(|set| set.value(row))
+                    && !expired(batch, row, glance.now_ms)
+                {
+                    Way::Whole
+                } else {
+                    Way::Read
+                }
+            })
+            .collect();
+        if lsn > self.read.upto {
+            self.read.keys.clear();
+            self.read.all = false;
+        } else if self.read.all {
+            ways.fill(Way::Read);
+        } else if !self.read.keys.is_empty() {
+            let encoded = self.encoded(keys)?;
+            for (way, key) in ways.iter_mut().zip(encoded.iter()) {
+                if self.read.keys.contains(key) {
+                    *way = Way::Read;
+                }
+            }
+        }
+        let some_read = ways.contains(&Way::Read);
+        if some_read && ways.iter().any(|way| *way != Way::Read) {
+            // A key that is read for one of its rows is read for all of them.
+            let encoded = self.encoded(keys)?;
+            let both = encoded.iter().zip(&ways);
+            let read = both
+                .filter(|(_, way)| **way == Way::Read)
+                .map(|(key, _)| key);
+            let read: HashSet<&[u8]> = read.collect();
+            for (way, key) in ways.iter_mut().zip(encoded.iter()) {
+                if read.contains(key) {
+                    *way = Way::Read;
+                }
+            }
+        }
+        Ok(ways)
+    }
+
+    /// The columns that are looked at of some rows of a batch that sets them.
+    fn whole(&self, batch: &RowBatch, rows: &UInt32Array) -> Result<RecordBatch> {
+        let columns = self.query.needed().iter().map(|id| {
+            let column = batch.column(*id);
+            let column = column.ok_or_else(|| Error::internal("a fragment that was whole"))?;
+            Ok(take(&column.array, rows, None)?)
+        });
+        batch_of(
+            self.query.input(),
+            columns.collect::<Result<_>>()?,
+            rows.len(),
+        )
+    }
+
+    /// Rows as they are now, and which rows of the batch they are.
+    fn as_they_stand(
+        &mut self,
+        glance: &mut Glance<'_>,
+        keys: &RecordBatch,
+        rows: &UInt32Array,
+    ) -> Result<(RecordBatch, Vec<u32>)> {
+        let (snapshot, upto) = glance.table(self.query.table())?;
+        let encoded = self.encoded(keys)?;
+        self.read.upto = self.read.upto.max(upto);
+        let mut found = Vec::new();
+        let mut parts = Vec::new();
+        for row in rows.values() {
+            let key = encoded.key(*row as usize);
+            if self.read.keys.len() < READ_KEYS_MAX {
+                self.read.keys.insert(key.to_vec());
+            } else {
+                self.read.all = true;
+            }
+            if let Some(part) = snapshot.get(key, self.query.needed(), glance.now_ms)? {
+                found.push(*row);
+                parts.push(with_schema(&part, self.query.input())?);
+            }
+        }
+        Ok((concat_batches(self.query.input(), &parts)?, found))
+    }
+}
+
+fn above(stamp: Hlc, ms: u64) -> Hlc {
+    Hlc::from_ms(stamp.wall_ms().saturating_add(ms))
+}
+
+fn is_delete(batch: &RowBatch, row: usize) -> bool {
+    let deletes = batch.tombstone.as_ref();
+    deletes.is_some_and(|bits| row < bits.len() && bits.value(row))
+}
+
+fn expired(batch: &RowBatch, row: usize, now_ms: u64) -> bool {
+    let ends = batch.expiry_ms.as_ref().and_then(|all| all.get(row));
+    ends.is_some_and(|end| *end != 0 && *end <= now_ms)
+}
+
+/// The same columns under the names and types that a query expects.
+fn with_schema(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    batch_of(schema, rows.columns().to_vec(), rows.num_rows())
+}
+
+fn batch_of(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    let batch = RecordBatch::try_new_with_options(schema.clone(), columns, &options)?;
+    Ok(batch)
+}
