@@ -55,7 +55,9 @@ mod write;
 pub use activestore_catalog::Scope;
 pub use activestore_plugin_host::LogLevel;
 pub use activestore_store::PauseReason;
-pub use auth::{Credentials, Principal, RoleSetUp, make_verifier, set_up_role};
+pub use auth::{
+    Credentials, LoginWay, Principal, RoleSetUp, ScramLogin, make_verifier, set_up_role,
+};
 pub use blobs::BLOB_BYTES_MAX;
 pub use counters::{Counter, CounterKind};
 pub use db::{Db, SyncHosts};

@@ -25,6 +25,7 @@ mod model;
 mod params;
 pub mod parse;
 mod predicate;
+mod prepare;
 mod provider;
 mod pushdown;
 mod rows;
@@ -43,11 +44,13 @@ pub use datafusion::logical_expr::Volatility;
 pub use engine::{Engine, EngineOptions, EngineStats, MAX_CONCURRENT_QUERIES};
 pub use function::ColumnFunction;
 pub use model::{Models, Predict};
+pub use params::{MAX_PARAMS, Param};
 pub use parse::{
     Condition, Delete, Existing, Insert, ModelStatement, PartitionStatement, PartitionStep,
     Redefined, Redefinition, RoleStatement, Secret, Show, Statement, Update, parse,
 };
 pub use predicate::RowPredicate;
+pub use prepare::{Described, ParamTypes};
 pub use rows::{BatchStream, QueryStats, Rows, StatsHandle};
 pub use table_function::{RowFunction, RowRun};
 pub use tables::Tables;
