@@ -25,6 +25,10 @@ pub use role::{AuthCommand, AuthTokenCommand, RoleCommand};
 /// Where a node listens for HTTP unless told otherwise.
 pub const DEFAULT_HTTP: &str = "127.0.0.1:7480";
 
+/// Where a node listens for PostgreSQL clients unless told otherwise.
+#[cfg(feature = "pgwire")]
+pub const DEFAULT_PG: &str = "127.0.0.1:7432";
+
 /// Where a cloud node listens for edges unless told otherwise.
 pub const DEFAULT_QUIC: &str = "0.0.0.0:7490";
 
@@ -175,9 +179,9 @@ pub struct StartArgs {
     /// HTTP address; default 127.0.0.1:7480; port 0 picks a free one.
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub http: Option<SocketAddr>,
-    /// Address of the PostgreSQL wire, which this build does not have.
-    #[arg(long, value_name = "ADDRESS", hide = true)]
-    pub pg: Option<String>,
+    /// Address of the PostgreSQL wire; default 127.0.0.1:7432; port 0 picks a free one.
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub pg: Option<SocketAddr>,
     /// UDP address for edges, and TCP where that is blocked; default 0.0.0.0:7490 on a cloud node.
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub quic: Option<SocketAddr>,

@@ -73,6 +73,14 @@ pub enum RoleSetting {
 pub struct Listen {
     /// HTTP address.
     pub http: Option<SocketAddr>,
+    /// Address of the PostgreSQL wire.
+    pub pg: Option<SocketAddr>,
+    /// Whether there is a PostgreSQL wire. Yes unless it is told.
+    pub pg_on: Option<bool>,
+    /// The certificate of the PostgreSQL wire, a PEM file.
+    pub pg_tls_cert: Option<PathBuf>,
+    /// Its key, a PEM file.
+    pub pg_tls_key: Option<PathBuf>,
     /// QUIC (UDP) address for edges; clouds and gateways only.
     pub quic: Option<SocketAddr>,
     /// Whether edges that UDP does not reach are taken over TCP, at the same address and port. Yes unless it is
@@ -100,6 +108,10 @@ pub struct Limits {
     pub subscribers: Option<usize>,
     /// Events that may wait for one subscriber, in memory.
     pub subscriber_buffer: Option<ByteSize>,
+    /// Connections of PostgreSQL clients.
+    pub pg_connections: Option<usize>,
+    /// How long a statement of a PostgreSQL client may take; 0s is without a limit.
+    pub pg_statement_timeout: Option<Span>,
     /// Threads that run queries and requests.
     pub workers: Option<usize>,
 }

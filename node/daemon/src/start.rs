@@ -2,7 +2,7 @@
 //! reverse order when the process is told to.
 //!
 //! 1. Open the data directory (a second node on it is refused here).
-//! 2. Start what takes rows in and what ships them: QUIC, MQTT, HTTP.
+//! 2. Start what takes rows in and what ships them: QUIC, MQTT, HTTP, the PostgreSQL wire.
 //! 3. Print the listeners and write `listeners.json`: ready.
 //! 4. On SIGTERM or SIGINT: HTTP drains, MQTT and QUIC say goodbye, the database closes; exit 0.
 
@@ -143,6 +143,10 @@ impl Running {
         let mqtt = Mqtt::start(settings, &db).await?;
         let gateway = Gateway::start(settings.gateway.clone(), db.clone(), peers.clone()).await?;
         listeners.add("http", gateway.local_addr());
+        #[cfg(feature = "pgwire")]
+        if let Some(address) = gateway.pg_addr() {
+            listeners.add("pg", address);
+        }
         if let Some(address) = peers.local_addr() {
             listeners.add("quic", address);
         }

@@ -57,7 +57,9 @@ mod write;
 pub use activestore_catalog::Scope;
 pub use activestore_plugin_host::LogLevel;
 pub use activestore_store::PauseReason;
-pub use auth::{Credentials, Principal, Proof, RoleSetUp, make_verifier, set_up_role};
+pub use auth::{
+    Credentials, LoginWay, Principal, Proof, RoleSetUp, ScramLogin, make_verifier, set_up_role,
+};
 pub use blobs::BLOB_BYTES_MAX;
 pub use clouds::{FurtherHosts, ShippingReport, further_outboxes};
 pub use counters::{Counter, CounterKind};

@@ -1,5 +1,5 @@
-//! The HTTP side of a node: SQL, line protocol and bulk rows in, rows, metrics and status out, and
-//! the console page. It translates between the wire and `activestore-db` and decides nothing:
+//! The HTTP side of a node, and its PostgreSQL wire: SQL, line protocol and bulk rows in, rows, metrics and status
+//! out, and the console page. It translates between the wire and `activestore-db` and decides nothing:
 //! it stores no row, holds no connection to a peer, and knows no configuration file.
 //!
 //! Everything a client can make it hold is bounded: connections, requests at once, bytes of bodies.
@@ -25,10 +25,14 @@ mod caller;
 mod hooks;
 mod listener;
 mod metrics;
+#[cfg(feature = "pgwire")]
+mod pg;
 mod query_threads;
 mod request;
 mod server;
 
 pub use encode::{Encoder, Format};
 pub use hooks::{Hooks, NoPeers, TokenRequest};
+#[cfg(feature = "pgwire")]
+pub use pg::{PgOptions, PgTls};
 pub use server::{Gateway, GatewayOptions};

@@ -5,6 +5,8 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+#[cfg(feature = "pgwire")]
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -25,6 +27,8 @@ use crate::caller::admit;
 use crate::hooks::Hooks;
 use crate::listener::{BoundedListener, Peer};
 use crate::metrics::{HttpMetrics, Watch};
+#[cfg(feature = "pgwire")]
+use crate::pg::{PgOptions, PgWire, Tally};
 use crate::query_threads::QueryThreads;
 use crate::request::check_browser;
 
@@ -51,6 +55,9 @@ pub struct GatewayOptions {
     pub heartbeat: Duration,
     /// Whether metrics are shown to who does not log in.
     pub metrics_open: bool,
+    /// The PostgreSQL wire, where there is to be one.
+    #[cfg(feature = "pgwire")]
+    pub pg: Option<PgOptions>,
 }
 
 impl GatewayOptions {
@@ -66,6 +73,8 @@ impl GatewayOptions {
             drain_max: Duration::from_secs(10),
             heartbeat: Duration::from_secs(15),
             metrics_open: true,
+            #[cfg(feature = "pgwire")]
+            pg: None,
         }
     }
 }
@@ -84,6 +93,8 @@ pub struct Shared {
     requests: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
     bodies_units: usize,
+    #[cfg(feature = "pgwire")]
+    pub(crate) pg: OnceLock<Arc<Tally>>,
 }
 
 /// How long a request waits for room for its body before it is turned away.
@@ -147,6 +158,8 @@ pub struct Gateway {
     shared: Arc<Shared>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
+    #[cfg(feature = "pgwire")]
+    pg: Option<PgWire>,
 }
 
 impl Gateway {
@@ -158,7 +171,7 @@ impl Gateway {
     pub async fn start(options: GatewayOptions, db: Db, hooks: Arc<dyn Hooks>) -> Result<Gateway> {
         let listener = TcpListener::bind(options.listen)
             .await
-            .map_err(|error| bind_error(options.listen, &error))?;
+            .map_err(|error| bind_error("HTTP", "--http", options.listen, &error))?;
         let local_addr = listener.local_addr()?;
         let room = options.bodies_bytes_max.max(options.body_bytes_max);
         let bodies_units = room.div_ceil(BODY_UNIT);
@@ -173,8 +186,15 @@ impl Gateway {
             requests: Arc::new(Semaphore::new(options.requests_max)),
             bodies: Arc::new(Semaphore::new(bodies_units)),
             bodies_units,
+            #[cfg(feature = "pgwire")]
+            pg: OnceLock::new(),
             options,
         });
+        #[cfg(feature = "pgwire")]
+        let pg = match shared.options.pg.clone() {
+            Some(options) => Some(PgWire::start(options, shared.clone()).await?),
+            None => None,
+        };
         let router = routes(shared.clone());
         let (stop, stopped) = oneshot::channel::<()>();
         let listener = BoundedListener::new(listener, shared.options.connections_max);
@@ -193,6 +213,8 @@ impl Gateway {
             shared,
             stop,
             task,
+            #[cfg(feature = "pgwire")]
+            pg,
         })
     }
 
@@ -201,11 +223,21 @@ impl Gateway {
         self.local_addr
     }
 
+    /// The address of the PostgreSQL wire, where there is one.
+    #[cfg(feature = "pgwire")]
+    pub fn pg_addr(&self) -> Option<SocketAddr> {
+        self.pg.as_ref().map(|pg| pg.local_addr)
+    }
+
     /// Stops taking requests, lets those under way finish within `drain_max`, and returns.
     pub async fn shutdown(self) {
         self.shared.draining.store(true, Ordering::Release);
         self.shared.stopping.send_replace(true);
         let _ = self.stop.send(());
+        #[cfg(feature = "pgwire")]
+        if let Some(pg) = &self.pg {
+            pg.shutdown(self.shared.options.drain_max).await;
+        }
         let mut task = self.task;
         if tokio::time::timeout(self.shared.options.drain_max, &mut task)
             .await
@@ -217,20 +249,25 @@ impl Gateway {
     }
 }
 
-fn bind_error(address: SocketAddr, error: &std::io::Error) -> Error {
+pub(crate) fn bind_error(
+    wire: &str,
+    flag: &str,
+    address: SocketAddr,
+    error: &std::io::Error,
+) -> Error {
     match error.kind() {
         std::io::ErrorKind::AddrInUse => {
-            Error::conflict(format!("the HTTP address {address} is in use")).with_hint(
-                "stop the program that uses it, or choose another address with --http, port 0 for any free one",
-            )
+            Error::conflict(format!("the {wire} address {address} is in use")).with_hint(format!(
+                "stop the program that uses it, or choose another address with {flag}, port 0 for any free one"
+            ))
         }
         std::io::ErrorKind::AddrNotAvailable => {
-            Error::invalid(format!("this machine does not have the HTTP address {address}"))
+            Error::invalid(format!("this machine does not have the {wire} address {address}"))
                 .with_hint("use 127.0.0.1 for this machine only, or 0.0.0.0 for every network")
         }
         std::io::ErrorKind::PermissionDenied => {
             Error::denied(format!("listening on {address} is not allowed"))
-                .with_hint("choose a port above 1023 with --http")
+                .with_hint(format!("choose a port above 1023 with {flag}"))
         }
         _ => Error::internal(format!("listening on {address} failed: {error}")),
     }

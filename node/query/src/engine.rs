@@ -10,13 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use activestore_types::{Error, Result};
 use chrono::DateTime;
 use datafusion::execution::SessionState;
-use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::registry::FunctionRegistry;
 use datafusion::physical_plan::execute_stream;
 use futures::{FutureExt, StreamExt, future, stream};
 use parking_lot::RwLock;
-use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use crate::access::{self, Access, Guarded};
@@ -25,12 +23,12 @@ use crate::error::{from_datafusion, panicked};
 use crate::function::ColumnFunction;
 use crate::measure::{Meters, Registered};
 use crate::model::{self, Models};
-use crate::params::bind;
+use crate::params::Param;
 use crate::parse::{Statement, parse};
 use crate::rows::{Rows, StatsHandle};
 use crate::table_function::RowFunction;
 use crate::tables::{Keyspaces, Tables};
-use crate::{session, table_call, tumble};
+use crate::{session, tumble};
 
 /// Queries that run at once; one more is told to come back.
 pub const MAX_CONCURRENT_QUERIES: usize = 64;
@@ -80,7 +78,7 @@ struct Counters {
 pub struct Engine {
     state: Arc<RwLock<SessionState>>,
     /// What plugins registered, by name.
-    functions: Arc<RwLock<BTreeMap<String, Registered>>>,
+    pub(crate) functions: Arc<RwLock<BTreeMap<String, Registered>>>,
     models: Arc<dyn Models>,
     /// Names that a plugin's function must not take.
     builtin: Arc<BTreeSet<String>>,
@@ -88,7 +86,7 @@ pub struct Engine {
     running: Arc<Semaphore>,
     counters: Arc<Counters>,
     /// The rights that queries run with; `None` is all.
-    access: Option<Arc<dyn Access>>,
+    pub(crate) access: Option<Arc<dyn Access>>,
 }
 
 impl Engine {
@@ -224,14 +222,14 @@ impl Engine {
     /// # Errors
     /// `Invalid` and `NotFound` for the statement, `Overloaded` when too many queries run or one
     /// needs more memory than there is; the stream ends with an error of the same kinds.
-    pub async fn query(&self, sql: &str, params: &[Value]) -> Result<Rows> {
+    pub async fn query(&self, sql: &str, params: &[Param]) -> Result<Rows> {
         self.counters.queries.fetch_add(1, Ordering::Relaxed);
         self.start(sql, params).await.inspect_err(|_| {
             self.counters.failed.fetch_add(1, Ordering::Relaxed);
         })
     }
 
-    async fn start(&self, sql: &str, params: &[Value]) -> Result<Rows> {
+    async fn start(&self, sql: &str, params: &[Param]) -> Result<Rows> {
         let mut statements = parse(sql)?;
         let (sql, analyzes) = match (statements.pop(), statements.is_empty()) {
             (Some(Statement::Query { sql }), true) => (sql, false),
@@ -301,7 +299,7 @@ impl Engine {
     }
 
     /// The optimised logical plan of a query, its parameters bound.
-    pub(crate) async fn optimized(&self, sql: &str, params: &[Value]) -> Result<LogicalPlan> {
+    pub(crate) async fn optimized(&self, sql: &str, params: &[Param]) -> Result<LogicalPlan> {
         let state = self.session()?;
         let planned = AssertUnwindSafe(async {
             let plan = self.plan(&state, sql, params).await?;
@@ -310,36 +308,6 @@ impl Engine {
         .catch_unwind()
         .await;
         planned.unwrap_or_else(|payload| Err(panicked(payload.as_ref())))
-    }
-
-    pub(crate) async fn plan(
-        &self,
-        state: &SessionState,
-        sql: &str,
-        params: &[Value],
-    ) -> Result<LogicalPlan> {
-        let dialect = state.config_options().sql_parser.dialect;
-        let mut statement = state
-            .sql_to_statement(sql, &dialect)
-            .map_err(from_datafusion)?;
-        {
-            let functions = self.functions.read();
-            if let Some(access) = &self.access {
-                access::check_calls(&statement, &functions, access.as_ref())?;
-            }
-            table_call::settle(&mut statement, params, &functions)?;
-        }
-        let plan = state
-            .statement_to_plan(statement)
-            .await
-            .map_err(from_datafusion)?;
-        SQLOptions::new()
-            .with_allow_ddl(false)
-            .with_allow_dml(false)
-            .with_allow_statements(false)
-            .verify_plan(&plan)
-            .map_err(from_datafusion)?;
-        bind(plan, params)
     }
 
     /// The models that a query may name.

@@ -26,6 +26,7 @@ mod model;
 mod params;
 pub mod parse;
 mod predicate;
+mod prepare;
 mod provider;
 mod pushdown;
 mod rows;
@@ -45,12 +46,14 @@ pub use engine::{Engine, EngineOptions, EngineStats, MAX_CONCURRENT_QUERIES};
 pub use function::ColumnFunction;
 pub use live::LiveQuery;
 pub use model::{Models, Predict};
+pub use params::{MAX_PARAMS, Param};
 pub use parse::{
     Condition, Delete, Existing, Insert, ModelStatement, PartitionStatement, PartitionStep,
     Redefined, Redefinition, RoleStatement, Secret, Show, Statement, Subscribe, Update, WhenSlow,
     parse,
 };
 pub use predicate::RowPredicate;
+pub use prepare::{Described, ParamTypes};
 pub use rows::{BatchStream, QueryStats, Rows, StatsHandle};
 pub use table_function::{RowFunction, RowRun};
 pub use tables::Tables;

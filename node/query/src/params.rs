@@ -1,6 +1,8 @@
-//! Parameters: `$1`, `$2`, … from JSON values.
+//! Parameters: `$1`, `$2`, … as JSON values or as values of a type that their sender names.
 
 use activestore_types::{Error, Result};
+use arrow::array::{Array, ArrayRef};
+use arrow::util::display::array_value_to_string;
 use datafusion::common::ParamValues;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::scalar::ScalarValue;
@@ -9,14 +11,73 @@ use serde_json::Value;
 use crate::error::from_datafusion;
 
 /// The most parameters of one statement.
-const MAX_PARAMS: usize = 65_535;
+pub const MAX_PARAMS: usize = 65_535;
 
-/// The plan with its placeholders replaced. Numbers become BIGINT or DOUBLE, text stays text (and
-/// is coerced to what it is compared with), arrays and objects become their JSON text.
+/// What fills one placeholder.
+#[derive(Clone, Debug)]
+pub enum Param {
+    /// As JSON has it. Numbers become BIGINT or DOUBLE, text stays text (and is coerced to what it is compared
+    /// with), arrays and objects become their JSON text.
+    Json(Value),
+    /// The one value of an array of its type.
+    Typed(ArrayRef),
+}
+
+impl Param {
+    /// Of each of these values.
+    pub fn all(values: &[Value]) -> Vec<Param> {
+        values.iter().cloned().map(Param::Json).collect()
+    }
+
+    /// The value as JSON says it; text where JSON has no word for its type.
+    pub fn json(&self) -> Value {
+        let array = match self {
+            Param::Json(value) => return value.clone(),
+            Param::Typed(array) => array,
+        };
+        if array.is_empty() || array.is_null(0) {
+            return Value::Null;
+        }
+        let text = array_value_to_string(array, 0).unwrap_or_default();
+        let data_type = array.data_type();
+        let plain = data_type.is_integer()
+            || data_type.is_floating()
+            || *data_type == arrow::datatypes::DataType::Boolean;
+        match serde_json::from_str::<Value>(&text) {
+            Ok(value) if plain => value,
+            _ => Value::String(text),
+        }
+    }
+
+    fn scalar(&self) -> Result<ScalarValue> {
+        Ok(match self {
+            Param::Typed(array) => {
+                ScalarValue::try_from_array(array, 0).map_err(from_datafusion)?
+            }
+            Param::Json(Value::Null) => ScalarValue::Null,
+            Param::Json(Value::Bool(value)) => ScalarValue::Boolean(Some(*value)),
+            Param::Json(Value::Number(number)) => match (number.as_i64(), number.as_u64()) {
+                (Some(value), _) => ScalarValue::Int64(Some(value)),
+                (None, Some(value)) => ScalarValue::UInt64(Some(value)),
+                (None, None) => ScalarValue::Float64(number.as_f64()),
+            },
+            Param::Json(Value::String(text)) => ScalarValue::Utf8(Some(text.clone())),
+            Param::Json(value) => ScalarValue::Utf8(Some(value.to_string())),
+        })
+    }
+}
+
+/// The number of a placeholder as the planner names it.
+pub(crate) fn number(name: &str) -> Option<usize> {
+    name.strip_prefix('$')
+        .and_then(|digits| digits.parse::<usize>().ok())
+}
+
+/// The plan with its placeholders replaced.
 ///
 /// # Errors
 /// `Invalid` for a placeholder without a value, or a value without a placeholder it could fill.
-pub(crate) fn bind(plan: LogicalPlan, params: &[Value]) -> Result<LogicalPlan> {
+pub(crate) fn bind(plan: LogicalPlan, params: &[Param]) -> Result<LogicalPlan> {
     if params.len() > MAX_PARAMS {
         return Err(Error::invalid(format!(
             "the statement has {} parameters; at most {MAX_PARAMS} are taken",
@@ -25,10 +86,7 @@ pub(crate) fn bind(plan: LogicalPlan, params: &[Value]) -> Result<LogicalPlan> {
     }
     let wanted = plan.get_parameter_names().map_err(from_datafusion)?;
     for name in &wanted {
-        let number = name
-            .strip_prefix('$')
-            .and_then(|digits| digits.parse::<usize>().ok());
-        match number {
+        match number(name) {
             Some(number) if (1..=params.len()).contains(&number) => {}
             Some(number) => {
                 return Err(Error::invalid(format!(
@@ -45,21 +103,7 @@ pub(crate) fn bind(plan: LogicalPlan, params: &[Value]) -> Result<LogicalPlan> {
     if wanted.is_empty() {
         return Ok(plan);
     }
-    let values: Vec<ScalarValue> = params.iter().map(scalar).collect();
+    let values: Vec<ScalarValue> = params.iter().map(Param::scalar).collect::<Result<_>>()?;
     plan.with_param_values(ParamValues::from(values))
         .map_err(from_datafusion)
-}
-
-fn scalar(value: &Value) -> ScalarValue {
-    match value {
-        Value::Null => ScalarValue::Null,
-        Value::Bool(value) => ScalarValue::Boolean(Some(*value)),
-        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (Some(value), _) => ScalarValue::Int64(Some(value)),
-            (None, Some(value)) => ScalarValue::UInt64(Some(value)),
-            (None, None) => ScalarValue::Float64(number.as_f64()),
-        },
-        Value::String(text) => ScalarValue::Utf8(Some(text.clone())),
-        Value::Array(_) | Value::Object(_) => ScalarValue::Utf8(Some(value.to_string())),
-    }
 }

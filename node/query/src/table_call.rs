@@ -14,6 +14,7 @@ use datafusion::sql::sqlparser::ast::{
 use serde_json::Value;
 
 use crate::measure::Registered;
+use crate::params::Param;
 
 /// Settles the arguments of every call of a table function in `statement`.
 ///
@@ -21,7 +22,7 @@ use crate::measure::Registered;
 /// `Invalid` for a parameter without a value, and for names of arguments that the function does not have.
 pub(crate) fn settle(
     statement: &mut Statement,
-    params: &[Value],
+    params: &[Param],
     functions: &BTreeMap<String, Registered>,
 ) -> Result<()> {
     let mut calls = Calls { params, functions };
@@ -41,7 +42,7 @@ pub(crate) fn settle(
 }
 
 struct Calls<'a> {
-    params: &'a [Value],
+    params: &'a [Param],
     functions: &'a BTreeMap<String, Registered>,
 }
 
@@ -102,7 +103,7 @@ impl Calls<'_> {
                 self.params.len()
             )));
         };
-        *expression = literal(given);
+        *expression = literal(&given.json());
         Ok(())
     }
 }

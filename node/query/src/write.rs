@@ -10,11 +10,11 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
-use serde_json::Value;
 
 use crate::cast::cast_assigned;
 use crate::engine::Engine;
 use crate::error::from_datafusion;
+use crate::params::Param;
 use crate::parse::Update;
 use crate::pushdown::push_down;
 use crate::rows::Rows;
@@ -45,7 +45,7 @@ impl Engine {
         schema: &TableSchema,
         columns: &[String],
         source: &str,
-        params: &[Value],
+        params: &[Param],
     ) -> Result<Rows> {
         let rows = self.query(source, params).await?;
         let given = rows.schema.fields().len();
@@ -81,9 +81,18 @@ impl Engine {
         &self,
         schema: &TableSchema,
         update: &Update,
-        params: &[Value],
+        params: &[Param],
     ) -> Result<Rows> {
+        let sql = self.update_query(schema, update)?;
         let mut names = key_names(schema);
+        names.extend(update.assignments.iter().map(|(column, _)| column.clone()));
+        let rows = self.query(&sql, params).await?;
+        target(schema, &names, rows)
+    }
+
+    /// What an `UPDATE` reads.
+    pub(crate) fn update_query(&self, schema: &TableSchema, update: &Update) -> Result<String> {
+        let names = key_names(schema);
         let mut outputs: Vec<String> = names.iter().map(|name| quote(name)).collect();
         for (column, expression) in &update.assignments {
             if names.contains(column) {
@@ -94,10 +103,13 @@ impl Engine {
             }
             outputs.push(format!("({expression}\n)"));
         }
-        names.extend(update.assignments.iter().map(|(column, _)| column.clone()));
-        let sql = select(schema, &outputs, update.filter.as_deref());
-        let rows = self.query(&sql, params).await?;
-        target(schema, &names, rows)
+        Ok(select(schema, &outputs, update.filter.as_deref()))
+    }
+
+    /// What reads the keys that match a filter.
+    pub(crate) fn keys_query(&self, schema: &TableSchema, filter: Option<&str>) -> String {
+        let outputs: Vec<String> = key_names(schema).iter().map(|name| quote(name)).collect();
+        select(schema, &outputs, filter)
     }
 
     /// The keys of the rows that match a filter: the key columns, in key order.
@@ -108,14 +120,10 @@ impl Engine {
         &self,
         schema: &TableSchema,
         filter: Option<&str>,
-        params: &[Value],
+        params: &[Param],
     ) -> Result<Rows> {
-        let names = key_names(schema);
-        let outputs: Vec<String> = names.iter().map(|name| quote(name)).collect();
-        let rows = self
-            .query(&select(schema, &outputs, filter), params)
-            .await?;
-        target(schema, &names, rows)
+        let rows = self.query(&self.keys_query(schema, filter), params).await?;
+        target(schema, &key_names(schema), rows)
     }
 
     /// Of the rows that match a filter: how many there are, and for how many the condition is true.
@@ -127,7 +135,7 @@ impl Engine {
         schema: &TableSchema,
         filter: &str,
         condition: &str,
-        params: &[Value],
+        params: &[Param],
     ) -> Result<(u64, u64)> {
         let outputs = [
             "count(*)".to_owned(),
@@ -156,15 +164,13 @@ impl Engine {
         &self,
         schema: &TableSchema,
         filter: Option<&str>,
-        params: &[Value],
+        params: &[Param],
     ) -> Result<DeletePlan> {
         if filter.is_none() {
             return Ok(DeletePlan::Ranges(vec![KeyRange::all()]));
         }
-        let outputs: Vec<String> = key_names(schema).iter().map(|name| quote(name)).collect();
-        let plan = self
-            .optimized(&select(schema, &outputs, filter), params)
-            .await?;
+        let sql = self.keys_query(schema, filter);
+        let plan = self.optimized(&sql, params).await?;
         // A filter that the ranges express whole leaves nothing above the scan.
         let mut plan = &plan;
         while let LogicalPlan::Projection(projection) = plan {

@@ -33,6 +33,10 @@ const VARIABLES: &[(&str, Set)] = &[
         config.listen.http = Some(parsed(text, "an address such as 127.0.0.1:7480")?);
         Ok(())
     }),
+    ("ACTIVESTORE_PG", |config, text| {
+        config.listen.pg = Some(parsed(text, "an address such as 127.0.0.1:7432")?);
+        Ok(())
+    }),
     ("ACTIVESTORE_QUIC", |config, text| {
         config.listen.quic = Some(parsed(text, "an address such as 0.0.0.0:7490")?);
         Ok(())

@@ -93,11 +93,6 @@ fn a_wrong_value_names_its_line() {
 }
 
 #[test]
-fn the_postgresql_wire_is_refused_by_name() {
-    assert!(refused("[listen]\npg = \"127.0.0.1:7432\"\n").contains("no PostgreSQL wire"));
-}
-
-#[test]
 fn sizes_and_times_are_exact() {
     for (text, bytes) in [
         ("1", 1),

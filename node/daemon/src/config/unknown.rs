@@ -17,10 +17,6 @@ pub fn explain(text: &str, name: &str, error: &toml::de::Error) -> Error {
         let mut quoted = rest.split('`').skip(1).step_by(2);
         let key = quoted.next().unwrap_or_default().to_owned();
         let known: Vec<&str> = quoted.collect();
-        if key == "pg" {
-            return Error::invalid(format!("{at}: this build has no PostgreSQL wire"))
-                .with_hint("remove the key pg and use HTTP");
-        }
         let error = Error::invalid(format!("{at}: the key '{key}' is unknown"));
         return match nearest(&key, &known) {
             Some(near) => error.with_hint(format!("did you mean '{near}'?")),

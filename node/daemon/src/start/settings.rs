@@ -2,6 +2,7 @@
 
 mod allowance;
 mod also;
+mod postgres;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -96,10 +97,6 @@ impl Settings {
     /// # Errors
     /// `Invalid` where settings do not go together.
     pub fn resolve(args: &StartArgs, config: Config) -> Result<Settings> {
-        if args.pg.is_some() {
-            return Err(Error::invalid("this build has no PostgreSQL wire")
-                .with_hint("leave out --pg and use HTTP: activestore sql, or POST /v1/sql"));
-        }
         let role = match args.role.or(config.node.role) {
             Some(RoleSetting::Cloud) => Role::Cloud,
             Some(RoleSetting::Gateway) => Role::Gateway,
@@ -206,6 +203,7 @@ impl Settings {
             gateway.requests_max = requests.max(1);
         }
         set_bytes(&mut gateway.body_bytes_max, config.limits.request_body)?;
+        postgres::wire(&mut gateway, args.pg, &config.listen, &config.limits)?;
         let quic = match (role.has_edges(), quic) {
             (true, Some(address)) => Some(address),
             (true, None) => Some(address(DEFAULT_QUIC)?),

@@ -62,7 +62,14 @@ impl Node {
     /// Starts a node on free ports and waits until it says that it is ready.
     pub fn start(data_dir: &Path, arguments: &[&str]) -> Node {
         let mut child = program()
-            .args(["start", "--http", "127.0.0.1:0", "--data-dir"])
+            .args([
+                "start",
+                "--http",
+                "127.0.0.1:0",
+                "--pg",
+                "127.0.0.1:0",
+                "--data-dir",
+            ])
             .arg(data_dir)
             .args(arguments)
             .stdout(Stdio::null())

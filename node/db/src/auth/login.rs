@@ -70,12 +70,12 @@ pub(crate) struct LoginCounts {
 pub(crate) struct Logins {
     pub(crate) counts: LoginCounts,
     /// Of this process alone: what is remembered says nothing to who reads it.
-    key: hmac::Key,
+    pub(super) key: hmac::Key,
     known: Mutex<Known>,
     failures: Mutex<HashMap<(IpAddr, Option<String>), Failures>>,
     checks: Arc<Semaphore>,
     /// What a name that is none is checked against, so that it takes as long as one that is.
-    nobody: ScramVerifier,
+    pub(super) nobody: ScramVerifier,
 }
 
 /// Tags of name, password and verifier, the oldest first.
@@ -133,7 +133,7 @@ impl Logins {
     }
 
     /// Refuses to look where too many logins failed: of a name at an address, or of any (`None`) at it.
-    fn admit(&self, from: IpAddr, user: Option<&str>, now: Duration) -> Result<()> {
+    pub(super) fn admit(&self, from: IpAddr, user: Option<&str>, now: Duration) -> Result<()> {
         let of = (from, user.map(str::to_owned));
         let until = self.failures.lock().get(&of).map(|known| known.until);
         match until.and_then(|until| until.checked_sub(now)) {
@@ -149,7 +149,7 @@ impl Logins {
         }
     }
 
-    fn failed(&self, from: IpAddr, user: &str, now: Duration) {
+    pub(super) fn failed(&self, from: IpAddr, user: &str, now: Duration) {
         let mut failures = self.failures.lock();
         let both = [
             (Some(user.to_owned()), FREE_OF_NAME),
@@ -178,7 +178,7 @@ impl Logins {
         }
     }
 
-    fn succeeded(&self, from: IpAddr, user: &str) {
+    pub(super) fn succeeded(&self, from: IpAddr, user: &str) {
         self.failures.lock().remove(&(from, Some(user.to_owned())));
     }
 }

@@ -5,6 +5,7 @@
 //! [`DbOptions::auth_required`](crate::DbOptions) says so, who does not log in may do nothing; the definitions see to
 //! it that there is always a superuser who can.
 
+mod exchange;
 mod guard;
 mod login;
 mod offline;
@@ -20,6 +21,7 @@ use activestore_types::{Error, NamedBatch, Result, TableName};
 
 use crate::counters::Figures;
 use crate::db::{Db, Inner};
+pub use exchange::{LoginWay, ScramLogin};
 pub(crate) use guard::Guard;
 pub use login::Credentials;
 pub(crate) use login::{Logins, TOKEN_PREFIX};

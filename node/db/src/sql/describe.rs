@@ -1,6 +1,6 @@
 //! SHOW and DESCRIBE: short names for queries over the system tables.
 
-use activestore_query::Show;
+use activestore_query::{Param, Show};
 use activestore_types::{Error, Result, TableName};
 use serde_json::Value;
 
@@ -43,7 +43,9 @@ impl Db {
             Show::Grants { role: Some(role) } => return self.grants_of(role).await,
             Show::Plugins => ("SELECT * FROM system.plugins ORDER BY name", vec![]),
         };
-        Ok(SqlOutcome::Rows(self.engine().query(sql, &params).await?))
+        Ok(SqlOutcome::Rows(
+            self.engine().query(sql, &Param::all(&params)).await?,
+        ))
     }
 
     /// What a role was granted itself or has by membership.
@@ -72,10 +74,7 @@ impl Db {
                     .query(
                         "SELECT name, type, kind FROM system.columns \
                          WHERE keyspace = $1 AND \"table\" = $2 ORDER BY position",
-                        &[
-                            Value::String(name.keyspace.clone()),
-                            Value::String(name.table.clone()),
-                        ],
+                        &names(name),
                     )
                     .await?,
             ));
@@ -85,14 +84,16 @@ impl Db {
             .query(
                 "SELECT column_name AS name, data_type AS type FROM information_schema.columns \
                  WHERE table_schema = $1 AND table_name = $2 ORDER BY ordinal_position",
-                &[
-                    Value::String(name.keyspace.clone()),
-                    Value::String(name.table.clone()),
-                ],
+                &names(name),
             )
             .await?;
         Ok(SqlOutcome::Rows(rows))
     }
+}
+
+/// Keyspace and table as parameters.
+fn names(name: &TableName) -> [Param; 2] {
+    [&name.keyspace, &name.table].map(|part| Param::Json(Value::String(part.clone())))
 }
 
 /// A text in single quotes, for SQL.

@@ -4,6 +4,7 @@
 mod definitions;
 mod describe;
 mod partition;
+mod prepare;
 mod roles;
 mod rows;
 mod sharing;
@@ -11,7 +12,7 @@ mod together;
 
 use std::sync::atomic::Ordering;
 
-use activestore_query::{Existing, Rows, Statement, parse};
+use activestore_query::{Existing, Param, Rows, Statement, parse};
 use activestore_types::{Error, ErrorKind, Result};
 use serde_json::Value;
 
@@ -58,32 +59,41 @@ impl Db {
         let statements = parse(sql).inspect_err(|_| {
             counts.statements_failed.fetch_add(1, Ordering::Relaxed);
         })?;
+        let params = Param::all(params);
         let mut outcomes = Vec::with_capacity(statements.len());
         for statement in statements {
-            counts.statements.fetch_add(1, Ordering::Relaxed);
-            let done = match self.checked(|rights| rights.check(&statement)) {
-                Ok(()) => self.run(statement, params).await.inspect_err(|error| {
-                    // What a query may not name is found as it is planned.
-                    if error.kind() == ErrorKind::Denied {
-                        self.inner
-                            .logins
-                            .counts
-                            .denied
-                            .fetch_add(1, Ordering::Relaxed);
-                    }
-                }),
-                Err(error) => Err(error),
-            };
-            let outcome = done.map_err(|error| self.rights().told(error));
-            let outcome = outcome.inspect_err(|_| {
-                counts.statements_failed.fetch_add(1, Ordering::Relaxed);
-            })?;
-            outcomes.push(outcome);
+            outcomes.push(self.execute(statement, &params).await?);
         }
         Ok(outcomes)
     }
 
-    async fn run(&self, statement: Statement, params: &[Value]) -> Result<SqlOutcome> {
+    /// Runs one statement that [`parse`] read.
+    ///
+    /// # Errors
+    /// As [`Db::sql`].
+    pub async fn execute(&self, statement: Statement, params: &[Param]) -> Result<SqlOutcome> {
+        let counts = &self.inner.counts;
+        counts.statements.fetch_add(1, Ordering::Relaxed);
+        let done = match self.checked(|rights| rights.check(&statement)) {
+            Ok(()) => self.run(statement, params).await.inspect_err(|error| {
+                // What a query may not name is found as it is planned.
+                if error.kind() == ErrorKind::Denied {
+                    self.inner
+                        .logins
+                        .counts
+                        .denied
+                        .fetch_add(1, Ordering::Relaxed);
+                }
+            }),
+            Err(error) => Err(error),
+        };
+        let outcome = done.map_err(|error| self.rights().told(error));
+        outcome.inspect_err(|_| {
+            counts.statements_failed.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    async fn run(&self, statement: Statement, params: &[Param]) -> Result<SqlOutcome> {
         match statement {
             Statement::Query { sql } | Statement::Explain { sql, .. } => {
                 Ok(SqlOutcome::Rows(self.engine().query(&sql, params).await?))

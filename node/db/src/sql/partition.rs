@@ -8,10 +8,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use activestore_query::{DeletePlan, PartitionStatement, PartitionStep, quote};
+use activestore_query::{DeletePlan, Param, PartitionStatement, PartitionStep, quote};
 use activestore_types::{Error, KeyRange, Result, TableId, TableSchema, encode_keys};
 use arrow::array::ArrayRef;
-use serde_json::Value;
 
 use super::SqlOutcome;
 use crate::db::{Db, Inner};
@@ -25,7 +24,7 @@ impl Db {
     pub(super) async fn partition(
         &self,
         statement: PartitionStatement,
-        params: &[Value],
+        params: &[Param],
     ) -> Result<SqlOutcome> {
         let schema = self.inner.catalog.state().table(&statement.table)?.clone();
         let prefix = self.prefix(&schema, &statement, params).await?;
@@ -59,7 +58,7 @@ impl Db {
         &self,
         schema: &Arc<TableSchema>,
         statement: &PartitionStatement,
-        params: &[Value],
+        params: &[Param],
     ) -> Result<Vec<u8>> {
         let names: Vec<&str> = schema
             .partition_key
@@ -106,10 +105,10 @@ impl Db {
 }
 
 /// The partition as its user wrote it, with the parameters in their places.
-fn name_of(statement: &PartitionStatement, params: &[Value]) -> String {
+fn name_of(statement: &PartitionStatement, params: &[Param]) -> String {
     let value = |text: &String| {
         let number = text.strip_prefix('$')?.parse::<usize>().ok()?;
-        Some(params.get(number.checked_sub(1)?)?.to_string())
+        Some(params.get(number.checked_sub(1)?)?.json().to_string())
     };
     let values = statement.values.iter();
     let values: Vec<String> = values

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use activestore_query::{Delete, DeletePlan, Insert, Rows, Update};
+use activestore_query::{Delete, DeletePlan, Insert, Param, Rows, Update};
 use activestore_types::{KeyRange, NamedBatch, Result, TableName, TableSchema};
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
-use serde_json::Value;
 
 use super::SqlOutcome;
 use crate::db::Db;
@@ -14,7 +13,7 @@ use crate::write::effect::Erasure;
 
 impl Db {
     /// Rows of VALUES are one write; rows of a query are written batch by batch as they come.
-    pub(super) async fn insert(&self, insert: Insert, params: &[Value]) -> Result<SqlOutcome> {
+    pub(super) async fn insert(&self, insert: Insert, params: &[Param]) -> Result<SqlOutcome> {
         let schema = self.inner.catalog.state().table(&insert.table)?.clone();
         let rows = self
             .engine()
@@ -26,7 +25,7 @@ impl Db {
 
     /// Reads the rows that match, evaluates the assignments, and upserts the assigned columns. It is
     /// not atomic against other writers: the last stamp wins, per cell.
-    pub(super) async fn update(&self, update: Update, params: &[Value]) -> Result<SqlOutcome> {
+    pub(super) async fn update(&self, update: Update, params: &[Param]) -> Result<SqlOutcome> {
         let schema = self.inner.catalog.state().table(&update.table)?.clone();
         let rows = self
             .engine()
@@ -37,7 +36,7 @@ impl Db {
     }
 
     /// A filter on the key alone is one range tombstone; any other selects rows and erases each.
-    pub(super) async fn delete(&self, delete: Delete, params: &[Value]) -> Result<SqlOutcome> {
+    pub(super) async fn delete(&self, delete: Delete, params: &[Param]) -> Result<SqlOutcome> {
         let schema = self.inner.catalog.state().table(&delete.table)?.clone();
         let filter = delete.filter.as_deref();
         let engine = self.engine();

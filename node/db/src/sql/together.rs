@@ -6,7 +6,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use activestore_query::{Condition, Delete, DeletePlan, Existing, Insert, Rows, Statement, Update};
+use activestore_query::{
+    Condition, Delete, DeletePlan, Existing, Insert, Param, Rows, Statement, Update,
+};
 use activestore_types::{
     BatchColumn, Error, NamedBatch, Result, TableName, TableSchema, encode_keys,
 };
@@ -14,7 +16,6 @@ use arrow::array::BooleanArray;
 use arrow::compute::filter;
 use arrow::util::display::array_value_to_string;
 use futures::StreamExt;
-use serde_json::Value;
 
 use super::SqlOutcome;
 use crate::db::{Db, Inner};
@@ -31,7 +32,7 @@ impl Db {
         &self,
         verb: &str,
         statement: Statement,
-        params: &[Value],
+        params: &[Param],
     ) -> Result<SqlOutcome> {
         let affected = self.together(vec![statement], params).await?;
         Ok(SqlOutcome::counted(verb, affected))
@@ -41,7 +42,7 @@ impl Db {
     pub(super) async fn together(
         &self,
         statements: Vec<Statement>,
-        params: &[Value],
+        params: &[Param],
     ) -> Result<u64> {
         let mut ways = Vec::with_capacity(statements.len());
         for statement in &statements {
@@ -92,7 +93,7 @@ impl Db {
         &self,
         schema: &Arc<TableSchema>,
         insert: &Insert,
-        params: &[Value],
+        params: &[Param],
     ) -> Result<Effects> {
         let engine = self.engine();
         let rows = engine
@@ -106,7 +107,7 @@ impl Db {
         &self,
         schema: &Arc<TableSchema>,
         update: &Update,
-        params: &[Value],
+        params: &[Param],
     ) -> Result<Effects> {
         self.require(
             schema,
@@ -125,7 +126,7 @@ impl Db {
         &self,
         schema: &Arc<TableSchema>,
         delete: &Delete,
-        params: &[Value],
+        params: &[Param],
     ) -> Result<Effects> {
         let filter = delete.filter.as_deref();
         self.require(schema, filter, delete.condition.as_ref(), params)
@@ -192,7 +193,7 @@ impl Db {
         schema: &TableSchema,
         filter: Option<&str>,
         condition: Option<&Condition>,
-        params: &[Value],
+        params: &[Param],
     ) -> Result<()> {
         let Some(condition) = condition else {
             return Ok(());

@@ -1,0 +1,94 @@
+//! A statement of a session under way: sent as it comes, and stopped where its client cancels or goes, or it takes too
+//! long.
+
+use std::time::{Duration, Instant};
+
+use activestore_types::Error;
+use tokio::sync::{mpsc, oneshot};
+
+use super::fault::{CANCELLED, Fault};
+use super::run::{CHUNKS_AHEAD, Ended, Sent, Source, run};
+use super::session::{Failure, Session};
+use super::tally::one;
+
+impl Session {
+    /// Runs something on the threads of queries, and sends its rows as they come. It ends early where its client
+    /// cancels or goes, and at its time limit.
+    pub(super) async fn drive(
+        &mut self,
+        source: Source,
+        sent: Sent,
+        most: usize,
+    ) -> Result<Ended, Failure> {
+        let started = Instant::now();
+        let limit = self.time_limit();
+        let (chunks, mut coming) = mpsc::channel(CHUNKS_AHEAD);
+        let (end, ended) = oneshot::channel();
+        let db = self.db.clone();
+        let mut stopped = self.seat.begin();
+        let running = self.pg.shared.queries.run(async move {
+            let outcome = run(&db, source, sent, most, &chunks).await;
+            // A closed channel means that nobody waits any more.
+            let _ = end.send(outcome);
+        })?;
+        let expiry = async {
+            match limit {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(expiry);
+        let outcome: Result<(), Failure> = loop {
+            tokio::select! {
+                biased;
+                chunk = coming.recv() => match chunk {
+                    None => break Ok(()),
+                    Some(chunk) => {
+                        self.wire.out.unsplit(chunk);
+                        tokio::select! {
+                            sent = self.wire.flush() => if let Err(gone) = sent {
+                                break Err(gone.into());
+                            },
+                            _ = &mut stopped => break Err(self.cancelled().into()),
+                            () = &mut expiry => break Err(self.expired().into()),
+                        }
+                    }
+                },
+                _ = &mut stopped => break Err(self.cancelled().into()),
+                () = &mut expiry => break Err(self.expired().into()),
+                () = self.wire.gone() => {
+                    one(&self.pg.tally.cancelled);
+                    break Err(Failure::Gone);
+                }
+            }
+        };
+        self.seat.end();
+        self.pg.tally.statement(started.elapsed());
+        outcome?;
+        let ended = ended.await;
+        drop(running);
+        Ok(ended.map_err(|_| Error::internal("running the statement failed"))??)
+    }
+
+    fn time_limit(&self) -> Option<Duration> {
+        let own = self.settings.statement_timeout();
+        match (own, self.pg.options.statement_timeout) {
+            (Some(own), Some(most)) => Some(own.min(most)),
+            (own, most) => own.or(most),
+        }
+    }
+
+    fn cancelled(&self) -> Fault {
+        one(&self.pg.tally.cancelled);
+        Fault::new(
+            CANCELLED,
+            "the statement was cancelled at its client's request",
+        )
+    }
+
+    fn expired(&self) -> Fault {
+        one(&self.pg.tally.timed_out);
+        Fault::new(CANCELLED, "the statement took longer than its time limit")
+            .hint("narrow it, or raise statement_timeout")
+    }
+}
