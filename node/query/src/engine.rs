@@ -30,7 +30,7 @@ use crate::parse::{Statement, parse};
 use crate::rows::{Rows, StatsHandle};
 use crate::table_function::RowFunction;
 use crate::tables::{Keyspaces, Tables};
-use crate::{session, table_call, tumble};
+use crate::{series, session, table_call, tumble};
 
 /// Queries that run at once; one more is told to come back.
 pub const MAX_CONCURRENT_QUERIES: usize = 64;
@@ -106,6 +106,11 @@ impl Engine {
         let predict = model::udfs(&models);
         for udf in predict.into_iter().chain([tumble::udf()]) {
             state.register_udf(Arc::new(udf)).map_err(from_datafusion)?;
+        }
+        for udaf in series::udafs() {
+            state
+                .register_udaf(Arc::new(udaf))
+                .map_err(from_datafusion)?;
         }
         let builtin = state
             .scalar_functions()

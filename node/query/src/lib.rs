@@ -29,6 +29,7 @@ mod provider;
 mod pushdown;
 mod rows;
 mod scan;
+mod series;
 mod session;
 mod table_call;
 mod table_function;
