@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use activestore_types::{Error, Result};
 use chrono::DateTime;
+use datafusion::common::tree_node::Transformed;
 use datafusion::execution::SessionState;
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
@@ -25,55 +26,16 @@ use crate::error::{from_datafusion, panicked};
 use crate::function::ColumnFunction;
 use crate::measure::{Meters, Registered};
 use crate::model::{self, Models};
+use crate::options::{Counters, EngineOptions, EngineStats};
 use crate::params::bind;
 use crate::parse::{Statement, parse};
 use crate::rows::{Rows, StatsHandle};
 use crate::table_function::RowFunction;
 use crate::tables::{Keyspaces, Tables};
-use crate::{series, session, table_call, tumble};
+use crate::{gapfill, session, table_call, windows};
 
 /// Queries that run at once; one more is told to come back.
 pub const MAX_CONCURRENT_QUERIES: usize = 64;
-
-/// What the engine may use.
-#[derive(Clone, Debug)]
-pub struct EngineOptions {
-    /// Memory for sorts, joins and groups of all queries together, in bytes.
-    pub memory_bytes: usize,
-    /// Parts that a scan is split into, at most: about the number of cores.
-    pub partitions: usize,
-}
-
-impl Default for EngineOptions {
-    fn default() -> Self {
-        EngineOptions {
-            memory_bytes: 64 << 20,
-            partitions: 2,
-        }
-    }
-}
-
-/// What the engine did since it was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct EngineStats {
-    /// Queries taken on.
-    pub queries: u64,
-    /// Queries that ended with an error, planned or running.
-    pub failed: u64,
-    /// Queries refused because too many were running.
-    pub refused: u64,
-    /// Queries running now.
-    pub running: u64,
-    /// Memory that running queries hold, in bytes.
-    pub memory_bytes: u64,
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    queries: AtomicU64,
-    failed: AtomicU64,
-    refused: AtomicU64,
-}
 
 /// Plans and runs queries over [`Tables`]. Shared between threads; clones share everything but the rights.
 #[derive(Clone)]
@@ -102,16 +64,7 @@ impl Engine {
         models: Arc<dyn Models>,
     ) -> Result<Engine> {
         let catalog = Arc::new(Keyspaces(tables.clone()));
-        let mut state = session::state(&options, catalog)?;
-        let predict = model::udfs(&models);
-        for udf in predict.into_iter().chain([tumble::udf()]) {
-            state.register_udf(Arc::new(udf)).map_err(from_datafusion)?;
-        }
-        for udaf in series::udafs() {
-            state
-                .register_udaf(Arc::new(udaf))
-                .map_err(from_datafusion)?;
-        }
+        let state = session::state(&options, catalog, &models)?;
         let builtin = state
             .scalar_functions()
             .keys()
@@ -339,7 +292,17 @@ impl Engine {
             .with_allow_statements(false)
             .verify_plan(&plan)
             .map_err(from_datafusion)?;
-        bind(plan, params)
+        let plan = bind(plan, params)?;
+        // Windows and gaps are worked out here, where parameters and the moment of the query are known.
+        let windowed = windows::rewrite(plan).map_err(from_datafusion)?;
+        let filled = gapfill::rewrite(windowed.data, state).map_err(from_datafusion)?;
+        if !windowed.transformed && !filled.transformed {
+            return Ok(filled.data);
+        }
+        let plan = filled
+            .data
+            .transform_up_with_subqueries(|plan| plan.recompute_schema().map(Transformed::yes));
+        Ok(plan.map_err(from_datafusion)?.data)
     }
 
     /// The models that a query may name.

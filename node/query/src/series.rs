@@ -16,17 +16,22 @@ use activestore_types::DataType;
 use datafusion::functions_aggregate::approx_percentile_cont::approx_percentile_cont_udaf;
 use datafusion::logical_expr::AggregateUDF;
 
-use crate::aggregate::udaf;
+use crate::aggregate::{GroupFunction, udaf};
 use delta::Delta;
 use folds::{Average, Ewma, Increase, Rate};
 use histogram::Quantile;
 use samples::Sampled;
 
+/// The function that sums up what counters rose.
+pub(crate) fn increase() -> Arc<dyn GroupFunction> {
+    Sampled::<Increase>::function("increase", &[DataType::Double, DataType::Timestamp], 2)
+}
+
 /// All of them.
 pub(crate) fn udafs() -> Vec<AggregateUDF> {
     use DataType::{Double, Text, Timestamp};
     let sampled = [
-        Sampled::<Increase>::function("increase", &[Double, Timestamp], 2),
+        increase(),
         Sampled::<Rate>::function("rate", &[Double, Timestamp], 2),
         Sampled::<Ewma>::function("ewma", &[Double, Timestamp, Text], 3),
         Sampled::<Average>::function("time_weighted_avg", &[Double, Timestamp, Text], 2),

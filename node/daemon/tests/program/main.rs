@@ -19,6 +19,7 @@ mod roles;
 mod rollouts;
 mod seen;
 mod signatures;
+mod slt;
 mod templates;
 mod two_nodes;
 mod webhook;

@@ -52,7 +52,10 @@ impl AggregateUDFImpl for AtEnd {
     fn return_type(&self, args: &[ArrowType]) -> Result<ArrowType> {
         match args.first() {
             Some(value) => Ok(value.clone()),
-            None => plan_err!("{0}() takes a value and a moment: {0}(temp, ts)", self.name()),
+            None => plan_err!(
+                "{0}() takes a value and a moment: {0}(temp, ts)",
+                self.name()
+            ),
         }
     }
 
@@ -62,7 +65,10 @@ impl AggregateUDFImpl for AtEnd {
                 Ok(vec![value.clone(), TIMESTAMP])
             }
             [value, at] if at.is_numeric() => Ok(vec![value.clone(), at.clone()]),
-            _ => plan_err!("{0}() takes a value and a moment: {0}(temp, ts)", self.name()),
+            _ => plan_err!(
+                "{0}() takes a value and a moment: {0}(temp, ts)",
+                self.name()
+            ),
         }
     }
 
@@ -91,7 +97,10 @@ impl AggregateUDFImpl for AtEnd {
         }))
     }
 
-    fn create_sliding_accumulator(&self, _args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+    fn create_sliding_accumulator(
+        &self,
+        _args: AccumulatorArgs<'_>,
+    ) -> Result<Box<dyn Accumulator>> {
         plan_err!(
             "{0}() cannot take rows back, so a window's frame must begin at UNBOUNDED PRECEDING; {0}_value(…) OVER (ORDER BY …) can",
             self.name()

@@ -3,6 +3,7 @@
 use activestore_catalog::parse_duration;
 use activestore_types::{Error, Result};
 use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::kernels::cast_utils::parse_interval_month_day_nano;
 use arrow::datatypes::TimestampNanosecondType;
 
 use super::samples::{Fold, Rows, numbers};
@@ -53,6 +54,17 @@ fn timed_with<'a>(
         }),
         ..rows
     })
+}
+
+/// A half-life in seconds: a duration, or an interval as its text.
+fn half_life_s(text: &str) -> Result<f64> {
+    let duration = parse_duration(text);
+    match parse_interval_month_day_nano(text) {
+        Ok(interval) if duration.is_err() && interval.months == 0 => {
+            Ok(f64::from(interval.days) * 86_400.0 + interval.nanoseconds as f64 / NS_PER_S)
+        }
+        _ => Ok(duration?.as_secs_f64()),
+    }
 }
 
 /// Seconds between two moments; a difference of `i64` nanoseconds does not overflow here.
@@ -129,7 +141,7 @@ impl Fold for Ewma {
         timed_with(
             args,
             move |text| {
-                let half_life = parse_duration(text)?.as_secs_f64();
+                let half_life = half_life_s(text)?;
                 if half_life > 0.0 {
                     Ok(half_life)
                 } else {

@@ -64,7 +64,9 @@ impl Quantile {
         };
         // Counts are of different moments of a scrape, so that one may be a little below the one before.
         let mut rising = 0.0_f64;
-        let total = finite.iter().fold(*total, |most, (_, count)| most.max(*count));
+        let total = finite
+            .iter()
+            .fold(*total, |most, (_, count)| most.max(*count));
         if total <= 0.0 {
             return f64::NAN;
         }

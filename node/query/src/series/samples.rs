@@ -120,7 +120,10 @@ impl<F: Fold> Series<F> {
     }
 
     fn push(&mut self, at: i64, value: f64) {
-        let late = self.samples.last().is_some_and(|last| precedes(&(at, value), last));
+        let late = self
+            .samples
+            .last()
+            .is_some_and(|last| precedes(&(at, value), last));
         if late && self.samples.len() > self.gone {
             self.shuffled = true;
             self.folded = None;
@@ -244,10 +247,7 @@ impl<F: Fold> Groups<F> {
 
     /// The groups of a range, of which there may be fewer.
     fn range(&mut self, groups: Range<usize>) -> impl Iterator<Item = &mut Series<F>> {
-        self.groups
-            .iter_mut()
-            .skip(groups.start)
-            .take(groups.len())
+        self.groups.iter_mut().skip(groups.start).take(groups.len())
     }
 }
 
