@@ -32,8 +32,16 @@ pub trait GroupFunction: Send + Sync + Debug {
     }
     /// The types of its arguments.
     fn args(&self) -> &[DataType];
+    /// How many of its arguments have to be given.
+    fn required_args(&self) -> usize {
+        self.args().len()
+    }
     /// The type of its result.
     fn returns(&self) -> DataType;
+    /// How many of its aggregations of single groups hold memory of their own at once.
+    fn open_max(&self) -> usize {
+        OPEN_MAX
+    }
     /// Whether rows can be taken out again.
     fn retracts(&self) -> bool {
         false
@@ -137,7 +145,15 @@ impl AggregateUDFImpl for PluginAggregate {
     }
 
     fn coerce_types(&self, given: &[ArrowType]) -> DataFusionResult<Vec<ArrowType>> {
-        coerce(self.name(), self.function.args(), given)
+        let declared = self.function.args();
+        let count = given
+            .len()
+            .clamp(self.function.required_args(), declared.len());
+        coerce(
+            self.name(),
+            declared.get(..count).unwrap_or(declared),
+            given,
+        )
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> DataFusionResult<Vec<FieldRef>> {
@@ -345,7 +361,7 @@ impl Debug for Single {
 impl Single {
     fn new(function: &Arc<dyn GroupFunction>, open: &Arc<AtomicUsize>) -> DataFusionResult<Self> {
         let taken = open.fetch_add(1, Ordering::Relaxed);
-        let held = if taken < OPEN_MAX {
+        let held = if taken < function.open_max() {
             begin_single(function).map(Held::Open)
         } else {
             Ok(Held::Folded(None))

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use activestore_types::{Error, Result};
 use chrono::DateTime;
@@ -23,55 +23,16 @@ use crate::error::{from_datafusion, panicked};
 use crate::function::ColumnFunction;
 use crate::measure::{Meters, Registered};
 use crate::model::{self, Models};
+use crate::options::{Counters, EngineOptions, EngineStats};
 use crate::params::Param;
 use crate::parse::{Statement, parse};
 use crate::rows::{Rows, StatsHandle};
+use crate::session;
 use crate::table_function::RowFunction;
 use crate::tables::{Keyspaces, Tables};
-use crate::{session, tumble};
 
 /// Queries that run at once; one more is told to come back.
 pub const MAX_CONCURRENT_QUERIES: usize = 64;
-
-/// What the engine may use.
-#[derive(Clone, Debug)]
-pub struct EngineOptions {
-    /// Memory for sorts, joins and groups of all queries together, in bytes.
-    pub memory_bytes: usize,
-    /// Parts that a scan is split into, at most: about the number of cores.
-    pub partitions: usize,
-}
-
-impl Default for EngineOptions {
-    fn default() -> Self {
-        EngineOptions {
-            memory_bytes: 64 << 20,
-            partitions: 2,
-        }
-    }
-}
-
-/// What the engine did since it was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct EngineStats {
-    /// Queries taken on.
-    pub queries: u64,
-    /// Queries that ended with an error, planned or running.
-    pub failed: u64,
-    /// Queries refused because too many were running.
-    pub refused: u64,
-    /// Queries running now.
-    pub running: u64,
-    /// Memory that running queries hold, in bytes.
-    pub memory_bytes: u64,
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    queries: AtomicU64,
-    failed: AtomicU64,
-    refused: AtomicU64,
-}
 
 /// Plans and runs queries over [`Tables`]. Shared between threads; clones share everything but the rights.
 #[derive(Clone)]
@@ -100,11 +61,7 @@ impl Engine {
         models: Arc<dyn Models>,
     ) -> Result<Engine> {
         let catalog = Arc::new(Keyspaces(tables.clone()));
-        let mut state = session::state(&options, catalog)?;
-        let predict = model::udfs(&models);
-        for udf in predict.into_iter().chain([tumble::udf()]) {
-            state.register_udf(Arc::new(udf)).map_err(from_datafusion)?;
-        }
+        let state = session::state(&options, catalog, &models)?;
         let builtin = state
             .scalar_functions()
             .keys()

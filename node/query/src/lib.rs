@@ -15,14 +15,18 @@
 
 mod access;
 mod aggregate;
+mod bucket;
 mod cast;
 mod engine;
 mod error;
 mod function;
+mod gapfill;
+mod json;
 mod last;
 mod live;
 mod measure;
 mod model;
+mod options;
 mod params;
 pub mod parse;
 mod predicate;
@@ -31,21 +35,24 @@ mod provider;
 mod pushdown;
 mod rows;
 mod scan;
+mod series;
 mod session;
 mod table_call;
 mod table_function;
 mod tables;
 mod tumble;
+mod windows;
 mod write;
 
 pub use access::Access;
 pub use aggregate::{GroupFunction, Grouping};
 pub use cast::{cast_assigned, cast_lossless};
 pub use datafusion::logical_expr::Volatility;
-pub use engine::{Engine, EngineOptions, EngineStats, MAX_CONCURRENT_QUERIES};
+pub use engine::{Engine, MAX_CONCURRENT_QUERIES};
 pub use function::ColumnFunction;
 pub use live::LiveQuery;
 pub use model::{Models, Predict};
+pub use options::{EngineOptions, EngineStats};
 pub use params::{MAX_PARAMS, Param};
 pub use parse::{
     Condition, Delete, Existing, Insert, ModelStatement, PartitionStatement, PartitionStep,

@@ -23,6 +23,7 @@ use serde_json::Value;
 
 use crate::engine::Engine;
 use crate::error::{from_datafusion, panicked};
+use crate::params::Param;
 use crate::parse::{Statement, parse};
 use crate::provider::StoredTable;
 
@@ -64,7 +65,7 @@ impl Engine {
         };
         let state = self.session()?;
         let compiled = AssertUnwindSafe(async {
-            let plan = self.plan(&state, &sql, params).await?;
+            let plan = self.plan(&state, &sql, &Param::all(params)).await?;
             let analyzer = state.analyzer();
             let plan = analyzer.execute_and_check(plan, state.config_options(), |_, _| {});
             LiveQuery::compile(&state, &plan.map_err(from_datafusion)?)

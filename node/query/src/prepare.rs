@@ -10,7 +10,7 @@ use activestore_types::{Error, Result, TableSchema};
 use arrow::array::new_null_array;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::Result as DataFusionResult;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::execution::SessionState;
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::{Expr as PlanExpr, ExprSchemable, LogicalPlan};
@@ -25,7 +25,7 @@ use crate::engine::Engine;
 use crate::error::{from_datafusion, panicked};
 use crate::params::{MAX_PARAMS, Param, bind, number};
 use crate::parse::{Delete, Insert, Update};
-use crate::table_call;
+use crate::{gapfill, table_call, windows};
 
 /// The types of parameters, by their number from 0: those that a client names, or that a statement tells.
 pub type ParamTypes = BTreeMap<usize, FieldRef>;
@@ -209,7 +209,7 @@ impl Engine {
     ) -> Result<LogicalPlan> {
         let parsed = self.parsed(state, sql)?;
         let plan = self.unbound(state, parsed, params).await?;
-        bind(plan, params)
+        worked_out(bind(plan, params)?, state)
     }
 
     /// The plan of a query with its placeholders.
@@ -238,6 +238,19 @@ impl Engine {
             .map_err(from_datafusion)?;
         Ok(plan)
     }
+}
+
+/// Windows and gaps are worked out here, where parameters and the moment of the query are known.
+fn worked_out(plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan> {
+    let windowed = windows::rewrite(plan).map_err(from_datafusion)?;
+    let filled = gapfill::rewrite(windowed.data, state).map_err(from_datafusion)?;
+    if !windowed.transformed && !filled.transformed {
+        return Ok(filled.data);
+    }
+    let plan = filled
+        .data
+        .transform_up_with_subqueries(|plan| plan.recompute_schema().map(Transformed::yes));
+    Ok(plan.map_err(from_datafusion)?.data)
 }
 
 /// The statement itself, without `EXPLAIN`.

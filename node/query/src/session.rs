@@ -7,15 +7,18 @@ use datafusion::catalog::{CatalogProvider, CatalogProviderList, MemoryCatalogPro
 use datafusion::common::config::{ConfigNonZeroUsize, Dialect};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::registry::FunctionRegistry;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SessionState, TaskContext};
 use datafusion::prelude::SessionConfig;
 
-use crate::engine::EngineOptions;
 use crate::error::from_datafusion;
 use crate::last::LastRows;
+use crate::model::Models;
+use crate::options::EngineOptions;
 use crate::parse::MAX_RECURSION;
+use crate::{bucket, gapfill, json, model, series, tumble, windows};
 
 /// The one catalog; keyspaces are its schemas.
 pub(crate) const CATALOG: &str = "activestore";
@@ -29,6 +32,7 @@ const BATCH_ROWS: usize = 8192;
 pub(crate) fn state(
     options: &EngineOptions,
     catalog: Arc<dyn CatalogProvider>,
+    models: &Arc<dyn Models>,
 ) -> Result<SessionState> {
     let mut config = SessionConfig::new()
         .with_target_partitions(options.partitions.max(1))
@@ -62,7 +66,7 @@ pub(crate) fn state(
     {
         return Err(Error::internal("the catalog was registered twice"));
     }
-    Ok(SessionStateBuilder::new()
+    let mut state = SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)
         .with_default_features()
@@ -71,7 +75,28 @@ pub(crate) fn state(
         // Nothing is read from files or URLs by SQL.
         .with_table_factories(Default::default())
         .with_file_formats(Vec::new())
-        .build())
+        .with_query_planner(Arc::new(gapfill::Planner))
+        .build();
+    register(&mut state, models).map_err(from_datafusion)?;
+    Ok(state)
+}
+
+/// Makes our own functions known.
+fn register(state: &mut SessionState, models: &Arc<dyn Models>) -> datafusion::common::Result<()> {
+    let scalars = [
+        vec![tumble::udf(), bucket::udf()],
+        model::udfs(models).into_iter().collect(),
+    ];
+    let scalars = scalars
+        .into_iter()
+        .chain([windows::udfs(), gapfill::udfs(), json::udfs()]);
+    for udf in scalars.flatten() {
+        state.register_udf(Arc::new(udf))?;
+    }
+    for udaf in series::udafs() {
+        state.register_udaf(Arc::new(udaf))?;
+    }
+    state.register_expr_planner(Arc::new(json::Operators))
 }
 
 /// What a plan of this state runs with.

@@ -1,11 +1,14 @@
 //! The engine against a store on a simulated disk.
 
 mod functions;
+mod json;
 mod last;
 mod model;
 mod planning;
 mod predicate;
 mod queries;
+mod series;
+mod windows;
 mod writing;
 
 use std::collections::BTreeMap;

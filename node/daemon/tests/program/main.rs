@@ -20,6 +20,7 @@ mod roles;
 mod rollouts;
 mod seen;
 mod signatures;
+mod slt;
 mod subscriptions;
 mod templates;
 mod two_nodes;

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use ring::{digest, hmac};
 
 use super::login::Logins;
-use super::{Principal, refused};
+use super::{Principal, Proof, refused};
 use crate::db::Db;
 
 /// Random bytes of a nonce.
@@ -144,7 +144,8 @@ impl ScramLogin {
                 inner.logins.succeeded(self.from, &self.user);
                 counts.succeeded.fetch_add(1, Ordering::Relaxed);
                 let role: Arc<str> = self.user.as_str().into();
-                Ok((Principal::Role(role), signature))
+                let proof = Proof::password(Some(&self.verifier));
+                Ok((Principal::Role(role, proof), signature))
             }
             Ok(_) => {
                 inner.logins.failed(self.from, &self.user, now);

@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use activestore_query::{Rows, WhenSlow};
+use activestore_query::{
+    Param, {Rows, WhenSlow},
+};
 use activestore_store::backup::LogPin;
 use activestore_types::{Error, ErrorKind, Lsn, Result};
 use arrow::datatypes::SchemaRef;
@@ -81,7 +83,9 @@ impl Subscription {
         let token = kept.unwrap_or(newest).token(inner.node);
         let phase = if snapshot {
             let engine = inner.engine_of(&wish.principal);
-            let rows = engine.query(&wish.statement.sql, &wish.params).await?;
+            let rows = engine
+                .query(&wish.statement.sql, &Param::all(&wish.params))
+                .await?;
             Phase::Snapshot(rows)
         } else {
             ready.push_back(Told::Live { token });

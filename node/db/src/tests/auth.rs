@@ -15,7 +15,7 @@ use crate::{Credentials, Principal};
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const ADMIN: &str = "CREATE ROLE admin WITH LOGIN SUPERUSER PASSWORD 'open sesame'";
 
-fn role(db: &Db, name: &str) -> Db {
+pub(super) fn role(db: &Db, name: &str) -> Db {
     let known = db.inner.catalog.state();
     let verifier = known
         .roles

@@ -229,7 +229,7 @@ fn rights_are_asked_for_at_the_beginning_and_as_long_as_it_lasts() {
         let db = open(dir.path(), Role::Cloud);
         run(&db, TABLE).await;
         run(&db, "CREATE ROLE admin WITH LOGIN SUPERUSER PASSWORD 'open sesame'; CREATE ROLE reader WITH LOGIN PASSWORD 'let me read'").await;
-        let reader = db.acting_as(Principal::Role("reader".into()));
+        let reader = role(&db, "reader");
         for who in [&reader, &db.acting_as(Principal::Anybody)] {
             let error = who.subscribe("SELECT * FROM k.t", &[], None).await.err().unwrap();
             assert_eq!(error.kind(), ErrorKind::Denied, "{error}");

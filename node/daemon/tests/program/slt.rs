@@ -1,0 +1,155 @@
+//! The statements of `tests/slt`, against the real program. The files are sqllogictest's: `statement ok`,
+//! `statement error TEXT`, `query TYPES [rowsort]`, then the statement, and for queries `----` and the rows, cells
+//! apart by spaces. A wire takes part by being a [`Connection`].
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::process::Node;
+
+/// What statements are sent over.
+trait Connection {
+    /// Runs one statement: its rows as people see them, or what the error says.
+    fn run(&mut self, sql: &str) -> Result<Vec<Vec<String>>, String>;
+}
+
+/// `POST /v1/sql`.
+struct Http {
+    agent: ureq::Agent,
+    url: String,
+}
+
+impl Http {
+    fn to(node: &Node) -> Self {
+        let config = ureq::Agent::config_builder().http_status_as_error(false);
+        Http {
+            agent: config.build().into(),
+            url: format!("{}/v1/sql", node.url()),
+        }
+    }
+}
+
+impl Connection for Http {
+    fn run(&mut self, sql: &str) -> Result<Vec<Vec<String>>, String> {
+        let mut answer = self
+            .agent
+            .post(&self.url)
+            .send_json(json!({ "sql": sql }))
+            .unwrap();
+        let failed = !answer.status().is_success();
+        let answer: Value = answer.body_mut().read_json().unwrap();
+        if failed || answer.get("error").is_some() {
+            let error = &answer["error"];
+            return Err(format!("{} {}", error["message"], error["hint"]));
+        }
+        let rows = answer["rows"].as_array().cloned().unwrap_or_default();
+        Ok(rows
+            .iter()
+            .map(|row| row.as_array().unwrap().iter().map(shown).collect())
+            .collect())
+    }
+}
+
+fn shown(cell: &Value) -> String {
+    match cell {
+        Value::Null => "NULL".to_owned(),
+        Value::String(text) if text.is_empty() => "(empty)".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// One record of a file.
+struct Record<'a> {
+    line: usize,
+    head: Vec<&'a str>,
+    sql: String,
+    wanted: Vec<String>,
+}
+
+fn records(text: &str) -> Vec<Record<'_>> {
+    let mut records = Vec::new();
+    let mut lines = text.lines().enumerate().peekable();
+    while let Some((number, line)) = lines.next() {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let mut record = Record {
+            line: number + 1,
+            head: line.split(' ').collect(),
+            sql: String::new(),
+            wanted: Vec::new(),
+        };
+        let mut in_rows = false;
+        for (_, line) in lines.by_ref().take_while(|(_, line)| !line.is_empty()) {
+            if line == "----" {
+                in_rows = true;
+            } else if in_rows {
+                record.wanted.push(line.to_owned());
+            } else {
+                let _ = writeln!(record.sql, "{line}");
+            }
+        }
+        records.push(record);
+    }
+    records
+}
+
+/// Runs a file; what does not hold is told with its place and what came instead.
+fn run(file: &Path, connection: &mut dyn Connection) -> Vec<String> {
+    let text = std::fs::read_to_string(file).unwrap();
+    let mut failed = Vec::new();
+    for record in records(&text) {
+        let came = connection.run(&record.sql);
+        let wrong = match (record.head.as_slice(), came) {
+            (["statement", "ok"], Ok(_)) => None,
+            (["statement", "error", says @ ..], Err(said)) => {
+                (!said.contains(&says.join(" "))).then_some(said)
+            }
+            (["query", types, sorted @ ..], Ok(rows)) => {
+                let narrow = rows.iter().any(|row| row.len() != types.len());
+                let mut rows: Vec<String> = rows.iter().map(|row| row.join(" ")).collect();
+                let mut wanted = record.wanted.clone();
+                if sorted.contains(&"rowsort") {
+                    rows.sort();
+                    wanted.sort();
+                }
+                (narrow || rows != wanted).then(|| rows.join("\n"))
+            }
+            (_, Ok(rows)) => Some(format!("no error, {} rows", rows.len())),
+            (_, Err(said)) => Some(said),
+        };
+        if let Some(came) = wrong {
+            failed.push(format!(
+                "{}:{}: {}{}\ncame:\n{came}",
+                file.display(),
+                record.line,
+                record.sql,
+                record.wanted.join("\n")
+            ));
+        }
+    }
+    failed
+}
+
+#[test]
+fn every_statement_answers_as_its_file_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path(), &[]);
+    let mut connection = Http::to(&node);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/slt");
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "slt"))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty());
+    let failed: Vec<String> = files
+        .iter()
+        .flat_map(|file| run(file, &mut connection))
+        .collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+}

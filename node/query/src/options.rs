@@ -1,0 +1,43 @@
+//! What the engine may use, and what it did.
+
+use std::sync::atomic::AtomicU64;
+
+/// What the engine may use.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Memory for sorts, joins and groups of all queries together, in bytes.
+    pub memory_bytes: usize,
+    /// Parts that a scan is split into, at most: about the number of cores.
+    pub partitions: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        EngineOptions {
+            memory_bytes: 64 << 20,
+            partitions: 2,
+        }
+    }
+}
+
+/// What the engine did since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineStats {
+    /// Queries taken on.
+    pub queries: u64,
+    /// Queries that ended with an error, planned or running.
+    pub failed: u64,
+    /// Queries refused because too many were running.
+    pub refused: u64,
+    /// Queries running now.
+    pub running: u64,
+    /// Memory that running queries hold, in bytes.
+    pub memory_bytes: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) queries: AtomicU64,
+    pub(crate) failed: AtomicU64,
+    pub(crate) refused: AtomicU64,
+}
