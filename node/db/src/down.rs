@@ -26,7 +26,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::counters::Figures;
 use crate::db::Inner;
 use crate::options::Role;
-use crate::outbox::{Direction, Follower, News};
+use crate::outbox::{Direction, LogFollower, News};
 use stream::Stream;
 
 /// The note of an edge's place in its cloud's stream.
@@ -107,7 +107,7 @@ impl Inner {
             if now.is_empty() {
                 if before.is_none() {
                     Stream::remove(&self.options.data_dir)?;
-                    self.hold.hold(&Follower::of(Direction::Down), None);
+                    self.hold.hold(&LogFollower::of(Direction::Down), None);
                 }
                 return Ok(());
             }

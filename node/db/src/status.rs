@@ -282,7 +282,7 @@ impl Db {
             receipt: inner
                 .receipt_reports()
                 .into_iter()
-                .filter(|receipt| receipt.cloud.is_none())
+                .filter(|receipt| receipt.is_of(None))
                 .max_by_key(|receipt| receipt.issued_ms),
             receipt_refused: inner.refused_receipt(),
             down: down_report(inner),

@@ -20,6 +20,7 @@ use activestore_types::{Error, Result};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use crate::allowance::{Allowance, AllowanceOptions};
 use crate::backoff::BackoffOptions;
@@ -204,7 +205,9 @@ impl SyncClient {
             past_received: AtomicU64::new(0),
             crossed: Arc::default(),
         });
-        let task = tokio::spawn(worker::run(inner.clone(), token));
+        // What is logged says for which cloud, where the caller does.
+        let task = worker::run(inner.clone(), token).in_current_span();
+        let task = tokio::spawn(task);
         Ok(SyncClient { inner, task })
     }
 

@@ -111,7 +111,10 @@ impl Peers {
         let sides = self.sides.lock().await;
         let up = match cloud {
             None => sides.up.as_ref(),
-            Some(name) => Some(sides.further(name)?),
+            Some(name) => {
+                self.db.check_further(name)?;
+                sides.further(name)
+            }
         };
         match (up, &sides.down) {
             (Some(client), _) => {
@@ -228,13 +231,9 @@ impl Sides {
         self.up.iter().map(|client| (None, client)).chain(further)
     }
 
-    fn further(&self, name: &str) -> Result<&SyncClient> {
+    fn further(&self, name: &str) -> Option<&SyncClient> {
         let found = self.also.iter().find(|(known, _)| known == name);
-        found.map(|(_, client)| client).ok_or_else(|| {
-            Error::not_found(format!("this node ships to no further cloud '{name}'")).with_hint(
-                "activestore sync status names them; leave --cloud out for the node's own",
-            )
-        })
+        found.map(|(_, client)| client)
     }
 }
 

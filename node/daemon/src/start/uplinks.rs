@@ -83,6 +83,7 @@ fn to_further(
     db.check_receipts_of(&name, identity.clone());
     let peers = further.peers.clone();
     let mut options = ClientOptions::new(peers, identity, None, hosts.outbox, hosts.replica);
+    let _named = tracing::info_span!("cloud", name).entered();
     options.uplink.follows = false;
     options.bandwidth = further.bandwidth;
     options.allowance = further.allowance.clone();

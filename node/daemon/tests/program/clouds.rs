@@ -79,6 +79,11 @@ fn two_clouds_have_every_row_once_though_the_edge_and_one_of_them_are_killed() {
     let all = format!("{},{}", KILLS * ROWS, KILLS * ROWS - 1);
     let taken = "SELECT sum(row_fragments) FROM system.sync_peers";
     for (cloud, notes) in [(&own, KILLS), (&copy, 0)] {
+        // The further cloud makes them as the rows describe them.
+        eventually("the tables in a cloud", || {
+            let tables = "SELECT count(*) FROM system.tables WHERE keyspace = 'plant'";
+            (cloud.rows(tables) == ["2"]).then_some(())
+        });
         eventually("every reading in a cloud", || {
             (cloud.rows(readings) == [all.as_str()]).then_some(())
         });

@@ -87,6 +87,14 @@ impl Db {
         self.inner.clouds.iter().map(hosts).collect()
     }
 
+    /// Whether this node ships to a further cloud of that name.
+    ///
+    /// # Errors
+    /// `NotFound`, naming those that there are.
+    pub fn check_further(&self, name: &str) -> Result<()> {
+        self.inner.further(name).map(drop)
+    }
+
     /// From now on this node takes receipts of a further cloud that this says are its own.
     pub fn check_receipts_of(&self, name: &str, verifier: Arc<dyn Verifier>) {
         if let Some(further) = self.inner.clouds.named(name) {

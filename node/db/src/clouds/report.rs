@@ -40,6 +40,8 @@ pub struct ShippingReport {
     pub blocked: Option<String>,
     /// Rows that will not be shipped, because the outbox was full. `sync verify --repair` ships them.
     pub let_go: Vec<LetGoReport>,
+    /// Why rows that may be let go cannot be; `null` while they can.
+    pub no_room: Option<String>,
     /// Why it refused a segment last; `null` when it takes them.
     pub refused: Option<String>,
     /// Its newest receipt; `null` where there is none.
@@ -76,7 +78,7 @@ impl Inner {
         let lags = outbox.lags();
         let receipts = receipts
             .iter()
-            .filter(|receipt| receipt.side == "held" && receipt.cloud.as_deref() == name);
+            .filter(|receipt| receipt.side == "held" && receipt.is_of(name));
         let outcome = match further {
             Some(further) => *further.outcome.lock(),
             None => self.compared(self.node),
@@ -106,6 +108,7 @@ impl Inner {
             seal_failures: outbox.failures(),
             blocked: outbox.blocked(),
             let_go: LetGoReport::all_of(outbox),
+            no_room: outbox.no_room(),
             refused: outbox.refused(),
             receipt: receipts.max_by_key(|receipt| receipt.issued_ms).cloned(),
             receipt_refused: match further {

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::Kind;
 use crate::db::{Db, Inner};
+use crate::outbox::cloud_for_people;
 
 /// One event of the sync.
 #[derive(Clone, Debug, Serialize)]
@@ -52,23 +53,16 @@ impl Db {
 
     /// The connection to the cloud, or to a further one, is there.
     pub fn cloud_connected(&self, further: Option<&str>, address: &str, transport: &str) {
-        let cloud = called(further);
+        let cloud = cloud_for_people(further);
         let text = format!("connected to {cloud} at {address} over {transport}");
         self.inner.events.tell(Kind::Connected, None, text);
     }
 
     /// There is no connection to the cloud, for this reason.
     pub fn cloud_lost(&self, further: Option<&str>, reason: &str) {
-        let text = format!("not connected to {}: {reason}", called(further));
+        let text = format!("not connected to {}: {reason}", cloud_for_people(further));
         self.inner.events.tell(Kind::Disconnected, None, text);
     }
-}
-
-fn called(further: Option<&str>) -> String {
-    further.map_or_else(
-        || "the cloud".to_owned(),
-        |name| format!("the cloud '{name}'"),
-    )
 }
 
 impl Inner {

@@ -9,16 +9,16 @@ use crate::options::{FullOutbox, FurtherCloud};
 
 /// Who follows the log.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Follower {
+pub(crate) struct LogFollower {
     direction: Direction,
     /// A further cloud; `None` for the node's own, and for the edges.
     further: Option<Arc<str>>,
 }
 
-impl Follower {
+impl LogFollower {
     /// The node's own cloud, or the edges.
     pub(crate) fn of(direction: Direction) -> Self {
-        Follower {
+        LogFollower {
             direction,
             further: None,
         }
@@ -28,7 +28,7 @@ impl Follower {
 /// Whom an outbox ships to.
 #[derive(Clone, Debug)]
 pub(crate) struct Addressee {
-    pub(super) follower: Follower,
+    pub(super) follower: LogFollower,
     /// The tables that a further cloud takes.
     tables: Option<Tables>,
     pub(super) bytes_max: Option<u64>,
@@ -40,7 +40,7 @@ impl Addressee {
     /// The edges, who get the stream.
     pub(crate) fn edges() -> Self {
         Addressee {
-            follower: Follower::of(Direction::Down),
+            follower: LogFollower::of(Direction::Down),
             tables: None,
             bytes_max: None,
             at_limit: None,
@@ -50,7 +50,7 @@ impl Addressee {
     /// The node's own cloud.
     pub(crate) fn own_cloud(bytes_max: Option<u64>) -> Self {
         Addressee {
-            follower: Follower::of(Direction::Up),
+            follower: LogFollower::of(Direction::Up),
             bytes_max,
             ..Addressee::edges()
         }
@@ -58,7 +58,7 @@ impl Addressee {
 
     pub(crate) fn further_cloud(cloud: &FurtherCloud) -> Self {
         Addressee {
-            follower: Follower {
+            follower: LogFollower {
                 direction: Direction::Up,
                 further: Some(Arc::from(cloud.name.as_str())),
             },
@@ -83,11 +83,10 @@ impl Addressee {
     }
 
     /// As log lines and events call it.
-    pub(super) fn for_people(&self) -> String {
-        match (self.further(), self.direction()) {
-            (Some(name), _) => format!("the cloud '{name}'"),
-            (None, Direction::Up) => "the cloud".to_owned(),
-            (None, Direction::Down) => "the edges".to_owned(),
+    pub(crate) fn for_people(&self) -> String {
+        match self.direction() {
+            Direction::Up => cloud_for_people(self.further()),
+            Direction::Down => "the edges".to_owned(),
         }
     }
 
@@ -95,6 +94,14 @@ impl Addressee {
     pub(crate) fn takes(&self, table: &TableName) -> bool {
         self.tables.as_ref().is_none_or(|tables| tables.hold(table))
     }
+}
+
+/// The node's own cloud, or a further one, as log lines and events call it.
+pub(crate) fn cloud_for_people(further: Option<&str>) -> String {
+    further.map_or_else(
+        || "the cloud".to_owned(),
+        |name| format!("the cloud '{name}'"),
+    )
 }
 
 /// Names of tables, `KEYSPACE.TABLE`, where `*` stands for every table of a keyspace, or alone for all.

@@ -8,10 +8,10 @@ use activestore_store::Store;
 use activestore_types::Lsn;
 use parking_lot::Mutex;
 
-use super::addressee::Follower;
+use super::addressee::LogFollower;
 
 type Wake = Box<dyn Fn() + Send + Sync>;
-type Wakes = Arc<Mutex<BTreeMap<Follower, Wake>>>;
+type Wakes = Arc<Mutex<BTreeMap<LogFollower, Wake>>>;
 
 /// The log's hold, shared by all that follow the log.
 pub(crate) struct LogHold {
@@ -22,7 +22,7 @@ pub(crate) struct LogHold {
 
 #[derive(Debug)]
 struct Held {
-    from: BTreeMap<Follower, Lsn>,
+    from: BTreeMap<LogFollower, Lsn>,
     /// Whether everybody who follows the log has said from where. Until then the hold is left where it was.
     all_told: bool,
 }
@@ -46,7 +46,7 @@ impl LogHold {
     }
 
     /// Who follows the log needs it from there on; with `None` it needs nothing.
-    pub(crate) fn hold(&self, follower: &Follower, from: Option<Lsn>) {
+    pub(crate) fn hold(&self, follower: &LogFollower, from: Option<Lsn>) {
         let mut held = self.held.lock();
         match from {
             Some(from) => held.from.insert(follower.clone(), from),
@@ -72,7 +72,7 @@ impl LogHold {
     }
 
     /// `wake` is called where the store waits for the hold to be moved up.
-    pub(crate) fn wake_by(&self, follower: &Follower, wake: Wake) {
+    pub(crate) fn wake_by(&self, follower: &LogFollower, wake: Wake) {
         self.wakes.lock().insert(follower.clone(), wake);
     }
 }

@@ -46,7 +46,7 @@ use activestore_store::Store;
 use activestore_types::{Epoch, NodeId, Result, TableName};
 use parking_lot::Mutex;
 
-pub(crate) use addressee::{Addressee, Follower};
+pub(crate) use addressee::{Addressee, LogFollower, cloud_for_people};
 use chain::{Chain, Standing};
 pub(crate) use direction::Direction;
 use filter::{Filters, HeldBack};

@@ -142,7 +142,8 @@ impl Shared {
     fn mind_end_of_it(&self, limit: u64) {
         let waiting = self.queue.pending_bytes();
         if waiting < limit / 2 && self.room.letting_go.swap(false, Ordering::AcqRel) {
-            tracing::info!(waiting, limit, "the outbox has room again");
+            let addressee = self.addressee.for_people();
+            tracing::info!(waiting, limit, addressee, "the outbox has room again");
         }
     }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::clouds::Further;
 use crate::db::Inner;
 use crate::events::Kind;
-use crate::outbox::News;
+use crate::outbox::{News, cloud_for_people};
 
 /// Followed by the cloud's node id and the epoch, 16 hex digits.
 const PREFIX: &str = "sync/receipt/";
@@ -33,10 +33,7 @@ impl Inner {
     /// As [`activestore_sync_proto::Replica::receipt`]; of a further cloud, where one is named.
     pub(crate) fn take_receipt(&self, receipt: &Receipt, of: Option<&Further>) -> Result<bool> {
         let _turn = self.receipts.taking.lock();
-        let whose = of.map_or_else(
-            || "the cloud".to_owned(),
-            |further| format!("the cloud '{}'", further.cloud.name),
-        );
+        let whose = cloud_for_people(of.map(|further| further.cloud.name.as_str()));
         let refused = of.map_or(&self.receipts.refused, |further| &further.refused_receipt);
         match self.checked(receipt, of) {
             Ok(None) => Ok(false),

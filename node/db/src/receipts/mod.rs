@@ -65,6 +65,15 @@ pub struct ReceiptReport {
     pub verified: Option<bool>,
 }
 
+impl ReceiptReport {
+    /// Whether it is one of that further cloud, or of the own one and issued ones. What a cloud signed that is one no more
+    /// nobody can verify here.
+    pub(crate) fn is_of(&self, further: Option<&str>) -> bool {
+        let is_known = self.side != "held" || self.verified != Some(false);
+        self.cloud.as_deref() == further && is_known
+    }
+}
+
 impl Db {
     /// From now on this node signs what it holds of its edges.
     pub fn sign_receipts_with(&self, signer: Arc<dyn Signer>) {

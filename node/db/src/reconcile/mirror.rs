@@ -240,7 +240,8 @@ impl Holdings for Mirror {
             outcome.behind
         );
         if let Some(further) = &self.further {
-            let text = format!("with the cloud '{}': {text}", further.cloud.name);
+            let with = further.outbox.addressee().for_people();
+            let text = format!("with {with}: {text}");
             inner.events.tell(Kind::Compared, Some(writer), text);
             *further.outcome.lock() = Some(*outcome);
             return;

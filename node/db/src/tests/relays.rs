@@ -13,7 +13,7 @@ const INSERT: &str = "INSERT INTO plant.readings (device, ts, temp) VALUES";
 const READINGS: &str = "SELECT device, temp FROM plant.readings ORDER BY device, ts";
 
 /// Says at `cloud` that `node` joined as a gateway.
-fn let_in(node: &Db, cloud: &Db) {
+pub(super) fn let_in(node: &Db, cloud: &Db) {
     let labels = "role=gateway".parse().unwrap();
     cloud.sync_hosts().inbox.member(node.node_id(), &labels);
 }

@@ -6,7 +6,8 @@ use activestore_types::NodeId;
 use proptest::prelude::*;
 
 use super::*;
-use crate::outbox::Direction;
+use crate::options::FurtherCloud;
+use crate::outbox::{Addressee, Direction};
 
 fn open(world: &SimEnv) -> Arc<Store> {
     let options = StoreOptions {
@@ -53,13 +54,21 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn the_log_holds_what_the_slower_one_needs(acts in prop::collection::vec(act(), 1..60)) {
+    fn the_log_holds_what_the_slower_one_needs(
+        further in any::<bool>(),
+        acts in prop::collection::vec(act(), 1..60),
+    ) {
+        // The other one is the stream to the edges, or the outbox of a further cloud.
+        let other = match further {
+            true => Addressee::further_cloud(&FurtherCloud::named("dr")).follower,
+            false => LogFollower::of(Direction::Down),
+        };
         let world = SimEnv::seeded(3);
         let mut store = open(&world);
         let mut hold = LogHold::new(store.clone(), true);
         let (mut up, mut down) = (Lsn(1), Some(Lsn(1)));
-        hold.hold(&Follower::of(Direction::Up), Some(up));
-        hold.hold(&Follower::of(Direction::Down), down);
+        hold.hold(&LogFollower::of(Direction::Up), Some(up));
+        hold.hold(&other, down);
         hold.all_told();
         for act in acts {
             let end = store.last_lsn().0 + 1;
@@ -67,24 +76,24 @@ proptest! {
                 Act::Commit => commit(&store),
                 Act::Moves(true, more) => {
                     up = Lsn((up.0 + more).min(end));
-                    hold.hold(&Follower::of(Direction::Up), Some(up));
+                    hold.hold(&LogFollower::of(Direction::Up), Some(up));
                 }
                 Act::Moves(false, more) => {
                     down = down.map(|at| Lsn((at.0 + more).min(end)));
-                    hold.hold(&Follower::of(Direction::Down), down);
+                    hold.hold(&other, down);
                 }
                 Act::Down(begins) => {
                     down = begins.then(|| down.unwrap_or(Lsn(end)));
-                    hold.hold(&Follower::of(Direction::Down), down);
+                    hold.hold(&other, down);
                 }
                 Act::Restart => {
                     drop((hold, store));
                     store = open(&world);
                     hold = LogHold::new(store.clone(), true);
                     // The faster one is told first, and the log is flushed between.
-                    hold.hold(&Follower::of(Direction::Up), Some(up));
+                    hold.hold(&LogFollower::of(Direction::Up), Some(up));
                     store.flush().unwrap();
-                    hold.hold(&Follower::of(Direction::Down), down);
+                    hold.hold(&other, down);
                     hold.all_told();
                 }
             }

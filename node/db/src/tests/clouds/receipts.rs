@@ -1,6 +1,7 @@
 //! What each cloud signs, and which of them have to before rows are covered.
 
 use super::super::receipts::{Secret, ship_with_receipt};
+use super::super::relays::let_in;
 use super::*;
 
 /// Ships to a further cloud and brings its receipt; whether it was kept.
@@ -122,5 +123,42 @@ fn rows_of_before_a_cloud_was_named_are_not_covered_by_it() {
         let later = edge.inner.whole_since(&schema).unwrap();
         assert!(later > after, "{later:?} {after:?}");
         close_all(vec![edge]).await;
+    });
+}
+
+#[test]
+fn a_gateway_ships_its_edges_rows_to_each_cloud_and_signs_when_all_have() {
+    runtime().block_on(async {
+        let (e, g, o, c) = (folder(), folder(), folder(), folder());
+        let mut options = DbOptions::new(g.path(), Role::Gateway);
+        options.seal_after = Duration::from_secs(3600);
+        options.also = Some(vec![dr()]);
+        options.receipts_of_all = true;
+        let gateway = Db::open(options).unwrap();
+        let edge = open(e.path(), Role::Edge);
+        let (own, copy) = (open(o.path(), Role::Cloud), open(c.path(), Role::Cloud));
+        for (number, cloud) in [(7, &own), (8, &copy)] {
+            let_in(&gateway, cloud);
+            cloud.sign_receipts_with(Secret::new(number));
+        }
+        gateway.check_receipts_with(Secret::new(7));
+        gateway.check_receipts_of("dr", Secret::new(8));
+        gateway.sign_receipts_with(Secret::new(9));
+        run(&edge, TABLES).await;
+        write(&edge, 0..20).await;
+        ship(&edge, &gateway);
+        let (node, _, epoch) = edge.sync_hosts().outbox.unwrap().identity();
+        let signs = || gateway.sync_hosts().inbox.attest(node, epoch);
+        ship_own(&gateway, &own);
+        assert!(ship_with_receipt(&gateway, &own));
+        assert!(signs().is_err(), "one cloud has not signed yet");
+        assert!(signed_by(&gateway, "dr", &copy));
+        assert!(signs().unwrap().is_some());
+        for cloud in [&own, &copy] {
+            assert_eq!(numbers(cloud).await, (0..20).collect::<Vec<_>>());
+            let through = "SELECT count(*) FROM system.sync_peers WHERE via IS NOT NULL";
+            assert_eq!(rows(cloud, through).await, ["1"]);
+        }
+        close_all(vec![edge, gateway, own, copy]).await;
     });
 }
