@@ -1,5 +1,6 @@
 //! Slow subscribers, logs that do not reach back, rights that are taken away, tables that change.
 
+use super::super::auth::role;
 use super::super::processors::component;
 use super::*;
 use crate::Principal;
