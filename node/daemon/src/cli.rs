@@ -408,7 +408,7 @@ pub enum SyncCommand {
     },
     /// Compare with the peer now what both hold, down to single rows; exit code 1 where differences are left.
     #[command(
-        after_help = "Examples:\n  activestore sync verify\n  activestore sync verify --repair\n  activestore sync verify --cloud dr --repair\n\nRows of an edge are compared that travel up, of tables that are not filtered. A repair ships rows again that\nthe cloud lacks and takes back rows that the edge lost; deletes win over rows by their stamps, as ever."
+        after_help = "Examples:\n  activestore sync verify\n  activestore sync verify --repair\n  activestore sync verify --cloud dr --repair\n\nRows of an edge are compared that travel up, those of others that flow down to it, and at a gateway those of each\nnode below it; tables that are filtered are not. A repair ships rows again that the cloud lacks, takes back rows that\nthe edge lost, and fetches tables that flow down anew; deletes win over rows by their stamps, as ever."
     )]
     Verify {
         /// Mend what differs.

@@ -163,7 +163,7 @@ pub struct Sync {
     pub transport: Option<TransportSetting>,
     /// What an edge sends in a second at most; alarms go first.
     pub bandwidth: Option<ByteSize>,
-    /// How long a cloud keeps rows that flow down for an edge that is away.
+    /// How long a cloud keeps rows that flow down for an edge that is away, and remembers deletes of shared tables.
     pub max_offline: Option<Span>,
     /// What they may take on its disk at most.
     pub down_bytes: Option<ByteSize>,

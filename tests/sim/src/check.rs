@@ -1,10 +1,14 @@
 //! What must be true once everything has healed.
 
+use std::time::Duration;
+
 use activestore_sync_proto::DigestComparison;
 
 use crate::connection::Connection;
 use crate::world::{CALM, GOODS, LIMITS, PRICES, World, table_of};
 
+/// How long after the last word rows are compared, so that none is left out as too new.
+const COMPARED_AFTER: Duration = Duration::from_secs(300);
 /// Repairs of every edge that must suffice.
 const MENDINGS_MAX: usize = 4;
 
@@ -44,6 +48,34 @@ impl World {
         }
         let left: Vec<_> = self.edges.iter().map(|edge| edge.left).collect();
         Err(format!("{MENDINGS_MAX} repairs left {left:?}"))
+    }
+
+    /// Row by row nothing differs between two ends, whoever wrote it: not what was set aside, nor what one end has
+    /// forgotten.
+    pub(crate) fn compare_rows(&mut self) -> Result<(), String> {
+        let later = self.now + COMPARED_AFTER;
+        while self.now < later {
+            self.step()?;
+        }
+        for index in 0..self.edges.len() {
+            self.edges[index].left = None;
+            if let Some(id) = self.edges[index].connection {
+                self.with_uplink(id, |end| end.compare(3, false));
+            }
+            let until = self.now + CALM;
+            while self.edges[index].left.is_none() {
+                if self.now > until {
+                    return Err(format!("the comparison of edge {index} did not end"));
+                }
+                self.step()?;
+            }
+            let left = self.edges[index].left;
+            if left != Some(0) {
+                let device = &self.edges[index].ledger.device;
+                return Err(format!("{device} and the node above it differ: {left:?}"));
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn settled(&self) -> bool {
@@ -117,6 +149,7 @@ impl World {
         }
         if self.plan.absences {
             self.check_goods()?;
+            self.compare_rows()?;
         }
         self.compare_digests()?;
         self.compare_writers()

@@ -195,6 +195,8 @@ impl Inner {
         by: OriginId,
         incoming: &mut Incoming,
     ) -> Result<()> {
+        // Keys of which the cloud has nothing: ranges, for they may be many.
+        self.prune(schema, covered, by, incoming)?;
         let mut oldest: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
         for batch in incoming.batches.iter().filter(|one| one.table == schema.id) {
             let keys = keys_of(schema, &batch.columns)?;
@@ -216,8 +218,10 @@ impl Inner {
                 let keys = keys_of(snapshot.schema(), &batch.columns)?;
                 let (mut rows, mut stamps) = (Vec::new(), Vec::new());
                 for ((number, key), hlc) in (0_u32..).zip(keys.iter()).zip(batch.hlc.iter()) {
-                    let before = oldest.get(key).map(|oldest| oldest.saturating_sub(1));
-                    let upto = before.map_or(covered.hlc, |before| before.min(covered.hlc));
+                    let Some(oldest) = oldest.get(key) else {
+                        continue;
+                    };
+                    let upto = oldest.saturating_sub(1).min(covered.hlc);
                     let dead = deleted.get(key).is_some_and(|deleted| deleted >= hlc);
                     let row = number as usize;
                     let goes = *hlc < upto && !dead && !is_behind(key) && !is_tombstone(batch, row);

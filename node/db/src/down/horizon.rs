@@ -29,6 +29,8 @@ const STEP_PART: u64 = 64;
 pub(crate) struct Horizons {
     /// Held from the look at a row until it is committed, so that no tombstone goes between.
     tables: RwLock<BTreeMap<TableId, Hlc>>,
+    /// When it was looked last whether they are to move on, in milliseconds since 1970.
+    looked_ms: AtomicU64,
     /// Rows from behind the horizon that were set aside.
     pub(super) late: AtomicU64,
     /// Rows from behind it that change nothing.
@@ -76,9 +78,25 @@ impl Inner {
         Ok(())
     }
 
+    /// How far a horizon moves at least, in milliseconds.
+    fn horizon_step_ms(&self) -> u64 {
+        let keep_ms = u64::try_from(self.options.down_keep.as_millis()).unwrap_or(u64::MAX);
+        (keep_ms / STEP_PART).max(1)
+    }
+
+    /// Moves the horizons on where that is due by the clock: every word of an edge and every write ask for it.
+    pub(crate) fn mind_horizons(&self) {
+        let looked_ms = self.down.horizons.looked_ms.load(Ordering::Relaxed);
+        if self.wall_ms().abs_diff(looked_ms) >= self.horizon_step_ms() {
+            self.advance_horizons();
+        }
+    }
+
     /// Moves the horizons on and lets compaction go by them. Where rows are just being looked at, the next call does.
     pub(crate) fn advance_horizons(&self) {
-        let Some(stream) = self.down.stream() else {
+        // A gateway remembers all: its cloud decides.
+        let stream = self.down.stream();
+        let Some(stream) = stream.filter(|_| self.options.role == Role::Cloud) else {
             return;
         };
         let Some(mut held) = self.down.horizons.tables.try_write() else {
@@ -86,6 +104,10 @@ impl Inner {
         };
         let keep_ms = u64::try_from(self.options.down_keep.as_millis()).unwrap_or(u64::MAX);
         let now_ms = self.wall_ms();
+        self.down
+            .horizons
+            .looked_ms
+            .store(now_ms, Ordering::Relaxed);
         let kept = Hlc::from_ms(now_ms.saturating_sub(keep_ms.max(SETTLED_AFTER_MS)));
         let level_ms = stream.level_ms(now_ms).unwrap_or(u64::MAX);
         let level = Hlc::from_ms(level_ms.saturating_sub(SETTLED_AFTER_MS).min(now_ms));
@@ -104,7 +126,7 @@ impl Inner {
                     let known = held.get(&schema.id).copied().unwrap_or(Hlc::ZERO);
                     // Of a clock that was further ahead than `max_offline`: every row would be an old one.
                     let astray = known.wall_ms() > now_ms;
-                    let due = upto.wall_ms() >= known.wall_ms() + (keep_ms / STEP_PART).max(1);
+                    let due = upto.wall_ms() >= known.wall_ms() + self.horizon_step_ms();
                     let hlc = if astray || due { upto } else { known };
                     if hlc > Hlc::ZERO {
                         next.insert(schema.id, hlc);

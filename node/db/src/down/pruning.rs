@@ -1,5 +1,5 @@
-//! Rows of a cloud-owned table that an edge still shows and its cloud no longer has: deleted so long ago that
-//! no tombstone tells, or lost with what a restored cloud wrote after its backup.
+//! Rows of a cloud-owned table, and old ones of a shared one, that an edge still shows and its cloud no longer has:
+//! deleted so long ago that no tombstone tells, or lost with what a restored cloud wrote after its backup.
 //!
 //! A fetched piece says which keys it covers and up to which stamp it is the whole truth. Where the edge shows
 //! rows between two keys of the piece, one range tombstone of that stamp takes them; what is newer stays.

@@ -39,6 +39,7 @@ impl Db {
         let inner = self.inner.clone();
         self.blocking(move || {
             inner.settle();
+            inner.advance_horizons();
             inner.store.erase(schema.id).map_err(|error| {
                 if error.kind() == ErrorKind::Conflict {
                     // Everything else was done.

@@ -177,7 +177,7 @@ impl Inner {
     pub(crate) fn settle(&self) {
         match self.options.role {
             Role::Edge => {}
-            Role::Cloud => return self.advance_horizons(),
+            Role::Cloud => return self.mind_horizons(),
             Role::Gateway => return,
         }
         if self.takes_rows_from_above() {
