@@ -17,7 +17,7 @@ use crate::crossed::Crossed;
 use crate::ids;
 
 /// A cloud hands so many packets of one connection to the system at once. Each connection keeps room for them, so ten,
-/// as quinn would have it, cost ten thousand edges 80 MB more, and what goes down to one edge is little.
+/// as quinn would have it, cost ten thousand edges 65 MB more, and what goes down to one edge is little.
 const CLOUD_SENDS: usize = 4;
 
 /// What an edge connects from, on a free port of any of the addresses that are like this one.

@@ -2,10 +2,11 @@
 //!
 //! `cargo xtask bench idle [--minutes 10] [--transport quic|tcp] [--config FILE]`, as root: an edge that has joined and has
 //! nothing to ship, its cloud, each in a network namespace. Packets of IP are counted on the edge's interface, after
-//! a while in which a new connection has found its way. What is said of a day is extrapolated.
+//! a while in which a new connection has found its way. What is said of a day is extrapolated. Then the link falls silent,
+//! without a word of it to either end, and it is measured how soon the edge finds out.
 
 use std::fmt::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -19,6 +20,8 @@ use crate::wait;
 const STEP: Duration = Duration::from_secs(60);
 /// A connection is left alone for so long before it is measured: larger packets are looked for, and definitions come down.
 const SETTLES: Duration = Duration::from_secs(30);
+/// Any settings find a dead link within this.
+const FOUND_WITHIN: Duration = Duration::from_secs(900);
 const DAY_S: f64 = 86_400.0;
 
 pub fn run(options: &Options) {
@@ -28,7 +31,7 @@ pub fn run(options: &Options) {
         std::process::exit(1);
     }
     let minutes: f64 = options.number("minutes", 10.0);
-    let lab = Lab::make();
+    let mut lab = Lab::make();
     let directory = tempfile::tempdir().unwrap();
     let mut config = match options.text("config") {
         Some(file) => std::fs::read_to_string(file).unwrap(),
@@ -57,13 +60,13 @@ pub fn run(options: &Options) {
         &[&["--config", file], &joining[..]].concat(),
     );
     wait::until("a connection", STEP, || {
-        connection(&edge)["connected_to"].is_string().then_some(())
+        connected(&edge)["connected_to"].is_string().then_some(())
     });
     std::thread::sleep(SETTLES);
     count(&lab.edge);
     std::thread::sleep(Duration::from_secs_f64(minutes * 60.0));
     let ways = ["up", "down"].map(|way| counted(&lab.edge, way));
-    let connection = connection(&edge);
+    let connection = connected(&edge);
     assert_eq!(connection["connections"], 1, "there was another connection");
     let [(up, up_packets), (down, down_packets)] = ways;
     println!(
@@ -77,10 +80,20 @@ pub fn run(options: &Options) {
         day(up as f64),
         day(down as f64)
     );
+    lab.lose(1000);
+    let begun = Instant::now();
+    wait::until("the edge's finding out", FOUND_WITHIN, || {
+        let connection = connected(&edge);
+        connection["connected_to"].is_null().then_some(())
+    });
+    println!(
+        "a link that fell silent was found after {:.1} s",
+        begun.elapsed().as_secs_f64()
+    );
 }
 
 /// What the edge tells of its connection.
-fn connection(edge: &Node) -> Value {
+fn connected(edge: &Node) -> Value {
     edge.get("/v1/sync")["connections"][0].clone()
 }
 

@@ -1,9 +1,9 @@
 //! Signs of life over TCP. The kernel finds a link that carries nothing; what it cannot see is a machine in between that goes
 //! on acknowledging bytes, or takes none, for a peer that is gone. So a ping has to be answered.
 //!
-//! A ping waits behind what the kernel and the network hold already, so time counts from the last byte that moved in
-//! either direction: on a slow link bytes leave all the while, and a machine that swallows them is found when the
-//! windows of the conversation are full and nothing is sent any more.
+//! A ping waits behind what the kernel and the network hold already, so time counts from the last byte that came, and from
+//! the last moment at which a kernel that was full took more: on a slow link it does all the while. A machine that
+//! swallows what it gets is found at once where little is sent, and otherwise when the windows of the conversation are full.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -62,7 +62,7 @@ impl Signs {
         u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Bytes were taken by the kernel, or came.
+    /// Bytes came, or left a kernel that was full.
     pub(super) fn moved(&self) {
         self.moved.store(self.now_us(), Ordering::Relaxed);
     }

@@ -33,9 +33,8 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
-    fn moved(&self, of: &AtomicU64, bytes: usize) {
+    fn crossed(&self, of: &AtomicU64, bytes: usize) {
         of.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.signs.moved();
         if let Some((crossed, address)) = &self.charged {
             crossed.by_tcp(*address, bytes);
         }
@@ -46,6 +45,8 @@ impl Traffic {
 pub(crate) struct Socket {
     stream: TcpStream,
     traffic: Arc<Traffic>,
+    /// Whether the kernel took nothing more when it was asked last.
+    full: bool,
 }
 
 impl Socket {
@@ -78,6 +79,7 @@ impl Socket {
                 signs: Signs::new(),
                 charged,
             }),
+            full: false,
         })
     }
 
@@ -95,7 +97,8 @@ impl AsyncRead for Socket {
         let before = into.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, into))?;
         let read = into.filled().len().saturating_sub(before);
-        self.traffic.moved(&self.traffic.received, read);
+        self.traffic.crossed(&self.traffic.received, read);
+        self.traffic.signs.moved();
         Poll::Ready(Ok(()))
     }
 }
@@ -106,8 +109,16 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
-        self.traffic.moved(&self.traffic.sent, written);
+        let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write(context, bytes) else {
+            self.full = true;
+            return Poll::Pending;
+        };
+        let written = written?;
+        self.traffic.crossed(&self.traffic.sent, written);
+        // What the kernel takes at once says nothing of the link; where it was full, something has left.
+        if std::mem::take(&mut self.full) {
+            self.traffic.signs.moved();
+        }
         Poll::Ready(Ok(written))
     }
 

@@ -108,3 +108,33 @@ async fn a_months_bytes_are_not_exceeded_by_runs_that_break_off() {
         assert!(used >= 2_000_000, "{used}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attempts_that_nobody_answers_are_charged_to_the_month() {
+    /// The least that a first packet of QUIC has, with its headers.
+    const FIRST_PACKET: u64 = 1228;
+    for reach in [QUIC, TCP] {
+        let cloud = Cloud::start();
+        let edge = Edge::new(1, reach);
+        let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut options = edge.options(silent.local_addr().unwrap(), Some(cloud.token()));
+        options.allowance.budget = Some((
+            BudgetOptions {
+                bytes: 1_000_000_000,
+                first_day: 1,
+                reserve_percent: 0,
+                at_budget: AtBudget::Hold,
+            },
+            edge.directory.path().join("link-month"),
+        ));
+        let client = Edge::client(options);
+        // A refused connection over TCP costs a packet and no more.
+        let least = if reach == QUIC { FIRST_PACKET } else { 60 };
+        until("attempts are charged", || {
+            client.status().budget.unwrap().used >= 3 * least
+        })
+        .await;
+        assert_eq!(client.status().connections, 0);
+        client.shutdown().await;
+    }
+}
