@@ -28,6 +28,7 @@ use crate::model::{self, Models};
 use crate::params::bind;
 use crate::parse::{Statement, parse};
 use crate::rows::{Rows, StatsHandle};
+use crate::session::remove;
 use crate::table_function::RowFunction;
 use crate::tables::{Keyspaces, Tables};
 use crate::{session, table_call, tumble};
@@ -385,14 +386,6 @@ impl Engine {
         }
         Ok(state)
     }
-}
-
-/// Takes away what is registered under a name.
-fn remove(state: &mut SessionState, name: &str) {
-    // Only an unknown name makes these fail, and then there is nothing to do.
-    let _unknown = state.deregister_udtf(name);
-    let _unknown = state.deregister_udf(name);
-    let _unknown = state.deregister_udaf(name);
 }
 
 impl fmt::Debug for Engine {

@@ -10,6 +10,7 @@ use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SessionState, TaskContext};
+use datafusion::logical_expr::registry::FunctionRegistry;
 use datafusion::prelude::SessionConfig;
 
 use crate::engine::EngineOptions;
@@ -77,4 +78,12 @@ pub(crate) fn state(
 /// What a plan of this state runs with.
 pub(crate) fn task(state: &SessionState) -> Arc<TaskContext> {
     Arc::new(TaskContext::from(state))
+}
+
+/// Takes away what is registered under a name.
+pub(crate) fn remove(state: &mut SessionState, name: &str) {
+    // Only an unknown name makes these fail, and then there is nothing to do.
+    let _unknown = state.deregister_udtf(name);
+    let _unknown = state.deregister_udf(name);
+    let _unknown = state.deregister_udaf(name);
 }

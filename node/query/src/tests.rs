@@ -2,6 +2,7 @@
 
 mod functions;
 mod last;
+mod live;
 mod model;
 mod planning;
 mod predicate;
