@@ -27,7 +27,7 @@ use crate::options::{Counters, EngineOptions, EngineStats};
 use crate::params::Param;
 use crate::parse::{Statement, parse};
 use crate::rows::{Rows, StatsHandle};
-use crate::session;
+use crate::session::{self, remove};
 use crate::table_function::RowFunction;
 use crate::tables::{Keyspaces, Tables};
 
@@ -310,14 +310,6 @@ impl Engine {
         }
         Ok(state)
     }
-}
-
-/// Takes away what is registered under a name.
-fn remove(state: &mut SessionState, name: &str) {
-    // Only an unknown name makes these fail, and then there is nothing to do.
-    let _unknown = state.deregister_udtf(name);
-    let _unknown = state.deregister_udf(name);
-    let _unknown = state.deregister_udaf(name);
 }
 
 impl fmt::Debug for Engine {

@@ -285,6 +285,13 @@ fn needed(nodes: &[&LogicalPlan], table: &TableSchema) -> Result<Vec<usize>> {
             break;
         }
     }
+    // Rows that are only counted need a column to be told by.
+    let none = !wanted.contains(&true);
+    let first = table.partition_key.first().filter(|_| none);
+    let first = first.and_then(|id| table.columns.iter().position(|column| column.id == *id));
+    if let Some(slot) = first.and_then(|place| wanted.get_mut(place)) {
+        *slot = true;
+    }
     let places = wanted.iter().enumerate().filter(|(_, wanted)| **wanted);
     Ok(places.map(|(place, _)| place).collect())
 }

@@ -11,6 +11,7 @@ use datafusion::execution::registry::FunctionRegistry;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SessionState, TaskContext};
+use datafusion::logical_expr::registry::FunctionRegistry;
 use datafusion::prelude::SessionConfig;
 
 use crate::error::from_datafusion;
@@ -102,4 +103,12 @@ fn register(state: &mut SessionState, models: &Arc<dyn Models>) -> datafusion::c
 /// What a plan of this state runs with.
 pub(crate) fn task(state: &SessionState) -> Arc<TaskContext> {
     Arc::new(TaskContext::from(state))
+}
+
+/// Takes away what is registered under a name.
+pub(crate) fn remove(state: &mut SessionState, name: &str) {
+    // Only an unknown name makes these fail, and then there is nothing to do.
+    let _unknown = state.deregister_udtf(name);
+    let _unknown = state.deregister_udf(name);
+    let _unknown = state.deregister_udaf(name);
 }

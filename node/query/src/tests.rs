@@ -3,6 +3,7 @@
 mod functions;
 mod json;
 mod last;
+mod live;
 mod model;
 mod planning;
 mod predicate;

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use activestore_query::{Statement, Subscribe, WhenSlow, parse};
-use activestore_types::{Error, Lsn, Result};
+use activestore_types::{Error, ErrorKind, Lsn, Result};
 use parking_lot::{Condvar, Mutex};
 use serde_json::Value;
 
@@ -111,7 +111,13 @@ impl Db {
             principal: self.principal.clone(),
         };
         let begun = Subscription::begin(self, wish, from).await;
-        begun.map_err(|error| self.rights().told(error))
+        begun.map_err(|error| {
+            if error.kind() == ErrorKind::Denied {
+                let denied = &self.inner.logins.counts.denied;
+                denied.fetch_add(1, Ordering::Relaxed);
+            }
+            self.rights().told(error)
+        })
     }
 }
 

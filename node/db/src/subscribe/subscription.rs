@@ -9,7 +9,7 @@ use activestore_query::{
     Param, {Rows, WhenSlow},
 };
 use activestore_store::backup::LogPin;
-use activestore_types::{Error, ErrorKind, Lsn, Result};
+use activestore_types::{Error, ErrorKind, Hlc, Lsn, Result};
 use arrow::datatypes::SchemaRef;
 use futures::StreamExt;
 use parking_lot::Mutex;
@@ -26,6 +26,9 @@ use crate::db::{Db, Inner};
 
 /// While a subscriber reads what a table holds the log is kept for it, until so much was written beside that.
 const HELD_LOG_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// A stamp that is further ahead than this is of a clock that went ahead.
+const CLOCKS_APART_MS: u64 = 1000;
 
 /// Rows on their way to a subscriber. Dropping it ends it.
 pub struct Subscription {
@@ -76,9 +79,11 @@ impl Subscription {
         if snapshot {
             pin = Some((inner.store.pin_log(), inner.store.log_bytes()));
         }
-        // All that is committed from here on is told; the rows are looked at after it.
-        let highest = inner.store.max_hlc();
+        // All that is committed from here on is told; the rows, and the highest stamp, are looked at after it.
         let newest = Place::behind(inner.store.last_lsn());
+        let highest = inner.store.max_hlc();
+        // Where others' clocks went ahead, own writes may be stamped below what is there.
+        let ahead = highest > Hlc::from_ms(inner.wall_ms().saturating_add(CLOCKS_APART_MS));
         let mut ready = VecDeque::new();
         let token = kept.unwrap_or(newest).token(inner.node);
         let phase = if snapshot {
@@ -92,9 +97,9 @@ impl Subscription {
             Phase::CatchUp(None)
         };
         let place = kept.unwrap_or(newest);
-        let highest = kept.is_none().then_some(highest);
+        let highest = (kept.is_none() || ahead).then_some(highest);
         let schema = query.output().clone();
-        let looking = Looking::new(
+        let mut looking = Looking::new(
             query,
             known,
             wish.statement.leaving,
@@ -102,6 +107,9 @@ impl Subscription {
             place,
             highest,
         );
+        if snapshot {
+            looking.was_read(inner.store.last_lsn());
+        }
         let channel = Channel::new(
             inner.node,
             inner.options.subscriber_bytes_max,

@@ -209,8 +209,8 @@ fn strange_requests_are_refused_in_a_sentence() {
     let node = Node::with_readings();
     let deep = format!(
         "SELECT {}1{} FROM plant.readings",
-        "(".repeat(10_000),
-        ")".repeat(10_000)
+        "(".repeat(5_000),
+        ")".repeat(5_000)
     );
     for (sql, rest, status, words) in [
         ("", &[][..], 400, "what to subscribe to"),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use activestore_types::{Error, Result};
+use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::cursor::Cursor;
 use super::statement::{Statement, Subscribe, WhenSlow};
@@ -12,6 +13,10 @@ const OPTIONS: [&str; 3] = ["snapshot", "on_slow", "leaving"];
 
 /// After `SUBSCRIBE`.
 pub(super) fn subscribe(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    let begins = ["SELECT", "WITH", "TABLE", "VALUES"];
+    if !begins.iter().any(|word| cursor.peek_word(word)) && !cursor.peek_token(&Token::LParen) {
+        return Err(cursor.expected("SELECT"));
+    }
     // Beside a table's name the parser of queries takes WITH (…) for hints of another system.
     let (sql, options) = cursor.query_with_options()?;
     let mut statement = Subscribe {
@@ -60,3 +65,6 @@ fn truth(name: &str, value: &str) -> Result<bool> {
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests;

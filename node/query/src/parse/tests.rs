@@ -428,10 +428,6 @@ fn what_is_not_here_is_refused_in_a_sentence() {
         "CREATE MATERIALIZED VIEW plant.m AS SELECT 1",
         "materialized views are not available",
     );
-    wrong(
-        "SUBSCRIBE SELECT * FROM plant.alerts",
-        "SUBSCRIBE is not available",
-    );
     wrong("COPY t TO 'x'", "activestore export");
     for sql in [
         "BEGIN",

@@ -7,7 +7,7 @@ use arrow::datatypes::Float64Type;
 use super::*;
 
 #[derive(Debug)]
-struct Twice {
+pub(super) struct Twice {
     name: &'static str,
     args: Vec<DataType>,
     gives: fn(usize, &[ArrayRef]) -> Result<ArrayRef>,
@@ -28,7 +28,10 @@ impl ColumnFunction for Twice {
     }
 }
 
-fn twice(name: &'static str, gives: fn(usize, &[ArrayRef]) -> Result<ArrayRef>) -> Arc<Twice> {
+pub(super) fn twice(
+    name: &'static str,
+    gives: fn(usize, &[ArrayRef]) -> Result<ArrayRef>,
+) -> Arc<Twice> {
     Arc::new(Twice {
         name,
         args: vec![DataType::Double],
@@ -36,7 +39,7 @@ fn twice(name: &'static str, gives: fn(usize, &[ArrayRef]) -> Result<ArrayRef>) 
     })
 }
 
-fn doubled(_rows: usize, args: &[ArrayRef]) -> Result<ArrayRef> {
+pub(super) fn doubled(_rows: usize, args: &[ArrayRef]) -> Result<ArrayRef> {
     let values = args[0].as_primitive::<Float64Type>();
     Ok(Arc::new(
         values.unary::<_, Float64Type>(|value| value * 2.0),

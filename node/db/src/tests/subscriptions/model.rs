@@ -85,6 +85,31 @@ async fn mark(db: &Db, round: i64) -> (Key, f64) {
     (("zz".to_owned(), 0), round as f64)
 }
 
+/// Hears so many times, loses the connection and goes on behind what was heard last.
+async fn reconnect(
+    db: &Db,
+    mut subscription: Subscription,
+    holder: &mut Holder,
+    events: u8,
+    filter: &str,
+) -> Subscription {
+    for _ in 0..events {
+        // Whatever there is; nothing may be.
+        let told = tokio::time::timeout(Duration::from_millis(2), subscription.next());
+        match told.await {
+            Ok(told) => holder.hear(told.unwrap().unwrap()),
+            Err(_) => break,
+        }
+    }
+    drop(subscription);
+    if holder.token.is_none() {
+        // It was lost before it said where it began.
+        *holder = Holder::default();
+        return subscribe(db, filter, "leaving = true, snapshot = true", None).await;
+    }
+    subscribe(db, filter, "leaving = true", holder.token.as_deref()).await
+}
+
 async fn play(steps: Vec<Step>, filter: &str) {
     let dir = tempfile::tempdir().unwrap();
     let mut db = open(dir.path(), Role::Edge);
@@ -97,17 +122,7 @@ async fn play(steps: Vec<Step>, filter: &str) {
         write(&db, step).await;
         match step {
             Step::Reconnect(events) => {
-                for _ in 0..*events {
-                    // Whatever there is; nothing may be.
-                    let told = tokio::time::timeout(Duration::from_millis(2), subscription.next());
-                    match told.await {
-                        Ok(told) => holder.hear(told.unwrap().unwrap()),
-                        Err(_) => break,
-                    }
-                }
-                drop(subscription);
-                let token = holder.token.clone();
-                subscription = subscribe(&db, filter, options, token.as_deref()).await;
+                subscription = reconnect(&db, subscription, &mut holder, *events, filter).await;
             }
             Step::Flush => db.inner.store.flush().unwrap(),
             Step::Restart => {
@@ -149,6 +164,7 @@ proptest! {
             let edge = open(dirs[1].path(), Role::Edge);
             adopt(&edge, &cloud);
             let mut subscription = subscribe(&cloud, "true", "leaving = true", None).await;
+            let mut holder = Holder::default();
             for (at_cloud, step) in &steps {
                 if *at_cloud {
                     write(&cloud, step).await;
@@ -159,10 +175,12 @@ proptest! {
                 if matches!(step, Step::Reconnect(_) | Step::Restart) {
                     ship(&edge, &cloud);
                 }
+                if let Step::Reconnect(events) = step {
+                    subscription = reconnect(&cloud, subscription, &mut holder, *events, "true").await;
+                }
             }
             ship(&edge, &cloud);
             let (key, temp) = mark(&cloud, 100).await;
-            let mut holder = Holder::default();
             holder.until(&mut subscription, &key, temp).await;
             assert_eq!(holder.rows, shown(&cloud, "true").await);
             drop(subscription);
@@ -258,6 +276,74 @@ fn what_a_table_holds_goes_over_into_what_is_written_without_a_gap() {
                 holder.hear(next(&mut subscription).await.unwrap());
             }
             assert_eq!(holder.rows, whole);
+        }
+        db.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn nobody_is_told_of_an_older_state_after_a_newer_one() {
+    const WRITES: i64 = 500;
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open(dir.path(), Role::Edge);
+        run(&db, TABLE).await;
+        let writer = {
+            let db = db.clone();
+            tokio::spawn(async move {
+                for n in 1..WRITES {
+                    let key = format!("device = 'd' AND seq = {}", n % 3);
+                    let sql = match n % 7 {
+                        // Rows that are read, between rows that are not.
+                        0 | 3 => format!("UPDATE k.t SET temp = {n} WHERE {key}"),
+                        5 => format!(
+                            "INSERT INTO k.t (device, seq, temp) VALUES ('d', {}, {n})",
+                            n % 3
+                        ),
+                        _ => format!("INSERT INTO k.t VALUES ('d', {}, {n}, 'x')", n % 3),
+                    };
+                    run(&db, &sql).await;
+                }
+            })
+        };
+        let mut subscriptions = Vec::new();
+        for options in [
+            "snapshot = true",
+            "leaving = true",
+            "snapshot = true",
+            "snapshot = true",
+        ] {
+            subscriptions.push(subscribe(&db, "true", options, None).await);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        writer.await.unwrap();
+        let (key, temp) = mark(&db, 1000).await;
+        for mut subscription in subscriptions {
+            let mut holder = Holder::default();
+            while holder.rows.get(&key).is_none_or(|row| row.0 != Some(temp)) {
+                let before = holder.rows.clone();
+                let told = next(&mut subscription).await.unwrap();
+                if let Told::Changes(changes) = &told {
+                    // One by one, within what is told together as well.
+                    let mut one = changes.clone();
+                    let mut last = before;
+                    for change in &changes.list {
+                        one.list = vec![*change];
+                        let mut now = Holder {
+                            rows: last.clone(),
+                            ..Holder::default()
+                        };
+                        now.changes(&one);
+                        for (key, (temp, _)) in &now.rows {
+                            let was = last.get(key).and_then(|row| row.0);
+                            assert!(was <= *temp, "{key:?} was {was:?} and is {temp:?}");
+                        }
+                        last = now.rows;
+                    }
+                }
+                holder.hear(told);
+            }
+            assert_eq!(holder.rows, shown(&db, "true").await);
         }
         db.shutdown().await.unwrap();
     });
