@@ -123,10 +123,16 @@ impl Db {
     /// The engine under the rights of who asks.
     pub(crate) fn engine(&self) -> activestore_query::Engine {
         let rights = self.rights();
-        if rights.is_unbounded() {
-            return self.inner.engine.clone();
-        }
-        self.inner.engine.with_access(Arc::new(Guard(rights)))
+        let asker = match &self.principal {
+            Principal::Role(name) | Principal::Token(name) => Some(name.clone()),
+            Principal::Node | Principal::Anybody => None,
+        };
+        let engine = if rights.is_unbounded() {
+            self.inner.engine.clone()
+        } else {
+            self.inner.engine.with_access(Arc::new(Guard(rights)))
+        };
+        engine.with_asker(asker)
     }
 
     /// Whether rows may be written to the tables of these batches.
