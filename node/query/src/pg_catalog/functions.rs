@@ -1,64 +1,23 @@
-//! Functions of the catalog: what a number stands for, how a thing is written, who asks. They are computed row by
-//! row, over relations that are small.
+//! Functions of the catalog: what a number stands for, how a thing is written, who asks.
 
-use std::cell::OnceCell;
-use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use activestore_types::Result;
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, ListBuilder, StringArray, StringBuilder};
-use arrow::datatypes::{DataType as ArrowType, Field};
-use datafusion::common::Result as DataFusionResult;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::registry::FunctionRegistry;
-use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
-};
-use datafusion::scalar::ScalarValue;
+use datafusion::logical_expr::{ScalarUDF, Signature, TypeSignature, Volatility};
 
 use crate::error::from_datafusion;
 use crate::tables::Tables;
 
-use super::objects::{Table, index_definition, shown, tables};
-use super::relations::{OWNER, name_of, number_of};
+use super::calls::{Call, CatalogFunction, Given, Gives, Work};
+use super::objects::file_bytes;
+use super::objects::{Table, index_definition, shown};
+use super::relations::{KNOWN_SETTINGS, OWNER, name_of, number_of};
 use super::types;
 
 /// Who a node without roles belongs to.
 const EVERYBODY: &str = "activestore";
-
-/// What a function gives.
-enum Given {
-    Text(Option<String>),
-    Int(Option<i64>),
-    Flag(Option<bool>),
-    Texts(Vec<&'static str>),
-}
-
-/// One row's arguments as texts, and what there is to look them up in.
-struct Call<'a> {
-    args: Vec<Option<String>>,
-    all: &'a dyn Tables,
-    listed: &'a OnceCell<Vec<Table>>,
-    asker: Option<&'a str>,
-}
-
-impl Call<'_> {
-    fn text(&self, place: usize) -> Option<&str> {
-        self.args.get(place)?.as_deref()
-    }
-
-    fn number(&self, place: usize) -> Option<i64> {
-        self.text(place)?.parse().ok()
-    }
-
-    fn tables(&self) -> &[Table] {
-        self.listed
-            .get_or_init(|| tables(self.all).unwrap_or_default())
-    }
-}
-
-type Work = fn(&Call<'_>) -> Given;
 
 /// Name, type of what it gives, and how.
 const FUNCTIONS: &[(&str, Gives, Work)] = &[
@@ -120,6 +79,7 @@ const FUNCTIONS: &[(&str, Gives, Work)] = &[
     ("pg_get_function_arguments", Gives::Text, nothing),
     ("pg_get_function_identity_arguments", Gives::Text, nothing),
     ("pg_get_functiondef", Gives::Text, nothing),
+    ("pg_get_function_sqlbody", Gives::Text, nothing),
     ("obj_description", Gives::Text, nothing),
     ("col_description", Gives::Text, nothing),
     ("shobj_description", Gives::Text, nothing),
@@ -134,6 +94,20 @@ const FUNCTIONS: &[(&str, Gives, Work)] = &[
     }),
     ("quote_ident", Gives::Text, |call| {
         Given::Text(call.text(0).map(shown))
+    }),
+    ("pg_table_size", Gives::Int, size),
+    ("pg_relation_size", Gives::Int, size),
+    ("pg_total_relation_size", Gives::Int, size),
+    ("pg_indexes_size", Gives::Int, |_| Given::Int(Some(0))),
+    ("pg_database_size", Gives::Int, size_of_all),
+    ("pg_tablespace_size", Gives::Int, size_of_all),
+    ("pg_size_pretty", Gives::Text, |call| {
+        Given::Text(call.number(0).map(pretty))
+    }),
+    ("current_setting", Gives::Text, |call| {
+        let known = KNOWN_SETTINGS.iter();
+        let mut known = known.filter(|(name, _)| call.text(0) == Some(name));
+        Given::Text(known.next().map(|(_, setting)| (*setting).to_owned()))
     }),
     ("pg_advisory_unlock_all", Gives::Text, |_| text("")),
     // What casts become.
@@ -166,6 +140,28 @@ const FUNCTIONS: &[(&str, Gives, Work)] = &[
 
 fn text(text: &str) -> Given {
     Given::Text(Some(text.to_owned()))
+}
+
+/// What the files of a table take, where the asker may know of them.
+fn size(call: &Call<'_>) -> Given {
+    let number = call.number(0);
+    let table = call.tables().iter().find(|table| Some(table.oid) == number);
+    Given::Int(table.and_then(|table| file_bytes(call.all, Some(&table.name))))
+}
+
+fn size_of_all(call: &Call<'_>) -> Given {
+    Given::Int(file_bytes(call.all, None))
+}
+
+fn pretty(bytes: i64) -> String {
+    let mut bytes = bytes;
+    for unit in ["bytes", "kB", "MB", "GB"] {
+        if bytes.abs() < 10 * 1024 {
+            return format!("{bytes} {unit}");
+        }
+        bytes /= 1024;
+    }
+    format!("{bytes} TB")
 }
 
 fn always(_: &Call<'_>) -> Given {
@@ -229,25 +225,6 @@ fn constraint(call: &Call<'_>) -> Given {
     Given::Text(found.map(|table| format!("PRIMARY KEY ({})", table.key_columns())))
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Gives {
-    Text,
-    Int,
-    Flag,
-    Texts,
-}
-
-impl Gives {
-    fn arrow(self) -> ArrowType {
-        match self {
-            Gives::Text => ArrowType::Utf8,
-            Gives::Int => ArrowType::Int64,
-            Gives::Flag => ArrowType::Boolean,
-            Gives::Texts => ArrowType::List(Arc::new(Field::new_list_field(ArrowType::Utf8, true))),
-        }
-    }
-}
-
 /// Adds the functions to a state, for one statement.
 ///
 /// # Errors
@@ -262,7 +239,10 @@ pub(crate) fn register(
             name,
             gives: *gives,
             work: *work,
-            signature: Signature::variadic_any(Volatility::Stable),
+            signature: Signature::one_of(
+                vec![TypeSignature::Nullary, TypeSignature::VariadicAny],
+                Volatility::Stable,
+            ),
             all: all.clone(),
             asker: asker.cloned(),
         });
@@ -271,130 +251,4 @@ pub(crate) fn register(
             .map_err(from_datafusion)?;
     }
     Ok(())
-}
-
-struct CatalogFunction {
-    name: &'static str,
-    gives: Gives,
-    work: Work,
-    signature: Signature,
-    all: Arc<dyn Tables>,
-    /// The role that asks, where one logged in.
-    asker: Option<Arc<str>>,
-}
-
-impl fmt::Debug for CatalogFunction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CatalogFunction({})", self.name)
-    }
-}
-
-impl PartialEq for CatalogFunction {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.asker == other.asker && Arc::ptr_eq(&self.all, &other.all)
-    }
-}
-
-impl Eq for CatalogFunction {}
-
-impl Hash for CatalogFunction {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
-    }
-}
-
-impl ScalarUDFImpl for CatalogFunction {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _args: &[ArrowType]) -> DataFusionResult<ArrowType> {
-        Ok(self.gives.arrow())
-    }
-
-    fn coerce_types(&self, given: &[ArrowType]) -> DataFusionResult<Vec<ArrowType>> {
-        Ok(given.to_vec())
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
-        let all_scalar = args
-            .args
-            .iter()
-            .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
-        let rows = if all_scalar { 1 } else { args.number_rows };
-        let columns = args
-            .args
-            .into_iter()
-            .map(|arg| arg.into_array(rows))
-            .collect::<DataFusionResult<Vec<ArrayRef>>>()?;
-        let listed = OnceCell::new();
-        let mut given = Vec::with_capacity(rows);
-        for row in 0..rows {
-            let mut args = Vec::with_capacity(columns.len());
-            for column in &columns {
-                let value = ScalarValue::try_from_array(column, row)?;
-                args.push((!value.is_null()).then(|| value.to_string()));
-            }
-            given.push((self.work)(&Call {
-                args,
-                all: self.all.as_ref(),
-                listed: &listed,
-                asker: self.asker.as_deref(),
-            }));
-        }
-        let array = gathered(self.gives, &given);
-        if all_scalar {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
-                &array, 0,
-            )?));
-        }
-        Ok(ColumnarValue::Array(array))
-    }
-}
-
-fn gathered(gives: Gives, given: &[Given]) -> ArrayRef {
-    match gives {
-        Gives::Text => Arc::new(
-            given
-                .iter()
-                .map(|given| match given {
-                    Given::Text(text) => text.as_deref(),
-                    _ => None,
-                })
-                .collect::<StringArray>(),
-        ),
-        Gives::Int => Arc::new(
-            given
-                .iter()
-                .map(|given| match given {
-                    Given::Int(number) => *number,
-                    _ => None,
-                })
-                .collect::<Int64Array>(),
-        ),
-        Gives::Flag => Arc::new(
-            given
-                .iter()
-                .map(|given| match given {
-                    Given::Flag(flag) => *flag,
-                    _ => None,
-                })
-                .collect::<BooleanArray>(),
-        ),
-        Gives::Texts => {
-            let mut lists = ListBuilder::new(StringBuilder::new());
-            for given in given {
-                if let Given::Texts(texts) = given {
-                    lists.append_value(texts.iter().copied().map(Some));
-                } else {
-                    lists.append_null();
-                }
-            }
-            Arc::new(lists.finish())
-        }
-    }
 }

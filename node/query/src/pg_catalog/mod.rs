@@ -5,7 +5,9 @@
 //! The statements of such tools use words that are PostgreSQL's alone (`OPERATOR(pg_catalog.~)`, `::regclass`,
 //! `COLLATE`); [`rewrite`] brings them to ours, in statements that name the catalog and no others.
 
+mod calls;
 mod columns;
+mod emptiness;
 mod functions;
 mod objects;
 mod relation;

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use activestore_catalog::SYSTEM_KEYSPACE;
 use activestore_types::{DataType, Result, TableName, TableSchema};
 
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+
 use crate::tables::Tables;
 use crate::write::quote;
 
@@ -160,4 +163,18 @@ pub(super) fn index_definition(table: &Table) -> String {
         table.full_name(),
         table.key_columns()
     )
+}
+
+/// What the files of a table take in bytes, or those of all; `None` where the asker may not know of files.
+pub(super) fn file_bytes(tables: &dyn Tables, of: Option<&TableName>) -> Option<i64> {
+    let files = tables.system_table("sstables").ok()??;
+    let texts = |name: &str| Some(files.column_by_name(name)?.as_string_opt::<i32>()?.clone());
+    let (keyspaces, names) = (texts("keyspace")?, texts("table")?);
+    let bytes = files.column_by_name("bytes")?;
+    let bytes = bytes.as_primitive_opt::<Int64Type>()?;
+    let each = keyspaces.iter().zip(&names).zip(bytes);
+    let wanted = each.filter(|((keyspace, name), _)| {
+        of.is_none_or(|of| *keyspace == Some(&of.keyspace) && *name == Some(&of.table))
+    });
+    Some(wanted.filter_map(|(_, bytes)| bytes).sum())
 }

@@ -321,22 +321,24 @@ fn procedures(all: &dyn Tables) -> Result<Vec<Row>> {
     Ok(rows.collect())
 }
 
+/// Settings that are the same for every session, or begin so.
+pub(super) const KNOWN_SETTINGS: [(&str, &str); 11] = [
+    ("server_version", "15.0"),
+    ("server_version_num", "150000"),
+    ("server_encoding", "UTF8"),
+    ("client_encoding", "UTF8"),
+    ("TimeZone", "UTC"),
+    ("DateStyle", "ISO, MDY"),
+    ("standard_conforming_strings", "on"),
+    ("integer_datetimes", "on"),
+    ("max_identifier_length", "63"),
+    ("max_index_keys", "32"),
+    ("search_path", "\"$user\", public"),
+];
+
 fn settings(_: &dyn Tables) -> Result<Vec<Row>> {
-    let known = [
-        ("server_version", "15.0"),
-        ("server_version_num", "150000"),
-        ("server_encoding", "UTF8"),
-        ("client_encoding", "UTF8"),
-        ("TimeZone", "UTC"),
-        ("DateStyle", "ISO, MDY"),
-        ("standard_conforming_strings", "on"),
-        ("integer_datetimes", "on"),
-        ("max_identifier_length", "63"),
-        ("max_index_keys", "32"),
-        ("search_path", "\"$user\", public"),
-    ];
-    let rows =
-        known.map(|(name, setting)| row([("name", name.into()), ("setting", setting.into())]));
+    let rows = KNOWN_SETTINGS
+        .map(|(name, setting)| row([("name", name.into()), ("setting", setting.into())]));
     Ok(rows.into())
 }
 

@@ -10,13 +10,14 @@ use std::ops::ControlFlow;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, JoinOperator, ObjectName,
-    ObjectNamePart, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins, Value,
-    VisitMut, VisitorMut,
+    FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, ObjectName, ObjectNamePart, Query,
+    Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, Value, VisitMut,
+    VisitorMut, visit_expressions_mut,
 };
 
 use super::PG_CATALOG;
-use super::relations::{has_no_rows, names};
+use super::emptiness::{aggregates, emptied, is_nothing, named};
+use super::relations::names;
 
 /// What a text holds that may be about the catalog.
 const SIGNS: [&str; 12] = [
@@ -69,6 +70,15 @@ impl VisitorMut for Rewrite {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        tell_apart(&mut select.projection);
+        let _never_broken = visit_expressions_mut(&mut select.projection, |expression| {
+            counted(expression);
+            ControlFlow::<()>::Continue(())
+        });
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_relation(&mut self, relation: &mut ObjectName) -> ControlFlow<()> {
         if let [ObjectNamePart::Identifier(name)] = relation.0.as_slice() {
             let name = name.value.to_lowercase();
@@ -97,7 +107,7 @@ impl VisitorMut for Rewrite {
         match expression {
             Expr::Function(function) => {
                 unqualify(&mut function.name);
-                if let Some(list) = no_list(function) {
+                if let Some(list) = list(function) {
                     *expression = list;
                 }
             }
@@ -122,8 +132,9 @@ impl VisitorMut for Rewrite {
                     *expression = other;
                 }
             }
-            // A query that gives no row gives NULL.
+            // A query that gives no row gives NULL; one that may give one row gives the greatest of its rows.
             Expr::Subquery(query) if is_nothing(&query.body) => *expression = null(),
+            Expr::Subquery(query) => one_row(query),
             Expr::Exists { subquery, negated } if is_nothing(&subquery.body) => {
                 let value = Value::Boolean(*negated);
                 *expression = Expr::Value(value.with_empty_span());
@@ -134,7 +145,97 @@ impl VisitorMut for Rewrite {
     }
 }
 
-fn null() -> Expr {
+/// `EXISTS (SELECT …)` among columns, where the planner has none, as `(SELECT count(*) > 0 …)`.
+fn counted(expression: &mut Expr) {
+    let Expr::Exists { subquery, negated } = expression else {
+        return;
+    };
+    let op = if *negated {
+        BinaryOperator::Eq
+    } else {
+        BinaryOperator::Gt
+    };
+    let SetExpr::Select(select) = subquery.body.as_mut() else {
+        return;
+    };
+    if !reads_catalog(select) {
+        return;
+    }
+    let zero = Value::Number("0".to_owned(), false).with_empty_span();
+    let one = Value::Number("1".to_owned(), false).with_empty_span();
+    select.projection = vec![SelectItem::UnnamedExpr(Expr::BinaryOp {
+        left: Box::new(call("count", Some(Expr::Value(one)))),
+        op,
+        right: Box::new(Expr::Value(zero)),
+    })];
+    let query = subquery.clone();
+    *expression = Expr::Subquery(query);
+}
+
+/// A query of the catalog by a number gives one row or none, which the planner does not know.
+fn one_row(query: &mut Query) {
+    let SetExpr::Select(select) = query.body.as_mut() else {
+        return;
+    };
+    let grouped = !matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty());
+    if grouped || query.limit_clause.is_some() || !reads_catalog(select) {
+        return;
+    }
+    if let [SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }] =
+        select.projection.as_mut_slice()
+        && !aggregates(item)
+    {
+        let inner = std::mem::replace(item, null());
+        *item = call("max", Some(inner));
+        query.order_by = None;
+    }
+}
+
+/// Whether it reads relations of the catalog and nothing else.
+fn reads_catalog(select: &Select) -> bool {
+    let is_catalog = |factor: &TableFactor| match factor {
+        TableFactor::Table {
+            name, args: None, ..
+        } => {
+            let last = name.0.last().map(|part| part.to_string().to_lowercase());
+            last.is_some_and(|last| names().any(|known| known == last))
+        }
+        _ => false,
+    };
+    !select.from.is_empty()
+        && select.from.iter().all(|from| {
+            is_catalog(&from.relation) && from.joins.iter().all(|join| is_catalog(&join.relation))
+        })
+}
+
+/// A column that stands beside all columns of its table gets a name of its own, which the planner wants.
+fn tell_apart(projection: &mut [SelectItem]) {
+    let tables: Vec<String> = projection
+        .iter()
+        .filter_map(|item| match item {
+            SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
+                Some(name.to_string())
+            }
+            _ => None,
+        })
+        .collect();
+    for item in projection {
+        let SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) = &*item else {
+            continue;
+        };
+        if let [table, column] = parts.as_slice()
+            && tables.contains(&table.to_string())
+        {
+            let alias = Ident::with_quote('"', format!("{}_1", column.value));
+            *item = SelectItem::ExprWithAlias {
+                expr: Expr::CompoundIdentifier(parts.clone()),
+                alias,
+            };
+        }
+    }
+}
+
+pub(super) fn null() -> Expr {
     Expr::Value(Value::Null.with_empty_span())
 }
 
@@ -167,16 +268,88 @@ fn operator(part: &str) -> Option<BinaryOperator> {
     })
 }
 
-/// `ARRAY(SELECT …)` of no rows is the list without elements.
-fn no_list(function: &Function) -> Option<Expr> {
+/// `ARRAY(SELECT …)`: of no rows it is the list without elements.
+fn list(function: &Function) -> Option<Expr> {
     let is_array = function.name.to_string().eq_ignore_ascii_case("array");
     match &function.args {
-        FunctionArguments::Subquery(query) if is_array && is_nothing(&query.body) => {
-            let value = Value::SingleQuotedString("{}".to_owned());
-            Some(Expr::Value(value.with_empty_span()))
+        FunctionArguments::Subquery(query)
+            if is_array && (is_nothing(&query.body) || has_nothing(&query.body)) =>
+        {
+            Some(call("make_array", None))
         }
+        FunctionArguments::Subquery(query) if is_array => gathered(query),
         _ => None,
     }
+}
+
+/// `ARRAY(SELECT x …)` as `(SELECT array_agg(x) …)`.
+fn gathered(query: &Query) -> Option<Expr> {
+    let mut query = query.clone();
+    let SetExpr::Select(select) = query.body.as_mut() else {
+        return None;
+    };
+    let [SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }] =
+        select.projection.as_mut_slice()
+    else {
+        return None;
+    };
+    let inner = std::mem::replace(item, null());
+    *item = call("array_agg", Some(inner));
+    query.order_by = None;
+    Some(Expr::Subquery(Box::new(query)))
+}
+
+/// Whether it goes through a list that no object here has, or asks for objects that have one.
+fn has_nothing(body: &SetExpr) -> bool {
+    let SetExpr::Select(select) = body else {
+        return false;
+    };
+    if select
+        .selection
+        .as_ref()
+        .is_some_and(asks_for_what_is_never_set)
+    {
+        return true;
+    }
+    let [from] = select.from.as_slice() else {
+        return false;
+    };
+    let (name, args) = match &from.relation {
+        TableFactor::Table {
+            name,
+            args: Some(args),
+            ..
+        } => (name, &args.args),
+        TableFactor::Function { name, args, .. } => (name, args),
+        TableFactor::UNNEST { array_exprs, .. } => {
+            return array_exprs.iter().all(is_never_set);
+        }
+        _ => return false,
+    };
+    let last = name.0.last().map(ToString::to_string).unwrap_or_default();
+    last.eq_ignore_ascii_case("unnest")
+        && args.iter().all(|arg| {
+            matches!(arg, FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) if is_never_set(expression))
+        })
+}
+
+fn asks_for_what_is_never_set(condition: &Expr) -> bool {
+    match condition {
+        Expr::IsNotNull(expression) => is_never_set(expression),
+        Expr::BinaryOp {
+            left,
+            op: BinaryOperator::And,
+            right,
+        } => asks_for_what_is_never_set(left) || asks_for_what_is_never_set(right),
+        Expr::Nested(inner) => asks_for_what_is_never_set(inner),
+        _ => false,
+    }
+}
+
+/// Lists of options and of rights of objects, which are NULL here.
+fn is_never_set(expression: &Expr) -> bool {
+    let name = named(expression);
+    name.ends_with("options") || name.ends_with("acl")
 }
 
 /// A cast to one of PostgreSQL's own types.
@@ -215,17 +388,18 @@ fn cast(expr: &mut Expr, data_type: &mut DataType) -> Option<Expr> {
         _ => return None,
     };
     let inner = std::mem::replace(expr, null());
-    Some(call(function, inner))
+    Some(call(function, Some(inner)))
 }
 
-fn call(name: &str, argument: Expr) -> Expr {
+fn call(name: &str, argument: Option<Expr>) -> Expr {
+    let argument = argument.map(|argument| FunctionArg::Unnamed(FunctionArgExpr::Expr(argument)));
     Expr::Function(Function {
         name: ObjectName(vec![ObjectNamePart::Identifier(Ident::new(name))]),
         uses_odbc_syntax: false,
         parameters: FunctionArguments::None,
         args: FunctionArguments::List(FunctionArgumentList {
             duplicate_treatment: None,
-            args: vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))],
+            args: argument.into_iter().collect(),
             clauses: Vec::new(),
         }),
         filter: None,
@@ -233,154 +407,4 @@ fn call(name: &str, argument: Expr) -> Expr {
         over: None,
         within_group: Vec::new(),
     })
-}
-
-/// Takes the relations out of parts that select from one without rows; whether all of it is without rows then.
-fn emptied(body: &mut SetExpr) -> bool {
-    match body {
-        SetExpr::Select(select) => {
-            if selects_nothing(select) {
-                empty(select);
-            }
-            is_emptied(select)
-        }
-        SetExpr::SetOperation { left, right, .. } => {
-            let (left, right) = (emptied(left), emptied(right));
-            left && right
-        }
-        SetExpr::Query(query) => emptied(&mut query.body),
-        _ => false,
-    }
-}
-
-fn is_nothing(body: &SetExpr) -> bool {
-    match body {
-        SetExpr::Select(select) => is_emptied(select),
-        SetExpr::SetOperation { left, right, .. } => is_nothing(left) && is_nothing(right),
-        SetExpr::Query(query) => is_nothing(&query.body),
-        _ => false,
-    }
-}
-
-fn is_emptied(select: &Select) -> bool {
-    let never = matches!(&select.selection, Some(Expr::Value(value)) if value.value == Value::Boolean(false));
-    select.from.is_empty() && never
-}
-
-/// Whether it joins a relation without rows, and makes no row of none as an aggregate would.
-fn selects_nothing(select: &Select) -> bool {
-    let plain = matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty());
-    let named = select.projection.iter().all(|item| match item {
-        SelectItem::UnnamedExpr(expression)
-        | SelectItem::ExprWithAlias {
-            expr: expression, ..
-        } => !aggregates(expression),
-        _ => false,
-    });
-    plain && named && select.having.is_none() && select.from.iter().any(is_without_rows)
-}
-
-/// Any call of these makes one row of none; that of another name is looked at no further.
-fn aggregates(expression: &Expr) -> bool {
-    const NAMES: [&str; 8] = [
-        "count",
-        "sum",
-        "min",
-        "max",
-        "avg",
-        "string_agg",
-        "array_agg",
-        "bool_or",
-    ];
-    match expression {
-        Expr::Function(function) => {
-            let name = function
-                .name
-                .0
-                .last()
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            NAMES.contains(&name.to_lowercase().as_str())
-        }
-        Expr::Cast { expr, .. } | Expr::Nested(expr) => aggregates(expr),
-        Expr::BinaryOp { left, right, .. } => aggregates(left) || aggregates(right),
-        _ => false,
-    }
-}
-
-fn is_without_rows(from: &TableWithJoins) -> bool {
-    let joined = from.joins.iter().any(|join| {
-        let inner = matches!(
-            join.join_operator,
-            JoinOperator::Join(_) | JoinOperator::Inner(_) | JoinOperator::CrossJoin(_)
-        );
-        inner && is_empty_relation(&join.relation)
-    });
-    let kept = from.joins.iter().any(|join| {
-        matches!(
-            join.join_operator,
-            JoinOperator::Right(_) | JoinOperator::RightOuter(_) | JoinOperator::FullOuter(_)
-        )
-    });
-    !kept && (joined || is_empty_relation(&from.relation))
-}
-
-fn is_empty_relation(factor: &TableFactor) -> bool {
-    let TableFactor::Table {
-        name, args: None, ..
-    } = factor
-    else {
-        return false;
-    };
-    let parts: Vec<String> = name
-        .0
-        .iter()
-        .map(|part| part.to_string().to_lowercase())
-        .collect();
-    match parts.as_slice() {
-        [name] => has_no_rows(name),
-        [schema, name] => schema == PG_CATALOG && has_no_rows(name),
-        _ => false,
-    }
-}
-
-/// Leaves the names of the columns, and no row.
-fn empty(select: &mut Select) {
-    let mut used: Vec<String> = Vec::new();
-    for item in &mut select.projection {
-        let mut alias = match &*item {
-            SelectItem::ExprWithAlias { alias, .. } => alias.clone(),
-            SelectItem::UnnamedExpr(expression) => Ident::with_quote('"', named(expression)),
-            _ => continue,
-        };
-        if used.contains(&alias.value) {
-            // The planner wants names that differ.
-            alias = Ident::with_quote('"', format!("{}_{}", alias.value, used.len()));
-        }
-        used.push(alias.value.clone());
-        *item = SelectItem::ExprWithAlias {
-            expr: null(),
-            alias,
-        };
-    }
-    select.from.clear();
-    select.distinct = None;
-    select.selection = Some(Expr::Value(Value::Boolean(false).with_empty_span()));
-}
-
-/// What PostgreSQL calls a column without a name.
-fn named(expression: &Expr) -> String {
-    match expression {
-        Expr::Identifier(name) => name.value.to_lowercase(),
-        Expr::CompoundIdentifier(parts) => parts
-            .last()
-            .map_or_else(String::new, |part| part.value.to_lowercase()),
-        Expr::Function(function) => {
-            let last = function.name.0.last();
-            last.map_or_else(String::new, |part| part.to_string().to_lowercase())
-        }
-        Expr::Cast { expr, .. } | Expr::Nested(expr) => named(expr),
-        Expr::Case { .. } => "case".to_owned(),
-        _ => "?column?".to_owned(),
-    }
 }
