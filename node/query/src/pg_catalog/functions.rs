@@ -130,6 +130,14 @@ const FUNCTIONS: &[(&str, Gives, Work)] = &[
         let named = call.number(0).map(|oid| types::written(oid, None));
         Given::Text(named.or_else(|| call.text(0).map(str::to_owned)))
     }),
+    ("pg_oid_of_schema", Gives::Int, |call| {
+        let name = call.text(0).map(|name| name.replace('"', ""));
+        let schemas = super::objects::schemas(call.all);
+        let found = schemas
+            .into_iter()
+            .find(|(_, known)| Some(known) == name.as_ref());
+        Given::Int(found.map(|(oid, _)| oid))
+    }),
     ("pg_name_of_schema", Gives::Text, |call| {
         let schemas = super::objects::schemas(call.all);
         let number = call.number(0);

@@ -13,6 +13,7 @@ mod objects;
 mod relation;
 mod relations;
 mod rewrite;
+mod subquery;
 mod types;
 
 use std::fmt;

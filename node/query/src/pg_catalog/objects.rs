@@ -168,13 +168,14 @@ pub(super) fn index_definition(table: &Table) -> String {
 /// What the files of a table take in bytes, or those of all; `None` where the asker may not know of files.
 pub(super) fn file_bytes(tables: &dyn Tables, of: Option<&TableName>) -> Option<i64> {
     let files = tables.system_table("sstables").ok()??;
-    let texts = |name: &str| Some(files.column_by_name(name)?.as_string_opt::<i32>()?.clone());
-    let (keyspaces, names) = (texts("keyspace")?, texts("table")?);
+    let names = files.column_by_name("table")?;
+    let names = names.as_string_opt::<i32>()?;
     let bytes = files.column_by_name("bytes")?;
     let bytes = bytes.as_primitive_opt::<Int64Type>()?;
-    let each = keyspaces.iter().zip(&names).zip(bytes);
-    let wanted = each.filter(|((keyspace, name), _)| {
-        of.is_none_or(|of| *keyspace == Some(&of.keyspace) && *name == Some(&of.table))
-    });
+    let of = of.map(ToString::to_string);
+    let wanted = names
+        .iter()
+        .zip(bytes)
+        .filter(|(name, _)| of.as_deref().is_none_or(|of| *name == Some(of)));
     Some(wanted.filter_map(|(_, bytes)| bytes).sum())
 }

@@ -10,14 +10,15 @@ use std::ops::ControlFlow;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, ObjectName, ObjectNamePart, Query,
-    Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, Value, VisitMut,
-    VisitorMut, visit_expressions_mut,
+    FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Select,
+    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, Value, VisitMut, VisitorMut,
+    visit_expressions_mut,
 };
 
 use super::PG_CATALOG;
-use super::emptiness::{aggregates, emptied, is_nothing, named};
+use super::emptiness::{emptied, is_nothing, named};
 use super::relations::names;
+use super::subquery::{counted, gathered, one_row};
 
 /// What a text holds that may be about the catalog.
 const SIGNS: [&str; 12] = [
@@ -145,69 +146,6 @@ impl VisitorMut for Rewrite {
     }
 }
 
-/// `EXISTS (SELECT …)` among columns, where the planner has none, as `(SELECT count(*) > 0 …)`.
-fn counted(expression: &mut Expr) {
-    let Expr::Exists { subquery, negated } = expression else {
-        return;
-    };
-    let op = if *negated {
-        BinaryOperator::Eq
-    } else {
-        BinaryOperator::Gt
-    };
-    let SetExpr::Select(select) = subquery.body.as_mut() else {
-        return;
-    };
-    if !reads_catalog(select) {
-        return;
-    }
-    let zero = Value::Number("0".to_owned(), false).with_empty_span();
-    let one = Value::Number("1".to_owned(), false).with_empty_span();
-    select.projection = vec![SelectItem::UnnamedExpr(Expr::BinaryOp {
-        left: Box::new(call("count", Some(Expr::Value(one)))),
-        op,
-        right: Box::new(Expr::Value(zero)),
-    })];
-    let query = subquery.clone();
-    *expression = Expr::Subquery(query);
-}
-
-/// A query of the catalog by a number gives one row or none, which the planner does not know.
-fn one_row(query: &mut Query) {
-    let SetExpr::Select(select) = query.body.as_mut() else {
-        return;
-    };
-    let grouped = !matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty());
-    if grouped || query.limit_clause.is_some() || !reads_catalog(select) {
-        return;
-    }
-    if let [SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }] =
-        select.projection.as_mut_slice()
-        && !aggregates(item)
-    {
-        let inner = std::mem::replace(item, null());
-        *item = call("max", Some(inner));
-        query.order_by = None;
-    }
-}
-
-/// Whether it reads relations of the catalog and nothing else.
-fn reads_catalog(select: &Select) -> bool {
-    let is_catalog = |factor: &TableFactor| match factor {
-        TableFactor::Table {
-            name, args: None, ..
-        } => {
-            let last = name.0.last().map(|part| part.to_string().to_lowercase());
-            last.is_some_and(|last| names().any(|known| known == last))
-        }
-        _ => false,
-    };
-    !select.from.is_empty()
-        && select.from.iter().all(|from| {
-            is_catalog(&from.relation) && from.joins.iter().all(|join| is_catalog(&join.relation))
-        })
-}
-
 /// A column that stands beside all columns of its table gets a name of its own, which the planner wants.
 fn tell_apart(projection: &mut [SelectItem]) {
     let tables: Vec<String> = projection
@@ -282,23 +220,6 @@ fn list(function: &Function) -> Option<Expr> {
     }
 }
 
-/// `ARRAY(SELECT x …)` as `(SELECT array_agg(x) …)`.
-fn gathered(query: &Query) -> Option<Expr> {
-    let mut query = query.clone();
-    let SetExpr::Select(select) = query.body.as_mut() else {
-        return None;
-    };
-    let [SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }] =
-        select.projection.as_mut_slice()
-    else {
-        return None;
-    };
-    let inner = std::mem::replace(item, null());
-    *item = call("array_agg", Some(inner));
-    query.order_by = None;
-    Some(Expr::Subquery(Box::new(query)))
-}
-
 /// Whether it goes through a list that no object here has, or asks for objects that have one.
 fn has_nothing(body: &SetExpr) -> bool {
     let SetExpr::Select(select) = body else {
@@ -369,6 +290,7 @@ fn cast(expr: &mut Expr, data_type: &mut DataType) -> Option<Expr> {
         ("regclass", false) => "pg_name_of_relation",
         ("regtype", true) => "pg_oid_of_type",
         ("regtype", false) => "pg_name_of_type",
+        ("regnamespace", true) => "pg_oid_of_schema",
         ("regnamespace", false) => "pg_name_of_schema",
         ("oid" | "xid" | "cid" | "int8" | "int4" | "int2", _) => {
             *data_type = DataType::BigInt(None);
@@ -391,7 +313,7 @@ fn cast(expr: &mut Expr, data_type: &mut DataType) -> Option<Expr> {
     Some(call(function, Some(inner)))
 }
 
-fn call(name: &str, argument: Option<Expr>) -> Expr {
+pub(super) fn call(name: &str, argument: Option<Expr>) -> Expr {
     let argument = argument.map(|argument| FunctionArg::Unnamed(FunctionArgExpr::Expr(argument)));
     Expr::Function(Function {
         name: ObjectName(vec![ObjectNamePart::Identifier(Ident::new(name))]),
