@@ -74,7 +74,7 @@ pub use plugin_registry::{PluginInfo, PluginLogs, PluginVersionInfo};
 pub use receipts::ReceiptReport;
 pub use rollouts::{RolloutAct, RolloutInfo, RolloutPlan};
 pub use set_aside::RetryReport;
-pub use sql::SqlOutcome;
+pub use sql::{Prepared, SqlOutcome};
 pub use status::{DownReport, PeerReport, Status, SyncStatus, VerifiedReport};
 pub use subscribe::{Bounds, Change, Changes, Subscription, Told, What};
 pub use write::{RefusedRow, WriteReceipt};

@@ -4,6 +4,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 #![cfg(feature = "pgwire")]
 
+#[path = "pg/catalog.rs"]
+mod catalog;
 #[path = "pg/client.rs"]
 mod client;
 #[path = "pg/copying.rs"]

@@ -15,6 +15,7 @@ use datafusion::sql::sqlparser::ast::{Expr, ObjectName, TableFactor, Visit, Visi
 
 use crate::measure::Registered;
 use crate::model::{Models, Predict};
+use crate::pg_catalog::PG_CATALOG;
 use crate::session::CATALOG;
 use crate::tables::{Keyspaces, Tables};
 
@@ -103,16 +104,21 @@ impl Models for Guarded<dyn Models> {
     }
 }
 
+/// The tables that may be read.
+pub(crate) fn guarded(tables: &Arc<dyn Tables>, access: &Arc<dyn Access>) -> Arc<dyn Tables> {
+    Arc::new(Guarded {
+        inner: tables.clone(),
+        access: access.clone(),
+    })
+}
+
 /// The catalog of one query: what is in it may be read, or says which grant is missing.
 pub(crate) fn catalog(
     tables: &Arc<dyn Tables>,
     access: &Arc<dyn Access>,
 ) -> Arc<dyn CatalogProviderList> {
     let catalogs = MemoryCatalogProviderList::new();
-    let guarded: Arc<dyn Tables> = Arc::new(Guarded {
-        inner: tables.clone(),
-        access: access.clone(),
-    });
+    let guarded = guarded(tables, access);
     // Nothing is under this name in a list that is new.
     let _none = catalogs.register_catalog(CATALOG.to_owned(), Arc::new(Keyspaces(guarded)));
     Arc::new(catalogs)
@@ -178,7 +184,8 @@ impl Visitor for Calls<'_> {
         let (Some(keyspace), Some(table)) = (part(2), part(1)) else {
             return ControlFlow::Continue(());
         };
-        if keyspace == INFORMATION_SCHEMA {
+        // Both list what may be seen.
+        if keyspace == INFORMATION_SCHEMA || keyspace == PG_CATALOG {
             return ControlFlow::Continue(());
         }
         match self.access.may_read(&TableName::new(keyspace, table)) {

@@ -43,11 +43,13 @@ pub struct Engine {
     models: Arc<dyn Models>,
     /// Names that a plugin's function must not take.
     builtin: Arc<BTreeSet<String>>,
-    tables: Arc<dyn Tables>,
+    pub(crate) tables: Arc<dyn Tables>,
     running: Arc<Semaphore>,
-    counters: Arc<Counters>,
+    pub(crate) counters: Arc<Counters>,
     /// The rights that queries run with; `None` is all.
     pub(crate) access: Option<Arc<dyn Access>>,
+    /// The role that asks, where one logged in.
+    pub(crate) asker: Option<Arc<str>>,
 }
 
 impl Engine {
@@ -79,6 +81,7 @@ impl Engine {
             running: Arc::new(Semaphore::new(MAX_CONCURRENT_QUERIES)),
             counters: Arc::default(),
             access: None,
+            asker: None,
         })
     }
 
@@ -89,6 +92,13 @@ impl Engine {
             access: Some(access),
             ..self.clone()
         }
+    }
+
+    /// The same engine for a role that logged in, as `current_user` tells it.
+    #[must_use]
+    pub fn with_asker(mut self, asker: Option<Arc<str>>) -> Engine {
+        self.asker = asker;
+        self
     }
 
     /// What the engine did so far.
@@ -208,6 +218,17 @@ impl Engine {
         } else {
             None
         };
+        self.launch(&state, self.plan(&state, &sql, params), meters)
+            .await
+    }
+
+    /// Runs what is being planned.
+    pub(crate) async fn launch(
+        &self,
+        state: &SessionState,
+        planning: impl Future<Output = Result<LogicalPlan>>,
+        meters: Option<Meters>,
+    ) -> Result<Rows> {
         let permit = self.running.clone().try_acquire_owned().map_err(|_| {
             self.counters.refused.fetch_add(1, Ordering::Relaxed);
             Error::new(
@@ -217,7 +238,7 @@ impl Engine {
             .with_hint("try again when one of them has ended")
         })?;
         let planned = AssertUnwindSafe(async {
-            let plan = self.plan(&state, &sql, params).await?;
+            let plan = planning.await?;
             state
                 .create_physical_plan(&plan)
                 .await
@@ -226,8 +247,7 @@ impl Engine {
         .catch_unwind()
         .await;
         let plan = planned.unwrap_or_else(|payload| Err(panicked(payload.as_ref())))?;
-        let stream =
-            execute_stream(plan.clone(), session::task(&state)).map_err(from_datafusion)?;
+        let stream = execute_stream(plan.clone(), session::task(state)).map_err(from_datafusion)?;
         let schema = stream.schema();
         let meters = meters.map(|meters| (meters, schema.clone()));
         let counters = self.counters.clone();

@@ -49,7 +49,7 @@ impl Param {
         }
     }
 
-    fn scalar(&self) -> Result<ScalarValue> {
+    pub(crate) fn scalar(&self) -> Result<ScalarValue> {
         Ok(match self {
             Param::Typed(array) => {
                 ScalarValue::try_from_array(array, 0).map_err(from_datafusion)?

@@ -23,9 +23,10 @@ use futures::FutureExt;
 use crate::access;
 use crate::engine::Engine;
 use crate::error::{from_datafusion, panicked};
+use crate::kept::{self, KeptPlan};
 use crate::params::{MAX_PARAMS, Param, bind, number};
 use crate::parse::{Delete, Insert, Update};
-use crate::{gapfill, table_call, windows};
+use crate::{gapfill, pg_catalog, table_call, windows};
 
 /// The types of parameters, by their number from 0: those that a client names, or that a statement tells.
 pub type ParamTypes = BTreeMap<usize, FieldRef>;
@@ -37,6 +38,8 @@ pub struct Described {
     pub params: Vec<FieldRef>,
     /// The columns of its rows; `None` where it gives none.
     pub columns: Option<SchemaRef>,
+    /// Its plan, where that can be kept.
+    pub kept: Option<KeptPlan>,
 }
 
 impl Described {
@@ -45,6 +48,7 @@ impl Described {
         Described {
             params: Vec::new(),
             columns: None,
+            kept: None,
         }
     }
 
@@ -59,6 +63,7 @@ impl Described {
             }
         }
         self.columns = None;
+        self.kept = None;
         self
     }
 }
@@ -106,6 +111,7 @@ impl Engine {
         let described = self.describe(&insert.source, &types).await?;
         Ok(Described {
             columns: None,
+            kept: None,
             ..described
         })
     }
@@ -132,6 +138,7 @@ impl Engine {
         let described = self.describe(&sql, &types).await?;
         Ok(Described {
             columns: None,
+            kept: None,
             ..described
         })
     }
@@ -150,6 +157,7 @@ impl Engine {
         let described = self.describe(&sql, known).await?;
         Ok(Described {
             columns: None,
+            kept: None,
             ..described
         })
     }
@@ -164,7 +172,7 @@ impl Engine {
         let used = highest(&parsed)?;
         // Calls of table functions are planned with their values: what these are is not known yet.
         let nothing = vec![Param::Json(serde_json::Value::Null); used];
-        let plan = self.unbound(state, parsed, &nothing).await?;
+        let plan = self.unbound(state, sql, parsed, &nothing).await?;
         let found = plan.get_parameter_fields().map_err(from_datafusion)?;
         let left_open = left_open(&plan).map_err(from_datafusion)?;
         let params: Vec<FieldRef> = (0..used)
@@ -185,19 +193,25 @@ impl Engine {
             .iter()
             .map(|field| Param::Typed(new_null_array(field.data_type(), 1)))
             .collect();
+        let kept = kept::keep(&plan);
         let plan = bind(plan, &nulls)?;
         let columns = Arc::new(Schema::clone(plan.schema().as_arrow()));
         Ok(Described {
             params,
             columns: Some(columns),
+            kept,
         })
     }
 
     fn parsed(&self, state: &SessionState, sql: &str) -> Result<Parsed> {
         let dialect = state.config_options().sql_parser.dialect;
-        state
+        let mut parsed = state
             .sql_to_statement(sql, &dialect)
-            .map_err(from_datafusion)
+            .map_err(from_datafusion)?;
+        if pg_catalog::mentions(sql) {
+            pg_catalog::rewrite(&mut parsed);
+        }
+        Ok(parsed)
     }
 
     /// The plan of a query, its parameters bound.
@@ -208,7 +222,7 @@ impl Engine {
         params: &[Param],
     ) -> Result<LogicalPlan> {
         let parsed = self.parsed(state, sql)?;
-        let plan = self.unbound(state, parsed, params).await?;
+        let plan = self.unbound(state, sql, parsed, params).await?;
         worked_out(bind(plan, params)?, state)
     }
 
@@ -216,6 +230,7 @@ impl Engine {
     async fn unbound(
         &self,
         state: &SessionState,
+        sql: &str,
         mut statement: Parsed,
         params: &[Param],
     ) -> Result<LogicalPlan> {
@@ -226,10 +241,18 @@ impl Engine {
             }
             table_call::settle(&mut statement, params, &functions)?;
         }
-        let plan = state
-            .statement_to_plan(statement)
-            .await
-            .map_err(from_datafusion)?;
+        let plan = if pg_catalog::mentions(sql) {
+            let mut state = state.clone();
+            let tables = match &self.access {
+                Some(access) => access::guarded(&self.tables, access),
+                None => self.tables.clone(),
+            };
+            pg_catalog::register(&mut state, &tables, self.asker.as_ref())?;
+            state.statement_to_plan(statement).await
+        } else {
+            state.statement_to_plan(statement).await
+        };
+        let plan = plan.map_err(from_datafusion)?;
         SQLOptions::new()
             .with_allow_ddl(false)
             .with_allow_dml(false)
@@ -241,7 +264,7 @@ impl Engine {
 }
 
 /// Windows and gaps are worked out here, where parameters and the moment of the query are known.
-fn worked_out(plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan> {
+pub(crate) fn worked_out(plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan> {
     let windowed = windows::rewrite(plan).map_err(from_datafusion)?;
     let filled = gapfill::rewrite(windowed.data, state).map_err(from_datafusion)?;
     if !windowed.transformed && !filled.transformed {

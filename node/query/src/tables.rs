@@ -14,6 +14,7 @@ use datafusion::common::Result as DataFusionResult;
 use datafusion::logical_expr::TableType;
 
 use crate::error::to_datafusion;
+use crate::pg_catalog::{PG_CATALOG, PgCatalog};
 use crate::provider::StoredTable;
 
 /// What the engine reads; `db` has it.
@@ -55,6 +56,9 @@ impl CatalogProvider for Keyspaces {
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        if name == PG_CATALOG {
+            return Some(Arc::new(PgCatalog(self.0.clone())));
+        }
         let known = name == SYSTEM_KEYSPACE || self.0.keyspaces().iter().any(|known| known == name);
         known.then(|| {
             Arc::new(Keyspace {

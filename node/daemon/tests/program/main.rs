@@ -13,6 +13,7 @@ mod languages;
 mod life;
 mod namespaces;
 mod over_tcp;
+mod postgres;
 mod process;
 mod receipts;
 mod repair;

@@ -176,10 +176,16 @@ impl Inner {
     /// The engine under somebody's rights.
     pub(crate) fn engine_of(&self, principal: &Principal) -> activestore_query::Engine {
         let rights = self.rights_of(principal);
-        if rights.is_unbounded() {
-            return self.engine.clone();
-        }
-        self.engine.with_access(Arc::new(Guard(rights)))
+        let asker = match principal {
+            Principal::Role(name, _) | Principal::Token(name, _) => Some(name.clone()),
+            Principal::Node | Principal::Anybody => None,
+        };
+        let engine = if rights.is_unbounded() {
+            self.engine.clone()
+        } else {
+            self.engine.with_access(Arc::new(Guard(rights)))
+        };
+        engine.with_asker(asker)
     }
 
     pub(crate) fn requires_login(&self) -> bool {

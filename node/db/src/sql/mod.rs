@@ -18,6 +18,8 @@ use serde_json::Value;
 
 use crate::db::Db;
 
+pub use prepare::Prepared;
+
 /// What a statement answers.
 pub enum SqlOutcome {
     /// Rows, as a stream.

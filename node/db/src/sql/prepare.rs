@@ -1,12 +1,61 @@
 //! What a statement takes and gives, told before it runs.
 
-use activestore_query::{Described, ParamTypes, Statement};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use activestore_catalog::CatalogState;
+use activestore_query::{Described, Param, ParamTypes, Statement};
 use activestore_types::Result;
 
 use super::SqlOutcome;
 use crate::db::Db;
 
+/// A statement that is known before it runs.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What it takes and gives.
+    pub described: Described,
+    /// The definitions that it was planned under.
+    state: Arc<CatalogState>,
+}
+
 impl Db {
+    /// Plans a statement, under the rights of who asks. Nothing is run.
+    ///
+    /// # Errors
+    /// As [`Db::describe_statement`].
+    pub async fn prepare(&self, statement: &Statement, known: &ParamTypes) -> Result<Prepared> {
+        let state = self.inner.catalog.state();
+        let described = self.describe_statement(statement, known).await?;
+        Ok(Prepared { described, state })
+    }
+
+    /// Runs a statement that was prepared by the same principal; by its plan, where definitions are what they were.
+    ///
+    /// # Errors
+    /// As [`Db::execute`].
+    pub async fn execute_prepared(
+        &self,
+        statement: &Statement,
+        prepared: &Prepared,
+        params: &[Param],
+    ) -> Result<SqlOutcome> {
+        if let Some(kept) = &prepared.described.kept
+            && Arc::ptr_eq(&prepared.state, &self.inner.catalog.state())
+            && self.rights().check(statement).is_ok()
+        {
+            let rows = self.engine().query_kept(kept, params).await;
+            let counts = &self.inner.counts;
+            if let Some(rows) = rows.inspect_err(|_| {
+                counts.statements_failed.fetch_add(1, Ordering::Relaxed);
+            })? {
+                counts.statements.fetch_add(1, Ordering::Relaxed);
+                return Ok(SqlOutcome::Rows(rows));
+            }
+        }
+        self.execute(statement.clone(), params).await
+    }
+
     /// The parameters and the columns of a statement, under the rights of who asks. Nothing is run.
     ///
     /// # Errors
@@ -27,8 +76,13 @@ impl Db {
         let engine = self.engine();
         let table = |name| self.inner.catalog.state().table(name).cloned();
         match statement {
-            Statement::Query { sql } | Statement::Explain { sql, .. } => {
-                engine.describe(sql, known).await
+            Statement::Query { sql } => engine.describe(sql, known).await,
+            Statement::Explain { sql, .. } => {
+                let described = engine.describe(sql, known).await?;
+                Ok(Described {
+                    kept: None,
+                    ..described
+                })
             }
             Statement::Insert(insert) => {
                 let schema = table(&insert.table)?;
@@ -59,6 +113,7 @@ impl Db {
                         SqlOutcome::Rows(rows) => Some(rows.schema),
                         SqlOutcome::Done { .. } => None,
                     },
+                    kept: None,
                 })
             }
             _ => Ok(Described::nothing()),

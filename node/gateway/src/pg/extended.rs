@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use activestore_query::{Described, Param, ParamTypes};
+use activestore_db::Prepared;
+use activestore_query::{Param, ParamTypes, Statement};
 use activestore_types::Error;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
@@ -36,6 +37,8 @@ pub(super) struct Planned {
     /// The numbers of the parameters' types: what the client said, or what the statement tells.
     oids: Vec<u32>,
     columns: Option<SchemaRef>,
+    /// What the database knows of it.
+    prepared: Option<Arc<Prepared>>,
     bytes: usize,
 }
 
@@ -109,23 +112,28 @@ impl Session {
         };
         self.admit(&command)?;
         let start = pieces.first().map_or(0, |piece| piece.start);
-        let (kinds, columns) = match &command {
-            Command::Statement(_) => {
+        let (kinds, columns, prepared) = match &command {
+            Command::Statement(statement) => {
                 let known = known(types)?;
-                let described = self.described(&command, known).await;
-                let described = described.map_err(|failure| match failure {
+                let prepared = self.prepared_as(statement, known).await;
+                let prepared = prepared.map_err(|failure| match failure {
                     Failure::Fault(fault) => fault.within(sql, start).into(),
                     failure => failure,
                 })?;
+                let described = &prepared.described;
                 let kinds = described.params.iter().enumerate().map(|(place, field)| {
                     // What a client says of a type is what it sends.
                     let said = types.get(place).filter(|oid| !OPEN_TYPES.contains(oid));
                     said.and_then(|oid| Kind::of_oid(*oid))
                         .unwrap_or_else(|| Kind::of(field))
                 });
-                (kinds.collect(), described.columns)
+                (
+                    kinds.collect(),
+                    described.columns.clone(),
+                    Some(Arc::new(prepared)),
+                )
             }
-            command => (Vec::new(), command.session_columns()),
+            command => (Vec::new(), command.session_columns(), None),
         };
         let oids = kinds
             .iter()
@@ -140,6 +148,7 @@ impl Session {
             kinds,
             oids,
             columns,
+            prepared,
             bytes: sql.len(),
         };
         self.prepared.insert(name, Arc::new(planned));
@@ -148,19 +157,16 @@ impl Session {
     }
 
     /// Plans a statement where queries run.
-    async fn described(
+    async fn prepared_as(
         &mut self,
-        command: &Command,
+        statement: &Statement,
         known: ParamTypes,
-    ) -> Result<Described, Failure> {
-        let Command::Statement(statement) = command else {
-            return Ok(Described::nothing());
-        };
+    ) -> Result<Prepared, Failure> {
         let (db, statement) = (self.db.clone(), statement.clone());
         let (told, described) = oneshot::channel();
         let running = self.pg.shared.queries.run(async move {
             // A closed channel means that nobody waits any more.
-            let _ = told.send(db.describe_statement(&statement, &known).await);
+            let _ = told.send(db.prepare(&statement, &known).await);
         })?;
         let described = described.await;
         drop(running);
@@ -270,7 +276,11 @@ impl Session {
         let (left, place) = match std::mem::replace(&mut portal.state, State::Ended) {
             State::New => {
                 let params = std::mem::take(&mut portal.params);
-                (self.perform(command, params, sent, most).await?, None)
+                (
+                    self.perform(command, params, portal.planned.prepared.clone(), sent, most)
+                        .await?,
+                    None,
+                )
             }
             State::Begun(cursor, place) => {
                 let ended = self.drive(Source::Begun(cursor), sent, most).await?;

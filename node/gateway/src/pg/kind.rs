@@ -114,6 +114,9 @@ impl Kind {
             ArrowType::List(field)
             | ArrowType::LargeList(field)
             | ArrowType::FixedSizeList(field, _) => {
+                if *field.data_type() == ArrowType::Null {
+                    return Kind::List(Element::Text);
+                }
                 let of = Kind::of(field);
                 let known = ELEMENTS.iter().find(|(_, kind, _)| *kind == of);
                 known.map_or(Kind::Text, |(element, ..)| Kind::List(*element))

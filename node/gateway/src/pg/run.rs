@@ -1,7 +1,9 @@
 //! A statement on the threads of queries: its rows are written there as messages, a chunk at a time, and no further
 //! ahead than its reader allows.
 
-use activestore_db::{Db, SqlOutcome};
+use std::sync::Arc;
+
+use activestore_db::{Db, Prepared, SqlOutcome};
 use activestore_query::{Param, Rows, Statement};
 use activestore_types::{Error, Result};
 use arrow::datatypes::Schema;
@@ -36,6 +38,8 @@ pub(super) enum Sent {
 /// Where rows come from.
 pub(super) enum Source {
     Statement(Statement, Vec<Param>),
+    /// A statement that was prepared.
+    Prepared(Statement, Arc<Prepared>, Vec<Param>),
     /// Rows that a portal has begun.
     Begun(Box<Cursor>),
 }
@@ -115,12 +119,20 @@ pub(super) async fn run(
     chunks: &Sender<BytesMut>,
 ) -> Result<Ended> {
     let mut out = BytesMut::new();
-    let mut cursor = match source {
-        Source::Begun(cursor) => cursor,
-        Source::Statement(statement, params) => match db.execute(statement, &params).await? {
-            SqlOutcome::Done { tag, affected } => return Ok(Ended::Done { tag, affected }),
-            SqlOutcome::Rows(rows) => begun(rows, &sent, &mut out),
-        },
+    let outcome = match source {
+        Source::Begun(_) => None,
+        Source::Statement(ref statement, ref params) => {
+            Some(db.execute(statement.clone(), params).await?)
+        }
+        Source::Prepared(ref statement, ref prepared, ref params) => {
+            Some(db.execute_prepared(statement, prepared, params).await?)
+        }
+    };
+    let mut cursor = match (source, outcome) {
+        (_, Some(SqlOutcome::Done { tag, affected })) => return Ok(Ended::Done { tag, affected }),
+        (_, Some(SqlOutcome::Rows(rows))) => begun(rows, &sent, &mut out),
+        (Source::Begun(cursor), None) => cursor,
+        (_, None) => return Err(Error::internal("a statement without an outcome")),
     };
     let mut sending = Sending {
         out,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use activestore_db::Db;
+use activestore_db::{Db, Prepared};
 use activestore_query::parse::MAX_STATEMENTS;
 use activestore_query::{Param, Statement};
 use activestore_types::Error;
@@ -212,7 +212,9 @@ impl Session {
 
     async fn piece(&mut self, text: &str, piece: Piece<'_>) -> Result<(), Failure> {
         let command = read(text, piece)?;
-        let performed = self.perform(command, Vec::new(), Sent::Described, 0).await;
+        let performed = self
+            .perform(command, Vec::new(), None, Sent::Described, 0)
+            .await;
         match performed {
             Err(Failure::Fault(fault)) => Err(fault.within(text, piece.start).into()),
             performed => performed.map(drop),
@@ -224,6 +226,7 @@ impl Session {
         &mut self,
         command: Command,
         params: Vec<Param>,
+        prepared: Option<Arc<Prepared>>,
         sent: Sent,
         most: usize,
     ) -> Result<Option<Box<Cursor>>, Failure> {
@@ -244,9 +247,11 @@ impl Session {
                 if writes(&statement) {
                     self.admit_write()?;
                 }
-                let ended = self
-                    .drive(Source::Statement(statement, params), sent, most)
-                    .await?;
+                let source = match prepared {
+                    Some(prepared) => Source::Prepared(statement, prepared, params),
+                    None => Source::Statement(statement, params),
+                };
+                let ended = self.drive(source, sent, most).await?;
                 return self.tell(ended, verb);
             }
         }
