@@ -90,6 +90,10 @@ pub struct Limits {
     pub disk: Option<ByteSize>,
     /// Memory for all queries together.
     pub query_memory: Option<ByteSize>,
+    /// What one query may have of it.
+    pub query_memory_each: Option<ByteSize>,
+    /// How long one query may work.
+    pub query_time: Option<Span>,
     /// The largest HTTP request body.
     pub request_body: Option<ByteSize>,
     /// HTTP requests answered at once.

@@ -28,6 +28,7 @@ mod segments;
 mod set_aside;
 mod shared;
 mod shipping;
+mod statements;
 mod together;
 mod undamaged;
 mod verifying;

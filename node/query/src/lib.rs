@@ -15,12 +15,14 @@
 
 mod access;
 mod aggregate;
+mod allowance;
 mod bucket;
 mod cast;
 mod engine;
 mod error;
 mod function;
 mod gapfill;
+mod information;
 mod json;
 mod last;
 mod measure;
@@ -41,6 +43,7 @@ mod tables;
 mod tumble;
 mod windows;
 mod write;
+mod yielding;
 
 pub use access::Access;
 pub use aggregate::{GroupFunction, Grouping};

@@ -14,6 +14,7 @@ use datafusion::common::Result as DataFusionResult;
 use datafusion::logical_expr::TableType;
 
 use crate::error::to_datafusion;
+use crate::information::{INFORMATION_SCHEMA, Information};
 use crate::provider::StoredTable;
 
 /// What the engine reads; `db` has it.
@@ -50,11 +51,14 @@ impl fmt::Debug for Keyspaces {
 impl CatalogProvider for Keyspaces {
     fn schema_names(&self) -> Vec<String> {
         let mut names = self.0.keyspaces();
-        names.push(SYSTEM_KEYSPACE.to_owned());
+        names.extend([SYSTEM_KEYSPACE, INFORMATION_SCHEMA].map(str::to_owned));
         names
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        if name == INFORMATION_SCHEMA {
+            return Some(Arc::new(Information(self.0.clone())));
+        }
         let known = name == SYSTEM_KEYSPACE || self.0.keyspaces().iter().any(|known| known == name);
         known.then(|| {
             Arc::new(Keyspace {

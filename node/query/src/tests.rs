@@ -1,5 +1,6 @@
 //! The engine against a store on a simulated disk.
 
+mod allowance;
 mod functions;
 mod json;
 mod last;

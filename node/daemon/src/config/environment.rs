@@ -65,6 +65,14 @@ const VARIABLES: &[(&str, Set)] = &[
         config.limits.query_memory = Some(text.parse()?);
         Ok(())
     }),
+    ("ACTIVESTORE_LIMITS_QUERY_MEMORY_EACH", |config, text| {
+        config.limits.query_memory_each = Some(text.parse()?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_LIMITS_QUERY_TIME", |config, text| {
+        config.limits.query_time = Some(text.parse()?);
+        Ok(())
+    }),
     ("ACTIVESTORE_LIMITS_REQUEST_BODY", |config, text| {
         config.limits.request_body = Some(text.parse()?);
         Ok(())
