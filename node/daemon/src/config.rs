@@ -112,6 +112,8 @@ pub struct Storage {
     pub wal_sync_interval: Option<Span>,
     /// The file with the key that encrypts the data directory.
     pub encryption_key_file: Option<PathBuf>,
+    /// The folder that `COPY` reads and writes files in; without it there is no `COPY`.
+    pub copy_dir: Option<PathBuf>,
     /// What compaction writes in a second at most.
     pub compaction_rate: Option<ByteSize>,
     /// Compaction rests while the hottest sensor is above this, in degrees Celsius.

@@ -256,6 +256,13 @@ fn settings(relations: &Relations) -> Result<RecordBatch> {
                 .map_or_else(|| "none".to_owned(), |time| time.as_millis().to_string()),
         ),
         (
+            "storage.copy_dir",
+            options
+                .copy_dir
+                .as_ref()
+                .map_or_else(|| "none".to_owned(), |dir| dir.display().to_string()),
+        ),
+        (
             "plugins.memory_bytes",
             options.plugin_memory_bytes.to_string(),
         ),

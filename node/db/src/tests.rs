@@ -5,6 +5,7 @@ mod at_limit;
 mod auth;
 mod backups;
 mod conflicts;
+mod copy;
 mod encryption;
 mod events;
 mod eviction;

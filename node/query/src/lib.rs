@@ -54,8 +54,9 @@ pub use function::ColumnFunction;
 pub use model::{Models, Predict};
 pub use options::{EngineOptions, EngineStats};
 pub use parse::{
-    Condition, Delete, Existing, Insert, ModelStatement, PartitionStatement, PartitionStep,
-    Redefined, Redefinition, RoleStatement, Secret, Show, Statement, Update, parse,
+    Condition, CopyStatement, Delete, Existing, FileFormat, Insert, ModelStatement,
+    PartitionStatement, PartitionStep, Redefined, Redefinition, RoleStatement, RowFile, Secret,
+    Show, Statement, Update, parse,
 };
 pub use predicate::RowPredicate;
 pub use rows::{BatchStream, QueryStats, Rows, StatsHandle};

@@ -5,6 +5,7 @@
 //! Hostile input is bounded before it is read: statement size, nesting, and the length of one
 //! chain of operators, so that no input overflows the stack.
 
+mod copy;
 mod create;
 mod cursor;
 mod limits;
@@ -15,6 +16,7 @@ mod sharing;
 mod statement;
 mod table;
 
+pub use copy::{CopyStatement, FileFormat, RowFile};
 pub(crate) use limits::MAX_RECURSION;
 pub use limits::{
     MAX_CHAIN_OPERATORS, MAX_CHAIN_TOKENS, MAX_NESTING, MAX_STATEMENTS, MAX_TEXT_BYTES,
@@ -32,9 +34,9 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use cursor::Cursor;
 
 /// Words that a statement may begin with.
-const FIRST_WORDS: [&str; 15] = [
+const FIRST_WORDS: [&str; 16] = [
     "SELECT", "WITH", "VALUES", "INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP", "SHOW",
-    "DESCRIBE", "EXPLAIN", "BEGIN", "GRANT", "REVOKE",
+    "DESCRIBE", "EXPLAIN", "BEGIN", "COPY", "GRANT", "REVOKE",
 ];
 
 /// Reads one or more statements, separated by `;`. A table named without a keyspace is one of
@@ -110,6 +112,9 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if cursor.word("ALTER") {
         return table::alter(cursor);
     }
+    if cursor.word("COPY") {
+        return copy::copy(cursor);
+    }
     if cursor.word("GRANT") {
         return roles::grant(cursor);
     }
@@ -179,11 +184,6 @@ fn refused(cursor: &Cursor<'_>) -> Error {
             "SUBSCRIBE",
             "SUBSCRIBE is not available",
             "poll with SELECT … WHERE ts > …",
-        ),
-        (
-            "COPY",
-            "COPY is not available",
-            "use `activestore load` and `activestore export`",
         ),
         (
             "TRUNCATE",

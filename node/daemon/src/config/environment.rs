@@ -106,6 +106,10 @@ const VARIABLES: &[(&str, Set)] = &[
         config.storage.encryption_key_file = Some(text.into());
         Ok(())
     }),
+    ("ACTIVESTORE_STORAGE_COPY_DIR", |config, text| {
+        config.storage.copy_dir = Some(text.into());
+        Ok(())
+    }),
     ("ACTIVESTORE_STORAGE_COMPACTION_RATE", |config, text| {
         config.storage.compaction_rate = Some(text.parse()?);
         Ok(())

@@ -185,6 +185,7 @@ impl Settings {
             Some(WalSyncSetting::Interval) => db.wal_sync = WalSync::Interval(interval),
             None => {}
         }
+        db.copy_dir.clone_from(&config.storage.copy_dir);
         db.encryption_key = key::find(config.storage.encryption_key_file.as_deref())?;
         db.compaction_bytes_s = config.storage.compaction_rate.map(|rate| rate.0);
         let watch = Watch {
