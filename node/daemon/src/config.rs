@@ -100,6 +100,10 @@ pub struct Limits {
     pub disk: Option<ByteSize>,
     /// Memory for all queries together.
     pub query_memory: Option<ByteSize>,
+    /// What one query may have of it.
+    pub query_memory_each: Option<ByteSize>,
+    /// How long one query may work.
+    pub query_time: Option<Span>,
     /// The largest HTTP request body.
     pub request_body: Option<ByteSize>,
     /// HTTP requests answered at once.
@@ -126,6 +130,8 @@ pub struct Storage {
     pub wal_sync_interval: Option<Span>,
     /// The file with the key that encrypts the data directory.
     pub encryption_key_file: Option<PathBuf>,
+    /// The folder that `COPY` reads and writes files in; without it there is no `COPY`.
+    pub copy_dir: Option<PathBuf>,
     /// What compaction writes in a second at most.
     pub compaction_rate: Option<ByteSize>,
     /// Compaction rests while the hottest sensor is above this, in degrees Celsius.

@@ -217,6 +217,8 @@ impl Db {
         let engine = Engine::new(
             EngineOptions {
                 memory_bytes: options.query_memory_bytes,
+                query_memory_bytes: options.query_memory_each_bytes,
+                query_time: options.query_time,
                 partitions: options.query_partitions,
             },
             relations.clone(),

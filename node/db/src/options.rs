@@ -88,6 +88,12 @@ pub struct DbOptions {
     pub compaction_bytes_s: Option<u64>,
     /// What queries may hold in memory together, in bytes.
     pub query_memory_bytes: usize,
+    /// What one query may hold of it; `None` is all.
+    pub query_memory_each_bytes: Option<usize>,
+    /// How long one query may work; `None` is for ever.
+    pub query_time: Option<Duration>,
+    /// Where `COPY` reads and writes files; without it there is no `COPY`.
+    pub copy_dir: Option<PathBuf>,
     /// What one plugin instance may hold in memory, in bytes.
     pub plugin_memory_bytes: usize,
     /// How long one call into a plugin may take.
@@ -146,6 +152,9 @@ impl DbOptions {
             encryption_key: None,
             compaction_bytes_s: None,
             query_memory_bytes: if edge { 64 * MIB } else { 512 * MIB },
+            query_memory_each_bytes: None,
+            query_time: None,
+            copy_dir: None,
             plugin_memory_bytes: 64 * MIB,
             plugin_deadline: Duration::from_secs(1),
             plugin_trust: Trust::Anybody,

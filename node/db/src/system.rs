@@ -247,6 +247,25 @@ fn settings(relations: &Relations) -> Result<RecordBatch> {
             options.query_memory_bytes.to_string(),
         ),
         (
+            "limits.query_memory_each_bytes",
+            options
+                .query_memory_each_bytes
+                .map_or_else(|| "all".to_owned(), |bytes| bytes.to_string()),
+        ),
+        (
+            "limits.query_time_ms",
+            options
+                .query_time
+                .map_or_else(|| "none".to_owned(), |time| time.as_millis().to_string()),
+        ),
+        (
+            "storage.copy_dir",
+            options
+                .copy_dir
+                .as_ref()
+                .map_or_else(|| "none".to_owned(), |dir| dir.display().to_string()),
+        ),
+        (
             "plugins.memory_bytes",
             options.plugin_memory_bytes.to_string(),
         ),

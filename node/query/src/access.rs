@@ -13,14 +13,12 @@ use datafusion::catalog::{CatalogProviderList, MemoryCatalogProviderList};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{Expr, ObjectName, TableFactor, Visit, Visitor};
 
+use crate::information::INFORMATION_SCHEMA;
 use crate::measure::Registered;
 use crate::model::{Models, Predict};
 use crate::pg_catalog::PG_CATALOG;
 use crate::session::CATALOG;
 use crate::tables::{Keyspaces, Tables};
-
-/// The schema that lists what there is; it lists what may be read.
-const INFORMATION_SCHEMA: &str = "information_schema";
 
 /// The rights that a query runs with.
 pub trait Access: Send + Sync {

@@ -6,6 +6,7 @@ use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use activestore_types::{Error, Result};
 use chrono::DateTime;
@@ -19,6 +20,7 @@ use tokio::sync::Semaphore;
 
 use crate::access::{self, Access, Guarded};
 use crate::aggregate::GroupFunction;
+use crate::allowance::{Time, timed};
 use crate::error::{from_datafusion, panicked};
 use crate::function::ColumnFunction;
 use crate::measure::{Meters, Registered};
@@ -46,6 +48,9 @@ pub struct Engine {
     pub(crate) tables: Arc<dyn Tables>,
     running: Arc<Semaphore>,
     pub(crate) counters: Arc<Counters>,
+    /// What one query may take: memory, and time.
+    query_memory: Option<usize>,
+    query_time: Option<Duration>,
     /// The rights that queries run with; `None` is all.
     pub(crate) access: Option<Arc<dyn Access>>,
     /// The role that asks, where one logged in.
@@ -80,6 +85,8 @@ impl Engine {
             tables,
             running: Arc::new(Semaphore::new(MAX_CONCURRENT_QUERIES)),
             counters: Arc::default(),
+            query_memory: options.query_memory_bytes,
+            query_time: options.query_time,
             access: None,
             asker: None,
         })
@@ -237,27 +244,38 @@ impl Engine {
             )
             .with_hint("try again when one of them has ended")
         })?;
-        let planned = AssertUnwindSafe(async {
+        let planning = AssertUnwindSafe(async {
             let plan = planning.await?;
             state
                 .create_physical_plan(&plan)
                 .await
                 .map_err(from_datafusion)
         })
-        .catch_unwind()
-        .await;
+        .catch_unwind();
+        let mut time = self.query_time.map(Time::new);
+        let planned = match &mut time {
+            Some(time) => time.spend(planning).await?,
+            None => planning.await,
+        };
         let plan = planned.unwrap_or_else(|payload| Err(panicked(payload.as_ref())))?;
-        let stream = execute_stream(plan.clone(), session::task(state)).map_err(from_datafusion)?;
+        let stream = execute_stream(plan.clone(), session::task(state, self.query_memory))
+            .map_err(from_datafusion)?;
         let schema = stream.schema();
         let meters = meters.map(|meters| (meters, schema.clone()));
         let counters = self.counters.clone();
-        let stream = AssertUnwindSafe(stream).catch_unwind().map(move |item| {
-            // The permit lives as long as the stream.
-            let _held = &permit;
-            let batch = match item {
+        let stream = AssertUnwindSafe(stream)
+            .catch_unwind()
+            .map(|item| match item {
                 Ok(batch) => batch.map_err(from_datafusion),
                 Err(payload) => Err(panicked(payload.as_ref())),
-            };
+            });
+        let stream = match time {
+            Some(time) => timed(stream, time).boxed(),
+            None => stream.boxed(),
+        };
+        let stream = stream.map(move |batch| {
+            // The permit lives as long as the stream.
+            let _held = &permit;
             batch.inspect_err(|_| {
                 counters.failed.fetch_add(1, Ordering::Relaxed);
             })

@@ -22,6 +22,7 @@ use crate::access;
 use crate::engine::Engine;
 use crate::error::{from_datafusion, to_datafusion};
 use crate::params::{Param, bind, number};
+use crate::prepare::worked_out;
 use crate::provider::StoredTable;
 use crate::pushdown::push_down;
 use crate::rows::Rows;

@@ -15,12 +15,14 @@
 
 mod access;
 mod aggregate;
+mod allowance;
 mod bucket;
 mod cast;
 mod engine;
 mod error;
 mod function;
 mod gapfill;
+mod information;
 mod json;
 mod kept;
 mod last;
@@ -45,6 +47,7 @@ mod tables;
 mod tumble;
 mod windows;
 mod write;
+mod yielding;
 
 pub use access::Access;
 pub use aggregate::{GroupFunction, Grouping};
@@ -58,9 +61,9 @@ pub use model::{Models, Predict};
 pub use options::{EngineOptions, EngineStats};
 pub use params::{MAX_PARAMS, Param};
 pub use parse::{
-    Condition, Delete, Existing, Insert, ModelStatement, PartitionStatement, PartitionStep,
-    Redefined, Redefinition, RoleStatement, Secret, Show, Statement, Subscribe, Update, WhenSlow,
-    parse,
+    Condition, CopyStatement, Delete, Existing, FileFormat, Insert, ModelStatement,
+    PartitionStatement, PartitionStep, Redefined, Redefinition, RoleStatement, RowFile, Secret,
+    Show, Statement, Subscribe, Update, WhenSlow, parse,
 };
 pub use predicate::RowPredicate;
 pub use prepare::{Described, ParamTypes};

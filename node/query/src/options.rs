@@ -1,12 +1,17 @@
 //! What the engine may use, and what it did.
 
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 /// What the engine may use.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
     /// Memory for sorts, joins and groups of all queries together, in bytes.
     pub memory_bytes: usize,
+    /// The most that one query may have of it; `None` is all.
+    pub query_memory_bytes: Option<usize>,
+    /// How long one query may work; `None` is for ever. Time that its reader takes does not count.
+    pub query_time: Option<Duration>,
     /// Parts that a scan is split into, at most: about the number of cores.
     pub partitions: usize,
 }
@@ -15,6 +20,8 @@ impl Default for EngineOptions {
     fn default() -> Self {
         EngineOptions {
             memory_bytes: 64 << 20,
+            query_memory_bytes: None,
+            query_time: None,
             partitions: 2,
         }
     }

@@ -5,6 +5,7 @@
 //! Hostile input is bounded before it is read: statement size, nesting, and the length of one
 //! chain of operators, so that no input overflows the stack.
 
+mod copy;
 mod create;
 mod cursor;
 mod limits;
@@ -16,6 +17,7 @@ mod statement;
 mod subscribe;
 mod table;
 
+pub use copy::{CopyStatement, FileFormat, RowFile};
 pub(crate) use limits::MAX_RECURSION;
 pub use limits::{
     MAX_CHAIN_OPERATORS, MAX_CHAIN_TOKENS, MAX_NESTING, MAX_STATEMENTS, MAX_TEXT_BYTES,
@@ -33,7 +35,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use cursor::Cursor;
 
 /// Words that a statement may begin with.
-const FIRST_WORDS: [&str; 16] = [
+const FIRST_WORDS: [&str; 17] = [
     "SELECT",
     "WITH",
     "VALUES",
@@ -47,6 +49,7 @@ const FIRST_WORDS: [&str; 16] = [
     "DESCRIBE",
     "EXPLAIN",
     "BEGIN",
+    "COPY",
     "GRANT",
     "REVOKE",
     "SUBSCRIBE",
@@ -128,6 +131,9 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if cursor.word("ALTER") {
         return table::alter(cursor);
     }
+    if cursor.word("COPY") {
+        return copy::copy(cursor);
+    }
     if cursor.word("GRANT") {
         return roles::grant(cursor);
     }
@@ -193,11 +199,6 @@ fn show(cursor: &mut Cursor<'_>) -> Result<Statement> {
 /// What users of other systems may try, and what to do here instead.
 fn refused(cursor: &Cursor<'_>) -> Error {
     for (word, message, hint) in [
-        (
-            "COPY",
-            "COPY is not available",
-            "use `activestore load` and `activestore export`",
-        ),
         (
             "TRUNCATE",
             "TRUNCATE is not available",

@@ -11,14 +11,15 @@ use datafusion::execution::registry::FunctionRegistry;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SessionState, TaskContext};
-use datafusion::logical_expr::registry::FunctionRegistry;
 use datafusion::prelude::SessionConfig;
 
+use crate::allowance::Share;
 use crate::error::from_datafusion;
 use crate::last::LastRows;
 use crate::model::Models;
 use crate::options::EngineOptions;
 use crate::parse::MAX_RECURSION;
+use crate::yielding::Yielding;
 use crate::{bucket, gapfill, json, model, series, tumble, windows};
 
 /// The one catalog; keyspaces are its schemas.
@@ -38,7 +39,8 @@ pub(crate) fn state(
     let mut config = SessionConfig::new()
         .with_target_partitions(options.partitions.max(1))
         .with_batch_size(BATCH_ROWS)
-        .with_information_schema(true)
+        // It is a keyspace of ours.
+        .with_information_schema(false)
         .with_create_default_catalog_and_schema(false)
         .with_default_catalog_and_schema(CATALOG, activestore_catalog::DEFAULT_KEYSPACE);
     let settings = config.options_mut();
@@ -73,6 +75,7 @@ pub(crate) fn state(
         .with_default_features()
         .with_catalog_list(Arc::new(catalogs))
         .with_optimizer_rule(Arc::new(LastRows))
+        .with_physical_optimizer_rule(Arc::new(Yielding))
         // Nothing is read from files or URLs by SQL.
         .with_table_factories(Default::default())
         .with_file_formats(Vec::new())
@@ -100,9 +103,15 @@ fn register(state: &mut SessionState, models: &Arc<dyn Models>) -> datafusion::c
     state.register_expr_planner(Arc::new(json::Operators))
 }
 
-/// What a plan of this state runs with.
-pub(crate) fn task(state: &SessionState) -> Arc<TaskContext> {
-    Arc::new(TaskContext::from(state))
+/// What a plan of this state runs with; `memory` bounds what it may take of the memory of all.
+pub(crate) fn task(state: &SessionState, memory: Option<usize>) -> Arc<TaskContext> {
+    let task = TaskContext::from(state);
+    let Some(memory) = memory else {
+        return Arc::new(task);
+    };
+    let mut runtime = task.runtime_env().as_ref().clone();
+    runtime.memory_pool = Share::of(runtime.memory_pool, memory);
+    Arc::new(task.with_runtime(Arc::new(runtime)))
 }
 
 /// Takes away what is registered under a name.

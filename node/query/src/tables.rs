@@ -14,6 +14,7 @@ use datafusion::common::Result as DataFusionResult;
 use datafusion::logical_expr::TableType;
 
 use crate::error::to_datafusion;
+use crate::information::{INFORMATION_SCHEMA, Information};
 use crate::pg_catalog::{PG_CATALOG, PgCatalog};
 use crate::provider::StoredTable;
 
@@ -51,13 +52,16 @@ impl fmt::Debug for Keyspaces {
 impl CatalogProvider for Keyspaces {
     fn schema_names(&self) -> Vec<String> {
         let mut names = self.0.keyspaces();
-        names.push(SYSTEM_KEYSPACE.to_owned());
+        names.extend([SYSTEM_KEYSPACE, INFORMATION_SCHEMA].map(str::to_owned));
         names
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
         if name == PG_CATALOG {
             return Some(Arc::new(PgCatalog(self.0.clone())));
+        }
+        if name == INFORMATION_SCHEMA {
+            return Some(Arc::new(Information(self.0.clone())));
         }
         let known = name == SYSTEM_KEYSPACE || self.0.keyspaces().iter().any(|known| known == name);
         known.then(|| {

@@ -1,5 +1,7 @@
 //! The engine against a store on a simulated disk.
 
+mod allowance;
+mod filled;
 mod functions;
 mod json;
 mod last;

@@ -69,6 +69,14 @@ const VARIABLES: &[(&str, Set)] = &[
         config.limits.query_memory = Some(text.parse()?);
         Ok(())
     }),
+    ("ACTIVESTORE_LIMITS_QUERY_MEMORY_EACH", |config, text| {
+        config.limits.query_memory_each = Some(text.parse()?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_LIMITS_QUERY_TIME", |config, text| {
+        config.limits.query_time = Some(text.parse()?);
+        Ok(())
+    }),
     ("ACTIVESTORE_LIMITS_REQUEST_BODY", |config, text| {
         config.limits.request_body = Some(text.parse()?);
         Ok(())
@@ -108,6 +116,10 @@ const VARIABLES: &[(&str, Set)] = &[
     }),
     ("ACTIVESTORE_STORAGE_ENCRYPTION_KEY_FILE", |config, text| {
         config.storage.encryption_key_file = Some(text.into());
+        Ok(())
+    }),
+    ("ACTIVESTORE_STORAGE_COPY_DIR", |config, text| {
+        config.storage.copy_dir = Some(text.into());
         Ok(())
     }),
     ("ACTIVESTORE_STORAGE_COMPACTION_RATE", |config, text| {

@@ -35,6 +35,9 @@ const DEFAULT_WAL_INTERVAL: Duration = Duration::from_millis(100);
 /// Threads that run requests and queries unless told otherwise.
 const DEFAULT_WORKERS: usize = 2;
 
+/// How long one query may work unless told otherwise.
+const QUERY_TIME: Duration = Duration::from_secs(3600);
+
 /// Everything that starting a node takes.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -142,6 +145,13 @@ impl Settings {
         }
         set_bytes(&mut db.memory_bytes, config.limits.memory)?;
         set_bytes(&mut db.query_memory_bytes, config.limits.query_memory)?;
+        if let Some(each) = config.limits.query_memory_each {
+            let mut bytes = 0;
+            set_bytes(&mut bytes, Some(each))?;
+            db.query_memory_each_bytes = Some(bytes);
+        }
+        let query_time = config.limits.query_time.map_or(QUERY_TIME, |span| span.0);
+        db.query_time = (!query_time.is_zero()).then_some(query_time);
         set_bytes(&mut db.plugin_memory_bytes, config.plugins.memory)?;
         set_bytes(
             &mut db.subscriber_bytes_max,
@@ -170,6 +180,7 @@ impl Settings {
             Some(WalSyncSetting::Interval) => db.wal_sync = WalSync::Interval(interval),
             None => {}
         }
+        db.copy_dir.clone_from(&config.storage.copy_dir);
         db.encryption_key = key::find(config.storage.encryption_key_file.as_deref())?;
         db.compaction_bytes_s = config.storage.compaction_rate.map(|rate| rate.0);
         let watch = Watch {

@@ -59,6 +59,8 @@ impl Rights {
             }) if !self.sees_keyspace(keyspace) => self.keyspace(Privilege::Select, keyspace),
             // They are queries.
             Statement::Show(_) => Ok(()),
+            // It reads and writes files of the machine.
+            Statement::Copy(_) => self.superuser("copy to and from files"),
             Statement::Describe { name } if self.sees(name) => Ok(()),
             Statement::Describe { name } => self.table(Privilege::Select, name),
         }

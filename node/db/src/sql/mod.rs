@@ -1,6 +1,7 @@
 //! Statements: parsed, then handed to the part that runs them. Queries go to the engine, rows to the
 //! write path, definitions to the catalog.
 
+mod copy;
 mod definitions;
 mod describe;
 mod partition;
@@ -129,6 +130,7 @@ impl Db {
             Statement::CreateModel(model) => self.create_model(model).await,
             Statement::Redefine(statement) => self.redefine(statement).await,
             Statement::Show(show) => self.show(&show).await,
+            Statement::Copy(copy) => self.copy(copy, params).await,
             Statement::Describe { name } => self.describe(&name).await,
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use activestore_catalog::{Change, PluginReference};
 use activestore_types::TableName;
 
+use super::copy::CopyStatement;
 use super::roles::RoleStatement;
 
 /// One statement.
@@ -58,6 +59,8 @@ pub enum Statement {
     Redefine(Redefinition),
     /// `SHOW`.
     Show(Show),
+    /// `COPY`: rows to a file of the node's machine and back.
+    Copy(CopyStatement),
     /// `DESCRIBE`.
     Describe {
         /// The table.

@@ -428,7 +428,9 @@ fn what_is_not_here_is_refused_in_a_sentence() {
         "CREATE MATERIALIZED VIEW plant.m AS SELECT 1",
         "materialized views are not available",
     );
-    wrong("COPY t TO 'x'", "activestore export");
+    wrong("COPY t TO 'x'", "let it end in .csv");
+    wrong("COPY t TO STDOUT", "activestore export");
+    wrong("COPY t FROM 'x.parquet'", "csv, ndjson and arrow");
     for sql in [
         "BEGIN",
         "COMMIT",

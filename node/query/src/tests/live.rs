@@ -88,7 +88,7 @@ proptest! {
         let (engine, batch) = world(&rows);
         for sql in QUERIES {
             let stored = block(async {
-                engine.query(sql, &params(sql)).await.unwrap().collect().await.unwrap()
+                engine.query(sql, &crate::Param::all(&params(sql))).await.unwrap().collect().await.unwrap()
             });
             let mut stored = cells(&stored);
             let live = block(engine.live(sql, &params(sql))).unwrap();

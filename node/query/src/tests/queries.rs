@@ -259,6 +259,7 @@ async fn too_much_memory_is_overload_and_passes() {
         EngineOptions {
             memory_bytes: 1 << 20,
             partitions: 1,
+            ..EngineOptions::default()
         },
     );
     let sql = "SELECT a.n, b.n, c.n FROM plant.readings a, plant.readings b, plant.readings c WHERE a.device = 'p1' AND b.device = 'p1' AND c.device = 'p1' ORDER BY a.n + b.n * c.n";

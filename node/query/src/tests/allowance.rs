@@ -1,0 +1,62 @@
+//! What one query may take.
+
+use std::time::Duration;
+
+use activestore_types::ErrorKind;
+
+use super::*;
+
+/// Rows by rows by rows, sorted: more than a mebibyte.
+const SORTED: &str = "SELECT a.n, b.n, c.n FROM plant.readings a, plant.readings b, plant.readings c WHERE a.device = 'p1' AND b.device = 'p1' AND c.device = 'p1' ORDER BY a.n + b.n * c.n";
+
+#[tokio::test]
+async fn one_query_has_its_share_of_memory_and_gives_it_back() {
+    let world = World::new();
+    readings(&world);
+    let engine = engine_with(
+        &world,
+        EngineOptions {
+            memory_bytes: 256 << 20,
+            query_memory_bytes: Some(1 << 20),
+            partitions: 1,
+            ..EngineOptions::default()
+        },
+    );
+    let error = try_rows(&engine, SORTED, &[]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Overloaded, "{error}");
+    assert_eq!(engine.stats().memory_bytes, 0);
+    assert_eq!(
+        rows(&engine, "SELECT count(*) FROM plant.readings").await,
+        [["300"]]
+    );
+    // Without a share of its own the same query has room.
+    let free = engine_with(
+        &world,
+        EngineOptions {
+            memory_bytes: 256 << 20,
+            ..EngineOptions::default()
+        },
+    );
+    let sorted = try_rows(&free, SORTED, &[]).await.unwrap();
+    assert_eq!(sorted.len(), 1_000_000);
+}
+
+#[tokio::test]
+async fn a_query_that_works_too_long_ends() {
+    let world = World::new();
+    readings(&world);
+    let engine = engine_with(
+        &world,
+        EngineOptions {
+            query_time: Some(Duration::from_millis(100)),
+            ..EngineOptions::default()
+        },
+    );
+    // 7 * 10^14 rows take days.
+    let joined = "SELECT count(a.n + b.n + c.n + d.n + e.n + f.n) FROM plant.readings a, plant.readings b, plant.readings c, plant.readings d, plant.readings e, plant.readings f";
+    let error = try_rows(&engine, joined, &[]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Overloaded, "{error}");
+    assert!(error.message().contains("longer than 100ms"), "{error}");
+    assert_eq!(engine.stats().running, 0);
+    assert_eq!(engine.stats().failed, 1);
+}
