@@ -6,14 +6,13 @@ use std::io::{BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use activestore_query::{CopyStatement, FileFormat, RowFile, cast_assigned};
+use activestore_query::{CopyStatement, FileFormat, Param, RowFile, cast_assigned};
 use activestore_types::{DataType, Error, NamedBatch, Result, TableName, TableSchema};
 use arrow::array::ArrayRef;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use arrow::{csv, ipc, json};
 use futures::StreamExt;
-use serde_json::Value;
 use tokio::sync::mpsc::{Receiver, channel};
 
 use super::SqlOutcome;
@@ -25,7 +24,7 @@ const BATCHES_AHEAD: usize = 2;
 const BATCH_ROWS: usize = 8192;
 
 impl Db {
-    pub(super) async fn copy(&self, copy: CopyStatement, params: &[Value]) -> Result<SqlOutcome> {
+    pub(super) async fn copy(&self, copy: CopyStatement, params: &[Param]) -> Result<SqlOutcome> {
         let folder = self.inner.options.copy_dir.clone().ok_or_else(|| {
             Error::invalid("COPY is not available: this node has no folder for it").with_hint(
                 "set storage.copy_dir, or use `activestore load` and `activestore export`",
@@ -49,7 +48,7 @@ impl Db {
         folder: &Path,
         query: &str,
         file: RowFile,
-        params: &[Value],
+        params: &[Param],
     ) -> Result<u64> {
         let target = inside(folder, &file.name)?;
         let mut rows = self.engine().query(query, params).await?;

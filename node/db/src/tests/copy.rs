@@ -121,7 +121,7 @@ async fn copy_is_for_superusers() {
     let db = open_with_folder(dir.path());
     run(&db, TABLE).await;
     run(&db, "CREATE ROLE root LOGIN SUPERUSER PASSWORD 'a long password'; CREATE ROLE reader LOGIN PASSWORD 'a long password'; GRANT ALL ON ALL KEYSPACES TO reader").await;
-    let reader = db.acting_as(crate::Principal::Role("reader".into()));
+    let reader = super::auth::role(&db, "reader");
     let error = fails(&reader, "COPY k.t TO 't.csv'").await;
     assert_eq!(
         error.kind(),
