@@ -20,6 +20,7 @@ mod rollouts;
 mod seen;
 mod signatures;
 mod slt;
+mod stopped;
 mod templates;
 mod two_nodes;
 mod webhook;
