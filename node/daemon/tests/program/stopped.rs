@@ -32,9 +32,9 @@ fn queries_end_when_the_client_goes_away() {
     let mut clients: Vec<TcpStream> = (0..3)
         .map(|_| {
             let mut client = TcpStream::connect(node.listener("http")).unwrap();
-            let length = ENDLESS.len();
+            let (host, length) = (node.listener("http"), ENDLESS.len());
             let head = format!(
-                "POST /v1/sql HTTP/1.1\r\nhost: node\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n\r\n{ENDLESS}"
+                "POST /v1/sql HTTP/1.1\r\nhost: {host}\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n\r\n{ENDLESS}"
             );
             client.write_all(head.as_bytes()).unwrap();
             client
