@@ -16,6 +16,7 @@ use datafusion::common::{Result, internal_err};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::joins::{
     CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec,
 };
@@ -40,8 +41,9 @@ impl PhysicalOptimizerRule for Yielding {
             if !makes_many(plan.as_ref()) {
                 return Ok(Transformed::no(plan));
             }
-            let inputs = plan.children().into_iter().cloned().map(GiveWayExec::over);
-            let plan = plan.clone().with_new_children(inputs.collect())?;
+            let inputs = plan.children().into_iter().cloned();
+            let inputs = inputs.map(GiveWayExec::over).collect();
+            let plan = replace_children_if_necessary(plan, inputs)?;
             Ok(Transformed::yes(GiveWayExec::over(plan)))
         })
         .data()
