@@ -1,5 +1,7 @@
 //! Counters and gauges for `/metrics`: names in Prometheus' manner, units last.
 
+mod queries;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::db::Db;
@@ -45,6 +47,7 @@ impl Db {
     pub fn counters(&self) -> Vec<Counter> {
         let mut all = Figures::default();
         self.store_figures(&mut all);
+        self.query_figures(&mut all);
         self.compaction_figures(&mut all);
         self.sync_figures(&mut all);
         self.plugin_figures(&mut all);

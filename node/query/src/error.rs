@@ -114,7 +114,7 @@ fn overloaded(message: &str) -> Error {
             clean(first)
         ),
     )
-    .with_hint("narrow it with WHERE or LIMIT, group by fewer values, or raise limits.memory")
+    .with_hint("narrow it with WHERE or LIMIT, group by fewer values, or raise limits.query_memory")
 }
 
 fn plan(message: &str) -> Error {

@@ -22,6 +22,7 @@ mod engine;
 mod error;
 mod function;
 mod gapfill;
+mod growth;
 mod information;
 mod json;
 mod kept;

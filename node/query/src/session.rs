@@ -20,7 +20,7 @@ use crate::model::Models;
 use crate::options::EngineOptions;
 use crate::parse::MAX_RECURSION;
 use crate::yielding::Yielding;
-use crate::{bucket, gapfill, json, model, series, tumble, windows};
+use crate::{bucket, gapfill, growth, json, model, series, tumble, windows};
 
 /// The one catalog; keyspaces are its schemas.
 pub(crate) const CATALOG: &str = "activestore";
@@ -100,6 +100,7 @@ fn register(state: &mut SessionState, models: &Arc<dyn Models>) -> datafusion::c
     for udaf in series::udafs() {
         state.register_udaf(Arc::new(udaf))?;
     }
+    growth::bound(state)?;
     state.register_expr_planner(Arc::new(json::Operators))
 }
 

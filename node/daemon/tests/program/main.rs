@@ -22,6 +22,7 @@ mod rollouts;
 mod seen;
 mod signatures;
 mod slt;
+mod stopped;
 mod subscriptions;
 mod templates;
 mod two_nodes;

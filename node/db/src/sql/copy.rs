@@ -170,7 +170,7 @@ fn write_rows(
     schema: &SchemaRef,
     mut batches: Receiver<Result<RecordBatch>>,
 ) -> Result<File> {
-    let file = match format {
+    let mut file = match format {
         FileFormat::Csv => {
             let mut writer = csv::WriterBuilder::new().with_header(true).build(file);
             writer.write(&RecordBatch::new_empty(schema.clone()))?;
@@ -195,7 +195,6 @@ fn write_rows(
             writer.into_inner()?
         }
     };
-    let mut file = file;
     file.flush()?;
     file.into_inner()
         .map_err(|error| Error::from(error.into_error()))

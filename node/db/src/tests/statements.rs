@@ -4,11 +4,13 @@ use activestore_types::ErrorKind;
 
 use super::*;
 
+/// How deep they are nested.
+const DEEP: usize = 10_000;
+
 #[tokio::test]
 async fn statements_nested_deeper_than_any_stack_get_a_sentence() {
     let dir = tempfile::tempdir().unwrap();
     let db = open(dir.path(), Role::Cloud);
-    const DEEP: usize = 10_000;
     let nested = |open: &str, inner: &str, close: &str| {
         format!("SELECT {}{inner}{}", open.repeat(DEEP), close.repeat(DEEP))
     };

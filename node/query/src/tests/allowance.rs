@@ -52,11 +52,24 @@ async fn a_query_that_works_too_long_ends() {
             ..EngineOptions::default()
         },
     );
-    // 7 * 10^14 rows take days.
-    let joined = "SELECT count(a.n + b.n + c.n + d.n + e.n + f.n) FROM plant.readings a, plant.readings b, plant.readings c, plant.readings d, plant.readings e, plant.readings f";
-    let error = try_rows(&engine, joined, &[]).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Overloaded, "{error}");
-    assert!(error.message().contains("longer than 100ms"), "{error}");
-    assert_eq!(engine.stats().running, 0);
-    assert_eq!(engine.stats().failed, 1);
+    // 7 * 10^14 rows take days; so do as many of which none is given out, and a recursion without an end.
+    let tables = "plant.readings a, plant.readings b, plant.readings c, plant.readings d, plant.readings e, plant.readings f";
+    for (number, sql) in [
+        format!("SELECT count(a.n + b.n + c.n + d.n + e.n + f.n) FROM {tables}"),
+        format!("SELECT count(*) FROM {tables} WHERE a.n + b.n + c.n + d.n + e.n + f.n < 0"),
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i FROM n) SELECT count(*) FROM n".into(),
+        "SELECT count(*) FROM generate_series(1, 1000000000000000)".into(),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let error = try_rows(&engine, &sql, &[]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Overloaded, "{sql}: {error}");
+        assert!(
+            error.message().contains("longer than 100ms"),
+            "{sql}: {error}"
+        );
+        assert_eq!(engine.stats().running, 0);
+        assert_eq!(engine.stats().failed, number as u64 + 1);
+    }
 }
