@@ -65,6 +65,16 @@ pub fn run(command: &BackupCommand) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What a node was when it ran last on a directory: what a tool opens it as, so that it takes nothing away.
+pub(crate) fn role_of(dir: &Path) -> Role {
+    let ships = dir.join("outbox.redb").exists();
+    match (ships, dir.join(EDGES_IDENTITY_DIR).exists()) {
+        (true, true) => Role::Gateway,
+        (true, false) => Role::Edge,
+        (false, _) => Role::Cloud,
+    }
+}
+
 /// Backs up a directory that no node is running on.
 fn offline(dir: &Path, key: &KeyFile, to: &str) -> Result<BackupReport> {
     if !dir.join("node-id").exists() {
@@ -72,14 +82,10 @@ fn offline(dir: &Path, key: &KeyFile, to: &str) -> Result<BackupReport> {
             .with_hint("name the directory that activestore start was given"));
     }
     let target = place(to)?;
-    let ships = dir.join("outbox.redb").exists();
-    let role = match (ships, dir.join(EDGES_IDENTITY_DIR).exists()) {
-        (true, true) => Role::Gateway,
-        (true, false) => Role::Edge,
-        (false, _) => Role::Cloud,
-    };
+    let role = role_of(dir);
     let mut options = DbOptions::new(dir, role);
-    options.outbox = ships;
+    options.outbox = role.has_cloud();
+    options.evicts = false;
     options.encryption_key = key::find(key.encryption_key_file.as_deref())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -30,6 +30,7 @@ use activestore_types::{Error, Result};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::backup::role_of;
 use crate::cli::{JoinArgs, StartArgs};
 use crate::key;
 use courier::HttpCourier;
@@ -176,9 +177,14 @@ impl Running {
 /// # Errors
 /// What the cloud says, or that it did not answer in time.
 pub fn join(args: &JoinArgs) -> Result<()> {
-    let mut options = DbOptions::new(args.data_dir.clone(), Role::Edge);
+    let role = match role_of(&args.data_dir) {
+        Role::Gateway => Role::Gateway,
+        _ => Role::Edge,
+    };
+    let mut options = DbOptions::new(args.data_dir.clone(), role);
     options.name.clone_from(&args.name);
     options.outbox = true;
+    options.evicts = false;
     options.encryption_key = key::find(args.key.encryption_key_file.as_deref())?;
     runtime(1)?.block_on(async {
         let db = open(options).await?;

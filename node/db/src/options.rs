@@ -108,6 +108,9 @@ pub struct DbOptions {
     /// Where compiled plugins are kept; `None` means inside the data directory. Nodes of one machine
     /// may share it.
     pub plugin_cache: Option<PathBuf>,
+    /// Whether rows are dropped that are old and that the cloud has, as tables say; tools that open a directory for
+    /// something else leave them.
+    pub evicts: bool,
     /// Whether committed rows are sealed into segments for shipping.
     pub outbox: bool,
     /// Further clouds that rows that go up are shipped to as well. `None` is those that the directory has; of others that it
@@ -161,6 +164,7 @@ impl DbOptions {
             plugin_compile: true,
             plugin_image_signers: Vec::new(),
             plugin_cache: None,
+            evicts: true,
             outbox: edge,
             also: None,
             receipts_of_all: false,

@@ -98,9 +98,10 @@ impl Inner {
             .collect()
     }
 
-    fn compared_table(&self, name: &TableName) -> Result<Arc<TableSchema>> {
-        let tables = [Whose::Own, Whose::Others].map(|whose| self.compared_tables(whose));
-        let mut tables = tables.into_iter().flatten();
+    /// A table, where rows of these writers are compared in it: who asks for those of others is told nothing of a table
+    /// that does not flow down.
+    fn compared_table(&self, whose: Whose, name: &TableName) -> Result<Arc<TableSchema>> {
+        let mut tables = self.compared_tables(whose).into_iter();
         let found = tables.find(|schema| schema.name == *name);
         found.ok_or_else(|| Error::not_found(format!("table {name} is not compared here")))
     }
@@ -162,7 +163,11 @@ impl Inner {
     /// A row's key for people.
     pub(crate) fn key_text(&self, table: &TableName, key: &[u8]) -> String {
         let shown = || -> Option<String> {
-            let schema = self.compared_table(table).ok()?;
+            let either = [Whose::Own, Whose::Others];
+            let mut found = either
+                .into_iter()
+                .map(|whose| self.compared_table(whose, table));
+            let schema = found.find_map(Result::ok)?;
             let columns: Vec<_> = schema.key_columns().map(|column| column.id).collect();
             let snapshot = self.snapshot_of(&schema).ok()??;
             let row = snapshot.get(key, &columns, self.wall_ms()).ok()??;

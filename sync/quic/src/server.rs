@@ -1,6 +1,7 @@
 //! The cloud's end: listens, lets members in, admits joiners by token, and serves each in a task of
 //! its own.
 
+mod passes;
 mod peers;
 mod reception;
 mod standing;
@@ -28,9 +29,9 @@ use crate::tls;
 use crate::token_store::TokenStore;
 use crate::transport::TransportOptions;
 use crate::udp;
+pub(crate) use passes::Pass;
+use passes::UnderWay;
 use peers::Peer;
-pub(crate) use reception::Pass;
-use reception::UnderWay;
 
 /// A connection must be authenticated and have greeted within this time.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

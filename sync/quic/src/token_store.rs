@@ -4,7 +4,9 @@
 //! A token admits one node once. The same node with the same key may show it again while it is
 //! valid: the answer to the first time may have been lost on the way.
 
-use std::collections::{BTreeMap, HashSet};
+mod standing;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +21,7 @@ use crate::files;
 use crate::identity::CloudIdentity;
 use crate::member::Member;
 use crate::token::{JoinToken, MAX_ADDRESSES};
+pub(crate) use standing::Standing;
 
 const FILE: &str = "tokens.json";
 const LOCK: &str = "tokens.lock";
@@ -93,31 +96,6 @@ impl Record {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Records {
     tokens: Vec<Record>,
-}
-
-/// The members at one moment.
-#[derive(Clone, Default)]
-pub(crate) struct Standing(Arc<Records>);
-
-impl Standing {
-    /// Whether nothing was changed between the two.
-    pub(crate) fn is(&self, other: &Standing) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
-    /// Those of `members` who may connect no more.
-    pub(crate) fn turned_away<K>(&self, mut members: Vec<(K, Member)>) -> Vec<(K, Member)> {
-        let standing: HashSet<(NodeId, &str)> = self
-            .0
-            .tokens
-            .iter()
-            .filter(|token| !token.info.revoked)
-            .filter_map(|token| Some((token.info.node?, token.key_sha256.as_deref()?)))
-            .collect();
-        members
-            .retain(|(_, member)| !standing.contains(&(member.node, member.key_sha256.as_str())));
-        members
-    }
 }
 
 /// The file of tokens. It is read anew whenever it was replaced, by whatever process.

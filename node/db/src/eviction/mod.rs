@@ -113,7 +113,7 @@ impl Eviction {
 /// When the machine has no thread left.
 pub(crate) fn start(inner: &Arc<Inner>) -> Result<()> {
     inner.mind_keeping(&inner.catalog.state());
-    if inner.options.role != Role::Edge {
+    if inner.options.role != Role::Edge || !inner.options.evicts {
         return Ok(());
     }
     let eviction = inner.eviction.clone();

@@ -21,7 +21,7 @@ use crate::plugins::{LoadedFilter, Plugins};
 
 mod rows;
 
-pub(crate) use rows::picked;
+pub(crate) use rows::{deletes_of, picked};
 
 use rows::Rows;
 

@@ -149,7 +149,7 @@ impl Shared {
 
     /// Whether nothing more may wait for a further cloud: then its rows are passed over, and the node's writes go on. The
     /// writes of tables that wait for the node's own cloud are refused instead, before they get here.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         let (Some(limit), Some(_)) = (self.room.bytes_max, self.room.at_limit) else {
             return false;
         };

@@ -12,7 +12,7 @@ use activestore_types::{
 };
 
 use super::chain::{Payload, Sealed, Standing};
-use super::filter::Passed;
+use super::filter::{Passed, deletes_of};
 use super::let_go::Gone;
 use super::limit::only_erases;
 use super::origins::Naming;
@@ -181,7 +181,13 @@ impl Shared {
                     continue;
                 };
                 if full && !only_erases(batch) {
-                    let lost = Gone::of(batch);
+                    let mut lost = Gone::of(batch);
+                    // What came through a gateway has deletes among its rows, and for those there is always room.
+                    if let Some(deletes) = deletes_of(batch)? {
+                        lost.rows = lost.rows.saturating_sub(deletes.rows as u64);
+                        let packing = packings.entry((class, via.clone())).or_insert_with(fresh);
+                        packing.rows(&self.store, schema, &deletes)?;
+                    }
                     gone.entry(schema.name.clone()).or_default().add(lost);
                     continue;
                 }

@@ -18,7 +18,7 @@ impl Inner {
         table: &TableName,
         keys: &[KeyAt],
     ) -> Result<Vec<Judgement>> {
-        let schema = self.compared_table(table)?;
+        let schema = self.compared_table(view.whose, table)?;
         let writer = self.writer(view)?;
         let Some(snapshot) = self.snapshot_of(&schema)? else {
             return Ok(vec![Judgement::Unknown; keys.len()]);

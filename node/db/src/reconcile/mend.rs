@@ -67,6 +67,13 @@ impl Mirror {
         let inner = &self.inner;
         let writer = inner.writer(view)?;
         let shipped = inner.ship_picked(view, table, day, pick, &mut |schema, mut batches| {
+            // Beyond the bound of a further cloud's queue what is new would be passed over for what is old.
+            if outbox.is_full() {
+                return Err(Error::overloaded(
+                    "what waits for the cloud is as much as may, so the repair goes no further now",
+                )
+                .with_hint("repair again once it has arrived"));
+            }
             for batch in &mut batches {
                 batch.origin = std::iter::repeat_n(writer.0, batch.rows).collect();
             }
@@ -86,7 +93,7 @@ impl Mirror {
         erased: &[Erasure],
     ) -> Result<()> {
         let outbox = self.outbox().ok_or_else(ships_nothing)?;
-        let schema = self.inner.compared_table(table)?;
+        let schema = self.inner.compared_table(view.whose, table)?;
         let writer = self.inner.writer(view)?;
         outbox.ship_again(&schema, &[], &ranges(schema.id, erased, writer))
     }
@@ -108,7 +115,7 @@ impl Inner {
         }
         let mut incoming = Incoming::default();
         for section in &content.sections {
-            let schema = self.compared_table(&section.table)?;
+            let schema = self.compared_table(view.whose, &section.table)?;
             same_key(&schema, section)?;
             let schema = self.grown(schema, section)?;
             self.store.put_schema(schema.clone())?;
@@ -129,7 +136,7 @@ impl Inner {
         table: &TableName,
         erased: &[Erasure],
     ) -> Result<()> {
-        let schema = self.compared_table(table)?;
+        let schema = self.compared_table(view.whose, table)?;
         let mut incoming = Incoming::default();
         for range in ranges(schema.id, erased, self.writer(view)?) {
             incoming.range(range);

@@ -75,7 +75,9 @@ impl Holdings for Mirror {
                 .shared(Whose::Own)
                 .iter()
                 .any(|schema| schema.name == *table),
-            None => self.inner.compared_table(table).is_ok(),
+            None => [Whose::Own, Whose::Others]
+                .into_iter()
+                .any(|whose| self.inner.compared_table(whose, table).is_ok()),
         }
     }
 
@@ -115,7 +117,7 @@ impl Holdings for Mirror {
     }
 
     fn days(&self, view: &View, table: &TableName) -> Result<Vec<(i32, Sum)>> {
-        let schema = self.inner.compared_table(table)?;
+        let schema = self.inner.compared_table(view.whose, table)?;
         self.inner.days_of(view, &schema)
     }
 

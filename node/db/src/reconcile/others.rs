@@ -57,8 +57,12 @@ impl Inner {
         }
         let brought = all_progress(self).into_iter().map(|(node, _, _)| node);
         let through = relayed_writers(self).into_iter();
-        let nodes: BTreeSet<NodeId> = brought.chain(through).take(BELOW_MAX).collect();
-        let mut nodes = nodes.into_iter().filter(|node| *node != self.node);
+        // Each has many chains.
+        let nodes: BTreeSet<NodeId> = brought.chain(through).collect();
+        let mut nodes = nodes
+            .into_iter()
+            .filter(|node| *node != self.node)
+            .take(BELOW_MAX);
         let next = nodes.find(|node| after.is_none_or(|after| *node > after))?;
         Some(View {
             whose: Whose::Of(next),
@@ -73,7 +77,7 @@ impl Inner {
             return true;
         };
         let through = self.came_through(node);
-        self.is_gateway(view.writer) && through.is_none_or(|through| through == view.writer)
+        self.is_gateway(view.writer) && through.is_some_and(|through| through == view.writer)
     }
 
     pub(super) fn unfollowed(&self, view: &View) -> u64 {

@@ -67,7 +67,7 @@ impl Inner {
         day: i32,
         show: &mut dyn FnMut(u64, u128, &WalkedRow<'_>) -> Result<bool>,
     ) -> Result<()> {
-        let schema = self.compared_table(table)?;
+        let schema = self.compared_table(view.whose, table)?;
         let writer = self.writer(view)?;
         if schema.time_column().is_some() == (day == WHOLE) {
             return Ok(()); // a day that such a table cannot have
@@ -264,7 +264,7 @@ impl Inner {
             let (batches, rows, next) = self.picked_fragments(view, table, day, pick, most)?;
             let bytes: usize = batches.iter().map(RowBatch::memory_bytes).sum();
             if bytes <= 16 * SEAL_BYTES || most == 1 {
-                let schema = self.compared_table(table)?;
+                let schema = self.compared_table(view.whose, table)?;
                 let payload = packed(&schema, batches)?;
                 if payload.len() <= MAX_FRAME_BYTES {
                     return Ok((payload, rows, next));
@@ -290,7 +290,7 @@ impl Inner {
         pick: &Pick,
         ship: &mut Ship<'_>,
     ) -> Result<u64> {
-        let schema = self.compared_table(table)?;
+        let schema = self.compared_table(view.whose, table)?;
         let mut pick = pick.clone();
         let mut shipped = 0;
         loop {

@@ -126,7 +126,10 @@ impl Channel {
     ) -> Pushed {
         let pushed = match self.when_slow {
             WhenSlow::Disconnect => {
-                let waits = queue.bytes;
+                let waits = std::mem::take(&mut queue.bytes);
+                // It goes on from the last event that it has: what waits is not kept for one that may never take it.
+                queue.waiting.clear();
+                self.room.bytes.fetch_sub(waits, Ordering::Relaxed);
                 queue.ended = Some(slow(waits));
                 Pushed::Ended
             }

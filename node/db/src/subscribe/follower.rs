@@ -24,6 +24,9 @@ pub(super) const LOG_STEP_BYTES: usize = 1024 * 1024;
 /// How long the thread waits for a word of new records before it looks by itself.
 const NAP: Duration = Duration::from_millis(500);
 
+/// How often it is asked whether those who subscribed are let in still, in milliseconds.
+const LOOK_EVERY_MS: u64 = 1_000;
+
 /// A subscriber that is told what comes.
 pub(super) struct Live {
     pub(super) id: u64,
@@ -134,7 +137,15 @@ impl Subscribers {
     /// Ends those that do not stand any more.
     fn mind(&self, inner: &Inner) {
         let now = inner.catalog.state();
+        let looks = self.is_time(inner.env.clock.monotonic());
         for live in self.all() {
+            // A token ends without a change of any definition.
+            let admitted = || inner.rights_of(&live.wish.principal).admitted();
+            if looks && let Err(error) = admitted() {
+                live.channel.end(error);
+                self.leave(live.id);
+                continue;
+            }
             let mut looking = live.looking.lock();
             let before = std::mem::replace(&mut looking.definitions, now.clone());
             if Arc::ptr_eq(&before, &now) {
@@ -145,6 +156,17 @@ impl Subscribers {
                 self.leave(live.id);
             }
         }
+    }
+
+    /// Whether tokens are to be looked at again.
+    fn is_time(&self, now: Duration) -> bool {
+        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let before_ms = self.looked_ms.load(Ordering::Relaxed);
+        let due = now_ms.saturating_sub(before_ms) >= LOOK_EVERY_MS;
+        if due {
+            self.looked_ms.store(now_ms, Ordering::Relaxed);
+        }
+        due
     }
 
     /// Looks at what was committed from a record on.
@@ -171,6 +193,8 @@ impl Subscribers {
             // Numbers without a record hold nothing.
             let upto = records.last().map_or(newest, |last| last.lsn);
             from = Lsn(upto.0 + 1);
+            // Also where this thread never gets to the end of the log.
+            self.mind(inner);
             let mut glance = Glance::new(inner);
             for live in self.go_to(from) {
                 if !live.tell(inner, &mut glance, &records) {

@@ -57,6 +57,8 @@ pub(crate) struct Subscribers {
     seats: AtomicU64,
     room: Arc<Room>,
     counts: Counts,
+    /// When tokens were looked at last, in milliseconds since the start.
+    looked_ms: AtomicU64,
 }
 
 #[derive(Default)]
@@ -133,6 +135,7 @@ impl Subscribers {
                 ..Room::default()
             }),
             counts: Counts::default(),
+            looked_ms: AtomicU64::new(0),
         }
     }
 

@@ -107,8 +107,7 @@ fn wrong_passwords_and_tokens_do_not_open_and_guessing_is_slow() {
             // The second is remembered.
             assert!(password(&db, "admin", "open sesame").await.is_ok());
         }
-        let before = password(&db, "admin", "open sesame").await.unwrap();
-        let before = db.acting_as(before);
+        let before = db.acting_as(password(&db, "admin", "open sesame").await.unwrap());
         assert_eq!(rows(&before, "SELECT 1").await, ["1"]);
         run(&db, "ALTER ROLE admin PASSWORD 'another'").await;
         // Who is still connected with the old one is not let go on either.

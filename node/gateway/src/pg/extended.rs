@@ -25,8 +25,11 @@ use super::split::split;
 /// Prepared statements that a session keeps, and the bytes of their texts.
 const PREPARED_MAX: usize = 1000;
 const PREPARED_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Portals that a session keeps.
+/// Portals that a session keeps, and the bytes of their values; one alone may have as many as a message.
 const PORTALS_MAX: usize = 64;
+const PORTAL_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of the name of a statement or a portal.
+const NAME_BYTES_MAX: usize = 1024;
 /// What a client sends for a type that it leaves open: none, and `unknown`.
 const OPEN_TYPES: [u32; 2] = [0, 705];
 
@@ -48,6 +51,7 @@ pub(super) struct Portal {
     params: Vec<Param>,
     formats: Vec<i16>,
     state: State,
+    bytes: usize,
 }
 
 enum State {
@@ -89,6 +93,8 @@ impl Session {
 
     async fn parse(&mut self, name: String, sql: &str, types: &[u32]) -> Result<(), Failure> {
         check_length(sql)?;
+        check_name(&name)?;
+        let bytes = sql.len() + name.len();
         if name.is_empty() {
             self.prepared.remove("");
         } else if self.prepared.contains_key(&name) {
@@ -96,7 +102,7 @@ impl Session {
             return Err(Fault::new(DUPLICATE_STATEMENT, what).into());
         }
         let held: usize = self.prepared.values().map(|planned| planned.bytes).sum();
-        if self.prepared.len() >= PREPARED_MAX || held + sql.len() > PREPARED_BYTES_MAX {
+        if self.prepared.len() >= PREPARED_MAX || held + bytes > PREPARED_BYTES_MAX {
             return Err(Fault::new(
                 TOO_LARGE,
                 format!("a session keeps at most {PREPARED_MAX} prepared statements of {PREPARED_BYTES_MAX} bytes"),
@@ -149,7 +155,7 @@ impl Session {
             oids,
             columns,
             prepared,
-            bytes: sql.len(),
+            bytes,
         };
         self.prepared.insert(name, Arc::new(planned));
         answer::empty(&mut self.wire.out, b'1');
@@ -203,11 +209,16 @@ impl Session {
                 format!("there is a portal '{portal}' already"),
             ));
         }
-        if self.portals.len() >= PORTALS_MAX {
+        check_name(&portal)?;
+        let bytes: usize = values.iter().flatten().map(Bytes::len).sum();
+        let held: usize = self.portals.values().map(|portal| portal.bytes).sum();
+        let is_full = held > 0 && held + bytes > PORTAL_BYTES_MAX;
+        if self.portals.len() >= PORTALS_MAX || is_full {
             return Err(Fault::new(
                 TOO_LARGE,
-                format!("a session keeps at most {PORTALS_MAX} portals"),
-            ));
+                format!("a session keeps at most {PORTALS_MAX} portals, with {PORTAL_BYTES_MAX} bytes of values"),
+            )
+            .hint("close portals that are not needed, or send Sync"));
         }
         let columns = planned
             .columns
@@ -230,6 +241,7 @@ impl Session {
             params,
             formats: results,
             state: State::New,
+            bytes,
         };
         self.portals.insert(portal, portal_of);
         answer::empty(&mut self.wire.out, b'2');
@@ -273,16 +285,26 @@ impl Session {
             Command::Statement(statement) => verb(statement),
             _ => "SELECT",
         };
+        // What runs in steps has its place before a row is sent: there is no way back behind one.
+        let is_new = matches!(portal.state, State::New);
+        let new_place = if is_new && most > 0 {
+            Some(self.place()?)
+        } else {
+            None
+        };
         let (left, place) = match std::mem::replace(&mut portal.state, State::Ended) {
             State::New => {
                 let params = std::mem::take(&mut portal.params);
+                portal.bytes = 0;
                 (
                     self.perform(command, params, portal.planned.prepared.clone(), sent, most)
                         .await?,
-                    None,
+                    new_place,
                 )
             }
             State::Begun(cursor, place) => {
+                // What let it begin may have ended since.
+                self.db.check_admitted().map_err(Fault::from)?;
                 let ended = self.drive(Source::Begun(cursor), sent, most).await?;
                 (self.tell(ended, rows_of)?, Some(place))
             }
@@ -298,20 +320,34 @@ impl Session {
         if let Some(cursor) = left {
             let place = match place {
                 Some(place) => place,
-                None => self.pg.portals.clone().try_acquire_owned().map_err(|_| {
-                    let what = format!(
-                        "{} portals are open on this node, as many as may be",
-                        self.pg.options.portals_max
-                    );
-                    Fault::new("53000", what)
-                        .hint("read rows to their end, or without a fetch size")
-                })?,
+                None => self.place()?,
             };
             portal.state = State::Begun(cursor, place);
         }
         self.portals.insert(name.to_owned(), portal);
         Ok(())
     }
+
+    /// A place among the portals of all sessions that have begun.
+    fn place(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        self.pg.portals.clone().try_acquire_owned().map_err(|_| {
+            let what = format!(
+                "{} portals are open on this node, as many as may be",
+                self.pg.options.portals_max
+            );
+            Fault::new("53000", what).hint("read rows to their end, or without a fetch size")
+        })
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Fault> {
+    if name.len() <= NAME_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Fault::new(
+        TOO_LARGE,
+        format!("a name has at most {NAME_BYTES_MAX} bytes"),
+    ))
 }
 
 fn no_portal(name: &str) -> Fault {

@@ -37,6 +37,10 @@ pub(super) const CANCELLED: &str = "57014";
 pub(super) const SHUTTING_DOWN: &str = "57P01";
 pub(super) const CONNECTION_LOST: &str = "08006";
 
+/// A prepared statement gives other columns than it was described with. Drivers know PostgreSQL's words for it, and
+/// prepare such a statement anew.
+pub(super) const OTHER_RESULT: &str = "cached plan must not change result type";
+
 impl Fault {
     pub(super) fn new(code: &'static str, message: impl Into<String>) -> Self {
         Fault {
@@ -113,6 +117,7 @@ fn code(error: &Error) -> &'static str {
             "42P06"
         }
         ErrorKind::Conflict if message.contains("table") && message.contains("exists") => "42P07",
+        ErrorKind::Conflict if message == OTHER_RESULT => NOT_SUPPORTED,
         ErrorKind::Conflict if message.contains("exists") => "42710",
         ErrorKind::Conflict => "23514",
         ErrorKind::Denied => "42501",

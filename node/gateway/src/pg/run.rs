@@ -6,7 +6,7 @@ use std::sync::Arc;
 use activestore_db::{Db, Prepared, SqlOutcome};
 use activestore_query::{Param, Rows, Statement};
 use activestore_types::{Error, Result};
-use arrow::datatypes::Schema;
+use arrow::datatypes::{FieldRef, Schema};
 use bytes::{BufMut, BytesMut};
 use futures::StreamExt;
 use tokio::sync::mpsc::Sender;
@@ -14,6 +14,7 @@ use tokio::sync::mpsc::Sender;
 use super::answer::{self, Shown};
 use super::cell::Cells;
 use super::copy::{Format, Layout};
+use super::fault::OTHER_RESULT;
 use super::kind::Kind;
 use super::param::is_binary;
 
@@ -125,7 +126,15 @@ pub(super) async fn run(
             Some(db.execute(statement.clone(), params).await?)
         }
         Source::Prepared(ref statement, ref prepared, ref params) => {
-            Some(db.execute_prepared(statement, prepared, params).await?)
+            let outcome = db.execute_prepared(statement, prepared, params).await?;
+            if let (SqlOutcome::Rows(rows), Some(told)) = (&outcome, &prepared.described.columns)
+                && !alike(&rows.schema, told)
+            {
+                // A table has other columns since: a client would read the rows by what it was told of them.
+                return Err(Error::conflict(OTHER_RESULT)
+                    .with_hint("prepare the statement again: a table has other columns now"));
+            }
+            Some(outcome)
         }
     };
     let mut cursor = match (source, outcome) {
@@ -151,6 +160,14 @@ pub(super) async fn run(
         last: sending.out,
         left: (!ended).then_some(cursor),
     })
+}
+
+/// Whether rows are what a client was told of them.
+fn alike(rows: &Schema, told: &Schema) -> bool {
+    let same = |(row, told): (&FieldRef, &FieldRef)| {
+        row.name() == told.name() && Kind::of(row) == Kind::of(told)
+    };
+    rows.fields().len() == told.fields().len() && rows.fields().iter().zip(told.fields()).all(same)
 }
 
 /// Rows begin: what is told before them.

@@ -160,6 +160,8 @@ impl Session {
                 if let Err(failure) = self.extended(message).await {
                     self.failed(failure)?;
                     self.skipping = true;
+                    // Who asked for answers so far by a Flush waits for this one.
+                    self.wire.flush().await?;
                 }
             }
         }

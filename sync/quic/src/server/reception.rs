@@ -1,17 +1,17 @@
 //! Who comes in: each connection is let in at a rate, authenticated, and served in a task of its own.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use activestore_types::{Error, Result};
 use quinn::{Endpoint, Incoming, ZeroRttAccepted};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::passes::{Given, Pass};
 use super::peers::Peer;
 use super::{HANDSHAKE_TIMEOUT, Shared};
 use crate::admission::{Gate, Offered, Turn};
@@ -26,8 +26,6 @@ use crate::peer_session;
 use crate::tcp_listener::{Arrival, TcpDoor};
 use crate::tls::{self, ENROL_ALPN};
 
-/// A pass is held for no longer than this: some round trips of a satellite.
-const PASS_HELD: Duration = Duration::from_secs(2);
 /// Shutting down waits this long for sessions to end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -55,80 +53,6 @@ impl Applicant {
             }
             Applicant::Tcp(_) => true,
         }
-    }
-}
-
-/// Edges on their way in.
-#[derive(Default)]
-pub(crate) struct UnderWay {
-    count: AtomicUsize,
-    fewer: Notify,
-}
-
-impl UnderWay {
-    pub(super) fn count(&self) -> usize {
-        self.count.load(Ordering::Acquire)
-    }
-}
-
-/// One of them, until it is dropped: once the edge's greeting is answered, or it is gone.
-pub(crate) struct Pass(Arc<Place>);
-
-/// What a pass holds.
-struct Place {
-    under_way: Arc<UnderWay>,
-    given_back: AtomicBool,
-}
-
-impl Place {
-    fn give_back(&self) {
-        if !self.given_back.swap(true, Ordering::AcqRel) {
-            self.under_way.count.fetch_sub(1, Ordering::AcqRel);
-            self.under_way.fewer.notify_one();
-        }
-    }
-}
-
-impl Pass {
-    fn take(under_way: &Arc<UnderWay>) -> Pass {
-        under_way.count.fetch_add(1, Ordering::AcqRel);
-        Pass(Arc::new(Place {
-            under_way: under_way.clone(),
-            given_back: AtomicBool::new(false),
-        }))
-    }
-}
-
-impl Drop for Pass {
-    fn drop(&mut self) {
-        self.0.give_back();
-    }
-}
-
-/// The passes that were given, the oldest first. One whose edge takes its time is given back for it: what such an edge
-/// costs from then on is memory, and some that never go on must not keep everybody else out.
-#[derive(Default)]
-struct Given(VecDeque<(Instant, Weak<Place>)>);
-
-impl Given {
-    fn remember(&mut self, pass: &Pass) {
-        let until = Instant::now() + PASS_HELD;
-        self.0.push_back((until, Arc::downgrade(&pass.0)));
-    }
-
-    /// Gives back those that were held for too long; when to look again.
-    fn expire(&mut self) -> Option<Instant> {
-        let now = Instant::now();
-        while let Some((until, place)) = self.0.front() {
-            if *until > now {
-                return Some(*until);
-            }
-            if let Some(place) = place.upgrade() {
-                place.give_back();
-            }
-            self.0.pop_front();
-        }
-        None
     }
 }
 

@@ -220,6 +220,19 @@ fn keys(schema: &TableSchema, batch: &RowBatch) -> Result<activestore_types::Key
     encode_keys(&keys.collect::<Result<Vec<_>>>()?)
 }
 
+/// The deletes among rows, as they were written; `None` where there are none.
+pub(crate) fn deletes_of(batch: &RowBatch) -> Result<Option<RowBatch>> {
+    let Some(tombstones) = &batch.tombstone else {
+        return Ok(None);
+    };
+    let rows = (0..).zip(tombstones.iter());
+    let gone: Vec<u32> = rows.filter_map(|(row, gone)| gone.then_some(row)).collect();
+    if gone.is_empty() {
+        return Ok(None);
+    }
+    picked(batch, &gone).map(Some)
+}
+
 /// Some rows of a batch, in that order.
 pub(crate) fn picked(batch: &RowBatch, rows: &[u32]) -> Result<RowBatch> {
     let places = UInt32Array::from(rows.to_vec());
