@@ -202,3 +202,6 @@ fn slow(bytes: usize) -> Error {
         "go on from the id of the last event; on_slow = 'drop' leaves events out in place of ending",
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -123,6 +123,9 @@ fn a_token_that_the_log_does_not_reach_is_refused_or_begins_with_the_table() {
         let mut subscription = subscribe(&db, "true", "", None).await;
         let mut holder = Holder::default();
         holder.hear(next(&mut subscription).await.unwrap());
+        // These two hear nothing until the log has gone on without them.
+        let mut late = subscribe(&db, "seq < 20", "on_slow = 'disconnect'", None).await;
+        let mut lossy = subscribe(&db, "seq < 20", "on_slow = 'drop'", None).await;
         put(&db, 10, 10).await;
         holder
             .until(&mut subscription, &("d".into(), 19), 19.0)
@@ -141,6 +144,15 @@ fn a_token_that_the_log_does_not_reach_is_refused_or_begins_with_the_table() {
             }
         }
         assert!(db.inner.store.first_log_lsn().0 > 4, "the log was held");
+        let error = end(&mut late, &mut Holder::default()).await;
+        assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+        assert!(matches!(next(&mut lossy).await.unwrap(), Told::Live { .. }));
+        let Told::Dropped { events: None, .. } = next(&mut lossy).await.unwrap() else {
+            panic!("nobody knows what it missed");
+        };
+        put(&db, 19, 1).await;
+        let mut rest = Holder::default();
+        rest.until(&mut lossy, &("d".into(), 19), 19.0).await;
         let again = db.subscribe("SELECT * FROM k.t", &[], Some(&token)).await;
         let error = again.err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
