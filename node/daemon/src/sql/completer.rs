@@ -13,7 +13,7 @@ use super::meta::COMMANDS;
 const SUGGESTIONS_MAX: usize = 64;
 
 /// The words of the language, in the order in which they are offered.
-const KEYWORDS: [&str; 93] = [
+const KEYWORDS: [&str; 94] = [
     "SELECT",
     "FROM",
     "WHERE",
@@ -107,6 +107,7 @@ const KEYWORDS: [&str; 93] = [
     "AVG",
     "MIN",
     "MAX",
+    "SUBSCRIBE",
 ];
 
 /// Whether the word belongs to the language.

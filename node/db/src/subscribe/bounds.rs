@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use activestore_types::{DataType, KeyRange, TableSchema};
+use activestore_types::{DataType, KeyRange, TableSchema, encode_keys};
 use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array,
     Int32Array, Int64Array, StringArray, TimestampNanosecondArray,
@@ -44,7 +44,7 @@ impl Bounds {
         if !bounds.range.end.is_empty() {
             match exact(schema, &bounds.range.end) {
                 Some(row) => bounds.to = Some(row),
-                None => match before(&bounds.range.end).and_then(|last| exact(schema, &last)) {
+                None => match last_inside(schema, &bounds.range.end) {
                     Some(row) => {
                         bounds.to = Some(row);
                         bounds.through = true;
@@ -66,18 +66,33 @@ impl Bounds {
     }
 }
 
-/// The prefix or key whose successor the end of a range is: a prefix whose last byte was raised, or a key with a zero
-/// behind it.
-fn before(end: &[u8]) -> Option<Vec<u8>> {
+/// The prefix or key whose successor the end of a range is: a prefix whose last byte was raised, or a whole key with a
+/// zero behind it.
+fn last_inside(schema: &TableSchema, end: &[u8]) -> Option<RecordBatch> {
     let (last, rest) = end.split_last()?;
+    let Some(last) = last.checked_sub(1) else {
+        let key = whole(schema, rest)?;
+        return (key.num_columns() == schema.key_len()).then_some(key);
+    };
     let mut prefix = rest.to_vec();
-    prefix.extend(last.checked_sub(1));
-    Some(prefix)
+    prefix.push(last);
+    whole(schema, &prefix)
+}
+
+/// As [`exact`], of bytes that nothing was cut off from.
+fn whole(schema: &TableSchema, bytes: &[u8]) -> Option<RecordBatch> {
+    let (row, length) = decoded_row(schema, bytes)?;
+    (length == bytes.len()).then_some(row)
 }
 
 /// The values of the leading columns that the bytes encode, where they encode some whole ones and nothing more. A
 /// number that was cut at its end is the one with zeros there: it sorts as that.
 fn exact(schema: &TableSchema, bytes: &[u8]) -> Option<RecordBatch> {
+    decoded_row(schema, bytes).map(|(row, _)| row)
+}
+
+/// The same, with the length of the values' own key.
+fn decoded_row(schema: &TableSchema, bytes: &[u8]) -> Option<(RecordBatch, usize)> {
     let mut rest = bytes;
     let mut fields = Vec::new();
     let mut values: Vec<ArrayRef> = Vec::new();
@@ -94,7 +109,16 @@ fn exact(schema: &TableSchema, bytes: &[u8]) -> Option<RecordBatch> {
     if !rest.is_empty() || values.is_empty() {
         return None;
     }
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), values).ok()
+    // The end of a range may be what no value is written as.
+    let order = schema.key_columns().map(|key| key.descending);
+    let columns: Vec<_> = values.iter().cloned().zip(order).collect();
+    let again = encode_keys(&columns).ok()?;
+    let (same, cut) = again.key(0).split_at_checked(bytes.len())?;
+    if same != bytes || cut.iter().any(|byte| *byte != 0) {
+        return None;
+    }
+    let row = RecordBatch::try_new(Arc::new(Schema::new(fields)), values).ok()?;
+    Some((row, again.key(0).len()))
 }
 
 fn decoded(data_type: DataType, descending: bool, bytes: &[u8]) -> Option<(ArrayRef, &[u8])> {
@@ -191,3 +215,6 @@ fn text(bytes: &[u8], flip: u8) -> Option<(Vec<u8>, &[u8])> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,10 +93,8 @@ impl Channel {
         }
         let dropping = matches!(queue.waiting.back(), Some(Item::Dropped(..)));
         // Who fell behind comes half way back before it is told more, so that gaps are few.
-        let own = match dropping {
-            true => queue.bytes <= self.bytes_max / 2,
-            false => queue.bytes.saturating_add(bytes) <= self.bytes_max,
-        };
+        let recovers = !dropping || queue.bytes <= self.bytes_max / 2;
+        let own = recovers && queue.bytes.saturating_add(bytes) <= self.bytes_max;
         let held = self.room.bytes.load(Ordering::Relaxed);
         let all = held.saturating_add(bytes) <= self.room.bytes_max;
         if queue.bytes == 0 || (own && all) {
@@ -205,3 +203,6 @@ fn slow(bytes: usize) -> Error {
         "go on from the id of the last event; on_slow = 'drop' leaves events out in place of ending",
     )
 }
+
+#[cfg(test)]
+mod tests;

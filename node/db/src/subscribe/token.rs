@@ -85,3 +85,6 @@ impl Place {
 fn short(node: NodeId) -> String {
     node.to_string().chars().take(NODE_CHARS).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 //! deletes, restarts and resumed connections; and what ends a subscription, or makes it leave events out.
 
 mod ending;
+mod log;
 mod model;
 
 use std::collections::BTreeMap;
@@ -151,4 +152,11 @@ async fn subscribe(db: &Db, filter: &str, options: &str, from: Option<&str>) -> 
         "SUBSCRIBE SELECT device, seq, temp, note FROM k.t WHERE {filter} WITH ({options})"
     );
     db.subscribe(&sql, &[], from).await.unwrap()
+}
+
+async fn put(db: &Db, from: i64, rows: i64) {
+    let values: Vec<String> = (from..from + rows)
+        .map(|n| format!("('d', {n}, {n}, '{}')", "x".repeat(100)))
+        .collect();
+    run(db, &format!("INSERT INTO k.t VALUES {}", values.join(", "))).await;
 }

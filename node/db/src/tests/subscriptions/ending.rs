@@ -17,13 +17,6 @@ fn figure(db: &Db, name: &str) -> f64 {
     all.iter().find(|one| one.name == name).unwrap().value
 }
 
-async fn put(db: &Db, from: i64, rows: i64) {
-    let values: Vec<String> = (from..from + rows)
-        .map(|n| format!("('d', {n}, {n}, '{}')", "x".repeat(100)))
-        .collect();
-    run(db, &format!("INSERT INTO k.t VALUES {}", values.join(", "))).await;
-}
-
 /// Waits until something is so.
 async fn wait(so: impl Fn() -> bool) {
     let until = std::time::Instant::now() + WAIT_MAX;
@@ -108,118 +101,6 @@ fn what_is_left_out_is_told_and_counted() {
         let dropped = figure(&db, "activestore_subscribe_dropped_total");
         assert_eq!(holder.dropped as f64, dropped);
         db.shutdown().await.unwrap();
-    });
-}
-
-#[test]
-fn a_token_that_the_log_does_not_reach_is_refused_or_begins_with_the_table() {
-    runtime().block_on(async {
-        let dir = tempfile::tempdir().unwrap();
-        let mut options = DbOptions::new(dir.path(), Role::Edge);
-        options.outbox = false;
-        options.memory_bytes = 16 << 20;
-        let db = Db::open(options).unwrap();
-        run(&db, TABLE).await;
-        put(&db, 0, 10).await;
-        let mut subscription = subscribe(&db, "true", "", None).await;
-        let mut holder = Holder::default();
-        holder.hear(next(&mut subscription).await.unwrap());
-        put(&db, 10, 10).await;
-        holder
-            .until(&mut subscription, &("d".into(), 19), 19.0)
-            .await;
-        drop(subscription);
-        let token = holder.token.clone().unwrap();
-        run(&db, "DELETE FROM k.t WHERE device = 'd' AND seq < 15").await;
-        // Until the log has given the token's record back.
-        for n in 0..4000 {
-            put(&db, 1000 + n * 200, 200).await;
-            if n % 20 == 19 {
-                db.inner.store.flush().unwrap();
-                if db.inner.store.first_log_lsn().0 > 4 {
-                    break;
-                }
-            }
-        }
-        assert!(db.inner.store.first_log_lsn().0 > 4, "the log was held");
-        let again = db.subscribe("SELECT * FROM k.t", &[], Some(&token)).await;
-        let error = again.err().unwrap();
-        assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
-        assert!(error.hint().unwrap().contains("snapshot = true"), "{error}");
-        let filter = "seq < 1010";
-        let mut subscription = subscribe(&db, filter, "snapshot = true", Some(&token)).await;
-        let mut holder = Holder::default();
-        while !holder.live {
-            holder.hear(next(&mut subscription).await.unwrap());
-        }
-        assert_eq!(holder.rows, shown(&db, filter).await);
-        put(&db, 900, 1).await;
-        holder
-            .until(&mut subscription, &("d".into(), 900), 900.0)
-            .await;
-        assert_eq!(holder.rows, shown(&db, filter).await);
-        db.shutdown().await.unwrap();
-    });
-}
-
-#[test]
-fn tokens_that_are_none_are_refused() {
-    runtime().block_on(async {
-        let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-        let (db, other) = (
-            open(dirs[0].path(), Role::Edge),
-            open(dirs[1].path(), Role::Edge),
-        );
-        run(&db, TABLE).await;
-        put(&db, 0, 10).await;
-        let mut subscription = subscribe(&db, "true", "", None).await;
-        let Told::Live { token } = next(&mut subscription).await.unwrap() else {
-            panic!("it begins with its place");
-        };
-        let (node, place) = token.split_once('.').unwrap();
-        for wrong in [
-            "",
-            ".",
-            "...",
-            "x",
-            "0.0.0.0",
-            &format!("{node}.1.2"),
-            &format!("{node}.1.2.3.4"),
-            &format!("{node}.+1.0.0"),
-            &format!("{node}.1.100000000.0"),
-            &format!("{node}.-1.0.0"),
-            &format!("{node}.fffffffffffffffff.0.0"),
-            &format!("{}.{place}", &other.node_id().to_string()[..8]),
-            &"f".repeat(10_000),
-            &format!("{node}.1.0.é"),
-        ] {
-            let error = db
-                .subscribe("SELECT * FROM k.t", &[], Some(wrong))
-                .await
-                .err();
-            assert_eq!(error.expect(wrong).kind(), ErrorKind::Invalid, "{wrong}");
-        }
-        // A place that is yet to come, the highest there may be, and a record that another has replaced.
-        for wrong in [
-            format!("{node}.ff.0.1"),
-            format!("{node}.ffffffffffffffff.ffffffff.0"),
-        ] {
-            let error = db
-                .subscribe("SELECT * FROM k.t", &[], Some(&wrong))
-                .await
-                .err();
-            assert_eq!(error.expect(&wrong).kind(), ErrorKind::Conflict, "{wrong}");
-        }
-        let replaced = format!("{node}.1.3.1");
-        let mut subscription = db
-            .subscribe("SELECT * FROM k.t", &[], Some(&replaced))
-            .await
-            .unwrap();
-        let error = end(&mut subscription, &mut Holder::default()).await;
-        assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
-        for node in [db, other] {
-            node.shutdown().await.unwrap();
-        }
     });
 }
 

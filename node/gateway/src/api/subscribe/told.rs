@@ -11,6 +11,9 @@
 //! {"op":"end","error":{"code":"…","message":"…","hint":"…"}}     the last one
 //! ```
 //!
+//! A range whose ends no values of the table's columns say (they lie between two texts) has `start_key` and `end_key`, the
+//! encoded keys in hexadecimal digits.
+//!
 //! As server-sent events `op` is the event's name as well and `id` its id, so that a browser goes on by itself.
 
 use activestore_db::{Bounds, Changes, Subscription, Told, What};
