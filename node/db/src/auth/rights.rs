@@ -83,7 +83,7 @@ impl Rights {
         self.superuser("").is_ok()
     }
 
-    pub(super) fn admitted(&self) -> Result<()> {
+    pub(crate) fn admitted(&self) -> Result<()> {
         self.role().map(drop)
     }
 

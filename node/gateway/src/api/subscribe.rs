@@ -28,6 +28,10 @@ use told::{Framing, Words};
 
 /// Chunks that are written ahead of the connection; behind them the bounded buffer of the subscription fills.
 const CHUNKS_AHEAD: usize = 2;
+/// How long a connection may take nothing.
+const STALLED_MAX: Duration = Duration::from_secs(300);
+/// How long the last word of a subscription is waited for.
+const LAST_WORD_MAX: Duration = Duration::from_secs(1);
 /// The largest message that a WebSocket client may send: it has nothing to say.
 const CLIENT_MESSAGE_BYTES_MAX: usize = 4096;
 /// The longest statement in an address, in bytes.
@@ -229,19 +233,36 @@ impl Sender {
             Some(Ok(told)) => self.send(&told).await,
             Some(Err(error)) => {
                 let words = self.words.ended(&error);
-                let _gone = self.chunks.send(words).await;
+                self.last_word(words).await;
                 false
             }
             None => false,
         }
     }
 
+    /// Says why it ends, where the other end still listens.
+    async fn last_word(&self, words: Chunk) {
+        let sending = self.chunks.send(words);
+        // Nobody who takes it is nobody who wants to know.
+        let _gone = tokio::time::timeout(LAST_WORD_MAX, sending).await;
+    }
+
+    /// Gives the connection something to send; whether it took it. One whose other end reads nothing for long is given up:
+    /// its seat and what waits for it are others' too.
+    async fn hand_on(&mut self, chunk: Chunk) -> bool {
+        tokio::select! {
+            sent = self.chunks.send(chunk) => sent.is_ok(),
+            () = tokio::time::sleep(STALLED_MAX) => false,
+            _ = self.stopping.wait_for(|stopping| *stopping) => false,
+        }
+    }
+
     async fn send(&mut self, told: &Told) -> bool {
         match self.words.told(told) {
-            Ok(chunk) => self.chunks.send(chunk).await.is_ok(),
+            Ok(chunk) => self.hand_on(chunk).await,
             Err(error) => {
                 let words = self.words.ended(&error);
-                let _gone = self.chunks.send(words).await;
+                self.last_word(words).await;
                 false
             }
         }
@@ -254,11 +275,11 @@ impl Sender {
             && let Err(error) = ticket.check(&self.db).await
         {
             let words = self.words.ended(&error);
-            let _gone = self.chunks.send(words).await;
+            self.last_word(words).await;
             return false;
         }
         let words = self.words.beat(self.subscription.position());
-        self.chunks.send(words).await.is_ok()
+        self.hand_on(words).await
     }
 }
 
