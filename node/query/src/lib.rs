@@ -16,6 +16,7 @@
 mod access;
 mod aggregate;
 mod cast;
+mod direct;
 mod engine;
 mod error;
 mod function;
@@ -43,6 +44,7 @@ pub use access::Access;
 pub use aggregate::{GroupFunction, Grouping};
 pub use cast::{cast_assigned, cast_lossless};
 pub use datafusion::logical_expr::Volatility;
+pub use direct::DirectRows;
 pub use engine::{Engine, EngineOptions, EngineStats, MAX_CONCURRENT_QUERIES};
 pub use function::ColumnFunction;
 pub use kept::KeptPlan;

@@ -226,7 +226,13 @@ pub(crate) async fn try_rows(
     sql: &str,
     params: &[Value],
 ) -> Result<Vec<Vec<String>>> {
-    Ok(cells(&engine.query(sql, params).await?.collect().await?))
+    Ok(cells(
+        &engine
+            .query(sql, &Param::all(params))
+            .await?
+            .collect()
+            .await?,
+    ))
 }
 
 pub(crate) async fn rows(engine: &Engine, sql: &str) -> Vec<Vec<String>> {

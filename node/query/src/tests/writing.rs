@@ -144,7 +144,7 @@ async fn updates_give_keys_and_new_values() {
         };
         Ok::<_, Error>(cells(
             &engine
-                .evaluate_update(&schema, &update, params)
+                .evaluate_update(&schema, &update, &Param::all(params))
                 .await?
                 .collect()
                 .await?,
@@ -180,7 +180,7 @@ async fn deletes_become_keys_ranges_or_a_search() {
     let engine = engine(&world);
     let plan = async |filter: &str| {
         engine
-            .delete_plan(&schema, Some(filter), &[json!("p1")])
+            .delete_plan(&schema, Some(filter), &Param::all(&[json!("p1")]))
             .await
             .unwrap()
     };
