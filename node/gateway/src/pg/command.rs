@@ -32,6 +32,12 @@ pub(super) enum SessionCommand {
     Commit,
     /// `ROLLBACK`, `ABORT`.
     Rollback,
+    /// `SAVEPOINT name`.
+    Savepoint(String),
+    /// `RELEASE name`.
+    Release(String),
+    /// `ROLLBACK TO name`.
+    RollbackTo(String),
     /// `SET name = value`; none is its default.
     Set(String, Option<String>),
     /// `SET TRANSACTION …`: whether it says that it reads only.
@@ -88,7 +94,8 @@ pub(super) fn read(text: &str, piece: Piece<'_>) -> Result<Command, Fault> {
         }
         ("COMMIT" | "END", _) => Some(SessionCommand::Commit),
         ("ROLLBACK" | "ABORT", _) => Some(rollback(piece)?),
-        ("SAVEPOINT" | "RELEASE", _) => return Err(no_savepoints()),
+        ("SAVEPOINT", _) => Some(SessionCommand::Savepoint(savepoint(rest(piece, 1))?)),
+        ("RELEASE", _) => Some(SessionCommand::Release(savepoint(rest(piece, 1))?)),
         ("SET", _) => Some(set(piece)?),
         ("RESET", _) => Some(reset(piece)?),
         ("SHOW", "TOKENS" | "GRANTS") => None,
@@ -135,10 +142,11 @@ pub(super) fn not_available(what: &str) -> Fault {
     Fault::new(NOT_SUPPORTED, what)
 }
 
-fn no_savepoints() -> Fault {
-    not_available("savepoints are not available").hint(
-        "each statement is durable on its own; BEGIN BATCH …; …; APPLY BATCH writes several as one",
-    )
+/// The name of a savepoint, `SAVEPOINT` before it or not.
+fn savepoint(mut lexed: Lexed<'_>) -> Result<String, Fault> {
+    lexed.take("SAVEPOINT");
+    let name = lexed.next().and_then(|token| token.name());
+    name.ok_or_else(|| Fault::new(SYNTAX, "a savepoint has a name"))
 }
 
 /// The words and texts behind the first `skip` words.
@@ -181,7 +189,7 @@ fn rollback(piece: Piece<'_>) -> Result<SessionCommand, Fault> {
     let mut lexed = rest(piece, 1);
     while let Some(token) = lexed.next() {
         match token.word().as_deref() {
-            Some("TO") => return Err(no_savepoints()),
+            Some("TO") => return Ok(SessionCommand::RollbackTo(savepoint(lexed)?)),
             Some("PREPARED") => return Err(not_available("two-phase commit is not available")),
             _ => {}
         }

@@ -349,7 +349,7 @@ fn rows_of_parameters_alone_are_written_as_others_are() {
     );
     client.bind("", "new", 0, &texts(&["a", "2026-01-01"]), 0);
     client.execute("", 0);
-    assert_eq!(error(&client.sync()).0, "23514");
+    assert_eq!(error(&client.sync()).0, "23505");
     client.parse(
         "keyless",
         "INSERT INTO plant.types (k, n) VALUES ($1, $2)",

@@ -87,7 +87,7 @@ fn errors_say_their_code_their_place_and_what_to_do() {
             "22P02",
         ),
         ("LISTEN news", "0A000"),
-        ("SAVEPOINT s", "0A000"),
+        ("SAVEPOINT s", "25P01"),
         ("SET nonsense = 1", "42704"),
         ("SET client_encoding = 'LATIN1'", "22023"),
     ] {
@@ -149,6 +149,15 @@ fn a_transaction_that_wrote_does_not_pretend_to_take_it_back() {
         (complete(&replies), standing(&replies)),
         (vec!["ROLLBACK".to_owned()], 'I')
     );
+
+    // A savepoint is gone back to where nothing was written since.
+    client.query("BEGIN; SAVEPOINT a; SELECT nothing");
+    let back = client.query("ROLLBACK TO SAVEPOINT a; SELECT 1; RELEASE a");
+    assert_eq!(complete(&back), ["ROLLBACK", "SELECT 1", "RELEASE"]);
+    client.query("SAVEPOINT b; INSERT INTO plant.types (k, ts) VALUES ('a', '2026-01-01')");
+    let error = client.error("ROLLBACK TO b");
+    assert!(error.field('M').unwrap().contains("stay"), "{error:?}");
+    client.query("ROLLBACK");
 
     client.query("BEGIN READ ONLY");
     assert_eq!(
