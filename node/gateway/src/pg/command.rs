@@ -3,6 +3,7 @@
 use activestore_query::{Statement, parse};
 
 use super::copy::{Copy, copy};
+use super::cursor::{Declare, Fetch, declare, fetch};
 use super::fault::{Fault, NOT_SUPPORTED, SYNTAX};
 use super::lexed::{Lexed, Token};
 use super::split::{Piece, words};
@@ -16,6 +17,10 @@ pub(super) enum Command {
     Statement(Statement),
     /// `COPY`.
     Copy(Copy),
+    /// `DECLARE … CURSOR`.
+    Declare(Declare),
+    /// `FETCH`.
+    Fetch(Fetch),
     /// About the session alone.
     Session(SessionCommand),
 }
@@ -32,6 +37,10 @@ pub(super) enum SessionCommand {
     Commit,
     /// `ROLLBACK`, `ABORT`.
     Rollback,
+    /// `CLOSE ALL`.
+    CloseAll,
+    /// `CLOSE name`.
+    CloseCursor(String),
     /// `SAVEPOINT name`.
     Savepoint(String),
     /// `RELEASE name`.
@@ -108,16 +117,15 @@ pub(super) fn read(text: &str, piece: Piece<'_>) -> Result<Command, Fault> {
         }
         ("DEALLOCATE", _) => Some(deallocate(piece)?),
         ("UNLISTEN", _) => Some(SessionCommand::Nothing("UNLISTEN")),
-        ("CLOSE", "ALL") => Some(SessionCommand::Nothing("CLOSE CURSOR ALL")),
+        ("CLOSE", "ALL") => Some(SessionCommand::CloseAll),
         ("LISTEN" | "NOTIFY", _) => {
             return Err(not_available("LISTEN and NOTIFY are not available")
                 .hint("read what is new with SUBSCRIBE, or poll with SELECT … WHERE ts > …"));
         }
-        ("DECLARE" | "FETCH" | "MOVE" | "CLOSE", _) => {
-            return Err(not_available("cursors of SQL are not available").hint(
-                "read the rows of a SELECT in pieces with a fetch size: the wire's portals do that",
-            ));
-        }
+        ("DECLARE", _) => return declare(text, piece).map(Command::Declare),
+        ("FETCH", _) => return fetch(piece).map(Command::Fetch),
+        ("CLOSE", _) => Some(SessionCommand::CloseCursor(savepoint(rest(piece, 1))?)),
+        ("MOVE", _) => return Err(not_available("MOVE is not available").hint("FETCH reads rows")),
         ("LOCK", _) => {
             return Err(not_available("LOCK is not available").hint(
                 "INSERT … IF NOT EXISTS and UPDATE … IF write only where a condition holds",
@@ -142,11 +150,11 @@ pub(super) fn not_available(what: &str) -> Fault {
     Fault::new(NOT_SUPPORTED, what)
 }
 
-/// The name of a savepoint, `SAVEPOINT` before it or not.
+/// The name of a savepoint, `SAVEPOINT` before it or not, or of a cursor.
 fn savepoint(mut lexed: Lexed<'_>) -> Result<String, Fault> {
     lexed.take("SAVEPOINT");
     let name = lexed.next().and_then(|token| token.name());
-    name.ok_or_else(|| Fault::new(SYNTAX, "a savepoint has a name"))
+    name.ok_or_else(|| Fault::new(SYNTAX, "the statement names a savepoint or a cursor"))
 }
 
 /// The words and texts behind the first `skip` words.

@@ -10,12 +10,13 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::answer::{self, Standing};
-use super::command::{Command, not_available, read};
+use super::command::{Command, read};
+use super::cursor::Declare;
 use super::fault::{
     DUPLICATE_PORTAL, DUPLICATE_STATEMENT, Fault, IN_FAILED_TRANSACTION, NO_PORTAL, NO_STATEMENT,
     PROTOCOL_VIOLATION, SYNTAX, TOO_LARGE,
 };
-use super::kind::Kind;
+use super::kind::{Kind, OPEN_TYPES, known};
 use super::message::{Message, Named};
 use super::param::{is_binary, params};
 use super::run::{Cursor, Sent, Source, shown};
@@ -27,9 +28,6 @@ const PREPARED_MAX: usize = 1000;
 const PREPARED_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Portals that a session keeps.
 const PORTALS_MAX: usize = 64;
-/// What a client sends for a type that it leaves open: none, and `unknown`.
-const OPEN_TYPES: [u32; 2] = [0, 705];
-
 /// A prepared statement.
 pub(super) struct Planned {
     command: Command,
@@ -47,17 +45,84 @@ pub(super) struct Portal {
     planned: Arc<Planned>,
     params: Vec<Param>,
     formats: Vec<i16>,
-    state: State,
+    pub(super) state: State,
 }
 
-enum State {
+pub(super) enum State {
     New,
     /// It gave some of its rows; the permit is its place among those of all sessions.
     Begun(Box<Cursor>, OwnedSemaphorePermit),
     Ended,
 }
 
+impl Planned {
+    /// A statement of a cursor.
+    pub(super) fn of(
+        command: Command,
+        columns: Option<SchemaRef>,
+        prepared: Arc<Prepared>,
+    ) -> Self {
+        Planned {
+            command,
+            kinds: Vec::new(),
+            oids: Vec::new(),
+            columns,
+            prepared: Some(prepared),
+            bytes: 0,
+        }
+    }
+}
+
+impl Portal {
+    pub(super) fn new(planned: Planned, params: Vec<Param>) -> Self {
+        Portal {
+            planned: Arc::new(planned),
+            params,
+            formats: Vec::new(),
+            state: State::New,
+        }
+    }
+
+    /// The columns of its rows.
+    pub(super) fn columns(&self) -> Option<&SchemaRef> {
+        self.planned.columns.as_ref()
+    }
+
+    /// What gives its rows, where that is a statement.
+    pub(super) fn source(&mut self) -> Option<Source> {
+        let params = std::mem::take(&mut self.params);
+        match (&self.planned.command, &self.planned.prepared) {
+            (Command::Statement(statement), Some(prepared)) => Some(Source::Prepared(
+                statement.clone(),
+                prepared.clone(),
+                params,
+            )),
+            _ => None,
+        }
+    }
+}
+
 impl Session {
+    /// A place for a portal that has begun.
+    pub(super) fn portal_place(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        self.pg.portals.clone().try_acquire_owned().map_err(|_| {
+            let what = format!(
+                "{} portals are open on this node, as many as may be",
+                self.pg.options.portals_max
+            );
+            Fault::new("53000", what).hint("read rows to their end, or without a fetch size")
+        })
+    }
+
+    /// Whether there is room for another portal.
+    pub(super) fn check_portals(&self) -> Result<(), Fault> {
+        if self.portals.len() < PORTALS_MAX {
+            return Ok(());
+        }
+        let what = format!("a session keeps at most {PORTALS_MAX} portals");
+        Err(Fault::new(TOO_LARGE, what))
+    }
+
     /// Answers a message of the extended protocol.
     pub(super) async fn extended(&mut self, message: Message) -> Result<(), Failure> {
         match message {
@@ -113,7 +178,7 @@ impl Session {
         self.admit(&command)?;
         let start = pieces.first().map_or(0, |piece| piece.start);
         let (kinds, columns, prepared) = match &command {
-            Command::Statement(statement) => {
+            Command::Statement(statement) | Command::Declare(Declare { statement, .. }) => {
                 let known = known(types)?;
                 let prepared = self.prepared_as(statement, known).await;
                 let prepared = prepared.map_err(|failure| match failure {
@@ -129,9 +194,17 @@ impl Session {
                 });
                 (
                     kinds.collect(),
-                    described.columns.clone(),
+                    described
+                        .columns
+                        .clone()
+                        .filter(|_| matches!(command, Command::Statement(_))),
                     Some(Arc::new(prepared)),
                 )
+            }
+            Command::Fetch(fetch) => {
+                let portal = self.portals.get(&fetch.name);
+                let portal = portal.ok_or_else(|| no_portal(&fetch.name))?;
+                (Vec::new(), portal.columns().cloned(), None)
             }
             command => (Vec::new(), command.session_columns(), None),
         };
@@ -157,7 +230,7 @@ impl Session {
     }
 
     /// Plans a statement where queries run.
-    async fn prepared_as(
+    pub(super) async fn prepared_as(
         &mut self,
         statement: &Statement,
         known: ParamTypes,
@@ -203,12 +276,7 @@ impl Session {
                 format!("there is a portal '{portal}' already"),
             ));
         }
-        if self.portals.len() >= PORTALS_MAX {
-            return Err(Fault::new(
-                TOO_LARGE,
-                format!("a session keeps at most {PORTALS_MAX} portals"),
-            ));
-        }
+        self.check_portals()?;
         let columns = planned
             .columns
             .as_ref()
@@ -298,14 +366,7 @@ impl Session {
         if let Some(cursor) = left {
             let place = match place {
                 Some(place) => place,
-                None => self.pg.portals.clone().try_acquire_owned().map_err(|_| {
-                    let what = format!(
-                        "{} portals are open on this node, as many as may be",
-                        self.pg.options.portals_max
-                    );
-                    Fault::new("53000", what)
-                        .hint("read rows to their end, or without a fetch size")
-                })?,
+                None => self.portal_place()?,
             };
             portal.state = State::Begun(cursor, place);
         }
@@ -314,25 +375,6 @@ impl Session {
     }
 }
 
-fn no_portal(name: &str) -> Fault {
+pub(super) fn no_portal(name: &str) -> Fault {
     Fault::new(NO_PORTAL, format!("there is no portal '{name}'"))
-}
-
-/// The types that a client names.
-fn known(types: &[u32]) -> Result<ParamTypes, Fault> {
-    let mut known = ParamTypes::new();
-    for (place, oid) in types.iter().enumerate() {
-        if OPEN_TYPES.contains(oid) {
-            continue;
-        }
-        let kind = Kind::of_oid(*oid).ok_or_else(|| {
-            not_available(&format!(
-                "the type {oid} of parameter ${} is not available",
-                place + 1
-            ))
-            .hint("cast the parameter to a type of a column, or send it as text")
-        })?;
-        known.insert(place, Arc::new(kind.field()));
-    }
-    Ok(known)
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::answer::{self, Standing};
 use super::cell::Cells;
 use super::command::{Command, SessionCommand};
+use super::extended::no_portal;
 use super::fault::{Fault, NO_STATEMENT, NOT_SUPPORTED, TOO_LARGE};
 use super::run::{Sent, shown};
 use super::session::Session;
@@ -185,6 +186,15 @@ impl Session {
                 self.end_transaction(!failed)?
             }
             SessionCommand::Rollback => self.end_transaction(false)?,
+            SessionCommand::CloseAll => {
+                self.portals.clear();
+                "CLOSE CURSOR ALL"
+            }
+            SessionCommand::CloseCursor(name) => {
+                let closed = self.portals.remove(&name);
+                closed.ok_or_else(|| no_portal(&name))?;
+                "CLOSE CURSOR"
+            }
             SessionCommand::Savepoint(name) => self.transaction.savepoint(name)?,
             SessionCommand::Release(name) => self.transaction.release(&name)?,
             SessionCommand::RollbackTo(name) => self.transaction.back_to(&name)?,

@@ -120,6 +120,9 @@ const FUNCTIONS: &[(&str, Gives, Work)] = &[
         // What is a name already stays one.
         Given::Text(name.or_else(|| call.text(0).map(str::to_owned)))
     }),
+    ("to_regtype", Gives::Int, |call| {
+        Given::Int(call.text(0).and_then(types::named))
+    }),
     ("pg_oid_of_type", Gives::Int, |call| {
         Given::Int(
             call.text(0)
