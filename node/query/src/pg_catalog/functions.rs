@@ -45,6 +45,9 @@ const FUNCTIONS: &[(&str, Gives, Work)] = &[
     ("pg_backend_pid", Gives::Int, |_| {
         Given::Int(Some(i64::from(std::process::id())))
     }),
+    ("pg_postmaster_start_time", Gives::Text, nothing),
+    ("inet_server_addr", Gives::Text, nothing),
+    ("inet_server_port", Gives::Int, |_| Given::Int(None)),
     ("pg_is_in_recovery", Gives::Flag, |_| {
         Given::Flag(Some(false))
     }),
