@@ -46,6 +46,8 @@ pub(super) struct Portal {
     params: Vec<Param>,
     formats: Vec<i16>,
     pub(super) state: State,
+    /// The room of large values, among what all clients make the node hold.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 pub(super) enum State {
@@ -80,6 +82,7 @@ impl Portal {
             params,
             formats: Vec::new(),
             state: State::New,
+            _room: None,
         }
     }
 
@@ -298,6 +301,7 @@ impl Session {
             params,
             formats: results,
             state: State::New,
+            _room: self.room.take(),
         };
         self.portals.insert(portal, portal_of);
         answer::empty(&mut self.wire.out, b'2');
