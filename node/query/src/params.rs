@@ -49,6 +49,14 @@ impl Param {
         }
     }
 
+    /// As an array of one value.
+    pub(crate) fn array(&self) -> Result<ArrayRef> {
+        match self {
+            Param::Typed(array) => Ok(array.clone()),
+            Param::Json(_) => self.scalar()?.to_array().map_err(from_datafusion),
+        }
+    }
+
     pub(crate) fn scalar(&self) -> Result<ScalarValue> {
         Ok(match self {
             Param::Typed(array) => {

@@ -21,6 +21,7 @@ use datafusion::sql::sqlparser::ast::{
 use futures::FutureExt;
 
 use crate::access;
+use crate::direct::DirectRows;
 use crate::engine::Engine;
 use crate::error::{from_datafusion, panicked};
 use crate::kept::{self, KeptPlan};
@@ -40,6 +41,8 @@ pub struct Described {
     pub columns: Option<SchemaRef>,
     /// Its plan, where that can be kept.
     pub kept: Option<KeptPlan>,
+    /// The rows of an `INSERT` of parameters alone.
+    pub direct: Option<DirectRows>,
 }
 
 impl Described {
@@ -49,6 +52,7 @@ impl Described {
             params: Vec::new(),
             columns: None,
             kept: None,
+            direct: None,
         }
     }
 
@@ -64,6 +68,7 @@ impl Described {
         }
         self.columns = None;
         self.kept = None;
+        self.direct = None;
         self
     }
 }
@@ -109,9 +114,11 @@ impl Engine {
             }
         }
         let described = self.describe(&insert.source, &types).await?;
+        let direct = inner(&parsed).and_then(|source| DirectRows::of(schema, insert, source));
         Ok(Described {
             columns: None,
             kept: None,
+            direct,
             ..described
         })
     }
@@ -200,6 +207,7 @@ impl Engine {
             params,
             columns: Some(columns),
             kept,
+            direct: None,
         })
     }
 

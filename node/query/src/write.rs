@@ -232,7 +232,7 @@ fn select(schema: &TableSchema, outputs: &[String], filter: Option<&str>) -> Str
 }
 
 /// The rows under the table's names and types.
-fn target(schema: &TableSchema, names: &[String], rows: Rows) -> Result<Rows> {
+pub(crate) fn target(schema: &TableSchema, names: &[String], rows: Rows) -> Result<Rows> {
     let mut fields = Vec::with_capacity(names.len());
     let mut types = Vec::with_capacity(names.len());
     for (name, given) in names.iter().zip(rows.schema.fields()) {

@@ -149,7 +149,7 @@ impl Shared {
 
     /// Whether nothing more may wait for a further cloud: then its rows are passed over, and the node's writes go on. The
     /// writes of tables that wait for the node's own cloud are refused instead, before they get here.
-    pub(crate) fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         let (Some(limit), Some(_)) = (self.room.bytes_max, self.room.at_limit) else {
             return false;
         };
@@ -224,6 +224,11 @@ impl Sealer {
     pub(crate) fn make_room(&self) {
         let _sealing = self.shared.sealing.lock();
         self.shared.mind_limit();
+    }
+
+    /// Whether nothing more may wait for a further cloud.
+    pub(crate) fn is_full(&self) -> bool {
+        self.shared.is_full()
     }
 
     /// Bytes that wait.

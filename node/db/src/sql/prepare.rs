@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use activestore_catalog::CatalogState;
-use activestore_query::{Described, Param, ParamTypes, Statement};
+use activestore_query::{Described, Existing, Param, ParamTypes, Statement};
 use activestore_types::Result;
 
 use super::SqlOutcome;
@@ -40,20 +40,49 @@ impl Db {
         prepared: &Prepared,
         params: &[Param],
     ) -> Result<SqlOutcome> {
-        if let Some(kept) = &prepared.described.kept
-            && Arc::ptr_eq(&prepared.state, &self.inner.catalog.state())
-            && self.rights().check(statement).is_ok()
-        {
-            let rows = self.engine().query_kept(kept, params).await;
-            let counts = &self.inner.counts;
-            if let Some(rows) = rows.inspect_err(|_| {
-                counts.statements_failed.fetch_add(1, Ordering::Relaxed);
-            })? {
+        let state = self.inner.catalog.state();
+        if !Arc::ptr_eq(&prepared.state, &state) || self.rights().check(statement).is_err() {
+            return self.execute(statement.clone(), params).await;
+        }
+        let outcome = self.by_plan(statement, prepared, params).await;
+        let counts = &self.inner.counts;
+        match outcome {
+            Ok(Some(outcome)) => {
                 counts.statements.fetch_add(1, Ordering::Relaxed);
-                return Ok(SqlOutcome::Rows(rows));
+                Ok(outcome)
+            }
+            Ok(None) => self.execute(statement.clone(), params).await,
+            Err(error) => {
+                counts.statements.fetch_add(1, Ordering::Relaxed);
+                counts.statements_failed.fetch_add(1, Ordering::Relaxed);
+                Err(self.rights().told(error))
             }
         }
-        self.execute(statement.clone(), params).await
+    }
+
+    /// Runs a statement without planning it anew; `None` where that cannot be.
+    async fn by_plan(
+        &self,
+        statement: &Statement,
+        prepared: &Prepared,
+        params: &[Param],
+    ) -> Result<Option<SqlOutcome>> {
+        let described = &prepared.described;
+        match (statement, &described.kept, &described.direct) {
+            (Statement::Query { .. }, Some(kept), _) => {
+                let rows = self.engine().query_kept(kept, params).await?;
+                Ok(rows.map(SqlOutcome::Rows))
+            }
+            (Statement::Insert(insert), _, Some(direct)) if insert.existing == Existing::Merge => {
+                let schema = prepared.state.table(&insert.table)?;
+                let Some(rows) = direct.rows(schema, params)? else {
+                    return Ok(None);
+                };
+                let written = self.store(&insert.table, rows, insert.ttl_s).await?;
+                Ok(Some(SqlOutcome::counted("INSERT", written)))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// The parameters and the columns of a statement, under the rights of who asks. Nothing is run.
@@ -114,6 +143,7 @@ impl Db {
                         SqlOutcome::Done { .. } => None,
                     },
                     kept: None,
+                    direct: None,
                 })
             }
             _ => Ok(Described::nothing()),

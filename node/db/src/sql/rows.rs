@@ -61,7 +61,12 @@ impl Db {
         }
     }
 
-    async fn store(&self, table: &TableName, mut rows: Rows, ttl_s: Option<u64>) -> Result<u64> {
+    pub(super) async fn store(
+        &self,
+        table: &TableName,
+        mut rows: Rows,
+        ttl_s: Option<u64>,
+    ) -> Result<u64> {
         let mut written = 0;
         while let Some(batch) = rows.stream.next().await {
             let mut batch = NamedBatch::from_record_batch(table.clone(), &batch?);

@@ -241,7 +241,7 @@ impl Sender {
     }
 
     /// Says why it ends, where the other end still listens.
-    async fn last_word(&self, words: Chunk) {
+    async fn last_word(&mut self, words: Chunk) {
         let sending = self.chunks.send(words);
         // Nobody who takes it is nobody who wants to know.
         let _gone = tokio::time::timeout(LAST_WORD_MAX, sending).await;

@@ -32,7 +32,7 @@ pub(super) const EPOCH_MICROS: i64 = 946_684_800_000_000;
 pub(super) struct Cells {
     array: ArrayRef,
     values: Values,
-    binary: bool,
+    pub(super) binary: bool,
     kind: Kind,
 }
 

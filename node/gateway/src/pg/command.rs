@@ -3,6 +3,7 @@
 use activestore_query::{Statement, parse};
 
 use super::copy::{Copy, copy};
+use super::cursor::{Declare, Fetch, declare, fetch};
 use super::fault::{Fault, NOT_SUPPORTED, SYNTAX};
 use super::lexed::{Lexed, Token};
 use super::split::{Piece, words};
@@ -16,6 +17,10 @@ pub(super) enum Command {
     Statement(Statement),
     /// `COPY`.
     Copy(Copy),
+    /// `DECLARE … CURSOR`.
+    Declare(Declare),
+    /// `FETCH`.
+    Fetch(Fetch),
     /// About the session alone.
     Session(SessionCommand),
 }
@@ -32,6 +37,16 @@ pub(super) enum SessionCommand {
     Commit,
     /// `ROLLBACK`, `ABORT`.
     Rollback,
+    /// `CLOSE ALL`.
+    CloseAll,
+    /// `CLOSE name`.
+    CloseCursor(String),
+    /// `SAVEPOINT name`.
+    Savepoint(String),
+    /// `RELEASE name`.
+    Release(String),
+    /// `ROLLBACK TO name`.
+    RollbackTo(String),
     /// `SET name = value`; none is its default.
     Set(String, Option<String>),
     /// `SET TRANSACTION …`: whether it says that it reads only.
@@ -88,7 +103,8 @@ pub(super) fn read(text: &str, piece: Piece<'_>) -> Result<Command, Fault> {
         }
         ("COMMIT" | "END", _) => Some(SessionCommand::Commit),
         ("ROLLBACK" | "ABORT", _) => Some(rollback(piece)?),
-        ("SAVEPOINT" | "RELEASE", _) => return Err(no_savepoints()),
+        ("SAVEPOINT", _) => Some(SessionCommand::Savepoint(savepoint(rest(piece, 1))?)),
+        ("RELEASE", _) => Some(SessionCommand::Release(savepoint(rest(piece, 1))?)),
         ("SET", _) => Some(set(piece)?),
         ("RESET", _) => Some(reset(piece)?),
         ("SHOW", "TOKENS" | "GRANTS") => None,
@@ -101,16 +117,15 @@ pub(super) fn read(text: &str, piece: Piece<'_>) -> Result<Command, Fault> {
         }
         ("DEALLOCATE", _) => Some(deallocate(piece)?),
         ("UNLISTEN", _) => Some(SessionCommand::Nothing("UNLISTEN")),
-        ("CLOSE", "ALL") => Some(SessionCommand::Nothing("CLOSE CURSOR ALL")),
+        ("CLOSE", "ALL") => Some(SessionCommand::CloseAll),
         ("LISTEN" | "NOTIFY", _) => {
             return Err(not_available("LISTEN and NOTIFY are not available")
                 .hint("read what is new with SUBSCRIBE, or poll with SELECT … WHERE ts > …"));
         }
-        ("DECLARE" | "FETCH" | "MOVE" | "CLOSE", _) => {
-            return Err(not_available("cursors of SQL are not available").hint(
-                "read the rows of a SELECT in pieces with a fetch size: the wire's portals do that",
-            ));
-        }
+        ("DECLARE", _) => return declare(text, piece).map(Command::Declare),
+        ("FETCH", _) => return fetch(piece).map(Command::Fetch),
+        ("CLOSE", _) => Some(SessionCommand::CloseCursor(savepoint(rest(piece, 1))?)),
+        ("MOVE", _) => return Err(not_available("MOVE is not available").hint("FETCH reads rows")),
         ("LOCK", _) => {
             return Err(not_available("LOCK is not available").hint(
                 "INSERT … IF NOT EXISTS and UPDATE … IF write only where a condition holds",
@@ -135,10 +150,11 @@ pub(super) fn not_available(what: &str) -> Fault {
     Fault::new(NOT_SUPPORTED, what)
 }
 
-fn no_savepoints() -> Fault {
-    not_available("savepoints are not available").hint(
-        "each statement is durable on its own; BEGIN BATCH …; …; APPLY BATCH writes several as one",
-    )
+/// The name of a savepoint, `SAVEPOINT` before it or not, or of a cursor.
+fn savepoint(mut lexed: Lexed<'_>) -> Result<String, Fault> {
+    lexed.take("SAVEPOINT");
+    let name = lexed.next().and_then(|token| token.name());
+    name.ok_or_else(|| Fault::new(SYNTAX, "the statement names a savepoint or a cursor"))
 }
 
 /// The words and texts behind the first `skip` words.
@@ -181,7 +197,7 @@ fn rollback(piece: Piece<'_>) -> Result<SessionCommand, Fault> {
     let mut lexed = rest(piece, 1);
     while let Some(token) = lexed.next() {
         match token.word().as_deref() {
-            Some("TO") => return Err(no_savepoints()),
+            Some("TO") => return Ok(SessionCommand::RollbackTo(savepoint(lexed)?)),
             Some("PREPARED") => return Err(not_available("two-phase commit is not available")),
             _ => {}
         }

@@ -10,12 +10,13 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::answer::{self, Standing};
-use super::command::{Command, not_available, read};
+use super::command::{Command, read};
+use super::cursor::Declare;
 use super::fault::{
     DUPLICATE_PORTAL, DUPLICATE_STATEMENT, Fault, IN_FAILED_TRANSACTION, NO_PORTAL, NO_STATEMENT,
     PROTOCOL_VIOLATION, SYNTAX, TOO_LARGE,
 };
-use super::kind::Kind;
+use super::kind::{Kind, OPEN_TYPES, known};
 use super::message::{Message, Named};
 use super::param::{is_binary, params};
 use super::run::{Cursor, Sent, Source, shown};
@@ -25,14 +26,10 @@ use super::split::split;
 /// Prepared statements that a session keeps, and the bytes of their texts.
 const PREPARED_MAX: usize = 1000;
 const PREPARED_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Portals that a session keeps, and the bytes of their values; one alone may have as many as a message.
+/// Portals that a session keeps.
 const PORTALS_MAX: usize = 64;
-const PORTAL_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of the name of a statement or a portal.
 const NAME_BYTES_MAX: usize = 1024;
-/// What a client sends for a type that it leaves open: none, and `unknown`.
-const OPEN_TYPES: [u32; 2] = [0, 705];
-
 /// A prepared statement.
 pub(super) struct Planned {
     command: Command,
@@ -50,18 +47,87 @@ pub(super) struct Portal {
     planned: Arc<Planned>,
     params: Vec<Param>,
     formats: Vec<i16>,
-    state: State,
-    bytes: usize,
+    pub(super) state: State,
+    /// The room of large values, among what all clients make the node hold.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
-enum State {
+pub(super) enum State {
     New,
     /// It gave some of its rows; the permit is its place among those of all sessions.
     Begun(Box<Cursor>, OwnedSemaphorePermit),
     Ended,
 }
 
+impl Planned {
+    /// A statement of a cursor.
+    pub(super) fn of(
+        command: Command,
+        columns: Option<SchemaRef>,
+        prepared: Arc<Prepared>,
+    ) -> Self {
+        Planned {
+            command,
+            kinds: Vec::new(),
+            oids: Vec::new(),
+            columns,
+            prepared: Some(prepared),
+            bytes: 0,
+        }
+    }
+}
+
+impl Portal {
+    pub(super) fn new(planned: Planned, params: Vec<Param>) -> Self {
+        Portal {
+            planned: Arc::new(planned),
+            params,
+            formats: Vec::new(),
+            state: State::New,
+            _room: None,
+        }
+    }
+
+    /// The columns of its rows.
+    pub(super) fn columns(&self) -> Option<&SchemaRef> {
+        self.planned.columns.as_ref()
+    }
+
+    /// What gives its rows, where that is a statement.
+    pub(super) fn source(&mut self) -> Option<Source> {
+        let params = std::mem::take(&mut self.params);
+        match (&self.planned.command, &self.planned.prepared) {
+            (Command::Statement(statement), Some(prepared)) => Some(Source::Prepared(
+                statement.clone(),
+                prepared.clone(),
+                params,
+            )),
+            _ => None,
+        }
+    }
+}
+
 impl Session {
+    /// A place for a portal that has begun.
+    pub(super) fn portal_place(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        self.pg.portals.clone().try_acquire_owned().map_err(|_| {
+            let what = format!(
+                "{} portals are open on this node, as many as may be",
+                self.pg.options.portals_max
+            );
+            Fault::new("53000", what).hint("read rows to their end, or without a fetch size")
+        })
+    }
+
+    /// Whether there is room for another portal.
+    pub(super) fn check_portals(&self) -> Result<(), Fault> {
+        if self.portals.len() < PORTALS_MAX {
+            return Ok(());
+        }
+        let what = format!("a session keeps at most {PORTALS_MAX} portals");
+        Err(Fault::new(TOO_LARGE, what))
+    }
+
     /// Answers a message of the extended protocol.
     pub(super) async fn extended(&mut self, message: Message) -> Result<(), Failure> {
         match message {
@@ -119,7 +185,7 @@ impl Session {
         self.admit(&command)?;
         let start = pieces.first().map_or(0, |piece| piece.start);
         let (kinds, columns, prepared) = match &command {
-            Command::Statement(statement) => {
+            Command::Statement(statement) | Command::Declare(Declare { statement, .. }) => {
                 let known = known(types)?;
                 let prepared = self.prepared_as(statement, known).await;
                 let prepared = prepared.map_err(|failure| match failure {
@@ -135,9 +201,17 @@ impl Session {
                 });
                 (
                     kinds.collect(),
-                    described.columns.clone(),
+                    described
+                        .columns
+                        .clone()
+                        .filter(|_| matches!(command, Command::Statement(_))),
                     Some(Arc::new(prepared)),
                 )
+            }
+            Command::Fetch(fetch) => {
+                let portal = self.portals.get(&fetch.name);
+                let portal = portal.ok_or_else(|| no_portal(&fetch.name))?;
+                (Vec::new(), portal.columns().cloned(), None)
             }
             command => (Vec::new(), command.session_columns(), None),
         };
@@ -163,7 +237,7 @@ impl Session {
     }
 
     /// Plans a statement where queries run.
-    async fn prepared_as(
+    pub(super) async fn prepared_as(
         &mut self,
         statement: &Statement,
         known: ParamTypes,
@@ -210,16 +284,7 @@ impl Session {
             ));
         }
         check_name(&portal)?;
-        let bytes: usize = values.iter().flatten().map(Bytes::len).sum();
-        let held: usize = self.portals.values().map(|portal| portal.bytes).sum();
-        let is_full = held > 0 && held + bytes > PORTAL_BYTES_MAX;
-        if self.portals.len() >= PORTALS_MAX || is_full {
-            return Err(Fault::new(
-                TOO_LARGE,
-                format!("a session keeps at most {PORTALS_MAX} portals, with {PORTAL_BYTES_MAX} bytes of values"),
-            )
-            .hint("close portals that are not needed, or send Sync"));
-        }
+        self.check_portals()?;
         let columns = planned
             .columns
             .as_ref()
@@ -241,7 +306,7 @@ impl Session {
             params,
             formats: results,
             state: State::New,
-            bytes,
+            _room: self.room.take(),
         };
         self.portals.insert(portal, portal_of);
         answer::empty(&mut self.wire.out, b'2');
@@ -288,14 +353,13 @@ impl Session {
         // What runs in steps has its place before a row is sent: there is no way back behind one.
         let is_new = matches!(portal.state, State::New);
         let new_place = if is_new && most > 0 {
-            Some(self.place()?)
+            Some(self.portal_place()?)
         } else {
             None
         };
         let (left, place) = match std::mem::replace(&mut portal.state, State::Ended) {
             State::New => {
                 let params = std::mem::take(&mut portal.params);
-                portal.bytes = 0;
                 (
                     self.perform(command, params, portal.planned.prepared.clone(), sent, most)
                         .await?,
@@ -320,23 +384,12 @@ impl Session {
         if let Some(cursor) = left {
             let place = match place {
                 Some(place) => place,
-                None => self.place()?,
+                None => self.portal_place()?,
             };
             portal.state = State::Begun(cursor, place);
         }
         self.portals.insert(name.to_owned(), portal);
         Ok(())
-    }
-
-    /// A place among the portals of all sessions that have begun.
-    fn place(&self) -> Result<OwnedSemaphorePermit, Fault> {
-        self.pg.portals.clone().try_acquire_owned().map_err(|_| {
-            let what = format!(
-                "{} portals are open on this node, as many as may be",
-                self.pg.options.portals_max
-            );
-            Fault::new("53000", what).hint("read rows to their end, or without a fetch size")
-        })
     }
 }
 
@@ -350,25 +403,6 @@ fn check_name(name: &str) -> Result<(), Fault> {
     ))
 }
 
-fn no_portal(name: &str) -> Fault {
+pub(super) fn no_portal(name: &str) -> Fault {
     Fault::new(NO_PORTAL, format!("there is no portal '{name}'"))
-}
-
-/// The types that a client names.
-fn known(types: &[u32]) -> Result<ParamTypes, Fault> {
-    let mut known = ParamTypes::new();
-    for (place, oid) in types.iter().enumerate() {
-        if OPEN_TYPES.contains(oid) {
-            continue;
-        }
-        let kind = Kind::of_oid(*oid).ok_or_else(|| {
-            not_available(&format!(
-                "the type {oid} of parameter ${} is not available",
-                place + 1
-            ))
-            .hint("cast the parameter to a type of a column, or send it as text")
-        })?;
-        known.insert(place, Arc::new(kind.field()));
-    }
-    Ok(known)
 }

@@ -113,6 +113,7 @@ fn code(error: &Error) -> &'static str {
         ErrorKind::NotFound if message.contains("keyspace") => "3F000",
         ErrorKind::NotFound if message.contains("table") => "42P01",
         ErrorKind::NotFound => NO_SETTING,
+        ErrorKind::Conflict if message.starts_with("a row of") => "23505",
         ErrorKind::Conflict if message.contains("keyspace") && message.contains("exists") => {
             "42P06"
         }

@@ -1,13 +1,21 @@
 //! PostgreSQL's types of our columns and of what queries compute from them.
 
+use std::sync::Arc;
+
+use activestore_query::ParamTypes;
 use activestore_types::DataType;
 use activestore_types::schema::TYPE_METADATA_KEY;
 use arrow::datatypes::{DataType as ArrowType, Field, IntervalUnit, TimeUnit};
-use std::sync::Arc;
+
+use super::command::not_available;
+use super::fault::Fault;
 
 /// The digits before and after the point of a number that says neither.
 const PRECISION: u8 = 38;
 const SCALE: u8 = 10;
+
+/// What a client sends for a type that it leaves open: none, and `unknown`.
+pub(super) const OPEN_TYPES: [u32; 2] = [0, 705];
 
 /// A type as PostgreSQL has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,4 +251,26 @@ impl Kind {
         };
         Field::new("parameter", data_type, true)
     }
+}
+
+/// The types that a client names.
+///
+/// # Errors
+/// For a type that is not taken.
+pub(super) fn known(types: &[u32]) -> Result<ParamTypes, Fault> {
+    let mut known = ParamTypes::new();
+    for (place, oid) in types.iter().enumerate() {
+        if OPEN_TYPES.contains(oid) {
+            continue;
+        }
+        let kind = Kind::of_oid(*oid).ok_or_else(|| {
+            not_available(&format!(
+                "the type {oid} of parameter ${} is not available",
+                place + 1
+            ))
+            .hint("cast the parameter to a type of a column, or send it as text")
+        })?;
+        known.insert(place, Arc::new(kind.field()));
+    }
+    Ok(known)
 }

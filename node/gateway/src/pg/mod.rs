@@ -9,6 +9,7 @@ mod copy;
 mod copy_fields;
 mod copy_in;
 mod copying;
+mod cursor;
 mod drive;
 mod extended;
 mod fault;

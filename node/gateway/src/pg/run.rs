@@ -140,7 +140,7 @@ pub(super) async fn run(
     let mut cursor = match (source, outcome) {
         (_, Some(SqlOutcome::Done { tag, affected })) => return Ok(Ended::Done { tag, affected }),
         (_, Some(SqlOutcome::Rows(rows))) => begun(rows, &sent, &mut out),
-        (Source::Begun(cursor), None) => cursor,
+        (Source::Begun(cursor), None) => resumed(cursor, &sent, &mut out),
         (_, None) => return Err(Error::internal("a statement without an outcome")),
     };
     let mut sending = Sending {
@@ -206,6 +206,26 @@ fn begun(rows: Rows, sent: &Sent, out: &mut BytesMut) -> Box<Cursor> {
     })
 }
 
+/// Rows go on, in formats that may be others than before.
+fn resumed(mut cursor: Box<Cursor>, sent: &Sent, out: &mut BytesMut) -> Box<Cursor> {
+    let formats: &[i16] = match sent {
+        Sent::Rows(formats) => formats,
+        _ => &[],
+    };
+    for (place, shown) in cursor.shown.iter_mut().enumerate() {
+        shown.binary = is_binary(formats, place).unwrap_or(false);
+    }
+    if let Some(batch) = &mut cursor.batch {
+        for (cells, shown) in batch.cells.iter_mut().zip(&cursor.shown) {
+            cells.binary = shown.binary;
+        }
+    }
+    if matches!(sent, Sent::Described) {
+        answer::columns(out, &cursor.shown);
+    }
+    cursor
+}
+
 struct Sending<'a> {
     out: BytesMut,
     chunks: &'a Sender<BytesMut>,
@@ -215,7 +235,10 @@ struct Sending<'a> {
 impl Sending<'_> {
     /// Sends rows until they end, which is told, or there are as many as are asked for.
     async fn rows(&mut self, cursor: &mut Cursor, sent: &Sent, most: usize) -> Result<bool> {
-        let most = if most == 0 { u64::MAX } else { most as u64 };
+        let most = match most {
+            0 => u64::MAX,
+            most => u64::try_from(most).unwrap_or(u64::MAX),
+        };
         loop {
             if self.count >= most {
                 return Ok(false);

@@ -244,6 +244,8 @@ impl Session {
             Command::Empty => answer::empty(&mut self.wire.out, b'I'),
             Command::Session(command) => self.session_command(command, &sent)?,
             Command::Copy(copy) => self.copy(copy).await?,
+            Command::Declare(declare) => self.declare(declare, params, prepared).await?,
+            Command::Fetch(fetch) => self.fetch(fetch, sent).await?,
             Command::Statement(statement) => {
                 let verb = verb(&statement);
                 if writes(&statement) {

@@ -12,17 +12,23 @@ use std::sync::Arc;
 use super::answer::{self, Standing};
 use super::cell::Cells;
 use super::command::{Command, SessionCommand};
-use super::fault::{Fault, NO_STATEMENT, NOT_SUPPORTED};
+use super::extended::no_portal;
+use super::fault::{Fault, NO_STATEMENT, NOT_SUPPORTED, TOO_LARGE};
 use super::run::{Sent, shown};
 use super::session::Session;
 
+/// Savepoints of a transaction.
+const SAVEPOINTS_MAX: usize = 1000;
+
 /// Where a session's transaction stands.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Transaction {
     standing: Standing,
     pub(super) read_only: bool,
     /// Statements of it that wrote.
     written: u64,
+    /// Savepoints, with how many statements had written then.
+    savepoints: Vec<(String, u64)>,
     /// Whether the client knows that statements are durable one by one.
     warned: bool,
 }
@@ -61,6 +67,45 @@ impl Transaction {
         }
     }
 
+    /// Remembers this place of it.
+    fn savepoint(&mut self, name: String) -> Result<&'static str, Fault> {
+        if self.standing != Standing::Open {
+            return Err(Fault::new("25P01", "SAVEPOINT is for transactions"));
+        }
+        if self.savepoints.len() >= SAVEPOINTS_MAX {
+            let what = format!("a transaction has at most {SAVEPOINTS_MAX} savepoints");
+            return Err(Fault::new(TOO_LARGE, what));
+        }
+        self.savepoints.push((name, self.written));
+        Ok("SAVEPOINT")
+    }
+
+    fn place_of(&self, name: &str) -> Result<usize, Fault> {
+        let found = self.savepoints.iter().rposition(|(known, _)| known == name);
+        found.ok_or_else(|| Fault::new("3B001", format!("there is no savepoint '{name}'")))
+    }
+
+    /// Forgets a place and those behind it.
+    fn release(&mut self, name: &str) -> Result<&'static str, Fault> {
+        let place = self.place_of(name)?;
+        self.savepoints.truncate(place);
+        Ok("RELEASE")
+    }
+
+    /// Goes on from a place, unless something was written behind it, which stays.
+    fn back_to(&mut self, name: &str) -> Result<&'static str, Fault> {
+        let place = self.place_of(name)?;
+        self.savepoints.truncate(place + 1);
+        let before = self.savepoints.last().map_or(0, |(_, written)| *written);
+        match self.written - before {
+            0 => {
+                self.standing = Standing::Open;
+                Ok("ROLLBACK")
+            }
+            written => Err(stays(written)),
+        }
+    }
+
     /// Ends it; how many statements wrote in it.
     fn end(&mut self) -> u64 {
         let written = self.written;
@@ -77,7 +122,9 @@ impl Command {
     pub(super) fn ends_transaction(&self) -> bool {
         matches!(
             self,
-            Command::Session(SessionCommand::Commit | SessionCommand::Rollback) | Command::Empty
+            Command::Session(
+                SessionCommand::Commit | SessionCommand::Rollback | SessionCommand::RollbackTo(_)
+            ) | Command::Empty
         )
     }
 
@@ -93,6 +140,17 @@ impl Command {
         };
         Some(texts(names))
     }
+}
+
+/// What a ROLLBACK is answered that would have to take something back.
+fn stays(written: u64) -> Fault {
+    Fault::new(
+        NOT_SUPPORTED,
+        format!(
+            "{written} statements of the transaction have written and stay: nothing is taken back"
+        ),
+    )
+    .hint("undo them with DELETE or UPDATE; BEGIN BATCH …; …; APPLY BATCH writes several as one")
 }
 
 fn texts(names: &[&str]) -> SchemaRef {
@@ -128,6 +186,18 @@ impl Session {
                 self.end_transaction(!failed)?
             }
             SessionCommand::Rollback => self.end_transaction(false)?,
+            SessionCommand::CloseAll => {
+                self.portals.clear();
+                "CLOSE CURSOR ALL"
+            }
+            SessionCommand::CloseCursor(name) => {
+                let closed = self.portals.remove(&name);
+                closed.ok_or_else(|| no_portal(&name))?;
+                "CLOSE CURSOR"
+            }
+            SessionCommand::Savepoint(name) => self.transaction.savepoint(name)?,
+            SessionCommand::Release(name) => self.transaction.release(&name)?,
+            SessionCommand::RollbackTo(name) => self.transaction.back_to(&name)?,
             SessionCommand::SetTransaction(read_only) => {
                 if let Some(read_only) = read_only {
                     self.transaction.read_only =
@@ -204,11 +274,7 @@ impl Session {
         if written == 0 {
             return Ok("ROLLBACK");
         }
-        Err(Fault::new(
-            NOT_SUPPORTED,
-            format!("{written} statements of the transaction have written and stay: nothing is taken back"),
-        )
-        .hint("undo them with DELETE or UPDATE; BEGIN BATCH …; …; APPLY BATCH writes several as one"))
+        Err(stays(written))
     }
 
     fn set(&mut self, name: &str, value: Option<&str>) -> Result<(), Fault> {

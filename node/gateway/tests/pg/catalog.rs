@@ -146,6 +146,15 @@ fn tools_find_tables_columns_and_keys() {
         ]]
     );
     // SQLAlchemy and Grafana.
+    let places = client.rows(
+        "SELECT c.relname, unnest(i.indkey) AS attnum, generate_subscripts(i.indkey, 1) AS ord FROM pg_index i \
+         JOIN pg_class c ON c.oid = i.indrelid WHERE c.relname = 'types' ORDER BY ord",
+    );
+    assert_eq!(places, [["types", "1", "1"], ["types", "2", "2"]]);
+    let names = client.rows(
+        "SELECT nspname FROM pg_namespace WHERE nspname NOT LIKE 'pg/_' || '%' ESCAPE '/' AND nspname LIKE 'pl%' ORDER BY 1",
+    );
+    assert_eq!(names, [["plant"]]);
     assert_eq!(
         client.rows("select pg_catalog.version()")[0][0]
             .split('.')

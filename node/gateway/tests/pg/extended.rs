@@ -303,3 +303,69 @@ fn lists_go_in_and_out() {
     let replies = client.sync();
     assert_eq!(rows(&replies)[0].texts(), ["{1,2,NULL}"]);
 }
+
+#[test]
+fn rows_of_parameters_alone_are_written_as_others_are() {
+    let node = Node::with_types();
+    let mut client = node.connect();
+    let texts = |values: &[&str]| -> Vec<Option<Vec<u8>>> {
+        values
+            .iter()
+            .map(|value| Some(value.as_bytes().to_vec()))
+            .collect()
+    };
+    client.parse(
+        "two",
+        "INSERT INTO plant.types (k, ts, n) VALUES ($1, $2, $3), ($4, $2, $5) USING TTL 3600",
+        &[],
+    );
+    client.bind("", "two", 0, &texts(&["a", "2026-01-01", "1", "b", "2"]), 0);
+    client.execute("", 0);
+    let replies = client.sync();
+    assert_eq!(replies[2].body, b"INSERT 0 2\0", "{replies:?}");
+    // A value that the client calls text is read as its column's type, or refused by the column's name.
+    client.parse(
+        "one",
+        "INSERT INTO plant.types (k, ts, n) VALUES ($1, $2, $3)",
+        &[25, 25, 25],
+    );
+    client.sync();
+    for (number, wanted) in [("7", None), ("x", Some("22P02"))] {
+        client.bind("", "one", 0, &texts(&["c", "2026-01-01", number]), 0);
+        client.execute("", 0);
+        let replies = client.sync();
+        match wanted {
+            None => assert_eq!(tags(&replies), "2CZ", "{replies:?}"),
+            Some(code) => {
+                let (given, message) = error(&replies);
+                assert!(given == code && message.contains("'n'"), "{replies:?}");
+            }
+        }
+    }
+    client.parse(
+        "new",
+        "INSERT INTO plant.types (k, ts) VALUES ($1, $2) IF NOT EXISTS",
+        &[],
+    );
+    client.bind("", "new", 0, &texts(&["a", "2026-01-01"]), 0);
+    client.execute("", 0);
+    assert_eq!(error(&client.sync()).0, "23505");
+    client.parse(
+        "keyless",
+        "INSERT INTO plant.types (k, n) VALUES ($1, $2)",
+        &[],
+    );
+    client.bind("", "keyless", 0, &texts(&["a", "1"]), 0);
+    client.execute("", 0);
+    let (_, message) = error(&client.sync());
+    assert!(message.contains("ts"), "{message}");
+    assert_eq!(
+        client.rows("SELECT k, n FROM plant.types ORDER BY k"),
+        [["a", "1"], ["b", "2"], ["c", "7"]]
+    );
+    // A definition that changes in between is seen.
+    node.sql("DROP TABLE plant.types");
+    client.bind("", "one", 0, &texts(&["c", "2026-01-01", "1"]), 0);
+    client.execute("", 0);
+    assert_eq!(error(&client.sync()).0, "42P01");
+}

@@ -148,3 +148,62 @@ fn the_wire_is_encrypted_where_there_is_a_certificate() {
     );
     assert!(activestore_gateway::PgTls::read(&key, &cert).is_err());
 }
+
+#[test]
+fn a_login_that_is_not_as_it_should_be_is_refused() {
+    let node = with_roles();
+    let begin = || {
+        let mut client = Client::open(node.address);
+        client.startup(&[("user", "reader")]);
+        client.receive().unwrap();
+        client
+    };
+    let first = |mechanism: &str, message: &[u8]| {
+        let mut body = crate::client::text(mechanism);
+        body.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+        body.extend(message);
+        body
+    };
+    let code = |client: &mut Client| client.rest()[0].field('C').unwrap();
+    for message in [
+        &b"p=tls-server-end-point,,n=,r=abc"[..],
+        b"n,,n=reader",
+        b"n,,n=reader,r=",
+        b"n",
+        b"",
+        b"\xff\xfe",
+        &[b'x'; 5000],
+    ] {
+        let mut client = begin();
+        client.send('p', &first("SCRAM-SHA-256", message));
+        assert_eq!(code(&mut client), "28P01", "{message:?}");
+    }
+    let mut client = begin();
+    client.send('p', &first("SCRAM-SHA-1", b"n,,n=,r=abc"));
+    assert_eq!(code(&mut client), "28000");
+    let mut client = begin();
+    client.send('p', b"SCRAM-SHA-256\0\0\0\xff\xff");
+    assert_eq!(code(&mut client), "08P01");
+    for last in [
+        "c=biws,r=abc,p=AAAA",
+        "c=biws",
+        "",
+        "c=eSws,r=NONCE,p=AAAA",
+        "c=biws,r=NONCE,p=AAAA",
+        "c=biws,r=NONCE,p=***",
+    ] {
+        let mut client = begin();
+        client.send('p', &first("SCRAM-SHA-256", b"n,,n=,r=abc"));
+        let challenge = String::from_utf8(client.receive().unwrap().body[4..].to_vec()).unwrap();
+        let nonce = challenge
+            .strip_prefix("r=")
+            .unwrap()
+            .split(',')
+            .next()
+            .unwrap();
+        assert!(nonce.starts_with("abc") && nonce.len() > 20, "{challenge}");
+        client.send('p', last.replace("NONCE", nonce).as_bytes());
+        assert_eq!(code(&mut client), "28P01", "{last}");
+    }
+    assert!(node.db.requires_login());
+}

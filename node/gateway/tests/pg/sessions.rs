@@ -87,7 +87,7 @@ fn errors_say_their_code_their_place_and_what_to_do() {
             "22P02",
         ),
         ("LISTEN news", "0A000"),
-        ("SAVEPOINT s", "0A000"),
+        ("SAVEPOINT s", "25P01"),
         ("SET nonsense = 1", "42704"),
         ("SET client_encoding = 'LATIN1'", "22023"),
     ] {
@@ -149,6 +149,15 @@ fn a_transaction_that_wrote_does_not_pretend_to_take_it_back() {
         (complete(&replies), standing(&replies)),
         (vec!["ROLLBACK".to_owned()], 'I')
     );
+
+    // A savepoint is gone back to where nothing was written since.
+    client.query("BEGIN; SAVEPOINT a; SELECT nothing");
+    let back = client.query("ROLLBACK TO SAVEPOINT a; SELECT 1; RELEASE a");
+    assert_eq!(complete(&back), ["ROLLBACK", "SELECT 1", "RELEASE"]);
+    client.query("SAVEPOINT b; INSERT INTO plant.types (k, ts) VALUES ('a', '2026-01-01')");
+    let error = client.error("ROLLBACK TO b");
+    assert!(error.field('M').unwrap().contains("stay"), "{error:?}");
+    client.query("ROLLBACK");
 
     client.query("BEGIN READ ONLY");
     assert_eq!(
@@ -272,4 +281,33 @@ fn a_large_answer_waits_for_its_reader() {
     }
     assert_eq!(rows, 100_000);
     assert!(bytes > 100_000_000);
+}
+
+#[test]
+fn a_cursor_is_read_in_pieces() {
+    let node = Node::start();
+    let mut client = node.connect();
+    let declare = "DECLARE \"All\" NO SCROLL CURSOR WITHOUT HOLD FOR SELECT value FROM generate_series(1, 5) ORDER BY 1";
+    assert_eq!(client.error(declare).field('C').unwrap(), "25P01");
+    client.query("BEGIN");
+    assert_eq!(complete(&client.query(declare)), ["DECLARE CURSOR"]);
+    assert_eq!(client.rows("FETCH FORWARD 2 FROM \"All\""), [["1"], ["2"]]);
+    assert_eq!(client.rows("FETCH \"All\""), [["3"]]);
+    // The same rows, in bytes.
+    client.parse("", "FETCH 1 FROM \"All\"", &[]);
+    client.bind("", "", 0, &[], 1);
+    client.describe('P', "");
+    client.execute("", 0);
+    let replies = client.sync();
+    assert_eq!(tags(&replies), "12TDCZ", "{replies:?}");
+    assert_eq!(replies[3].values(), [Some(4_i64.to_be_bytes().to_vec())]);
+    let rest = client.query("FETCH ALL IN \"All\"; FETCH ALL IN \"All\"; CLOSE \"All\"");
+    assert_eq!(complete(&rest), ["FETCH 1", "FETCH 0", "CLOSE CURSOR"]);
+    assert_eq!(
+        client.error("FETCH 1 FROM \"All\"").field('C').unwrap(),
+        "34000"
+    );
+    client.query("ROLLBACK");
+    let refused = client.error("DECLARE c CURSOR WITH HOLD FOR SELECT 1");
+    assert_eq!(refused.field('C').unwrap(), "0A000");
 }

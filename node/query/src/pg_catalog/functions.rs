@@ -45,6 +45,9 @@ const FUNCTIONS: &[(&str, Gives, Work)] = &[
     ("pg_backend_pid", Gives::Int, |_| {
         Given::Int(Some(i64::from(std::process::id())))
     }),
+    ("pg_postmaster_start_time", Gives::Text, nothing),
+    ("inet_server_addr", Gives::Text, nothing),
+    ("inet_server_port", Gives::Int, |_| Given::Int(None)),
     ("pg_is_in_recovery", Gives::Flag, |_| {
         Given::Flag(Some(false))
     }),
@@ -119,6 +122,9 @@ const FUNCTIONS: &[(&str, Gives, Work)] = &[
             .map(|number| name_of(call.tables(), number).unwrap_or_else(|| number.to_string()));
         // What is a name already stays one.
         Given::Text(name.or_else(|| call.text(0).map(str::to_owned)))
+    }),
+    ("to_regtype", Gives::Int, |call| {
+        Given::Int(call.text(0).and_then(types::named))
     }),
     ("pg_oid_of_type", Gives::Int, |call| {
         Given::Int(

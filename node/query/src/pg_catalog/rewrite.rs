@@ -108,7 +108,9 @@ impl VisitorMut for Rewrite {
         match expression {
             Expr::Function(function) => {
                 unqualify(&mut function.name);
-                if let Some(list) = list(function) {
+                if let Some(places) = subscripts(function) {
+                    *expression = places;
+                } else if let Some(list) = list(function) {
                     *expression = list;
                 }
             }
@@ -131,6 +133,21 @@ impl VisitorMut for Rewrite {
             } => {
                 if let Some(other) = cast(expr, data_type) {
                     *expression = other;
+                }
+            }
+            Expr::Like {
+                pattern,
+                escape_char,
+                ..
+            } if escape_char
+                .as_ref()
+                .is_some_and(|escape| is_other(&escape.value)) =>
+            {
+                if let Some(Value::SingleQuotedString(escape)) =
+                    escape_char.take().map(|escape| escape.value)
+                {
+                    let inner = std::mem::replace(pattern.as_mut(), null());
+                    **pattern = replaced(replaced(inner, "\\", "\\\\"), &escape, "\\");
                 }
             }
             // A query that gives no row gives NULL; one that may give one row gives the greatest of its rows.
@@ -273,6 +290,45 @@ fn is_never_set(expression: &Expr) -> bool {
     name.ends_with("options") || name.ends_with("acl")
 }
 
+/// `generate_subscripts(list, 1)`: a row for each place of a list.
+fn subscripts(function: &Function) -> Option<Expr> {
+    let FunctionArguments::List(list) = &function.args else {
+        return None;
+    };
+    let is_it = function
+        .name
+        .to_string()
+        .eq_ignore_ascii_case("generate_subscripts");
+    let FunctionArg::Unnamed(FunctionArgExpr::Expr(of)) = list.args.first().filter(|_| is_it)?
+    else {
+        return None;
+    };
+    let length = Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(call("array_length", [of.clone()])),
+        data_type: DataType::BigInt(None),
+        array: false,
+        format: None,
+    };
+    let one = Value::Number("1".to_owned(), false).with_empty_span();
+    let places = call("generate_series", [Expr::Value(one), length]);
+    Some(call("unnest", [places]))
+}
+
+/// Whether a pattern is escaped by another character than the planner knows.
+fn is_other(escape: &Value) -> bool {
+    matches!(escape, Value::SingleQuotedString(escape) if escape != "\\" && !escape.is_empty())
+}
+
+/// `replace(text, from, to)`.
+fn replaced(text: Expr, from: &str, to: &str) -> Expr {
+    let quoted = |text: &str| {
+        let value = Value::SingleQuotedString(text.to_owned());
+        Expr::Value(value.with_empty_span())
+    };
+    call("replace", [text, quoted(from), quoted(to)])
+}
+
 /// A cast to one of PostgreSQL's own types.
 fn cast(expr: &mut Expr, data_type: &mut DataType) -> Option<Expr> {
     let name = match &*data_type {
@@ -283,8 +339,7 @@ fn cast(expr: &mut Expr, data_type: &mut DataType) -> Option<Expr> {
         },
         _ => return None,
     };
-    let is_text =
-        matches!(expr, Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_)));
+    let is_text = matches!(expr, Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_) | Value::Placeholder(_)));
     let function = match (name.as_str(), is_text) {
         ("regclass", true) => "pg_oid_of_relation",
         ("regclass", false) => "pg_name_of_relation",
@@ -313,15 +368,16 @@ fn cast(expr: &mut Expr, data_type: &mut DataType) -> Option<Expr> {
     Some(call(function, Some(inner)))
 }
 
-pub(super) fn call(name: &str, argument: Option<Expr>) -> Expr {
-    let argument = argument.map(|argument| FunctionArg::Unnamed(FunctionArgExpr::Expr(argument)));
+pub(super) fn call(name: &str, arguments: impl IntoIterator<Item = Expr>) -> Expr {
+    let arguments = arguments.into_iter();
+    let arguments = arguments.map(|argument| FunctionArg::Unnamed(FunctionArgExpr::Expr(argument)));
     Expr::Function(Function {
         name: ObjectName(vec![ObjectNamePart::Identifier(Ident::new(name))]),
         uses_odbc_syntax: false,
         parameters: FunctionArguments::None,
         args: FunctionArguments::List(FunctionArgumentList {
             duplicate_treatment: None,
-            args: argument.into_iter().collect(),
+            args: arguments.collect(),
             clauses: Vec::new(),
         }),
         filter: None,
