@@ -92,7 +92,7 @@ proptest! {
 }
 
 #[test]
-fn who_ends_is_told_what_waits_and_gives_its_room_back() {
+fn who_is_too_slow_gives_its_room_back_at_once() {
     let channel = channel(4000, 1 << 20, WhenSlow::Disconnect);
     let mut waits = 0;
     let ended = (1..100).find(|lsn| {
@@ -102,9 +102,8 @@ fn who_ends_is_told_what_waits_and_gives_its_room_back() {
     });
     assert!(ended.is_some() && waits > 0);
     assert_eq!(channel.push(changes(200, 1)), Pushed::Ended);
-    for _ in 0..waits {
-        assert!(matches!(channel.take(), Taken::Told(Told::Changes(_))));
-    }
+    // It may never take what waited, and goes on from the last event that it has.
+    assert_eq!(channel.room.bytes.load(Ordering::Relaxed), 0);
     for _ in 0..2 {
         let Taken::Ended(error) = channel.take() else {
             panic!("it has ended");

@@ -51,7 +51,7 @@ fn who_does_not_keep_up_ends_and_goes_on_from_its_token() {
             "{error}"
         );
         assert!(subscription.next().await.is_none());
-        assert!(holder.rows.len() < 2000 && !holder.rows.is_empty());
+        assert!(holder.rows.len() < 2000);
         let token = holder.token.clone();
         let mut subscription = subscribe(&db, "true", "", token.as_deref()).await;
         holder
