@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use activestore_store::Snapshot;
+use activestore_store::{Snapshot, Trace};
 use activestore_types::{
     BatchColumn, Error, Hlc, OriginId, RangeTombstone, Result, RowBatch, SyncMode, TableSchema,
 };
@@ -159,24 +159,53 @@ impl Inner {
         })
     }
 
-    /// Rows from before the horizon that are tried again, as writes of this node's of now: as old ones they would be
-    /// deleted where somebody remembers that they were set aside. Those that somebody deleted since stay away.
-    pub(crate) fn as_written_now(&self, schema: &TableSchema, batch: RowBatch) -> Result<RowBatch> {
-        let horizon = self.horizons().of(schema).unwrap_or(Hlc::ZERO);
-        if batch.hlc.iter().all(|hlc| *hlc >= horizon.0) {
-            return Ok(batch);
-        }
+    /// Rows that came too late and are tried again, as writes of this node's of now: as old ones they would be deleted
+    /// where somebody remembers that they were set aside. Those that somebody deleted since stay away, and cells of
+    /// which something newer is known.
+    pub(crate) fn as_written_now(
+        &self,
+        schema: &TableSchema,
+        mut batch: RowBatch,
+    ) -> Result<RowBatch> {
         let snapshot = self.store.snapshot(schema.id)?;
         let now_ms = self.wall_ms();
         let keys = keys_of(schema, &batch.columns)?;
-        let mut left = Vec::new();
-        for ((number, key), hlc) in (0_u32..).zip(keys.iter()).zip(batch.hlc.iter()) {
-            let erased = snapshot.trace(key, now_ms)?.erased;
-            // Later than the tombstone of when it was set aside.
-            if erased.is_none_or(|erased| erased.hlc.0 <= hlc.saturating_add(1)) {
-                left.push(number);
-            }
+        let mut traces = Vec::new();
+        for key in keys.iter() {
+            traces.push(snapshot.trace(key, now_ms)?);
         }
+        // Later than the tombstone of when it was set aside.
+        let is_gone = |trace: &Trace, hlc: u64| {
+            let erased = trace.erased.as_ref();
+            erased.is_some_and(|erased| erased.hlc.0 > hlc.saturating_add(1))
+        };
+        let mut says = vec![false; batch.rows];
+        let mut has_values = false;
+        for column in &mut batch.columns {
+            if schema.is_key(column.id) {
+                continue;
+            }
+            has_values = true;
+            let stamped = traces.iter().zip(batch.hlc.iter());
+            let set: BooleanBuffer = stamped
+                .enumerate()
+                .map(|(row, (trace, hlc))| {
+                    let mut cells = trace.cells.iter();
+                    let newer = cells.any(|(id, stamp, _)| *id == column.id && stamp.0 > *hlc);
+                    !newer && column.set.as_ref().is_none_or(|set| set.value(row))
+                })
+                .collect();
+            for (says, set) in says.iter_mut().zip(set.iter()) {
+                *says |= set;
+            }
+            column.set = Some(set);
+        }
+        let looked = traces.iter().zip(batch.hlc.iter()).zip(says);
+        let left = (0_u32..).zip(looked).filter(|(_, ((trace, hlc), says))| {
+            // A row of a key alone is there or not.
+            !is_gone(trace, **hlc) && (*says || !has_values || !trace.shown)
+        });
+        let left: Vec<u32> = left.map(|(number, _)| number).collect();
         let batch = picked(&batch, &left)?;
         let first = self.clock.reserve(self.wall_ms(), batch.rows as u64);
         let stamped = RowBatch::upsert(batch.table, batch.rows, batch.columns, first, OriginId(0));

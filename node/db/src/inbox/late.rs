@@ -99,6 +99,6 @@ impl<'a> Late<'a> {
             members.extend(batches.into_iter().map(|batch| (schema.clone(), batch)));
         }
         let payload = Segment::pack(&members, Vec::new(), None)?;
-        inner.set_aside(self.node, false, parts, &payload, before)
+        inner.set_aside_late(self.node, parts, &payload, before)
     }
 }

@@ -209,3 +209,59 @@ fn old_rows_of_a_node_that_follows_another_cloud_are_taken_by_their_stamps() {
         close(&[edge, cloud]).await;
     });
 }
+
+#[test]
+fn what_does_not_fit_keeps_its_stamps_however_old_it_is_when_it_is_tried_again() {
+    runtime().block_on(async {
+        let pair = Pair::new().await;
+        let Pair {
+            edge, cloud, clock, ..
+        } = &pair;
+        let keyspace = "CREATE KEYSPACE lab WITH (sync = 'both')";
+        let fits = "CREATE TABLE lab.odd (device TEXT PRIMARY KEY, temp DOUBLE)";
+        run(edge, keyspace).await;
+        run(edge, fits).await;
+        run(cloud, keyspace).await;
+        run(
+            cloud,
+            "CREATE TABLE lab.odd (device TEXT PRIMARY KEY, temp TEXT)",
+        )
+        .await;
+        run(edge, "INSERT INTO lab.odd VALUES ('a', 1.5), ('b', 1.5)").await;
+        ship(edge, cloud);
+        clock.advance(HOUR);
+        run(cloud, "DROP TABLE lab.odd").await;
+        run(cloud, fits).await;
+        run(cloud, "INSERT INTO lab.odd VALUES ('a', 9)").await;
+        clock.advance(HOUR);
+        much_later(&pair, cloud).await;
+        let tried = cloud.retry_rejected(None).await.unwrap();
+        assert_eq!((tried.rows, tried.left), (2, 0));
+        let read = rows(cloud, "SELECT device, temp FROM lab.odd ORDER BY device").await;
+        assert_eq!(read, ["a|9.0", "b|1.5"]);
+        close(&[edge, cloud]).await;
+    });
+}
+
+#[test]
+fn what_came_too_late_leaves_newer_cells_alone_when_it_is_tried_again() {
+    runtime().block_on(async {
+        let pair = Pair::new().await;
+        let Pair { edge, cloud, clock, .. } = &pair;
+        clock.advance(HOUR);
+        run(edge, "INSERT INTO shop.prices VALUES ('own', 'south', 5, 'sweet'), ('tea', 'north', 5, 'black')").await;
+        much_later(&pair, cloud).await;
+        follow(edge, cloud);
+        ship(edge, cloud);
+        clock.advance(HOUR);
+        run(cloud, "INSERT INTO shop.prices (item, region, price) VALUES ('own', 'south', 7)").await;
+        let tried = cloud.retry_rejected(None).await.unwrap();
+        assert_eq!((tried.rows, tried.left), (2, 0));
+        follow(edge, cloud);
+        let all = "SELECT item, price, note FROM shop.prices ORDER BY item";
+        for node in [edge, cloud] {
+            assert_eq!(rows(node, all).await, ["own|7.0|sweet", "tea|5.0|black"]);
+        }
+        close(&[edge, cloud]).await;
+    });
+}
