@@ -3,7 +3,7 @@
 //!
 //! [`stream`] is the cloud's stream and who follows it, [`rows`] what an edge fetches that starts over, and
 //! [`following`] the edge's side; [`horizon`] is how far back deletes are remembered and [`forgotten`] what becomes of
-//! older rows; with [`pruning`], [`passing_on`] what a gateway says of it to its own edges. A stream is only sealed where a table travels down. Its epoch ends when
+//! older rows, but for those that are [`spared`]; with [`pruning`], [`passing_on`] what a gateway says of it to its own edges. A stream is only sealed where a table travels down. Its epoch ends when
 //! what it holds is no longer the whole story: a table with rows begins to travel, bytes are to be erased.
 
 pub(crate) mod following;
@@ -12,6 +12,7 @@ pub(crate) mod horizon;
 mod passing_on;
 mod pruning;
 pub(crate) mod rows;
+mod spared;
 pub(crate) mod stream;
 
 use std::collections::BTreeSet;

@@ -62,6 +62,8 @@ pub struct Downlink {
     node: NodeId,
     phase: Phase,
     hello: Option<Hello>,
+    /// Whether the edge follows another cloud.
+    apart: bool,
     lanes: Lanes,
     serving: Serving,
     streaming: Streaming,
@@ -85,6 +87,7 @@ impl Downlink {
             node,
             phase: Phase::Waiting,
             hello: None,
+            apart: false,
             lanes: Lanes::new(options, node),
             serving: Serving::new(options, node),
             streaming: Streaming::new(options, node),
@@ -133,7 +136,7 @@ impl Downlink {
             transport: None,
             durable_seq: self.lanes.durable().seq,
             last_sealed: self.lanes.last_sealed(),
-            follows: hello.protocol >= ROWS_DOWN_VERSION,
+            follows: hello.protocol >= ROWS_DOWN_VERSION && !self.apart,
             lanes: self.lanes.standings(),
             catalog_version: self.serving.held(),
             seen_wall_ms: now.wall_ms,
@@ -256,6 +259,12 @@ impl Downlink {
                 {
                     self.last_error = Some(reason.clone());
                     self.close(&reason);
+                }
+            }
+            Frame::Apart if self.speaks() >= LANES_VERSION => {
+                self.apart = true;
+                if self.is_live() {
+                    self.tell_status(now, true);
                 }
             }
             Frame::LaneDone { epoch } if self.speaks() >= LANES_VERSION => {

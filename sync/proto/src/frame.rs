@@ -231,6 +231,8 @@ pub enum Frame {
     Question(Box<Question>),
     /// Cloud: what of that differs.
     Answer(Answer),
+    /// Edge, from version 3 on, behind its greeting: you get what I ship, and I follow another cloud.
+    Apart,
 }
 
 impl Frame {
@@ -266,6 +268,7 @@ impl Frame {
             Frame::Health(_) => "health",
             Frame::Question(_) => "question",
             Frame::Answer(_) => "answer",
+            Frame::Apart => "apart",
         }
     }
 
@@ -345,7 +348,8 @@ impl Frame {
             Frame::Health(health) => health.check_bounds(),
             Frame::Question(question) => question.check_bounds(),
             Frame::Answer(answer) => answer.check_bounds(),
-            Frame::Follow(_)
+            Frame::Apart
+            | Frame::Follow(_)
             | Frame::Following(_)
             | Frame::Welcome(_)
             | Frame::Ack { .. }

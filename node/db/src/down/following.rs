@@ -102,6 +102,10 @@ impl Inner {
         self.events.tell(Kind::FetchBegun, Some(start.node), text);
         let mut incoming = Incoming::default();
         incoming.notes.push(forget_whole());
+        if moved {
+            let before = self.place()?.map(|at| at.node);
+            incoming.notes.extend(self.note_first_cloud(before));
+        }
         self.take_in(incoming, place.note()?)?;
         Ok(())
     }
@@ -166,6 +170,9 @@ impl Inner {
         if self.options.role.has_edges() {
             incoming.notes.extend(self.note_whole_up_to(payload)?);
         }
+        if next.is_none() {
+            incoming.notes.extend(self.note_fetched(here.node));
+        }
         let place = Place {
             cursor: next.map(<[u8]>::to_vec),
             rows: here.rows + incoming.fragments(),
@@ -212,10 +219,14 @@ impl Inner {
             && let Some(covered) = &origins.covered
             && let Some(schema) = self.catalog.state().tables.get(&covered.table)
         {
-            let by = self.store.origin_id(by)?;
+            let origin = self.store.origin_id(by)?;
             match schema.sync {
-                SyncMode::Down => self.prune(schema, covered, by, incoming)?,
-                SyncMode::Both => self.forget_as_above(schema, covered, by, incoming)?,
+                SyncMode::Down => self.prune(schema, covered, origin, incoming)?,
+                SyncMode::Both => {
+                    if let Some(spared) = self.spared(schema, by)? {
+                        self.forget_as_above(schema, covered, &spared, incoming)?;
+                    }
+                }
                 SyncMode::None | SyncMode::Up => {}
             }
         }

@@ -6,15 +6,16 @@
 //! tables, what the cloud does not have and is as old goes in the same way: both ends go by the oldest fragment of a
 //! key that the cloud has, so they come to the same.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use activestore_store::Snapshot;
+use activestore_store::{Snapshot, Trace};
 use activestore_types::{
-    BatchColumn, Error, Hlc, OriginId, Result, RowBatch, SyncMode, TableSchema,
+    BatchColumn, Error, Hlc, OriginId, RangeTombstone, Result, RowBatch, SyncMode, TableSchema,
 };
 use arrow::buffer::BooleanBuffer;
 
+use super::spared::Spared;
 use crate::db::Inner;
 use crate::incoming::Incoming;
 use crate::merging::keys_of;
@@ -158,24 +159,53 @@ impl Inner {
         })
     }
 
-    /// Rows from before the horizon that are tried again, as writes of this node's of now: as old ones they would be
-    /// deleted where somebody remembers that they were set aside. Those that somebody deleted since stay away.
-    pub(crate) fn as_written_now(&self, schema: &TableSchema, batch: RowBatch) -> Result<RowBatch> {
-        let horizon = self.horizons().of(schema).unwrap_or(Hlc::ZERO);
-        if batch.hlc.iter().all(|hlc| *hlc >= horizon.0) {
-            return Ok(batch);
-        }
+    /// Rows that came too late and are tried again, as writes of this node's of now: as old ones they would be deleted
+    /// where somebody remembers that they were set aside. Those that somebody deleted since stay away, and cells of
+    /// which something newer is known.
+    pub(crate) fn as_written_now(
+        &self,
+        schema: &TableSchema,
+        mut batch: RowBatch,
+    ) -> Result<RowBatch> {
         let snapshot = self.store.snapshot(schema.id)?;
         let now_ms = self.wall_ms();
         let keys = keys_of(schema, &batch.columns)?;
-        let mut left = Vec::new();
-        for ((number, key), hlc) in (0_u32..).zip(keys.iter()).zip(batch.hlc.iter()) {
-            let erased = snapshot.trace(key, now_ms)?.erased;
-            // Later than the tombstone of when it was set aside.
-            if erased.is_none_or(|erased| erased.hlc.0 <= hlc.saturating_add(1)) {
-                left.push(number);
-            }
+        let mut traces = Vec::new();
+        for key in keys.iter() {
+            traces.push(snapshot.trace(key, now_ms)?);
         }
+        // Later than the tombstone of when it was set aside.
+        let is_gone = |trace: &Trace, hlc: u64| {
+            let erased = trace.erased.as_ref();
+            erased.is_some_and(|erased| erased.hlc.0 > hlc.saturating_add(1))
+        };
+        let mut says = vec![false; batch.rows];
+        let mut has_values = false;
+        for column in &mut batch.columns {
+            if schema.is_key(column.id) {
+                continue;
+            }
+            has_values = true;
+            let stamped = traces.iter().zip(batch.hlc.iter());
+            let set: BooleanBuffer = stamped
+                .enumerate()
+                .map(|(row, (trace, hlc))| {
+                    let mut cells = trace.cells.iter();
+                    let newer = cells.any(|(id, stamp, _)| *id == column.id && stamp.0 > *hlc);
+                    !newer && column.set.as_ref().is_none_or(|set| set.value(row))
+                })
+                .collect();
+            for (says, set) in says.iter_mut().zip(set.iter()) {
+                *says |= set;
+            }
+            column.set = Some(set);
+        }
+        let looked = traces.iter().zip(batch.hlc.iter()).zip(says);
+        let left = (0_u32..).zip(looked).filter(|(_, ((trace, hlc), says))| {
+            // A row of a key alone is there or not.
+            !is_gone(trace, **hlc) && (*says || !has_values || !trace.shown)
+        });
+        let left: Vec<u32> = left.map(|(number, _)| number).collect();
         let batch = picked(&batch, &left)?;
         let first = self.clock.reserve(self.wall_ms(), batch.rows as u64);
         let stamped = RowBatch::upsert(batch.table, batch.rows, batch.columns, first, OriginId(0));
@@ -187,16 +217,14 @@ impl Inner {
     }
 
     /// Adds to a fetched piece of a shared table what goes of that table here: fragments as old as the cloud says,
-    /// and older than all that it has of their keys.
+    /// and older than all that it has of their keys, but for what is spared.
     pub(super) fn forget_as_above(
         &self,
         schema: &TableSchema,
         covered: &Covered,
-        by: OriginId,
+        spared: &Spared,
         incoming: &mut Incoming,
     ) -> Result<()> {
-        // Keys of which the cloud has nothing: ranges, for they may be many.
-        self.prune(schema, covered, by, incoming)?;
         let mut oldest: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
         for batch in incoming.batches.iter().filter(|one| one.table == schema.id) {
             let keys = keys_of(schema, &batch.columns)?;
@@ -208,37 +236,77 @@ impl Inner {
         let Some(snapshot) = self.snapshot_of(schema)? else {
             return Ok(());
         };
+        let now_ms = self.wall_ms();
         let is_behind = |key: &[u8]| !covered.end.is_empty() && key >= covered.end.as_slice();
+        // Keys of which the cloud has nothing go as ranges, for they may be many.
+        let mut run: Option<(Vec<u8>, Vec<u8>)> = None;
         let mut start = covered.start.clone();
         loop {
             let piece = snapshot.fragments(&start, PIECE_ROWS)?;
             let deleted = newest_deletes(snapshot.schema(), piece.batches.iter())?;
-            let mut told: BTreeSet<Vec<u8>> = BTreeSet::new();
+            // Of each key: whether something of it goes, and whether something of that stays.
+            let mut found: BTreeMap<Vec<u8>, (bool, bool)> = BTreeMap::new();
+            for batch in &piece.batches {
+                let keys = keys_of(snapshot.schema(), &batch.columns)?;
+                let stamped = batch.hlc.iter().zip(batch.origin.iter());
+                for ((row, key), (hlc, origin)) in keys.iter().enumerate().zip(stamped) {
+                    if is_behind(key) {
+                        continue;
+                    }
+                    let upto = goes_upto(&oldest, key, covered);
+                    let dead = deleted.get(key).is_some_and(|deleted| deleted >= hlc);
+                    let goes = *hlc < upto && !dead && !is_tombstone(batch, row);
+                    let (some, stays) = found.entry(key.to_vec()).or_default();
+                    *some |= goes;
+                    *stays |= goes && spared.stays(*hlc, *origin);
+                }
+            }
             for batch in &piece.batches {
                 let keys = keys_of(snapshot.schema(), &batch.columns)?;
                 let (mut rows, mut stamps) = (Vec::new(), Vec::new());
-                for ((number, key), hlc) in (0_u32..).zip(keys.iter()).zip(batch.hlc.iter()) {
-                    let Some(oldest) = oldest.get(key) else {
-                        continue;
-                    };
-                    let upto = oldest.saturating_sub(1).min(covered.hlc);
-                    let dead = deleted.get(key).is_some_and(|deleted| deleted >= hlc);
-                    let row = number as usize;
-                    let goes = *hlc < upto && !dead && !is_behind(key) && !is_tombstone(batch, row);
-                    if goes && told.insert(key.to_vec()) {
+                for (number, key) in (0_u32..).zip(keys.iter()) {
+                    if oldest.contains_key(key)
+                        && found.get(key).is_some_and(|one| *one == (true, false))
+                    {
+                        found.remove(key);
                         rows.push(number);
-                        stamps.push(upto);
+                        stamps.push(goes_upto(&oldest, key, covered));
                     }
                 }
                 if !rows.is_empty() {
-                    incoming.rows(tombstones(schema, &picked(batch, &rows)?, stamps, by));
+                    let picked = picked(batch, &rows)?;
+                    incoming.rows(tombstones(schema, &picked, stamps, spared.by));
                 }
+            }
+            for (key, (some, stays)) in found {
+                if stays {
+                    incoming.forgotten(schema, run.take(), covered, spared.by);
+                    continue;
+                }
+                let absent = some && !oldest.contains_key(&key);
+                if !absent || !snapshot.trace(&key, now_ms)?.shown {
+                    continue;
+                }
+                // Of a key between them the cloud has something, which may be as old.
+                let is_one = run.as_ref().is_some_and(|(first, _)| {
+                    oldest.range(first.clone()..key.clone()).next().is_none()
+                });
+                let first = match run.take() {
+                    Some((first, _)) if is_one => first,
+                    ended => {
+                        incoming.forgotten(schema, ended, covered, spared.by);
+                        key.clone()
+                    }
+                };
+                run = Some((first, key));
             }
             match piece.next {
                 Some(next) if !is_behind(&next) => start = next,
-                _ => return Ok(()),
+                _ => break,
             }
         }
+        incoming.forgotten(schema, run, covered, spared.by);
+        Ok(())
     }
 
     /// The stamp up to which a fetched piece of a table says all that there is, if it says so.
@@ -251,6 +319,34 @@ impl Inner {
                 .of(schema)
                 .map(|hlc| Hlc(hlc.0.saturating_sub(1)))),
             SyncMode::None | SyncMode::Up => Ok(None),
+        }
+    }
+}
+
+/// Up to which stamp fragments of a key go: older than all that the cloud has of it.
+fn goes_upto(oldest: &BTreeMap<Vec<u8>, u64>, key: &[u8], covered: &Covered) -> u64 {
+    let oldest = oldest.get(key).map(|oldest| oldest.saturating_sub(1));
+    oldest.unwrap_or(covered.hlc).min(covered.hlc)
+}
+
+impl Incoming {
+    /// Adds a run of keys, with the last one, of which the cloud has nothing.
+    fn forgotten(
+        &mut self,
+        schema: &TableSchema,
+        run: Option<(Vec<u8>, Vec<u8>)>,
+        covered: &Covered,
+        by: OriginId,
+    ) {
+        if let Some((start, last)) = run {
+            self.range(RangeTombstone {
+                table: schema.id,
+                start,
+                // No key lies between a key and itself with a zero.
+                end: [last.as_slice(), &[0]].concat(),
+                hlc: Hlc(covered.hlc),
+                origin: by,
+            });
         }
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! A tombstone may go once no older row can come any more. A cloud cannot know that of edges that are away, so it
 //! draws a line, the *horizon* of each shared table: not younger than `max_offline`, and not younger than the moment at
-//! which it last held all that each edge had sealed, of the edges that were heard of within `max_offline`. The line is
+//! which it last held all that each edge had sealed, of the edges that were heard of within `max_offline`. It is not
+//! drawn before a table was shared here for that long: what edges wrote before, and what a cloud before this one had,
+//! comes first. The line is
 //! durable before compaction goes by it, and rows that come from behind it are looked at one by one
 //! ([`super::forgotten`]).
 
@@ -13,6 +15,7 @@ use activestore_store::{Note, WriteSet};
 use activestore_types::{Error, Hlc, NodeId, Result, SyncMode, TableId, TableSchema};
 use parking_lot::{RwLock, RwLockReadGuard};
 
+use super::travels_down;
 use crate::counters::Figures;
 use crate::db::Inner;
 use crate::options::Role;
@@ -21,6 +24,8 @@ use crate::write::SETTLED_AFTER_MS;
 
 /// Before a table's number: its horizon, u64 little-endian.
 const PREFIX: &[u8] = b"sync/horizon/";
+/// Before a table's number: since when it is shared here without a break, milliseconds since 1970, u64 little-endian.
+const SINCE_PREFIX: &[u8] = b"sync/shared-since/";
 /// The horizon moves in steps of this part of `max_offline`: each is a record in the log.
 const STEP_PART: u64 = 64;
 
@@ -78,8 +83,14 @@ impl Inner {
         Ok(())
     }
 
+    /// Since when a table is shared here, in milliseconds since 1970.
+    fn shared_since(&self, table: TableId) -> Option<u64> {
+        let kept = self.store.note(&since_key(table))?;
+        kept.try_into().ok().map(u64::from_le_bytes)
+    }
+
     /// How far a horizon moves at least, in milliseconds.
-    fn horizon_step_ms(&self) -> u64 {
+    pub(crate) fn horizon_step_ms(&self) -> u64 {
         let keep_ms = u64::try_from(self.options.down_keep.as_millis()).unwrap_or(u64::MAX);
         (keep_ms / STEP_PART).max(1)
     }
@@ -116,32 +127,64 @@ impl Inner {
         let mut next = BTreeMap::new();
         let mut settled = BTreeMap::new();
         let mut notes = Vec::new();
+        let wait_ms = keep_ms.max(SETTLED_AFTER_MS);
+        let step_ms = self.horizon_step_ms();
         for schema in state.tables.values() {
-            match schema.sync {
-                // Nobody else writes to it.
-                SyncMode::Down => {
+            let known = held.get(&schema.id).copied();
+            let line = known.unwrap_or(Hlc::ZERO);
+            let due = |upto: Hlc| upto.wall_ms() >= line.wall_ms().saturating_add(step_ms);
+            let since = self.shared_since(schema.id);
+            if schema.sync != SyncMode::Both && since.is_some() {
+                notes.push(Note {
+                    key: since_key(schema.id),
+                    value: None,
+                });
+            }
+            let hlc = match schema.sync {
+                // Nobody else writes to it; what was shared once may be again.
+                SyncMode::Down if known.is_none() => {
                     settled.insert(schema.id, kept);
+                    continue;
                 }
+                SyncMode::Down if due(kept) => kept,
                 SyncMode::Both => {
-                    let known = held.get(&schema.id).copied().unwrap_or(Hlc::ZERO);
-                    // Of a clock that was further ahead than `max_offline`: every row would be an old one.
-                    let astray = known.wall_ms() > now_ms;
-                    let due = upto.wall_ms() >= known.wall_ms() + self.horizon_step_ms();
-                    let hlc = if astray || due { upto } else { known };
-                    if hlc > Hlc::ZERO {
-                        next.insert(schema.id, hlc);
-                        settled.insert(schema.id, hlc);
-                    }
-                    if hlc != known {
-                        notes.push(note(schema.id, Some(hlc)));
+                    // One in the future is of a clock that was wrong.
+                    let since = since.filter(|since| *since <= now_ms).unwrap_or_else(|| {
+                        notes.push(Note {
+                            key: since_key(schema.id),
+                            value: Some(now_ms.to_le_bytes().to_vec()),
+                        });
+                        now_ms
+                    });
+                    if line.wall_ms() > now_ms {
+                        // Of a clock that was far ahead: every delete before now may be forgotten.
+                        Hlc::from_ms(now_ms)
+                    } else if due(upto) && now_ms - since >= wait_ms {
+                        upto
+                    } else {
+                        line
                     }
                 }
-                SyncMode::None | SyncMode::Up => {}
+                SyncMode::Down | SyncMode::None | SyncMode::Up => line,
+            };
+            if hlc > Hlc::ZERO {
+                // Where it is not shared now: what is forgotten is so when it is again.
+                next.insert(schema.id, hlc);
+                if travels_down(schema.sync) {
+                    settled.insert(schema.id, hlc);
+                }
+            }
+            if hlc != line {
+                notes.push(note(schema.id, Some(hlc)));
             }
         }
-        // Tombstones of a table that is not shared any more stay from now on.
-        let gone = held.keys().filter(|id| !next.contains_key(id));
-        notes.extend(gone.map(|id| note(*id, None)));
+        for id in held.keys().filter(|id| state.table_by_id(**id).is_none()) {
+            notes.push(note(*id, None));
+            notes.push(Note {
+                key: since_key(*id),
+                value: None,
+            });
+        }
         if !notes.is_empty() {
             let set = WriteSet {
                 notes,
@@ -160,13 +203,14 @@ impl Inner {
     /// Whether old rows of a node are looked at now: one that has not said where it stands in the stream since it
     /// came back, or is fetching the tables, does that first.
     pub(crate) fn takes_old_rows_of(&self, node: NodeId) -> bool {
-        let Some(stream) = self.down.stream() else {
-            return true;
-        };
+        let stream = self.down.stream();
+        stream.is_none_or(|stream| stream.is_current(node))
+    }
+
+    /// Whether nothing flows down to a node from here: it speaks the first version, or follows another cloud.
+    pub(crate) fn takes_nothing(&self, node: NodeId) -> bool {
         let peers = self.peers.lock();
-        let cannot = peers.get(&node).is_some_and(|peer| !peer.follows);
-        drop(peers);
-        cannot || stream.is_current(node)
+        peers.get(&node).is_some_and(|peer| !peer.follows)
     }
 
     pub(super) fn horizon_figures(&self, all: &mut Figures) {
@@ -191,6 +235,10 @@ impl Inner {
             oldest.unwrap_or(Hlc::ZERO).wall_ms() as f64 / 1000.0,
         );
     }
+}
+
+fn since_key(table: TableId) -> Vec<u8> {
+    [SINCE_PREFIX, &table.0.to_be_bytes()].concat()
 }
 
 fn note(table: TableId, hlc: Option<Hlc>) -> Note {

@@ -50,6 +50,10 @@ impl<'a> Late<'a> {
         if batch.hlc.iter().all(|hlc| *hlc >= horizon.0) {
             return Ok((batch, None));
         }
+        // It would hear of no refusal, and a backlog to a cloud that it does not follow is all that the cloud gets of it.
+        if inner.takes_nothing(self.node) {
+            return Ok((batch, None));
+        }
         if !inner.takes_old_rows_of(self.node) {
             return Err(Error::overloaded(format!(
                 "rows of {} were written before the time from which on deletes are remembered: node {} fetches the \
@@ -95,6 +99,6 @@ impl<'a> Late<'a> {
             members.extend(batches.into_iter().map(|batch| (schema.clone(), batch)));
         }
         let payload = Segment::pack(&members, Vec::new(), None)?;
-        inner.set_aside(self.node, false, parts, &payload, before)
+        inner.set_aside_late(self.node, parts, &payload, before)
     }
 }

@@ -3,12 +3,15 @@
 use activestore_sync_proto::reconcile::{
     CELLS_MAX, CellAt, Erasure, Judgement, KeyAt, View, Whose,
 };
-use activestore_types::{OriginId, Result, TableName, TableSchema};
+use activestore_types::{Hlc, OriginId, Result, TableName, TableSchema};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::mend::last_erasure;
 use super::others::is_looked_at;
 use crate::db::Inner;
+
+/// Steps that a horizon may go on while rows are on their way that were judged.
+const HORIZON_STEPS: u64 = 2;
 
 impl Inner {
     /// One judgement for each key.
@@ -24,6 +27,7 @@ impl Inner {
             return Ok(vec![Judgement::Unknown; keys.len()]);
         };
         let forgotten = self.forgotten(view, &schema);
+        let forgotten = forgotten.max(self.forgotten_of_others(view, &schema));
         let mut all = Vec::with_capacity(keys.len());
         let mut cells = 0;
         for key in keys {
@@ -74,5 +78,15 @@ impl Inner {
         let last = last_erasure(self, schema.id)?;
         // Compaction lets go of none that is newer than this.
         Some(last.min(self.settled_stamp().0))
+    }
+
+    /// Up to which stamp deletes of anybody in a shared table may be forgotten here, where another node asks. Such a row
+    /// would be set aside as one that comes too late, and deleted where it still is.
+    fn forgotten_of_others(&self, view: &View, schema: &TableSchema) -> Option<u64> {
+        let asked = view.writer != self.node;
+        let horizon = self.horizons().of(schema).filter(|_| asked)?;
+        // What is to be shipped now has to arrive before the horizon has moved beyond it.
+        let margin_ms = HORIZON_STEPS.saturating_mul(self.horizon_step_ms());
+        Some(Hlc::from_ms(horizon.wall_ms().saturating_add(margin_ms)).0)
     }
 }

@@ -31,6 +31,8 @@ pub(crate) const BYTES_MAX: usize = 2 * 1024 * 1024;
 const NOTE_EIGHTHS: usize = 6;
 /// Bytes of a reason, and of a row, that are shown.
 const TEXT_BYTES_MAX: usize = 1024;
+/// Behind a note: its rows came later than deletes are remembered.
+const LATE_MARK: &[u8] = b"late";
 /// Before a running number: a segment of which something is set aside.
 const PREFIX: &[u8] = b"refused/";
 
@@ -85,6 +87,9 @@ pub(crate) struct Aside {
     pub(crate) down: bool,
     pub(crate) parts: Vec<Part>,
     pub(crate) payload: Vec<u8>,
+    /// Whether its rows came later than deletes are remembered: behind the rest, where earlier notes end.
+    #[serde(skip)]
+    pub(crate) late: bool,
 }
 
 /// Whether an error says that rows do not fit what this node has, so that trying again at once is of no use.
@@ -106,6 +111,32 @@ impl Inner {
         payload: &[u8],
         before: usize,
     ) -> Result<Note> {
+        self.set_aside_as(from, down, parts, payload, before, false)
+    }
+
+    /// The same, of rows that came later than deletes are remembered.
+    ///
+    /// # Errors
+    /// As above.
+    pub(crate) fn set_aside_late(
+        &self,
+        from: NodeId,
+        parts: Vec<Part>,
+        payload: &[u8],
+        before: usize,
+    ) -> Result<Note> {
+        self.set_aside_as(from, false, parts, payload, before, true)
+    }
+
+    fn set_aside_as(
+        &self,
+        from: NodeId,
+        down: bool,
+        parts: Vec<Part>,
+        payload: &[u8],
+        before: usize,
+        late: bool,
+    ) -> Result<Note> {
         let held = self.store.notes(PREFIX);
         let taken: usize = held.iter().map(|(_, value)| value.len()).sum();
         let last = held.last().and_then(|(key, _)| number(key));
@@ -116,6 +147,7 @@ impl Inner {
             down,
             parts,
             payload: payload.to_vec(),
+            late,
         };
         let note = Note {
             key: [PREFIX, &number.to_be_bytes()].concat(),
@@ -150,7 +182,11 @@ impl Inner {
     /// What is set aside, oldest first, each with its note's key.
     pub(crate) fn asides(&self) -> Vec<(Vec<u8>, Aside)> {
         let held = self.store.notes(PREFIX).into_iter();
-        let held = held.filter_map(|(key, value)| Some((key, postcard::from_bytes(&value).ok()?)));
+        let held = held.filter_map(|(key, value)| {
+            let (aside, rest) = postcard::take_from_bytes::<Aside>(&value).ok()?;
+            let late = rest == LATE_MARK;
+            Some((key, Aside { late, ..aside }))
+        });
         held.collect()
     }
 
@@ -208,8 +244,12 @@ fn number(key: &[u8]) -> Option<u64> {
 }
 
 fn written(aside: &Aside) -> Result<Vec<u8>> {
-    postcard::to_stdvec(aside)
-        .map_err(|error| Error::internal(format!("rows cannot be set aside: {error}")))
+    let mut value = postcard::to_stdvec(aside)
+        .map_err(|error| Error::internal(format!("rows cannot be set aside: {error}")))?;
+    if aside.late {
+        value.extend(LATE_MARK);
+    }
+    Ok(value)
 }
 
 fn cut(mut text: String) -> String {

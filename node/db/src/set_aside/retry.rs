@@ -100,7 +100,10 @@ impl Inner {
         let origin: OriginId = self.store.origin_id(aside.from)?;
         let schema = table_of(self, section)?;
         let batch = section.batch(&schema, origin.0)?;
-        self.as_written_now(&schema, batch)
+        match aside.late {
+            true => self.as_written_now(&schema, batch),
+            false => Ok(batch),
+        }
     }
 
     fn discard(&self, table: Option<&TableName>) -> Result<RetryReport> {

@@ -18,6 +18,7 @@ fn frames() -> impl Strategy<Value = Frame> {
     let payload = proptest::collection::vec(any::<u8>(), 0..2000);
     let pieces = proptest::collection::vec(any::<u8>(), 0..300);
     prop_oneof![
+        Just(Frame::Apart),
         (
             any::<[u8; 16]>(),
             ".{0,40}",

@@ -81,7 +81,7 @@ pub struct PeerStatus {
     pub durable_seq: u64,
     /// The last sequence the edge said it sealed.
     pub last_sealed: u64,
-    /// Whether it takes rows from above; peers of the first version do not.
+    /// Whether it takes rows from above; peers of the first version do not, nor those that follow another cloud.
     pub follows: bool,
     /// Every chain that it ships in this connection.
     pub lanes: Vec<LaneStanding>,

@@ -40,6 +40,8 @@ struct Work {
     rest: Pick,
     looked_at: u64,
     lacking: u64,
+    /// Whether the last that were looked at may have been deleted at the other end, which has forgotten it.
+    forgotten: bool,
 }
 
 /// The state of one day's examination.
@@ -75,6 +77,7 @@ impl Examining {
             missing,
             looked_at: 0,
             lacking: 0,
+            forgotten: false,
         });
         Examining {
             table,
@@ -96,7 +99,9 @@ impl Examining {
     pub(super) fn next(&mut self, view: &View, here: &dyn Holdings) -> Result<Option<Ask>> {
         while let Some(work) = self.work.front() {
             let limit = if self.is_sample() { SAMPLE } else { KEYS_MAX };
-            if self.judged >= JUDGED_MAX {
+            // Of rows that may be too old to be shipped the first ones are always judged: the others are newer.
+            let is_open = work.missing.side == Side::There && work.looked_at == 0;
+            if self.judged >= JUDGED_MAX && !is_open {
                 self.close_work(true);
                 continue;
             }
@@ -129,11 +134,17 @@ impl Examining {
 
     /// The rows at the front are looked at; with `rest`, what is left of them counts as missing.
     fn close_work(&mut self, rest: bool) {
-        let Some(work) = self.work.pop_front() else {
+        let Some(mut work) = self.work.pop_front() else {
             return;
         };
         let unseen = work.missing.rows.saturating_sub(work.looked_at);
-        let unseen = if rest { unseen } else { 0 };
+        let mut unseen = if rest { unseen } else { 0 };
+        if unseen > 0 && work.missing.side == Side::There && work.forgotten {
+            // How many of them are too old nobody has looked at.
+            self.report.undecided += unseen;
+            work.missing.pick.high = work.rest.low;
+            unseen = 0;
+        }
         let lacking = work.lacking + unseen;
         match work.missing.side {
             Side::Here => self.report.missing_here += unseen,
@@ -231,8 +242,17 @@ impl Examining {
         let all_unknown = all.iter().all(|one| *one == Judgement::Unknown);
         for (key, judgement) in keys.iter().zip(all) {
             match judgement {
-                // Who answers keeps its deletes; what it has forgotten is the asker's to say.
-                Judgement::Unknown | Judgement::Forgotten => self.lacks(Side::There, &key.key),
+                Judgement::Unknown => self.lacks(Side::There, &key.key),
+                // It may have been deleted there: it would be set aside, and then be deleted here too. They are in the
+                // order of stamps, and what is as old is not shipped.
+                Judgement::Forgotten => {
+                    self.report.undecided += 1;
+                    self.example(Side::There, &key.key);
+                    if let Some(work) = self.work.front_mut() {
+                        work.forgotten = true;
+                        work.missing.pick.low = key.hlc.0.saturating_add(1);
+                    }
+                }
                 Judgement::Overruled => self.report.overruled += 1,
                 Judgement::Erased(erasure) => {
                     self.report.erasures_missing_here += 1;

@@ -50,8 +50,7 @@ pub struct DayReport {
     pub erasures_missing_here: u64,
     /// Deletes that the other end lacks.
     pub erasures_missing_there: u64,
-    /// Rows that only the other end has, and that the asker may have deleted: too long ago to tell. They are
-    /// not mended.
+    /// Rows that only one end has, and that the other may have deleted: too long ago to tell. They are not mended.
     pub undecided: u64,
     /// Rows that differ on purpose: overwritten by others, or still on their way.
     pub overruled: u64,

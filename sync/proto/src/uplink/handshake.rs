@@ -10,7 +10,7 @@ use super::{EdgeEvent, EdgeOutput, Phase, Reconnect, Uplink};
 use crate::call::EdgeCall;
 use crate::frame::{Frame, Hello, LaneHeld, Welcome};
 use crate::host::OutboxChain;
-use crate::limits::{MAX_NAME_BYTES, RECONCILE_VERSION, ROWS_DOWN_VERSION, cut};
+use crate::limits::{LANES_VERSION, MAX_NAME_BYTES, RECONCILE_VERSION, ROWS_DOWN_VERSION, cut};
 
 impl Uplink {
     /// Greets, offers the other chains behind it without waiting, and goes ahead.
@@ -37,6 +37,9 @@ impl Uplink {
             limits: self.options.limits,
         };
         self.send(Frame::Hello(hello.clone()));
+        if !self.options.follows && self.options.protocol >= LANES_VERSION {
+            self.send(Frame::Apart);
+        }
         self.phase = Phase::Greeting {
             hello,
             sent_at: now,

@@ -89,6 +89,7 @@ fn nothing_comes_down_from_a_cloud_that_is_not_followed() {
         )
     };
     assert!(!wants.iter().any(locates), "{wants:?}");
+    assert!(wants.contains(&EdgeOutput::Send(Frame::Apart)), "{wants:?}");
     let offer = CatalogOffer {
         version: 9,
         sha256: [1; 32],
