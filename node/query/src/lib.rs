@@ -52,7 +52,7 @@ mod yielding;
 
 pub use access::Access;
 pub use aggregate::{GroupFunction, Grouping};
-pub use cast::{cast_assigned, cast_lossless};
+pub use cast::{cast_assigned, cast_lossless, unhex};
 pub use datafusion::logical_expr::Volatility;
 pub use engine::{Engine, MAX_CONCURRENT_QUERIES};
 pub use function::ColumnFunction;
