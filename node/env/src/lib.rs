@@ -16,6 +16,7 @@
 //! ```
 
 mod memory;
+mod named;
 
 pub mod clock;
 pub mod disk;
@@ -31,6 +32,7 @@ use activestore_types::Result;
 
 pub use clock::Clock;
 pub use disk::{Disk, DiskFile};
+pub use named::open_no_link;
 pub use real::{RealClock, RealDisk, RealRng};
 pub use rng::Rng;
 pub use seal::{Keyring, MasterKey, ValueSealer};

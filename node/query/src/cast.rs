@@ -27,6 +27,25 @@ pub fn cast_lossless(column: &str, to: DataType, array: &ArrayRef) -> Result<Arr
     cast(column, to, array, false)
 }
 
+/// Bytes as PostgreSQL writes them: `\x`, and two hex digits a byte.
+///
+/// # Errors
+/// `Invalid` for what is written otherwise.
+pub fn unhex(text: &str) -> Result<Vec<u8>> {
+    let odd = || Error::invalid("BYTES are written as \\x and two hex digits a byte");
+    let digits = text.strip_prefix("\\x").ok_or_else(odd)?;
+    if !digits.len().is_multiple_of(2) || !digits.is_ascii() {
+        return Err(odd());
+    }
+    let pairs = digits.as_bytes().chunks(2);
+    pairs
+        .map(|pair| {
+            let pair = std::str::from_utf8(pair).map_err(|_| odd())?;
+            u8::from_str_radix(pair, 16).map_err(|_| odd())
+        })
+        .collect()
+}
+
 fn cast(column: &str, to: DataType, array: &ArrayRef, assigned: bool) -> Result<ArrayRef> {
     let wanted = to.arrow();
     if *array.data_type() == ArrowType::Null {

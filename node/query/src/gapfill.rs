@@ -27,7 +27,7 @@ use datafusion::logical_expr::{
 use crate::bucket::{self, Buckets, TIMESTAMP, is_text, moment_type, width_type};
 use crate::error::to_datafusion;
 use crate::windows::{call_of, grouped_by};
-pub(crate) use exec::Planner;
+pub(crate) use exec::{GapFillExec, Planner};
 use node::{FillKind, GapFill};
 use range::Constants;
 

@@ -53,7 +53,7 @@ mod yielding;
 
 pub use access::Access;
 pub use aggregate::{GroupFunction, Grouping};
-pub use cast::{cast_assigned, cast_lossless};
+pub use cast::{cast_assigned, cast_lossless, unhex};
 pub use datafusion::logical_expr::Volatility;
 pub use direct::DirectRows;
 pub use engine::{Engine, MAX_CONCURRENT_QUERIES};

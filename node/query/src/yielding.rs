@@ -24,6 +24,8 @@ use datafusion::physical_plan::unnest::UnnestExec;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::{Stream, StreamExt};
 
+use crate::gapfill::GapFillExec;
+
 /// How long a step may go on before it lets others have a look.
 const WORK_MAX: Duration = Duration::from_millis(10);
 
@@ -64,6 +66,7 @@ fn makes_many(plan: &dyn ExecutionPlan) -> bool {
         || plan.downcast_ref::<HashJoinExec>().is_some()
         || plan.downcast_ref::<SortMergeJoinExec>().is_some()
         || plan.downcast_ref::<UnnestExec>().is_some()
+        || plan.downcast_ref::<GapFillExec>().is_some()
 }
 
 /// Hands rows on and gives way now and then.

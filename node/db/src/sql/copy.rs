@@ -1,11 +1,16 @@
 //! `COPY`: rows of a query to a file of this machine and back, only inside of the folder that the node's settings
 //! name for it. A file is there once it is whole; reading and writing have a thread of their own, a few batches ahead.
 
-use std::fs::{self, File, OpenOptions};
+mod bytes;
+mod text;
+
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{BufReader, BufWriter, Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use activestore_env::open_no_link;
 use activestore_query::{CopyStatement, FileFormat, Param, RowFile, cast_assigned};
 use activestore_types::{DataType, Error, NamedBatch, Result, TableName, TableSchema};
 use arrow::array::ArrayRef;
@@ -15,6 +20,7 @@ use arrow::{csv, ipc, json};
 use futures::StreamExt;
 use tokio::sync::mpsc::{Receiver, channel};
 
+use self::text::RowReader;
 use super::SqlOutcome;
 use crate::db::Db;
 
@@ -53,18 +59,20 @@ impl Db {
         let target = inside(folder, &file.name)?;
         let mut rows = self.engine().query(query, params).await?;
         let schema = rows.schema.clone();
-        let (sender, receiver) = channel(BATCHES_AHEAD);
-        let writer = Self::unqueued(move || write(&target, file.format, &schema, receiver));
+        let (sender, batches) = channel(BATCHES_AHEAD);
+        let rows_to_write = Rows { batches };
+        let writer = Self::unqueued(move || write(&target, file.format, &schema, rows_to_write));
         let reading = async move {
             let mut copied = 0;
             while let Some(batch) = rows.stream.next().await {
                 let failed = batch.is_err();
                 copied += batch.as_ref().map_or(0, |batch| batch.num_rows() as u64);
                 // A writer that is gone says why itself.
-                if sender.send(batch).await.is_err() || failed {
-                    break;
+                if sender.send(batch.map(Some)).await.is_err() || failed {
+                    return copied;
                 }
             }
+            let _says_why_itself = sender.send(Ok(None)).await;
             copied
         };
         let (written, copied) = futures::join!(writer, reading);
@@ -94,7 +102,10 @@ impl Db {
         let writing = async {
             let mut copied = 0;
             while let Some(batch) = receiver.recv().await {
-                let batch = NamedBatch::from_record_batch(table.clone(), &typed(&schema, &batch)?);
+                let batch = NamedBatch::from_record_batch(
+                    table.clone(),
+                    &typed(&schema, &batch, file.format)?,
+                );
                 copied += self.write_checked(vec![batch]).await?.rows;
             }
             drop(receiver);
@@ -139,19 +150,31 @@ fn inside(folder: &Path, name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// Rows on their way to a file. Their end is told: a statement that is dropped halfway closes the channel, and what it
+/// has sent is not the whole.
+struct Rows {
+    batches: Receiver<Result<Option<RecordBatch>>>,
+}
+
+impl Rows {
+    fn next(&mut self) -> Result<Option<RecordBatch>> {
+        self.batches.blocking_recv().unwrap_or_else(|| {
+            Err(Error::closed(
+                "COPY was stopped before its last row was written",
+            ))
+        })
+    }
+}
+
 /// Writes a file beside its place and brings it there once it is whole and on the disk.
-fn write(
-    target: &Path,
-    format: FileFormat,
-    schema: &SchemaRef,
-    batches: Receiver<Result<RecordBatch>>,
-) -> Result<()> {
+fn write(target: &Path, format: FileFormat, schema: &SchemaRef, batches: Rows) -> Result<()> {
     let mut part = target.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);
     let named = |error: std::io::Error| Error::from(error).context(target.display());
-    let open = OpenOptions::new().write(true).create_new(true).open(&part);
-    let file = open.map_err(named)?;
+    let file = begin(&part).map_err(|error| error.context(target.display()))?;
+    // Nobody else takes the file over before it is at its place or gone.
+    let _held = file.try_clone().map_err(named)?;
     let written = write_rows(BufWriter::new(file), format, schema, batches);
     let done = written.and_then(|file| {
         file.sync_all().map_err(named)?;
@@ -164,33 +187,63 @@ fn write(
     done
 }
 
+/// The file that is written, empty. What a node that crashed has left of it is taken over, what another COPY is writing
+/// is not.
+fn begin(part: &Path) -> Result<File> {
+    if fs::symlink_metadata(part).is_ok_and(|found| !found.is_file()) {
+        return Err(Error::invalid(format!(
+            "{} is not a file that COPY could write",
+            part.display()
+        )));
+    }
+    let file = open_no_link(
+        OpenOptions::new().write(true).create(true).truncate(false),
+        part,
+    )?;
+    let free = match file.try_lock() {
+        Ok(()) => {
+            // Whoever had it before may have brought it to its place since it was opened.
+            let (ours, there) = (file.metadata()?, fs::symlink_metadata(part));
+            there.is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino()))
+        }
+        Err(TryLockError::WouldBlock) => false,
+        Err(TryLockError::Error(error)) => return Err(error.into()),
+    };
+    if !free {
+        return Err(Error::conflict("another COPY is writing this file")
+            .with_hint("wait until it is done, or give this one another name"));
+    }
+    file.set_len(0)?;
+    Ok(file)
+}
+
 fn write_rows(
     file: BufWriter<File>,
     format: FileFormat,
     schema: &SchemaRef,
-    mut batches: Receiver<Result<RecordBatch>>,
+    mut batches: Rows,
 ) -> Result<File> {
     let mut file = match format {
         FileFormat::Csv => {
             let mut writer = csv::WriterBuilder::new().with_header(true).build(file);
             writer.write(&RecordBatch::new_empty(schema.clone()))?;
-            while let Some(batch) = batches.blocking_recv() {
-                writer.write(&batch?)?;
+            while let Some(batch) = batches.next()? {
+                writer.write(&bytes::shown(&batch)?)?;
             }
             writer.into_inner()
         }
         FileFormat::Ndjson => {
             let mut writer = json::LineDelimitedWriter::new(file);
-            while let Some(batch) = batches.blocking_recv() {
-                writer.write(&batch?)?;
+            while let Some(batch) = batches.next()? {
+                writer.write(&bytes::shown(&batch)?)?;
             }
             writer.finish()?;
             writer.into_inner()
         }
         FileFormat::Arrow => {
             let mut writer = ipc::writer::FileWriter::try_new(file, schema)?;
-            while let Some(batch) = batches.blocking_recv() {
-                writer.write(&batch?)?;
+            while let Some(batch) = batches.next()? {
+                writer.write(&batch)?;
             }
             writer.into_inner()?
         }
@@ -210,7 +263,8 @@ fn read(
     columns: &[String],
 ) -> Result<Batches> {
     let named = |error: std::io::Error| Error::from(error).context(source.display());
-    let mut file = BufReader::new(File::open(source).map_err(named)?);
+    let mut file =
+        BufReader::new(open_no_link(OpenOptions::new().read(true), source).map_err(named)?);
     let texts = |names: Vec<String>| {
         let fields = names
             .into_iter()
@@ -223,7 +277,7 @@ fn read(
             let reader = csv::ReaderBuilder::new(texts(names))
                 .with_header(true)
                 .with_batch_size(BATCH_ROWS);
-            Box::new(reader.build(file)?.map(|batch| Ok(batch?)))
+            Box::new(RowReader::of_csv(file, reader.build_decoder()))
         }
         FileFormat::Ndjson => {
             let names = if columns.is_empty() {
@@ -239,7 +293,7 @@ fn read(
                 .with_coerce_primitive(true)
                 .with_strict_mode(columns.is_empty())
                 .with_batch_size(BATCH_ROWS);
-            Box::new(reader.build(file)?.map(|batch| Ok(batch?)))
+            Box::new(RowReader::of_json(file, reader.build_decoder()?))
         }
         FileFormat::Arrow => {
             let reader = ipc::reader::FileReader::try_new(file, None)?;
@@ -275,7 +329,7 @@ fn header(file: &mut BufReader<File>) -> Result<Vec<String>> {
 }
 
 /// The rows under the types of the table's columns; columns that it lacks stay as they are.
-fn typed(schema: &TableSchema, batch: &RecordBatch) -> Result<RecordBatch> {
+fn typed(schema: &TableSchema, batch: &RecordBatch, format: FileFormat) -> Result<RecordBatch> {
     let given = batch.schema();
     let columns = given
         .fields()
@@ -283,6 +337,11 @@ fn typed(schema: &TableSchema, batch: &RecordBatch) -> Result<RecordBatch> {
         .zip(batch.columns())
         .map(|(field, array)| {
             let array: ArrayRef = match schema.column(field.name()) {
+                Some(column)
+                    if column.data_type == DataType::Bytes && format != FileFormat::Arrow =>
+                {
+                    bytes::read(&column.name, array)?
+                }
                 Some(column) => cast_assigned(&column.name, column.data_type, array)?,
                 None => array.clone(),
             };

@@ -2,8 +2,8 @@
 
 use super::*;
 
-const TABLE: &str = "CREATE KEYSPACE k; CREATE TABLE k.t (device TEXT, ts TIMESTAMP, temp DOUBLE, n BIGINT, ok BOOLEAN, day DATE, id UUID, body JSON, price DECIMAL(10, 2), note TEXT, PRIMARY KEY ((device), ts)); CREATE TABLE k.u (device TEXT, ts TIMESTAMP, temp DOUBLE, n BIGINT, ok BOOLEAN, day DATE, id UUID, body JSON, price DECIMAL(10, 2), note TEXT, PRIMARY KEY ((device), ts)); \
-    INSERT INTO k.t VALUES ('a', '2026-01-01T00:00:00.000000001', 0.1, -5, true, '2026-02-03', '0e984725-c51c-4bf4-9960-e1c80e27aba0', '{\"a\": [1.50]}', 12.30, 'a, \"quoted\"\nline'), ('a', '2026-01-02', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL), ('b', '2026-01-01', 1e300, 9007199254740993, false, '1960-01-01', NULL, 'null', -0.01, 'é')";
+const TABLE: &str = "CREATE KEYSPACE k; CREATE TABLE k.t (device TEXT, ts TIMESTAMP, temp DOUBLE, n BIGINT, ok BOOLEAN, day DATE, id UUID, body JSON, price DECIMAL(10, 2), note TEXT, raw BYTES, PRIMARY KEY ((device), ts)); CREATE TABLE k.u (device TEXT, ts TIMESTAMP, temp DOUBLE, n BIGINT, ok BOOLEAN, day DATE, id UUID, body JSON, price DECIMAL(10, 2), note TEXT, raw BYTES, PRIMARY KEY ((device), ts)); \
+    INSERT INTO k.t VALUES ('a', '2026-01-01T00:00:00.000000001', 0.1, -5, true, '2026-02-03', '0e984725-c51c-4bf4-9960-e1c80e27aba0', '{\"a\": [1.50]}', 12.30, 'a, \"quoted\"\nline', X'00ff5c'), ('a', '2026-01-02', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL), ('b', '2026-01-01', 1e300, 9007199254740993, false, '1960-01-01', NULL, 'null', -0.01, 'é', X'')";
 
 fn open_with_folder(dir: &Path) -> Db {
     let mut options = DbOptions::new(dir.join("data"), Role::Cloud);
@@ -91,7 +91,11 @@ async fn files_stay_in_the_folder_and_errors_name_what_is_wrong() {
     )
     .unwrap();
     std::fs::write(files.join("half.csv"), "device,ts\na\n").unwrap();
+    std::fs::write(files.join("raw.csv"), "device,ts,raw\na,2026-05-01,00ff\n").unwrap();
+    std::fs::write(files.join("odd.csv"), "device,ts,raw\na,2026-05-01,\\x0\n").unwrap();
     for (sql, says) in [
+        ("COPY k.t FROM 'raw.csv'", "two hex digits a byte"),
+        ("COPY k.t FROM 'odd.csv'", "two hex digits a byte"),
         ("COPY k.t FROM 'bad.csv'", "'warm' is not a valid DOUBLE"),
         ("COPY k.t FROM 'more.ndjson'", "colour"),
         ("COPY k.t FROM 'half.csv'", "line"),
@@ -100,6 +104,7 @@ async fn files_stay_in_the_folder_and_errors_name_what_is_wrong() {
         ("COPY (SELECT 1 / 0 AS x) TO 'x.csv'", "division by zero"),
         ("COPY k.t TO 'x.parquet'", "csv, ndjson and arrow"),
         ("COPY k.t TO STDOUT", "activestore export"),
+        ("COPY k.t TO STDOUT", "PostgreSQL wire"),
     ] {
         let error = fails(&db, sql).await;
         assert!(error.to_string().contains(says), "{sql}: {error}");
@@ -127,5 +132,112 @@ async fn copy_is_for_superusers() {
         error.kind(),
         activestore_types::ErrorKind::Denied,
         "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_file_of_a_statement_that_went_away_is_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open_with_folder(dir.path());
+    let files = dir.path().join("files");
+    for format in ["csv", "ndjson", "arrow"] {
+        let (whole, part) = (
+            files.join(format!("x.{format}")),
+            files.join(format!("x.{format}.part")),
+        );
+        std::fs::write(&whole, "as it was").unwrap();
+        let sql =
+            format!("COPY (SELECT value FROM generate_series(1, 100000000000)) TO 'x.{format}'");
+        let copying = tokio::spawn({
+            let db = db.clone();
+            async move { db.sql(&sql, &[]).await.map(|_| ()) }
+        });
+        until(|| part.exists()).await;
+        copying.abort();
+        assert!(copying.await.unwrap_err().is_cancelled());
+        until(|| !part.exists()).await;
+        assert!(std::fs::read(&whole).unwrap() == b"as it was", "{format}");
+    }
+}
+
+/// Waits for what another thread does.
+async fn until(done: impl Fn() -> bool) {
+    for _ in 0..6_000 {
+        if done() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("it did not come to pass within a minute");
+}
+
+#[tokio::test]
+async fn what_a_crash_left_is_in_nobodys_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open_with_folder(dir.path());
+    let files = dir.path().join("files");
+    std::fs::write(files.join("x.csv.part"), "of a node that is no more").unwrap();
+    assert_eq!(run(&db, "COPY (SELECT 1 AS n) TO 'x.csv'").await, 1);
+    assert_eq!(std::fs::read(files.join("x.csv")).unwrap(), b"n\n1\n");
+    assert!(!files.join("x.csv.part").exists());
+    // A file that somebody writes, and what is no file, stay as they are.
+    let written = std::fs::File::create(files.join("y.csv.part")).unwrap();
+    written.lock().unwrap();
+    let outside = dir.path().join("outside");
+    std::fs::write(&outside, "of others").unwrap();
+    std::os::unix::fs::symlink(&outside, files.join("z.csv.part")).unwrap();
+    for (name, says) in [("y.csv", "another COPY"), ("z.csv", "z.csv")] {
+        let error = fails(&db, &format!("COPY (SELECT 1 AS n) TO '{name}'")).await;
+        assert!(error.to_string().contains(says), "{error}");
+        assert!(!files.join(name).exists());
+    }
+    assert_eq!(std::fs::read(&outside).unwrap(), b"of others");
+    assert!(files.join("y.csv.part").exists());
+}
+
+#[tokio::test]
+async fn rows_of_text_have_a_bound() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open_with_folder(dir.path());
+    run(&db, TABLE).await;
+    let files = dir.path().join("files");
+    let long = "a".repeat(17 << 20);
+    let lines = "a line\n".repeat(3 << 20);
+    for (name, text) in [
+        ("long.csv", format!("device,ts,note\na,2026-05-01,{long}\n")),
+        (
+            "open.csv",
+            format!("device,ts,note\na,2026-05-01,\"{lines}"),
+        ),
+        ("long.ndjson", format!("{{\"device\": \"{long}\"}}\n")),
+        (
+            "open.ndjson",
+            format!("{{\"device\": [{}", "1,\n".repeat(6 << 20)),
+        ),
+    ] {
+        std::fs::write(files.join(name), text).unwrap();
+        let error = fails(&db, &format!("COPY k.t FROM '{name}'")).await;
+        assert!(error.to_string().contains("longer than"), "{name}: {error}");
+    }
+    // Quotes within a field that is not quoted are text, and lines that end within quotes go on.
+    let pipes: String = (0..20_000)
+        .map(|n| format!("a,2026-05-01T00:00:00.{n:06},{n}\" pipe,\"b \"\"\nc {n}\"\n"))
+        .collect();
+    std::fs::write(
+        files.join("pipes.csv"),
+        format!("device,ts,note,more\n{pipes}"),
+    )
+    .unwrap();
+    assert_eq!(
+        run(&db, "COPY k.t (device, ts, note) FROM 'pipes.csv'").await,
+        20_000
+    );
+    assert_eq!(
+        rows(
+            &db,
+            "SELECT count(*), count(DISTINCT note) FROM k.t WHERE note LIKE '%\" pipe'"
+        )
+        .await,
+        ["20000|20000"]
     );
 }

@@ -2,7 +2,7 @@
 
 use activestore_query::{Statement, parse};
 
-use super::copy::{Copy, copy};
+use super::copy::{Copy, copy, of_a_file};
 use super::cursor::{Declare, Fetch, declare, fetch};
 use super::fault::{Fault, NOT_SUPPORTED, SYNTAX};
 use super::lexed::{Lexed, Token};
@@ -131,7 +131,7 @@ pub(super) fn read(text: &str, piece: Piece<'_>) -> Result<Command, Fault> {
                 "INSERT … IF NOT EXISTS and UPDATE … IF write only where a condition holds",
             ));
         }
-        ("COPY", _) => return copy(text, piece).map(Command::Copy),
+        ("COPY", _) if !of_a_file(piece.text) => return copy(text, piece).map(Command::Copy),
         _ => None,
     };
     if let Some(command) = session {

@@ -104,10 +104,29 @@ fn syntax(what: &str) -> Fault {
     )
 }
 
+/// Whether a COPY is of a file of the node, so a statement as others.
+pub(super) fn of_a_file(text: &str) -> bool {
+    let mut lexed = Lexed::new(text);
+    let mut depth = 0_usize;
+    while let Some(token) = lexed.next() {
+        match token {
+            Token::Symbol('(') => depth += 1,
+            Token::Symbol(')') => depth = depth.saturating_sub(1),
+            token if depth == 0 && matches!(token.word().as_deref(), Some("FROM" | "TO")) => {
+                let there = lexed.next();
+                let program = there.as_ref().and_then(Token::word).as_deref() == Some("PROGRAM");
+                return program || matches!(there, Some(Token::Text(_)));
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
 /// Reads a COPY.
 ///
 /// # Errors
-/// Where it is none, or reads or writes a file.
+/// Where it is none.
 pub(super) fn copy(text: &str, piece: Piece<'_>) -> Result<Copy, Fault> {
     let mut lexed = Lexed::new(piece.text);
     lexed.next();
@@ -159,10 +178,7 @@ pub(super) fn copy(text: &str, piece: Piece<'_>) -> Result<Copy, Fault> {
         return Err(syntax("COPY goes FROM STDIN or TO STDOUT"));
     }
     if !lexed.take(if inward { "STDIN" } else { "STDOUT" }) {
-        return Err(
-            not_available("COPY does not read or write files of the node")
-                .hint("use FROM STDIN or TO STDOUT; psql's \\copy does that for files of yours"),
-        );
+        return Err(syntax("COPY goes FROM STDIN or TO STDOUT"));
     }
     let layout = layout(&mut lexed)?;
     let query = |sql: &str, start: usize| -> Result<What, Fault> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use activestore_query::{Param, cast_assigned};
+use activestore_query::{Param, cast_assigned, unhex};
 use activestore_types::{DataType, Error, Result};
 use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array,
@@ -258,21 +258,6 @@ fn decimal(text: &str) -> Result<ArrayRef> {
     let scale = i8::try_from(part.len()).map_err(|_| odd())?;
     let array = Decimal128Array::from(vec![value]).with_precision_and_scale(38, scale)?;
     Ok(Arc::new(array))
-}
-
-fn unhex(text: &str) -> Result<Vec<u8>> {
-    let odd = || Error::invalid("BYTES are written as \\x and two hex digits a byte");
-    let digits = text.strip_prefix("\\x").ok_or_else(odd)?;
-    if !digits.len().is_multiple_of(2) || !digits.is_ascii() {
-        return Err(odd());
-    }
-    let pairs = digits.as_bytes().chunks(2);
-    pairs
-        .map(|pair| {
-            let pair = std::str::from_utf8(pair).map_err(|_| odd())?;
-            u8::from_str_radix(pair, 16).map_err(|_| odd())
-        })
-        .collect()
 }
 
 fn list(element: Element, fields: &mut Fields<'_>) -> Result<ArrayRef> {

@@ -34,7 +34,11 @@ impl Node {
             .build()
             .unwrap();
         let (db, gateway) = runtime.block_on(async {
-            let db = Db::open(DbOptions::new(dir.path(), Role::Edge)).unwrap();
+            let files = dir.path().join("files");
+            std::fs::create_dir(&files).unwrap();
+            let mut options = DbOptions::new(dir.path(), Role::Edge);
+            options.copy_dir = Some(files);
+            let db = Db::open(options).unwrap();
             let free = "127.0.0.1:0".parse().unwrap();
             let mut options = GatewayOptions::listening_on(free);
             let mut pg = PgOptions::listening_on(free);

@@ -81,8 +81,8 @@ fn what_is_no_row_is_told_by_its_line_and_what_was_stored_stays() {
     }
     let said = copy(&mut client, "COPY plant.nothing FROM STDIN", &[]);
     assert!(said.contains("does not exist"), "{said}");
-    let said = copy(&mut client, "COPY plant.types FROM '/etc/passwd'", &[]);
-    assert!(said.contains("files"), "{said}");
+    let said = copy(&mut client, "COPY plant.types FROM PROGRAM 'ls'", &[]);
+    assert!(said.contains("PROGRAM is not available"), "{said}");
     client.send('Q', &crate::client::text(sql));
     assert_eq!(client.receive().unwrap().tag, 'G');
     client.send('f', b"no more\0");
@@ -103,6 +103,29 @@ fn what_is_no_row_is_told_by_its_line_and_what_was_stored_stays() {
     let error = client.until('Z').remove(0);
     assert_eq!(error.field('C').unwrap(), "22P04");
     assert!(error.field('H').unwrap().contains("8192 rows"), "{error:?}");
+}
+
+#[test]
+fn files_of_the_node_are_copied_as_by_every_other_way() {
+    let node = Node::with_types();
+    let mut client = node.connect();
+    client.query("INSERT INTO plant.types (k, ts, i) VALUES ('a', '2026-01-01', 7)");
+    let said = copy(&mut client, "COPY plant.types TO '../x.csv'", &[]);
+    assert!(said.contains("'../x.csv' is not the name"), "{said}");
+    let replies = client.query("COPY (SELECT k, ts, i FROM plant.types) TO 'x.csv' (FORMAT csv)");
+    assert_eq!(tags(&replies), "CZ", "{replies:?}");
+    client.query("DELETE FROM plant.types");
+    let replies = client.query("COPY plant.types (k, ts, i) FROM 'x.csv'");
+    assert!(
+        String::from_utf8_lossy(&replies[0].body).starts_with("COPY 1"),
+        "{replies:?}"
+    );
+    assert_eq!(client.rows("SELECT k, i FROM plant.types"), [["a", "7"]]);
+    // A transaction that only reads reads no file into a table.
+    client.query("BEGIN READ ONLY");
+    let said = copy(&mut client, "COPY plant.types FROM 'x.csv'", &[]);
+    assert!(said.contains("read"), "{said}");
+    client.query("ROLLBACK");
 }
 
 #[test]

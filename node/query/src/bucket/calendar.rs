@@ -101,6 +101,9 @@ impl Buckets {
 
     /// The start of the bucket that holds a moment.
     pub(crate) fn start_of(&self, ns: i64) -> i64 {
+        if let Some(width) = self.within_days() {
+            return self.start_within(width, ns);
+        }
         let local = self.local(ns);
         let start = match self.width {
             Width::Ns(width) => {
@@ -119,6 +122,9 @@ impl Buckets {
 
     /// The start of the bucket after the one that starts here; the same where time ends.
     pub(crate) fn next(&self, start: i64) -> i64 {
+        if let Some(width) = self.within_days() {
+            return self.next_within(width, start);
+        }
         let local = self.local(start);
         let next = match self.width {
             Width::Ns(width) => local.saturating_add(width),
@@ -136,6 +142,75 @@ impl Buckets {
             Width::Ns(width) => start.saturating_add(width),
             Width::Months(_) => start,
         }
+    }
+
+    /// The width of buckets that are shorter than a day of a time zone. They follow each other by the clock on the wall,
+    /// and where it is changed to show what lies in another bucket, a bucket begins.
+    fn within_days(&self) -> Option<i64> {
+        match (self.width, &self.zone) {
+            (Width::Ns(width), Some(_)) if width < DAY_NS => Some(width),
+            _ => None,
+        }
+    }
+
+    fn start_within(&self, width: i64, ns: i64) -> i64 {
+        let start = ns.saturating_sub(self.into_bucket(width, ns));
+        let Some(change) = self.change(start, ns) else {
+            return start;
+        };
+        let before = change.saturating_sub(1);
+        if self.shown(width, before) == self.shown(width, ns) {
+            return before.saturating_sub(self.into_bucket(width, before));
+        }
+        change
+    }
+
+    fn next_within(&self, width: i64, start: i64) -> i64 {
+        let end = |from: i64| from.saturating_add(width - self.into_bucket(width, from));
+        let next = end(start);
+        match self.change(start, next) {
+            None => next,
+            // The clock shows a later part of the same bucket once more.
+            Some(change)
+                if self.into_bucket(width, change) > 0
+                    && self.shown(width, change) == self.shown(width, start) =>
+            {
+                end(change)
+            }
+            Some(change) => change,
+        }
+    }
+
+    /// How far a moment lies in its bucket, by the clock on the wall.
+    fn into_bucket(&self, width: i64, ns: i64) -> i64 {
+        let since = i128::from(self.local(ns)) - i128::from(self.origin);
+        clamp(since.rem_euclid(i128::from(width)))
+    }
+
+    /// What the clock on the wall shows at the start of a moment's bucket.
+    fn shown(&self, width: i64, ns: i64) -> i64 {
+        let local = self.local(ns);
+        local.saturating_sub(self.into_bucket(width, ns))
+    }
+
+    /// The first moment of a span at which the clock on the wall is as far from UTC as at the span's end, where it is
+    /// not at its beginning.
+    fn change(&self, start: i64, end: i64) -> Option<i64> {
+        let ahead = |ns: i64| i128::from(self.local(ns)) - i128::from(ns);
+        let then = ahead(end);
+        if ahead(start) == then {
+            return None;
+        }
+        let (mut before, mut after) = (start, end);
+        while after.saturating_sub(before) > 1 {
+            let middle = before + (after - before) / 2;
+            if ahead(middle) == then {
+                after = middle;
+            } else {
+                before = middle;
+            }
+        }
+        Some(after)
     }
 
     /// About how many buckets a span of time has.

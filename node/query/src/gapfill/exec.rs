@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use arrow::compute::SortOptions;
 use arrow::datatypes::SchemaRef;
@@ -71,11 +72,13 @@ impl ExtensionPlanner for Steps {
 }
 
 #[derive(Clone, Debug)]
-struct GapFillExec {
+pub(crate) struct GapFillExec {
     input: Arc<dyn ExecutionPlan>,
     node: Arc<GapFill>,
     schema: SchemaRef,
     properties: Arc<PlanProperties>,
+    /// Rows that the series so far have when they are filled, in all partitions.
+    filled: Arc<AtomicU64>,
 }
 
 impl GapFillExec {
@@ -96,6 +99,7 @@ impl GapFillExec {
             node,
             schema,
             properties: Arc::new(properties),
+            filled: Arc::default(),
         }
     }
 
@@ -191,7 +195,7 @@ impl ExecutionPlan for GapFillExec {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let input = self.input.execute(partition, context)?;
-        let filler = Filler::new(&self.node, self.schema.clone())?;
+        let filler = Filler::new(&self.node, self.schema.clone(), self.filled.clone())?;
         let rows = stream::try_unfold((input, filler), |(mut input, mut filler)| async move {
             loop {
                 if let Some(batch) = filler.next_batch()? {

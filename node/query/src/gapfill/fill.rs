@@ -1,5 +1,9 @@
 //! The rows that fill gaps, made while rows go by: nothing is kept but the last row and the batch at hand.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use activestore_types::Error;
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, TimestampNanosecondArray,
     UInt32Array, new_null_array,
@@ -12,9 +16,12 @@ use datafusion::common::{Result, internal_err};
 
 use super::node::{FillKind, GapFill};
 use crate::bucket::Buckets;
+use crate::error::to_datafusion;
 
 /// Rows of a batch that goes out.
 const BATCH_ROWS: usize = 8192;
+/// Rows that all series of a query have when they are filled.
+const FILLED_ROWS_MAX: u64 = 100_000_000;
 
 /// Where a row lies: in the row that was last in the batch before, or in the batch at hand.
 #[derive(Clone, Copy, Debug)]
@@ -56,10 +63,12 @@ pub(super) struct Filler {
     begun: bool,
     ended: bool,
     done: bool,
+    /// Rows of all series so far, of other partitions too.
+    filled: Arc<AtomicU64>,
 }
 
 impl Filler {
-    pub(super) fn new(node: &GapFill, schema: SchemaRef) -> Result<Self> {
+    pub(super) fn new(node: &GapFill, schema: SchemaRef, filled: Arc<AtomicU64>) -> Result<Self> {
         let Some(time) = node.kinds.iter().position(|kind| *kind == FillKind::Time) else {
             return internal_err!("gaps are filled without a column of time");
         };
@@ -83,6 +92,7 @@ impl Filler {
             begun: false,
             ended: false,
             done: false,
+            filled,
         })
     }
 
@@ -113,9 +123,34 @@ impl Filler {
         } else {
             self.converter.convert_columns(&columns)?
         };
+        self.admit(&rows)?;
         self.batch = Some((batch, rows));
         self.next = 0;
         Ok(())
+    }
+
+    /// Counts the series that begin in a batch, before any of them is filled.
+    fn admit(&self, rows: &Rows) -> Result<()> {
+        let mut begun = 0_u64;
+        let mut last = self.series.as_ref().map(OwnedRow::row);
+        for row in rows {
+            if last != Some(row) {
+                begun += 1;
+            }
+            last = Some(row);
+        }
+        let each = self.buckets.count(self.start, self.finish);
+        let more = begun.saturating_mul(each);
+        let before = self.filled.fetch_add(more, Ordering::Relaxed);
+        if before.saturating_add(more) <= FILLED_ROWS_MAX {
+            return Ok(());
+        }
+        Err(to_datafusion(
+            Error::invalid(format!(
+                "time_bucket_gapfill() would fill more than {FILLED_ROWS_MAX} rows of all series together"
+            ))
+            .with_hint("make the buckets wider, the span of time shorter, or the series fewer"),
+        ))
     }
 
     /// Rows that go out; `None` where more are needed to go on.

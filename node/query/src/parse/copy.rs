@@ -96,8 +96,9 @@ fn file(cursor: &mut Cursor<'_>) -> Result<RowFile> {
     for word in ["STDIN", "STDOUT", "PROGRAM"] {
         if cursor.peek_word(word) {
             return Err(
-                Error::invalid(format!("COPY with {word} is not available here"))
-                    .with_hint("use `activestore load` and `activestore export`"),
+                Error::invalid(format!("COPY with {word} is not available here")).with_hint(
+                    "the PostgreSQL wire has COPY … FROM STDIN and TO STDOUT; elsewhere use `activestore load` and `activestore export`",
+                ),
             );
         }
     }

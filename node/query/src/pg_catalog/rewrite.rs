@@ -18,7 +18,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::PG_CATALOG;
 use super::emptiness::{emptied, is_nothing, named};
 use super::relations::names;
-use super::subquery::{counted, gathered, one_row};
+use super::subquery::{counted, gathered, one_row, reads_catalog};
 
 /// What a text holds that may be about the catalog.
 const SIGNS: [&str; 12] = [
@@ -34,6 +34,11 @@ const SIGNS: [&str; 12] = [
     "format_type",
     " user",
     "as reg",
+];
+/// What the names of lists of options and of rights begin with in the catalog; other columns may end as they do.
+const NEVER_SET: [&str; 16] = [
+    "att", "attfdw", "dat", "defacl", "fdw", "ft", "lan", "lom", "nsp", "par", "pro", "rel", "spc",
+    "srv", "typ", "um",
 ];
 /// Longer texts are not of tools that ask about the catalog.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
@@ -242,10 +247,11 @@ fn has_nothing(body: &SetExpr) -> bool {
     let SetExpr::Select(select) = body else {
         return false;
     };
-    if select
-        .selection
-        .as_ref()
-        .is_some_and(asks_for_what_is_never_set)
+    if reads_catalog(select)
+        && select
+            .selection
+            .as_ref()
+            .is_some_and(asks_for_what_is_never_set)
     {
         return true;
     }
@@ -287,7 +293,10 @@ fn asks_for_what_is_never_set(condition: &Expr) -> bool {
 /// Lists of options and of rights of objects, which are NULL here.
 fn is_never_set(expression: &Expr) -> bool {
     let name = named(expression);
-    name.ends_with("options") || name.ends_with("acl")
+    let start = name
+        .strip_suffix("options")
+        .or_else(|| name.strip_suffix("acl"));
+    start.is_some_and(|start| NEVER_SET.contains(&start))
 }
 
 /// `generate_subscripts(list, 1)`: a row for each place of a list.

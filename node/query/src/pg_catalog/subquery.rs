@@ -55,7 +55,7 @@ pub(super) fn one_row(query: &mut Query) {
 }
 
 /// Whether it reads relations of the catalog and nothing else.
-fn reads_catalog(select: &Select) -> bool {
+pub(super) fn reads_catalog(select: &Select) -> bool {
     let is_catalog = |factor: &TableFactor| match factor {
         TableFactor::Table {
             name, args: None, ..
@@ -77,6 +77,10 @@ pub(super) fn gathered(query: &Query) -> Option<Expr> {
     let SetExpr::Select(select) = query.body.as_mut() else {
         return None;
     };
+    // An aggregate is one row, so a bound would leave out none of those that it is made of.
+    if query.limit_clause.is_some() || query.fetch.is_some() || !reads_catalog(select) {
+        return None;
+    }
     let [SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }] =
         select.projection.as_mut_slice()
     else {

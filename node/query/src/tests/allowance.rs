@@ -59,6 +59,7 @@ async fn a_query_that_works_too_long_ends() {
         format!("SELECT count(*) FROM {tables} WHERE a.n + b.n + c.n + d.n + e.n + f.n < 0"),
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i FROM n) SELECT count(*) FROM n".into(),
         "SELECT count(*) FROM generate_series(1, 1000000000000000)".into(),
+        "SELECT count(*) FROM (SELECT device, time_bucket_gapfill('1 ms', ts, '2026-01-01'::TIMESTAMP, '2026-01-01T02:30:00'::TIMESTAMP) AS b FROM plant.readings GROUP BY device, b) f".into(),
     ]
     .into_iter()
     .enumerate()

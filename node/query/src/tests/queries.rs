@@ -365,3 +365,24 @@ async fn long_chains_and_deep_nests_do_not_overflow_the_stack() {
     );
     assert_eq!(rows(&engine, &nest).await, [["31"]]);
 }
+
+/// Words of the catalog in a statement about other tables change nothing of it.
+#[tokio::test]
+async fn lists_of_queries_of_tables_are_left_alone() {
+    let world = World::new();
+    readings(&world);
+    let engine = engine(&world);
+    for list in [
+        "ARRAY(SELECT n FROM plant.readings WHERE device = 'p1' ORDER BY n DESC LIMIT 2)",
+        "ARRAY(SELECT r.n FROM plant.readings r ORDER BY r.n, r.device)",
+        "ARRAY(SELECT n AS options FROM plant.readings WHERE status IS NOT NULL)",
+        "ARRAY(SELECT x.my_acl FROM (SELECT n AS my_acl FROM plant.readings) x WHERE x.my_acl IS NOT NULL)",
+    ] {
+        let of = async |name: &str| {
+            let sql = format!("SELECT {list} AS {name}");
+            let rows = try_rows(&engine, &sql, &[]).await;
+            rows.map_err(|error| error.message().to_owned())
+        };
+        assert_eq!(of("has_many").await, of("many").await, "{list}");
+    }
+}

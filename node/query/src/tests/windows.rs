@@ -83,6 +83,33 @@ async fn buckets_follow_weeks_months_and_the_clocks_of_a_zone() {
 }
 
 #[tokio::test]
+async fn rows_of_the_hour_that_clocks_go_back_over_are_told_apart() {
+    let engine = engine(&World::new());
+    let moments = "(VALUES (1, '2026-10-25T00:10:00'::TIMESTAMP), (2, '2026-10-25T00:50:00'::TIMESTAMP), (3, '2026-10-25T01:10:00'::TIMESTAMP), (4, '2026-10-25T01:50:00'::TIMESTAMP), (5, '2026-10-25T02:10:00'::TIMESTAMP)) AS t(n, ts)";
+    assert_eq!(
+        lines(&engine, &format!("SELECT time_bucket('1 hour', ts, 'Europe/Berlin'), count(*) FROM {moments} GROUP BY 1 ORDER BY 1")).await,
+        ["2026-10-25T00:00:00 2", "2026-10-25T01:00:00 2", "2026-10-25T02:00:00 1"]
+    );
+    assert_eq!(
+        lines(&engine, &format!("SELECT time_bucket_gapfill('1 hour', ts, 'Europe/Berlin', '2026-10-24T23:00:00'::TIMESTAMP, '2026-10-25T03:00:00'::TIMESTAMP) AS b, count(*) FROM {moments} WHERE n > 4 GROUP BY b ORDER BY b")).await,
+        ["2026-10-24T23:00:00 -", "2026-10-25T00:00:00 -", "2026-10-25T01:00:00 -", "2026-10-25T02:00:00 1"]
+    );
+}
+
+#[tokio::test]
+async fn rows_that_fill_gaps_of_many_series_have_a_bound() {
+    let engine = engine(&World::new());
+    let filled = "SELECT count(*) FROM (SELECT n, time_bucket_gapfill('1 ms', ts, '2026-01-01'::TIMESTAMP, '2026-01-01T02:00:00'::TIMESTAMP) AS b FROM (SELECT value AS n, '2026-01-01'::TIMESTAMP AS ts FROM generate_series(1, 1000)) t GROUP BY n, b) f";
+    let error = try_rows(&engine, filled, &[]).await.unwrap_err();
+    assert_eq!(
+        error.kind(),
+        activestore_types::ErrorKind::Invalid,
+        "{error}"
+    );
+    assert!(error.to_string().contains("100000000 rows"), "{error}");
+}
+
+#[tokio::test]
 async fn hops_put_rows_into_several_windows() {
     let world = World::new();
     readings(&world);
@@ -268,6 +295,16 @@ mod next {
     use datafusion::scalar::ScalarValue;
     use proptest::prelude::*;
 
+    /// When clocks go back and leap, by an hour and by half of one.
+    const CHANGES: [(&str, &str); 6] = [
+        ("Europe/Berlin", "2026-10-25T01:00:00"),
+        ("Europe/Berlin", "2026-03-29T01:00:00"),
+        ("Australia/Lord_Howe", "2026-04-04T15:00:00"),
+        ("Australia/Lord_Howe", "2026-10-03T15:30:00"),
+        ("America/New_York", "2026-11-01T06:00:00"),
+        ("America/New_York", "2026-03-08T07:00:00"),
+    ];
+
     proptest! {
         /// Every moment lies in its bucket, and the next bucket begins where it ends.
         #[test]
@@ -282,6 +319,25 @@ mod next {
             let next = buckets.next(start);
             prop_assert!(next > ns, "{} {} {}", start, ns, next);
             prop_assert_eq!(buckets.start_of(next), next);
+            prop_assert_eq!(buckets.start_of(next - 1), start);
+        }
+
+        /// So they do in the hours in which clocks go back or leap.
+        #[test]
+        fn buckets_cover_changes_of_clocks(change in 0_usize..CHANGES.len(), beside in -10_800_000_i64..10_800_000, within in 0_f64..1.0, width in 0_usize..8) {
+            let width = ["7 s", "1 minute", "15 minutes", "1 hour", "90 minutes", "2 hours", "1 day", "1 month"][width];
+            let (zone, moment) = CHANGES[change];
+            let moment = arrow::compute::kernels::cast_utils::string_to_timestamp_nanos(moment).unwrap();
+            let buckets = Buckets::of_args(&[width, zone].map(ScalarValue::from)).unwrap();
+            let ns = moment + beside * 1_000_000;
+            let start = buckets.start_of(ns);
+            let next = buckets.next(start);
+            prop_assert!(start <= ns && ns < next, "{} {} {}", start, ns, next);
+            prop_assert_eq!(buckets.start_of(start), start);
+            prop_assert_eq!(buckets.start_of(next), next);
+            prop_assert_eq!(buckets.start_of(next - 1), start);
+            let between = start + ((next - start - 1) as f64 * within) as i64;
+            prop_assert_eq!(buckets.start_of(between), start);
         }
     }
 }
