@@ -240,4 +240,25 @@ async fn rows_of_text_have_a_bound() {
         .await,
         ["20000|20000"]
     );
+    // Long rows come in several batches, none of which holds all of them.
+    let long = "b".repeat(1 << 20);
+    let csv: String = (10..50)
+        .map(|n| format!("c,2026-05-01T00:00:{n},{n}{long}\n"))
+        .collect();
+    let ndjson: String = (10..50)
+        .map(|n| {
+            format!(
+                "{{\"device\": \"d\", \"ts\": \"2026-05-01T00:00:{n}\", \"note\": \"{n}{long}\"}}\n"
+            )
+        })
+        .collect();
+    std::fs::write(files.join("many.csv"), format!("device,ts,note\n{csv}")).unwrap();
+    std::fs::write(files.join("many.ndjson"), ndjson).unwrap();
+    for (name, device) in [("many.csv", "c"), ("many.ndjson", "d")] {
+        assert_eq!(run(&db, &format!("COPY k.t FROM '{name}'")).await, 40);
+        let sql = format!(
+            "SELECT count(DISTINCT note), min(length(note)) FROM k.t WHERE device = '{device}'"
+        );
+        assert_eq!(rows(&db, &sql).await, ["40|1048578"], "{name}");
+    }
 }
