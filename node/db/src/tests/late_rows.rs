@@ -45,7 +45,7 @@ impl Pair {
         run(&cloud, SHARED).await;
         run(&cloud, PLANT).await;
         let pair = Pair {
-            dirs: dirs,
+            dirs,
             clock,
             edge,
             cloud,

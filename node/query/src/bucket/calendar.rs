@@ -154,25 +154,25 @@ impl Buckets {
     }
 
     fn start_within(&self, width: i64, ns: i64) -> i64 {
-        let start = ns.saturating_sub(self.into_bucket(width, ns));
+        let start = ns.saturating_sub(self.since_start(width, ns));
         let Some(change) = self.change(start, ns) else {
             return start;
         };
         let before = change.saturating_sub(1);
         if self.shown(width, before) == self.shown(width, ns) {
-            return before.saturating_sub(self.into_bucket(width, before));
+            return before.saturating_sub(self.since_start(width, before));
         }
         change
     }
 
     fn next_within(&self, width: i64, start: i64) -> i64 {
-        let end = |from: i64| from.saturating_add(width - self.into_bucket(width, from));
+        let end = |from: i64| from.saturating_add(width - self.since_start(width, from));
         let next = end(start);
         match self.change(start, next) {
             None => next,
             // The clock shows a later part of the same bucket once more.
             Some(change)
-                if self.into_bucket(width, change) > 0
+                if self.since_start(width, change) > 0
                     && self.shown(width, change) == self.shown(width, start) =>
             {
                 end(change)
@@ -182,7 +182,7 @@ impl Buckets {
     }
 
     /// How far a moment lies in its bucket, by the clock on the wall.
-    fn into_bucket(&self, width: i64, ns: i64) -> i64 {
+    fn since_start(&self, width: i64, ns: i64) -> i64 {
         let since = i128::from(self.local(ns)) - i128::from(self.origin);
         clamp(since.rem_euclid(i128::from(width)))
     }
@@ -190,7 +190,7 @@ impl Buckets {
     /// What the clock on the wall shows at the start of a moment's bucket.
     fn shown(&self, width: i64, ns: i64) -> i64 {
         let local = self.local(ns);
-        local.saturating_sub(self.into_bucket(width, ns))
+        local.saturating_sub(self.since_start(width, ns))
     }
 
     /// The first moment of a span at which the clock on the wall is as far from UTC as at the span's end, where it is

@@ -35,6 +35,10 @@ pub struct Wish {
 
 /// What comes next.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one is made at a time, and taken at once"
+)]
 pub enum Step {
     /// Ask the other end, and go on with its answer.
     Ask(Question),

@@ -93,6 +93,7 @@ impl Lengths {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one a file")]
 enum Decoder {
     Csv(csv::reader::Decoder),
     Json(json::reader::Decoder),
