@@ -21,6 +21,7 @@ pub(super) struct Copy {
 
 /// Which way the rows go.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one a statement")]
 pub(super) enum What {
     /// Into these columns of a table; none is all of them.
     In {
