@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::answer::{self, Standing};
+use super::bounds::check_name;
 use super::command::{Command, read};
 use super::cursor::Declare;
 use super::fault::{
@@ -26,10 +27,6 @@ use super::split::split;
 /// Prepared statements that a session keeps, and the bytes of their texts.
 const PREPARED_MAX: usize = 1000;
 const PREPARED_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Portals that a session keeps.
-const PORTALS_MAX: usize = 64;
-/// Bytes of the name of a statement or a portal.
-const NAME_BYTES_MAX: usize = 1024;
 /// A prepared statement.
 pub(super) struct Planned {
     command: Command,
@@ -108,26 +105,6 @@ impl Portal {
 }
 
 impl Session {
-    /// A place for a portal that has begun.
-    pub(super) fn portal_place(&self) -> Result<OwnedSemaphorePermit, Fault> {
-        self.pg.portals.clone().try_acquire_owned().map_err(|_| {
-            let what = format!(
-                "{} portals are open on this node, as many as may be",
-                self.pg.options.portals_max
-            );
-            Fault::new("53000", what).hint("read rows to their end, or without a fetch size")
-        })
-    }
-
-    /// Whether there is room for another portal.
-    pub(super) fn check_portals(&self) -> Result<(), Fault> {
-        if self.portals.len() < PORTALS_MAX {
-            return Ok(());
-        }
-        let what = format!("a session keeps at most {PORTALS_MAX} portals");
-        Err(Fault::new(TOO_LARGE, what))
-    }
-
     /// Answers a message of the extended protocol.
     pub(super) async fn extended(&mut self, message: Message) -> Result<(), Failure> {
         match message {
@@ -391,16 +368,6 @@ impl Session {
         self.portals.insert(name.to_owned(), portal);
         Ok(())
     }
-}
-
-fn check_name(name: &str) -> Result<(), Fault> {
-    if name.len() <= NAME_BYTES_MAX {
-        return Ok(());
-    }
-    Err(Fault::new(
-        TOO_LARGE,
-        format!("a name has at most {NAME_BYTES_MAX} bytes"),
-    ))
 }
 
 pub(super) fn no_portal(name: &str) -> Fault {

@@ -2,6 +2,7 @@
 //! statements run where those of HTTP do, and under the same rights.
 
 mod answer;
+mod bounds;
 mod cancel;
 mod cell;
 mod command;
