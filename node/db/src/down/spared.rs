@@ -5,8 +5,9 @@
 //! to be shipped is not lost where it goes: it is sealed, arrives, and the cloud tells people of it. A row too much is
 //! seen by a comparison; one too few is gone.
 
+use activestore_catalog::CatalogState;
 use activestore_store::{Note, WriteSet};
-use activestore_types::{Hlc, NodeId, OriginId, Result, TableId, TableSchema};
+use activestore_types::{Hlc, NodeId, OriginId, Result, SyncMode, TableId, TableSchema};
 
 use crate::db::Inner;
 use crate::outbox::News;
@@ -132,11 +133,18 @@ impl Inner {
     }
 
     /// Notes what definitions say of shared tables: since when they are, and of which not everything goes up.
-    pub(crate) fn mind_shared(&self) -> Result<()> {
+    pub(crate) fn mind_shared(&self, before: &CatalogState) -> Result<()> {
         self.advance_horizons();
         let state = self.catalog.state();
         let held_back = self.held_back_tables().into_iter();
-        let ids = held_back.filter_map(|(table, _)| Some(state.tables.get(&table)?.id));
+        let held_back = held_back.filter_map(|(table, _)| Some(state.tables.get(&table)?.id));
+        // What was written while it stayed here.
+        let tables = state.tables.values().filter(|schema| {
+            let before = before.tables.get(&schema.name);
+            let stayed = before.is_some_and(|before| before.sync == SyncMode::None);
+            stayed && schema.sync == SyncMode::Both
+        });
+        let ids = held_back.chain(tables.map(|schema| schema.id));
         let keys = ids.map(kept_back_key);
         let new = keys.filter(|key| self.store.note(key).is_none());
         let notes: Vec<Note> = new

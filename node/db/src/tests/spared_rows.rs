@@ -1,7 +1,7 @@
 //! Old rows of shared tables that a cloud never had, or has lost, stay where they are: nobody deleted them.
 
 use activestore_sync_proto::PeerStatus;
-use activestore_types::{ErrorKind, Hlc, TableName};
+use activestore_types::{ErrorKind, Hlc, SyncMode, TableName};
 
 use super::events::seen;
 use super::flowing_down::{SHARED, adopt, close, folder, follow};
@@ -267,6 +267,34 @@ fn what_came_too_late_leaves_newer_cells_alone_when_it_is_tried_again() {
         for node in [edge, cloud] {
             assert_eq!(rows(node, all).await, ["own|7.0|sweet", "tea|5.0|black"]);
         }
+        close(&[edge, cloud]).await;
+    });
+}
+
+#[test]
+fn rows_of_before_a_table_was_shared_are_not_forgotten_at_the_edge() {
+    runtime().block_on(async {
+        let pair = Pair::new().await;
+        let Pair {
+            edge, cloud, clock, ..
+        } = &pair;
+        let name: TableName = "shop.own".parse().unwrap();
+        let table = "CREATE TABLE shop.own (item TEXT PRIMARY KEY, price DOUBLE)";
+        run(edge, &format!("{table} WITH (sync = 'none')")).await;
+        clock.advance(HOUR);
+        run(edge, "INSERT INTO shop.own VALUES ('old', 1)").await;
+        clock.advance(HOUR);
+        run(cloud, table).await;
+        adopt(edge, cloud);
+        assert_eq!(edge.table_schema(&name).unwrap().sync, SyncMode::Both);
+        run(edge, "INSERT INTO shop.own VALUES ('new', 1)").await;
+        ship(edge, cloud);
+        for _ in 0..2 {
+            much_later(&pair, cloud).await;
+            follow(edge, cloud);
+        }
+        let own = "SELECT item FROM shop.own ORDER BY item";
+        assert_eq!(rows(edge, own).await, ["new", "old"]);
         close(&[edge, cloud]).await;
     });
 }
