@@ -148,12 +148,22 @@ fn what_a_cloud_lost_that_is_old_is_not_shipped_to_be_deleted() {
         for item in ["fig", "tea"] {
             run(edge, &insert(item, "north")).await;
         }
+        run(
+            edge,
+            "INSERT INTO shop.prices VALUES ('mix', 'north', 1, 'old')",
+        )
+        .await;
         run(cloud, &insert("oil", "north")).await;
         ship(edge, cloud);
         follow(edge, cloud);
         much_later(&pair, cloud).await;
         follow(edge, cloud);
         run(edge, &insert("nut", "north")).await;
+        run(
+            edge,
+            "UPDATE shop.prices SET price = 2 WHERE item = 'mix' AND region = 'north'",
+        )
+        .await;
         ship(edge, cloud);
         follow(edge, cloud);
         clock.advance(Duration::from_secs(120));
@@ -166,7 +176,9 @@ fn what_a_cloud_lost_that_is_old_is_not_shipped_to_be_deleted() {
         let report = compare(edge, cloud, true).report;
         ship(edge, cloud);
         follow(edge, cloud);
-        assert_eq!(rows(edge, ITEMS).await, ["fig", "nut", "oil", "tea"]);
+        assert_eq!(rows(edge, ITEMS).await, ["fig", "mix", "nut", "oil", "tea"]);
+        let mix = "SELECT price, note FROM shop.prices WHERE item = 'mix'";
+        assert_eq!(rows(edge, mix).await, ["2.0|old"]);
         assert_eq!(
             rows(cloud, ITEMS).await,
             ["nut"],

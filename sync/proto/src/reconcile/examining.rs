@@ -349,8 +349,8 @@ impl Examining {
                 self.fetching = Some((missing.pick, rows));
                 return self.mend(view, here);
             }
-            here.ship(view, &self.table, self.day, &missing.pick)?;
-            self.report.mended_there += rows;
+            let shipped = here.ship(view, &self.table, self.day, &missing.pick)?;
+            self.report.mended_there += rows.min(shipped);
         }
         if !self.erased_here.is_empty() && here.takes_back() {
             here.take_erased(view, &self.table, &self.erased_here)?;
