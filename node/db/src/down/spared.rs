@@ -136,8 +136,9 @@ impl Inner {
     pub(crate) fn mind_shared(&self, before: &CatalogState) -> Result<()> {
         self.advance_horizons();
         let state = self.catalog.state();
-        let held_back = self.held_back_tables().into_iter();
-        let held_back = held_back.filter_map(|(table, _)| Some(state.tables.get(&table)?.id));
+        let held_back = self.held_back_tables().into_iter().map(|(table, _)| table);
+        let held_back = held_back.chain(state.at_limit.keys().cloned());
+        let held_back = held_back.filter_map(|table| Some(state.tables.get(&table)?.id));
         // What was written while it stayed here.
         let tables = state.tables.values().filter(|schema| {
             let before = before.tables.get(&schema.name);

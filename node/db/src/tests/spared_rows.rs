@@ -56,6 +56,7 @@ fn rows_that_are_kept_back_are_not_forgotten_at_the_edge() {
         follow(edge, cloud);
         for filtered in [true, false] {
             if !filtered {
+                // Once kept back is kept back.
                 run(cloud, "ALTER TABLE shop.prices SET (sync_where = '')").await;
                 adopt(edge, cloud);
             }
