@@ -457,7 +457,7 @@ impl Inner {
             }
         }
         self.mind_stream(Some(before.as_ref()))?;
-        self.mind_shared()?;
+        self.mind_shared(&before)?;
         self.outboxes().for_each(|outbox| outbox.redefined());
         self.mind_whole(&before, &state)?;
         self.mind_keeping(&state);

@@ -14,6 +14,7 @@
 
 mod answering;
 mod bounds;
+mod cells;
 mod coded;
 mod coding;
 mod comparing;

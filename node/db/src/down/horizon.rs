@@ -4,9 +4,8 @@
 //! draws a line, the *horizon* of each shared table: not younger than `max_offline`, and not younger than the moment at
 //! which it last held all that each edge had sealed, of the edges that were heard of within `max_offline`. It is not
 //! drawn before a table was shared here for that long: what edges wrote before, and what a cloud before this one had,
-//! comes first. The line is
-//! durable before compaction goes by it, and rows that come from behind it are looked at one by one
-//! ([`super::forgotten`]).
+//! comes first. The line is durable before compaction goes by it, and rows that come from behind it are looked at one by
+//! one ([`super::forgotten`]).
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

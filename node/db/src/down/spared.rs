@@ -1,11 +1,13 @@
 //! Old rows of shared tables that stay at an edge though its cloud does not have them: that they were deleted is only
 //! sure where the cloud once had them.
 //!
-//! It never had what is kept back by a filter or was let go for want of room, what waits to be shipped, and what
-//! another cloud took. A row too much is seen by a comparison; one too few is gone.
+//! It never had what is kept back by a filter or was let go for want of room, and what another cloud took. What waits
+//! to be shipped is not lost where it goes: it is sealed, arrives, and the cloud tells people of it. A row too much is
+//! seen by a comparison; one too few is gone.
 
+use activestore_catalog::CatalogState;
 use activestore_store::{Note, WriteSet};
-use activestore_types::{Hlc, NodeId, OriginId, Result, TableId, TableSchema};
+use activestore_types::{Hlc, NodeId, OriginId, Result, SyncMode, TableId, TableSchema};
 
 use crate::db::Inner;
 use crate::outbox::News;
@@ -20,7 +22,7 @@ const KEPT_BACK_PREFIX: &[u8] = b"sync/kept-back/";
 pub(super) struct Spared {
     /// The cloud.
     pub(super) by: OriginId,
-    /// Rows that were written here, or came from below, are on their way.
+    /// Rows that were written here, or came from below, may not be sealed.
     own: bool,
     has_edges: bool,
     /// Older ones were another cloud's.
@@ -109,19 +111,14 @@ impl Inner {
         let (mut own, mut let_go) = (true, false);
         if let Some(outbox) = &self.outbox {
             let_go = outbox.let_go().contains_key(name);
-            let sealed = outbox.seal().is_ok() && outbox.blocked().is_none();
-            let lags = self.lags_by_table();
-            let table = name.to_string();
-            let waits = lags.iter().any(|lag| !lag.exact || lag.table == table);
-            own = !sealed || waits;
+            own = outbox.seal().is_err() || outbox.blocked().is_some();
         }
         let state = self.catalog.state();
-        let at_limit = state.at_limit.get(name);
         let filtered = self
             .held_back_tables()
             .iter()
             .any(|(table, _)| table == name)
-            || at_limit.is_some_and(|at_limit| at_limit.filter().is_some())
+            || state.at_limit.contains_key(name)
             || self.store.note(&kept_back_key(schema.id)).is_some();
         if let_go || filtered {
             return Ok(None);
@@ -136,11 +133,19 @@ impl Inner {
     }
 
     /// Notes what definitions say of shared tables: since when they are, and of which not everything goes up.
-    pub(crate) fn mind_shared(&self) -> Result<()> {
+    pub(crate) fn mind_shared(&self, before: &CatalogState) -> Result<()> {
         self.advance_horizons();
         let state = self.catalog.state();
-        let held_back = self.held_back_tables().into_iter();
-        let ids = held_back.filter_map(|(table, _)| Some(state.tables.get(&table)?.id));
+        let held_back = self.held_back_tables().into_iter().map(|(table, _)| table);
+        let held_back = held_back.chain(state.at_limit.keys().cloned());
+        let held_back = held_back.filter_map(|table| Some(state.tables.get(&table)?.id));
+        // What was written while it stayed here.
+        let tables = state.tables.values().filter(|schema| {
+            let before = before.tables.get(&schema.name);
+            let stayed = before.is_some_and(|before| before.sync == SyncMode::None);
+            stayed && schema.sync == SyncMode::Both
+        });
+        let ids = held_back.chain(tables.map(|schema| schema.id));
         let keys = ids.map(kept_back_key);
         let new = keys.filter(|key| self.store.note(key).is_none());
         let notes: Vec<Note> = new

@@ -1,14 +1,16 @@
 //! What is done about rows that one end lacks. Rows keep the stamps that they were written with, so merging them again
 //! changes nothing where they were not lost, and what was deleted since stays deleted.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use activestore_store::{Note, WriteSet};
 use activestore_sync_proto::reconcile::{Erasure, Pick, View, Whose};
-use activestore_types::{Error, OriginId, RangeTombstone, Result, TableId, TableName};
+use activestore_types::{Error, OriginId, RangeTombstone, Result, SyncMode, TableId, TableName};
 
 use crate::db::Inner;
 use crate::incoming::{Incoming, same_key};
+use crate::merging::keys_of;
 use crate::outbox::segment::Segment;
 use crate::reconcile::Mirror;
 
@@ -55,7 +57,8 @@ pub(crate) fn erased_notes(set: &WriteSet) -> Vec<Note> {
 }
 
 impl Mirror {
-    /// Has picked rows shipped again.
+    /// Has picked rows shipped again; how many. Of a shared table none of which a cell is older than the other end
+    /// remembers deletes: that one would be set aside there, and deleted here.
     pub(super) fn ship_again(
         &self,
         view: &View,
@@ -66,6 +69,7 @@ impl Mirror {
         let outbox = self.outbox().ok_or_else(ships_nothing)?;
         let inner = &self.inner;
         let writer = inner.writer(view)?;
+        let mut kept = 0;
         let shipped = inner.ship_picked(view, table, day, pick, &mut |schema, mut batches| {
             // Beyond the bound of a further cloud's queue what is new would be passed over for what is old.
             if outbox.is_full() {
@@ -74,11 +78,29 @@ impl Mirror {
                 )
                 .with_hint("repair again once it has arrived"));
             }
+            if schema.sync == SyncMode::Both {
+                let mut old = BTreeSet::new();
+                for batch in &batches {
+                    if batch.hlc.iter().any(|hlc| *hlc < view.deletes_from.0) {
+                        old.extend(keys_of(schema, &batch.columns)?.iter().map(<[u8]>::to_vec));
+                    }
+                }
+                kept += old.len() as u64;
+                let mut left = Vec::new();
+                for batch in batches {
+                    let keys = keys_of(schema, &batch.columns)?;
+                    if !keys.iter().any(|key| old.contains(key)) {
+                        left.push(batch);
+                    }
+                }
+                batches = left;
+            }
             for batch in &mut batches {
                 batch.origin = std::iter::repeat_n(writer.0, batch.rows).collect();
             }
             outbox.ship_again(schema, &batches, &[])
         })?;
+        let shipped = shipped.saturating_sub(kept);
         let counter = &inner.reconcile.rows_shipped;
         counter.fetch_add(shipped, Ordering::Relaxed);
         tracing::info!(%table, rows = shipped, "rows are shipped again: the other end had lost them");

@@ -1,7 +1,7 @@
 //! Old rows of shared tables that a cloud never had, or has lost, stay where they are: nobody deleted them.
 
 use activestore_sync_proto::PeerStatus;
-use activestore_types::{ErrorKind, Hlc, TableName};
+use activestore_types::{ErrorKind, Hlc, SyncMode, TableName};
 
 use super::events::seen;
 use super::flowing_down::{SHARED, adopt, close, folder, follow};
@@ -56,6 +56,7 @@ fn rows_that_are_kept_back_are_not_forgotten_at_the_edge() {
         follow(edge, cloud);
         for filtered in [true, false] {
             if !filtered {
+                // Once kept back is kept back.
                 run(cloud, "ALTER TABLE shop.prices SET (sync_where = '')").await;
                 adopt(edge, cloud);
             }
@@ -106,7 +107,7 @@ fn rows_that_another_cloud_took_are_not_forgotten_at_the_edge() {
 }
 
 #[test]
-fn rows_that_wait_to_be_shipped_are_not_forgotten_at_the_edge() {
+fn rows_that_wait_to_be_shipped_are_not_lost_where_they_are_forgotten() {
     runtime().block_on(async {
         let pair = Pair::new().await;
         let Pair {
@@ -121,13 +122,18 @@ fn rows_that_wait_to_be_shipped_are_not_forgotten_at_the_edge() {
         run(cloud, "DELETE FROM shop.prices WHERE item <> 'oil'").await;
         much_later(&pair, cloud).await;
         assert_eq!(follow(edge, cloud).started_over, 1);
-        assert_eq!(rows(edge, ITEMS).await, ["oil", "own"]);
-        // Once it arrived, the cloud says what becomes of it.
+        assert_eq!(rows(edge, ITEMS).await, ["oil"]);
+        // It arrives all the same, and people decide.
         ship(edge, cloud);
         follow(edge, cloud);
         assert_eq!(rows(edge, ITEMS).await, ["oil"]);
         let aside = r#"SELECT "rows" FROM system.rejected_writes"#;
         assert_eq!(rows(cloud, aside).await, ["1"]);
+        assert_eq!(cloud.retry_rejected(None).await.unwrap().rows, 1);
+        follow(edge, cloud);
+        for node in [edge, cloud] {
+            assert_eq!(rows(node, ITEMS).await, ["oil", "own"]);
+        }
         close(&[edge, cloud]).await;
     });
 }
@@ -143,12 +149,22 @@ fn what_a_cloud_lost_that_is_old_is_not_shipped_to_be_deleted() {
         for item in ["fig", "tea"] {
             run(edge, &insert(item, "north")).await;
         }
+        run(
+            edge,
+            "INSERT INTO shop.prices VALUES ('mix', 'north', 1, 'old')",
+        )
+        .await;
         run(cloud, &insert("oil", "north")).await;
         ship(edge, cloud);
         follow(edge, cloud);
         much_later(&pair, cloud).await;
         follow(edge, cloud);
         run(edge, &insert("nut", "north")).await;
+        run(
+            edge,
+            "UPDATE shop.prices SET price = 2 WHERE item = 'mix' AND region = 'north'",
+        )
+        .await;
         ship(edge, cloud);
         follow(edge, cloud);
         clock.advance(Duration::from_secs(120));
@@ -161,7 +177,9 @@ fn what_a_cloud_lost_that_is_old_is_not_shipped_to_be_deleted() {
         let report = compare(edge, cloud, true).report;
         ship(edge, cloud);
         follow(edge, cloud);
-        assert_eq!(rows(edge, ITEMS).await, ["fig", "nut", "oil", "tea"]);
+        assert_eq!(rows(edge, ITEMS).await, ["fig", "mix", "nut", "oil", "tea"]);
+        let mix = "SELECT price, note FROM shop.prices WHERE item = 'mix'";
+        assert_eq!(rows(edge, mix).await, ["2.0|old"]);
         assert_eq!(
             rows(cloud, ITEMS).await,
             ["nut"],
@@ -262,6 +280,34 @@ fn what_came_too_late_leaves_newer_cells_alone_when_it_is_tried_again() {
         for node in [edge, cloud] {
             assert_eq!(rows(node, all).await, ["own|7.0|sweet", "tea|5.0|black"]);
         }
+        close(&[edge, cloud]).await;
+    });
+}
+
+#[test]
+fn rows_of_before_a_table_was_shared_are_not_forgotten_at_the_edge() {
+    runtime().block_on(async {
+        let pair = Pair::new().await;
+        let Pair {
+            edge, cloud, clock, ..
+        } = &pair;
+        let name: TableName = "shop.own".parse().unwrap();
+        let table = "CREATE TABLE shop.own (item TEXT PRIMARY KEY, price DOUBLE)";
+        run(edge, &format!("{table} WITH (sync = 'none')")).await;
+        clock.advance(HOUR);
+        run(edge, "INSERT INTO shop.own VALUES ('old', 1)").await;
+        clock.advance(HOUR);
+        run(cloud, table).await;
+        adopt(edge, cloud);
+        assert_eq!(edge.table_schema(&name).unwrap().sync, SyncMode::Both);
+        run(edge, "INSERT INTO shop.own VALUES ('new', 1)").await;
+        ship(edge, cloud);
+        for _ in 0..2 {
+            much_later(&pair, cloud).await;
+            follow(edge, cloud);
+        }
+        let own = "SELECT item FROM shop.own ORDER BY item";
+        assert_eq!(rows(edge, own).await, ["new", "old"]);
         close(&[edge, cloud]).await;
     });
 }

@@ -6,11 +6,12 @@ use std::collections::VecDeque;
 
 use activestore_types::{Error, Result, TableName};
 
+use super::KEYS_MAX;
+use super::cells::{adds, all_after, keep, within};
 use super::holdings::{CellAt, Erasure, Holdings, Judgement, KeyAt, View};
 use super::question::{Ask, Found, Pick};
 use super::range::Missing;
 use super::report::{DayReport, Side};
-use super::{KEY_BYTES_MAX, KEYS_MAX};
 
 /// Rows by which a range is judged, if none of them has an explanation.
 const SAMPLE: usize = 8;
@@ -349,8 +350,8 @@ impl Examining {
                 self.fetching = Some((missing.pick, rows));
                 return self.mend(view, here);
             }
-            here.ship(view, &self.table, self.day, &missing.pick)?;
-            self.report.mended_there += rows;
+            let shipped = here.ship(view, &self.table, self.day, &missing.pick)?;
+            self.report.mended_there += rows.min(shipped);
         }
         if !self.erased_here.is_empty() && here.takes_back() {
             here.take_erased(view, &self.table, &self.erased_here)?;
@@ -389,35 +390,4 @@ impl Examining {
         }
         Ok(())
     }
-}
-
-/// Whether the writer's cells of a row say anything that others do not say already.
-fn adds(cells: &[CellAt], others: &[CellAt]) -> bool {
-    cells.iter().filter(|cell| cell.own).any(|cell| {
-        let known = others.iter().find(|other| other.column == cell.column);
-        known.is_none_or(|known| known.hlc < cell.hlc)
-    })
-}
-
-/// Whether a delete removes none of the cells.
-fn all_after(cells: &[CellAt], erased: &Erasure) -> bool {
-    cells.iter().all(|cell| cell.hlc > erased.hlc)
-}
-
-fn keep(all: &mut Vec<Erasure>, erasure: Erasure) {
-    if !all.contains(&erasure) {
-        all.push(erasure);
-    }
-}
-
-/// As many keys as a frame may carry, one at least.
-fn within(mut keys: Vec<KeyAt>) -> Vec<KeyAt> {
-    let mut bytes = 0;
-    let fits = keys.iter().take_while(|key| {
-        bytes += key.key.len();
-        bytes <= KEY_BYTES_MAX
-    });
-    let most = fits.count().max(1);
-    keys.truncate(most);
-    keys
 }

@@ -33,7 +33,9 @@ fn live_with(options: UplinkOptions) -> (Uplink, Vec<EdgeOutput>) {
     outputs(&mut uplink);
     let reply = run_edge_call(EdgeCall::Position { begun: None }, &*host, &*host);
     uplink.handle_reply(Duration::ZERO, reply);
-    outputs(&mut uplink);
+    let greeting = outputs(&mut uplink);
+    let says = greeting.contains(&EdgeOutput::Send(Frame::Apart));
+    assert_eq!(says, !options.follows, "{greeting:?}");
     let welcome = Welcome {
         epoch: Epoch(7),
         durable_seq: 0,
@@ -89,7 +91,6 @@ fn nothing_comes_down_from_a_cloud_that_is_not_followed() {
         )
     };
     assert!(!wants.iter().any(locates), "{wants:?}");
-    assert!(wants.contains(&EdgeOutput::Send(Frame::Apart)), "{wants:?}");
     let offer = CatalogOffer {
         version: 9,
         sha256: [1; 32],
@@ -356,4 +357,17 @@ fn a_cursor_or_a_piece_beyond_its_bound_is_no_frame() {
         }))
         .is_err()
     );
+}
+
+#[test]
+fn a_cloud_knows_which_edges_follow_another_one() {
+    let mut downlink = live_cloud(3);
+    let follows = |downlink: &Downlink| downlink.status(Now::default(), true).unwrap().follows;
+    assert!(follows(&downlink));
+    downlink.handle_frame(Now::default(), Frame::Apart);
+    assert!(downlink.is_live() && !follows(&downlink));
+    // One of before does not know the frame.
+    let mut downlink = live_cloud(2);
+    downlink.handle_frame(Now::default(), Frame::Apart);
+    assert!(!downlink.is_live());
 }
