@@ -10,7 +10,7 @@ mod plan;
 mod world;
 
 use plan::{Mutation, Plan, Summary};
-use world::World;
+use world::{FLEET, World};
 
 /// Runs a seed and returns what it found wrong.
 fn run(seed: u64, plan: Plan, mutation: Mutation) -> Result<Summary, String> {
@@ -54,6 +54,21 @@ fn a_bad_network_and_crashes_lose_nothing() {
     expect(total.adopted > 400, &total);
     expect(total.rotations > 200, &total);
     expect(total.forgotten > 100, &total);
+}
+
+#[test]
+fn a_fleet_of_thousands_loses_nothing() {
+    let mut total = Summary::default();
+    for seed in seeds().into_iter().take(2) {
+        let summary = run(seed, Plan::Fleet, Mutation::None).unwrap();
+        assert_eq!(summary.epochs_set_aside, 0, "seed {seed}");
+        total.add(&summary);
+    }
+    // Every edge was there, and the cloud's crashes brought all of them back at once.
+    let fleet = FLEET as u64;
+    expect(total.applied > 4 * fleet, &total);
+    expect(total.connections > 6 * fleet, &total);
+    expect(total.crashes > 4, &total);
 }
 
 #[test]

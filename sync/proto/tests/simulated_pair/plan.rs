@@ -9,6 +9,8 @@ pub enum Plan {
     Clones,
     /// The same, and disks replaced by older images of themselves.
     Rollbacks,
+    /// Thousands of edges at one cloud.
+    Fleet,
 }
 
 /// A deliberate defect, which the checks must find.

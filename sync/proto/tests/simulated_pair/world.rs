@@ -1,5 +1,8 @@
 //! The world around the two machines: time, a network, drivers, and what goes wrong.
 
+mod fleet;
+mod network;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +16,7 @@ use activestore_types::{Epoch, NodeId, SyncClass};
 
 use crate::hosts::{Image, Rng, SimCloud, SimEdge};
 use crate::plan::{Mutation, Plan, Summary};
+pub use fleet::FLEET;
 
 const WINDOW: Limits = Limits {
     window_segments: 6,
@@ -37,6 +41,7 @@ enum Event {
 }
 
 struct Edge {
+    node: NodeId,
     host: Arc<SimEdge>,
     connection: Option<u64>,
     carry: Option<BlobAssembly>,
@@ -57,6 +62,7 @@ pub struct World {
     now: Duration,
     events: BTreeMap<(Duration, u64), Event>,
     ticket: u64,
+    steps: u64,
     rng: Rng,
     plan: Plan,
     mutation: Mutation,
@@ -86,6 +92,7 @@ impl World {
             now: Duration::ZERO,
             events: BTreeMap::new(),
             ticket: 0,
+            steps: 0,
             loss: rng.below(15),
             repeat: rng.below(10),
             delay_ms: 5 + rng.below(120),
@@ -102,7 +109,10 @@ impl World {
             plan,
             mutation,
         };
-        world.add_edge(NodeId([1; 16]), None);
+        match plan {
+            Plan::Fleet => world.add_fleet(),
+            _ => world.add_edge(NodeId([1; 16]), None),
+        }
         world.cloud.change_catalog(1000);
         world.after(3000, Event::Catalog);
         world.after(500, Event::Mishap);
@@ -124,7 +134,7 @@ impl World {
             let now = self.now;
             self.with_uplink(id, |uplink| uplink.urgent_only(now, false));
         }
-        while !self.settled() {
+        while !(self.looks() && self.settled()) {
             if self.now > STORM + CALM {
                 return Err("the ends did not converge after the network healed".to_owned());
             }
@@ -190,6 +200,7 @@ impl World {
     fn add_edge(&mut self, node: NodeId, image: Option<Image>) {
         let rng = Rng(self.rng.next());
         self.edges.push(Edge {
+            node,
             host: Arc::new(SimEdge::new(node, rng, self.cloud.clone(), image)),
             connection: None,
             carry: None,
@@ -218,11 +229,15 @@ impl World {
             .expect("something always happens next");
         self.now = at.max(self.now);
         self.happen(event);
+        if !self.looks() {
+            return Ok(());
+        }
+        let strides = self.strides();
         let seen = self.cloud.progress_seen();
         self.progress.retain(|key, _| seen.contains_key(key));
         for (key, seq) in seen {
             let before = self.progress.insert(key, seq).unwrap_or(0);
-            if seq < before || seq > before + 1 {
+            if seq < before || seq - before > strides {
                 return Err(format!("progress went from {before} to {seq}"));
             }
         }
@@ -265,7 +280,8 @@ impl World {
             Event::Mishap => self.mishap(),
             Event::Catalog => {
                 if self.now < STORM {
-                    let most = if self.rng.chance(25) { 400_000 } else { 5_000 };
+                    let large = self.plan != Plan::Fleet && self.rng.chance(25);
+                    let most = if large { 400_000 } else { 5_000 };
                     let bytes = self.rng.below(most) as usize;
                     self.cloud.change_catalog(bytes);
                     let pause = 4000 + self.rng.below(6000);
@@ -347,7 +363,7 @@ impl World {
             Connection {
                 edge,
                 uplink: Some(Uplink::new(options, self.now, carry)),
-                downlink: Some(Downlink::new(downlink_options, NodeId([1; 16]))),
+                downlink: Some(Downlink::new(downlink_options, self.edges[edge].node)),
                 crashed: false,
                 alarm: None,
             },
@@ -396,7 +412,12 @@ impl World {
             let (now, held) = (self.now, self.now < STORM && self.rng.chance(30));
             self.with_uplink(id, |uplink| uplink.urgent_only(now, held));
         }
-        let pause = 20 + self.rng.below(300);
+        let most = if self.plan == Plan::Fleet {
+            10_000
+        } else {
+            300
+        };
+        let pause = 20 + self.rng.below(most);
         self.after(pause, Event::Seal(edge));
     }
 
@@ -436,7 +457,8 @@ impl World {
             }
             4 | 5 if self.plan == Plan::Rollbacks => self.roll_back(),
             _ => {
-                if let Some(id) = self.edges[0].connection {
+                let edge = self.rng.below(self.edges.len() as u64) as usize;
+                if let Some(id) = self.edges[edge].connection {
                     self.lose(id);
                 }
             }
@@ -530,65 +552,6 @@ impl World {
                 connection.alarm = Some(at);
                 self.at(at, Event::Wake(id));
             }
-        }
-    }
-
-    fn edge_output(&mut self, id: u64, output: EdgeOutput) {
-        let edge = self.connections[&id].edge;
-        match output {
-            EdgeOutput::Send(frame) => self.transmit(&frame, |bytes| Event::ToCloud(id, bytes)),
-            EdgeOutput::Call(call) => {
-                let ms = self.rng.below(15);
-                self.after(ms, Event::EdgeRuns(id, call));
-            }
-            EdgeOutput::Event(EdgeEvent::Verified { here, there, .. }) => {
-                let equal = DigestComparison::new(&here.unwrap(), &there.unwrap()).equal();
-                self.edges[edge].verified = Some(equal);
-            }
-            EdgeOutput::Event(_) => {}
-            EdgeOutput::Disconnect { reconnect, .. } => {
-                let pause = match reconnect {
-                    Reconnect::Now => 1,
-                    Reconnect::AfterBackoff => 100,
-                };
-                self.after(pause, Event::Lost(id));
-            }
-        }
-    }
-
-    fn cloud_output(&mut self, id: u64, output: CloudOutput) {
-        match output {
-            CloudOutput::Send(frame) => self.transmit(&frame, |bytes| Event::ToEdge(id, bytes)),
-            CloudOutput::Call(call) => {
-                if self.mutation == Mutation::AckBeforeApply
-                    && let CloudCall::Apply { epoch, segment, .. } = &call
-                {
-                    let ack = Frame::Ack {
-                        epoch: *epoch,
-                        seq: segment.seq,
-                    };
-                    self.transmit(&ack, |bytes| Event::ToEdge(id, bytes));
-                }
-                // A slow disk now and then: a call may outlive its connection.
-                let most = if self.rng.chance(10) { 1000 } else { 40 };
-                let ms = self.rng.below(most);
-                self.after(ms, Event::CloudRuns(id, call));
-            }
-            CloudOutput::Event(CloudEvent::Repeated { .. }) => self.summary.repeated += 1,
-            CloudOutput::Event(_) => {}
-            CloudOutput::Disconnect { .. } => self.after(50, Event::Lost(id)),
-        }
-    }
-
-    fn transmit(&mut self, frame: &Frame, event: impl Fn(Vec<u8>) -> Event) {
-        let bytes = encode(frame).unwrap();
-        let copies = 1 + u64::from(self.rng.chance(self.repeat));
-        for _ in 0..copies {
-            if self.cut || self.rng.chance(self.loss) {
-                continue;
-            }
-            let ms = self.rng.below(self.delay_ms);
-            self.after(ms, event(bytes.clone()));
         }
     }
 }
