@@ -30,9 +30,9 @@ use crate::blob::BlobAssembly;
 use crate::call::{EdgeCall, EdgeReply};
 use crate::digest::{Exchange, Exchanged, TableDigest};
 use crate::flow::Verdict;
-use crate::frame::{Frame, Hello};
+use crate::frame::{Frame, Hello, LaneHeld};
 use crate::limits::{
-    HEALTH_VERSION, LANES_VERSION, RECEIPTS_VERSION, ROWS_DOWN_VERSION, cut_reason,
+    HEALTH_VERSION, LANES_VERSION, MAX_LANES, RECEIPTS_VERSION, ROWS_DOWN_VERSION, cut_reason,
 };
 use comparison::Comparison;
 use definitions::Definitions;
@@ -79,6 +79,8 @@ pub struct Uplink {
     receipts: Receipts,
     watching: Watching,
     position_calling: bool,
+    /// What the cloud said of lanes before its answer to the greeting came: it says it once in ten seconds.
+    early_held: Vec<LaneHeld>,
     position_again: bool,
     comparison: Comparison,
     exchange: Exchange,
@@ -100,6 +102,7 @@ impl Uplink {
             receipts: Receipts::default(),
             watching: Watching::new(options),
             position_calling: false,
+            early_held: Vec::new(),
             position_again: false,
             comparison: Comparison::new(),
             exchange: Exchange::default(),
@@ -268,13 +271,14 @@ impl Uplink {
                     self.disconnect(&reason, Reconnect::AfterBackoff);
                 }
             }
-            frame if self.is_live() => match frame {
-                Frame::Wanted { epoch, seq } => {
-                    if let Err(reason) = self.lanes.wanted(now, epoch, seq, &mut self.out) {
-                        self.disconnect(&reason, Reconnect::AfterBackoff);
-                    }
+            // What went ahead may be spoken of before the greeting is answered: each is said once.
+            Frame::Wanted { epoch, seq } => {
+                if let Err(reason) = self.lanes.wanted(now, epoch, seq, &mut self.out) {
+                    self.disconnect(&reason, Reconnect::AfterBackoff);
                 }
-                Frame::Reject(reject) => self.lanes.rejected(now, reject, &mut self.out),
+            }
+            Frame::Reject(reject) => self.lanes.rejected(now, reject, &mut self.out),
+            frame if self.is_live() => match frame {
                 Frame::LaneHeld(held) if self.options.protocol >= LANES_VERSION => {
                     let outcome = self.lanes.held(now, held, &mut self.out);
                     self.conclude(outcome);
@@ -304,9 +308,13 @@ impl Uplink {
                 }
                 other => self.unexpected(other.name()),
             },
-            Frame::Wanted { .. }
-            | Frame::Reject(_)
-            | Frame::LaneHeld(_)
+            Frame::LaneHeld(held)
+                if matches!(self.phase, Phase::Greeting { .. })
+                    && self.early_held.len() < MAX_LANES =>
+            {
+                self.early_held.push(held);
+            }
+            Frame::LaneHeld(_)
             | Frame::CatalogOffer(_)
             | Frame::BlobChunk { .. }
             | Frame::BlobMissing { .. }

@@ -75,6 +75,10 @@ impl Uplink {
             durable_seq: welcome.durable_seq,
             catalog_version: welcome.catalog_version,
         });
+        for held in std::mem::take(&mut self.early_held) {
+            let outcome = self.lanes.held(now, held, &mut self.out);
+            self.conclude(outcome);
+        }
         if self.options.follows {
             if self.options.protocol >= ROWS_DOWN_VERSION {
                 self.following.begin(window, &mut self.out);

@@ -9,7 +9,7 @@ use super::port::ToCloud;
 use super::{EdgeOutput, Outputs, UplinkOptions};
 use crate::call::EdgeCall;
 use crate::flow::{Shipping, ShippingOptions, Start};
-use crate::frame::{LaneHeld, LaneOffer};
+use crate::frame::{LaneHeld, LaneOffer, Reject};
 use crate::limits::Limits;
 use crate::segment::{ChainHash, SealedSegment};
 
@@ -36,6 +36,10 @@ pub(super) struct Lane {
     pub(super) shipping: Shipping,
     /// What was acknowledged before both ends had agreed.
     pub(super) early_ack: u64,
+    /// The first segment that the cloud asked for before both ends had agreed: it asks once.
+    pub(super) early_wanted: Option<u64>,
+    /// What it refused before that.
+    pub(super) early_reject: Option<Reject>,
 }
 
 /// What became of a lane.
@@ -62,6 +66,8 @@ impl Lane {
                 retry_after: options.retry_after,
             }),
             early_ack: 0,
+            early_wanted: None,
+            early_reject: None,
         }
     }
 
@@ -168,6 +174,11 @@ impl Lane {
         }
     }
 
+    /// Whether segments were sent of which the cloud may speak before both ends have agreed.
+    pub(super) fn is_early(&self) -> bool {
+        self.ahead && matches!(self.stage, Stage::Offered { .. } | Stage::Checking(_))
+    }
+
     pub(super) fn is_drained(&self) -> bool {
         matches!(self.stage, Stage::Agreed) && self.shipping.behind() == 0
     }
@@ -201,7 +212,14 @@ impl Lane {
             self.shipping.begin(now, start, window, &mut port);
         }
         let early = std::mem::take(&mut self.early_ack);
-        match self.shipping.acked(now, held.epoch, early, &mut port) {
+        let mut said = self.shipping.acked(now, held.epoch, early, &mut port);
+        if let Some(seq) = self.early_wanted.take() {
+            said = said.and_then(|()| self.shipping.wanted(now, held.epoch, seq, &mut port));
+        }
+        if let Some(reject) = self.early_reject.take() {
+            self.shipping.rejected(now, reject, &mut port);
+        }
+        match said {
             Ok(()) => Outcome::Fine,
             Err(reason) => Outcome::Broken(reason),
         }

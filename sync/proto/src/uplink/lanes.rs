@@ -243,17 +243,25 @@ impl Lanes {
                 let mut port = lane.port(out);
                 lane.shipping.wanted(now, epoch, seq, &mut port)
             }
+            Some(lane) if lane.is_early() => {
+                let before = lane.early_wanted.unwrap_or(seq);
+                lane.early_wanted = Some(before.min(seq));
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
 
     /// The cloud refused a segment.
     pub(super) fn rejected(&mut self, now: Duration, reject: Reject, out: &mut Outputs) {
-        if let Some(lane) = self.by_epoch(reject.epoch)
-            && matches!(lane.stage, Stage::Agreed)
-        {
+        let Some(lane) = self.by_epoch(reject.epoch) else {
+            return;
+        };
+        if matches!(lane.stage, Stage::Agreed) {
             let mut port = lane.port(out);
             lane.shipping.rejected(now, reject, &mut port);
+        } else if lane.is_early() {
+            lane.early_reject = Some(reject);
         }
     }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use activestore_sync_proto::limits::MAX_LANES;
 use activestore_sync_proto::{
     ChainHash, CloudCall, CloudOutput, Downlink, DownlinkOptions, EdgeCall, EdgeOutput, Frame,
-    Hello, Inbox, LaneOffer, Limits, Now, Outbox, PROTOCOL_VERSION, Reconnect, SealedSegment,
-    SegmentFrame, Uplink, UplinkOptions, run_cloud_call, run_edge_call,
+    Hello, Inbox, LaneOffer, Limits, Now, Outbox, PROTOCOL_VERSION, Reconnect, Reject,
+    SealedSegment, SegmentFrame, Uplink, UplinkOptions, run_cloud_call, run_edge_call,
 };
 use activestore_types::{Epoch, NodeId, SyncClass};
 
@@ -175,6 +175,70 @@ fn the_first_rows_of_every_lane_follow_the_greeting_without_an_answer() {
     // The backlog is done, and the cloud need not remember it.
     assert_eq!(edge.chains().len(), 2);
     assert_eq!(cloud.counts().1, 1);
+}
+
+/// What the cloud says of the first alarm while the second one is there; `lost` is its number.
+fn said_of_alarms(lost: u64) -> (Uplink, Downlink, Arc<SimEdge>, Arc<SimCloud>, Vec<Frame>) {
+    let (edge, cloud) = hosts();
+    edge.seal(SyncClass::Alarm, &[100]);
+    edge.seal(SyncClass::Alarm, &[101]);
+    let (mut up, mut down) = (uplink(PROTOCOL_VERSION), downlink());
+    let (frames, _) = edge_sends(&mut up, &edge);
+    for frame in frames {
+        let is_lost = matches!(&frame, Frame::Segment(frame) if frame.segment.seq == lost);
+        if !is_lost {
+            down.handle_frame(Now::default(), frame);
+        }
+    }
+    let (answers, _) = cloud_sends(&mut down, &cloud);
+    (up, down, edge, cloud, answers)
+}
+
+#[test]
+fn what_the_cloud_lacks_is_heard_before_its_answer_too() {
+    let (mut up, mut down, edge, cloud, mut answers) = said_of_alarms(1);
+    // Other streams, other luck: the cloud asks once, and its answer to the greeting comes after.
+    answers.sort_by_key(|frame| frame.name() == "welcome");
+    let names: Vec<_> = answers.iter().map(Frame::name).collect();
+    assert!(
+        names.contains(&"wanted") && names.last() == Some(&"welcome"),
+        "{names:?}"
+    );
+    for frame in answers {
+        up.handle_frame(Duration::ZERO, frame);
+    }
+    for frame in edge_sends(&mut up, &edge).0 {
+        down.handle_frame(Now::default(), frame);
+    }
+    cloud_sends(&mut down, &cloud);
+    assert_eq!(cloud.rows(), edge.written(), "it waited for its net");
+}
+
+#[test]
+fn what_the_cloud_refuses_is_heard_before_its_answer_too() {
+    let (mut up, mut down, edge, cloud, answers) = said_of_alarms(0);
+    let alarms = edge.chains()[1].epoch;
+    let refused = Frame::Reject(Reject {
+        epoch: alarms,
+        seq: 1,
+        reason: "no room".to_owned(),
+        retryable: true,
+        retry_after_ms: 10,
+    });
+    let acks = |frame: &Frame| matches!(frame, Frame::Ack { .. });
+    for frame in std::iter::once(refused).chain(answers.into_iter().filter(|one| !acks(one))) {
+        up.handle_frame(Duration::ZERO, frame);
+    }
+    let again = up.next_timeout().unwrap();
+    assert!(again < Duration::from_secs(10), "{again:?}");
+    up.handle_timeout(again);
+    let (frames, _) = edge_sends(&mut up, &edge);
+    assert!(frames.iter().any(|frame| frame.name() == "segment"));
+    for frame in frames {
+        down.handle_frame(Now::default(), frame);
+    }
+    cloud_sends(&mut down, &cloud);
+    assert_eq!(cloud.rows(), edge.written());
 }
 
 #[test]

@@ -229,6 +229,7 @@ impl World {
             .expect("something always happens next");
         self.now = at.max(self.now);
         self.happen(event);
+        self.steps += 1;
         if !self.looks() {
             return Ok(());
         }

@@ -15,8 +15,7 @@ impl World {
     }
 
     /// Whether everything is looked at after this event: of a pair always, of a fleet now and then.
-    pub(super) fn looks(&mut self) -> bool {
-        self.steps += 1;
+    pub(super) fn looks(&self) -> bool {
         self.plan != Plan::Fleet || self.steps.is_multiple_of(LOOK_EVERY)
     }
 
