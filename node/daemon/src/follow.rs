@@ -41,22 +41,32 @@ pub fn print(client: &Client, lines: Lines, follow: bool) -> Result<ExitCode> {
         reader.read()?;
         return Ok(ExitCode::SUCCESS);
     }
+    until_interrupted(client, move |stopped| reader.follow(stopped))
+}
+
+/// Does something that goes on until Ctrl-C, or ends by itself. It is told to stop by a channel that closes.
+///
+/// # Errors
+/// What it ends with.
+pub(crate) fn until_interrupted(
+    client: &Client,
+    work: impl FnOnce(&Receiver<()>) -> Result<()> + Send + 'static,
+) -> Result<ExitCode> {
     // Before the first line, so that Ctrl-C is not lost.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let client = client.clone();
-    runtime.block_on(async move {
+    runtime.block_on(async {
         let (stop, stopped) = channel();
-        let mut following = tokio::task::spawn_blocking(move || reader.follow(&stopped));
+        let mut following = tokio::task::spawn_blocking(move || work(&stopped));
         tokio::select! {
             done = &mut following => {
-                done.unwrap_or_else(|_| Err(Error::internal("showing the lines failed")))
+                done.unwrap_or_else(|_| Err(Error::internal("showing what comes failed")))
             }
             interrupted = tokio::signal::ctrl_c() => {
                 interrupted?;
                 drop(stop);
-                client.cancel();
+                client.clone().cancel();
                 // The closed connection ends a request under way; what it says of that is nothing new.
                 let _ended = following.await;
                 Ok(())

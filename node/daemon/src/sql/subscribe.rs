@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader, ErrorKind as IoErrorKind, Write};
 use std::process::ExitCode;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 
 use activestore_types::{Error, ErrorKind, Result};
@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::lexer::{Kind, tokens};
 use crate::cli::OutputFormat;
 use crate::client::{Client, kind};
+use crate::follow::until_interrupted;
 
 /// How long to wait before a node that is away is asked again.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -34,31 +35,10 @@ pub fn is_subscription(statement: &str) -> bool {
 /// What the node says.
 pub fn run(client: &Client, statement: &str, format: OutputFormat) -> Result<ExitCode> {
     let mut printer = Printer::new(format)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
     let (asking, statement) = (client.clone(), statement.to_owned());
-    let client = client.clone();
-    runtime.block_on(async move {
-        let (stop, stopped) = channel();
-        let mut following = tokio::task::spawn_blocking(move || {
-            follow(&asking, &statement, &mut printer, Some(&stopped))
-        });
-        tokio::select! {
-            done = &mut following => {
-                done.unwrap_or_else(|_| Err(Error::internal("showing the events failed")))
-            }
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted?;
-                drop(stop);
-                client.cancel();
-                // The closed connection ends it.
-                let _ended = following.await;
-                Ok(())
-            }
-        }
-    })?;
-    Ok(ExitCode::SUCCESS)
+    until_interrupted(client, move |stopped| {
+        follow(&asking, &statement, &mut printer, Some(stopped))
+    })
 }
 
 /// The same within a session, whose Ctrl-C closes the connection.
