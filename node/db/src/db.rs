@@ -461,7 +461,6 @@ impl Inner {
         self.outboxes().for_each(|outbox| outbox.redefined());
         self.mind_whole(&before, &state)?;
         self.mind_keeping(&state);
-        self.subscribers.wake();
         for schema in before.tables.values() {
             if state.table_by_id(schema.id).is_none() {
                 self.drop_rows(schema.id)?;
@@ -476,6 +475,7 @@ impl Inner {
         if plugins_touched {
             self.plugins.refresh(&state, &self.engine);
         }
+        self.subscribers.wake();
         let gone = before.processors.keys();
         let gone: Vec<String> = gone
             .filter(|name| !state.processors.contains_key(*name))

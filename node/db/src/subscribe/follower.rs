@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use activestore_catalog::CatalogState;
 use activestore_store::LogRecord;
 use activestore_types::{Error, ErrorKind, Lsn, Result};
 use parking_lot::Mutex;
@@ -13,6 +12,7 @@ use parking_lot::Mutex;
 use super::Subscribers;
 use super::changes::Changes;
 use super::channel::{Channel, Pushed};
+use super::definitions::Definitions;
 use super::look::{Glance, Looking, dropped};
 use super::token::Place;
 use super::wish::Wish;
@@ -93,19 +93,15 @@ pub(super) fn still_stands(
     inner: &Inner,
     wish: &Wish,
     looking: &mut Looking,
-    before: &CatalogState,
-    now: &CatalogState,
+    before: &Definitions,
 ) -> Result<()> {
     let table = looking.query.table();
-    if now.table_by_id(table.id).is_none() {
+    let now = looking.definitions.clone();
+    if now.state.table_by_id(table.id).is_none() {
         return Err(dropped(table));
     }
     wish.check(inner, looking)?;
-    let other_functions = before.functions != now.functions
-        || before.models != now.models
-        || before.plugins != now.plugins
-        || before.roles != now.roles;
-    if other_functions {
+    if before.compiles_otherwise(&now) {
         let query = futures::executor::block_on(wish.compile(inner))?;
         if query.output().fields() != looking.query.output().fields() {
             return Err(Error::conflict(format!(
@@ -136,7 +132,7 @@ impl Subscribers {
 
     /// Ends those that do not stand any more.
     fn mind(&self, inner: &Inner) {
-        let now = inner.catalog.state();
+        let now = Definitions::now(inner);
         let looks = self.is_time(inner.env.clock.monotonic());
         for live in self.all() {
             // A token ends without a change of any definition.
@@ -148,10 +144,10 @@ impl Subscribers {
             }
             let mut looking = live.looking.lock();
             let before = std::mem::replace(&mut looking.definitions, now.clone());
-            if Arc::ptr_eq(&before, &now) {
+            if before.are(&now) {
                 continue;
             }
-            if let Err(error) = still_stands(inner, &live.wish, &mut looking, &before, &now) {
+            if let Err(error) = still_stands(inner, &live.wish, &mut looking, &before) {
                 live.channel.end(error);
                 self.leave(live.id);
             }

@@ -8,7 +8,6 @@
 
 use std::sync::Arc;
 
-use activestore_catalog::CatalogState;
 use activestore_query::LiveQuery;
 use activestore_store::{LogRecord, ScanRequest};
 use activestore_types::{Error, Hlc, KeyRange, Lsn, NodeId, Result, RowBatch};
@@ -18,6 +17,7 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
 use super::bounds::Bounds;
 use super::changes::{Change, Changes, What};
+use super::definitions::Definitions;
 use super::token::{ALL_ROWS, Place};
 
 mod gathered;
@@ -37,7 +37,7 @@ const LEFT_ROWS_MAX: usize = 100_000;
 pub(super) struct Looking {
     pub(super) query: LiveQuery,
     /// Those that the query was compiled with, or stood under since.
-    pub(super) definitions: Arc<CatalogState>,
+    pub(super) definitions: Definitions,
     leaving: bool,
     node: NodeId,
     key_schema: SchemaRef,
@@ -54,7 +54,7 @@ impl Looking {
     /// `highest` is a stamp that everything before the place is below, where one is known.
     pub(super) fn new(
         query: LiveQuery,
-        definitions: Arc<CatalogState>,
+        definitions: Definitions,
         leaving: bool,
         node: NodeId,
         after: Place,

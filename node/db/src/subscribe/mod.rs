@@ -10,6 +10,7 @@
 mod bounds;
 mod changes;
 mod channel;
+mod definitions;
 mod follower;
 mod look;
 mod subscription;

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::changes::Told;
 use super::channel::{Channel, Taken};
+use super::definitions::Definitions;
 use super::follower::{LOG_STEP_BYTES, Live, still_stands};
 use super::look::{Glance, Looking};
 use super::token::Place;
@@ -68,7 +69,7 @@ impl Subscription {
             .map(|token| Place::read(token, inner.node))
             .transpose()?;
         let seat = Seat::take(&subscribers, inner.options.subscribers_max)?;
-        let known = inner.catalog.state();
+        let known = Definitions::now(&inner);
         let query = wish.compile(&inner).await?;
         let kept = given.filter(|place| reaches(&inner, *place));
         if given.is_some() && kept.is_none() && !wish.statement.snapshot {
@@ -261,10 +262,10 @@ impl Live {
     /// Reads the next part of the log for itself.
     fn read_on(&self, inner: &Inner) -> Result<Step> {
         let mut looking = self.looking.lock();
-        let now = inner.catalog.state();
-        let before = std::mem::replace(&mut looking.definitions, now.clone());
-        if !Arc::ptr_eq(&before, &now) {
-            still_stands(inner, &self.wish, &mut looking, &before, &now)?;
+        let now = Definitions::now(inner);
+        let before = std::mem::replace(&mut looking.definitions, now);
+        if !before.are(&looking.definitions) {
+            still_stands(inner, &self.wish, &mut looking, &before)?;
         }
         let store = &inner.store;
         let newest = store.last_lsn();

@@ -4,6 +4,7 @@ use super::super::auth::role;
 use super::super::processors::component;
 use super::*;
 use crate::Principal;
+use activestore_catalog::Change;
 
 fn with_buffers(dir: &Path, bytes: usize, subscribers: usize) -> Db {
     let mut options = DbOptions::new(dir, Role::Edge);
@@ -187,6 +188,41 @@ fn plugins_functions_are_called_and_followed_through_their_changes() {
         holder.until(&mut subscription, &("d".into(), 2), 212.0).await;
         assert_eq!(holder.rows.len(), 1);
         run(&db, "DROP FUNCTION c_to_f").await;
+        let error = end(&mut subscription, &mut holder).await;
+        assert!(error.message().contains("c_to_f"), "{error}");
+        db.shutdown().await.unwrap();
+    });
+}
+
+/// A definition is known for a while before what it names is loaded or let go.
+#[test]
+fn a_function_that_is_let_go_after_its_definition_ends_who_calls_it() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open(dir.path(), Role::Edge);
+        run(&db, TABLE).await;
+        let units = component("units");
+        db.put_plugin("units", Some("1"), units).await.unwrap();
+        run(
+            &db,
+            "CREATE FUNCTION c_to_f USING PLUGIN 'units' WITH (function = 'c_to_f')",
+        )
+        .await;
+        let sql = "SUBSCRIBE SELECT device, seq, c_to_f(temp) AS temp, note FROM k.t";
+        let mut subscription = db.subscribe(sql, &[], None).await.unwrap();
+        let mut holder = Holder::default();
+        put(&db, 0, 1).await;
+        let key = ("d".into(), 0);
+        holder.until(&mut subscription, &key, 32.0).await;
+        let state = db.inner.catalog.apply(Change::DropFunction {
+            name: "c_to_f".into(),
+            if_exists: false,
+        });
+        // Who is told of a row has been looked at under the definitions of now.
+        put(&db, 1, 1).await;
+        let key = ("d".into(), 1);
+        holder.until(&mut subscription, &key, 33.8).await;
+        db.inner.plugins.refresh(&state.unwrap(), &db.inner.engine);
         let error = end(&mut subscription, &mut holder).await;
         assert!(error.message().contains("c_to_f"), "{error}");
         db.shutdown().await.unwrap();
