@@ -356,7 +356,9 @@ impl Downlink {
                 _ => {}
             },
             CloudReply::Applied { epoch, seq, result } => {
-                let verdict = self.lanes.applied(epoch, seq, result, &mut self.out);
+                let verdict = self
+                    .lanes
+                    .applied(now.monotonic, epoch, seq, result, &mut self.out);
                 self.judge_lane(now, epoch, verdict);
             }
             CloudReply::Bundle(result) => {

@@ -38,10 +38,12 @@ pub(crate) const AHEAD_WINDOW: Limits = Limits {
     window_bytes: 128 << 10,
 };
 
-/// Segments that the cloud keeps while it looks up where their lanes go on: what honest edges send ahead …
-pub(crate) const EARLY_SEGMENTS: usize = 16;
-/// … and their payload, in bytes.
-pub(crate) const EARLY_BYTES: usize = 2 << 20;
+/// Segments that the cloud keeps while it looks up where their lanes go on: what honest edges send ahead.
+pub(crate) const EARLY: Limits = Limits {
+    window_segments: 16,
+    window_bytes: 2 << 20,
+};
+
 /// The version from which on a cloud sends receipts.
 pub(crate) const RECEIPTS_VERSION: u16 = 3;
 

@@ -26,6 +26,8 @@ pub(super) struct Lane {
     pub(super) offer: LaneOffer,
     pub(super) stage: Stage,
     pub(super) receiving: Receiving,
+    /// Whether a segment came for which there was no room beside those of all lanes.
+    pub(super) passed_over: bool,
 }
 
 /// Why a chain that was offered so does not follow what is known here.

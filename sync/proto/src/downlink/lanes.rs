@@ -4,7 +4,6 @@
 //! progress was read: a bounded number of them is kept until then. The host applies one segment of an edge at
 //! a time, whichever lane it is of; the most urgent goes first.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use activestore_types::{Epoch, NodeId, Result, SyncClass};
@@ -14,10 +13,10 @@ use super::lane::{Lane, Stage, misfit};
 use super::port::{FromEdge, Ready};
 use super::{CloudOutput, DownlinkOptions, Outputs};
 use crate::call::CloudCall;
-use crate::flow::{Receiving, ReceivingOptions, Verdict};
+use crate::flow::{Early, Receiving, ReceivingOptions, Verdict};
 use crate::frame::{Frame, LaneOffer, SegmentFrame};
 use crate::host::{LaneStanding, Progress};
-use crate::limits::{EARLY_BYTES, EARLY_SEGMENTS, Limits, MAX_LANES, WAITING_WINDOWS};
+use crate::limits::{EARLY, Limits, MAX_LANES, WAITING_WINDOWS};
 
 #[derive(Debug)]
 pub(super) struct Lanes {
@@ -27,10 +26,7 @@ pub(super) struct Lanes {
     window: Limits,
     /// The first is the one that was greeted with.
     lanes: Vec<Lane>,
-    early: VecDeque<SegmentFrame>,
-    early_bytes: usize,
-    /// Whether a segment came too early and was dropped.
-    early_lost: bool,
+    early: Early,
     ready: Vec<Ready>,
     applying: bool,
 }
@@ -41,9 +37,7 @@ impl Lanes {
             node,
             window: options.limits,
             lanes: Vec::new(),
-            early: VecDeque::new(),
-            early_bytes: 0,
-            early_lost: false,
+            early: Early::new(EARLY),
             ready: Vec::new(),
             applying: false,
             options,
@@ -111,6 +105,7 @@ impl Lanes {
             offer,
             stage: Stage::Offered,
             receiving: Receiving::new(options, self.node),
+            passed_over: false,
         });
     }
 
@@ -215,35 +210,17 @@ impl Lanes {
         self.take_early(now, epoch, out)
     }
 
-    /// A segment came before its lane could take it.
-    fn keep_early(&mut self, frame: SegmentFrame) {
-        let bytes = frame.segment.payload.len();
-        if self.early.len() >= EARLY_SEGMENTS || self.early_bytes + bytes > EARLY_BYTES {
-            self.early_lost = true;
-            return;
-        }
-        self.early_bytes += bytes;
-        self.early.push_back(frame);
-    }
-
     /// Takes what came of a chain before it was known where it goes on.
     fn take_early(&mut self, now: Duration, epoch: Epoch, out: &mut Outputs) -> Verdict {
-        let (mine, others): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.early)
-            .into_iter()
-            .partition(|frame| frame.epoch == epoch);
-        self.early = others;
-        let bytes: usize = mine.iter().map(|frame| frame.segment.payload.len()).sum();
-        self.early_bytes -= bytes;
-        for frame in mine {
+        for frame in self.early.take(epoch) {
             match self.segment(now, frame, out) {
                 Verdict::Fine => {}
                 verdict => return verdict,
             }
         }
+        let lost = self.early.has_lost();
         let Lanes { lanes, ready, .. } = self;
-        if self.early_lost
-            && let Some(lane) = lanes.iter_mut().find(|lane| lane.offer.epoch == epoch)
-        {
+        if lost && let Some(lane) = lanes.iter_mut().find(|lane| lane.offer.epoch == epoch) {
             let class = lane.offer.class;
             let port = &mut FromEdge { out, ready, class };
             lane.receiving.want(now, port);
@@ -265,12 +242,12 @@ impl Lanes {
             .iter_mut()
             .find(|lane| lane.offer.epoch == frame.epoch)
         else {
-            self.keep_early(frame); // it overtook its offer
+            self.early.keep(frame); // it overtook its offer
             return Verdict::Fine;
         };
         match lane.stage {
             Stage::Offered | Stage::Asking => {
-                self.keep_early(frame);
+                self.early.keep(frame);
                 Verdict::Fine
             }
             Stage::SetAside { ref reason } => {
@@ -279,7 +256,11 @@ impl Lanes {
                 out.push_back(CloudOutput::Send(Frame::NeedNewEpoch { epoch, reason }));
                 Verdict::Fine
             }
-            Stage::Receiving if waiting > most => Verdict::Fine, // offered again later
+            // Honest edges do not send so much: it is asked for when there is room.
+            Stage::Receiving if waiting > most => {
+                lane.passed_over = true;
+                Verdict::Fine
+            }
             Stage::Receiving => {
                 let class = lane.offer.class;
                 let port = &mut FromEdge { out, ready, class };
@@ -293,6 +274,7 @@ impl Lanes {
     /// The host applied a segment, or could not.
     pub(super) fn applied(
         &mut self,
+        now: Duration,
         epoch: Epoch,
         seq: u64,
         result: Result<()>,
@@ -307,7 +289,22 @@ impl Lanes {
             lane.receiving.applied(seq, result, port)
         });
         self.dispatch(out);
+        self.ask_for_passed_over(now, out);
         verdict
+    }
+
+    /// Asks for what there was no room for, once there is: whoever sent it would wait long for an answer.
+    fn ask_for_passed_over(&mut self, now: Duration, out: &mut Outputs) {
+        if self.waiting().1 > self.window.window_bytes as usize {
+            return;
+        }
+        let Lanes { lanes, ready, .. } = self;
+        for lane in lanes.iter_mut().filter(|lane| lane.passed_over) {
+            lane.passed_over = false;
+            let class = lane.offer.class;
+            let port = &mut FromEdge { out, ready, class };
+            lane.receiving.want(now, port);
+        }
     }
 
     /// Has the host apply the most urgent segment whose turn it is.

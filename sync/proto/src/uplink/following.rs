@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::port::FromAbove;
 use super::{EdgeEvent, EdgeOutput, Outputs, UplinkOptions};
 use crate::call::{EdgeCall, EdgeReply};
-use crate::flow::{Receiving, ReceivingOptions, Verdict};
+use crate::flow::{Early, Receiving, ReceivingOptions, Verdict};
 use crate::frame::{self, Follow, Frame, Rows, RowsRequest, SegmentFrame, StartOver};
 use crate::host::DownPosition;
 use crate::limits::Limits;
@@ -60,6 +60,8 @@ pub(super) struct Following {
     position: DownPosition,
     fetch: Option<Fetch>,
     receiving: Option<Receiving>,
+    /// What overtook the answer to the last question: the cloud sends it once that is on its way.
+    early: Early,
     last_sealed: u64,
     /// Failures since fetched rows were applied last.
     failures: u32,
@@ -75,6 +77,7 @@ impl Following {
             position: DownPosition::default(),
             fetch: None,
             receiving: None,
+            early: Early::new(options.limits),
             last_sealed: 0,
             failures: 0,
             options,
@@ -205,6 +208,7 @@ impl Following {
     fn tell(&mut self, now: Duration, out: &mut Outputs) {
         self.id += 1;
         self.follow_id = self.id;
+        self.early = Early::new(self.window);
         self.repeat(now, out);
     }
 
@@ -251,12 +255,32 @@ impl Following {
             seq: self.position.progress.seq,
             last_sealed: answer.last_sealed,
         }));
+        self.take_early(now, out)
+    }
+
+    fn take_early(&mut self, now: Duration, out: &mut Outputs) -> Verdict {
+        for frame in self.early.take(self.position.epoch) {
+            match self.segment(now, frame, out) {
+                Verdict::Fine => {}
+                verdict => return verdict,
+            }
+        }
+        let last_sealed = self.last_sealed;
+        if self.early.has_lost()
+            && let Some(receiving) = &mut self.receiving
+        {
+            receiving.want(now, &mut FromAbove { out, last_sealed });
+        }
         Verdict::Fine
     }
 
     fn segment(&mut self, now: Duration, frame: SegmentFrame, out: &mut Outputs) -> Verdict {
         let Some(receiving) = &mut self.receiving else {
-            return Verdict::Fine; // of a stream that is not followed any more
+            let asked = matches!(self.stage, Stage::Asked { .. });
+            if asked && frame.epoch == self.position.epoch && self.position.cursor.is_none() {
+                self.early.keep(frame);
+            }
+            return Verdict::Fine; // or of a stream that is not followed any more
         };
         if frame.epoch != receiving.epoch() {
             return Verdict::Fine;

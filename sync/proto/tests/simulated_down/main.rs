@@ -6,6 +6,8 @@
 
 mod hosts;
 mod lying;
+#[path = "../streams/mod.rs"]
+mod streams;
 mod world;
 
 use world::{Plan, Summary, World};
@@ -57,4 +59,11 @@ fn edges_that_were_away_for_too_long_start_over() {
 fn another_stream_of_the_cloud_is_taken_up() {
     let total = run(Plan::Epochs);
     expect(total.started_over > total.edges * 2, &total);
+}
+
+#[test]
+fn nothing_waits_to_be_sent_again_where_streams_overtake_each_other() {
+    let total = run(Plan::Streams);
+    expect(total.applied > 5_000, &total);
+    expect(total.crashes > 100, &total);
 }

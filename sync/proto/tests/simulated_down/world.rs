@@ -11,6 +11,7 @@ use activestore_sync_proto::{
 use activestore_types::NodeId;
 
 use crate::hosts::{Rng, SimCloud, SimEdge};
+use crate::streams::{NEVER, Streams};
 
 const STORM: Duration = Duration::from_secs(25);
 const PEACE: Duration = Duration::from_secs(60);
@@ -27,6 +28,8 @@ pub enum Plan {
     Trims,
     /// The same, and the cloud starts another stream.
     Epochs,
+    /// Streams that lose nothing and overtake each other, on connections that end.
+    Streams,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -76,6 +79,7 @@ pub struct World {
     cloud: Arc<SimCloud>,
     edges: Vec<Arc<SimEdge>>,
     connections: BTreeMap<u64, Connection>,
+    streams: Streams,
     cut: bool,
     storm: bool,
     summary: Summary,
@@ -97,6 +101,7 @@ impl World {
             cloud,
             edges,
             connections: BTreeMap::new(),
+            streams: Streams::default(),
             cut: false,
             storm: true,
             summary: Summary::default(),
@@ -230,8 +235,8 @@ impl World {
         let id = self.ticket;
         let uplink = UplinkOptions {
             limits: WINDOW,
-            ask_again: Duration::from_millis(600),
-            resend_after: Duration::from_millis(800),
+            ask_again: self.net(600),
+            resend_after: self.net(800),
             retry_after: Duration::from_millis(150),
             wanted_again: Duration::from_millis(200),
             ping_every: Some(Duration::from_secs(1)),
@@ -240,10 +245,10 @@ impl World {
         };
         let downlink = DownlinkOptions {
             limits: WINDOW,
-            offer_again: Duration::from_secs(1),
+            offer_again: self.net(1000),
             retry_after: Duration::from_millis(100),
             wanted_again: Duration::from_millis(200),
-            resend_after: Duration::from_millis(800),
+            resend_after: self.net(800),
             ..DownlinkOptions::default()
         };
         let node = NodeId([edge as u8 + 1; 16]);
@@ -259,6 +264,14 @@ impl World {
         self.with(id, |_| {});
     }
 
+    /// After how long something is sent again for want of an answer.
+    fn net(&self, ms: u64) -> Duration {
+        match self.plan {
+            Plan::Streams => NEVER,
+            _ => Duration::from_millis(ms),
+        }
+    }
+
     /// The connection is gone at both ends; what they were doing is forgotten.
     fn lose(&mut self, id: u64) {
         if let Some(connection) = self.connections.remove(&id) {
@@ -272,7 +285,7 @@ impl World {
             return;
         }
         match self.rng.below(8) {
-            0 | 1 => self.cut = !self.cut,
+            0 | 1 if self.plan != Plan::Streams => self.cut = !self.cut,
             2 => {
                 self.summary.crashes += 1;
                 for id in self.ids() {
@@ -329,7 +342,7 @@ impl World {
         }
         for output in up {
             match output {
-                EdgeOutput::Send(frame) => self.transmit(&frame, |bytes| Event::ToCloud(id, bytes)),
+                EdgeOutput::Send(frame) => self.transmit(id, true, &frame),
                 EdgeOutput::Call(call) => {
                     let ms = self.rng.below(15);
                     self.after(ms, Event::EdgeRuns(id, call));
@@ -340,7 +353,7 @@ impl World {
         }
         for output in down {
             match output {
-                CloudOutput::Send(frame) => self.transmit(&frame, |bytes| Event::ToEdge(id, bytes)),
+                CloudOutput::Send(frame) => self.transmit(id, false, &frame),
                 CloudOutput::Call(call) => {
                     let ms = self.rng.below(40);
                     self.after(ms, Event::CloudRuns(id, call));
@@ -351,8 +364,19 @@ impl World {
         }
     }
 
-    fn transmit(&mut self, frame: &Frame, event: impl Fn(Vec<u8>) -> Event) {
+    fn transmit(&mut self, id: u64, up: bool, frame: &Frame) {
         let bytes = encode(frame).unwrap();
+        let event = |bytes| match up {
+            true => Event::ToCloud(id, bytes),
+            false => Event::ToEdge(id, bytes),
+        };
+        if self.plan == Plan::Streams {
+            let at = self.now + Duration::from_millis(self.rng.below(120));
+            let at = self.streams.arrival(id, up, frame.lane(), at);
+            self.ticket += 1;
+            self.events.insert((at, self.ticket), event(bytes));
+            return;
+        }
         let (loss, repeat, delay) = if self.storm { (5, 5, 120) } else { (0, 0, 20) };
         let copies = 1 + u64::from(self.rng.chance(repeat));
         for _ in 0..copies {

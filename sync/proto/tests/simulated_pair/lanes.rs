@@ -453,6 +453,13 @@ fn an_edge_that_opens_lanes_without_end_is_sent_away() {
     }
     let window = Limits::default().window_bytes as usize;
     assert!(down.waiting().1 <= 5 * window);
+    // What there was no room for is asked for once there is.
+    let last = Epoch(MAX_LANES as u64 - 1);
+    let (frames, _) = cloud_sends(&mut down, &hosts().1);
+    assert!(frames.contains(&Frame::Wanted {
+        epoch: last,
+        seq: 1
+    }));
     // Nor does what comes ahead of everything.
     let mut down = downlink();
     for epoch in 1..1000 {

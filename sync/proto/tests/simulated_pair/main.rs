@@ -7,6 +7,8 @@
 mod hosts;
 mod lanes;
 mod plan;
+#[path = "../streams/mod.rs"]
+mod streams;
 mod world;
 
 use plan::{Mutation, Plan, Summary};
@@ -54,6 +56,17 @@ fn a_bad_network_and_crashes_lose_nothing() {
     expect(total.adopted > 400, &total);
     expect(total.rotations > 200, &total);
     expect(total.forgotten > 100, &total);
+}
+
+#[test]
+fn nothing_waits_to_be_sent_again_where_streams_overtake_each_other() {
+    let mut total = Summary::default();
+    for seed in seeds() {
+        total.add(&run(seed, Plan::Streams, Mutation::None).unwrap());
+    }
+    expect(total.applied > 10_000, &total);
+    expect(total.crashes > 100, &total);
+    expect(total.rotations > 200, &total);
 }
 
 #[test]

@@ -11,6 +11,8 @@ pub enum Plan {
     Rollbacks,
     /// Thousands of edges at one cloud.
     Fleet,
+    /// Streams that lose nothing and overtake each other, on connections that end, and crashes of either side.
+    Streams,
 }
 
 /// A deliberate defect, which the checks must find.

@@ -16,6 +16,7 @@ use activestore_types::{Epoch, NodeId, SyncClass};
 
 use crate::hosts::{Image, Rng, SimCloud, SimEdge};
 use crate::plan::{Mutation, Plan, Summary};
+use crate::streams::{NEVER, Streams};
 pub use fleet::FLEET;
 
 const WINDOW: Limits = Limits {
@@ -69,6 +70,7 @@ pub struct World {
     loss: u64,
     repeat: u64,
     delay_ms: u64,
+    streams: Streams,
     cut: bool,
     cloud: Arc<SimCloud>,
     edges: Vec<Edge>,
@@ -96,6 +98,7 @@ impl World {
             loss: rng.below(15),
             repeat: rng.below(10),
             delay_ms: 5 + rng.below(120),
+            streams: Streams::default(),
             cut: false,
             cloud,
             edges: Vec::new(),
@@ -344,8 +347,8 @@ impl World {
         let id = self.ticket;
         let options = UplinkOptions {
             limits: WINDOW,
-            ask_again: Duration::from_millis(600),
-            resend_after: Duration::from_millis(800),
+            ask_again: self.net(600),
+            resend_after: self.net(800),
             retry_after: Duration::from_millis(150),
             ping_every: Some(Duration::from_secs(1)),
             silent_after: Duration::from_secs(4),
@@ -354,7 +357,7 @@ impl World {
         let carry = self.edges[edge].carry.take();
         let downlink_options = DownlinkOptions {
             limits: WINDOW,
-            offer_again: Duration::from_secs(1),
+            offer_again: self.net(1000),
             retry_after: Duration::from_millis(100),
             wanted_again: Duration::from_millis(200),
             ..DownlinkOptions::default()
@@ -427,7 +430,7 @@ impl World {
             return;
         }
         match self.rng.below(8) {
-            0 | 1 => {
+            0 | 1 if self.plan != Plan::Streams => {
                 self.cut = !self.cut;
                 if self.cut {
                     // Long cuts are noticed by both ends, short ones by nobody.
