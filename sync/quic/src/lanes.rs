@@ -12,6 +12,10 @@ use tokio::task::JoinSet;
 use crate::bandwidth::{Bucket, Turn};
 use crate::early::Early;
 
+mod twice;
+
+use twice::Twice;
+
 /// Frames that wait to be written, per lane. More than any window and any request brings.
 pub(crate) const WRITE_QUEUE_FRAMES: usize = 1024;
 /// Frames that were read and wait for the machine.
@@ -43,10 +47,12 @@ fn turn_of(class: SyncClass) -> Turn {
 
 /// The writing ends of a connection: control both ways, and of this end one lane for each class of rows and
 /// one for blobs. A peer of an older version has one for all of these. Frames wait in boxes, since a queue has room for
-/// many from the beginning and each connection has six.
+/// many from the beginning and each connection has seven.
 pub(crate) struct Lanes {
     control: mpsc::Sender<Box<Frame>>,
     rows: Vec<(SyncClass, mpsc::Sender<Box<Frame>>)>,
+    /// At an edge, where alarms have a lane.
+    twice: Option<Twice>,
     bulk: mpsc::Sender<Box<Frame>>,
 }
 
@@ -57,7 +63,7 @@ impl Lanes {
         connection: &Connection,
         control: SendStream,
         version: u16,
-        held: Held<'_>,
+        manner: Manner<'_>,
     ) -> Lanes {
         let classes: &[SyncClass] = if version >= LANES_VERSION {
             &SyncClass::ALL
@@ -65,8 +71,8 @@ impl Lanes {
             &[]
         };
         let mut lane = |to, priority, turn| {
-            let metered = held.bucket.map(|bucket| (bucket.clone(), turn));
-            writer(tasks, to, priority, metered, held.early.cloned())
+            let metered = manner.bucket.map(|bucket| (bucket.clone(), turn));
+            writer(tasks, to, priority, metered, manner.early.cloned())
         };
         let to_lane = || To::Lane(connection.clone());
         let mut rows = Vec::new();
@@ -74,10 +80,15 @@ impl Lanes {
             let queue = lane(to_lane(), priority_of(*class), turn_of(*class));
             rows.push((*class, queue));
         }
+        let alarms = (manner.alarms_twice && !classes.is_empty()).then(|| {
+            let class = SyncClass::Alarm;
+            lane(to_lane(), priority_of(class), turn_of(class))
+        });
         Lanes {
             rows,
             bulk: lane(to_lane(), BLOBS_PRIORITY, Turn::After(2)),
             control: lane(To::Stream(control), CONTROL_PRIORITY, Turn::AtOnce),
+            twice: alarms.map(|writer| Twice::start(tasks, connection.clone(), writer)),
         }
     }
 
@@ -86,6 +97,9 @@ impl Lanes {
     /// # Errors
     /// `Overloaded` when the peer has not read for so long that the queue is full.
     pub(crate) fn send(&self, frame: Frame) -> Result<()> {
+        if let Some(twice) = &self.twice {
+            twice.offer(&frame);
+        }
         let queue = match frame.lane() {
             Lane::Control => &self.control,
             Lane::Rows(class) => {
@@ -106,12 +120,14 @@ impl Lanes {
     }
 }
 
-/// What holds back the bytes of a connection.
+/// What holds back the bytes of a connection, and whether some go once more.
 #[derive(Clone, Copy)]
-pub(crate) struct Held<'a> {
+pub(crate) struct Manner<'a> {
     pub(crate) bucket: Option<&'a Arc<Bucket>>,
     /// Until the cloud has answered.
     pub(crate) early: Option<&'a Arc<Early>>,
+    /// Whether this end has alarms to send.
+    pub(crate) alarms_twice: bool,
 }
 
 /// Where a writer writes to.

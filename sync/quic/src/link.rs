@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use crate::bandwidth::Bucket;
 use crate::early::Early;
 use crate::failure::{self, CLOSE, Side};
-use crate::lanes::{Held, Lanes, READ_QUEUE_FRAMES, read_bulk, read_frames};
+use crate::lanes::{Lanes, Manner, READ_QUEUE_FRAMES, read_bulk, read_frames};
 use crate::tcp::TcpLink;
 use crate::tls;
 
@@ -92,8 +92,12 @@ impl Link {
                     Link::Early(_, early) => Some(early),
                     _ => None,
                 };
-                let held = Held { bucket, early };
-                let lanes = Lanes::start(tasks, connection, control, self.version(), held);
+                let manner = Manner {
+                    bucket,
+                    early,
+                    alarms_twice: side == Side::Edge,
+                };
+                let lanes = Lanes::start(tasks, connection, control, self.version(), manner);
                 let (frames_in, frames) = mpsc::channel(READ_QUEUE_FRAMES);
                 tasks.spawn(read_frames(control_in, frames_in.clone()));
                 tasks.spawn(read_bulk(connection.clone(), frames_in));

@@ -9,7 +9,7 @@ use quinn::{AckFrequencyConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig
 
 /// One control stream is opened by the edge; a second is room for a later version.
 const BIDIRECTIONAL_STREAMS: u32 = 2;
-/// Each way one stream for each class of rows and one for blobs; one more is room for a later version.
+/// Each way one stream for each class of rows, one for alarms once more and one for blobs.
 const UNIDIRECTIONAL_STREAMS: u32 = 6;
 /// Bytes that may be under way in one stream without being read. It is also what a stream can have in this
 /// end's send buffer, since what the peer has no room for is not accepted.

@@ -12,6 +12,7 @@ mod over_tcp;
 mod relay;
 mod returning;
 mod turned_away;
+mod twice;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
