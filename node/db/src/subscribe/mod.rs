@@ -97,7 +97,7 @@ impl Db {
                 snapshot: false,
                 leaving: false,
                 when_slow: WhenSlow::default(),
-                from: None,
+                after: None,
             },
             other => {
                 self.checked(|rights| rights.check(&other))?;
@@ -123,7 +123,7 @@ impl Db {
     ) -> Result<Subscription> {
         // Which tables may be read is asked where it is compiled.
         self.check_admitted()?;
-        let own = statement.from.clone();
+        let own = statement.after.clone();
         let wish = Wish {
             statement,
             params,

@@ -180,7 +180,11 @@ impl Session {
     }
 
     /// Begins a subscription, where queries are planned.
-    async fn subscribed(&self, statement: Subscribe, params: Vec<Param>) -> Result<Feed, Failure> {
+    async fn subscribed(
+        &mut self,
+        statement: Subscribe,
+        params: Vec<Param>,
+    ) -> Result<Feed, Failure> {
         let (pg, db) = (self.pg.clone(), self.db.clone());
         let (told, begun) = oneshot::channel();
         let running = self.pg.shared.queries.run(async move {

@@ -18,7 +18,7 @@ use activestore_query::{Param, Subscribe};
 use activestore_types::schema::TYPE_METADATA_KEY;
 use activestore_types::{Error, Result};
 use arrow::array::{ArrayRef, StringArray, UInt32Array, new_null_array};
-use arrow::compute::take;
+use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use tokio::sync::watch;
@@ -101,7 +101,7 @@ impl Feed {
             let told = tokio::select! {
                 _ = self.stopping.wait_for(|stopping| *stopping) => {
                     return Err(Error::closed("the node is shutting down")
-                        .with_hint("go on WITH (from = the id of the last row) once it is back"));
+                        .with_hint("go on WITH (after = the id of the last row) once it is back"));
                 }
                 told = timeout_at(self.beat_at, self.subscription.next()) => told,
             };
@@ -211,11 +211,18 @@ impl Feed {
         let about: ArrayRef = Arc::new(about.collect::<StringArray>());
         let places: UInt32Array = events.iter().map(|event| event.row).collect();
         let mut arrays = vec![ops, ids, about];
-        for column in rows.columns() {
-            arrays.push(if column.is_empty() {
-                new_null_array(column.data_type(), events.len())
+        let fields = self.schema.fields().iter().skip(arrays.len());
+        for (column, field) in rows.columns().iter().zip(fields) {
+            if column.is_empty() {
+                arrays.push(new_null_array(field.data_type(), events.len()));
+                continue;
+            }
+            let taken = take(column, &places, None).map_err(wrong)?;
+            // What a query reads of the table may be packed in another way.
+            arrays.push(if taken.data_type() == field.data_type() {
+                taken
             } else {
-                take(column, &places, None).map_err(wrong)?
+                cast(&taken, field.data_type()).map_err(wrong)?
             });
         }
         RecordBatch::try_new(self.schema.clone(), arrays).map_err(wrong)

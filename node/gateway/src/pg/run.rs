@@ -225,9 +225,9 @@ impl Work {
         match sending.rows(&mut cursor, true).await {
             Ok(Reached::Followed) => drop(self.here.spawn(async move {
                 let reached = sending.rows(&mut cursor, false).await;
-                tell(end, reached.map(|reached| sending.ended(&reached, cursor)));
+                tell(end, reached.map(|reached| sending.ended(reached, cursor)));
             })),
-            reached => tell(end, reached.map(|reached| sending.ended(&reached, cursor))),
+            reached => tell(end, reached.map(|reached| sending.ended(reached, cursor))),
         }
     }
 }

@@ -61,7 +61,7 @@ impl Sending {
     }
 
     /// What is told of it: what is left of the rows where they have not ended.
-    pub(super) fn ended(mut self, reached: &Reached, cursor: Box<Cursor>) -> Ended {
+    pub(super) fn ended(mut self, reached: Reached, cursor: Box<Cursor>) -> Ended {
         if let Sent::Copied(layout) = &self.sent {
             if layout.format == Format::Binary {
                 answer::message(&mut self.out, b'd', |out| out.put_i16(-1));
@@ -71,7 +71,7 @@ impl Sending {
         Ended::Rows {
             count: self.count,
             last: self.out,
-            left: (*reached != Reached::End).then_some(cursor),
+            left: (reached != Reached::End).then_some(cursor),
         }
     }
 

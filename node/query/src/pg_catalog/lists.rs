@@ -9,7 +9,7 @@ use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
+    AccessExpr, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArguments, Query, SetExpr, TableFactor, Value,
 };
 
@@ -60,6 +60,15 @@ fn as_bigint(expr: Expr) -> Expr {
 
 fn number(text: &str) -> Expr {
     Expr::Value(Value::Number(text.to_owned(), false).with_empty_span())
+}
+
+/// `(pair).name`.
+pub(super) fn field(root: &Expr, access: &[AccessExpr]) -> Option<Expr> {
+    let [AccessExpr::Dot(Expr::Identifier(name))] = access else {
+        return None;
+    };
+    let name = Value::SingleQuotedString(name.value.clone()).with_empty_span();
+    Some(call("get_field", [root.clone(), Expr::Value(name)]))
 }
 
 /// `name IN (SELECT …)`, where what is selected are the elements of the search path and nothing else: that is one keyspace

@@ -133,6 +133,11 @@ impl VisitorMut for Rewrite {
                     *expression = is_in;
                 }
             }
+            Expr::CompoundFieldAccess { root, access_chain } => {
+                if let Some(field) = lists::field(root, access_chain) {
+                    *expression = field;
+                }
+            }
             Expr::BinaryOp { op, .. } => {
                 if let BinaryOperator::PGCustomBinaryOperator(parts) = op
                     && let Some(plain) = parts.last().and_then(|part| operator(part))
