@@ -123,7 +123,10 @@ impl Browser {
         let began = Instant::now();
         loop {
             let value = self.run(&format!("return {expression}"));
-            if !matches!(&value, Value::Null | Value::Bool(false)) && value != json!("") {
+            if !matches!(&value, Value::Null | Value::Bool(false))
+                && value != json!("")
+                && value != json!(0)
+            {
                 return value;
             }
             assert!(
@@ -180,6 +183,9 @@ impl Browser {
     pub fn write(&self, selector: &str, text: &str) {
         let element = self.element(selector);
         self.post(&format!("/element/{element}/clear"), &json!({}));
+        if text.is_empty() {
+            return;
+        }
         let written = self.post(
             &format!("/element/{element}/value"),
             &json!({ "text": text }),

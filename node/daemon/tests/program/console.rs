@@ -42,7 +42,7 @@ fn statement(browser: &Browser, sql: &str, button: &str) {
     browser.run("document.getElementById('took').textContent = ''");
     browser.write("#statement", sql);
     browser.click(button);
-    browser.until("/rows|done|failed|cancelled/.test(document.getElementById('took').textContent)");
+    browser.until("/row|done|failed|cancelled/.test(document.getElementById('took').textContent)");
 }
 
 fn part(browser: &Browser, node: &Node, name: &str) {
@@ -246,7 +246,7 @@ fn names_and_values_are_never_markup() {
     browser.until("document.body.innerText.includes('onerror=window.hit')");
     // Its name is a link to a statement about it.
     browser.click(".plain a");
-    browser.until("document.getElementById('took')?.textContent.startsWith('1 rows')");
+    browser.until("document.getElementById('took')?.textContent.startsWith('1 row')");
     browser.until("document.querySelector('.grid').innerText.includes('<img src=x onerror')");
     statement(
         &browser,

@@ -118,7 +118,7 @@ export function sqlEditor(box) {
     try {
       const answer = await sql(prefix + words, { signal: running.signal });
       const ms = performance.now() - began;
-      const counted = answer.columns.length ? `${count(answer.rows.length)} rows` : "done";
+      const counted = answer.columns.length ? `${count(answer.rows.length)} ${answer.rows.length === 1 ? "row" : "rows"}` : "done";
       took.textContent = `${counted} · ${ms < 1000 ? `${ms.toFixed(1)} ms` : `${(ms / 1000).toFixed(2)} s`}`;
       answered(answer);
     } catch (error) {
