@@ -52,17 +52,18 @@ export function grid(label) {
     planned = 0;
     const height = Math.min(rows.length * ROW, HEIGHT_MAX);
     space.style.height = `${height}px`;
-    const visible = Math.ceil(box.clientHeight / ROW) + 1;
-    const scale = height > 0 ? rows.length * ROW / height : 1;
-    const top = Math.max(0, box.scrollTop);
-    const first = Math.max(0, Math.min(rows.length - visible, Math.floor(top * scale / ROW)) - AHEAD);
-    const last = Math.min(rows.length, first + visible + 2 * AHEAD);
+    const view = Math.max(ROW, box.clientHeight - names.offsetHeight);
+    const most = box.scrollHeight - box.clientHeight;
+    const top = Math.max(0, Math.min(box.scrollTop, most));
+    // How far the rows are scrolled: as far as the page is, or in larger steps.
+    const scrolled = most > 0 ? top / most * Math.max(0, rows.length * ROW - view) : 0;
+    const at = Math.floor(scrolled / ROW);
+    const first = Math.max(0, at - AHEAD);
+    const last = Math.min(rows.length, at + Math.ceil(view / ROW) + 1 + AHEAD);
     const lines = [];
     for (let place = first; place < last; place++) {
       const line = shownRow(place);
-      // With more rows than heights they lie one behind the other from where the view is.
-      const y = scale === 1 ? place * ROW : top - (top * scale) % ROW + (place - Math.floor(top * scale / ROW)) * ROW;
-      line.style.transform = `translateY(${y}px)`;
+      line.style.transform = `translateY(${top + place * ROW - scrolled}px)`;
       lines.push(line);
     }
     space.replaceChildren(...lines);

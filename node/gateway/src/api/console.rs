@@ -30,9 +30,9 @@ macro_rules! file {
     };
 }
 
-const INDEX: Part = file!("index.html");
+static INDEX: Part = file!("index.html");
 
-const FILES: [Part; 21] = [
+static FILES: [Part; 21] = [
     file!("icon.svg"),
     file!("theme.css"),
     file!("layout.css"),
