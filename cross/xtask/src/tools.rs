@@ -1,7 +1,7 @@
 //! What compiles plugins in C, JavaScript and Python, for the tests that build some: clang through apt, the
 //! others into a folder under the target directory. What cannot be installed is named, and its tests are
-//! skipped: a machine without network or without rights runs all others. And the peers of the sync's
-//! measurement, through apt.
+//! skipped: a machine without network or without rights runs all others. The browser that the console is tested in, and
+//! the peers of the sync's measurement, through apt.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,9 @@ pub fn ensure() {
         if let Err(why) = ensured {
             eprintln!("── plugins in {language} are not tested: {why}");
         }
+    }
+    if let Err(why) = browser() {
+        eprintln!("── the console is not tested in a browser: {why}");
     }
 }
 
@@ -51,6 +54,16 @@ fn c() -> Result<(), String> {
     install(
         "installing clang and lld, which compile plugins in C",
         &["clang", "lld"],
+    )
+}
+
+fn browser() -> Result<(), String> {
+    if succeeds("chromedriver", &["--version"]) {
+        return Ok(());
+    }
+    install(
+        "installing chromium and chromium-driver, which the console is tested in",
+        &["chromium", "chromium-driver"],
     )
 }
 

@@ -2,6 +2,8 @@
 //! calls every address that it names.
 
 mod backup;
+#[cfg(feature = "console")]
+mod console;
 mod node;
 mod plugins;
 mod rollouts;
@@ -20,8 +22,14 @@ use crate::server::Shared;
 
 /// Every route.
 pub(crate) fn routes() -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/", get(node::console))
+    let routes = Router::new();
+    #[cfg(feature = "console")]
+    let routes = routes
+        .route("/", get(console::page))
+        .route("/console/{name}", get(console::file));
+    #[cfg(not(feature = "console"))]
+    let routes = routes.route("/", get(node::no_console));
+    routes
         .route("/openapi.json", get(node::openapi))
         .route("/metrics", get(node::metrics))
         .route("/health/live", get(node::live))

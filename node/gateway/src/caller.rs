@@ -74,7 +74,9 @@ enum Asks {
 
 fn asks(route: &str, metrics_open: bool) -> Asks {
     match route {
-        "/" | "/openapi.json" | "/health/live" | "/health/ready" => Asks::Nothing,
+        "/" | "/console/{name}" | "/openapi.json" | "/health/live" | "/health/ready" => {
+            Asks::Nothing
+        }
         "/metrics" if metrics_open => Asks::Nothing,
         "/metrics"
         | "/v1/status"

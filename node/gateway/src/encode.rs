@@ -4,6 +4,7 @@
 //! held whole. It does no I/O, and it does not decide which format a client gets.
 
 mod cell;
+mod event;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
 
 pub use cell::{json_cell, text_cell};
+pub(crate) use event::{object, range_of};
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

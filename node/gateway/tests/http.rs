@@ -5,6 +5,9 @@
 
 #[path = "http/auth.rs"]
 mod auth;
+#[cfg(feature = "console")]
+#[path = "http/console.rs"]
+mod console;
 #[path = "http/subscribe.rs"]
 mod subscribe;
 

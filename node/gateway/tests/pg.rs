@@ -16,7 +16,11 @@ mod extended;
 mod hostile;
 #[path = "pg/logins.rs"]
 mod logins;
+#[path = "pg/node.rs"]
+mod node;
 #[path = "pg/psql.rs"]
 mod psql;
 #[path = "pg/sessions.rs"]
 mod sessions;
+#[path = "pg/subscribe.rs"]
+mod subscribe;

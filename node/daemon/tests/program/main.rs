@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
+mod browser;
 mod clouds;
 mod configurations;
+mod console;
 mod developer;
 mod files;
 mod fleet;
@@ -13,6 +15,9 @@ mod languages;
 mod life;
 mod namespaces;
 mod over_tcp;
+#[path = "../../../gateway/tests/pg/client.rs"]
+#[expect(dead_code, reason = "the tests of the wire itself use more of it")]
+mod pg_client;
 mod postgres;
 mod process;
 mod receipts;

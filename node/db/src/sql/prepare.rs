@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use activestore_catalog::CatalogState;
-use activestore_query::{Described, Existing, Param, ParamTypes, Statement};
+use activestore_query::{Described, Existing, Param, ParamTypes, Statement, Subscribe};
 use activestore_types::Result;
 
 use super::SqlOutcome;
@@ -106,7 +106,7 @@ impl Db {
         let table = |name| self.inner.catalog.state().table(name).cloned();
         match statement {
             Statement::Query { sql } => engine.describe(sql, known).await,
-            Statement::Explain { sql, .. } => {
+            Statement::Explain { sql, .. } | Statement::Subscribe(Subscribe { sql, .. }) => {
                 let described = engine.describe(sql, known).await?;
                 Ok(Described {
                     kept: None,

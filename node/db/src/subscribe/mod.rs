@@ -91,7 +91,6 @@ impl Db {
         let (Some(statement), true) = (statements.pop(), statements.is_empty()) else {
             return Err(Error::invalid("what is subscribed to is one query"));
         };
-        self.checked(|rights| rights.check(&statement))?;
         let statement = match statement {
             Statement::Subscribe(statement) => statement,
             Statement::Query { sql } => Subscribe {
@@ -99,8 +98,10 @@ impl Db {
                 snapshot: false,
                 leaving: false,
                 when_slow: WhenSlow::default(),
+                after: None,
             },
-            _ => {
+            other => {
+                self.checked(|rights| rights.check(&other))?;
                 return Err(
                     Error::invalid("only a query can be subscribed to").with_hint(
                         "SUBSCRIBE SELECT device, ts, temp FROM plant.readings WHERE temp > 80",
@@ -108,12 +109,28 @@ impl Db {
                 );
             }
         };
+        self.subscribe_to(statement, params.to_vec(), from).await
+    }
+
+    /// The same of a statement that was read.
+    ///
+    /// # Errors
+    /// As [`Db::subscribe`].
+    pub async fn subscribe_to(
+        &self,
+        statement: Subscribe,
+        params: Vec<Value>,
+        from: Option<&str>,
+    ) -> Result<Subscription> {
+        // Which tables may be read is asked where it is compiled.
+        self.check_admitted()?;
+        let own = statement.after.clone();
         let wish = Wish {
             statement,
-            params: params.to_vec(),
+            params,
             principal: self.principal.clone(),
         };
-        let begun = Subscription::begin(self, wish, from).await;
+        let begun = Subscription::begin(self, wish, from.or(own.as_deref())).await;
         begun.map_err(|error| {
             if error.kind() == ErrorKind::Denied {
                 let denied = &self.inner.logins.counts.denied;

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use activestore_types::Error;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value;
 
@@ -13,19 +13,13 @@ use crate::answer::{Answer, Refusal, json_body, typed_body};
 use crate::metrics;
 use crate::server::Shared;
 
-const CONSOLE: &str = include_str!("../../assets/console.html");
 const OPENAPI: &str = include_str!("../../assets/openapi.json");
 
-/// The page may talk to its own node and to nothing else.
-const CONSOLE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
-
-pub(super) async fn console() -> Response {
-    let mut response = typed_body(StatusCode::OK, "text/html; charset=utf-8", CONSOLE);
-    response.headers_mut().insert(
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(CONSOLE_POLICY),
-    );
-    response
+/// What stands where the console would.
+#[cfg(not(feature = "console"))]
+pub(super) async fn no_console() -> Response {
+    let text = "activestore. This program was built without its console.\nGET /openapi.json describes the API.\n";
+    typed_body(StatusCode::OK, "text/plain; charset=utf-8", text)
 }
 
 pub(super) async fn openapi() -> Response {

@@ -186,7 +186,9 @@ pub(super) fn copy(text: &str, piece: Piece<'_>) -> Result<Copy, Fault> {
         let parsed = parse(sql);
         let mut statements = parsed.map_err(|error| Fault::from(error).within(text, start))?;
         match (statements.pop(), statements.is_empty()) {
-            (Some(statement @ Statement::Query { .. }), true) => Ok(What::Out(statement)),
+            (Some(statement @ (Statement::Query { .. } | Statement::Subscribe(_))), true) => {
+                Ok(What::Out(statement))
+            }
             _ => Err(syntax("COPY TO writes the rows of one query")),
         }
     };

@@ -10,7 +10,7 @@ use super::copy::{Copy, Format, What};
 use super::copy_in::Incoming;
 use super::fault::{BAD_COPY, CANCELLED, Fault, WRONG_VALUE};
 use super::message::Message;
-use super::run::{Sent, Source};
+use super::run::{Reach, Sent, Source};
 use super::session::{Failure, Session};
 
 impl Session {
@@ -18,7 +18,9 @@ impl Session {
         match copy.what {
             What::Out(statement) => {
                 let source = Source::Statement(statement, Vec::new());
-                let ended = self.drive(source, Sent::Copied(copy.layout), 0).await?;
+                let ended = self
+                    .drive(source, Sent::Copied(copy.layout), Reach::of(0))
+                    .await?;
                 self.tell(ended, "COPY").map(drop)
             }
             What::In { table, columns } => {

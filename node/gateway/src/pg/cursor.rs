@@ -1,17 +1,22 @@
 //! Cursors of SQL: portals that DECLARE opens and FETCH reads, for clients that read large results that way.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use activestore_db::Prepared;
-use activestore_query::{Param, ParamTypes, Statement, parse};
+use activestore_query::{Param, ParamTypes, Statement, Subscribe, parse};
+use activestore_types::Error;
+use tokio::sync::oneshot;
 
 use super::answer::{self, Standing};
 use super::command::{Command, not_available};
 use super::extended::{Planned, Portal, State, no_portal};
 use super::fault::{DUPLICATE_PORTAL, Fault, SYNTAX};
+use super::feed::Feed;
 use super::lexed::{Lexed, Token};
-use super::run::{Ended, Sent, Source, shown};
+use super::run::{Cursor, Ended, Patience, Reach, Sent, Source, shown};
 use super::session::{Failure, Session};
+use super::settings::milliseconds;
 use super::split::Piece;
 
 /// `DECLARE name CURSOR FOR query`.
@@ -21,11 +26,11 @@ pub(super) struct Declare {
     pub(super) statement: Statement,
 }
 
-/// `FETCH rows FROM name`; no rows is all.
+/// `FETCH rows FROM name [WITH (timeout = '1s')]`; no rows is all.
 #[derive(Clone, Debug)]
 pub(super) struct Fetch {
     pub(super) name: String,
-    rows: usize,
+    reach: Reach,
 }
 
 fn wanted(what: &str) -> Fault {
@@ -68,7 +73,9 @@ pub(super) fn declare(text: &str, piece: Piece<'_>) -> Result<Declare, Fault> {
     let parsed = parse(sql);
     let parsed = parsed.map_err(|error| Fault::from(error).within(text, piece.start + lexed.at))?;
     match <[Statement; 1]>::try_from(parsed) {
-        Ok([statement @ Statement::Query { .. }]) => Ok(Declare { name, statement }),
+        Ok([statement @ (Statement::Query { .. } | Statement::Subscribe(_))]) => {
+            Ok(Declare { name, statement })
+        }
         _ => Err(wanted("a cursor is for one query")),
     }
 }
@@ -82,10 +89,15 @@ pub(super) fn fetch(piece: Piece<'_>) -> Result<Fetch, Fault> {
     lexed.next();
     let mut rows = 1;
     let mut name = None;
+    let mut patience = Patience::One;
     while let Some(token) = lexed.next() {
         match (token.word().as_deref(), &token) {
             (Some("NEXT" | "FORWARD" | "FROM" | "IN"), _) => {}
             (Some("ALL"), _) => rows = 0,
+            (Some("WITH"), _) if name.is_some() => {
+                patience = Patience::For(timeout(&mut lexed)?);
+                break;
+            }
             (Some("PRIOR" | "FIRST" | "LAST" | "ABSOLUTE" | "RELATIVE" | "BACKWARD"), _)
             | (None, Token::Symbol('-')) => {
                 return Err(not_available("cursors go forward only"));
@@ -98,7 +110,30 @@ pub(super) fn fetch(piece: Piece<'_>) -> Result<Fetch, Fault> {
         }
     }
     let name = name.ok_or_else(|| wanted("FETCH names a cursor"))?;
-    Ok(Fetch { name, rows })
+    let reach = Reach { rows, patience };
+    Ok(Fetch { name, reach })
+}
+
+/// After `WITH`: how long the rows of a subscription are waited for.
+fn timeout(lexed: &mut Lexed<'_>) -> Result<Duration, Fault> {
+    let value = (lexed.symbol('(') && lexed.take("TIMEOUT"))
+        .then(|| {
+            lexed.symbol('=');
+            lexed.next()
+        })
+        .flatten();
+    let time = match &value {
+        Some(Token::Text(text) | Token::Number(text)) => milliseconds(text),
+        _ => None,
+    };
+    match time {
+        Some(time) if lexed.symbol(')') && lexed.next().is_none() => Ok(time),
+        _ => Err(Fault::new(
+            SYNTAX,
+            "FETCH takes one option, how long it waits for rows of a subscription",
+        )
+        .hint("FETCH 100 FROM name WITH (timeout = '1s'); 0 gives what is there")),
+    }
 }
 
 impl Session {
@@ -125,20 +160,54 @@ impl Session {
             None => Arc::new(self.prepared_as(&statement, ParamTypes::new()).await?),
         };
         let columns = prepared.described.columns.clone();
+        // What is written from now on is told, whenever it is fetched.
+        let begun = match &statement {
+            Statement::Subscribe(subscribe) => {
+                let place = self.portal_place()?;
+                let feed = self.subscribed(subscribe.clone(), params.clone()).await?;
+                Some(State::Begun(Cursor::of(feed), place))
+            }
+            _ => None,
+        };
         let planned = Planned::of(Command::Statement(statement), columns, prepared);
-        self.portals.insert(name, Portal::new(planned, params));
+        let mut portal = Portal::new(planned, params);
+        if let Some(begun) = begun {
+            portal.state = begun;
+        }
+        self.portals.insert(name, portal);
         answer::complete(&mut self.wire.out, "DECLARE CURSOR");
         Ok(())
     }
 
+    /// Begins a subscription, where queries are planned.
+    async fn subscribed(
+        &mut self,
+        statement: Subscribe,
+        params: Vec<Param>,
+    ) -> Result<Feed, Failure> {
+        let (pg, db) = (self.pg.clone(), self.db.clone());
+        let (told, begun) = oneshot::channel();
+        let running = self.pg.shared.queries.run(async move {
+            // A closed channel means that nobody waits any more.
+            let _ = told.send(Feed::begin(&pg, &db, statement, &params).await);
+        })?;
+        let begun = begun.await;
+        drop(running);
+        Ok(begun.map_err(|_| Error::internal("subscribing failed"))??)
+    }
+
     /// Reads a cursor on.
     pub(super) async fn fetch(&mut self, fetch: Fetch, sent: Sent) -> Result<(), Failure> {
-        let Fetch { name, rows } = fetch;
+        let Fetch { name, reach } = fetch;
         let mut portal = self.portals.remove(&name).ok_or_else(|| no_portal(&name))?;
         let state = std::mem::replace(&mut portal.state, State::Ended);
         let (source, place) = match (state, portal.source()) {
             (State::New, Some(source)) => (source, None),
-            (State::Begun(cursor, place), _) => (Source::Begun(cursor), Some(place)),
+            (State::Begun(cursor, place), _) => {
+                // What let it begin may have ended since.
+                self.db.check_admitted().map_err(Fault::from)?;
+                (Source::Begun(cursor), Some(place))
+            }
             _ => {
                 if let (Sent::Described, Some(columns)) = (&sent, portal.columns()) {
                     answer::columns(&mut self.wire.out, &shown(columns, &[]));
@@ -148,7 +217,7 @@ impl Session {
                 return Ok(());
             }
         };
-        if let Ended::Rows { count, last, left } = self.drive(source, sent, rows).await? {
+        if let Ended::Rows { count, last, left } = self.drive(source, sent, reach).await? {
             self.wire.out.unsplit(last);
             if let Some(cursor) = left {
                 let place = match place {

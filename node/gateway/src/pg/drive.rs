@@ -4,10 +4,11 @@
 use std::time::{Duration, Instant};
 
 use activestore_types::Error;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::fault::{CANCELLED, Fault};
-use super::run::{CHUNKS_AHEAD, Ended, Sent, Source, run};
+use super::run::{CHUNKS_AHEAD, Ended, Reach, Sent, Source, Work};
 use super::session::{Failure, Session};
 use super::tally::one;
 
@@ -18,19 +19,31 @@ impl Session {
         &mut self,
         source: Source,
         sent: Sent,
-        most: usize,
+        reach: Reach,
     ) -> Result<Ended, Failure> {
         let started = Instant::now();
-        let limit = self.time_limit();
+        let endless = source.is_endless();
+        let limit = self.time_limit(endless);
         let (chunks, mut coming) = mpsc::channel(CHUNKS_AHEAD);
         let (end, ended) = oneshot::channel();
-        let db = self.db.clone();
         let mut stopped = self.seat.begin();
-        let running = self.pg.shared.queries.run(async move {
-            let outcome = run(&db, source, sent, most, &chunks).await;
-            // A closed channel means that nobody waits any more.
-            let _ = end.send(outcome);
-        })?;
+        let follows = source.follows();
+        let work = Work {
+            pg: self.pg.clone(),
+            db: self.db.clone(),
+            source,
+            sent,
+            reach,
+            chunks,
+            here: Handle::current(),
+        };
+        let running = if follows {
+            // Events are not to wait for a thread that computes a query. It ends where nobody takes its chunks.
+            tokio::spawn(work.run(end));
+            None
+        } else {
+            Some(self.pg.shared.queries.run(work.run(end))?)
+        };
         let expiry = async {
             match limit {
                 Some(limit) => tokio::time::sleep(limit).await,
@@ -63,15 +76,21 @@ impl Session {
             }
         };
         self.seat.end();
-        self.pg.tally.statement(started.elapsed());
+        if !endless {
+            self.pg.tally.statement(started.elapsed());
+        }
         outcome?;
         let ended = ended.await;
         drop(running);
         Ok(ended.map_err(|_| Error::internal("running the statement failed"))??)
     }
 
-    fn time_limit(&self) -> Option<Duration> {
+    /// What has no end is limited by its session alone.
+    fn time_limit(&self, endless: bool) -> Option<Duration> {
         let own = self.settings.statement_timeout();
+        if endless {
+            return own;
+        }
         match (own, self.pg.options.statement_timeout) {
             (Some(own), Some(most)) => Some(own.min(most)),
             (own, most) => own.or(most),

@@ -17,10 +17,11 @@ use super::fault::{
     DUPLICATE_PORTAL, DUPLICATE_STATEMENT, Fault, IN_FAILED_TRANSACTION, NO_PORTAL, NO_STATEMENT,
     PROTOCOL_VIOLATION, SYNTAX, TOO_LARGE,
 };
+use super::feed;
 use super::kind::{Kind, OPEN_TYPES, known};
 use super::message::{Message, Named};
 use super::param::{is_binary, params};
-use super::run::{Cursor, Sent, Source, shown};
+use super::run::{Cursor, Reach, Sent, Source, shown};
 use super::session::{Failure, Session, check_length, verb};
 use super::split::split;
 
@@ -219,6 +220,7 @@ impl Session {
         statement: &Statement,
         known: ParamTypes,
     ) -> Result<Prepared, Failure> {
+        let is_subscription = matches!(statement, Statement::Subscribe(_));
         let (db, statement) = (self.db.clone(), statement.clone());
         let (told, described) = oneshot::channel();
         let running = self.pg.shared.queries.run(async move {
@@ -227,7 +229,14 @@ impl Session {
         })?;
         let described = described.await;
         drop(running);
-        Ok(described.map_err(|_| Error::internal("planning the statement failed"))??)
+        let mut prepared =
+            described.map_err(|_| Error::internal("planning the statement failed"))??;
+        if is_subscription {
+            let described = &mut prepared.described;
+            described.columns = described.columns.as_deref().map(feed::columns);
+            described.kept = None;
+        }
+        Ok(prepared)
     }
 
     /// Whether a command may be run as the transaction stands.
@@ -346,7 +355,9 @@ impl Session {
             State::Begun(cursor, place) => {
                 // What let it begin may have ended since.
                 self.db.check_admitted().map_err(Fault::from)?;
-                let ended = self.drive(Source::Begun(cursor), sent, most).await?;
+                let ended = self
+                    .drive(Source::Begun(cursor), sent, Reach::of(most))
+                    .await?;
                 (self.tell(ended, rows_of)?, Some(place))
             }
             State::Ended if portal.planned.columns.is_some() => {

@@ -2,24 +2,27 @@
 //! ahead than its reader allows.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use activestore_db::{Db, Prepared, SqlOutcome};
 use activestore_query::{Param, Rows, Statement};
 use activestore_types::{Error, Result};
-use arrow::datatypes::{FieldRef, Schema};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use bytes::{BufMut, BytesMut};
-use futures::StreamExt;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::Sender;
+use tokio::sync::oneshot;
 
+use super::Pg;
 use super::answer::{self, Shown};
 use super::cell::Cells;
 use super::copy::{Format, Layout};
 use super::fault::OTHER_RESULT;
+use super::feed::Feed;
 use super::kind::Kind;
 use super::param::is_binary;
+use super::sending::{Reached, Sending};
 
-/// About how large the pieces of an answer are.
-const CHUNK_BYTES: usize = 64 * 1024;
 /// Pieces that a statement may be ahead of its reader.
 pub(super) const CHUNKS_AHEAD: usize = 2;
 
@@ -45,17 +48,102 @@ pub(super) enum Source {
     Begun(Box<Cursor>),
 }
 
-/// Rows under way.
-pub(super) struct Cursor {
-    rows: Rows,
-    shown: Vec<Shown>,
-    batch: Option<Batch>,
+impl Source {
+    /// Whether it is a subscription, which has no end.
+    pub(super) fn is_endless(&self) -> bool {
+        match self {
+            Source::Statement(statement, _) | Source::Prepared(statement, ..) => {
+                matches!(statement, Statement::Subscribe(_))
+            }
+            Source::Begun(cursor) => matches!(cursor.rows, Rowwise::Feed(_)),
+        }
+    }
+
+    /// Whether it only waits for what is written: nothing of it computes.
+    pub(super) fn follows(&self) -> bool {
+        match self {
+            Source::Begun(cursor) => cursor.rows.follows(),
+            _ => false,
+        }
+    }
 }
 
-struct Batch {
-    cells: Vec<Cells>,
-    rows: usize,
-    at: usize,
+/// How far rows are read at a time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reach {
+    /// So many at most; 0 is all.
+    pub(super) rows: usize,
+    /// How long a subscription is waited for.
+    pub(super) patience: Patience,
+}
+
+/// How long rows of a subscription are waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// As long as it lasts.
+    Endless,
+    /// Until one row is there; with it come those that are there too.
+    One,
+    /// For so long.
+    For(Duration),
+}
+
+impl Reach {
+    /// What a message of the protocol asks for.
+    pub(super) fn of(rows: usize) -> Reach {
+        Reach {
+            rows,
+            patience: if rows == 0 {
+                Patience::Endless
+            } else {
+                Patience::One
+            },
+        }
+    }
+}
+
+/// What gives rows.
+pub(super) enum Rowwise {
+    Rows(Rows),
+    Feed(Box<Feed>),
+}
+
+impl Rowwise {
+    fn schema(&self) -> &SchemaRef {
+        match self {
+            Rowwise::Rows(rows) => &rows.schema,
+            Rowwise::Feed(feed) => feed.schema(),
+        }
+    }
+
+    pub(super) fn follows(&self) -> bool {
+        matches!(self, Rowwise::Feed(feed) if !feed.reads_table())
+    }
+}
+
+/// Rows under way.
+pub(super) struct Cursor {
+    pub(super) rows: Rowwise,
+    pub(super) shown: Vec<Shown>,
+    pub(super) batch: Option<Batch>,
+}
+
+/// Rows that are sent one by one.
+pub(super) struct Batch {
+    pub(super) cells: Vec<Cells>,
+    pub(super) rows: usize,
+    pub(super) at: usize,
+}
+
+impl Cursor {
+    /// A subscription that has begun.
+    pub(super) fn of(feed: Feed) -> Box<Cursor> {
+        Box::new(Cursor {
+            shown: shown(feed.schema(), &[]),
+            rows: Rowwise::Feed(Box::new(feed)),
+            batch: None,
+        })
+    }
 }
 
 /// What became of a statement.
@@ -111,22 +199,62 @@ fn is_closed_at_end(text: &str) -> bool {
     false
 }
 
-/// Runs it, up to so many rows; 0 is all.
-pub(super) async fn run(
+/// A statement, and how its rows are sent.
+pub(super) struct Work {
+    pub(super) pg: Arc<Pg>,
+    pub(super) db: Db,
+    pub(super) source: Source,
+    pub(super) sent: Sent,
+    pub(super) reach: Reach,
+    pub(super) chunks: Sender<BytesMut>,
+    /// Where nothing computes: what is subscribed to is waited for there.
+    pub(super) here: Handle,
+}
+
+impl Work {
+    /// Does it, and tells how it ended.
+    pub(super) async fn run(self, end: oneshot::Sender<Result<Ended>>) {
+        let mut out = BytesMut::new();
+        let begun = begin(&self.pg, &self.db, self.source, &self.sent, &mut out).await;
+        let mut cursor = match begun {
+            Ok(Ok(cursor)) => cursor,
+            Ok(Err(done)) => return tell(end, Ok(done)),
+            Err(error) => return tell(end, Err(error)),
+        };
+        let mut sending = Sending::new(out, self.chunks, self.sent, self.reach);
+        match sending.rows(&mut cursor, true).await {
+            Ok(Reached::Followed) => drop(self.here.spawn(async move {
+                let reached = sending.rows(&mut cursor, false).await;
+                tell(end, reached.map(|reached| sending.ended(reached, cursor)));
+            })),
+            reached => tell(end, reached.map(|reached| sending.ended(reached, cursor))),
+        }
+    }
+}
+
+fn tell(end: oneshot::Sender<Result<Ended>>, ended: Result<Ended>) {
+    // A closed channel means that nobody waits any more.
+    let _ = end.send(ended);
+}
+
+/// Begins it: rows that can be read, or the end of what gives none.
+async fn begin(
+    pg: &Pg,
     db: &Db,
     source: Source,
-    sent: Sent,
-    most: usize,
-    chunks: &Sender<BytesMut>,
-) -> Result<Ended> {
-    let mut out = BytesMut::new();
+    sent: &Sent,
+    out: &mut BytesMut,
+) -> Result<std::result::Result<Box<Cursor>, Ended>> {
     let outcome = match source {
-        Source::Begun(_) => None,
-        Source::Statement(ref statement, ref params) => {
-            Some(db.execute(statement.clone(), params).await?)
+        Source::Begun(cursor) => return Ok(Ok(resumed(cursor, sent, out))),
+        Source::Statement(Statement::Subscribe(statement), params)
+        | Source::Prepared(Statement::Subscribe(statement), _, params) => {
+            let feed = Feed::begin(pg, db, statement, &params).await?;
+            return Ok(Ok(begun(Rowwise::Feed(Box::new(feed)), sent, out)));
         }
-        Source::Prepared(ref statement, ref prepared, ref params) => {
-            let outcome = db.execute_prepared(statement, prepared, params).await?;
+        Source::Statement(statement, params) => db.execute(statement, &params).await?,
+        Source::Prepared(statement, prepared, params) => {
+            let outcome = db.execute_prepared(&statement, &prepared, &params).await?;
             if let (SqlOutcome::Rows(rows), Some(told)) = (&outcome, &prepared.described.columns)
                 && !alike(&rows.schema, told)
             {
@@ -134,31 +262,12 @@ pub(super) async fn run(
                 return Err(Error::conflict(OTHER_RESULT)
                     .with_hint("prepare the statement again: a table has other columns now"));
             }
-            Some(outcome)
+            outcome
         }
     };
-    let mut cursor = match (source, outcome) {
-        (_, Some(SqlOutcome::Done { tag, affected })) => return Ok(Ended::Done { tag, affected }),
-        (_, Some(SqlOutcome::Rows(rows))) => begun(rows, &sent, &mut out),
-        (Source::Begun(cursor), None) => resumed(cursor, &sent, &mut out),
-        (_, None) => return Err(Error::internal("a statement without an outcome")),
-    };
-    let mut sending = Sending {
-        out,
-        chunks,
-        count: 0,
-    };
-    let ended = sending.rows(&mut cursor, &sent, most).await?;
-    if let Sent::Copied(layout) = &sent {
-        if layout.format == Format::Binary {
-            answer::message(&mut sending.out, b'd', |out| out.put_i16(-1));
-        }
-        answer::empty(&mut sending.out, b'c');
-    }
-    Ok(Ended::Rows {
-        count: sending.count,
-        last: sending.out,
-        left: (!ended).then_some(cursor),
+    Ok(match outcome {
+        SqlOutcome::Done { tag, affected } => Err(Ended::Done { tag, affected }),
+        SqlOutcome::Rows(rows) => Ok(begun(Rowwise::Rows(rows), sent, out)),
     })
 }
 
@@ -171,17 +280,17 @@ fn alike(rows: &Schema, told: &Schema) -> bool {
 }
 
 /// Rows begin: what is told before them.
-fn begun(rows: Rows, sent: &Sent, out: &mut BytesMut) -> Box<Cursor> {
+fn begun(rows: Rowwise, sent: &Sent, out: &mut BytesMut) -> Box<Cursor> {
     let shown = match sent {
-        Sent::Rows(formats) => shown(&rows.schema, formats),
+        Sent::Rows(formats) => shown(rows.schema(), formats),
         Sent::Described => {
-            let shown = shown(&rows.schema, &[]);
+            let shown = shown(rows.schema(), &[]);
             answer::columns(out, &shown);
             shown
         }
         Sent::Copied(layout) => {
             let binary = layout.format == Format::Binary;
-            let shown = shown(&rows.schema, &[i16::from(binary)]);
+            let shown = shown(rows.schema(), &[i16::from(binary)]);
             answer::copy(out, b'H', binary, shown.len());
             if binary {
                 answer::message(out, b'd', |out| out.extend_from_slice(COPY_HEAD));
@@ -224,102 +333,4 @@ fn resumed(mut cursor: Box<Cursor>, sent: &Sent, out: &mut BytesMut) -> Box<Curs
         answer::columns(out, &cursor.shown);
     }
     cursor
-}
-
-struct Sending<'a> {
-    out: BytesMut,
-    chunks: &'a Sender<BytesMut>,
-    count: u64,
-}
-
-impl Sending<'_> {
-    /// Sends rows until they end, which is told, or there are as many as are asked for.
-    async fn rows(&mut self, cursor: &mut Cursor, sent: &Sent, most: usize) -> Result<bool> {
-        let most = match most {
-            0 => u64::MAX,
-            most => u64::try_from(most).unwrap_or(u64::MAX),
-        };
-        loop {
-            if self.count >= most {
-                return Ok(false);
-            }
-            let Some(batch) = &mut cursor.batch else {
-                let Some(batch) = cursor.rows.stream.next().await else {
-                    return Ok(true);
-                };
-                let batch = batch?;
-                let columns = batch.columns().iter().zip(&cursor.shown);
-                let cells = columns.map(|(array, shown)| Cells::new(array, shown));
-                cursor.batch = Some(Batch {
-                    cells: cells.collect::<Result<_>>()?,
-                    rows: batch.num_rows(),
-                    at: 0,
-                });
-                continue;
-            };
-            while batch.at < batch.rows && self.count < most {
-                self.row(batch, sent)?;
-                batch.at += 1;
-                self.count += 1;
-                if self.out.len() >= CHUNK_BYTES {
-                    let chunk = std::mem::take(&mut self.out);
-                    // Nobody who takes it means that nobody wants the rest.
-                    let sent = self.chunks.send(chunk).await;
-                    sent.map_err(|_| Error::closed("the client is gone"))?;
-                }
-            }
-            if batch.at >= batch.rows {
-                cursor.batch = None;
-            }
-        }
-    }
-
-    /// Appends a row as a message; nothing of it where a value has no form.
-    fn row(&mut self, batch: &Batch, sent: &Sent) -> Result<()> {
-        let start = self.out.len();
-        let mut written = Ok(());
-        let count = u16::try_from(batch.cells.len()).unwrap_or(u16::MAX);
-        match sent {
-            Sent::Described | Sent::Rows(_) => answer::message(&mut self.out, b'D', |out| {
-                out.put_u16(count);
-                written = batch
-                    .cells
-                    .iter()
-                    .try_for_each(|cells| cells.write(batch.at, out));
-            }),
-            Sent::Copied(layout) => answer::message(&mut self.out, b'd', |out| {
-                written = if layout.format == Format::Binary {
-                    out.put_u16(count);
-                    batch
-                        .cells
-                        .iter()
-                        .try_for_each(|cells| cells.write(batch.at, out))
-                } else {
-                    copied(batch, layout, out)
-                };
-            }),
-        }
-        if written.is_err() {
-            self.out.truncate(start);
-        }
-        written
-    }
-}
-
-fn copied(batch: &Batch, layout: &Layout, out: &mut BytesMut) -> Result<()> {
-    let mut field = BytesMut::new();
-    for (place, cells) in batch.cells.iter().enumerate() {
-        if place > 0 {
-            out.put_u8(layout.delimiter);
-        }
-        if cells.is_null(batch.at) {
-            layout.field(None, out);
-            continue;
-        }
-        field.clear();
-        cells.text(batch.at, &mut field)?;
-        layout.field(Some(&field), out);
-    }
-    out.put_u8(b'\n');
-    Ok(())
 }

@@ -16,7 +16,7 @@ use super::command::{Command, read};
 use super::extended::{Planned, Portal};
 use super::fault::{Fault, IN_FAILED_TRANSACTION, PROTOCOL_VIOLATION, READ_ONLY, TOO_LARGE};
 use super::message::Message;
-use super::run::{Cursor, Ended, Sent, Source};
+use super::run::{Cursor, Ended, Reach, Sent, Source};
 use super::session_command::Transaction;
 use super::settings::Settings;
 use super::split::{Piece, split};
@@ -255,7 +255,7 @@ impl Session {
                     Some(prepared) => Source::Prepared(statement, prepared, params),
                     None => Source::Statement(statement, params),
                 };
-                let ended = self.drive(source, sent, most).await?;
+                let ended = self.drive(source, sent, Reach::of(most)).await?;
                 return self.tell(ended, verb);
             }
         }
@@ -323,6 +323,7 @@ pub(super) fn writes(statement: &Statement) -> bool {
         statement,
         Statement::Query { .. }
             | Statement::Explain { .. }
+            | Statement::Subscribe(_)
             | Statement::Show(_)
             | Statement::Describe { .. }
     )
@@ -332,6 +333,7 @@ pub(super) fn writes(statement: &Statement) -> bool {
 pub(super) fn verb(statement: &Statement) -> &'static str {
     match statement {
         Statement::Explain { .. } => "EXPLAIN",
+        Statement::Subscribe(_) => "SUBSCRIBE",
         Statement::Show(_) | Statement::Describe { .. } => "SHOW",
         _ => "SELECT",
     }

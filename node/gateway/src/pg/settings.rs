@@ -299,7 +299,8 @@ fn no_setting(name: &str) -> Fault {
         .hint("SHOW ALL lists the settings of a session; a node's are in its configuration file")
 }
 
-fn milliseconds(value: &str) -> Option<Duration> {
+/// A time as PostgreSQL writes it: milliseconds, or with a unit.
+pub(super) fn milliseconds(value: &str) -> Option<Duration> {
     let value = value.trim();
     let digits = value
         .find(|c: char| !c.is_ascii_digit())

@@ -106,6 +106,10 @@ impl Wire {
     /// # Errors
     /// For a client that stops within a message.
     pub(super) async fn fill(&mut self) -> Result<bool, Fault> {
+        self.fill_within(MESSAGE_STALL_MAX).await
+    }
+
+    async fn fill_within(&mut self, stall_max: Duration) -> Result<bool, Fault> {
         if self.input.is_empty() {
             self.input.reserve(IDLE_BYTES);
             return Ok(self
@@ -115,14 +119,11 @@ impl Wire {
                 .is_ok_and(|read| read > 0));
         }
         self.input.reserve(READ_BYTES);
-        match timeout(MESSAGE_STALL_MAX, self.io.read_buf(&mut self.input)).await {
+        match timeout(stall_max, self.io.read_buf(&mut self.input)).await {
             Ok(read) => Ok(read.is_ok_and(|read| read > 0)),
             Err(_) => Err(Fault::new(
                 CONNECTION_LOST,
-                format!(
-                    "nothing came of a message for {} s",
-                    MESSAGE_STALL_MAX.as_secs()
-                ),
+                format!("nothing came of a message for {} s", stall_max.as_secs()),
             )
             .fatal()),
         }
@@ -154,8 +155,12 @@ impl Wire {
 
     /// Sends what is in `out`; may be dropped and begun again.
     pub(super) async fn flush(&mut self) -> Result<(), Gone> {
+        self.flush_within(READER_STALL_MAX).await
+    }
+
+    async fn flush_within(&mut self, stall_max: Duration) -> Result<(), Gone> {
         while !self.out.is_empty() {
-            match timeout(READER_STALL_MAX, self.io.write_buf(&mut self.out)).await {
+            match timeout(stall_max, self.io.write_buf(&mut self.out)).await {
                 Ok(Ok(written)) if written > 0 => {}
                 _ => return Err(Gone),
             }
@@ -163,7 +168,7 @@ impl Wire {
         if self.out.capacity() > READ_BYTES {
             self.out = BytesMut::new();
         }
-        match timeout(READER_STALL_MAX, self.io.flush()).await {
+        match timeout(stall_max, self.io.flush()).await {
             Ok(Ok(())) => Ok(()),
             _ => Err(Gone),
         }
@@ -177,5 +182,34 @@ impl Wire {
             let _ = self.io.shutdown().await;
         })
         .await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(20);
+
+    #[tokio::test]
+    async fn who_stops_in_a_message_is_put_out_and_who_is_idle_is_not() {
+        let (mut client, node) = tokio::io::duplex(64);
+        let mut wire = Wire::new(Box::new(node));
+        let idle = timeout(SHORT * 5, wire.fill_within(SHORT)).await;
+        assert!(idle.is_err(), "nothing was begun");
+        client.write_all(b"Q\0\0").await.unwrap();
+        assert!(wire.fill_within(SHORT).await.unwrap());
+        let fault = wire.fill_within(SHORT).await.unwrap_err();
+        assert_eq!((fault.code, fault.fatal), (CONNECTION_LOST, true));
+    }
+
+    #[tokio::test]
+    async fn who_reads_nothing_is_given_up() {
+        let (_client, node) = tokio::io::duplex(64);
+        let mut wire = Wire::new(Box::new(node));
+        wire.out.extend_from_slice(&[0; 1000]);
+        assert_eq!(wire.flush_within(SHORT).await, Err(Gone));
     }
 }

@@ -1,7 +1,8 @@
 //! What tools of PostgreSQL find out about a node: psql's commands, and statements as DBeaver, JDBC and SQLAlchemy send
 //! them.
 
-use crate::client::{Client, Node};
+use crate::client::Client;
+use crate::node::Node;
 use crate::psql::{psql_is_here, psql_with};
 
 fn with_tables() -> Node {
@@ -172,6 +173,66 @@ fn tools_find_tables_columns_and_keys() {
     assert_eq!(
         client.rows("SELECT setting FROM pg_settings WHERE name = 'server_version'"),
         [["15.0"]]
+    );
+}
+
+/// As Grafana's query editor asks which keyspaces need no name.
+const IN_SEARCH_PATH: &str = "quote_ident(table_schema) IN (SELECT CASE WHEN trim(s[i]) = '\"$user\"' THEN user ELSE trim(s[i]) END \
+    FROM generate_series(array_lower(string_to_array(current_setting('search_path'),','),1), \
+    array_upper(string_to_array(current_setting('search_path'),','),1)) as i, string_to_array(current_setting('search_path'),',') s)";
+
+#[test]
+fn grafana_lists_tables_and_their_columns() {
+    let node = with_tables();
+    let mut client = node.connect();
+    let tables = client.rows(&format!(
+        "SELECT CASE WHEN {IN_SEARCH_PATH} THEN quote_ident(table_name) \
+         ELSE quote_ident(table_schema) || '.' || quote_ident(table_name) END AS \"table\" FROM information_schema.tables \
+         WHERE quote_ident(table_schema) NOT IN ('information_schema', 'pg_catalog', '_timescaledb_cache', 'system') \
+         ORDER BY CASE WHEN {IN_SEARCH_PATH} THEN 0 ELSE 1 END, 1"
+    ));
+    assert_eq!(tables, [["notes"], ["plant.types"], ["ref.limits"]]);
+    let older = client.rows(&format!(
+        "select quote_ident(table_name) as \"table\" from information_schema.tables \
+         where quote_ident(table_schema) not in ('information_schema', 'pg_catalog') and table_type = 'BASE TABLE' and {IN_SEARCH_PATH}"
+    ));
+    assert_eq!(older, [["notes"]]);
+    let mut columns = |table: &str| {
+        client.rows(&format!(
+            "SELECT quote_ident(column_name) AS \"column\", data_type AS \"type\" FROM information_schema.columns WHERE \
+             CASE WHEN array_length(parse_ident('{table}'),1) = 2 THEN quote_ident(table_schema) = (parse_ident('{table}'))[1] \
+             AND quote_ident(table_name) = (parse_ident('{table}'))[2] \
+             ELSE quote_ident(table_name) = '{table}' AND {IN_SEARCH_PATH} END"
+        ))
+    };
+    assert_eq!(columns("ref.limits").len(), 3);
+    assert_eq!(columns("notes").len(), 2);
+    assert_eq!(columns("limits").len(), 0);
+    assert_eq!(
+        client.rows("SELECT array_lower(indkey, 1), array_upper(indkey, 1) FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid WHERE c.relname = 'types'"),
+        [["1", "2"]]
+    );
+}
+
+#[test]
+fn jdbc_finds_the_columns_of_a_primary_key() {
+    let node = with_tables();
+    let inner = "SELECT NULL AS TABLE_CAT, n.nspname AS TABLE_SCHEM, ct.relname AS TABLE_NAME, a.attname AS COLUMN_NAME, \
+        (information_schema._pg_expandarray(i.indkey)).n AS KEY_SEQ, ci.relname AS PK_NAME, \
+        information_schema._pg_expandarray(i.indkey) AS KEYS, a.attnum AS A_ATTNUM FROM pg_catalog.pg_class ct \
+        JOIN pg_catalog.pg_attribute a ON (ct.oid = a.attrelid) JOIN pg_catalog.pg_namespace n ON (ct.relnamespace = n.oid) \
+        JOIN pg_catalog.pg_index i ON ( a.attrelid = i.indrelid) JOIN pg_catalog.pg_class ci ON (ci.oid = i.indexrelid) \
+        WHERE true AND n.nspname = 'plant' AND ct.relname = 'types' AND i.indisprimary ";
+    let keys = node.connect().rows(&format!(
+        "SELECT result.TABLE_CAT, result.TABLE_SCHEM, result.TABLE_NAME, result.COLUMN_NAME, result.KEY_SEQ, result.PK_NAME \
+         FROM ({inner} ) result where result.A_ATTNUM = (result.KEYS).x ORDER BY result.table_name, result.pk_name, result.key_seq"
+    ));
+    assert_eq!(
+        keys,
+        [
+            ["NULL", "plant", "types", "k", "1", "types_pkey"],
+            ["NULL", "plant", "types", "ts", "2", "types_pkey"]
+        ]
     );
 }
 

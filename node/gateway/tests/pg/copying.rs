@@ -1,6 +1,7 @@
 //! COPY, in and out, in its three formats.
 
-use crate::client::{Client, Node, tags};
+use crate::client::{Client, tags};
+use crate::node::Node;
 use crate::psql::{psql_is_here, psql_with};
 
 fn copy(client: &mut Client, sql: &str, pieces: &[&[u8]]) -> String {

@@ -1,6 +1,7 @@
 //! Prepared statements, portals, and every type of a column as text and as bytes.
 
-use crate::client::{Client, Node, Reply, tags};
+use crate::client::{Client, Reply, tags};
+use crate::node::Node;
 
 /// `TIMESTAMP '2026-01-01 12:00:00.25'`, as PostgreSQL's binary format has it.
 const NOON_MICROS: i64 = 820_584_000_250_000;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::client::{Client, Node, framed, tags, text};
+use crate::client::{Client, framed, tags, text};
+use crate::node::Node;
 
 fn said(client: &mut Client) -> (String, String) {
     let replies = client.rest();

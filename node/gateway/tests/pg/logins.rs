@@ -1,6 +1,7 @@
 //! Who is let in, how, and what they may do then.
 
-use crate::client::{Client, Node};
+use crate::client::Client;
+use crate::node::Node;
 use crate::psql::{psql, psql_is_here};
 
 fn with_roles() -> Node {
@@ -90,14 +91,7 @@ fn a_token_stands_for_its_role() {
     let node = with_roles();
     node.sql("CREATE ROLE line WITH LOGIN; GRANT SELECT ON plant.types TO line");
     let token = node.token("line");
-    let login = |secret: &str| {
-        let mut client = Client::open(node.address);
-        client.startup(&[("user", "line")]);
-        let asked = client.receive().unwrap();
-        assert_eq!((asked.tag, asked.body), ('R', vec![0, 0, 0, 3]));
-        client.send('p', &crate::client::text(secret));
-        client
-    };
+    let login = |secret: &str| Client::presenting(node.address, "line", secret);
     let mut client = login(&token);
     client.until('Z');
     assert_eq!(client.rows("SELECT k FROM plant.types"), [["a"]]);

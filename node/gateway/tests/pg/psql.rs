@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::client::Node;
+use crate::node::Node;
 
 /// Whether psql is installed; says so where it is not.
 pub(crate) fn psql_is_here() -> bool {

@@ -4,13 +4,14 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::client::{Client, Node, Reply, tags};
+use crate::client::{Client, Reply, tags};
+use crate::node::Node;
 
 /// Joins that run for minutes.
 const ENDLESS: &str = "SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b \
     WHERE a.value + b.value = 7";
 
-fn key(client: &Client) -> Vec<u8> {
+pub(crate) fn key(client: &Client) -> Vec<u8> {
     let key = client
         .greeting
         .iter()
@@ -19,7 +20,7 @@ fn key(client: &Client) -> Vec<u8> {
     key.body.clone()
 }
 
-fn complete(replies: &[Reply]) -> Vec<String> {
+pub(crate) fn complete(replies: &[Reply]) -> Vec<String> {
     let tags = replies.iter().filter(|reply| reply.tag == 'C');
     tags.map(|reply| {
         String::from_utf8_lossy(&reply.body)
@@ -206,7 +207,7 @@ fn cancel(node: &Node, key: &[u8]) {
     send_cancel(node.address, key);
 }
 
-fn send_cancel(address: std::net::SocketAddr, key: &[u8]) {
+pub(crate) fn send_cancel(address: std::net::SocketAddr, key: &[u8]) {
     let mut client = Client::open(address);
     let mut message = 16_u32.to_be_bytes().to_vec();
     message.extend(80_877_102_u32.to_be_bytes());

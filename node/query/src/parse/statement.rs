@@ -79,6 +79,8 @@ pub struct Subscribe {
     pub leaving: bool,
     /// What becomes of a subscriber that does not keep up.
     pub when_slow: WhenSlow,
+    /// The id of the event that it goes on behind, where the wire has no word of its own for it.
+    pub after: Option<String>,
 }
 
 /// What is done where a subscriber's buffer is full.

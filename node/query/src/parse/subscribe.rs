@@ -9,7 +9,7 @@ use super::cursor::Cursor;
 use super::statement::{Statement, Subscribe, WhenSlow};
 
 /// What `WITH (…)` may set.
-const OPTIONS: [&str; 3] = ["snapshot", "on_slow", "leaving"];
+const OPTIONS: [&str; 4] = ["snapshot", "on_slow", "leaving", "after"];
 
 /// After `SUBSCRIBE`.
 pub(super) fn subscribe(cursor: &mut Cursor<'_>) -> Result<Statement> {
@@ -24,6 +24,7 @@ pub(super) fn subscribe(cursor: &mut Cursor<'_>) -> Result<Statement> {
         snapshot: false,
         leaving: false,
         when_slow: WhenSlow::Disconnect,
+        after: None,
     };
     read(&mut statement, options)?;
     Ok(Statement::Subscribe(statement))
@@ -34,6 +35,7 @@ fn read(statement: &mut Subscribe, options: BTreeMap<String, String>) -> Result<
         match name.as_str() {
             "snapshot" => statement.snapshot = truth(&name, &value)?,
             "leaving" => statement.leaving = truth(&name, &value)?,
+            "after" => statement.after = Some(value).filter(|value| !value.is_empty()),
             "on_slow" => {
                 statement.when_slow = match value.as_str() {
                     "disconnect" => WhenSlow::Disconnect,

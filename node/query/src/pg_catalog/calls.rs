@@ -20,7 +20,7 @@ pub(super) enum Given {
     Text(Option<String>),
     Int(Option<i64>),
     Flag(Option<bool>),
-    Texts(Vec<&'static str>),
+    Texts(Vec<String>),
 }
 
 /// One row's arguments as texts, and what there is to look them up in.
@@ -179,7 +179,7 @@ fn gathered(gives: Gives, given: &[Given]) -> ArrayRef {
             let mut lists = ListBuilder::new(StringBuilder::new());
             for given in given {
                 if let Given::Texts(texts) = given {
-                    lists.append_value(texts.iter().copied().map(Some));
+                    lists.append_value(texts.iter().map(Some));
                 } else {
                     lists.append_null();
                 }

@@ -11,6 +11,7 @@ use crate::error::from_datafusion;
 use crate::tables::Tables;
 
 use super::calls::{Call, CatalogFunction, Given, Gives, Work};
+use super::lists::{Expanded, parts_of_name};
 use super::objects::file_bytes;
 use super::objects::{Table, index_definition, shown};
 use super::relations::{KNOWN_SETTINGS, OWNER, name_of, number_of};
@@ -31,9 +32,9 @@ const FUNCTIONS: &[(&str, Gives, Work)] = &[
     ("current_schema", Gives::Text, |_| text("public")),
     ("current_schemas", Gives::Texts, |call| {
         Given::Texts(if call.text(0) == Some("true") {
-            vec!["pg_catalog", "public"]
+            vec!["pg_catalog".to_owned(), "public".to_owned()]
         } else {
-            vec!["public"]
+            vec!["public".to_owned()]
         })
     }),
     ("current_database", Gives::Text, |_| text(EVERYBODY)),
@@ -97,6 +98,10 @@ const FUNCTIONS: &[(&str, Gives, Work)] = &[
     }),
     ("quote_ident", Gives::Text, |call| {
         Given::Text(call.text(0).map(shown))
+    }),
+    ("parse_ident", Gives::Texts, |call| {
+        call.text(0)
+            .map_or(Given::Text(None), |name| Given::Texts(parts_of_name(name)))
     }),
     ("pg_table_size", Gives::Int, size),
     ("pg_relation_size", Gives::Int, size),
@@ -264,5 +269,8 @@ pub(crate) fn register(
             .register_udf(Arc::new(function))
             .map_err(from_datafusion)?;
     }
+    state
+        .register_udf(Arc::new(ScalarUDF::new_from_impl(Expanded::new())))
+        .map_err(from_datafusion)?;
     Ok(())
 }

@@ -9,6 +9,7 @@ mod calls;
 mod columns;
 mod emptiness;
 mod functions;
+mod lists;
 mod objects;
 mod relation;
 mod relations;

@@ -17,11 +17,12 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::PG_CATALOG;
 use super::emptiness::{emptied, is_nothing, named};
+use super::lists;
 use super::relations::names;
 use super::subquery::{counted, gathered, one_row, reads_catalog};
 
 /// What a text holds that may be about the catalog.
-const SIGNS: [&str; 12] = [
+const SIGNS: [&str; 16] = [
     "pg_",
     "::reg",
     "version(",
@@ -34,6 +35,10 @@ const SIGNS: [&str; 12] = [
     "format_type",
     " user",
     "as reg",
+    "array_lower(",
+    "array_upper(",
+    "generate_subscripts(",
+    "parse_ident(",
 ];
 /// What the names of lists of options and of rights begin with in the catalog; other columns may end as they do.
 const NEVER_SET: [&str; 16] = [
@@ -113,10 +118,24 @@ impl VisitorMut for Rewrite {
         match expression {
             Expr::Function(function) => {
                 unqualify(&mut function.name);
-                if let Some(places) = subscripts(function) {
-                    *expression = places;
+                if let Some(of_list) = lists::rewritten(function) {
+                    *expression = of_list;
                 } else if let Some(list) = list(function) {
                     *expression = list;
+                }
+            }
+            Expr::InSubquery {
+                expr,
+                subquery,
+                negated,
+            } => {
+                if let Some(is_in) = lists::in_search_path(expr, subquery, *negated) {
+                    *expression = is_in;
+                }
+            }
+            Expr::CompoundFieldAccess { root, access_chain } => {
+                if let Some(field) = lists::field(root, access_chain) {
+                    *expression = field;
                 }
             }
             Expr::BinaryOp { op, .. } => {
@@ -297,31 +316,6 @@ fn is_never_set(expression: &Expr) -> bool {
         .strip_suffix("options")
         .or_else(|| name.strip_suffix("acl"));
     start.is_some_and(|start| NEVER_SET.contains(&start))
-}
-
-/// `generate_subscripts(list, 1)`: a row for each place of a list.
-fn subscripts(function: &Function) -> Option<Expr> {
-    let FunctionArguments::List(list) = &function.args else {
-        return None;
-    };
-    let is_it = function
-        .name
-        .to_string()
-        .eq_ignore_ascii_case("generate_subscripts");
-    let FunctionArg::Unnamed(FunctionArgExpr::Expr(of)) = list.args.first().filter(|_| is_it)?
-    else {
-        return None;
-    };
-    let length = Expr::Cast {
-        kind: CastKind::Cast,
-        expr: Box::new(call("array_length", [of.clone()])),
-        data_type: DataType::BigInt(None),
-        array: false,
-        format: None,
-    };
-    let one = Value::Number("1".to_owned(), false).with_empty_span();
-    let places = call("generate_series", [Expr::Value(one), length]);
-    Some(call("unnest", [places]))
 }
 
 /// Whether a pattern is escaped by another character than the planner knows.

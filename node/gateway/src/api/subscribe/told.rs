@@ -16,14 +16,13 @@
 //!
 //! As server-sent events `op` is the event's name as well and `id` its id, so that a browser goes on by itself.
 
-use activestore_db::{Bounds, Changes, Subscription, Told, What};
+use activestore_db::{Changes, Subscription, Told, What};
 use activestore_types::{Error, Result};
 use arrow::datatypes::SchemaRef;
-use arrow::record_batch::RecordBatch;
 
 use super::Chunk;
 use crate::answer::error_value;
-use crate::encode::{json_cell, json_string};
+use crate::encode::{json_string, object, range_of};
 
 /// How events are put one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,42 +182,4 @@ impl Words {
             _ => Chunk::Bytes(std::mem::take(&mut self.bytes)),
         }
     }
-}
-
-fn object(schema: &SchemaRef, rows: &RecordBatch, row: usize, out: &mut Vec<u8>) -> Result<()> {
-    out.push(b'{');
-    for (place, (field, array)) in schema.fields().iter().zip(rows.columns()).enumerate() {
-        if place > 0 {
-            out.push(b',');
-        }
-        json_string(field.name(), out);
-        out.push(b':');
-        json_cell(field, array, row, out)?;
-    }
-    out.push(b'}');
-    Ok(())
-}
-
-fn range_of(bounds: &Bounds, out: &mut Vec<u8>) -> Result<()> {
-    if !bounds.exact {
-        let hex =
-            |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
-        let (start, end) = (hex(&bounds.range.start), hex(&bounds.range.end));
-        out.extend_from_slice(
-            format!("\"start_key\":\"{start}\",\"end_key\":\"{end}\"").as_bytes(),
-        );
-        return Ok(());
-    }
-    let end = if bounds.through { "through" } else { "before" };
-    for (name, values) in [("from", &bounds.from), (end, &bounds.to)] {
-        let Some(values) = values else {
-            continue;
-        };
-        if !out.is_empty() {
-            out.push(b',');
-        }
-        out.extend_from_slice(format!("\"{name}\":").as_bytes());
-        object(&values.schema(), values, 0, out)?;
-    }
-    Ok(())
 }

@@ -89,3 +89,15 @@ fn what_is_wrong_is_said() {
         assert!(error.contains(words), "{sql}: {error}");
     }
 }
+
+#[test]
+fn an_id_to_go_on_behind_stands_among_the_options() {
+    let plain = read("SUBSCRIBE SELECT * FROM t");
+    assert_eq!(plain.after, None);
+    let behind = read("SUBSCRIBE SELECT * FROM t WITH (after = '8def15ed.1A.ffffffff.0')");
+    assert_eq!(behind.after.as_deref(), Some("8def15ed.1A.ffffffff.0"));
+    assert_eq!(
+        read("SUBSCRIBE SELECT * FROM t WITH (after = '')").after,
+        None
+    );
+}
