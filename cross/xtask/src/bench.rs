@@ -1,5 +1,5 @@
 //! Runs the benchmarks of `tests/bench`, a workspace of its own, so that the peers it builds cost
-//! nothing to anybody else; what links do to the sync, by `tests/links`; and the store's simulated crashes and
+//! nothing to anybody else; what links do to the sync, by `tests/links`, and what wires carry, by `tests/wires`; and the store's simulated crashes and
 //! the simulated fleets, as many as are asked for.
 
 use std::process::Command;
@@ -24,7 +24,10 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         Some(("fleet", rest)) => return fleet(rest),
         Some(("plugins", rest)) => return plugins(rest),
         Some((name @ ("link" | "netns" | "idle" | "sync-cpu" | "peers-sync" | "storm"), rest)) => {
-            return links(name, rest);
+            return processes("activestore-test-links", name, rest);
+        }
+        Some((name @ ("lines" | "messages" | "points"), rest)) => {
+            return processes("activestore-test-wires", name, rest);
         }
         _ => {}
     }
@@ -68,8 +71,9 @@ fn plugins(arguments: &[String]) -> Result<(), String> {
 }
 
 /// `[--program FILE] [--OPTION VALUE]…`: an edge's backlog over a narrow link; rounds of what happens to links and nodes
-/// in network namespaces; what a quiet link and a row cost; peers that do the same job; a storm of edges. Without a program it is built for release.
-fn links(name: &str, arguments: &[String]) -> Result<(), String> {
+/// in network namespaces; what a quiet link and a row cost; peers that do the same job; a storm of edges; rows by line
+/// protocol and MQTT, and points by the PostgreSQL wire. Without a program it is built for release.
+fn processes(package: &str, name: &str, arguments: &[String]) -> Result<(), String> {
     if !arguments
         .chunks(2)
         .all(|pair| matches!(pair, [name, _] if name.starts_with("--")))
@@ -95,15 +99,9 @@ fn links(name: &str, arguments: &[String]) -> Result<(), String> {
         tools::ensure_peers()?;
     }
     let program = std::path::absolute(program).map_err(|error| error.to_string())?;
-    let mut command = cargo(&[
-        "run",
-        "--locked",
-        "--package",
-        "activestore-test-links",
-        "--",
-    ]);
+    let mut command = cargo(&["run", "--locked", "--package", package, "--"]);
     command.arg(name).arg(program).args(rest.concat());
-    execute(&format!("links: {name}"), &mut command)
+    execute(&format!("{package}: {name}"), &mut command)
 }
 
 /// Power cuts, failing and lying disks, by seed.

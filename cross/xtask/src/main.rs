@@ -23,7 +23,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                                  over a narrow, lossy link; netns: rounds of faults in network namespaces;
                                  idle: bytes of a quiet link; sync-cpu: instructions of a row on its way
                                  (valgrind); peers-sync: mosquitto and NATS beside it; storm: ten thousand
-                                 edges that come back at once
+                                 edges that come back at once; lines, messages, points: rows by line protocol
+                                 and MQTT, and single rows asked for over the PostgreSQL wire
   fuzz TARGET|all [--seconds N] [--input FILE]
                                  feeds hostile bytes to what the store reads from its disk:
                                  array, sst, wal, manifest, copy, keys; and to the host of plugins
