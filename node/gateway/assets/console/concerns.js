@@ -21,15 +21,15 @@ export function concerns(status, sync, seen, aside) {
     const name = peer.name || peer.node.slice(0, 8);
     if (!peer.connected && peer.seen_ms) say(false, `${name} is not connected; it was heard of ${ago(peer.seen_ms)}.`, peer.last_error || "It goes on by itself once its link is back.");
     else if (peer.last_error) say(false, `${name}: ${peer.last_error}`, "See Edges.");
-    if (peer.verified?.differences) say(true, `${name}: ${count(peer.verified.differences)} rows differ from what the edge holds.`, "activestore sync verify --repair compares and mends.");
+    if (peer.verified?.differences) say(true, `${name}: rows that differ from what the edge holds: ${count(peer.verified.differences)}.`, "activestore sync verify --repair compares and mends.");
   }
   const counters = [
-    ["activestore_flush_errors_total", true, "writes of files have failed", "Look at the disk and at the node's log."],
-    ["activestore_compaction_errors_total", true, "compactions have failed", "Look at the disk and at the node's log."],
-    ["activestore_definitions_failed", true, "definitions cannot be loaded", "SELECT * FROM system.plugins says why."],
-    ["activestore_sync_rows_aside", false, "rows of edges wait because they do not fit", "SELECT * FROM system.rejected_writes; then mend the table and send them again."],
+    ["activestore_flush_errors_total", true, "Failed writes of files", "Look at the disk and at the node's log."],
+    ["activestore_compaction_errors_total", true, "Failed compactions", "Look at the disk and at the node's log."],
+    ["activestore_definitions_failed", true, "Definitions that cannot be loaded", "SELECT * FROM system.plugins says why."],
+    ["activestore_sync_rows_aside", false, "Rows of edges that wait because they do not fit", "SELECT * FROM system.rejected_writes; then mend the table and send them again."],
   ];
-  for (const [name, bad, what, then] of counters) if (seen[name] > 0) say(bad, `${count(seen[name])} ${what}.`, then);
-  if (aside > 0 && !(seen.activestore_sync_rows_aside > 0)) say(false, `${count(aside)} writes were rejected.`, "SELECT * FROM system.rejected_writes says which and why.");
+  for (const [name, bad, what, then] of counters) if (seen[name] > 0) say(bad, `${what}: ${count(seen[name])}.`, then);
+  if (aside > 0 && !(seen.activestore_sync_rows_aside > 0)) say(false, `Rejected writes: ${count(aside)}.`, "SELECT * FROM system.rejected_writes says which and why.");
   return found;
 }

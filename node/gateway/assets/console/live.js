@@ -55,7 +55,7 @@ export function live(box) {
   function tell() {
     const since = Date.now() - MINUTE;
     times = times.filter(([second]) => second > since);
-    const rate = `${count(total)} events, ${count(times.reduce((sum, [, number]) => sum + number, 0))} in the last minute`;
+    const rate = `${count(total)} ${total === 1 ? "event" : "events"}, ${count(times.reduce((sum, [, number]) => sum + number, 0))} in the last minute`;
     said.textContent = `${stop ? paused ? `paused, ${count(waiting)} new` : "following" : "not following"}${total ? ` · ${rate}` : ""}`;
   }
 

@@ -187,8 +187,6 @@ impl Wire {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     const SHORT: Duration = Duration::from_millis(20);
