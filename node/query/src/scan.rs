@@ -8,10 +8,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use activestore_store::{LastRequest, ScanRequest, ScanStats, Snapshot};
-use activestore_types::{ColumnId, KeyRange};
+use activestore_store::{LastRequest, RowFilter, ScanRequest, ScanStats, Snapshot};
+use activestore_types::{ColumnId, DataType, KeyRange};
 use arrow::compute::concat_batches;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -32,9 +32,11 @@ use datafusion::physical_plan::{
 };
 use tokio::sync::mpsc::Sender;
 
+use crate::ahead::Ahead;
 use crate::error::to_datafusion;
 use crate::pushdown::{Pushed, is_folded};
 use crate::rows::QueryStats;
+use crate::runs::codes;
 
 /// Batches that a scan may be ahead of its reader.
 const BATCHES_AHEAD: usize = 2;
@@ -57,6 +59,10 @@ pub(crate) struct ScanExec {
     reverse: bool,
     /// Whether the rows' order was asked for.
     ordered: bool,
+    /// Those of the columns that are read as codes of a dictionary.
+    codes: Vec<ColumnId>,
+    /// What rows are looked at for before all of their columns are read.
+    filter: Option<Arc<dyn RowFilter>>,
     /// Of each partition only the last row is read: of these partitions, or of all.
     last_rows: Option<Arc<Option<Vec<Vec<u8>>>>>,
     properties: Arc<PlanProperties>,
@@ -84,6 +90,8 @@ impl ScanExec {
             now_ms,
             reverse: false,
             ordered: false,
+            codes: Vec::new(),
+            filter: None,
             last_rows: None,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
@@ -94,6 +102,58 @@ impl ScanExec {
     pub(crate) fn of_last_rows(mut self, partitions: Option<Vec<Vec<u8>>>) -> Self {
         self.last_rows = Some(Arc::new(partitions));
         self
+    }
+
+    /// Whether rows are read range by range, rather than one by one.
+    pub(crate) fn reads_ranges(&self) -> bool {
+        self.last_rows.is_none() && self.points().is_none()
+    }
+
+    /// The same scan with those of these columns that are TEXT as codes, for a step above that knows them.
+    pub(crate) fn with_codes(&self, columns: &[usize]) -> Self {
+        let table = self.snapshot.schema();
+        let text = |id: &ColumnId| {
+            let column = table.column_by_id(*id);
+            column.is_some_and(|column| column.data_type == DataType::Text)
+        };
+        let mut scan = self.clone();
+        scan.metrics = ExecutionPlanMetricsSet::new();
+        if self.ordered || !self.reads_ranges() {
+            return scan;
+        }
+        let mut fields = self.schema.fields().to_vec();
+        for place in columns {
+            if let (Some(id), Some(field)) = (self.columns.get(*place), fields.get_mut(*place))
+                && text(id)
+                && !scan.codes.contains(id)
+            {
+                *field = Arc::new(field.as_ref().clone().with_data_type(codes()));
+                scan.codes.push(*id);
+            }
+        }
+        scan.schema = Arc::new(Schema::new_with_metadata(
+            fields,
+            self.schema.metadata().clone(),
+        ));
+        scan.properties = Arc::new(properties(
+            EquivalenceProperties::new(scan.schema.clone()),
+            self.partitions.len(),
+        ));
+        scan
+    }
+
+    /// The same scan, which looks at some columns before it reads the others; `None` where that is not worth it.
+    pub(crate) fn with_filter(&self, predicate: &Arc<dyn PhysicalExpr>) -> Result<Option<Self>> {
+        if !self.reads_ranges() || self.limit.is_some() || self.filter.is_some() {
+            return Ok(None);
+        }
+        let filter = Ahead::new(predicate, &self.columns)?;
+        Ok(filter.map(|filter| {
+            let mut scan = self.clone();
+            scan.metrics = ExecutionPlanMetricsSet::new();
+            scan.filter = Some(Arc::new(filter));
+            scan
+        }))
     }
 
     /// Adds what this scan did to a query's statistics.
@@ -261,6 +321,12 @@ impl DisplayAs for ScanExec {
             };
             write!(f, ", ranges={} [{}{more}]", ranges.len(), shown.join(", "))?;
         }
+        if let Some(filter) = &self.filter {
+            write!(f, ", columns looked at first={}", filter.columns().len())?;
+        }
+        if !self.codes.is_empty() {
+            write!(f, ", codes={}", self.codes.len())?;
+        }
         if self.points().is_some() {
             write!(f, ", point reads")?;
         }
@@ -353,8 +419,10 @@ impl ExecutionPlan for ScanExec {
         }
         let request = ScanRequest {
             columns: self.columns.clone(),
+            codes: self.codes.clone(),
             ranges: ranges.clone(),
             predicates: self.pushed.zones.clone(),
+            filter: self.filter.clone(),
             limit: self.limit,
             reverse: self.reverse,
             // Several partitions arrive in no order anyway.
@@ -479,6 +547,7 @@ struct Counters {
     vectors_read: Count,
     vectors_pruned: Count,
     keys_merged: Count,
+    rows_filtered: Count,
 }
 
 impl Counters {
@@ -489,6 +558,7 @@ impl Counters {
             vectors_read: counter("vectors_read"),
             vectors_pruned: counter("vectors_pruned"),
             keys_merged: counter("keys_merged"),
+            rows_filtered: counter("rows_filtered"),
         }
     }
 
@@ -504,5 +574,6 @@ impl Counters {
             now.vectors_pruned,
         );
         add(&self.keys_merged, before.keys_merged, now.keys_merged);
+        add(&self.rows_filtered, before.rows_filtered, now.rows_filtered);
     }
 }
