@@ -18,6 +18,7 @@ use datafusion::physical_expr::expressions::{
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::filter::FilterExec;
 
 use crate::error::from_datafusion;
@@ -44,9 +45,10 @@ impl PhysicalOptimizerRule for AskAhead {
                 _ => None,
             };
             match asking {
-                Some(scan) => plan
-                    .with_new_children(vec![Arc::new(scan)])
-                    .map(Transformed::yes),
+                Some(scan) => {
+                    let asking = replace_children_if_necessary(plan, vec![Arc::new(scan)])?;
+                    Ok(Transformed::yes(asking))
+                }
                 None => Ok(Transformed::no(plan)),
             }
         })

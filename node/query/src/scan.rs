@@ -5,6 +5,8 @@
 //! order makes DataFusion's grouped plans slower. A sort that the key order answers, forwards or
 //! backwards, is taken over whole, its limit with it.
 
+mod counters;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,9 +22,7 @@ use datafusion::execution::TaskContext;
 use datafusion::physical_expr::expressions::Column as PhysicalColumn;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
-use datafusion::physical_plan::metrics::{
-    Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
-};
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::sort_pushdown::SortOrderPushdownResult;
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
@@ -37,6 +37,7 @@ use crate::error::to_datafusion;
 use crate::pushdown::{Pushed, is_folded};
 use crate::rows::QueryStats;
 use crate::runs::codes;
+use counters::Counters;
 
 /// Batches that a scan may be ahead of its reader.
 const BATCHES_AHEAD: usize = 2;
@@ -540,40 +541,4 @@ fn labelled(batch: RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
         batch.columns().to_vec(),
         &options,
     )?)
-}
-
-struct Counters {
-    rows: Count,
-    vectors_read: Count,
-    vectors_pruned: Count,
-    keys_merged: Count,
-    rows_filtered: Count,
-}
-
-impl Counters {
-    fn new(metrics: &ExecutionPlanMetricsSet, partition: usize) -> Self {
-        let counter = |name| MetricBuilder::new(metrics).counter(name, partition);
-        Counters {
-            rows: counter("rows_scanned"),
-            vectors_read: counter("vectors_read"),
-            vectors_pruned: counter("vectors_pruned"),
-            keys_merged: counter("keys_merged"),
-            rows_filtered: counter("rows_filtered"),
-        }
-    }
-
-    fn add(&self, before: &ScanStats, now: &ScanStats) {
-        let add = |count: &Count, before: u64, now: u64| {
-            count.add(usize::try_from(now.saturating_sub(before)).unwrap_or(usize::MAX));
-        };
-        add(&self.rows, before.rows, now.rows);
-        add(&self.vectors_read, before.vectors_read, now.vectors_read);
-        add(
-            &self.vectors_pruned,
-            before.vectors_pruned,
-            now.vectors_pruned,
-        );
-        add(&self.keys_merged, before.keys_merged, now.keys_merged);
-        add(&self.rows_filtered, before.rows_filtered, now.rows_filtered);
-    }
 }

@@ -180,7 +180,8 @@ impl<const AVERAGE: bool> Fold for Sums<AVERAGE> {
             *sum += match nulls {
                 None => sum_of(values),
                 Some(nulls) => {
-                    let valid = values.iter().zip(nulls.slice(run.start, run.rows).iter());
+                    let nulls = nulls.slice(run.start, run.rows);
+                    let valid = values.iter().zip(nulls.iter());
                     valid
                         .map(|(value, valid)| if valid { *value } else { 0.0 })
                         .sum()
@@ -233,7 +234,8 @@ impl Fold for LongSums {
                     .iter()
                     .fold(0_i64, |sum, value| sum.wrapping_add(*value)),
                 Some(nulls) => {
-                    let valid = values.iter().zip(nulls.slice(run.start, run.rows).iter());
+                    let nulls = nulls.slice(run.start, run.rows);
+                    let valid = values.iter().zip(nulls.iter());
                     let valid = valid.filter(|(_, valid)| *valid);
                     valid.fold(0_i64, |sum, (value, _)| sum.wrapping_add(*value))
                 }
@@ -292,7 +294,8 @@ impl<T: ArrowPrimitiveType> Fold for Extreme<T> {
             let found = match nulls {
                 None => values.iter().copied().reduce(better),
                 Some(nulls) => {
-                    let valid = values.iter().zip(nulls.slice(run.start, run.rows).iter());
+                    let nulls = nulls.slice(run.start, run.rows);
+                    let valid = values.iter().zip(nulls.iter());
                     let valid = valid.filter(|(_, valid)| *valid);
                     valid.map(|(value, _)| *value).reduce(better)
                 }

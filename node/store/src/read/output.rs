@@ -190,7 +190,7 @@ impl Picker {
         let kind = field.data_type();
         let misfit =
             |array: &&ArrayRef| array.data_type() != kind && !is_text(array.data_type(), kind);
-        if held.iter().flatten().any(|array| misfit(array)) {
+        if held.iter().flatten().any(misfit) {
             return Err(Error::corrupt(format!(
                 "column '{}' is stored with another type than {kind}",
                 field.name()

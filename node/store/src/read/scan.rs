@@ -75,6 +75,8 @@ pub struct ScanStats {
     pub rows_run: u64,
     /// Keys merged row by row.
     pub keys_merged: u64,
+    /// Bytes of the cells that were decoded, as arrays hold them.
+    pub bytes_decoded: u64,
     /// Rows left out by the filter.
     pub rows_filtered: u64,
     /// Rows put out.

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use activestore_sst::{SequentialReader, Sst};
 use activestore_types::{BatchColumn, ColumnId, Result, RowBatch};
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef};
 use parking_lot::Mutex;
 
 use super::ScanStats;
@@ -191,6 +191,7 @@ impl Pieces {
         {
             self.stats.vectors_read += 1;
             let read = vector.read(&self.ahead, &self.codes)?;
+            self.stats.bytes_decoded += bytes(&read);
             vector.ahead.get_or_init(|| read);
         }
         Ok(())
@@ -299,8 +300,12 @@ impl Cells for Pieces {
             && piece.places.is_empty()
             && !self.wanted.is_empty()
         {
-            if vector.cells.get().is_none() && vector.ahead.get().is_none() {
-                self.stats.vectors_read += 1;
+            let ahead = vector.ahead.get();
+            if vector.cells.get().is_none() {
+                let cells = bytes(vector.cells(&self.wanted, &self.codes)?);
+                let before = ahead.map_or(0, |ahead| bytes(ahead));
+                self.stats.bytes_decoded += cells.saturating_sub(before);
+                self.stats.vectors_read += u64::from(ahead.is_none());
             }
             piece.places = places(vector.cells(&self.wanted, &self.codes)?, &self.wanted);
         }
@@ -332,6 +337,13 @@ impl Cells for Pieces {
             Some(Held::Vector(vector)) => vector.full(all).map(Some),
         }
     }
+}
+
+fn bytes(columns: &[BatchColumn]) -> u64 {
+    let sizes = columns.iter();
+    sizes
+        .map(|column| column.array.get_buffer_memory_size() as u64)
+        .sum()
 }
 
 fn places(columns: &[BatchColumn], wanted: &[ColumnId]) -> Vec<Option<usize>> {
