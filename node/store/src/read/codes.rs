@@ -114,6 +114,7 @@ pub(super) fn copy_codes(
         keys: Vec::with_capacity(rows),
         values: StringBuilder::new(),
         bytes: 0,
+        last: 0,
         nulls: NullBufferBuilder::new(rows),
         count: 0,
     };
@@ -219,6 +220,8 @@ struct Coded {
     values: StringBuilder,
     /// Of the values.
     bytes: usize,
+    /// Where the last value begins.
+    last: usize,
     nulls: NullBufferBuilder,
     count: i32,
 }
@@ -229,7 +232,13 @@ impl Coded {
         self.nulls.append_n_nulls(rows);
     }
 
+    /// The value that was added last.
+    fn last(&self) -> &[u8] {
+        self.values.values_slice().get(self.last..).unwrap_or(&[])
+    }
+
     fn push_value(&mut self, value: &str) -> Result<i32> {
+        self.last = self.bytes;
         self.bytes += value.len();
         if i32::try_from(self.bytes).is_err() {
             return Err(too_long());
@@ -270,7 +279,6 @@ impl Coded {
     }
 
     fn push_text(&mut self, text: &StringArray, span: Span) -> Result<()> {
-        let mut last: Option<(&str, i32)> = None;
         for place in 0..span.rows {
             let row = if span.reverse {
                 span.start + span.rows - 1 - place
@@ -282,11 +290,11 @@ impl Coded {
                 continue;
             }
             let value = text.value(row);
-            let key = match last {
-                Some((before, key)) if before == value => key,
-                _ => self.push_value(value)?,
+            let key = if self.count > 0 && self.last() == value.as_bytes() {
+                self.count - 1
+            } else {
+                self.push_value(value)?
             };
-            last = Some((value, key));
             self.keys.push(key);
             self.nulls.append_non_null();
         }
