@@ -1,7 +1,8 @@
 //! Runs the benchmarks of `tests/bench`, a workspace of its own, so that the peers it builds cost
-//! nothing to anybody else; what links do to the sync, by `tests/links`, and what wires carry, by `tests/wires`; and the store's simulated crashes and
-//! the simulated fleets, as many as are asked for.
+//! nothing to anybody else; what links do to the sync, by `tests/links`, and what wires carry, by `tests/wires`; and the
+//! store's simulated crashes and the simulated fleets, as many as are asked for.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
@@ -33,7 +34,17 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     }
     let bench = root().join("tests/bench");
     let mut command = cargo(&["run", "--release", "--locked", "--"]);
-    command.args(arguments).current_dir(&bench);
+    command.current_dir(&bench);
+    match first {
+        // The one that asks the whole program rather than the store.
+        Some((name, rest)) if name == "queries" && !rest.iter().any(|one| one == "--help") => {
+            let (program, rest) = program(rest)?;
+            command.arg(name).arg("--program").arg(program).args(rest);
+        }
+        _ => {
+            command.args(arguments);
+        }
+    }
     if std::env::var_os("CARGO_TARGET_DIR").is_none() {
         command.env("CARGO_TARGET_DIR", bench.join("target"));
     }
@@ -82,10 +93,24 @@ fn processes(package: &str, name: &str, arguments: &[String]) -> Result<(), Stri
             "usage: cargo xtask bench {name} [--program FILE] [--OPTION VALUE]…"
         ));
     }
-    let (given, rest): (Vec<_>, Vec<_>) = arguments
-        .chunks(2)
-        .partition(|pair| pair.first().is_some_and(|name| name == "--program"));
-    let program = match given.last().and_then(|pair| pair.get(1)) {
+    let (program, rest) = program(arguments)?;
+    if name == "peers-sync" {
+        tools::ensure_peers()?;
+    }
+    let mut command = cargo(&["run", "--locked", "--package", package, "--"]);
+    command.arg(name).arg(program).args(rest);
+    execute(&format!("{package}: {name}"), &mut command)
+}
+
+/// The program that `--program` names, or one that is built for release; and the other arguments.
+fn program(arguments: &[String]) -> Result<(PathBuf, Vec<String>), String> {
+    let mut rest = arguments.to_vec();
+    let given = rest.iter().position(|one| one == "--program");
+    let given: Vec<String> = match given {
+        Some(at) => rest.drain(at..rest.len().min(at + 2)).collect(),
+        None => Vec::new(),
+    };
+    let program = match given.get(1) {
         Some(program) => program.into(),
         None => {
             let package = ["--release", "--locked", "--package", "activestore-daemon"];
@@ -95,13 +120,8 @@ fn processes(package: &str, name: &str, arguments: &[String]) -> Result<(), Stri
             crate::run::target_dir().join("release/activestore")
         }
     };
-    if name == "peers-sync" {
-        tools::ensure_peers()?;
-    }
     let program = std::path::absolute(program).map_err(|error| error.to_string())?;
-    let mut command = cargo(&["run", "--locked", "--package", package, "--"]);
-    command.arg(name).arg(program).args(rest.concat());
-    execute(&format!("{package}: {name}"), &mut command)
+    Ok((program, rest))
 }
 
 /// Power cuts, failing and lying disks, by seed.

@@ -3,8 +3,10 @@
 //! A query that groups a table by columns of its partition key, and asks of each group only for what
 //! its newest row says (`last_value(x ORDER BY ts)`, `DISTINCT ON`, `max(ts)`), gets the same answer
 //! from the last row of each partition. The store finds those without a scan, so the rule puts
-//! the last rows in the place of the table and leaves the grouping as it is.
+//! the last rows in the place of the table. Where groups are single partitions, the last row is the group, and
+//! nothing is left to be grouped; else the grouping stays as it is.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use activestore_types::{ColumnId, TableSchema};
@@ -12,7 +14,7 @@ use datafusion::common::Result;
 use datafusion::common::tree_node::Transformed;
 use datafusion::datasource::{DefaultTableSource, source_as_provider};
 use datafusion::logical_expr::expr::{AggregateFunction, NullTreatment, Sort};
-use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Projection, TableScan};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 use crate::provider::StoredTable;
@@ -46,17 +48,42 @@ impl OptimizerRule for LastRows {
         if aggregate.aggr_expr.is_empty() {
             return Ok(Transformed::no(plan));
         }
+        let single = Cell::new(false);
         let asks = |table: &TableSchema| {
-            Question::new(table, &aggregate.group_expr)
-                .is_some_and(|question| aggregate.aggr_expr.iter().all(|expr| question.is(expr)))
+            Question::new(table, &aggregate.group_expr).is_some_and(|question| {
+                single.set(question.is_of_single_partitions());
+                aggregate.aggr_expr.iter().all(|expr| question.is(expr))
+            })
         };
         let Some(input) = of_last_rows(&aggregate.input, &asks) else {
             return Ok(Transformed::no(plan));
         };
+        if single.get()
+            && let Some(columns) = of_the_row(aggregate)
+        {
+            let projection = Projection::try_new(columns, Arc::new(input))?;
+            return Ok(Transformed::yes(LogicalPlan::Projection(projection)));
+        }
         let (expressions, inputs) = (plan.expressions(), vec![input]);
         plan.with_new_exprs(expressions, inputs)
             .map(Transformed::yes)
     }
+}
+
+/// What a grouping gives where each group is one row, under the same names.
+fn of_the_row(aggregate: &Aggregate) -> Option<Vec<Expr>> {
+    let groups = aggregate.group_expr.iter().cloned().map(Some);
+    let values = aggregate.aggr_expr.iter().map(|expr| {
+        let Expr::AggregateFunction(call) = expr.clone().unalias() else {
+            return None;
+        };
+        call.params.args.into_iter().next()
+    });
+    let names = aggregate.schema.iter();
+    let columns = groups.chain(values).zip(names);
+    let columns = columns
+        .map(|(expr, (table, field))| Some(expr?.alias_qualified(table.cloned(), field.name())));
+    columns.collect()
 }
 
 /// The same input over the last rows of its table, where it is nothing but a table, whole or some
@@ -105,6 +132,12 @@ impl<'a> Question<'a> {
                 && column.is_some_and(|column| !is_folded(column.data_type))
         });
         whole.then_some(Question { table, groups })
+    }
+
+    /// Whether a group is one partition.
+    fn is_of_single_partitions(&self) -> bool {
+        let mut key = self.table.partition_key.iter();
+        key.all(|id| self.groups.contains(id))
     }
 
     /// Whether an aggregate depends on the newest row of each group alone.

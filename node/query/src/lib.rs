@@ -15,6 +15,7 @@
 
 mod access;
 mod aggregate;
+mod ahead;
 mod allowance;
 mod bucket;
 mod cast;
@@ -40,6 +41,7 @@ mod prepare;
 mod provider;
 mod pushdown;
 mod rows;
+mod runs;
 mod scan;
 mod series;
 mod session;

@@ -5,13 +5,15 @@
 //! order makes DataFusion's grouped plans slower. A sort that the key order answers, forwards or
 //! backwards, is taken over whole, its limit with it.
 
+mod counters;
+
 use std::fmt;
 use std::sync::Arc;
 
-use activestore_store::{LastRequest, ScanRequest, ScanStats, Snapshot};
-use activestore_types::{ColumnId, KeyRange};
+use activestore_store::{LastRequest, RowFilter, ScanRequest, ScanStats, Snapshot};
+use activestore_types::{ColumnId, DataType, KeyRange};
 use arrow::compute::concat_batches;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -20,9 +22,7 @@ use datafusion::execution::TaskContext;
 use datafusion::physical_expr::expressions::Column as PhysicalColumn;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
-use datafusion::physical_plan::metrics::{
-    Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
-};
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::sort_pushdown::SortOrderPushdownResult;
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
@@ -32,9 +32,12 @@ use datafusion::physical_plan::{
 };
 use tokio::sync::mpsc::Sender;
 
+use crate::ahead::Ahead;
 use crate::error::to_datafusion;
 use crate::pushdown::{Pushed, is_folded};
 use crate::rows::QueryStats;
+use crate::runs::codes;
+use counters::Counters;
 
 /// Batches that a scan may be ahead of its reader.
 const BATCHES_AHEAD: usize = 2;
@@ -57,6 +60,10 @@ pub(crate) struct ScanExec {
     reverse: bool,
     /// Whether the rows' order was asked for.
     ordered: bool,
+    /// Those of the columns that are read as codes of a dictionary.
+    codes: Vec<ColumnId>,
+    /// What rows are looked at for before all of their columns are read.
+    filter: Option<Arc<dyn RowFilter>>,
     /// Of each partition only the last row is read: of these partitions, or of all.
     last_rows: Option<Arc<Option<Vec<Vec<u8>>>>>,
     properties: Arc<PlanProperties>,
@@ -84,6 +91,8 @@ impl ScanExec {
             now_ms,
             reverse: false,
             ordered: false,
+            codes: Vec::new(),
+            filter: None,
             last_rows: None,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
@@ -94,6 +103,58 @@ impl ScanExec {
     pub(crate) fn of_last_rows(mut self, partitions: Option<Vec<Vec<u8>>>) -> Self {
         self.last_rows = Some(Arc::new(partitions));
         self
+    }
+
+    /// Whether rows are read range by range, rather than one by one.
+    pub(crate) fn reads_ranges(&self) -> bool {
+        self.last_rows.is_none() && self.points().is_none()
+    }
+
+    /// The same scan with those of these columns that are TEXT as codes, for a step above that knows them.
+    pub(crate) fn with_codes(&self, columns: &[usize]) -> Self {
+        let table = self.snapshot.schema();
+        let text = |id: &ColumnId| {
+            let column = table.column_by_id(*id);
+            column.is_some_and(|column| column.data_type == DataType::Text)
+        };
+        let mut scan = self.clone();
+        scan.metrics = ExecutionPlanMetricsSet::new();
+        if self.ordered || !self.reads_ranges() {
+            return scan;
+        }
+        let mut fields = self.schema.fields().to_vec();
+        for place in columns {
+            if let (Some(id), Some(field)) = (self.columns.get(*place), fields.get_mut(*place))
+                && text(id)
+                && !scan.codes.contains(id)
+            {
+                *field = Arc::new(field.as_ref().clone().with_data_type(codes()));
+                scan.codes.push(*id);
+            }
+        }
+        scan.schema = Arc::new(Schema::new_with_metadata(
+            fields,
+            self.schema.metadata().clone(),
+        ));
+        scan.properties = Arc::new(properties(
+            EquivalenceProperties::new(scan.schema.clone()),
+            self.partitions.len(),
+        ));
+        scan
+    }
+
+    /// The same scan, which looks at some columns before it reads the others; `None` where that is not worth it.
+    pub(crate) fn with_filter(&self, predicate: &Arc<dyn PhysicalExpr>) -> Result<Option<Self>> {
+        if !self.reads_ranges() || self.limit.is_some() || self.filter.is_some() {
+            return Ok(None);
+        }
+        let filter = Ahead::new(predicate, &self.columns)?;
+        Ok(filter.map(|filter| {
+            let mut scan = self.clone();
+            scan.metrics = ExecutionPlanMetricsSet::new();
+            scan.filter = Some(Arc::new(filter));
+            scan
+        }))
     }
 
     /// Adds what this scan did to a query's statistics.
@@ -261,6 +322,12 @@ impl DisplayAs for ScanExec {
             };
             write!(f, ", ranges={} [{}{more}]", ranges.len(), shown.join(", "))?;
         }
+        if let Some(filter) = &self.filter {
+            write!(f, ", columns looked at first={}", filter.columns().len())?;
+        }
+        if !self.codes.is_empty() {
+            write!(f, ", codes={}", self.codes.len())?;
+        }
         if self.points().is_some() {
             write!(f, ", point reads")?;
         }
@@ -353,8 +420,10 @@ impl ExecutionPlan for ScanExec {
         }
         let request = ScanRequest {
             columns: self.columns.clone(),
+            codes: self.codes.clone(),
             ranges: ranges.clone(),
             predicates: self.pushed.zones.clone(),
+            filter: self.filter.clone(),
             limit: self.limit,
             reverse: self.reverse,
             // Several partitions arrive in no order anyway.
@@ -472,37 +541,4 @@ fn labelled(batch: RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
         batch.columns().to_vec(),
         &options,
     )?)
-}
-
-struct Counters {
-    rows: Count,
-    vectors_read: Count,
-    vectors_pruned: Count,
-    keys_merged: Count,
-}
-
-impl Counters {
-    fn new(metrics: &ExecutionPlanMetricsSet, partition: usize) -> Self {
-        let counter = |name| MetricBuilder::new(metrics).counter(name, partition);
-        Counters {
-            rows: counter("rows_scanned"),
-            vectors_read: counter("vectors_read"),
-            vectors_pruned: counter("vectors_pruned"),
-            keys_merged: counter("keys_merged"),
-        }
-    }
-
-    fn add(&self, before: &ScanStats, now: &ScanStats) {
-        let add = |count: &Count, before: u64, now: u64| {
-            count.add(usize::try_from(now.saturating_sub(before)).unwrap_or(usize::MAX));
-        };
-        add(&self.rows, before.rows, now.rows);
-        add(&self.vectors_read, before.vectors_read, now.vectors_read);
-        add(
-            &self.vectors_pruned,
-            before.vectors_pruned,
-            now.vectors_pruned,
-        );
-        add(&self.keys_merged, before.keys_merged, now.keys_merged);
-    }
 }

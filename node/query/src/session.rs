@@ -13,12 +13,14 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SessionState, TaskContext};
 use datafusion::prelude::SessionConfig;
 
+use crate::ahead::AskAhead;
 use crate::allowance::Share;
 use crate::error::from_datafusion;
 use crate::last::LastRows;
 use crate::model::Models;
 use crate::options::EngineOptions;
 use crate::parse::MAX_RECURSION;
+use crate::runs::RunAggregates;
 use crate::yielding::Yielding;
 use crate::{bucket, gapfill, growth, json, model, series, tumble, windows};
 
@@ -75,6 +77,8 @@ pub(crate) fn state(
         .with_default_features()
         .with_catalog_list(Arc::new(catalogs))
         .with_optimizer_rule(Arc::new(LastRows))
+        .with_physical_optimizer_rule(Arc::new(AskAhead))
+        .with_physical_optimizer_rule(Arc::new(RunAggregates))
         .with_physical_optimizer_rule(Arc::new(Yielding))
         // Nothing is read from files or URLs by SQL.
         .with_table_factories(Default::default())

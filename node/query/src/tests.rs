@@ -10,6 +10,7 @@ mod model;
 mod planning;
 mod predicate;
 mod queries;
+mod runs;
 mod series;
 mod windows;
 mod writing;

@@ -16,6 +16,7 @@ use arrow::datatypes::SchemaRef;
 use crate::memtable::MemtableView;
 use crate::version::{Origins, Stamp, TableFile, TableVersion, TombstoneMap};
 
+mod codes;
 mod copy;
 mod digest;
 mod ends;
@@ -35,6 +36,7 @@ pub use activestore_sst::{ZonePredicate, ZoneValue};
 pub use digest::Digest;
 pub use fragments::FragmentPiece;
 pub use last::{LastRequest, LastRows};
+pub use output::RowFilter;
 pub use point::{StampedCell, StampedCells, Trace};
 pub use scan::{Scan, ScanRequest, ScanStats};
 pub use walk::{Share, WalkedRow};

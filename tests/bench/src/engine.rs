@@ -59,8 +59,8 @@ impl Engine {
     pub fn command(self, home: &Path, task: &Task) -> Result<Command> {
         let json = serde_json::to_string(task)?;
         let script = |name: &str| {
-            let mut command = Command::new(home.join("python/bin/python"));
-            command.arg(peers().join(name)).arg(&json);
+            let mut command = script(home, name);
+            command.arg(&json);
             command
         };
         Ok(match self {
@@ -87,6 +87,13 @@ impl Engine {
             }
         })
     }
+}
+
+/// A script of `peers`, run by the environment's Python.
+pub fn script(home: &Path, name: &str) -> Command {
+    let mut command = Command::new(home.join("python/bin/python"));
+    command.arg(peers().join(name));
+    command
 }
 
 fn peers() -> PathBuf {

@@ -56,7 +56,21 @@ enum Bench {
     Memory(Settings),
     /// Opening a store whose rows are all in the log.
     Replay(Settings),
-    /// All of them.
+    /// Thirteen queries by SQL over HTTP, beside DuckDB and ClickHouse.
+    Queries {
+        /// The program, built for release.
+        #[arg(long)]
+        program: PathBuf,
+        /// How often each query is asked.
+        #[arg(long, default_value_t = 9)]
+        repeats: usize,
+        /// Passes that the rows are written in, every so many ticks in each: runs that overlap row by row.
+        #[arg(long, default_value_t = 2)]
+        runs: usize,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// All but the queries.
     All(Settings),
     /// One engine's part, in this process.
     #[command(hide = true)]
@@ -126,6 +140,7 @@ fn parent(bench: Bench) -> Result<()> {
     | Bench::Scan(settings)
     | Bench::Memory(settings)
     | Bench::Replay(settings)
+    | Bench::Queries { settings, .. }
     | Bench::All(settings)) = &bench
     else {
         return Err("not a benchmark".into());
@@ -175,6 +190,19 @@ fn run(bench: &Bench, session: &mut Session, goals: &mut Goals) -> Result<()> {
         }
         Bench::Memory(_) => suite::own::memory(session, goals),
         Bench::Replay(_) => suite::own::replay(session, goals),
+        Bench::Queries {
+            program,
+            repeats,
+            runs,
+            ..
+        } => {
+            let asked = suite::queries::Asked {
+                program,
+                repeats: (*repeats).max(1),
+                runs: (*runs).clamp(1, 4),
+            };
+            suite::queries::run(session, goals, asked)
+        }
         Bench::All(_) => {
             suite::ingest::run(session, goals)?;
             suite::size::run(session, goals)?;

@@ -111,10 +111,7 @@ impl Session {
     /// # Errors
     /// When the store itself fails: that is a defect, not a peer that is missing.
     pub fn measure(&mut self, engine: Engine, case: &str, task: &Task) -> Result<Option<Figures>> {
-        if !self.plan.engines.is_empty() && !self.plan.engines.contains(&engine) {
-            return Ok(None);
-        }
-        if !self.ready(engine) {
+        if !self.is_asked(engine) || !self.ready(engine) {
             return Ok(None);
         }
         eprintln!("  {case}: {} …", engine.name());
@@ -134,6 +131,33 @@ impl Session {
                 Ok(None)
             }
         }
+    }
+
+    /// Whether an engine is to be measured.
+    pub fn is_asked(&self, engine: Engine) -> bool {
+        self.plan.engines.is_empty() || self.plan.engines.contains(&engine)
+    }
+
+    /// Has `peers/queries.py` do a task, which asks several engines in turn.
+    ///
+    /// # Errors
+    /// When Python is not to be had, or as the script says: answers that differ are a defect.
+    pub fn queries(&mut self, task: &serde_json::Value) -> Result<Figures> {
+        // Both peers come with the packages that the script itself needs.
+        Engine::Duckdb.prepare(&self.home)?;
+        let dir = tempfile::tempdir_in(self.work.path())?;
+        let mut task = task.clone();
+        task["dir"] = serde_json::json!(dir.path());
+        let mut command = crate::engine::script(&self.home, "queries.py");
+        let output = command.arg(task.to_string()).stderr(Stdio::inherit()).output()?;
+        if !output.status.success() {
+            return Err(format!("the queries ended with {}", output.status).into());
+        }
+        let figures = figures_of(&output.stdout)?;
+        for (metric, value) in &figures {
+            self.note(&serde_json::json!({ "case": "queries", "metric": metric, "value": value }))?;
+        }
+        Ok(figures)
     }
 
     fn ready(&mut self, engine: Engine) -> bool {
@@ -166,17 +190,7 @@ impl Session {
         if engine == Engine::Activestore {
             eprint!("{said}");
         }
-        let mut figures = Figures::new();
-        for line in String::from_utf8(output.stdout)?.lines() {
-            // Libraries may print beside the figures.
-            if let Ok(line) = serde_json::from_str::<Line>(line) {
-                figures.insert(line.metric, line.value);
-            }
-        }
-        if figures.is_empty() {
-            return Err("it printed no figure".into());
-        }
-        Ok(figures)
+        figures_of(&output.stdout)
     }
 
     /// Writes one JSON line, if that is asked for.
@@ -194,4 +208,19 @@ impl Session {
     pub fn skipped(&self) -> impl Iterator<Item = &String> {
         self.skipped.iter()
     }
+}
+
+/// The figures that a child printed.
+fn figures_of(printed: &[u8]) -> Result<Figures> {
+    let mut figures = Figures::new();
+    for line in std::str::from_utf8(printed)?.lines() {
+        // Libraries may print beside the figures.
+        if let Ok(line) = serde_json::from_str::<Line>(line) {
+            figures.insert(line.metric, line.value);
+        }
+    }
+    if figures.is_empty() {
+        return Err("it printed no figure".into());
+    }
+    Ok(figures)
 }

@@ -2,6 +2,7 @@
 
 pub mod ingest;
 pub mod own;
+pub mod queries;
 pub mod reads;
 pub mod size;
 

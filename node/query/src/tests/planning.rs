@@ -72,7 +72,13 @@ async fn explain_analyze_counts_vectors_and_rows() {
     .await;
     has(
         &plan,
-        &["rows_scanned=100", "vectors_read=", "vectors_pruned="],
+        &[
+            "rows_scanned=10,",
+            "rows_filtered=90",
+            "bytes_decoded=",
+            "vectors_read=",
+            "vectors_pruned=",
+        ],
     );
     let answer = engine
         .query("SELECT n FROM plant.readings WHERE device = 'p2'", &[])

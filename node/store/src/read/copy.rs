@@ -146,7 +146,7 @@ fn singly<T: ArrowPrimitiveType>(
     Ok(Some(Arc::new(array.with_data_type(data_type.clone()))))
 }
 
-fn outside() -> Error {
+pub(super) fn outside() -> Error {
     Error::corrupt("picked rows lie outside their vector")
 }
 

@@ -6,13 +6,19 @@ use std::sync::Arc;
 use activestore_types::{ColumnId, Error, Result, TableSchema};
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::concat_batches;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
+use super::codes::{copy_codes, copy_texts, is_coded, is_text};
 use super::copy::{Singles, Span, Stretch, copy_column, copy_singly};
 use super::piece::Fragment;
 use super::resolve::Cells;
 use super::scan::piece::Pieces;
+
+mod filter;
+
+pub(crate) use filter::Filtered;
+pub use filter::RowFilter;
 
 /// Rows of an output batch, at most.
 pub(crate) const BATCH_ROWS: usize = 8192;
@@ -124,7 +130,28 @@ impl Picker {
 
     /// Copies the picked rows together; the picker is empty afterwards.
     pub(crate) fn finish<P: Cells>(&mut self, pieces: &mut P) -> Result<RecordBatch> {
-        let mut used = vec![false; pieces.pieces()];
+        for piece in self.used(pieces.pieces()) {
+            pieces.load(piece)?;
+        }
+        let pieces = &*pieces;
+        let singles = self.singles();
+        let columns = self.schema.fields().len();
+        let mut arrays = Vec::with_capacity(columns);
+        for (place, field) in self.schema.fields().iter().enumerate() {
+            let held: Vec<Option<&ArrayRef>> = (0..pieces.pieces())
+                .map(|piece| pieces.array(piece, place))
+                .collect();
+            arrays.push(self.column(place, field, &held, singles.as_ref())?);
+        }
+        let rows = std::mem::take(&mut self.rows);
+        self.picks.clear();
+        self.cells.clear();
+        record_batch(&self.schema, arrays, rows)
+    }
+
+    /// The pieces that something is picked from, of so many.
+    fn used(&self, pieces: usize) -> Vec<usize> {
+        let mut used = vec![false; pieces];
         let from_picks = self.picks.iter().filter_map(|pick| match pick {
             Pick::Rows(span) => Some(span.piece),
             Pick::Cells(_) => None,
@@ -135,61 +162,74 @@ impl Picker {
                 *used = true;
             }
         }
-        for piece in (0..used.len()).filter(|piece| used.get(*piece) == Some(&true)) {
-            pieces.load(piece)?;
+        (0..pieces)
+            .filter(|piece| used.get(*piece) == Some(&true))
+            .collect()
+    }
+
+    /// Rows that come singly from many places are copied by a loop of their own.
+    fn singles(&self) -> Option<Singles> {
+        if self.picks.len() * SINGLY <= self.rows {
+            return None;
         }
-        let pieces = &*pieces;
-        // Rows that come singly from many places are copied by a loop of their own.
-        let singles = if self.picks.len() * SINGLY > self.rows {
-            let spans = self.picks.iter().map(|pick| match pick {
-                Pick::Rows(span) => Some(*span),
-                Pick::Cells(_) => None,
-            });
-            Singles::of(spans, self.rows)
-        } else {
-            None
-        };
+        let spans = self.picks.iter().map(|pick| match pick {
+            Pick::Rows(span) => Some(*span),
+            Pick::Cells(_) => None,
+        });
+        Singles::of(spans, self.rows)
+    }
+
+    /// The picked rows of the column at a place, of which the pieces hold these arrays.
+    fn column(
+        &self,
+        place: usize,
+        field: &Field,
+        held: &[Option<&ArrayRef>],
+        singles: Option<&Singles>,
+    ) -> Result<ArrayRef> {
+        let kind = field.data_type();
+        let misfit =
+            |array: &&ArrayRef| array.data_type() != kind && !is_text(array.data_type(), kind);
+        if held.iter().flatten().any(misfit) {
+            return Err(Error::corrupt(format!(
+                "column '{}' is stored with another type than {kind}",
+                field.name()
+            )));
+        }
         let columns = self.schema.fields().len();
-        let mut arrays = Vec::with_capacity(columns);
-        for (place, field) in self.schema.fields().iter().enumerate() {
-            let held: Vec<Option<&ArrayRef>> = (0..pieces.pieces())
-                .map(|piece| pieces.array(piece, place))
-                .collect();
-            let misfit = |array: &&&ArrayRef| array.data_type() != field.data_type();
-            if held.iter().flatten().any(|array| misfit(&array)) {
-                return Err(Error::corrupt(format!(
-                    "column '{}' is stored with another type than {}",
-                    field.name(),
-                    field.data_type()
-                )));
-            }
-            let stretches = self.picks.iter().map(|pick| match pick {
-                Pick::Rows(span) => Stretch::Cells(*span),
-                Pick::Cells(row) => match self.cells.get(row * columns + place) {
-                    Some(Some((piece, row))) => Stretch::Cells(Span {
-                        piece: *piece,
-                        start: *row,
-                        rows: 1,
-                        reverse: false,
-                    }),
-                    _ => Stretch::Nulls(1),
-                },
-            });
-            let singly = match &singles {
-                Some(singles) => copy_singly(field.data_type(), &held, singles)?,
-                None => None,
-            };
-            arrays.push(match singly {
-                Some(array) => array,
-                None => copy_column(field.data_type(), self.rows, &held, stretches)?,
-            });
+        let stretches = self.picks.iter().map(|pick| match pick {
+            Pick::Rows(span) => Stretch::Cells(*span),
+            Pick::Cells(row) => match self.cells.get(row * columns + place) {
+                Some(Some((piece, row))) => Stretch::Cells(Span {
+                    piece: *piece,
+                    start: *row,
+                    rows: 1,
+                    reverse: false,
+                }),
+                _ => Stretch::Nulls(1),
+            },
+        });
+        if is_coded(kind) {
+            return copy_codes(self.rows, held, stretches);
         }
-        let rows = std::mem::take(&mut self.rows);
-        self.picks.clear();
-        self.cells.clear();
-        record_batch(&self.schema, arrays, rows)
+        if held
+            .iter()
+            .flatten()
+            .any(|array| is_coded(array.data_type()))
+        {
+            return copy_texts(self.rows, held, stretches);
+        }
+        let singly = match singles {
+            Some(singles) => copy_singly(kind, held, singles)?,
+            None => None,
+        };
+        match singly {
+            Some(array) => Ok(array),
+            None => copy_column(kind, self.rows, held, stretches),
+        }
     }
 }
+
 /// Joins small batches into large ones, in order.
 pub(crate) struct Coalescer {
     schema: SchemaRef,

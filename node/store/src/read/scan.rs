@@ -8,14 +8,15 @@
 use std::sync::Arc;
 
 use activestore_sst::ZonePredicate;
-use activestore_types::{ColumnId, Error, KeyRange, Result, TableSchema};
+use activestore_types::{ColumnId, DataType, Error, KeyRange, Result, TableSchema};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 
 use super::Snapshot;
+use super::codes::coded_schema;
 use super::copy::Span;
 use super::keys::KeyShape;
-use super::output::{BATCH_ROWS, Coalescer, Picker, output_schema};
+use super::output::{BATCH_ROWS, Coalescer, Filtered, Picker, RowFilter, output_schema};
 use super::piece::{Fragment, VECTORS_HELD_MAX};
 use super::resolve::{Cells, Resolver};
 use crate::memtable::prefix::PrefixShape;
@@ -38,10 +39,16 @@ use view::ViewSource;
 pub struct ScanRequest {
     /// The columns of the output, in its order. None gives batches that only count rows.
     pub columns: Vec<ColumnId>,
+    /// Those of the columns, all of TEXT, whose values are to come as codes of a dictionary: for readers that ask
+    /// where a value changes, which then costs no text.
+    pub codes: Vec<ColumnId>,
     /// Which keys: sorted and disjoint; none means all.
     pub ranges: Vec<KeyRange>,
     /// What rows must satisfy. Rows that do not may be left out; the caller checks the rest.
     pub predicates: Vec<ZonePredicate>,
+    /// What rows are looked at for before all of their columns are read. Rows that it does not hold of may be left
+    /// out; the caller checks the rest. It is not asked where there is a limit.
+    pub filter: Option<Arc<dyn RowFilter>>,
     /// Rows wanted at most.
     pub limit: Option<usize>,
     /// From the last key to the first.
@@ -68,6 +75,10 @@ pub struct ScanStats {
     pub rows_run: u64,
     /// Keys merged row by row.
     pub keys_merged: u64,
+    /// Bytes of the cells that were decoded, as arrays hold them.
+    pub bytes_decoded: u64,
+    /// Rows left out by the filter.
+    pub rows_filtered: u64,
     /// Rows put out.
     pub rows: u64,
 }
@@ -85,6 +96,8 @@ pub struct Scan {
     spans: Vec<Span>,
     now_ms: u64,
     resolver: Resolver,
+    filter: Option<Arc<dyn RowFilter>>,
+    filtered: Filtered,
     picker: Picker,
     output: Coalescer,
     schema: SchemaRef,
@@ -106,7 +119,7 @@ fn split_predicates(
 impl Scan {
     pub(crate) fn new(snapshot: Snapshot, request: ScanRequest) -> Result<Self> {
         let table = Arc::clone(snapshot.schema());
-        let schema = output_schema(&table, &request.columns)?;
+        let schema = coded_schema(output_schema(&table, &request.columns)?, &request);
         let mut ranges = request.ranges;
         let ordered = ranges.windows(2).all(|pair| match pair {
             [left, right] => !left.end.is_empty() && left.end <= right.start,
@@ -123,7 +136,15 @@ impl Scan {
         if !request.reverse {
             ranges.reverse();
         }
+        let filter = request.filter.filter(|_| request.limit.is_none());
+        let ahead = filter.as_ref().map_or(&[][..], |filter| filter.columns());
         let (key_predicates, value_predicates) = split_predicates(&table, request.predicates);
+        // Text is put together once, from codes, whether or not it leaves as codes.
+        let is_text = |id: &&ColumnId| {
+            let column = table.column_by_id(**id);
+            column.is_some_and(|column| column.data_type == DataType::Text)
+        };
+        let texts = request.columns.iter().filter(is_text).copied().collect();
         let plan = Plan {
             shape: Arc::new(KeyShape::of(&table)),
             key_predicates,
@@ -138,7 +159,11 @@ impl Scan {
                 request.now_ms,
             ),
             plan: Arc::new(plan),
-            pieces: Pieces::new(request.columns),
+            pieces: Pieces::new(request.columns)
+                .with_codes(texts)
+                .with_ahead(ahead),
+            filter,
+            filtered: Filtered::default(),
             now_ms: request.now_ms,
             value_predicates,
             ranges,
@@ -285,6 +310,14 @@ impl Scan {
 
     /// Copies the picked rows into the output and lets the pieces go.
     fn copy_out(&mut self) -> Result<()> {
+        if let Some(filter) = &self.filter {
+            self.picker
+                .keep(filter.as_ref(), &mut self.pieces, &mut self.filtered)?;
+            self.pieces.stats.rows_filtered = self.filtered.dropped;
+            if self.filtered.is_idle() {
+                self.filter = None;
+            }
+        }
         self.output.push_picked(&mut self.picker, &mut self.pieces)
     }
 }

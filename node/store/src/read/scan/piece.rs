@@ -6,11 +6,12 @@ use std::sync::{Arc, OnceLock};
 
 use activestore_sst::{SequentialReader, Sst};
 use activestore_types::{BatchColumn, ColumnId, Result, RowBatch};
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef};
 use parking_lot::Mutex;
 
 use super::ScanStats;
 use crate::memtable::Chunk;
+use crate::read::codes::read_coded;
 use crate::read::piece::Fragment;
 pub(crate) use crate::read::piece::Slot;
 use crate::read::resolve::Cells;
@@ -26,6 +27,8 @@ pub(crate) struct Vector {
     /// Which of its rows are wanted, if not all.
     part: Option<Range<usize>>,
     stamped: OnceLock<RowBatch>,
+    /// Those of the wanted columns that are looked at before the others.
+    ahead: OnceLock<Vec<BatchColumn>>,
     /// The wanted columns that the file has.
     cells: OnceLock<Vec<BatchColumn>>,
     /// All columns, read only where the existence of a row hangs on them.
@@ -40,6 +43,7 @@ impl Vector {
             index,
             part: None,
             stamped: OnceLock::new(),
+            ahead: OnceLock::new(),
             cells: OnceLock::new(),
             full: OnceLock::new(),
         }
@@ -70,17 +74,35 @@ impl Vector {
         Ok(self.stamped.get_or_init(|| read))
     }
 
-    fn cells(&self, wanted: &[ColumnId]) -> Result<&[BatchColumn]> {
+    /// The wanted columns, some of them by codes where the vector has them so.
+    fn cells(&self, wanted: &[ColumnId], codes: &[ColumnId]) -> Result<&[BatchColumn]> {
         if let Some(cells) = self.cells.get() {
             return Ok(cells);
         }
-        let read = match &self.part {
-            Some(rows) => self
-                .sst
-                .read_rows(self.index, rows.clone(), wanted, false)?,
-            None => self.reader.lock().read(self.index, wanted)?,
+        let ahead = self.ahead.get().map_or(&[][..], Vec::as_slice);
+        let is_there = |id: &ColumnId| ahead.iter().any(|column| column.id == *id);
+        let mut read = if ahead.is_empty() {
+            self.read(wanted, codes)?
+        } else {
+            let left: Vec<ColumnId> = wanted.iter().filter(|id| !is_there(id)).copied().collect();
+            self.read(&left, codes)?
         };
-        Ok(self.cells.get_or_init(|| read.columns))
+        read.extend_from_slice(ahead);
+        Ok(self.cells.get_or_init(|| read))
+    }
+
+    fn read(&self, wanted: &[ColumnId], codes: &[ColumnId]) -> Result<Vec<BatchColumn>> {
+        if let Some(rows) = &self.part {
+            let read = self
+                .sst
+                .read_rows(self.index, rows.clone(), wanted, false)?;
+            return Ok(read.columns);
+        }
+        let mut reader = self.reader.lock();
+        if codes.iter().any(|id| wanted.contains(id)) {
+            return read_coded(&mut reader, self.index, wanted, codes);
+        }
+        Ok(reader.read(self.index, wanted)?.columns)
     }
 
     fn full(&self, all: &[ColumnId]) -> Result<&RowBatch> {
@@ -113,6 +135,10 @@ struct Piece {
 /// The pieces of the output batch in the making.
 pub(crate) struct Pieces {
     wanted: Vec<ColumnId>,
+    /// Those of the wanted columns that are wanted by codes.
+    codes: Vec<ColumnId>,
+    /// Those that are looked at before the others are read.
+    ahead: Vec<ColumnId>,
     list: Vec<Piece>,
     /// Rises when the list is emptied, which makes the numbers that sources remember void.
     epoch: u64,
@@ -124,6 +150,8 @@ impl Pieces {
     pub(crate) fn new(wanted: Vec<ColumnId>) -> Self {
         Pieces {
             wanted,
+            codes: Vec::new(),
+            ahead: Vec::new(),
             list: Vec::new(),
             epoch: 1,
             vectors: 0,
@@ -131,8 +159,56 @@ impl Pieces {
         }
     }
 
+    /// The same, with these of the wanted columns by codes.
+    pub(crate) fn with_codes(mut self, codes: Vec<ColumnId>) -> Self {
+        self.codes = codes;
+        self
+    }
+
+    /// The same, with these of the wanted columns to be looked at before the others.
+    pub(crate) fn with_ahead(mut self, ahead: &[ColumnId]) -> Self {
+        self.ahead = ahead.to_vec();
+        self
+    }
+
     pub(crate) fn wanted(&self) -> &[ColumnId] {
         &self.wanted
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Makes sure that what is looked at first of a piece is there.
+    pub(crate) fn load_ahead(&mut self, piece: usize) -> Result<()> {
+        let Some(piece) = self.list.get(piece) else {
+            return Ok(());
+        };
+        if let Held::Vector(vector) = &piece.held
+            && piece.places.is_empty()
+            && vector.cells.get().is_none()
+            && vector.ahead.get().is_none()
+        {
+            self.stats.vectors_read += 1;
+            let read = vector.read(&self.ahead, &self.codes)?;
+            self.stats.bytes_decoded += bytes(&read);
+            vector.ahead.get_or_init(|| read);
+        }
+        Ok(())
+    }
+
+    /// The array of a column that is looked at first, by its place among the wanted ones.
+    pub(crate) fn ahead(&self, piece: usize, wanted: usize) -> Option<&ArrayRef> {
+        let held = self.list.get(piece)?;
+        if let Held::Vector(vector) = &held.held
+            && held.places.is_empty()
+        {
+            let id = self.wanted.get(wanted)?;
+            let columns = vector.cells.get().or(vector.ahead.get())?;
+            let column = columns.iter().find(|column| column.id == *id)?;
+            return Some(&column.array);
+        }
+        self.column(piece, wanted).map(|column| &column.array)
     }
 
     /// Rises whenever the pieces are let go.
@@ -224,10 +300,14 @@ impl Cells for Pieces {
             && piece.places.is_empty()
             && !self.wanted.is_empty()
         {
+            let ahead = vector.ahead.get();
             if vector.cells.get().is_none() {
-                self.stats.vectors_read += 1;
+                let cells = bytes(vector.cells(&self.wanted, &self.codes)?);
+                let before = ahead.map_or(0, |ahead| bytes(ahead));
+                self.stats.bytes_decoded += cells.saturating_sub(before);
+                self.stats.vectors_read += u64::from(ahead.is_none());
             }
-            piece.places = places(vector.cells(&self.wanted)?, &self.wanted);
+            piece.places = places(vector.cells(&self.wanted, &self.codes)?, &self.wanted);
         }
         Ok(())
     }
@@ -257,6 +337,13 @@ impl Cells for Pieces {
             Some(Held::Vector(vector)) => vector.full(all).map(Some),
         }
     }
+}
+
+fn bytes(columns: &[BatchColumn]) -> u64 {
+    let sizes = columns.iter();
+    sizes
+        .map(|column| column.array.get_buffer_memory_size() as u64)
+        .sum()
 }
 
 fn places(columns: &[BatchColumn], wanted: &[ColumnId]) -> Vec<Option<usize>> {

@@ -1,14 +1,18 @@
 //! Random histories against the model.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use activestore_types::{Hlc, KeyRange, OriginId};
+use activestore_types::{ColumnId, Hlc, KeyRange, OriginId, Result};
+use arrow::array::{AsArray, BooleanArray};
+use arrow::datatypes::Int64Type;
+use arrow::record_batch::RecordBatch;
 use proptest::prelude::*;
 
 use super::model::{Cell, Delete, Model, Row, Write};
 use super::table::{ALL, AT, DEVICE, Table, VALUES, device_name, key, partition, rows, span};
 use crate::compaction::{self, Choice, Policy, Reason, choose_by, major, pick};
-use crate::read::{ScanRequest, Share, ZonePredicate, ZoneValue};
+use crate::read::{RowFilter, ScanRequest, Share, ZonePredicate, ZoneValue};
 use crate::version::TableFile;
 
 pub(super) const NOW_MS: u64 = 1000;
@@ -192,6 +196,23 @@ fn request(now_ms: u64) -> ScanRequest {
     }
 }
 
+/// Rows whose number in a column is above a bound.
+#[derive(Debug)]
+struct Above(Vec<ColumnId>, i64);
+
+impl RowFilter for Above {
+    fn columns(&self) -> &[ColumnId] {
+        &self.0
+    }
+
+    fn holds(&self, rows: &RecordBatch) -> Result<BooleanArray> {
+        let numbers = rows.column(0).as_primitive::<Int64Type>().iter();
+        Ok(numbers
+            .map(|number| number.map(|number| number > self.1))
+            .collect())
+    }
+}
+
 /// Where a row of the standard table stands among the others: the newest of a device come first.
 fn place((device, at): (u8, i64)) -> (u8, i64) {
     (device, -at)
@@ -237,10 +258,23 @@ proptest! {
             backward.truncate(limit);
             prop_assert_eq!(&scan(&table, ScanRequest { limit: Some(limit), ..reversed }), &backward);
 
-            for reverse in [false, true] {
-                let mut any = scan(&table, ScanRequest { any_order: true, reverse, ..request(now_ms) });
+            for (reverse, codes) in [(false, vec![]), (true, vec![]), (false, vec![DEVICE, VALUES[1]]), (true, vec![VALUES[1]])] {
+                let mut any = scan(&table, ScanRequest { any_order: true, reverse, codes, ..request(now_ms) });
                 any.sort_unstable_by_key(|(key, _)| place(*key));
                 prop_assert_eq!(&any, &expected);
+            }
+
+            // What a filter does not hold of is left out, and nothing else.
+            let above: Vec<_> = expected.iter().copied().filter(|(_, row)| row[2].is_some_and(|value| value > bound)).collect();
+            for any_order in [false, true] {
+                let filter: Arc<dyn RowFilter> = Arc::new(Above(vec![VALUES[2]], bound));
+                let filtered = ScanRequest { any_order, filter: Some(filter), ..request(now_ms) };
+                let mut found = scan(&table, filtered.clone());
+                found.sort_unstable_by_key(|(key, _)| place(*key));
+                prop_assert_eq!(&found, &above);
+                let mut found = scan(&table, ScanRequest { reverse: true, codes: vec![DEVICE], ..filtered });
+                found.sort_unstable_by_key(|(key, _)| place(*key));
+                prop_assert_eq!(&found, &above);
             }
 
             // Two ranges: some rows of one device and all of the next.

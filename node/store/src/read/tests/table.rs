@@ -12,7 +12,8 @@ use arrow::array::{
     Array, ArrayRef, AsArray, Float64Array, Int64Array, StringArray, TimestampNanosecondArray,
 };
 use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::{Float64Type, Int64Type, TimestampNanosecondType};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType as ArrowType, Float64Type, Int64Type, TimestampNanosecondType};
 use arrow::record_batch::RecordBatch;
 
 use super::model::{Cell, Delete, Row, Write, node};
@@ -318,11 +319,14 @@ pub(crate) fn rows(batches: &[RecordBatch]) -> Vec<((u8, i64), Row)> {
     let mut rows = Vec::new();
     for batch in batches {
         assert!(batch.num_rows() <= 8192);
-        let device = batch.column(0).as_string::<i32>();
+        // Text may come by codes.
+        let text = |place: usize| cast(batch.column(place), &ArrowType::Utf8).unwrap();
+        let (device, note) = (text(0), text(3));
+        let device = device.as_string::<i32>();
         let at = batch.column(1).as_primitive::<TimestampNanosecondType>();
         let (a, b, c) = (
             batch.column(2).as_primitive::<Float64Type>(),
-            batch.column(3).as_string::<i32>(),
+            note.as_string::<i32>(),
             batch.column(4).as_primitive::<Int64Type>(),
         );
         for row in 0..batch.num_rows() {

@@ -1,0 +1,135 @@
+//! Rows that a reader has no use for, found out by the columns that it looks at, before the others are read.
+
+use std::fmt;
+use std::sync::Arc;
+
+use activestore_types::{ColumnId, Error, Result};
+use arrow::array::{Array, ArrayRef, BooleanArray};
+use arrow::datatypes::Schema;
+use arrow::record_batch::RecordBatch;
+
+use super::{Pick, Picker, record_batch};
+use crate::read::copy::Span;
+use crate::read::scan::piece::Pieces;
+
+/// Rows that are looked at before it shows whether looking is worth it.
+const TRIED_ROWS: u64 = 65_536;
+
+/// What a reader wants of a row, apart from its key.
+pub trait RowFilter: fmt::Debug + Send + Sync {
+    /// The columns that it looks at, all of them among those that the scan reads.
+    fn columns(&self) -> &[ColumnId];
+
+    /// Of which rows it holds; NULL does not. The batch has its columns, in their order.
+    ///
+    /// # Errors
+    /// What keeps it from saying.
+    fn holds(&self, rows: &RecordBatch) -> Result<BooleanArray>;
+}
+
+/// How a filter did so far.
+#[derive(Debug, Default)]
+pub(crate) struct Filtered {
+    pub(crate) seen: u64,
+    pub(crate) dropped: u64,
+}
+
+impl Filtered {
+    /// Whether it drops too little to be asked again: whoever reads the rows asks anyway.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.seen >= TRIED_ROWS && self.dropped < self.seen / 4
+    }
+}
+
+impl Picker {
+    /// Lets go of picked rows that the filter does not hold of.
+    ///
+    /// # Errors
+    /// What keeps the columns from being read, or the filter from saying.
+    pub(crate) fn keep(
+        &mut self,
+        filter: &dyn RowFilter,
+        pieces: &mut Pieces,
+        filtered: &mut Filtered,
+    ) -> Result<()> {
+        if self.rows == 0 {
+            return Ok(());
+        }
+        for piece in self.used(pieces.count()) {
+            pieces.load_ahead(piece)?;
+        }
+        let mut fields = Vec::new();
+        let mut arrays: Vec<ArrayRef> = Vec::new();
+        let singles = self.singles();
+        for id in filter.columns() {
+            let place = pieces.wanted().iter().position(|wanted| wanted == id);
+            let field = place.and_then(|place| Some((place, self.schema.fields().get(place)?)));
+            let Some((place, field)) = field else {
+                return Err(Error::internal("a filter of columns that are not read"));
+            };
+            let held: Vec<Option<&ArrayRef>> = (0..pieces.count())
+                .map(|piece| pieces.ahead(piece, place))
+                .collect();
+            arrays.push(self.column(place, field, &held, singles.as_ref())?);
+            fields.push(field.clone());
+        }
+        let schema = Arc::new(Schema::new(fields));
+        let holds = filter.holds(&record_batch(&schema, arrays, self.rows)?)?;
+        if holds.len() != self.rows {
+            return Err(Error::internal(
+                "a filter that leaves rows out of its answer",
+            ));
+        }
+        let before = self.rows;
+        self.keep_where(&holds);
+        filtered.seen += before as u64;
+        filtered.dropped += (before - self.rows) as u64;
+        Ok(())
+    }
+
+    fn keep_where(&mut self, holds: &BooleanArray) {
+        let mut kept = Vec::with_capacity(self.picks.len());
+        let (mut rows, mut at) = (0, 0);
+        let is_held = |row: usize| holds.is_valid(row) && holds.value(row);
+        for pick in &self.picks {
+            let span = match pick {
+                Pick::Rows(span) => *span,
+                Pick::Cells(_) => {
+                    if is_held(at) {
+                        kept.push(*pick);
+                        rows += 1;
+                    }
+                    at += 1;
+                    continue;
+                }
+            };
+            let mut place = 0;
+            while place < span.rows {
+                if !is_held(at + place) {
+                    place += 1;
+                    continue;
+                }
+                let run = (place..span.rows).take_while(|place| is_held(at + place));
+                let run = run.count();
+                let start = if span.reverse {
+                    span.start + span.rows - place - run
+                } else {
+                    span.start + place
+                };
+                kept.push(Pick::Rows(Span {
+                    start,
+                    rows: run,
+                    ..span
+                }));
+                rows += run;
+                place += run;
+            }
+            at += span.rows;
+        }
+        self.picks = kept;
+        self.rows = rows;
+        if rows == 0 {
+            self.cells.clear();
+        }
+    }
+}
