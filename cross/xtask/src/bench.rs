@@ -2,11 +2,14 @@
 //! nothing to anybody else; what links do to the sync, by `tests/links`; and the store's simulated crashes and
 //! the simulated fleets, as many as are asked for.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
 use crate::run::{cargo, root, run as execute};
 use crate::tools;
+
+mod load;
 
 /// Crash runs unless told otherwise.
 const CRASH_RUNS: u64 = 10_000;
@@ -23,6 +26,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         Some(("crash", rest)) => return crash(rest),
         Some(("fleet", rest)) => return fleet(rest),
         Some(("plugins", rest)) => return plugins(rest),
+        Some(("load", rest)) => return load::load(rest),
         Some((name @ ("link" | "netns" | "idle" | "sync-cpu" | "peers-sync" | "storm"), rest)) => {
             return links(name, rest);
         }
@@ -81,20 +85,10 @@ fn links(name: &str, arguments: &[String]) -> Result<(), String> {
     let (given, rest): (Vec<_>, Vec<_>) = arguments
         .chunks(2)
         .partition(|pair| pair.first().is_some_and(|name| name == "--program"));
-    let program = match given.last().and_then(|pair| pair.get(1)) {
-        Some(program) => program.into(),
-        None => {
-            let package = ["--release", "--locked", "--package", "activestore-daemon"];
-            let mut build = cargo(&["build"]);
-            build.args(package).args(["--bin", "activestore"]);
-            execute("the program (release build)", &mut build)?;
-            crate::run::target_dir().join("release/activestore")
-        }
-    };
+    let program = program(given.last().and_then(|pair| pair.get(1)))?;
     if name == "peers-sync" {
         tools::ensure_peers()?;
     }
-    let program = std::path::absolute(program).map_err(|error| error.to_string())?;
     let mut command = cargo(&[
         "run",
         "--locked",
@@ -104,6 +98,21 @@ fn links(name: &str, arguments: &[String]) -> Result<(), String> {
     ]);
     command.arg(name).arg(program).args(rest.concat());
     execute(&format!("links: {name}"), &mut command)
+}
+
+/// The program that is given, or one that is built for release.
+fn program(given: Option<&String>) -> Result<PathBuf, String> {
+    let program = match given {
+        Some(program) => program.into(),
+        None => {
+            let package = ["--release", "--locked", "--package", "activestore-daemon"];
+            let mut build = cargo(&["build"]);
+            build.args(package).args(["--bin", "activestore"]);
+            execute("the program (release build)", &mut build)?;
+            crate::run::target_dir().join("release/activestore")
+        }
+    };
+    std::path::absolute(program).map_err(|error| error.to_string())
 }
 
 /// Power cuts, failing and lying disks, by seed.
