@@ -9,6 +9,8 @@ use std::time::Instant;
 use crate::run::{cargo, root, run as execute};
 use crate::tools;
 
+mod load;
+
 /// Crash runs unless told otherwise.
 const CRASH_RUNS: u64 = 10_000;
 /// Fleets unless told otherwise.
@@ -24,6 +26,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         Some(("crash", rest)) => return crash(rest),
         Some(("fleet", rest)) => return fleet(rest),
         Some(("plugins", rest)) => return plugins(rest),
+        Some(("load", rest)) => return load::load(rest),
         Some((name @ ("link" | "netns" | "idle" | "sync-cpu" | "peers-sync" | "storm"), rest)) => {
             return processes("activestore-test-links", name, rest);
         }

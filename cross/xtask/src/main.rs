@@ -19,8 +19,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   build-plugins                  builds plugins/ into plugins/target/components/*.wasm
   bench NAME [--help]            measures the store beside its peers: ingest, size, point, last, scan,
                                  memory, replay, all; queries: SQL over HTTP beside DuckDB and
-                                 ClickHouse; crash, fleet: simulated crashes of the store and fleets of
-                                 nodes, by seed; plugins: what the sandbox costs; link: a backlog
+                                 ClickHouse; load: files into a table beside DuckDB; crash, fleet:
+                                 simulated crashes of the store and fleets of nodes, by seed;
+                                 plugins: what the sandbox costs; link: a backlog
                                  over a narrow, lossy link; netns: rounds of faults in network namespaces;
                                  idle: bytes of a quiet link; sync-cpu: instructions of a row on its way
                                  (valgrind); peers-sync: mosquitto and NATS beside it; storm: ten thousand

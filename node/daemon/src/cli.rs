@@ -1,6 +1,7 @@
 //! The command line: every command, its flags, and an example in each help text. It parses and
 //! checks nothing beyond the form of its arguments.
 
+mod load;
 mod plugin;
 mod receipt;
 mod role;
@@ -15,6 +16,7 @@ use clap_complete::Shell;
 use crate::config::{RoleSetting, Span};
 use crate::demo::DemoArgs;
 
+pub use load::{FileFormat, LoadArgs};
 pub use plugin::{
     BenchArgs, DeployArgs, LineLevel, ListFormat, PluginCommand, PluginLanguage, PluginTemplate,
     RolloutCommand, RowsArgs, SelectArgs, TestArgs, UseArgs,
@@ -84,13 +86,11 @@ pub enum Command {
     )]
     Sql(SqlArgs),
     /// Load files into a table.
-    #[command(
-        after_help = "Examples:\n  activestore load readings.csv --table plant.readings\n  activestore load readings.csv --table plant.readings --create --key device,ts\n\nRefused rows go to FILE.rejects with line number and reason, and the exit code is then 1.\nAn interrupted load resumes where it stopped when it is started again."
-    )]
+    #[command(after_help = load::EXAMPLES)]
     Load(LoadArgs),
     /// Write a table or a query's result to a file.
     #[command(
-        after_help = "Examples:\n  activestore export --table plant.readings -o readings.csv\n  activestore export --sql \"SELECT * FROM plant.readings WHERE temp > 80\" -o hot.arrow"
+        after_help = "Examples:\n  activestore export --table plant.readings -o readings.csv\n  activestore export --sql \"SELECT * FROM plant.readings WHERE temp > 80\" -o hot.parquet"
     )]
     Export(ExportArgs),
     /// Develop and deploy plugins.
@@ -242,52 +242,6 @@ pub struct SqlArgs {
     /// How rows are printed.
     #[arg(long, value_enum, default_value = "table")]
     pub format: OutputFormat,
-    /// The node.
-    #[command(flatten)]
-    pub node: NodeUrl,
-}
-
-/// The format of a file to load.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum FileFormat {
-    /// CSV with a header line.
-    Csv,
-    /// An array of objects.
-    Json,
-    /// One object a line.
-    Ndjson,
-    /// InfluxDB line protocol.
-    Lp,
-    /// An Arrow IPC stream.
-    Arrow,
-    /// Parquet, which this build does not read or write.
-    #[value(hide = true)]
-    Parquet,
-}
-
-/// `load`.
-#[derive(Args, Debug)]
-pub struct LoadArgs {
-    /// The files.
-    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub files: Vec<PathBuf>,
-    /// The table; for line protocol only its keyspace counts, the measurement is the table.
-    #[arg(long, value_name = "KEYSPACE.TABLE", value_parser = table_name)]
-    pub table: TableName,
-    /// The files' format; default by the file name.
-    #[arg(long, value_enum)]
-    pub format: Option<FileFormat>,
-    /// Create the table with the schema found in the file, and show it first.
-    #[arg(long)]
-    pub create: bool,
-    /// The new table's primary key: the partition column, then clustering columns.
-    #[arg(
-        long,
-        value_name = "COLUMN,…",
-        value_delimiter = ',',
-        requires = "create"
-    )]
-    pub key: Vec<String>,
     /// The node.
     #[command(flatten)]
     pub node: NodeUrl,

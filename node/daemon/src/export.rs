@@ -14,7 +14,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::cli::{ExportArgs, FileFormat};
 use crate::client::{BodyReader, Client, read_json, tag};
 use crate::figures::{shown, size};
-use crate::load::{file_format, quoted};
+use crate::load::format::of_output;
+use crate::load::quoted;
+
+#[cfg(feature = "parquet")]
+mod parquet;
 
 /// Bytes copied at a time.
 const COPY_BYTES: usize = 128 * 1024;
@@ -25,16 +29,22 @@ const COPY_BYTES: usize = 128 * 1024;
 /// What the node says, or where the file cannot be written.
 pub fn run(args: &ExportArgs) -> Result<ExitCode> {
     let to_stdout = args.output.as_os_str() == "-";
-    let format = match file_format(args.format, &args.output)? {
+    let written = of_output(args.format, &args.output)?;
+    let format = match written {
         FileFormat::Csv => Format::Csv,
         FileFormat::Json => Format::Json,
         FileFormat::Ndjson => Format::Ndjson,
-        FileFormat::Arrow => Format::Arrow,
-        FileFormat::Lp | FileFormat::Parquet => {
+        // The node sends columns; the file is made of them here.
+        FileFormat::Arrow | FileFormat::Parquet => Format::Arrow,
+        FileFormat::Lp => {
             return Err(Error::invalid("export does not write this format")
-                .with_hint("use csv, json, ndjson or arrow"));
+                .with_hint("use csv, json, ndjson, arrow or parquet"));
         }
     };
+    if written == FileFormat::Parquet && cfg!(not(feature = "parquet")) {
+        return Err(Error::invalid("this build does not write Parquet")
+            .with_hint("build it with the feature 'parquet', or use arrow"));
+    }
     let sql = match (&args.sql, &args.table) {
         (Some(sql), _) => sql.clone(),
         (None, Some(table)) => format!(
@@ -45,7 +55,7 @@ pub fn run(args: &ExportArgs) -> Result<ExitCode> {
         (None, None) => return Err(Error::invalid("neither --table nor --sql is given")),
     };
     let started = Instant::now();
-    let (content_type, mut body) = Client::new(&args.node.url)?.sql_body(&sql, format)?;
+    let (content_type, body) = Client::new(&args.node.url)?.sql_body(&sql, format)?;
     if content_type.starts_with("application/json") && format != Format::Json {
         let tag = tag(&read_json(body)?);
         return Err(
@@ -54,11 +64,10 @@ pub fn run(args: &ExportArgs) -> Result<ExitCode> {
         );
     }
     if to_stdout {
-        let mut out = std::io::stdout().lock();
-        copy(&mut body, &mut out)?;
+        copy(body, &mut std::io::stdout(), written)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let bytes = write_file(&args.output, &mut body)?;
+    let bytes = write_file(&args.output, body, written)?;
     println!(
         "{}: {} in {}",
         args.output.display(),
@@ -68,7 +77,7 @@ pub fn run(args: &ExportArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn write_file(path: &Path, body: &mut BodyReader) -> Result<u64> {
+fn write_file(path: &Path, body: BodyReader, format: FileFormat) -> Result<u64> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = Path::new(&part);
@@ -76,7 +85,7 @@ fn write_file(path: &Path, body: &mut BodyReader) -> Result<u64> {
         .map_err(Error::from)
         .and_then(|file| {
             let mut out = BufWriter::new(file);
-            let bytes = copy(body, &mut out)?;
+            let bytes = copy(body, &mut out, format)?;
             let file = out
                 .into_inner()
                 .map_err(|error| Error::from(error.into_error()))?;
@@ -92,7 +101,8 @@ fn write_file(path: &Path, body: &mut BodyReader) -> Result<u64> {
     written
 }
 
-fn copy(body: &mut BodyReader, out: &mut impl Write) -> Result<u64> {
+/// Writes the rows as they come; how many bytes the file has.
+fn copy(mut body: BodyReader, out: &mut (impl Write + Send), format: FileFormat) -> Result<u64> {
     let spinner = if std::io::stderr().is_terminal() {
         ProgressBar::new_spinner()
     } else {
@@ -101,6 +111,13 @@ fn copy(body: &mut BodyReader, out: &mut impl Write) -> Result<u64> {
     if let Ok(style) = ProgressStyle::with_template("{spinner} {bytes}  {bytes_per_sec}") {
         spinner.set_style(style);
     }
+    #[cfg(feature = "parquet")]
+    if format == FileFormat::Parquet {
+        let bytes = parquet::write(body, out, &spinner)?;
+        spinner.finish_and_clear();
+        return Ok(bytes);
+    }
+    tracing::trace!(?format, "the rows are written as the node sends them");
     let mut buffer = vec![0; COPY_BYTES];
     let mut total = 0;
     loop {

@@ -1,149 +1,375 @@
 //! `activestore load`: files into a table, piece by piece, over HTTP.
 //!
-//! 1. Cut the file into pieces of whole records (the node parses them, it knows the types).
-//! 2. Send a piece; the node stores the good records and lists the refused ones by line.
-//! 3. Note the refused ones in `FILE.rejects`, and how far the load is in `FILE.progress`.
+//! 1. Look at the first rows: what columns there are, and where they go. What does not fit is said before a row is sent.
+//! 2. Cut the file into pieces of whole records, read them, and send them as columns; a few are on their way at once.
+//! 3. Note the refused records in `FILE.rejects`, and how far the load is in `FILE.progress`.
 //!
-//! A load that breaks off resumes after the last piece that was acknowledged. Sending a piece twice
-//! does no harm: a row is an upsert.
+//! A load that breaks off goes on behind the last piece that was acknowledged. Sending a piece twice does no harm: a row is
+//! an upsert.
 
+mod batches;
 mod create;
+mod display;
+mod fit;
+mod flow;
+pub mod format;
+mod keys;
+mod ledger;
+mod parse;
 mod piece;
+mod preview;
 mod progress;
+mod reader;
 mod rejects;
+mod rows;
 mod send;
+mod source;
 mod split;
+mod stop;
+mod target;
 
-use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
 
-use activestore_types::{Error, Result};
-use indicatif::{ProgressBar, ProgressStyle};
+use activestore_types::{DataType, Error, Result};
 
 use crate::cli::{FileFormat, LoadArgs};
 use crate::client::Client;
-use crate::figures::{grouped, shown};
+use crate::figures::{grouped, size};
+use create::Wanted;
+use display::Display;
+use flow::{Flow, Intake};
+use ledger::Ledger;
+use parse::Parser;
+use piece::{Content, Piece};
 use progress::Progress;
+use reader::{Place, Reader};
 use rejects::Rejects;
+use rows::Rows;
 use send::Sender;
-use split::Splitter;
+use source::Source;
+use stop::{EXIT_INTERRUPTED, Stop};
+use target::{Mapping, Target};
 
 pub use create::quoted;
-pub use piece::Piece;
 
-/// Runs the command; the exit code is 1 when a record was refused.
+/// Runs the command; the exit code is 1 when a record was refused, 130 after Ctrl-C.
 ///
 /// # Errors
 /// The first that stops the load; what was loaded before stays, and the load can be resumed.
 pub fn run(args: &LoadArgs) -> Result<ExitCode> {
     let client = Client::new(&args.node.url)?;
-    let mut refused = 0;
-    let mut may_create = args.create;
-    for file in &args.files {
-        refused +=
-            load(&client, args, file, may_create).map_err(|error| error.context(file.display()))?;
-        may_create = false;
-    }
-    Ok(ExitCode::from(u8::from(refused > 0)))
-}
-
-/// The format by flag or by name.
-///
-/// # Errors
-/// `Invalid` where neither says it, and for Parquet.
-pub fn file_format(format: Option<FileFormat>, path: &Path) -> Result<FileFormat> {
-    let extension = path
-        .extension()
-        .and_then(|extension| extension.to_str())
-        .unwrap_or_default();
-    let format = match (format, extension) {
-        (Some(format), _) => format,
-        (None, "csv") => FileFormat::Csv,
-        (None, "json") => FileFormat::Json,
-        (None, "ndjson" | "jsonl") => FileFormat::Ndjson,
-        (None, "lp" | "line") => FileFormat::Lp,
-        (None, "arrow" | "arrows" | "ipc") => FileFormat::Arrow,
-        (None, "parquet") => FileFormat::Parquet,
-        (None, _) => {
-            return Err(Error::invalid(format!(
-                "the name {} does not say the format",
-                path.display()
-            ))
-            .with_hint("add --format csv, json, ndjson, lp or arrow"));
-        }
+    let sources = Source::all(&args.files)?;
+    let mut load = Load {
+        client: &client,
+        args,
+        node: node_of(&client),
+        stop: Stop::on_interrupt()?,
+        refused: 0,
+        sources: 0,
+        whole: Vec::new(),
     };
-    if format == FileFormat::Parquet {
-        return Err(Error::invalid("this build does not read or write Parquet")
-            .with_hint("use csv, ndjson or arrow"));
+    for source in &sources {
+        let whole = load
+            .source(source)
+            .map_err(|error| error.context(source.shown()))?;
+        if !whole {
+            return Ok(ExitCode::from(EXIT_INTERRUPTED));
+        }
     }
-    Ok(format)
+    for progress in &load.whole {
+        progress.remove()?;
+    }
+    Ok(ExitCode::from(u8::from(load.refused > 0)))
 }
 
-/// Loads one file and gives how many records were refused.
-fn load(client: &Client, args: &LoadArgs, path: &Path, may_create: bool) -> Result<u64> {
-    let format = file_format(args.format, path)?;
-    if may_create {
-        create::table(client, args, path, format)?;
-    }
-    let mut progress = Progress::of(path, &args.table, format)?;
-    let mut rejects = Rejects::open(path, progress.offset > 0)?;
-    let mut splitter = Splitter::open(path, format, &progress)?;
-    let bar = bar(progress.size);
-    if progress.offset > 0 {
-        bar.println(format!(
-            "resuming {} after {} rows",
-            path.display(),
-            grouped(progress.rows)
-        ));
-    }
-    bar.set_position(progress.offset);
-    let started = Instant::now();
-    let before = progress.rows;
-    let mut sender = Sender::new(client, &args.table, format);
-    while let Some(piece) = splitter.next_piece()? {
-        let outcome = sender.send(&piece)?;
-        rejects.note(&piece, &outcome.refused)?;
-        progress.rows += outcome.rows;
-        progress.refused += outcome.refused.len() as u64;
-        progress.offset = piece.end_offset;
-        progress.next_line = piece.next_line;
-        progress.save()?;
-        bar.set_position(splitter.position());
-        let rate = (progress.rows - before) as f64 / started.elapsed().as_secs_f64().max(1e-3);
-        bar.set_message(format!("{} rows/s", grouped(rate as u64)));
-    }
-    bar.finish_and_clear();
-    progress.remove()?;
-    rejects.close(progress.refused)?;
-    let took = started.elapsed();
-    let rate = (progress.rows - before) as f64 / took.as_secs_f64().max(1e-3);
-    print!(
-        "{}: {} rows in {} ({} rows/s)",
-        path.display(),
-        grouped(progress.rows),
-        shown(took),
-        grouped(rate as u64)
-    );
-    if progress.refused > 0 {
-        print!(
-            "; {} refused, see {}",
-            grouped(progress.refused),
-            rejects.path().display()
+/// A load of one or more sources.
+struct Load<'a> {
+    client: &'a Client,
+    args: &'a LoadArgs,
+    /// Which node it is, whatever its address.
+    node: String,
+    stop: Stop,
+    /// Records and rows refused so far.
+    refused: u64,
+    /// Sources begun so far.
+    sources: u64,
+    /// Of each source that is through; kept until all are, so that a second try leaves out what is done.
+    whole: Vec<Progress>,
+}
+
+impl Load<'_> {
+    /// Loads one source; false where Ctrl-C came first.
+    fn source(&mut self, source: &Source) -> Result<bool> {
+        let args = self.args;
+        let mut reader = Reader::open(source, args.format, args.delimiter, Place::default())?;
+        let format = reader.format;
+        let mut first = reader.next_piece()?;
+        let mut parser = Parser {
+            format,
+            table: args.table.clone(),
+            header: reader.header(),
+            types: Vec::new(),
+            mapping: Mapping::of(args),
+        };
+        let target = match format {
+            FileFormat::Lp => self.line_protocol()?,
+            _ => match self.target(source, &mut parser, first.as_ref())? {
+                Some(target) => Some(target),
+                None => return Ok(true),
+            },
+        };
+        let progress = self.progress(source, &reader)?;
+        if progress.offset > 0 {
+            eprintln!(
+                "resuming {} after {} rows",
+                source.shown(),
+                grouped(progress.rows)
+            );
+            let place = Place {
+                offset: progress.offset,
+                line: progress.next_line,
+            };
+            reader = Reader::open(source, Some(format), args.delimiter, place)?;
+            first = None;
+        }
+        let rejects = Rejects::open(
+            source,
+            args.rejects.as_deref(),
+            progress.rejects_bytes,
+            self.sources == 0,
         );
+        let keeps_rejects = !args.dry_run || args.rejects.is_some();
+        if keeps_rejects && progress.offset == 0 {
+            rejects.clear()?;
+        }
+        self.sources += 1;
+        let position = if progress.offset > 0 {
+            reader.position()
+        } else {
+            0
+        };
+        let mut ledger = Ledger {
+            display: Display::begin(&source.shown(), reader.size(), progress.rows, position),
+            rejects,
+            rejected: 0,
+            refusals_left: args
+                .max_rejects
+                .map(|most| most.saturating_sub(self.refused + progress.refused)),
+            keeps_rejects,
+            progress,
+        };
+        let flow = Flow {
+            parser: &parser,
+            target: target.as_ref(),
+            sender: &Sender::new((!args.dry_run).then_some(self.client), &args.table),
+            stop: &self.stop,
+        };
+        let outcome = flow.run(Intake::new(reader, first), &mut ledger);
+        ledger.display.end();
+        self.refused += ledger.progress.refused + ledger.rejected;
+        if let Err(error) = outcome {
+            return Err(broken_off(error, &ledger.progress));
+        }
+        let stopped = self.stop.is_asked();
+        self.report(source, &ledger, stopped);
+        self.whole.push(ledger.progress);
+        Ok(!stopped)
     }
-    println!();
-    Ok(progress.refused)
+
+    /// Line protocol names its tables and columns itself.
+    fn line_protocol(&self) -> Result<Option<Target>> {
+        let args = self.args;
+        if args.create {
+            return Err(Error::invalid("line protocol makes its tables itself")
+                .with_hint("leave out --create"));
+        }
+        if !args.map.is_empty() || !args.skip.is_empty() {
+            return Err(Error::invalid(
+                "--map and --skip are not for line protocol, which names its columns itself",
+            ));
+        }
+        Ok(None)
+    }
+
+    /// The table that the first rows go to, made where that is asked for; `None` where somebody has said no.
+    fn target(
+        &self,
+        source: &Source,
+        parser: &mut Parser,
+        first: Option<&Piece>,
+    ) -> Result<Option<Target>> {
+        let args = self.args;
+        let existing = Target::of(self.client, &args.table)?;
+        if existing.is_none() && !args.create {
+            return Err(
+                Error::not_found(format!("table {} does not exist", args.table)).with_hint(
+                    "create it with CREATE TABLE, or from what the file holds with --create",
+                ),
+            );
+        }
+        if let Some(target) = &existing {
+            let named = |(column, data_type): (&String, &DataType)| {
+                (parser.mapping.file_name(column).to_owned(), *data_type)
+            };
+            parser.types = target.columns.iter().map(named).collect();
+        } else if let Some(time) = &args.time {
+            let name = parser.mapping.file_name(time).to_owned();
+            parser.types.push((name, DataType::Timestamp));
+        }
+        let Some(sample) = sample(parser, first)? else {
+            return match existing {
+                Some(target) => Ok(Some(target)),
+                None => Err(Error::invalid(
+                    "the file holds no rows that types could be told from",
+                )),
+            };
+        };
+        let (target, wanted) = match existing {
+            Some(target) => (target, None),
+            None => {
+                let wanted = Wanted::of(args, &sample.batch)?;
+                (wanted.target(), Some(wanted))
+            }
+        };
+        if wanted.is_some() || args.dry_run {
+            let packed = source.path().and_then(|path| path.metadata().ok());
+            let bytes = packed.map_or_else(String::new, |meta| format!(", {}", size(meta.len())));
+            eprintln!(
+                "{}: {}{bytes}\n{}",
+                source.shown(),
+                format::shown(parser.format),
+                preview::table(&sample.batch, &target, &parser.mapping)?
+            );
+        }
+        target.check(&sample.batch, &parser.mapping)?;
+        if let Some(wanted) = wanted {
+            eprintln!("{};", wanted.statement());
+            if !args.yes && !args.dry_run && !preview::agreed("Create this table and load?")? {
+                return Ok(None);
+            }
+            if !args.dry_run {
+                self.client.sql(&format!(
+                    "CREATE KEYSPACE IF NOT EXISTS {}",
+                    quoted(&args.table.keyspace)
+                ))?;
+                self.client.sql(&wanted.statement())?;
+            }
+        }
+        Ok(Some(target))
+    }
+
+    /// What an earlier load has left, where this one can go on with it.
+    fn progress(&self, source: &Source, reader: &Reader) -> Result<Progress> {
+        let (args, format) = (self.args, reader.format);
+        match source.path() {
+            Some(path) if reader.size().is_some() && !args.no_resume && !args.dry_run => {
+                Progress::of(path, &args.table, format, &self.node)
+            }
+            _ => Ok(Progress::forgotten(&args.table, format)),
+        }
+    }
+
+    fn report(&self, source: &Source, ledger: &Ledger, stopped: bool) {
+        let progress = &ledger.progress;
+        let mut text = format!(
+            "{}: {} rows {}in {}",
+            source.shown(),
+            grouped(progress.rows),
+            if self.args.dry_run { "read " } else { "" },
+            ledger.display.summary()
+        );
+        if progress.refused > 0 {
+            text.push_str(&format!("; {} refused", grouped(progress.refused)));
+            if ledger.keeps_rejects {
+                text.push_str(&format!(", see {}", ledger.rejects.path().display()));
+            }
+        }
+        if ledger.rejected > 0 {
+            text.push_str(&format!(
+                "; {} refused by a processor, see system.rejected_writes",
+                grouped(ledger.rejected)
+            ));
+        }
+        if stopped {
+            text.push_str(if progress.is_kept() {
+                "; stopped: the same command goes on from here"
+            } else {
+                "; stopped: the same command begins anew, which does no harm"
+            });
+        }
+        println!("{text}");
+    }
 }
 
-fn bar(size: u64) -> ProgressBar {
-    let bar = ProgressBar::new(size);
-    if let Ok(style) = ProgressStyle::with_template(
-        "{bar:32.cyan/dim} {percent:>3}%  {bytes} of {total_bytes}  {msg}  {eta} left",
-    ) {
-        bar.set_style(style.progress_chars("━━─"));
+/// The node's identity; who may not ask for it knows the node by its address.
+fn node_of(client: &Client) -> String {
+    let status = client.get("/v1/status").unwrap_or_default();
+    let node = status.get("node").and_then(|node| node.as_str());
+    node.unwrap_or_else(|| client.url()).to_owned()
+}
+
+/// The first rows, whose types hold for the whole source.
+fn sample(parser: &mut Parser, first: Option<&Piece>) -> Result<Option<Rows>> {
+    let Some(first) = first else {
+        return Ok(None);
+    };
+    match &first.content {
+        Content::Text(_) if parser.format == FileFormat::Csv => {
+            parser.mapping.check(&parser.header.0)?;
+        }
+        Content::Text(_) => {}
+        Content::Batch(batch, _) => {
+            let schema = batch.schema();
+            let names: Vec<String> = schema
+                .fields()
+                .iter()
+                .map(|field| field.name().clone())
+                .collect();
+            parser.mapping.check(&names)?;
+        }
     }
-    bar
+    let mut sample = parser.read(first, &mut Vec::new())?.into_iter().next();
+    if matches!(parser.format, FileFormat::Json | FileFormat::Ndjson)
+        && let Some(rows) = &sample
+    {
+        // JSON has no moments: what is written as one is one.
+        let before = parser.types.len();
+        for column in &rows.batch.columns {
+            let name = parser.mapping.file_name(&column.name);
+            let known = parser.types.iter().any(|(known, _)| known == name);
+            if !known && preview::are_moments(&column.array) {
+                parser.types.push((name.to_owned(), DataType::Timestamp));
+            }
+        }
+        if parser.types.len() > before {
+            sample = parser.read(first, &mut Vec::new())?.into_iter().next();
+        }
+    }
+    if let (Some(sample), Content::Text(_)) = (&sample, &first.content) {
+        for column in &sample.batch.columns {
+            let name = parser.mapping.file_name(&column.name);
+            let known = parser.types.iter().any(|(known, _)| known == name);
+            let found = column
+                .declared
+                .or_else(|| DataType::from_arrow(column.array.data_type()));
+            if let (false, Some(found)) = (known, found) {
+                parser.types.push((name.to_owned(), found));
+            }
+        }
+    }
+    Ok(sample)
+}
+
+/// An error that stops a load, with how to go on.
+fn broken_off(error: Error, progress: &Progress) -> Error {
+    let hint = match (progress.is_kept(), error.hint()) {
+        (_, Some(hint)) => hint.to_owned(),
+        (true, None) => "the same command goes on from here".to_owned(),
+        (false, None) => "the same command begins anew, which does no harm".to_owned(),
+    };
+    error
+        .context(format!("after {} rows", grouped(progress.rows)))
+        .with_hint(hint)
 }
 
 #[cfg(test)]

@@ -10,24 +10,27 @@
 //! with its line number and reading must go on with the next line, in bounded memory, where that
 //! crate swallows the file up to the next quote and does not tell `""` from nothing.
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::sync::Arc;
 
 use activestore_types::{DataType, Error, KeyHint, Result, TableName, TableSchema};
 
-use crate::builder::{AddedColumns, Cell, RowsBuilder};
+use crate::builder::COLUMNS_MAX;
 use crate::line_buffer::LineBuffer;
 use crate::parsed::{Chunk, Parsed, REJECTED_KEPT_MAX};
 use crate::precision::Precision;
-use crate::value::{Value, from_text};
 
+mod columns;
+mod field;
 mod infer;
 mod record;
 
+use columns::{Columns, Place};
 use infer::infer;
-use record::{Field, Record, Split, split};
+use record::{Field, Split, split};
 
-/// How many rows the inference of types looks at.
+/// How many rows the inference of types looks at, unless the options say otherwise.
 pub const INFER_ROWS: usize = 1_000;
 
 /// The longest record, unless the options say otherwise.
@@ -54,8 +57,6 @@ pub struct CsvOptions {
     pub header: Option<Vec<String>>,
     /// Unit of timestamps given as numbers; `None` guesses by size.
     pub precision: Option<Precision>,
-    /// Columns that every row gets.
-    pub added: AddedColumns,
     /// How long the rows live, in seconds, in place of the table's own time to live.
     pub ttl_s: Option<u64>,
     /// The key to create the table with if it is missing; `None` makes that an error.
@@ -64,6 +65,12 @@ pub struct CsvOptions {
     pub chunk_rows: usize,
     /// The longest record in bytes.
     pub record_bytes_max: usize,
+    /// How many rows the inference of types looks at.
+    pub infer_rows: usize,
+    /// How many refused records [`parse`] keeps with their reason.
+    pub rejected_max: usize,
+    /// Whether the line of each row is told.
+    pub number_rows: bool,
 }
 
 impl CsvOptions {
@@ -76,11 +83,13 @@ impl CsvOptions {
             delimiter: b',',
             header: None,
             precision: None,
-            added: AddedColumns::default(),
             ttl_s: None,
             create: None,
             chunk_rows: CHUNK_ROWS,
             record_bytes_max: RECORD_BYTES_MAX,
+            infer_rows: INFER_ROWS,
+            rejected_max: REJECTED_KEPT_MAX,
+            number_rows: false,
         }
     }
 }
@@ -94,6 +103,7 @@ pub fn parse(body: &[u8], options: &CsvOptions) -> Result<Parsed> {
         chunk_rows: usize::MAX,
         ..options.clone()
     };
+    let rejected_max = options.rejected_max;
     let mut parsed = Parsed::default();
     let mut reader = CsvReader::new(body, options);
     reader.window_bytes = body.len().max(1);
@@ -101,11 +111,64 @@ pub fn parse(body: &[u8], options: &CsvOptions) -> Result<Parsed> {
         let chunk = chunk?;
         parsed.lines += chunk.lines;
         parsed.batches.extend(chunk.batches);
+        parsed.row_lines.extend(chunk.row_lines);
         for rejected in chunk.rejected {
-            parsed.reject(rejected.line, rejected.reason, REJECTED_KEPT_MAX);
+            parsed.reject(rejected.line, rejected.reason, rejected_max);
         }
     }
     Ok(parsed)
+}
+
+/// The names in a header record.
+///
+/// # Errors
+/// `Invalid` where it is no record, or names a column twice or not at all.
+pub fn names(header: &[u8], delimiter: u8) -> Result<Vec<String>> {
+    let mut fields = Vec::new();
+    match split(header, delimiter, true, &mut fields) {
+        Split::Record { .. } => {}
+        Split::Broken(reason) => {
+            return Err(Error::invalid(format!("the header is broken: {reason}")));
+        }
+        Split::More => {
+            return Err(Error::invalid("the file has no header row")
+                .with_hint("the first line names the columns"));
+        }
+    }
+    let names = header_names(&fields)?;
+    check_names(&names)?;
+    Ok(names)
+}
+
+fn header_names(fields: &[Field<'_>]) -> Result<Vec<String>> {
+    fields
+        .iter()
+        .map(|field| field.text().map(|text| text.trim().to_owned()))
+        .collect::<Option<Vec<_>>>()
+        .ok_or_else(|| Error::invalid("the header is not UTF-8"))
+}
+
+fn check_names(names: &[String]) -> Result<()> {
+    if names.len() > COLUMNS_MAX {
+        return Err(Error::invalid(format!(
+            "the header names more than {COLUMNS_MAX} columns"
+        )));
+    }
+    let mut seen = HashSet::with_capacity(names.len());
+    for (index, name) in names.iter().enumerate() {
+        if name.is_empty() {
+            return Err(Error::invalid(format!(
+                "the header names no column at place {}",
+                index + 1
+            )));
+        }
+        if !seen.insert(name) {
+            return Err(Error::invalid(format!(
+                "the header names column '{name}' twice"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Yields the rows of a CSV file in chunks of one batch each; refused records come with each chunk.
@@ -113,9 +176,7 @@ pub struct CsvReader<R> {
     buffer: LineBuffer<R>,
     options: CsvOptions,
     columns: Option<Vec<(String, DataType)>>,
-    line: u64,
-    /// The bytes start inside a line that has been refused for its length.
-    skip_line: bool,
+    place: Place,
     window_bytes: usize,
     failed: bool,
 }
@@ -127,8 +188,10 @@ impl<R: Read> CsvReader<R> {
             buffer: LineBuffer::new(reader),
             options,
             columns: None,
-            line: 1,
-            skip_line: false,
+            place: Place {
+                line: 1,
+                skip_line: false,
+            },
             window_bytes: WINDOW_BYTES,
             failed: false,
         }
@@ -145,55 +208,12 @@ impl<R: Read> CsvReader<R> {
             self.read_header()?;
         }
         let columns = self.columns.take().unwrap_or_default();
-        let mut pass = Pass {
-            options: &self.options,
-            columns: &columns,
-            builder: RowsBuilder::new(
-                self.options.table.clone(),
-                self.options.schema.clone(),
-                self.options.ttl_s,
-                self.options.create.clone(),
-            ),
-            chunk: Chunk::default(),
-        };
+        let mut pass = Columns::new(&self.options, &columns);
         let mut outcome = Ok(());
         loop {
-            let record_max = self.options.record_bytes_max;
             let ended = self.buffer.ended();
-            while pass.builder.rows() < self.options.chunk_rows {
-                let window = self.buffer.window();
-                if window.is_empty() {
-                    break;
-                }
-                let end_of_line = memchr::memchr(b'\n', window);
-                if self.skip_line {
-                    self.skip_line = end_of_line.is_none();
-                    self.line += u64::from(end_of_line.is_some());
-                    self.buffer
-                        .consume(end_of_line.map_or(window.len(), |end| end + 1));
-                    continue;
-                }
-                match split(window, self.options.delimiter, ended) {
-                    Split::More if window.len() <= record_max => break,
-                    Split::Record(record) if record.bytes <= record_max => {
-                        pass.take(&record, self.line);
-                        self.line += record.lines;
-                        let bytes = record.bytes;
-                        self.buffer.consume(bytes);
-                    }
-                    split => {
-                        let reason = match split {
-                            Split::Broken(reason) => reason,
-                            _ => format!("the record is longer than {record_max} bytes"),
-                        };
-                        pass.refuse(self.line, reason);
-                        self.skip_line = end_of_line.is_none();
-                        self.line += u64::from(end_of_line.is_some());
-                        self.buffer
-                            .consume(end_of_line.map_or(window.len(), |end| end + 1));
-                    }
-                }
-            }
+            let used = pass.take(self.buffer.window(), ended, &mut self.place)?;
+            self.buffer.consume(used);
             let empty = pass.chunk.lines == 0;
             if !empty || (ended && self.buffer.window().is_empty()) {
                 break;
@@ -204,8 +224,7 @@ impl<R: Read> CsvReader<R> {
                 break;
             }
         }
-        let mut chunk = pass.chunk;
-        chunk.batches = pass.builder.finish();
+        let mut chunk = pass.finish()?;
         chunk.bytes_read = self.buffer.consumed();
         self.columns = Some(columns);
         outcome?;
@@ -218,32 +237,28 @@ impl<R: Read> CsvReader<R> {
             Some(names) => names.clone(),
             None => self.header_record()?,
         };
-        for (index, name) in names.iter().enumerate() {
-            if name.is_empty() {
-                return Err(Error::invalid(format!(
-                    "the header names no column at place {}",
-                    index + 1
-                )));
-            }
-            if names.iter().take(index).any(|other| other == name) {
-                return Err(Error::invalid(format!(
-                    "the header names column '{name}' twice"
-                )));
-            }
-        }
-        let sample = self.sample(names.len());
+        check_names(&names)?;
+        let known = |name: &str| {
+            let declared = self.options.types.iter().find(|(other, _)| other == name);
+            declared.map(|(_, data_type)| *data_type).or_else(|| {
+                let schema = self.options.schema.as_ref()?;
+                schema.column(name).map(|column| column.data_type)
+            })
+        };
+        let known: Vec<_> = names.iter().map(|name| known(name)).collect();
+        let fields = if known.iter().all(Option::is_some) {
+            Vec::new()
+        } else {
+            self.sample(names.len())
+        };
+        let width = names.len();
         let columns = names
             .into_iter()
+            .zip(known)
             .enumerate()
-            .map(|(index, name)| {
-                let declared = self.options.types.iter().find(|(other, _)| *other == name);
-                let known = declared.map(|(_, data_type)| *data_type).or_else(|| {
-                    let schema = self.options.schema.as_ref()?;
-                    schema.column(&name).map(|column| column.data_type)
-                });
-                let data_type = known.unwrap_or_else(|| {
-                    infer(sample.iter().filter_map(|record| record.fields.get(index)))
-                });
+            .map(|(index, (name, known))| {
+                let data_type =
+                    known.unwrap_or_else(|| infer(fields.iter().skip(index).step_by(width.max(1))));
                 (name, data_type)
             })
             .collect();
@@ -258,17 +273,11 @@ impl<R: Read> CsvReader<R> {
         }
         loop {
             let window = self.buffer.window();
+            let mut fields = Vec::new();
+            let ended = self.buffer.ended();
             let (names, bytes, lines) =
-                match split(window, self.options.delimiter, self.buffer.ended()) {
-                    Split::Record(record) => {
-                        let names = record
-                            .fields
-                            .iter()
-                            .map(|field| field.text().map(|text| text.trim().to_owned()))
-                            .collect::<Option<Vec<_>>>()
-                            .ok_or_else(|| Error::invalid("the header is not UTF-8"))?;
-                        (names, record.bytes, record.lines)
-                    }
+                match split(window, self.options.delimiter, ended, &mut fields) {
+                    Split::Record { bytes, lines } => (header_names(&fields)?, bytes, lines),
                     Split::Broken(reason) => {
                         return Err(Error::invalid(format!("the header is broken: {reason}")));
                     }
@@ -279,23 +288,25 @@ impl<R: Read> CsvReader<R> {
                 };
             let blank = matches!(names.as_slice(), [only] if only.is_empty());
             self.buffer.consume(bytes);
-            self.line += lines;
+            self.place.line += lines;
             if !blank {
                 return Ok(names);
             }
         }
     }
 
-    /// The first records in view that have the header's width.
-    fn sample(&self, width: usize) -> Vec<Record<'_>> {
+    /// The fields of the first records in view that have the header's width.
+    fn sample(&self, width: usize) -> Vec<Field<'_>> {
         let mut rest = self.buffer.window();
-        let mut records = Vec::new();
-        while records.len() < INFER_ROWS {
-            match split(rest, self.options.delimiter, self.buffer.ended()) {
-                Split::Record(record) => {
-                    rest = rest.get(record.bytes..).unwrap_or_default();
-                    if record.fields.len() == width {
-                        records.push(record);
+        let mut fields = Vec::new();
+        for _ in 0..self.options.infer_rows {
+            let before = fields.len();
+            let ended = self.buffer.ended();
+            match split(rest, self.options.delimiter, ended, &mut fields) {
+                Split::Record { bytes, .. } => {
+                    rest = rest.get(bytes..).unwrap_or_default();
+                    if fields.len() - before != width {
+                        fields.truncate(before);
                     }
                 }
                 Split::Broken(_) => match memchr::memchr(b'\n', rest) {
@@ -304,11 +315,8 @@ impl<R: Read> CsvReader<R> {
                 },
                 Split::More => break,
             }
-            if rest.is_empty() {
-                break;
-            }
         }
-        records
+        fields
     }
 }
 
@@ -323,71 +331,6 @@ impl<R: Read> Iterator for CsvReader<R> {
         self.failed = chunk.is_err();
         chunk.transpose()
     }
-}
-
-/// One chunk under construction.
-struct Pass<'a> {
-    options: &'a CsvOptions,
-    columns: &'a [(String, DataType)],
-    builder: RowsBuilder,
-    chunk: Chunk,
-}
-
-impl Pass<'_> {
-    fn refuse(&mut self, line: u64, reason: String) {
-        self.chunk.lines += 1;
-        self.chunk
-            .rejected
-            .push(crate::parsed::RejectedLine { line, reason });
-    }
-
-    fn take(&mut self, record: &Record<'_>, line: u64) {
-        if let [only] = record.fields.as_slice()
-            && only.is_null()
-            && self.columns.len() > 1
-        {
-            return; // A blank line.
-        }
-        let outcome = self.row(record);
-        match outcome {
-            Ok(()) => self.chunk.lines += 1,
-            Err(reason) => {
-                self.builder.forget_new_columns();
-                self.refuse(line, reason);
-            }
-        }
-    }
-
-    fn row(&mut self, record: &Record<'_>) -> Result<(), String> {
-        if record.fields.len() != self.columns.len() {
-            return Err(format!(
-                "the record has {} fields where the header has {}",
-                record.fields.len(),
-                self.columns.len()
-            ));
-        }
-        let mut row: Vec<Cell<'_>> = Vec::with_capacity(record.fields.len());
-        for (field, (name, data_type)) in record.fields.iter().zip(self.columns) {
-            let (index, _) = self.builder.column(name, Some(*data_type))?;
-            let value = cell(field, *data_type, self.options.precision)
-                .map_err(|reason| format!("column '{name}': {reason}"))?;
-            row.push((index, value, Some(*data_type)));
-        }
-        self.options.added.extend(&mut self.builder, &mut row)?;
-        self.builder.push(&row)
-    }
-}
-
-fn cell<'a>(
-    field: &'a Field<'a>,
-    data_type: DataType,
-    precision: Option<Precision>,
-) -> Result<Value<'a>, String> {
-    if field.is_null() {
-        return Ok(Value::Null);
-    }
-    let text = field.text().ok_or("the text is not UTF-8")?;
-    from_text(text, data_type, precision)
 }
 
 #[cfg(test)]

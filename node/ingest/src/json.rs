@@ -62,6 +62,8 @@ pub struct JsonOptions {
     pub row_bytes_max: usize,
     /// How many refused rows are kept with their reason.
     pub rejected_max: usize,
+    /// Whether the line of each row is told.
+    pub number_rows: bool,
 }
 
 impl JsonOptions {
@@ -78,6 +80,7 @@ impl JsonOptions {
             create: None,
             row_bytes_max: ROW_BYTES_MAX,
             rejected_max: REJECTED_KEPT_MAX,
+            number_rows: false,
         }
     }
 
@@ -137,9 +140,13 @@ impl<'o> Pass<'o> {
                     let outcome = std::str::from_utf8(text)
                         .map_err(|_| "the row is not UTF-8".to_owned())
                         .and_then(|text| read_row(text, self.options, &mut self.builder));
-                    if let Err(reason) = outcome {
-                        self.builder.forget_new_columns();
-                        self.reject(number, reason);
+                    match outcome {
+                        Ok(()) if self.options.number_rows => self.parsed.row_lines.push(number),
+                        Ok(()) => {}
+                        Err(reason) => {
+                            self.builder.forget_new_columns();
+                            self.reject(number, reason);
+                        }
                     }
                 }
                 Found::Broken { number, reason } => {

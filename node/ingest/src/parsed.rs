@@ -26,6 +26,8 @@ pub struct Parsed {
     pub rejected_total: u64,
     /// How many lines (rows of a JSON array) the body held, blank lines and comments aside.
     pub lines: u64,
+    /// The line of each row of the batches, where the options ask for it.
+    pub row_lines: Vec<u64>,
 }
 
 impl Parsed {
@@ -74,6 +76,8 @@ pub struct Chunk {
     /// How many bytes of the file have been consumed up to and including this piece. A file of
     /// lines (line protocol, NDJSON, CSV with the header given) continued from here yields the rest.
     pub bytes_read: u64,
+    /// The line of each row of the batches, where the options ask for it.
+    pub row_lines: Vec<u64>,
 }
 
 impl Chunk {

@@ -1,78 +1,105 @@
-//! A run of whole records from a file, as it is sent.
+//! A run of whole records from a file, as it was cut or decoded.
+
+use arrow::record_batch::RecordBatch;
+
+use super::split::scan;
+
+/// A refused record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its line (or row) in the file.
+    pub line: u64,
+    /// Why.
+    pub reason: String,
+}
 
 /// Records that lie next to each other in the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// What comes before the records in each request: a CSV header with its line end.
-    pub header: Vec<u8>,
     /// The records.
-    pub body: Vec<u8>,
-    /// Where each record starts in `body`, and its line (or row) number in the file.
-    pub records: Vec<(usize, u64)>,
-    /// The offset in the file after the last record.
+    pub content: Content,
+    /// Where the load goes on behind them: a byte of the unpacked file, a batch or a row.
     pub end_offset: u64,
     /// The number of the record that follows.
     pub next_line: u64,
+    /// Records that were refused before anybody read them.
+    pub refused: Vec<Refused>,
 }
 
-impl Piece {
-    /// The request's body.
-    pub fn request(&self) -> Vec<u8> {
-        [self.header.as_slice(), self.body.as_slice()].concat()
+/// The records of a piece.
+pub enum Content {
+    /// Not read yet.
+    Text(Lines),
+    /// Decoded rows, and the number of the first.
+    Batch(RecordBatch, u64),
+}
+
+/// Text of whole lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lines {
+    /// The bytes; the last line ends too.
+    pub body: Vec<u8>,
+    /// The number of the first line (of an array: of the first row).
+    pub first: u64,
+}
+
+impl Lines {
+    /// The number in the file of a line of these, counted from 1.
+    pub fn file_line(&self, line: u64) -> u64 {
+        self.first + line.saturating_sub(1)
     }
 
-    /// The number in the file of a line in the request's body, counted from 1.
-    pub fn file_line(&self, request_line: u64) -> u64 {
-        let header_lines = newlines(&self.header);
-        let first = self.records.first().map_or(1, |(_, line)| *line);
-        first + request_line.saturating_sub(header_lines + 1)
+    /// The records that begin at these lines, which rise; with what stands between fields where they are CSV.
+    pub fn records<'a>(
+        &'a self,
+        delimiter: Option<u8>,
+        lines: impl Iterator<Item = u64> + 'a,
+    ) -> impl Iterator<Item = &'a [u8]> + 'a {
+        let (mut at, mut number) = (0, self.first);
+        lines.map(move |line| {
+            while number < line {
+                let rest = self.body.get(at..).unwrap_or_default();
+                let Some(end) = memchr::memchr(b'\n', rest) else {
+                    break;
+                };
+                at += end + 1;
+                number += 1;
+            }
+            let rest = self.body.get(at..).unwrap_or_default();
+            let length = match delimiter {
+                Some(delimiter) => scan::csv_record(rest, delimiter, true),
+                None => scan::line(rest, true),
+            };
+            let one_line = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
+            let length = match length {
+                scan::Found::Record(length) => length,
+                _ => one_line,
+            };
+            rest.get(..length).unwrap_or_default()
+        })
     }
 
-    /// The record that holds this line of the file.
-    pub fn record(&self, file_line: u64) -> &[u8] {
-        let index = self
-            .records
-            .partition_point(|(_, line)| *line <= file_line)
-            .saturating_sub(1);
-        let start = self.records.get(index).map_or(0, |(start, _)| *start);
-        let end = self
-            .records
-            .get(index + 1)
-            .map_or(self.body.len(), |(start, _)| *start);
-        self.body.get(start..end).unwrap_or_default()
-    }
-
-    /// The two halves; `None` for a single record.
-    pub fn halves(&self) -> Option<(Piece, Piece)> {
-        let middle = self.records.len() / 2;
-        let (first, second) = self.records.split_at_checked(middle)?;
-        let (start, line) = *second.first()?;
-        if first.is_empty() {
+    /// The two halves; `None` for a single line.
+    pub fn halves(&self) -> Option<(Lines, Lines)> {
+        let middle = self.body.len() / 2;
+        let (head, _) = self.body.split_at_checked(middle)?;
+        let end = match memchr::memrchr(b'\n', head) {
+            Some(end) => end + 1,
+            None => memchr::memchr(b'\n', &self.body)? + 1,
+        };
+        let (one, other) = self.body.split_at_checked(end)?;
+        if other.is_empty() {
             return None;
         }
-        let (head, tail) = self.body.split_at_checked(start)?;
-        let one = Piece {
-            header: self.header.clone(),
-            body: head.to_vec(),
-            records: first.to_vec(),
-            end_offset: self.end_offset,
-            next_line: line,
-        };
-        let other = Piece {
-            header: self.header.clone(),
-            body: tail.to_vec(),
-            records: second
-                .iter()
-                .map(|(at, line)| (at - start, *line))
-                .collect(),
-            end_offset: self.end_offset,
-            next_line: self.next_line,
-        };
-        Some((one, other))
+        let next = self.first + scan::newlines(one);
+        Some((
+            Lines {
+                body: one.to_vec(),
+                first: self.first,
+            },
+            Lines {
+                body: other.to_vec(),
+                first: next,
+            },
+        ))
     }
-}
-
-/// How many lines end in the bytes.
-pub fn newlines(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
 }

@@ -1,5 +1,5 @@
-//! How far a load is: `FILE.progress`, kept while the load runs and keyed by the file's size and
-//! time, so that a changed file starts over.
+//! How far a load is: `FILE.progress`, kept while the load runs and keyed by the file's size and time, so that a changed
+//! file starts over. What can be read only once has none.
 
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -17,7 +17,8 @@ pub struct Progress {
     mtime_ns: u64,
     table: String,
     format: String,
-    /// Where to go on: a byte offset, for Arrow a batch number.
+    node: String,
+    /// Where to go on: a byte of the unpacked text, or a row.
     pub offset: u64,
     /// The number of the next record.
     pub next_line: u64,
@@ -25,16 +26,35 @@ pub struct Progress {
     pub rows: u64,
     /// Records refused.
     pub refused: u64,
+    /// How long the reject file is.
+    pub rejects_bytes: u64,
     #[serde(skip)]
-    path: PathBuf,
+    path: Option<PathBuf>,
 }
 
 impl Progress {
-    /// What an earlier load of the same file into the same table left, or the beginning.
+    /// The beginning of what is not remembered: stdin, a pipe, a try.
+    pub fn forgotten(table: &TableName, format: FileFormat) -> Progress {
+        Progress {
+            size: 0,
+            mtime_ns: 0,
+            table: table.to_string(),
+            format: format!("{format:?}"),
+            node: String::new(),
+            offset: 0,
+            next_line: 0,
+            rows: 0,
+            refused: 0,
+            rejects_bytes: 0,
+            path: None,
+        }
+    }
+
+    /// What an earlier load of the same file into the same table of the same node left, or the beginning.
     ///
     /// # Errors
     /// Where the file cannot be read.
-    pub fn of(file: &Path, table: &TableName, format: FileFormat) -> Result<Progress> {
+    pub fn of(file: &Path, table: &TableName, format: FileFormat, node: &str) -> Result<Progress> {
         let meta = std::fs::metadata(file)
             .map_err(|error| Error::invalid(format!("the file cannot be read: {error}")))?;
         let mtime_ns = meta
@@ -42,25 +62,23 @@ impl Progress {
             .ok()
             .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
             .map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(0));
+        let path = beside(file, "progress");
+        let kept: Option<Progress> = std::fs::read(&path)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let fresh = Progress {
             size: meta.len(),
             mtime_ns,
-            table: table.to_string(),
-            format: format!("{format:?}"),
-            offset: 0,
-            next_line: 0,
-            rows: 0,
-            refused: 0,
-            path: beside(file, "progress"),
+            node: node.to_owned(),
+            path: Some(path),
+            ..Progress::forgotten(table, format)
         };
-        let kept: Option<Progress> = std::fs::read(&fresh.path)
-            .ok()
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
         Ok(match kept {
             Some(kept)
                 if kept.size == fresh.size
                     && kept.mtime_ns == fresh.mtime_ns
                     && kept.table == fresh.table
+                    && kept.node == fresh.node
                     && kept.format == fresh.format =>
             {
                 Progress {
@@ -72,16 +90,9 @@ impl Progress {
         })
     }
 
-    /// The same file, nothing loaded yet.
-    #[must_use]
-    pub fn rewound(self) -> Progress {
-        Progress {
-            offset: 0,
-            next_line: 0,
-            rows: 0,
-            refused: 0,
-            ..self
-        }
+    /// Whether a later load goes on from here.
+    pub fn is_kept(&self) -> bool {
+        self.path.is_some()
     }
 
     /// Writes the state; a reader sees the old one or the new one.
@@ -89,12 +100,19 @@ impl Progress {
     /// # Errors
     /// Where the directory cannot be written.
     pub fn save(&self) -> Result<()> {
+        let Some(path) = &self.path else {
+            return Ok(());
+        };
         let text = serde_json::to_vec(self)
             .map_err(|error| Error::internal(format!("the progress has no JSON: {error}")))?;
-        let part = self.path.with_extension("progress.part");
+        let part = beside(path, "part");
         std::fs::write(&part, text)
-            .and_then(|()| std::fs::rename(&part, &self.path))
-            .map_err(|error| Error::from(error).context(format!("writing {}", self.path.display())))
+            .and_then(|()| std::fs::rename(&part, path))
+            .map_err(|error| {
+                Error::from(error)
+                    .context(format!("writing {}", path.display()))
+                    .with_hint("a load notes beside its file how far it is; add --no-resume where that folder cannot be written")
+            })
     }
 
     /// Forgets the load: it is done.
@@ -102,7 +120,10 @@ impl Progress {
     /// # Errors
     /// Where the file cannot be removed.
     pub fn remove(&self) -> Result<()> {
-        match std::fs::remove_file(&self.path) {
+        let Some(path) = &self.path else {
+            return Ok(());
+        };
+        match std::fs::remove_file(path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
             _ => Ok(()),
         }

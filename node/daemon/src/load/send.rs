@@ -1,165 +1,237 @@
-//! Sends pieces and finds the refused records. Where the node refuses a piece as a whole without
-//! naming a line, the piece is halved until the guilty records are found.
+//! Sends rows, and finds those that the node refuses: where it refuses a part as a whole without naming a row, the part is
+//! halved until the guilty rows are found.
 
+use std::cell::Cell;
+use std::ops::Range;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use activestore_types::{ErrorKind, Result, TableName};
+use activestore_types::{Error, ErrorKind, Result, TableName};
+use arrow::ipc::writer::StreamWriter;
 use serde_json::Value;
 
-use super::Piece;
-use crate::cli::FileFormat;
+use super::batches::values_bytes;
+use super::piece::{Lines, Refused};
+use super::rows::Rows;
 use crate::client::Client;
 
 /// How long a node that is at a limit is asked again.
 const OVERLOAD_MAX: Duration = Duration::from_secs(60);
 
 /// How often, at first; doubled up to [`PAUSE_MAX`].
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// The longest pause between two attempts.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// The most requests spent on finding the refused records of one piece. A file whose every record
-/// is refused is then reported with the first reason, not record by record.
-const SEARCH_REQUESTS_MAX: u32 = 128;
+/// The most requests spent on finding the refused rows of one piece. A file whose every row is refused is then reported
+/// with the first reason, not row by row.
+const SEARCH_REQUESTS_MAX: u32 = 256;
 
-/// A refused record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    /// Its line (or row) in the file.
-    pub line: u64,
-    /// Why.
-    pub reason: String,
-}
+/// What the columns' names and places take in a request, about.
+const HEAD_BYTES: usize = 4096;
 
-/// What became of a piece.
+/// What became of rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Rows stored.
     pub rows: u64,
     /// Records refused.
     pub refused: Vec<Refused>,
+    /// Rows that a processor of the table refused, which the node keeps.
+    pub rejected: u64,
 }
 
-/// Where pieces go.
+/// Where rows go.
+#[derive(Debug)]
 pub struct Sender<'c> {
-    client: &'c Client,
-    path: String,
-    content_type: &'static str,
-    requests_left: u32,
+    /// The node; `None` where nothing is to be sent.
+    client: Option<&'c Client>,
+    rows_path: String,
+    lines_path: String,
 }
 
 impl<'c> Sender<'c> {
-    /// For one file.
-    pub fn new(client: &'c Client, table: &TableName, format: FileFormat) -> Self {
-        let rows = format!(
-            "/v1/tables/{}/{}/rows?partial=accept",
-            table.keyspace, table.table
-        );
-        let (path, content_type) = match format {
-            FileFormat::Csv => (rows, "text/csv"),
-            // Arrays are cut into lines before they are sent.
-            FileFormat::Json | FileFormat::Ndjson => (rows, "application/x-ndjson"),
-            FileFormat::Lp => (
-                format!("/v1/write?partial=accept&keyspace={}", table.keyspace),
-                "text/plain; charset=utf-8",
-            ),
-            FileFormat::Arrow | FileFormat::Parquet => {
-                (rows, "application/vnd.apache.arrow.stream")
-            }
-        };
+    /// For one table. Without a client it only counts.
+    pub fn new(client: Option<&'c Client>, table: &TableName) -> Self {
         Sender {
             client,
-            path,
-            content_type,
-            requests_left: 0,
+            rows_path: format!("/v1/tables/{}/{}/rows", table.keyspace, table.table),
+            lines_path: format!("/v1/write?partial=accept&keyspace={}", table.keyspace),
         }
     }
 
-    /// Sends a piece; everything good in it is durable when this returns.
+    /// Sends rows; everything good in them is durable when this returns.
     ///
     /// # Errors
-    /// What the node says, where it is not about single records.
-    pub fn send(&mut self, piece: &Piece) -> Result<Outcome> {
-        self.requests_left = SEARCH_REQUESTS_MAX;
-        let mut outcome = Outcome::default();
-        self.part(piece, &mut outcome)?;
-        outcome.refused.sort_by_key(|refused| refused.line);
-        Ok(outcome)
+    /// What the node says, where it is not about single rows.
+    pub fn rows(&self, rows: &Rows, outcome: &mut Outcome) -> Result<()> {
+        let requests_left = Cell::new(SEARCH_REQUESTS_MAX);
+        self.range(rows, 0..rows.batch.rows, &requests_left, outcome)
     }
 
-    fn part(&mut self, piece: &Piece, outcome: &mut Outcome) -> Result<()> {
-        match self.request(&piece.request()) {
+    fn range(
+        &self,
+        rows: &Rows,
+        range: Range<usize>,
+        requests_left: &Cell<u32>,
+        outcome: &mut Outcome,
+    ) -> Result<()> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let Some(client) = self.client else {
+            outcome.rows += range.len() as u64;
+            return Ok(());
+        };
+        let body = if range.len() == rows.batch.rows {
+            encoded(rows)?
+        } else {
+            encoded(&rows.slice(&range))?
+        };
+        let error = match request(|| {
+            client.post(
+                &self.rows_path,
+                "application/vnd.apache.arrow.stream",
+                &body,
+            )
+        }) {
             Ok(answer) => {
-                count(piece, &answer, outcome);
+                count(&answer, range.len() as u64, outcome);
+                return Ok(());
+            }
+            Err(error) if error.kind() != ErrorKind::Invalid => return Err(error),
+            Err(error) => error,
+        };
+        spend(requests_left, &error)?;
+        if range.len() == 1 {
+            outcome.refused.push(Refused {
+                line: rows.lines.of(range.start),
+                reason: error.message().to_owned(),
+            });
+            return Ok(());
+        }
+        let middle = range.start + range.len() / 2;
+        self.range(rows, range.start..middle, requests_left, outcome)?;
+        self.range(rows, middle..range.end, requests_left, outcome)
+    }
+
+    /// Sends line protocol, which the node reads.
+    ///
+    /// # Errors
+    /// As [`Sender::rows`].
+    pub fn lines(&self, lines: &Lines, outcome: &mut Outcome) -> Result<()> {
+        let requests_left = Cell::new(SEARCH_REQUESTS_MAX);
+        self.part_of_lines(lines, &requests_left, outcome)
+    }
+
+    fn part_of_lines(
+        &self,
+        lines: &Lines,
+        requests_left: &Cell<u32>,
+        outcome: &mut Outcome,
+    ) -> Result<()> {
+        let Some(client) = self.client else {
+            outcome.rows += said_lines(lines);
+            return Ok(());
+        };
+        let sent =
+            request(|| client.post(&self.lines_path, "text/plain; charset=utf-8", &lines.body));
+        let error = match sent {
+            Ok(answer) => {
+                let refused = refused_lines(&answer, lines);
+                let number = |name| answer.get(name).and_then(Value::as_u64);
+                let in_all = number("rejected").unwrap_or(0);
+                // It names only the first of very many; sending good ones again does no harm.
+                if in_all > refused.len() as u64
+                    && let Some((one, other)) = lines.halves()
+                {
+                    self.part_of_lines(&one, requests_left, outcome)?;
+                    return self.part_of_lines(&other, requests_left, outcome);
+                }
+                outcome.rows += number("rows").unwrap_or_else(|| said_lines(lines));
+                outcome.rejected += in_all.saturating_sub(refused.len() as u64);
+                outcome.refused.extend(refused);
+                return Ok(());
+            }
+            Err(error) if error.kind() != ErrorKind::Invalid => return Err(error),
+            Err(error) => error,
+        };
+        spend(requests_left, &error)?;
+        match lines.halves() {
+            Some((one, other)) => {
+                self.part_of_lines(&one, requests_left, outcome)?;
+                self.part_of_lines(&other, requests_left, outcome)
+            }
+            None => {
+                outcome.refused.push(Refused {
+                    line: lines.first,
+                    reason: error.message().to_owned(),
+                });
                 Ok(())
             }
-            Err(error) if error.kind() != ErrorKind::Invalid => Err(error),
-            Err(error) => {
-                self.requests_left = self.requests_left.saturating_sub(1);
-                if self.requests_left == 0 {
-                    return Err(error);
-                }
-                match piece.halves() {
-                    Some((first, second)) => {
-                        self.part(&first, outcome)?;
-                        self.part(&second, outcome)
-                    }
-                    None if piece.records.len() == 1 && piece.end_offset > 0 => {
-                        let line = piece.records.first().map_or(0, |(_, line)| *line);
-                        outcome.refused.push(Refused {
-                            line,
-                            reason: error.message().to_owned(),
-                        });
-                        Ok(())
-                    }
-                    None => Err(error),
-                }
-            }
-        }
-    }
-
-    fn request(&self, body: &[u8]) -> Result<Value> {
-        let started = Instant::now();
-        let mut pause = PAUSE;
-        loop {
-            match self.client.post(&self.path, self.content_type, body) {
-                Err(error)
-                    if error.kind() == ErrorKind::Overloaded
-                        && started.elapsed() < OVERLOAD_MAX =>
-                {
-                    sleep(pause);
-                    pause = (pause * 2).min(PAUSE_MAX);
-                }
-                other => return other,
-            }
         }
     }
 }
 
-/// Adds the node's answer; an answer without a body says that every record is stored.
-fn count(piece: &Piece, answer: &Value, outcome: &mut Outcome) {
+fn spend(requests_left: &Cell<u32>, error: &Error) -> Result<()> {
+    requests_left.set(requests_left.get().saturating_sub(1));
+    if requests_left.get() == 0 {
+        return Err(error.clone());
+    }
+    Ok(())
+}
+
+/// Asks again while the node is at a limit.
+fn request(ask: impl Fn() -> Result<Value>) -> Result<Value> {
+    let started = Instant::now();
+    let mut pause = PAUSE;
+    loop {
+        match ask() {
+            Err(error)
+                if error.kind() == ErrorKind::Overloaded && started.elapsed() < OVERLOAD_MAX =>
+            {
+                sleep(pause);
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+            other => return other,
+        }
+    }
+}
+
+fn encoded(rows: &Rows) -> Result<Vec<u8>> {
+    let batch = rows.batch.to_record_batch()?;
+    let mut body = Vec::with_capacity(values_bytes(&batch) + HEAD_BYTES);
+    let mut writer = StreamWriter::try_new(&mut body, &batch.schema())?;
+    writer.write(&batch)?;
+    writer.finish()?;
+    drop(writer);
+    Ok(body)
+}
+
+/// Adds the node's answer; one without a body says that every row is stored.
+fn count(answer: &Value, sent: u64, outcome: &mut Outcome) {
     let number = |name| answer.get(name).and_then(Value::as_u64);
-    let refused = answer
-        .get("refused")
-        .and_then(Value::as_array)
-        .map_or(&[][..], Vec::as_slice);
-    let listed = refused.iter().map(|one| Refused {
-        line: piece.file_line(one.get("line").and_then(Value::as_u64).unwrap_or(1)),
-        reason: one
-            .get("reason")
-            .and_then(Value::as_str)
-            .unwrap_or("refused")
-            .to_owned(),
-    });
-    outcome.refused.extend(listed);
-    outcome.rows += number("rows").unwrap_or_else(|| said_records(piece));
+    outcome.rows += number("rows").unwrap_or(sent);
+    outcome.rejected += number("rejected").unwrap_or(0);
 }
 
-/// How many records of line protocol a piece holds.
-fn said_records(piece: &Piece) -> u64 {
-    piece
+fn refused_lines(answer: &Value, lines: &Lines) -> Vec<Refused> {
+    let listed = answer.get("refused").and_then(Value::as_array);
+    let listed = listed.map_or(&[][..], Vec::as_slice);
+    let text = |one: &Value| one.get("reason").and_then(Value::as_str).map(str::to_owned);
+    listed
+        .iter()
+        .map(|one| Refused {
+            line: lines.file_line(one.get("line").and_then(Value::as_u64).unwrap_or(1)),
+            reason: text(one).unwrap_or_else(|| "refused".to_owned()),
+        })
+        .collect()
+}
+
+/// How many records of line protocol there are.
+fn said_lines(lines: &Lines) -> u64 {
+    lines
         .body
         .split(|byte| *byte == b'\n')
         .map(<[u8]>::trim_ascii)

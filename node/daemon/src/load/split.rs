@@ -1,81 +1,41 @@
-//! Cuts a file into pieces of whole records without understanding them: lines, CSV records whose
-//! quoted fields may hold line ends, the elements of a JSON array, or Arrow batches. At most one
-//! piece and one longest record are held.
+//! Cuts text into pieces of whole records without understanding them: lines, CSV records whose quoted fields may hold line
+//! ends, or the elements of a JSON array. At most one piece and one longest record are held.
 
-mod scan;
+pub mod scan;
 
-use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::io::Read;
 
+use activestore_ingest::csv;
 use activestore_types::{Error, Result};
-use arrow::ipc::reader::StreamReader;
-use arrow::ipc::writer::StreamWriter;
 
-use super::piece::{Piece, newlines};
-use super::progress::Progress;
+use super::piece::{Content, Lines, Piece, Refused};
+use super::source::Input;
 use crate::cli::FileFormat;
-use scan::{Found, csv_record, json_element, line};
+use scan::{Found, csv_record, json_element, newlines};
 
 /// Bytes that a piece aims at.
-const PIECE_BYTES: usize = 1024 * 1024;
+const PIECE_BYTES: usize = 4 * 1024 * 1024;
 
-/// The most records in a piece; the node lists as many refused lines in full.
-const PIECE_RECORDS: usize = 1_000;
+/// The most lines in a piece.
+const PIECE_LINES: usize = 128 * 1024;
+
+/// The most lines of a piece that the node reads: it names only the first of those that it refuses.
+const PIECE_LINES_UNREAD: usize = 5_000;
 
 /// The longest record; a CSV record that seems longer has an open quote and is cut at its line end.
-const RECORD_BYTES_MAX: usize = 1024 * 1024;
+pub const RECORD_BYTES_MAX: usize = 1024 * 1024;
 
-/// A file on its way.
-pub enum Splitter {
-    /// Text of any kind.
-    Text(Text),
-    /// An Arrow IPC stream; offsets are batch numbers.
-    Arrow(Box<Batches>),
-}
+/// What a text file may begin with.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-impl Splitter {
-    /// Opens the file where an earlier load stopped.
-    ///
-    /// # Errors
-    /// Where the file cannot be read or its header is broken.
-    pub fn open(path: &Path, format: FileFormat, progress: &Progress) -> Result<Splitter> {
-        let file = File::open(path)?;
-        if matches!(format, FileFormat::Arrow | FileFormat::Parquet) {
-            return Ok(Splitter::Arrow(Box::new(Batches::open(
-                file,
-                progress.offset,
-                progress.next_line,
-            )?)));
-        }
-        Text::open(file, format, progress.offset, progress.next_line).map(Splitter::Text)
-    }
-
-    /// The next piece; `None` at the end.
-    ///
-    /// # Errors
-    /// Where the file cannot be read, or a JSON array breaks off.
-    pub fn next_piece(&mut self) -> Result<Option<Piece>> {
-        match self {
-            Splitter::Text(text) => text.next_piece(),
-            Splitter::Arrow(batches) => batches.next_piece(),
-        }
-    }
-
-    /// Bytes read, for the progress bar.
-    pub fn position(&self) -> u64 {
-        match self {
-            Splitter::Text(text) => text.offset,
-            Splitter::Arrow(batches) => batches.position(),
-        }
-    }
-}
-
-/// A text file.
-pub struct Text<R = File> {
-    reader: R,
+/// Text on its way.
+pub struct Splitter {
+    input: Input,
     format: FileFormat,
-    header: Vec<u8>,
+    /// What stands between fields of CSV.
+    pub delimiter: u8,
+    /// The names in the first line of CSV.
+    pub names: Vec<String>,
     window: Vec<u8>,
     /// Bytes of the window that are done with; they go when there are many.
     used: usize,
@@ -83,60 +43,79 @@ pub struct Text<R = File> {
     offset: u64,
     next_line: u64,
     ended: bool,
+    /// The bytes go on within a line that has been refused for its length.
+    in_overlong: bool,
 }
 
-impl<R: Read + Seek> Text<R> {
-    fn open(mut reader: R, format: FileFormat, offset: u64, next_line: u64) -> Result<Self> {
-        reader.seek(SeekFrom::Start(0))?;
-        let mut text = Text {
-            reader,
+impl Splitter {
+    /// Opens text where an earlier load stopped.
+    ///
+    /// # Errors
+    /// Where it cannot be read or its beginning is broken.
+    pub fn open(
+        input: Input,
+        format: FileFormat,
+        delimiter: u8,
+        offset: u64,
+        next_line: u64,
+    ) -> Result<Self> {
+        let mut text = Splitter {
+            input,
             format,
-            header: Vec::new(),
+            delimiter,
+            names: Vec::new(),
             window: Vec::new(),
             used: 0,
             offset: 0,
             next_line: 1,
             ended: false,
+            in_overlong: false,
         };
+        text.fill(RECORD_BYTES_MAX)?;
+        if text.rest().starts_with(BYTE_ORDER_MARK) {
+            text.consume(BYTE_ORDER_MARK.len());
+        }
         match format {
             FileFormat::Csv => text.read_header()?,
             FileFormat::Json => text.enter_array()?,
             _ => {}
         }
-        if offset > 0 {
-            text.reader.seek(SeekFrom::Start(offset))?;
-            text.window.clear();
-            text.used = 0;
-            text.offset = offset;
+        if offset > text.offset {
+            let read = text.offset + text.rest().len() as u64;
+            if offset <= read {
+                text.consume(usize::try_from(offset - text.offset).unwrap_or(usize::MAX));
+            } else {
+                text.input.jump(read, offset)?;
+                text.window.clear();
+                text.used = 0;
+                text.offset = offset;
+                text.ended = false;
+            }
             text.next_line = next_line;
-            text.ended = false;
         }
         Ok(text)
     }
 
     fn read_header(&mut self) -> Result<()> {
-        self.fill(RECORD_BYTES_MAX)?;
-        if self.rest().starts_with(b"\xef\xbb\xbf") {
-            self.consume(3);
-        }
-        match csv_record(self.rest(), self.ended) {
-            Found::Record(length) => {
-                self.header = self.rest().get(..length).unwrap_or_default().to_vec();
-                self.next_line = 1 + newlines(&self.header);
-                self.consume(length);
-                if !self.header.ends_with(b"\n") {
-                    self.header.push(b'\n');
+        loop {
+            let header = match csv_record(self.rest(), self.delimiter, self.ended) {
+                Found::Record(length) => self.rest().get(..length).unwrap_or_default().to_vec(),
+                _ if self.rest().is_empty() => {
+                    return Err(Error::invalid("the file is empty")
+                        .with_hint("a CSV file starts with a line of column names"));
                 }
-                Ok(())
+                _ => return Err(Error::invalid("the header line is not complete")),
+            };
+            self.next_line += newlines(&header);
+            self.consume(header.len());
+            if !header.trim_ascii().is_empty() {
+                self.names = csv::names(&header, self.delimiter)?;
+                return Ok(());
             }
-            _ if self.rest().is_empty() => Err(Error::invalid("the file is empty")
-                .with_hint("a CSV file starts with a line of column names")),
-            _ => Err(Error::invalid("the header line is not complete")),
         }
     }
 
     fn enter_array(&mut self) -> Result<()> {
-        self.fill(RECORD_BYTES_MAX)?;
         let rest = self.rest();
         let start = rest
             .iter()
@@ -150,98 +129,154 @@ impl<R: Read + Seek> Text<R> {
         Ok(())
     }
 
-    fn next_piece(&mut self) -> Result<Option<Piece>> {
-        let mut piece = Piece {
-            header: self.header.clone(),
+    /// The next piece; `None` at the end.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, or a JSON array breaks off.
+    pub fn next_piece(&mut self) -> Result<Option<Piece>> {
+        self.fill(PIECE_BYTES + RECORD_BYTES_MAX)?;
+        self.leave_overlong()?;
+        let mut lines = Lines {
             body: Vec::new(),
-            records: Vec::new(),
-            end_offset: self.offset,
-            next_line: self.next_line,
+            first: self.next_line,
         };
-        while piece.body.len() < PIECE_BYTES && piece.records.len() < PIECE_RECORDS {
-            match self.next_record(&mut piece)? {
-                true => {}
-                false => break,
+        let mut refused = Vec::new();
+        if self.format == FileFormat::Json {
+            while lines.body.len() < PIECE_BYTES && self.next_element(&mut lines.body)? {}
+        } else {
+            match self.lines_end() {
+                0 if self.rest().is_empty() => {}
+                0 => {
+                    refused.push(Refused {
+                        line: self.next_line,
+                        reason: format!("the line is longer than {RECORD_BYTES_MAX} bytes"),
+                    });
+                    self.in_overlong = true;
+                    self.next_line += 1;
+                    self.leave_overlong()?;
+                }
+                end => {
+                    lines.body = self.rest().get(..end).unwrap_or_default().to_vec();
+                    self.consume(end);
+                    if !lines.body.ends_with(b"\n") {
+                        lines.body.push(b'\n');
+                    }
+                    self.next_line += newlines(&lines.body);
+                }
             }
         }
-        piece.end_offset = self.offset;
-        piece.next_line = self.next_line;
-        Ok((!piece.records.is_empty()).then_some(piece))
+        let nothing = lines.body.is_empty() && refused.is_empty();
+        Ok((!nothing).then_some(Piece {
+            content: Content::Text(lines),
+            end_offset: self.offset,
+            next_line: self.next_line,
+            refused,
+        }))
     }
 
-    /// Moves one record into the piece; false at the end.
-    fn next_record(&mut self, piece: &mut Piece) -> Result<bool> {
+    /// Where whole lines end that make a piece; 0 where not one ends.
+    fn lines_end(&self) -> usize {
+        let lines_max = match self.format {
+            FileFormat::Lp => PIECE_LINES_UNREAD,
+            _ => PIECE_LINES,
+        };
+        let rest = self.rest();
+        let view = rest.get(..PIECE_BYTES).unwrap_or(rest);
+        let whole = self.ended && view.len() == rest.len();
+        if self.format == FileFormat::Csv && memchr::memchr(b'"', view).is_some() {
+            return self.records_end(lines_max);
+        }
+        let mut ends = memchr::memchr_iter(b'\n', view);
+        if let Some(end) = ends.nth(lines_max - 1) {
+            return end + 1;
+        }
+        if whole {
+            return view.len();
+        }
+        match memchr::memrchr(b'\n', view) {
+            Some(end) => end + 1,
+            // A line that begins here may still end within its bound.
+            None => memchr::memchr(b'\n', rest).map_or(0, |end| end + 1),
+        }
+    }
+
+    /// The same where quotes may hide line ends.
+    fn records_end(&self, records_max: usize) -> usize {
+        let rest = self.rest();
+        let mut end = 0;
+        for _ in 0..records_max {
+            let after = rest.get(end..).unwrap_or_default();
+            if end >= PIECE_BYTES || after.is_empty() {
+                break;
+            }
+            end += match csv_record(after, self.delimiter, self.ended) {
+                Found::Record(length) if length <= RECORD_BYTES_MAX => length,
+                // The next piece shows more of it.
+                _ if end > 0 && !self.ended && after.len() < RECORD_BYTES_MAX => break,
+                // An open quote costs its own line.
+                _ => match memchr::memchr(b'\n', after) {
+                    Some(line) => line + 1,
+                    None if self.ended => after.len(),
+                    None => break,
+                },
+            };
+        }
+        end
+    }
+
+    /// Passes what is left of a line that is too long, a window at a time.
+    fn leave_overlong(&mut self) -> Result<()> {
+        while self.in_overlong {
+            self.fill(1)?;
+            let rest = self.rest();
+            if rest.is_empty() {
+                self.in_overlong = false;
+                break;
+            }
+            let end = memchr::memchr(b'\n', rest);
+            let length = end.map_or(rest.len(), |end| end + 1);
+            self.in_overlong = end.is_none();
+            self.consume(length);
+        }
+        Ok(())
+    }
+
+    /// Moves one element of an array into the piece as a line; false at the end.
+    fn next_element(&mut self, body: &mut Vec<u8>) -> Result<bool> {
         let mut wanted = RECORD_BYTES_MAX / 16;
         loop {
             self.fill(wanted)?;
-            let found = match self.format {
-                FileFormat::Csv => csv_record(self.rest(), self.ended),
-                FileFormat::Json => json_element(self.rest()),
-                _ => line(self.rest(), self.ended),
-            };
-            match found {
-                Found::Record(length) => {
-                    self.take(piece, length, 0);
-                    return Ok(true);
-                }
+            match json_element(self.rest()) {
                 Found::Element { skip, length } => {
-                    self.take(piece, length, skip);
+                    let from = self.used + skip;
+                    let element = self.window.get(from..from + length).unwrap_or_default();
+                    // White space may hold line ends; text in JSON may not.
+                    body.extend(element.iter().map(|byte| match byte {
+                        b'\n' | b'\r' => b' ',
+                        byte => *byte,
+                    }));
+                    body.push(b'\n');
+                    self.next_line += 1;
+                    self.consume(skip + length);
                     return Ok(true);
                 }
-                Found::End => return Ok(false),
-                Found::More
-                    if self.ended
-                        && self.rest().trim_ascii().is_empty()
-                        && self.format != FileFormat::Json =>
-                {
-                    return Ok(false);
-                }
+                Found::End | Found::Record(_) => return Ok(false),
                 Found::More if !self.ended && self.rest().len() < RECORD_BYTES_MAX => {
                     wanted = (self.rest().len() * 2).clamp(wanted, RECORD_BYTES_MAX);
                 }
-                Found::More => return self.overlong(piece),
+                // What is whole goes first.
+                Found::More if !body.is_empty() => return Ok(false),
+                Found::More => {
+                    return Err(Error::invalid(format!(
+                        "the array breaks off or row {} is longer than {RECORD_BYTES_MAX} bytes",
+                        self.next_line
+                    ))
+                    .with_hint(
+                        "repair the file and load it again; it resumes after the rows before",
+                    ));
+                }
             }
         }
-    }
-
-    /// A record that does not end: a line is taken as it is and the node will say what is wrong.
-    fn overlong(&mut self, piece: &mut Piece) -> Result<bool> {
-        if self.format == FileFormat::Json {
-            return Err(Error::invalid(format!(
-                "the array breaks off or row {} is longer than {RECORD_BYTES_MAX} bytes",
-                self.next_line
-            ))
-            .with_hint("repair the file and load it again; it resumes after the rows before"));
-        }
-        let rest = self.rest();
-        let length = rest
-            .iter()
-            .position(|byte| *byte == b'\n')
-            .map_or(rest.len(), |at| at + 1);
-        self.take(piece, length, 0);
-        Ok(true)
-    }
-
-    fn take(&mut self, piece: &mut Piece, length: usize, skip: usize) {
-        let from = self.used + skip;
-        let record = self.window.get(from..from + length).unwrap_or_default();
-        piece.records.push((piece.body.len(), self.next_line));
-        if self.format == FileFormat::Json {
-            // White space may hold line ends; text in JSON may not.
-            piece.body.extend(record.iter().map(|byte| match byte {
-                b'\n' | b'\r' => b' ',
-                byte => *byte,
-            }));
-            piece.body.push(b'\n');
-            self.next_line += 1;
-        } else {
-            piece.body.extend_from_slice(record);
-            if !record.ends_with(b"\n") {
-                piece.body.push(b'\n');
-            }
-            self.next_line += newlines(record).max(1);
-        }
-        self.consume(skip + length);
     }
 
     /// What is read and not done with.
@@ -255,70 +290,22 @@ impl<R: Read + Seek> Text<R> {
             self.window.drain(..self.used);
             self.used = 0;
             let room = PIECE_BYTES;
-            let read = self
-                .reader
-                .by_ref()
+            let read = (&mut self.input)
                 .take(room as u64)
-                .read_to_end(&mut self.window)?;
+                .read_to_end(&mut self.window)
+                .map_err(|error| {
+                    Error::invalid(format!("the file cannot be read further: {error}"))
+                        .with_hint("it may be cut off; what was read before is loaded")
+                })?;
             self.ended = read < room;
         }
         Ok(())
     }
 
     fn consume(&mut self, length: usize) {
-        self.used = (self.used + length).min(self.window.len());
+        let length = length.min(self.rest().len());
+        self.used += length;
         self.offset += length as u64;
-    }
-}
-
-/// An Arrow file: each batch is a piece.
-pub struct Batches {
-    reader: StreamReader<BufReader<File>>,
-    number: u64,
-    next_row: u64,
-}
-
-impl Batches {
-    fn open(file: File, skip: u64, next_row: u64) -> Result<Self> {
-        let mut reader = StreamReader::try_new(BufReader::new(file), None)
-            .map_err(|error| Error::invalid(format!("the file is not an Arrow stream: {error}")))?;
-        for _ in 0..skip {
-            reader.next();
-        }
-        Ok(Batches {
-            reader,
-            number: skip,
-            next_row: next_row.max(1),
-        })
-    }
-
-    fn next_piece(&mut self) -> Result<Option<Piece>> {
-        let Some(batch) = self.reader.next() else {
-            return Ok(None);
-        };
-        let batch = batch.map_err(|error| {
-            Error::invalid(format!("batch {} is broken: {error}", self.number + 1))
-        })?;
-        let mut body = Vec::new();
-        let mut writer = StreamWriter::try_new(&mut body, &batch.schema())?;
-        writer.write(&batch)?;
-        writer.finish()?;
-        drop(writer);
-        self.number += 1;
-        let first = self.next_row;
-        self.next_row += batch.num_rows() as u64;
-        Ok(Some(Piece {
-            header: Vec::new(),
-            body,
-            records: vec![(0, first)],
-            end_offset: self.number,
-            next_line: self.next_row,
-        }))
-    }
-
-    fn position(&self) -> u64 {
-        let mut file = self.reader.get_ref().get_ref();
-        file.stream_position().unwrap_or(0)
     }
 }
 

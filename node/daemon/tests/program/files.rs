@@ -103,9 +103,6 @@ fn a_broken_line_is_set_aside_and_the_rest_is_loaded() {
     }
     let differ = "SELECT count(*) FROM plant.readings r JOIN plant.copy c ON r.device = c.device AND r.ts = c.ts AND r.temp = c.temp AND r.note = c.note";
     assert_eq!(node.rows(differ), ["2500"]);
-    let parquet = run(&["export", "--table", "plant.readings", "-o", "x.parquet"]);
-    assert_eq!(parquet.status.code(), Some(1));
-    assert!(said(&parquet).contains("Parquet"), "{}", said(&parquet));
 }
 
 #[test]

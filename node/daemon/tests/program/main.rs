@@ -13,6 +13,9 @@ mod flowing_down;
 mod gateways;
 mod languages;
 mod life;
+mod loading;
+mod loading_again;
+mod loading_refused;
 mod namespaces;
 mod over_tcp;
 #[path = "../../../gateway/tests/pg/client.rs"]

@@ -8,7 +8,7 @@ use crate::value::from_text;
 
 /// The narrowest of BIGINT, DOUBLE, BOOLEAN, DATE, TIMESTAMP that takes every field that is not
 /// NULL; TEXT where none does, or where there is nothing to see.
-pub(super) fn infer<'a>(fields: impl Iterator<Item = &'a Field<'a>>) -> DataType {
+pub(super) fn infer<'f, 'a: 'f>(fields: impl Iterator<Item = &'f Field<'a>>) -> DataType {
     let mut candidates = vec![
         DataType::BigInt,
         DataType::Double,

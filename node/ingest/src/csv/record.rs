@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 /// One field: raw bytes, without the quotes around them.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Field<'a> {
     raw: &'a [u8],
     quoted: bool,
@@ -12,14 +12,28 @@ pub(super) struct Field<'a> {
     doubled: bool,
 }
 
-impl Field<'_> {
+impl<'a> Field<'a> {
+    /// The last field of a line; a carriage return before the line's end is none of it.
+    fn plain(raw: &'a [u8]) -> Self {
+        Field {
+            raw: raw.strip_suffix(b"\r").unwrap_or(raw),
+            quoted: false,
+            doubled: false,
+        }
+    }
+
+    /// The bytes, where they need no change.
+    pub(super) fn bytes(&self) -> Option<&'a [u8]> {
+        (!self.doubled).then_some(self.raw)
+    }
+
     /// Whether the field is empty and without quotes.
     pub(super) fn is_null(&self) -> bool {
         self.raw.is_empty() && !self.quoted
     }
 
     /// The text, quotes resolved; `None` where it is not UTF-8.
-    pub(super) fn text(&self) -> Option<Cow<'_, str>> {
+    pub(super) fn text(&self) -> Option<Cow<'a, str>> {
         let text = std::str::from_utf8(self.raw).ok()?;
         Some(if self.doubled {
             Cow::Owned(text.replace("\"\"", "\""))
@@ -29,82 +43,113 @@ impl Field<'_> {
     }
 }
 
-/// One record and its size with the line end.
-#[derive(Debug, PartialEq)]
-pub(super) struct Record<'a> {
-    pub(super) fields: Vec<Field<'a>>,
-    pub(super) bytes: usize,
-    pub(super) lines: u64,
-}
-
 /// What stands at the front of the bytes.
 #[derive(Debug, PartialEq)]
-pub(super) enum Split<'a> {
-    Record(Record<'a>),
+pub(super) enum Split {
+    /// A record, its size with the line end, and how many lines it has.
+    Record {
+        bytes: usize,
+        lines: u64,
+    },
     /// More bytes are needed to tell.
     More,
     Broken(String),
 }
 
-/// Splits off the record at the front.
-pub(super) fn split(bytes: &[u8], delimiter: u8, at_end: bool) -> Split<'_> {
+/// Splits off the record at the front and adds its fields to `fields`; what is no record leaves them as they were.
+pub(super) fn split<'a>(
+    bytes: &'a [u8],
+    delimiter: u8,
+    at_end: bool,
+    fields: &mut Vec<Field<'a>>,
+) -> Split {
+    let before = fields.len();
+    let split = split_fields(bytes, delimiter, at_end, fields);
+    if !matches!(split, Split::Record { .. }) {
+        fields.truncate(before);
+    }
+    split
+}
+
+fn split_fields<'a>(
+    bytes: &'a [u8],
+    delimiter: u8,
+    at_end: bool,
+    fields: &mut Vec<Field<'a>>,
+) -> Split {
     if bytes.is_empty() {
         return Split::More;
     }
-    let mut fields = Vec::new();
-    let mut lines = 0;
-    let mut rest = bytes;
-    let used = |rest: &[u8]| bytes.len() - rest.len();
-    loop {
-        let number = fields.len() + 1;
-        let (field, after) = if let [b'"', inside @ ..] = rest {
-            match quoted(inside) {
-                Quoted::Closed(field, after) => {
-                    lines += memchr::memchr_iter(b'\n', field.raw).count() as u64;
-                    (field, after)
+    let first = fields.len();
+    let mut lines = 1;
+    let mut start = 0;
+    'fields: loop {
+        if bytes.get(start) != Some(&b'"') {
+            // A run of fields without quotes, found in one pass.
+            let run = start;
+            let rest = bytes.get(run..).unwrap_or_default();
+            for end in memchr::memchr2_iter(delimiter, b'\n', rest) {
+                let end = run + end;
+                let raw = bytes.get(start..end).unwrap_or_default();
+                start = end + 1;
+                if bytes.get(end) == Some(&b'\n') {
+                    fields.push(Field::plain(raw));
+                    return Split::Record {
+                        bytes: start,
+                        lines,
+                    };
                 }
-                Quoted::Open if at_end => {
-                    return Split::Broken(format!(
-                        "field {number} has an opening quote and no closing one"
-                    ));
-                }
-                Quoted::Open => return Split::More,
-            }
-        } else {
-            let length = rest
-                .iter()
-                .position(|byte| *byte == delimiter || *byte == b'\n')
-                .unwrap_or(rest.len());
-            let (raw, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
-            let raw = match (raw, after) {
-                ([raw @ .., b'\r'], [] | [b'\n', ..]) => raw,
-                _ => raw,
-            };
-            let field = Field {
-                raw,
-                quoted: false,
-                doubled: false,
-            };
-            (field, after)
-        };
-        fields.push(field);
-        rest = match after {
-            [byte, after @ ..] if *byte == delimiter => after,
-            [b'\n', after @ ..] | [b'\r', b'\n', after @ ..] => {
-                let bytes = used(after);
-                lines += 1;
-                return Split::Record(Record {
-                    fields,
-                    bytes,
-                    lines,
+                fields.push(Field {
+                    raw,
+                    quoted: false,
+                    doubled: false,
                 });
+                if bytes.get(start) == Some(&b'"') {
+                    continue 'fields;
+                }
+            }
+            if !at_end {
+                return Split::More;
+            }
+            fields.push(Field::plain(bytes.get(start..).unwrap_or_default()));
+            return Split::Record {
+                bytes: bytes.len(),
+                lines,
+            };
+        }
+        let number = fields.len() - first + 1;
+        match quoted(bytes.get(start + 1..).unwrap_or_default()) {
+            Quoted::Closed(field, length) => {
+                lines += memchr::memchr_iter(b'\n', field.raw).count() as u64;
+                fields.push(field);
+                start += 1 + length;
+            }
+            Quoted::Open if at_end => {
+                return Split::Broken(format!(
+                    "field {number} has an opening quote and no closing one"
+                ));
+            }
+            Quoted::Open => return Split::More,
+        }
+        match bytes.get(start..).unwrap_or_default() {
+            [byte, ..] if *byte == delimiter => start += 1,
+            [b'\n', ..] => {
+                return Split::Record {
+                    bytes: start + 1,
+                    lines,
+                };
+            }
+            [b'\r', b'\n', ..] => {
+                return Split::Record {
+                    bytes: start + 2,
+                    lines,
+                };
             }
             [] | [b'\r'] if at_end => {
-                return Split::Record(Record {
-                    fields,
+                return Split::Record {
                     bytes: bytes.len(),
-                    lines: lines + 1,
-                });
+                    lines,
+                };
             }
             [] | [b'\r'] => return Split::More,
             _ => {
@@ -112,12 +157,13 @@ pub(super) fn split(bytes: &[u8], delimiter: u8, at_end: bool) -> Split<'_> {
                     "field {number} goes on after its closing quote (a quote inside a field is written twice)"
                 ));
             }
-        };
+        }
     }
 }
 
 enum Quoted<'a> {
-    Closed(Field<'a>, &'a [u8]),
+    /// The field, and how many bytes it takes with its closing quote.
+    Closed(Field<'a>, usize),
     Open,
 }
 
@@ -136,12 +182,11 @@ fn quoted(inside: &[u8]) -> Quoted<'_> {
             continue;
         }
         let raw = inside.get(..at - 1).unwrap_or_default();
-        let after = inside.get(at..).unwrap_or_default();
         let field = Field {
             raw,
             quoted: true,
             doubled,
         };
-        return Quoted::Closed(field, after);
+        return Quoted::Closed(field, at);
     }
 }

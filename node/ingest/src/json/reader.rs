@@ -66,6 +66,7 @@ impl<R: Read> JsonReader<R> {
                     rejected: parsed.rejected,
                     lines: parsed.lines,
                     bytes_read: self.buffer.consumed(),
+                    row_lines: parsed.row_lines,
                 }));
             }
             if ended && (used == 0 || self.buffer.window().is_empty()) {

@@ -62,6 +62,7 @@ impl<R: Read> LineProtocolReader<R> {
                     rejected: parsed.rejected,
                     lines: parsed.lines,
                     bytes_read: self.buffer.consumed(),
+                    row_lines: parsed.row_lines,
                 }));
             }
             if ended && self.buffer.window().is_empty() {

@@ -2,40 +2,56 @@
 
 use super::*;
 
-fn file(name: &str, text: &str) -> (tempfile::TempDir, std::path::PathBuf) {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join(name);
-    std::fs::write(&path, text).unwrap();
-    (dir, path)
+const TS: DataType = DataType::Timestamp;
+
+fn columns(of: &[(&str, DataType)]) -> Vec<(String, DataType)> {
+    let owned = |(name, data_type): &(&str, DataType)| ((*name).to_owned(), *data_type);
+    of.iter().map(owned).collect()
 }
 
 #[test]
-fn types_and_key_come_from_the_first_records() {
-    let table = TableName::new("plant", "readings");
-    let (_dir, path) = file(
-        "r.csv",
-        "ts,device,Temp,ok\n2026-01-01T00:00:00Z,p1,21.5,true\n2026-01-01T00:00:01Z,p2,,false\n",
-    );
-    let columns = columns(&path, FileFormat::Csv, &table).unwrap();
-    let key = key(&columns, &[]).unwrap();
+fn the_statement_holds_columns_and_key() {
+    let wanted = Wanted {
+        name: TableName::new("plant", "readings"),
+        columns: columns(&[
+            ("ts", TS),
+            ("device", DataType::Text),
+            ("Temp", DataType::Double),
+        ]),
+        key: vec!["device".to_owned(), "ts".to_owned()],
+    };
     assert_eq!(
-        definition(&table, &columns, &key),
-        "CREATE TABLE plant.readings (\n  ts TIMESTAMP,\n  device TEXT,\n  \"Temp\" DOUBLE,\n  ok BOOLEAN,\n  PRIMARY KEY ((device), ts)\n)"
+        wanted.statement(),
+        "CREATE TABLE IF NOT EXISTS plant.readings (\n  ts TIMESTAMP,\n  device TEXT,\n  \"Temp\" DOUBLE,\n  PRIMARY KEY ((device), ts)\n)"
     );
+}
+
+#[test]
+fn the_key_is_the_first_name_and_the_time() {
+    let all = columns(&[
+        ("ts", TS),
+        ("device", DataType::Text),
+        ("at", DataType::BigInt),
+    ]);
+    let of = |asked: &[&str], time| {
+        let asked: Vec<String> = asked.iter().map(|name| (*name).to_owned()).collect();
+        key(&all, &asked, time).unwrap()
+    };
+    assert_eq!(of(&[], None), ["device", "ts"]);
+    assert_eq!(of(&[], Some("at")), ["device", "at"]);
+    assert_eq!(of(&["at"], None), ["at"]);
+    assert_eq!(of(&["at", "device"], Some("ts")), ["at", "device", "ts"]);
+    assert_eq!(of(&["device", "ts"], Some("ts")), ["device", "ts"]);
 }
 
 #[test]
 fn a_key_must_exist_and_must_be_named_where_it_cannot_be_told() {
-    let columns = vec![("x".to_owned(), DataType::Double)];
-    assert!(
-        key(&columns, &[])
-            .unwrap_err()
-            .hint()
-            .unwrap()
-            .contains("--key")
-    );
-    assert!(key(&columns, &["y".to_owned()]).is_err());
-    assert_eq!(key(&columns, &["x".to_owned()]).unwrap(), ["x"]);
+    let columns = columns(&[("x", DataType::Double)]);
+    let untold = key(&columns, &[], None).unwrap_err();
+    assert!(untold.hint().unwrap().contains("--key"));
+    assert!(key(&columns, &["y".to_owned()], None).is_err());
+    assert!(key(&columns, &["x".to_owned()], Some("y")).is_err());
+    assert_eq!(key(&columns, &["x".to_owned()], None).unwrap(), ["x"]);
 }
 
 #[test]

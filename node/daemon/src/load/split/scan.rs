@@ -18,9 +18,14 @@ pub enum Found {
     More,
 }
 
+/// How many lines end in the bytes.
+pub fn newlines(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
+}
+
 /// A line; the last needs no line end.
 pub fn line(window: &[u8], ended: bool) -> Found {
-    match window.iter().position(|byte| *byte == b'\n') {
+    match memchr::memchr(b'\n', window) {
         Some(at) => Found::Record(at + 1),
         None if ended && !window.is_empty() => Found::Record(window.len()),
         None => Found::More,
@@ -28,26 +33,44 @@ pub fn line(window: &[u8], ended: bool) -> Found {
 }
 
 /// A CSV record: a quote that opens a field hides line ends until the quote that closes it.
-pub fn csv_record(window: &[u8], ended: bool) -> Found {
-    let mut quoted = false;
-    let mut field_start = true;
-    let mut bytes = window.iter().enumerate().peekable();
-    while let Some((at, byte)) = bytes.next() {
-        match byte {
-            // A doubled quote stands for one and the field goes on.
-            b'"' if quoted => quoted = bytes.next_if(|(_, next)| **next == b'"').is_some(),
-            b'"' if field_start => quoted = true,
-            b'\n' if !quoted => return Found::Record(at + 1),
-            _ => {}
+pub fn csv_record(window: &[u8], delimiter: u8, ended: bool) -> Found {
+    let mut at = 0;
+    loop {
+        let rest = window.get(at..).unwrap_or_default();
+        match memchr::memchr2(b'"', b'\n', rest) {
+            None if ended && !window.is_empty() => return Found::Record(window.len()),
+            None => return Found::More,
+            Some(place) => {
+                let place = at + place;
+                if window.get(place) == Some(&b'\n') {
+                    return Found::Record(place + 1);
+                }
+                let before = place.checked_sub(1).and_then(|before| window.get(before));
+                at = place + 1;
+                // A quote inside of a field that has none in front is a character like others.
+                if before.is_some_and(|before| *before != delimiter) {
+                    continue;
+                }
+                match closing_quote(window, at) {
+                    Some(after) => at = after,
+                    None => return Found::More,
+                }
+            }
         }
-        field_start = !quoted && *byte == b',';
     }
-    if ended && !quoted && !window.is_empty() {
-        return Found::Record(window.len());
-    }
-    Found::More
 }
 
+/// Behind the quote that closes what is open at `at`. A doubled quote stands for one and the field goes on.
+fn closing_quote(window: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        let rest = window.get(at..).unwrap_or_default();
+        at += memchr::memchr(b'"', rest)? + 1;
+        if window.get(at) != Some(&b'"') {
+            return Some(at);
+        }
+        at += 1;
+    }
+}
 /// The next element of an array: its brackets and text are balanced, nothing more is checked.
 pub fn json_element(window: &[u8]) -> Found {
     let Some(skip) = window

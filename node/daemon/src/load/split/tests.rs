@@ -4,8 +4,13 @@ use std::io::Cursor;
 
 use super::*;
 
-fn open(text: &str, format: FileFormat) -> Text<Cursor<Vec<u8>>> {
-    Text::open(Cursor::new(text.as_bytes().to_vec()), format, 0, 0).unwrap()
+fn at(text: &[u8], format: FileFormat, offset: u64, next_line: u64) -> Splitter {
+    let input = Input::Stream(Box::new(Cursor::new(text.to_vec())));
+    Splitter::open(input, format, b',', offset, next_line).unwrap()
+}
+
+fn open(text: &str, format: FileFormat) -> Splitter {
+    at(text.as_bytes(), format, 0, 0)
 }
 
 fn pieces(text: &str, format: FileFormat) -> Vec<Piece> {
@@ -13,22 +18,41 @@ fn pieces(text: &str, format: FileFormat) -> Vec<Piece> {
     std::iter::from_fn(|| text.next_piece().unwrap()).collect()
 }
 
+fn lines(piece: &Piece) -> &Lines {
+    match &piece.content {
+        Content::Text(lines) => lines,
+        Content::Batch(..) => panic!("text is cut to text"),
+    }
+}
+
+/// The records that begin at these lines.
+fn records<'a>(piece: &'a Piece, format: FileFormat, at: &[u64]) -> Vec<&'a str> {
+    let delimiter = (format == FileFormat::Csv).then_some(b',');
+    let records = lines(piece).records(delimiter, at.to_vec().into_iter());
+    records
+        .map(|record| std::str::from_utf8(record).unwrap())
+        .collect()
+}
+
 #[test]
 fn quoted_line_ends_stay_inside_their_record() {
-    let text = "a,b\n1,\"x\ny\"\n2,\"say \"\"hi\"\"\"\n3,5\" pipe\n4,last";
-    let found = pieces(text, FileFormat::Csv);
-    assert_eq!(found.len(), 1);
-    let piece = &found[0];
-    assert_eq!(piece.header, b"a,b\n");
+    let text = "\u{feff}a,b\r\n1,\"x\ny\"\n2,\"say \"\"hi\"\"\"\n3,5\" pipe\n4,last";
+    let mut splitter = open(text, FileFormat::Csv);
+    assert_eq!(splitter.names, ["a", "b"]);
+    let piece = splitter.next_piece().unwrap().unwrap();
+    assert!(splitter.next_piece().unwrap().is_none());
+    assert_eq!(lines(&piece).first, 2);
     assert_eq!(
-        piece.records,
-        [(0, 2), (8, 4), (23, 5), (33, 6)],
-        "{:?}",
-        String::from_utf8_lossy(&piece.body)
+        records(&piece, FileFormat::Csv, &[2, 4, 5, 6]),
+        [
+            "1,\"x\ny\"\n",
+            "2,\"say \"\"hi\"\"\"\n",
+            "3,5\" pipe\n",
+            "4,last\n"
+        ]
     );
-    assert_eq!(piece.record(3), b"1,\"x\ny\"\n");
-    assert_eq!(piece.file_line(2), 2);
-    assert_eq!(piece.file_line(4), 4);
+    assert_eq!(lines(&piece).file_line(3), 4);
+    assert_eq!(piece.next_line, 7);
     assert_eq!(piece.end_offset, text.len() as u64);
 }
 
@@ -39,61 +63,114 @@ fn an_open_quote_costs_its_own_line_and_no_more() {
         text.push_str("12345\n");
     }
     let found = pieces(&text, FileFormat::Csv);
-    let records: usize = found.iter().map(|piece| piece.records.len()).sum();
-    assert_eq!(records, 200_002);
-    assert_eq!(found[0].record(3), b"\"open\n");
+    let all: Vec<u8> = found
+        .iter()
+        .flat_map(|piece| lines(piece).body.clone())
+        .collect();
+    assert_eq!(all, text.as_bytes()[2..]);
+    assert_eq!(records(&found[0], FileFormat::Csv, &[3]), ["\"open\n"]);
+}
+
+#[test]
+fn a_line_without_end_is_passed_in_bounded_memory() {
+    for format in [FileFormat::Csv, FileFormat::Ndjson, FileFormat::Lp] {
+        let mut text = b"a,b\n1,x\n".to_vec();
+        text.extend(vec![b'x'; 20 * 1024 * 1024]);
+        text.extend(b"\n2,y\n");
+        let mut splitter = at(&text, format, 0, 0);
+        let first = splitter.next_line;
+        let (mut refused, mut body, mut end) = (Vec::new(), Vec::new(), 0);
+        while let Some(piece) = splitter.next_piece().unwrap() {
+            refused.extend(piece.refused.iter().map(|one| one.line));
+            body.extend(lines(&piece).body.clone());
+            assert!(splitter.window.capacity() < 24 * 1024 * 1024);
+            end = piece.next_line;
+        }
+        assert_eq!(refused, [3], "{format:?}");
+        assert_eq!(end, 5);
+        let whole: &[u8] = if first == 2 {
+            b"1,x\n2,y\n"
+        } else {
+            b"a,b\n1,x\n2,y\n"
+        };
+        assert_eq!(body, whole, "{format:?}");
+    }
 }
 
 #[test]
 fn an_array_becomes_lines() {
     let text = " [ {\"a\": \"]},\\\"\",\n \"b\": [1, {}]},\n{\"a\": 2} , 3,{}] ";
     let found = pieces(text, FileFormat::Json);
-    let body = String::from_utf8(found[0].body.clone()).unwrap();
+    let body = String::from_utf8(lines(&found[0]).body.clone()).unwrap();
     assert_eq!(
         body,
         "{\"a\": \"]},\\\"\",  \"b\": [1, {}]}\n{\"a\": 2}\n3\n{}\n"
     );
-    assert_eq!(found[0].records.last().unwrap().1, 4);
+    assert_eq!(lines(&found[0]).first, 1);
+    assert_eq!(found[0].next_line, 5);
     assert!(pieces("[]", FileFormat::Json).is_empty());
 }
 
 #[test]
 fn an_array_that_breaks_off_is_an_error_after_its_whole_rows() {
     let mut text = open("[{\"a\":1},{\"a\":", FileFormat::Json);
-    let error = text.next_piece().unwrap_err();
+    let piece = text.next_piece().unwrap().unwrap();
+    assert_eq!(lines(&piece).body, b"{\"a\":1}\n");
+    let error = text.next_piece().err().unwrap();
     assert!(error.message().contains("row 2"), "{error}");
 }
 
 #[test]
 fn a_load_goes_on_where_a_piece_ended() {
-    let text: String = std::iter::once("n\n".to_owned())
-        .chain((0..2_500).map(|n| format!("{n}\n")))
-        .collect();
-    let all = pieces(&text, FileFormat::Csv);
-    assert_eq!(all.len(), 3);
-    let first = &all[0];
-    let mut rest = Text::open(
-        Cursor::new(text.into_bytes()),
-        FileFormat::Csv,
-        first.end_offset,
-        first.next_line,
-    )
-    .unwrap();
-    assert_eq!(rest.next_piece().unwrap().unwrap(), all[1]);
+    for (format, quoted) in [
+        (FileFormat::Csv, false),
+        (FileFormat::Csv, true),
+        (FileFormat::Ndjson, false),
+    ] {
+        let text: String = std::iter::once("n\n".to_owned())
+            .chain((0..300_000).map(|n| {
+                if quoted && n % 7 == 0 {
+                    format!("\"{n}\n\"\n")
+                } else {
+                    format!("{n}\n")
+                }
+            }))
+            .collect();
+        let all = pieces(&text, format);
+        assert!(all.len() > 2);
+        let whole: Vec<u8> = all
+            .iter()
+            .flat_map(|piece| lines(piece).body.clone())
+            .collect();
+        assert!(text.as_bytes().ends_with(&whole));
+        let (first, second) = (&all[0], &all[1]);
+        let rest = at(text.as_bytes(), format, first.end_offset, first.next_line)
+            .next_piece()
+            .unwrap()
+            .unwrap();
+        assert_eq!(lines(&rest), lines(second));
+        assert_eq!(rest.end_offset, second.end_offset);
+    }
 }
 
 #[test]
 fn halves_are_the_whole() {
     let piece = &pieces("n\n1\n2\n3\n", FileFormat::Csv)[0];
-    let (one, other) = piece.halves().unwrap();
-    assert_eq!([one.body.as_slice(), &other.body].concat(), piece.body);
-    assert_eq!(other.records[0], (0, 3));
-    assert_eq!(other.request(), b"n\n2\n3\n");
+    let (one, other) = lines(piece).halves().unwrap();
+    assert_eq!(
+        [one.body.as_slice(), &other.body].concat(),
+        lines(piece).body
+    );
+    assert_eq!((one.first, other.first), (2, 3));
     assert!(one.halves().is_none());
 }
 
 #[test]
 fn blank_and_comment_lines_keep_the_numbers_right() {
     let piece = &pieces("# note\n\nm x=1\n", FileFormat::Lp)[0];
-    assert_eq!(piece.records, [(0, 1), (7, 2), (8, 3)]);
+    assert_eq!(lines(piece).first, 1);
+    assert_eq!(
+        records(piece, FileFormat::Lp, &[1, 3]),
+        ["# note\n", "m x=1\n"]
+    );
 }

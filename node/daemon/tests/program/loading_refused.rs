@@ -1,0 +1,134 @@
+//! What a load refuses: by line and reason, found among rows of columns too, and however long a line is.
+
+use std::io::Write;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use activestore_test_links::memory;
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::ipc::writer::FileWriter;
+
+use super::loading::{load, rejects};
+use super::process::{Node, eventually, program, said};
+
+#[test]
+fn refused_records_are_named_by_line_and_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(&dir.path().join("data"), &[]);
+    node.execute("CREATE KEYSPACE k");
+    node.execute("CREATE TABLE k.t (id TEXT PRIMARY KEY, n INT, u UUID)");
+    let csv = dir.path().join("a.csv");
+    let mut text = b"id,n,u\n1,1,\n2,two,\n,3,\n4,4,\n5,5\n6,99999999999,\n".to_vec();
+    text.extend(
+        b"\xff,7,\n8,8,not-one\n\"9\n9\",9,6F9619FF-8B86-D011-B42D-00CF4FC964FF\n\"open,1,\n",
+    );
+    std::fs::write(&csv, &text).unwrap();
+    let output = load(&node, "k.t", &[csv.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let found = rejects(&dir.path().join("a.csv.rejects"));
+    let lines: Vec<&str> = found
+        .iter()
+        .map(|line| line.split(',').next().unwrap())
+        .collect();
+    assert_eq!(lines, ["3", "4", "6", "7", "8", "9", "12"], "{found:#?}");
+    for (line, reason) in found.iter().zip([
+        "an INT",
+        "primary key",
+        "2 fields",
+        "an INT",
+        "UTF-8",
+        "a UUID",
+        "closing",
+    ]) {
+        assert!(line.contains(reason), "{line}");
+    }
+    assert_eq!(node.rows("SELECT count(*), sum(n) FROM k.t"), ["3,14"]);
+    // The node alone knows what is no UUID in columns: it is found by halves.
+    let ids = StringArray::from_iter_values((0..3_000).map(|row| format!("r{row}")));
+    let uuids = (0..3_000).map(|row| match row {
+        17 | 2_999 => "nonsense".to_owned(),
+        _ => format!("6f9619ff-8b86-d011-b42d-{row:012x}"),
+    });
+    let columns: [(&str, ArrayRef); 3] = [
+        ("id", Arc::new(ids)),
+        ("u", Arc::new(StringArray::from_iter_values(uuids))),
+        (
+            "n",
+            Arc::new(Int64Array::from_iter_values(
+                (0..3_000).map(|row| if row == 5 { 1 << 40 } else { row }),
+            )),
+        ),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let arrow = dir.path().join("a.arrow");
+    let mut writer =
+        FileWriter::try_new(std::fs::File::create(&arrow).unwrap(), &batch.schema()).unwrap();
+    writer.write(&batch).unwrap();
+    writer.finish().unwrap();
+    let all = dir.path().join("all.csv");
+    let output = load(
+        &node,
+        "k.t",
+        &[arrow.to_str().unwrap(), "--rejects", all.to_str().unwrap()],
+    );
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let found = rejects(&all);
+    let lines: Vec<&str> = found
+        .iter()
+        .map(|line| line.split(',').next().unwrap())
+        .collect();
+    assert_eq!(lines, ["6", "18", "3000"], "{found:#?}");
+    assert!(found[1].contains("r17"), "{found:#?}");
+    assert_eq!(node.rows("SELECT count(*) FROM k.t"), ["3000"]);
+    // A bound on what may be refused.
+    let output = load(
+        &node,
+        "k.t",
+        &[csv.to_str().unwrap(), "--max-rejects", "6", "--no-resume"],
+    );
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("--max-rejects"), "{}", said(&output));
+}
+
+#[test]
+fn a_line_of_a_hundred_megabytes_is_refused_in_bounded_memory() {
+    const MIB: u64 = 1024 * 1024;
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(&dir.path().join("data"), &[]);
+    node.execute("CREATE KEYSPACE k");
+    node.execute("CREATE TABLE k.t (id TEXT PRIMARY KEY, n INT)");
+    let file = dir.path().join("a.csv");
+    let mut out = std::io::BufWriter::new(std::fs::File::create(&file).unwrap());
+    out.write_all(b"id,n\na,1\n").unwrap();
+    for _ in 0..100 {
+        out.write_all(&vec![b'x'; 1 << 20]).unwrap();
+    }
+    out.write_all(b"\nb,2\n").unwrap();
+    out.into_inner().unwrap().sync_all().unwrap();
+    let mut child = program()
+        .args([
+            "load",
+            file.to_str().unwrap(),
+            "--url",
+            &node.url(),
+            "--table",
+            "k.t",
+        ])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let pid = child.id();
+    let mut peak = 0;
+    let status = eventually("the load's end", || {
+        let ended = child.try_wait().unwrap();
+        if ended.is_none() {
+            peak = peak.max(memory::peak(pid));
+        }
+        ended
+    });
+    assert_eq!(status.code(), Some(1));
+    assert!(peak < 120 * MIB, "{} MiB", peak / MIB);
+    assert_eq!(node.rows("SELECT id FROM k.t ORDER BY id"), ["a", "b"]);
+    assert!(rejects(&dir.path().join("a.csv.rejects"))[0].starts_with("3,"));
+}
