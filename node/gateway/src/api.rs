@@ -4,6 +4,8 @@
 mod backup;
 mod node;
 mod plugins;
+#[cfg(feature = "prometheus")]
+mod remote_write;
 mod rollouts;
 mod rows;
 mod sql;
@@ -20,7 +22,7 @@ use crate::server::Shared;
 
 /// Every route.
 pub(crate) fn routes() -> Router<Arc<Shared>> {
-    Router::new()
+    let router = Router::new()
         .route("/", get(node::console))
         .route("/openapi.json", get(node::openapi))
         .route("/metrics", get(node::metrics))
@@ -48,5 +50,8 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/v1/sync/rejected", post(sync::rejected))
         .route("/v1/tokens", post(sync::create_token))
         .route("/v1/edges/{node}/labels", post(sync::label_edge))
-        .route("/v1/backup", post(backup::create))
+        .route("/v1/backup", post(backup::create));
+    #[cfg(feature = "prometheus")]
+    let router = router.route("/api/v1/write", post(remote_write::write));
+    router
 }

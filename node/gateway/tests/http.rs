@@ -5,6 +5,9 @@
 
 #[path = "http/auth.rs"]
 mod auth;
+#[cfg(feature = "prometheus")]
+#[path = "http/remote_write.rs"]
+mod remote_write;
 #[path = "http/subscribe.rs"]
 mod subscribe;
 
