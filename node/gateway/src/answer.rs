@@ -18,6 +18,7 @@ pub type Answer = std::result::Result<Response, Refusal>;
 pub struct Refusal {
     status: StatusCode,
     body: Value,
+    plain: bool,
 }
 
 impl Refusal {
@@ -30,6 +31,7 @@ impl Refusal {
         Refusal {
             status,
             body: json!({ "error": error_value(error) }),
+            plain: false,
         }
     }
 
@@ -38,6 +40,7 @@ impl Refusal {
         Refusal {
             status,
             body: json!({ "error": { "code": code, "message": message, "hint": hint } }),
+            plain: false,
         }
     }
 
@@ -51,12 +54,7 @@ impl Refusal {
 
     /// The error as InfluxDB's clients expect it: `{"code", "message"}` (2.x) and `error` (1.x).
     pub fn for_influx(self) -> Self {
-        let error = self.body.get("error").cloned().unwrap_or_default();
-        let message = error.get("message").and_then(Value::as_str).unwrap_or("");
-        let message = match error.get("hint").and_then(Value::as_str) {
-            Some(hint) => format!("{message} ({hint})"),
-            None => message.to_owned(),
-        };
+        let message = self.sentence();
         let code = match self.status {
             StatusCode::NOT_FOUND => "not found",
             StatusCode::UNAUTHORIZED => "unauthorized",
@@ -70,7 +68,25 @@ impl Refusal {
         Refusal {
             status: self.status,
             body: json!({ "code": code, "message": message, "error": message }),
+            plain: false,
         }
+    }
+
+    /// The error as one line of text.
+    pub fn in_plain_text(mut self) -> Self {
+        self.plain = true;
+        self
+    }
+
+    /// The error, and what to do about it, in one line.
+    fn sentence(&self) -> String {
+        let part = |name| self.body.pointer(name).and_then(Value::as_str);
+        let message = part("/error/message").unwrap_or("");
+        let sentence = match part("/error/hint") {
+            Some(hint) => format!("{message} ({hint})"),
+            None => message.to_owned(),
+        };
+        sentence.replace(['\n', '\r'], " ")
     }
 }
 
@@ -82,7 +98,12 @@ impl From<Error> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut response = json_body(self.status, &self.body);
+        let mut response = if self.plain {
+            let line = self.sentence() + "\n";
+            typed_body(self.status, "text/plain; charset=utf-8", line)
+        } else {
+            json_body(self.status, &self.body)
+        };
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response
                 .headers_mut()

@@ -6,6 +6,8 @@ mod backup;
 mod console;
 mod node;
 mod plugins;
+#[cfg(feature = "prometheus")]
+mod remote_write;
 mod rollouts;
 mod rows;
 mod sql;
@@ -29,7 +31,7 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/console/{name}", get(console::file));
     #[cfg(not(feature = "console"))]
     let routes = routes.route("/", get(node::no_console));
-    routes
+    let router = routes
         .route("/openapi.json", get(node::openapi))
         .route("/metrics", get(node::metrics))
         .route("/health/live", get(node::live))
@@ -56,5 +58,8 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/v1/sync/rejected", post(sync::rejected))
         .route("/v1/tokens", post(sync::create_token))
         .route("/v1/edges/{node}/labels", post(sync::label_edge))
-        .route("/v1/backup", post(backup::create))
+        .route("/v1/backup", post(backup::create));
+    #[cfg(feature = "prometheus")]
+    let router = router.route("/api/v1/write", post(remote_write::write));
+    router
 }

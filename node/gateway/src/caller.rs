@@ -61,6 +61,9 @@ impl Ticket {
     }
 }
 
+/// Where Prometheus writes. A sender of it logs the first line of an answer.
+const REMOTE_WRITE: &str = "/api/v1/write";
+
 /// What an address asks of who calls it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asks {
@@ -85,6 +88,7 @@ fn asks(route: &str, metrics_open: bool) -> Asks {
         | "/v1/write"
         | "/api/v2/write"
         | "/write"
+        | REMOTE_WRITE
         | "/v1/tables/{keyspace}/{table}/rows" => Asks::Login,
         _ => Asks::Superuser,
     }
@@ -137,10 +141,10 @@ pub(crate) async fn admit(
         ),
         Err(error) => Refusal::new(&error),
     };
-    let refusal = if is_influx(route) {
-        refusal.for_influx()
-    } else {
-        refusal
+    let refusal = match route {
+        REMOTE_WRITE => refusal.in_plain_text(),
+        route if is_influx(route) => refusal.for_influx(),
+        _ => refusal,
     };
     let mut response = refusal.into_response();
     if response.status() == StatusCode::UNAUTHORIZED {

@@ -28,6 +28,8 @@ mod metrics;
 #[cfg(feature = "pgwire")]
 mod pg;
 mod query_threads;
+#[cfg(feature = "prometheus")]
+mod remote_writes;
 mod request;
 mod server;
 

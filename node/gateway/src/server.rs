@@ -30,6 +30,8 @@ use crate::metrics::{HttpMetrics, Watch};
 #[cfg(feature = "pgwire")]
 use crate::pg::{PgOptions, PgWire, Tally};
 use crate::query_threads::QueryThreads;
+#[cfg(feature = "prometheus")]
+use crate::remote_writes::RemoteWrites;
 use crate::request::check_browser;
 
 const MIB: usize = 1024 * 1024;
@@ -85,6 +87,8 @@ pub struct Shared {
     pub(crate) hooks: Arc<dyn Hooks>,
     pub(crate) options: GatewayOptions,
     pub(crate) metrics: HttpMetrics,
+    #[cfg(feature = "prometheus")]
+    pub(crate) remote_writes: RemoteWrites,
     pub(crate) draining: AtomicBool,
     /// Whether what has no end is to end.
     stopping: watch::Sender<bool>,
@@ -179,6 +183,8 @@ impl Gateway {
             db,
             hooks,
             metrics: HttpMetrics::default(),
+            #[cfg(feature = "prometheus")]
+            remote_writes: RemoteWrites::default(),
             draining: AtomicBool::new(false),
             stopping: watch::Sender::new(false),
             queries: QueryThreads::start(options.query_threads)?,

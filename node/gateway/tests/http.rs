@@ -8,6 +8,9 @@ mod auth;
 #[cfg(feature = "console")]
 #[path = "http/console.rs"]
 mod console;
+#[cfg(feature = "prometheus")]
+#[path = "http/remote_write.rs"]
+mod remote_write;
 #[path = "http/subscribe.rs"]
 mod subscribe;
 

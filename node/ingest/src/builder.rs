@@ -68,6 +68,12 @@ impl RowsBuilder {
         self.closed_rows + self.rows
     }
 
+    /// Columns so far, whichever rows name them.
+    #[cfg(feature = "prometheus")]
+    pub(crate) fn columns(&self) -> usize {
+        self.columns.len()
+    }
+
     /// The index of the column with this name, made if it is new, and the type it is bound to by
     /// the table's schema or by the caller.
     pub(crate) fn column(

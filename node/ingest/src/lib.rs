@@ -1,5 +1,5 @@
 //! From bytes on a wire or in a file to [`activestore_types::NamedBatch`]es: InfluxDB line
-//! protocol, JSON and NDJSON, CSV, Arrow IPC streams, and MQTT (a listener inside the node and a
+//! protocol, Prometheus remote write, JSON and NDJSON, CSV, Arrow IPC streams, and MQTT (a listener inside the node and a
 //! client of an existing broker). This crate never writes a row: it hands batches to its caller or,
 //! for MQTT, to a [`RowSink`], and it knows neither the catalog nor the store.
 //!
@@ -23,6 +23,8 @@ pub mod line_protocol;
 pub mod mqtt;
 pub mod parsed;
 pub mod precision;
+#[cfg(feature = "prometheus")]
+pub mod prometheus;
 pub mod sink;
 pub mod timestamp;
 
@@ -38,4 +40,6 @@ pub use json::{JsonOptions, JsonReader, JsonShape};
 pub use line_protocol::{LineProtocolOptions, LineProtocolReader};
 pub use parsed::{Chunk, Parsed, RejectedLine};
 pub use precision::Precision;
+#[cfg(feature = "prometheus")]
+pub use prometheus::{RemoteWrite, RemoteWriteOptions};
 pub use sink::{Anyone, RowSink, Visitor};

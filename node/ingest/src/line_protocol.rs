@@ -26,6 +26,8 @@ mod tables;
 use cursor::Cursor;
 use line::LineParser;
 pub use reader::LineProtocolReader;
+#[cfg(feature = "prometheus")]
+pub(crate) use series::canonical;
 pub(crate) use series::unescape_into;
 
 /// The column that holds the canonical tag set: the partition key.

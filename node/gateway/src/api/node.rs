@@ -44,6 +44,8 @@ pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Answer {
 pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     let mut counters = shared.db.counters();
     counters.extend(shared.hooks.counters());
+    #[cfg(feature = "prometheus")]
+    counters.extend(shared.remote_writes.counters());
     let page = metrics::page(&shared.metrics, &counters);
     #[cfg(feature = "pgwire")]
     let page = match shared.pg.get() {

@@ -19,7 +19,7 @@ pub(super) fn guarded(change: impl FnOnce(&mut GatewayOptions)) -> Node {
 
 pub(super) const ADMIN: &str = "Basic YWRtaW46b3Blbjogc2VzYW1l";
 const READER: &str = "Basic cmVhZGVyOnI=";
-const WRITER: &str = "Basic d3JpdGVyOnc=";
+pub(super) const WRITER: &str = "Basic d3JpdGVyOnc=";
 
 fn send(node: &Node, authorization: &str, path: &str, body: &str) -> Reply {
     let headers = [

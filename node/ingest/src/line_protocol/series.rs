@@ -32,7 +32,7 @@ pub(super) fn unescaped<'a>(text: &'a [u8], escapable: &[u8]) -> Cow<'a, str> {
 }
 
 /// The canonical text of tags that are sorted by name.
-pub(super) fn canonical(tags: &[(Cow<'_, str>, Cow<'_, str>)]) -> String {
+pub(crate) fn canonical(tags: &[(Cow<'_, str>, Cow<'_, str>)]) -> String {
     let mut out = String::new();
     for (name, value) in tags {
         if !out.is_empty() {
