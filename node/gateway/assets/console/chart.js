@@ -102,7 +102,10 @@ export function chart(columns, rows, plan) {
     const wanted = (range.t1 - range.t0) / Math.max(2, canvas.clientWidth / 90);
     const step = STEPS_MS.find(step => step >= wanted) ?? STEPS_MS.at(-1);
     pen.textAlign = "center";
-    for (let at = Math.ceil(range.t0 / step) * step; at <= range.t1; at += step) pen.fillText(clock(at, step), Math.max(LEFT + 16, Math.min(x(at), canvas.clientWidth - 24)), canvas.clientHeight - 8);
+    for (let at = Math.ceil(range.t0 / step) * step; at <= range.t1; at += step) {
+      const text = clock(at, step);
+      pen.fillText(text, Math.min(x(at), canvas.clientWidth - pen.measureText(text).width / 2 - 2), canvas.clientHeight - 8);
+    }
     pen.lineWidth = 1.7;
     pen.lineJoin = "round";
     lines.forEach(([, points], place) => line(pen, points, colours[place]));
