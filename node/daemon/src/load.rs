@@ -22,6 +22,7 @@ mod progress;
 mod reader;
 mod rejects;
 mod rows;
+mod sample;
 mod send;
 mod source;
 mod split;
@@ -30,6 +31,7 @@ mod target;
 
 use std::process::ExitCode;
 
+use activestore_ingest::csv::INFER_ROWS;
 use activestore_types::{DataType, Error, Result};
 
 use crate::cli::{FileFormat, LoadArgs};
@@ -40,11 +42,10 @@ use display::Display;
 use flow::{Flow, Intake};
 use ledger::Ledger;
 use parse::Parser;
-use piece::{Content, Piece};
+use piece::Piece;
 use progress::Progress;
 use reader::{Place, Reader};
 use rejects::Rejects;
-use rows::Rows;
 use send::Sender;
 use source::Source;
 use stop::{EXIT_INTERRUPTED, Stop};
@@ -109,6 +110,7 @@ impl Load<'_> {
             table: args.table.clone(),
             header: reader.header(),
             types: Vec::new(),
+            infer_rows: INFER_ROWS,
             mapping: Mapping::of(args),
         };
         let target = match format {
@@ -216,7 +218,7 @@ impl Load<'_> {
             let name = parser.mapping.file_name(time).to_owned();
             parser.types.push((name, DataType::Timestamp));
         }
-        let Some(sample) = sample(parser, first)? else {
+        let Some(sample) = sample::of(parser, first)? else {
             return match existing {
                 Some(target) => Ok(Some(target)),
                 None => Err(Error::invalid(
@@ -306,58 +308,6 @@ fn node_of(client: &Client) -> String {
     let status = client.get("/v1/status").unwrap_or_default();
     let node = status.get("node").and_then(|node| node.as_str());
     node.unwrap_or_else(|| client.url()).to_owned()
-}
-
-/// The first rows, whose types hold for the whole source.
-fn sample(parser: &mut Parser, first: Option<&Piece>) -> Result<Option<Rows>> {
-    let Some(first) = first else {
-        return Ok(None);
-    };
-    match &first.content {
-        Content::Text(_) if parser.format == FileFormat::Csv => {
-            parser.mapping.check(&parser.header.0)?;
-        }
-        Content::Text(_) => {}
-        Content::Batch(batch, _) => {
-            let schema = batch.schema();
-            let names: Vec<String> = schema
-                .fields()
-                .iter()
-                .map(|field| field.name().clone())
-                .collect();
-            parser.mapping.check(&names)?;
-        }
-    }
-    let mut sample = parser.read(first, &mut Vec::new())?.into_iter().next();
-    if matches!(parser.format, FileFormat::Json | FileFormat::Ndjson)
-        && let Some(rows) = &sample
-    {
-        // JSON has no moments: what is written as one is one.
-        let before = parser.types.len();
-        for column in &rows.batch.columns {
-            let name = parser.mapping.file_name(&column.name);
-            let known = parser.types.iter().any(|(known, _)| known == name);
-            if !known && preview::are_moments(&column.array) {
-                parser.types.push((name.to_owned(), DataType::Timestamp));
-            }
-        }
-        if parser.types.len() > before {
-            sample = parser.read(first, &mut Vec::new())?.into_iter().next();
-        }
-    }
-    if let (Some(sample), Content::Text(_)) = (&sample, &first.content) {
-        for column in &sample.batch.columns {
-            let name = parser.mapping.file_name(&column.name);
-            let known = parser.types.iter().any(|(known, _)| known == name);
-            let found = column
-                .declared
-                .or_else(|| DataType::from_arrow(column.array.data_type()));
-            if let (false, Some(found)) = (known, found) {
-                parser.types.push((name.to_owned(), found));
-            }
-        }
-    }
-    Ok(sample)
 }
 
 /// An error that stops a load, with how to go on.

@@ -15,6 +15,14 @@ pub fn peak(pid: u32) -> u64 {
     line(pid, "VmHWM:")
 }
 
+/// The most that was resident at once, in bytes, as long as the process runs.
+pub fn peak_while_running(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib * 1024)
+}
+
 /// Time on the processor of all its threads, in seconds.
 pub fn cpu_seconds(pid: u32) -> f64 {
     /// The kernel counts in these, whatever its own tick is.

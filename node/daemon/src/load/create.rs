@@ -77,7 +77,7 @@ impl Wanted {
         }
         lines.push(format!("  PRIMARY KEY ({primary})"));
         format!(
-            "CREATE TABLE IF NOT EXISTS {}.{} (\n{}\n)",
+            "CREATE TABLE {}.{} (\n{}\n)",
             quoted(&self.name.keyspace),
             quoted(&self.name.table),
             lines.join(",\n")

@@ -11,8 +11,8 @@ use super::split::RECORD_BYTES_MAX;
 use super::target::Mapping;
 use crate::cli::FileFormat;
 
-/// How many rows types are told from.
-pub const INFER_ROWS: usize = 100_000;
+/// How many rows are looked at to tell whole numbers from fractions.
+pub const WIDE_ROWS: usize = 100_000;
 
 /// Reads pieces of one source.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct Parser {
     pub header: (Vec<String>, u8),
     /// Types of columns by their names in the file.
     pub types: Vec<(String, DataType)>,
+    /// How many rows other types of CSV are told from.
+    pub infer_rows: usize,
     /// Which of the file's columns go where.
     pub mapping: Mapping,
 }
@@ -59,7 +61,7 @@ impl Parser {
                 options.delimiter = self.header.1;
                 options.types.clone_from(&self.types);
                 options.record_bytes_max = RECORD_BYTES_MAX;
-                options.infer_rows = INFER_ROWS;
+                options.infer_rows = self.infer_rows;
                 options.rejected_max = usize::MAX;
                 options.number_rows = true;
                 csv::parse(&lines.body, &options)?

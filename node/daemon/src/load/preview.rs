@@ -2,13 +2,13 @@
 
 use std::io::{IsTerminal, Write};
 
+use activestore_ingest::csv::INFER_ROWS;
 use activestore_ingest::timestamp::parse_timestamp;
 use activestore_types::{DataType, NamedBatch, Result};
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use comfy_table::{ContentArrangement, Table, presets};
 
-use super::parse::INFER_ROWS;
 use super::target::{Mapping, Target};
 
 /// Rows whose values are shown.
@@ -63,7 +63,7 @@ pub fn table(sample: &NamedBatch, target: &Target, mapping: &Mapping) -> Result<
     Ok(table.to_string())
 }
 
-/// Whether all texts of a column, of which there are some, are moments of date and time.
+/// Whether the first texts of a column, of which there are some, are moments of date and time.
 pub fn are_moments(array: &ArrayRef) -> bool {
     /// Shorter text is a date, or a number.
     const SHORTEST: usize = "2026-01-31T06:00".len();
@@ -94,8 +94,9 @@ pub fn agreed(question: &str) -> Result<bool> {
 }
 
 fn short(text: &str) -> String {
+    let text = text.replace(char::is_control, " ");
     match text.char_indices().nth(VALUE_CHARS) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
+        None => text,
     }
 }

@@ -22,7 +22,7 @@ fn the_statement_holds_columns_and_key() {
     };
     assert_eq!(
         wanted.statement(),
-        "CREATE TABLE IF NOT EXISTS plant.readings (\n  ts TIMESTAMP,\n  device TEXT,\n  \"Temp\" DOUBLE,\n  PRIMARY KEY ((device), ts)\n)"
+        "CREATE TABLE plant.readings (\n  ts TIMESTAMP,\n  device TEXT,\n  \"Temp\" DOUBLE,\n  PRIMARY KEY ((device), ts)\n)"
     );
 }
 
