@@ -108,6 +108,7 @@ impl ScanExec {
         stats.vectors_read += sum("vectors_read");
         stats.vectors_pruned += sum("vectors_pruned");
         stats.keys_merged += sum("keys_merged");
+        stats.bytes_decoded += sum("bytes_decoded");
     }
 
     /// Whether the rows of each partition come in this order: `Some(false)` in key order,
@@ -167,6 +168,7 @@ impl ScanExec {
             for batch in rows.by_ref() {
                 if let Ok(batch) = &batch {
                     counters.rows.add(batch.num_rows());
+                    counters.bytes.add(bytes_of(batch));
                 }
                 if !pass_on(batch, &schema, &sender) {
                     break;
@@ -370,6 +372,7 @@ impl ExecutionPlan for ScanExec {
             while let Some(batch) = scan.next() {
                 let now = scan.stats();
                 counters.add(&before, &now);
+                counters.bytes.add(batch.as_ref().map_or(0, bytes_of));
                 before = now;
                 if !pass_on(batch, &schema, &sender) {
                     return Ok(());
@@ -474,8 +477,16 @@ fn labelled(batch: RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     )?)
 }
 
+/// Bytes that the rows of a batch take, and not those of the buffers that they are a part of.
+fn bytes_of(batch: &RecordBatch) -> usize {
+    let columns = batch.columns().iter();
+    let bytes = columns.map(|column| column.to_data().get_slice_memory_size().unwrap_or(0));
+    bytes.sum()
+}
+
 struct Counters {
     rows: Count,
+    bytes: Count,
     vectors_read: Count,
     vectors_pruned: Count,
     keys_merged: Count,
@@ -486,6 +497,7 @@ impl Counters {
         let counter = |name| MetricBuilder::new(metrics).counter(name, partition);
         Counters {
             rows: counter("rows_scanned"),
+            bytes: counter("bytes_decoded"),
             vectors_read: counter("vectors_read"),
             vectors_pruned: counter("vectors_pruned"),
             keys_merged: counter("keys_merged"),

@@ -10,6 +10,7 @@ use super::fault::{CANCELLED, Fault};
 use super::run::{CHUNKS_AHEAD, Ended, Sent, Source, run};
 use super::session::{Failure, Session};
 use super::tally::one;
+use crate::first_bytes::Wire;
 
 impl Session {
     /// Runs something on the threads of queries, and sends its rows as they come. It ends early where its client
@@ -21,6 +22,7 @@ impl Session {
         most: usize,
     ) -> Result<Ended, Failure> {
         let started = Instant::now();
+        let mut beginning = source.kind();
         let limit = self.time_limit();
         let (chunks, mut coming) = mpsc::channel(CHUNKS_AHEAD);
         let (end, ended) = oneshot::channel();
@@ -44,6 +46,7 @@ impl Session {
                 chunk = coming.recv() => match chunk {
                     None => break Ok(()),
                     Some(chunk) => {
+                        self.begins(&mut beginning, started);
                         self.wire.out.unsplit(chunk);
                         tokio::select! {
                             sent = self.wire.flush() => if let Err(gone) = sent {
@@ -63,11 +66,20 @@ impl Session {
             }
         };
         self.seat.end();
+        self.begins(&mut beginning, started);
         self.pg.tally.statement(started.elapsed());
         outcome?;
         let ended = ended.await;
         drop(running);
         Ok(ended.map_err(|_| Error::internal("running the statement failed"))??)
+    }
+
+    /// The first byte of the answer is there, unless it was before.
+    fn begins(&self, beginning: &mut Option<&'static str>, started: Instant) {
+        if let Some(kind) = beginning.take() {
+            let first_bytes = &self.pg.shared.first_bytes;
+            first_bytes.add(Wire::Pg, kind, started.elapsed());
+        }
     }
 
     fn time_limit(&self) -> Option<Duration> {

@@ -45,6 +45,18 @@ pub(super) enum Source {
     Begun(Box<Cursor>),
 }
 
+impl Source {
+    /// The kind of the statement that begins; `None` for rows that go on.
+    pub(super) fn kind(&self) -> Option<&'static str> {
+        match self {
+            Source::Statement(statement, _) | Source::Prepared(statement, ..) => {
+                Some(statement.kind())
+            }
+            Source::Begun(_) => None,
+        }
+    }
+}
+
 /// Rows under way.
 pub(super) struct Cursor {
     rows: Rows,
