@@ -7,6 +7,7 @@
 
 mod also;
 mod environment;
+mod telemetry;
 mod units;
 mod unknown;
 
@@ -19,6 +20,7 @@ use serde::Deserialize;
 
 pub use also::{Also, EvictAfterSetting, FullOutboxSetting};
 pub use environment::apply as apply_environment;
+pub use telemetry::Telemetry;
 pub use units::{ByteSize, Span};
 
 /// Everything the file can say. A key that is left out is `None` or empty.
@@ -39,6 +41,8 @@ pub struct Config {
     pub auth: Auth,
     /// What plugins may use.
     pub plugins: Plugins,
+    /// What the node tells of itself.
+    pub telemetry: Telemetry,
     /// Which broker it reads from and where messages go.
     pub mqtt: MqttConfig,
 }

@@ -16,6 +16,8 @@ mod key;
 mod load;
 mod logging;
 mod login;
+mod otlp;
+mod outside;
 mod plugin;
 mod progress;
 mod receipt;
@@ -37,7 +39,7 @@ const EXIT_FAILED: u8 = 1;
 fn main() -> ExitCode {
     // clap itself ends the process with 2 where the usage is wrong.
     let cli = Cli::parse();
-    logging::start(cli.log_format);
+    logging::start(cli.log_format, spans_of(&cli.command));
     login::log_in_as(cli.user);
     match run(cli.command) {
         Ok(code) => code,
@@ -66,6 +68,14 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::RotateKey(args) => key::rotate(&args),
         Command::Completions { shell } => completions::run(shell),
         Command::Demo(args) => demo::run(args),
+    }
+}
+
+/// What follows spans, where a node is to send them.
+fn spans_of(command: &Command) -> Option<otlp::SpanLayer> {
+    match command {
+        Command::Start(args) => start::spans(args),
+        _ => None,
     }
 }
 

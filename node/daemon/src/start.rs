@@ -33,6 +33,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::backup::role_of;
 use crate::cli::{JoinArgs, StartArgs};
 use crate::key;
+use crate::otlp::{self, SpanLayer};
 use courier::HttpCourier;
 use governor::Governor;
 use listeners::Listeners;
@@ -55,6 +56,14 @@ const JOIN_TRY: Duration = Duration::from_secs(5);
 
 const JOIN_POLL: Duration = Duration::from_millis(50);
 
+/// What follows spans, where the settings name a collector. What is wrong with them is told when they are gathered.
+pub fn spans(args: &StartArgs) -> Option<SpanLayer> {
+    let config = Settings::written(args).ok()?;
+    let collector = otlp::address(config.telemetry.otlp.as_deref()?).ok()?;
+    let name = args.name.clone().or(config.node.name);
+    otlp::start(collector, name.as_deref().unwrap_or("node")).ok()
+}
+
 /// Runs a node until it is told to stop.
 ///
 /// # Errors
@@ -65,6 +74,7 @@ pub fn run(args: &StartArgs) -> Result<ExitCode> {
     let outcome = runtime.block_on(serve(settings));
     // A query that does not end must not keep the process from ending.
     runtime.shutdown_timeout(Duration::from_secs(2));
+    otlp::finish();
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
@@ -142,6 +152,7 @@ impl Running {
         let mut listeners = Listeners::default();
         let peers = Arc::new(Peers::start(settings, &db)?);
         let mqtt = Mqtt::start(settings, &db).await?;
+        peers.show(mqtt.counts());
         let gateway = Gateway::start(settings.gateway.clone(), db.clone(), peers.clone()).await?;
         listeners.add("http", gateway.local_addr());
         #[cfg(feature = "pgwire")]

@@ -48,6 +48,7 @@ impl Db {
         let mut all = Figures::default();
         self.store_figures(&mut all);
         self.query_figures(&mut all);
+        self.inner.statement_figures(&mut all);
         self.compaction_figures(&mut all);
         self.sync_figures(&mut all);
         self.plugin_figures(&mut all);

@@ -41,6 +41,7 @@ use crate::relay::Relays;
 use crate::replica::Adopter;
 use crate::rollouts::{self, Rollouts};
 use crate::set_aside::SetAside;
+use crate::statements::Statements;
 use crate::subscribe::Subscribers;
 use crate::tables::Relations;
 use crate::visit::Visits;
@@ -127,6 +128,7 @@ pub(crate) struct Inner {
     pub(crate) set_aside: SetAside,
     pub(crate) logins: Logins,
     pub(crate) subscribers: Arc<Subscribers>,
+    pub(crate) statements: Arc<Statements>,
     pub(crate) counts: Counts,
     pub(crate) started: Duration,
     space: Mutex<(Duration, u64)>,
@@ -277,6 +279,7 @@ impl Db {
             set_aside: SetAside::default(),
             logins: Logins::new(env.rng.as_ref()),
             subscribers: Arc::new(Subscribers::new(options.subscriber_bytes_max)),
+            statements: Arc::new(Statements::new(env.clock.clone(), options.slow_statement)),
             counts: Counts::default(),
             space: Mutex::new((Duration::ZERO, 0)),
             env,
@@ -329,7 +332,14 @@ impl Db {
     /// Rows of a statement whose rights were looked at.
     pub(crate) async fn write_checked(&self, batches: Vec<NamedBatch>) -> Result<WriteReceipt> {
         let inner = self.inner.clone();
+        // Made here, where the span around it is known.
+        let span = tracing::debug_span!(
+            "write",
+            tables = batches.len(),
+            rows = batches.iter().map(|batch| batch.rows).sum::<usize>(),
+        );
         self.blocking(move || {
+            let _in_span = span.enter();
             let done = inner.write(&batches);
             if done.is_err() {
                 inner.counts.writes_refused.fetch_add(1, Ordering::Relaxed);

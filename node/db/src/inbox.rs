@@ -74,6 +74,9 @@ impl Inbox for Receiver {
     }
 
     fn apply(&self, node: NodeId, epoch: Epoch, segment: &SealedSegment) -> Result<()> {
+        let bytes = segment.payload.len();
+        let _in_span =
+            tracing::debug_span!("apply_segment", %node, seq = segment.seq, bytes).entered();
         let inner = &self.inner;
         let turn = self.turns.lock().entry(node).or_default().clone();
         let _turn = turn.lock();

@@ -47,6 +47,7 @@ mod resident;
 mod rollouts;
 mod set_aside;
 mod sql;
+mod statements;
 mod status;
 mod subscribe;
 mod system;

@@ -92,6 +92,8 @@ pub struct DbOptions {
     pub query_memory_each_bytes: Option<usize>,
     /// How long one query may work; `None` is for ever.
     pub query_time: Option<Duration>,
+    /// From which time on a statement is told as a slow one; `None` is never.
+    pub slow_statement: Option<Duration>,
     /// Where `COPY` reads and writes files; without it there is no `COPY`.
     pub copy_dir: Option<PathBuf>,
     /// What one plugin instance may hold in memory, in bytes.
@@ -157,6 +159,7 @@ impl DbOptions {
             query_memory_bytes: if edge { 64 * MIB } else { 512 * MIB },
             query_memory_each_bytes: None,
             query_time: None,
+            slow_statement: Some(Duration::from_secs(5)),
             copy_dir: None,
             plugin_memory_bytes: 64 * MIB,
             plugin_deadline: Duration::from_secs(1),

@@ -15,6 +15,7 @@ mod rejected;
 mod roles;
 mod rollouts;
 mod sharing;
+mod slow;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -47,6 +48,7 @@ pub(crate) const NAMES: &[&str] = &[
     "rollouts",
     "settings",
     "shared_tables",
+    "slow_queries",
     "sstables",
     "sync_clouds",
     "sync_events",
@@ -78,6 +80,7 @@ pub(crate) fn table(relations: &Relations, name: &str) -> Result<Option<RecordBa
         "rollouts" => rollouts::rollouts(relations)?,
         "settings" => settings(relations)?,
         "shared_tables" => sharing::shared_tables(relations)?,
+        "slow_queries" => slow::slow_queries(relations)?,
         "sstables" => files::sstables(relations)?,
         "sync_clouds" => clouds::sync_clouds(relations)?,
         "sync_events" => events::sync_events(relations)?,

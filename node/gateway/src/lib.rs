@@ -22,6 +22,8 @@ pub mod encode;
 mod answer;
 mod api;
 mod caller;
+mod first_bytes;
+mod histogram;
 mod hooks;
 mod listener;
 mod metrics;

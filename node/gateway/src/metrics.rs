@@ -9,10 +9,8 @@ use std::time::{Duration, Instant};
 use activestore_db::{Counter, CounterKind};
 use parking_lot::Mutex;
 
-/// Upper bounds of the latency histogram's buckets, in seconds.
-const BUCKETS_S: [f64; 12] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0,
-];
+use crate::first_bytes::FirstBytes;
+use crate::histogram::Histogram;
 
 /// Different (method, route, status) triples that are told apart; routes are a fixed list, so this
 /// is only ever reached by a defect.
@@ -28,9 +26,7 @@ const STATUS_CLIENT_GONE: u16 = 499;
 #[derive(Default)]
 pub struct HttpMetrics {
     requests: Mutex<BTreeMap<(String, String, u16), u64>>,
-    buckets: [AtomicU64; BUCKETS_S.len()],
-    count: AtomicU64,
-    micros: AtomicU64,
+    times: Histogram,
     refused: AtomicU64,
     in_flight: AtomicU64,
 }
@@ -38,15 +34,7 @@ pub struct HttpMetrics {
 impl HttpMetrics {
     fn end(&self, method: &str, route: &str, status: u16, took: Duration) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.count.fetch_add(1, Ordering::Relaxed);
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.micros.fetch_add(micros, Ordering::Relaxed);
-        let seconds = took.as_secs_f64();
-        for (bound, bucket) in BUCKETS_S.iter().zip(&self.buckets) {
-            if seconds <= *bound {
-                bucket.fetch_add(1, Ordering::Relaxed);
-            }
-        }
+        self.times.add(took);
         let mut requests = self.requests.lock();
         let key = (method.to_owned(), route.to_owned(), status);
         if requests.len() < SERIES_MAX || requests.contains_key(&key) {
@@ -112,14 +100,7 @@ impl HttpMetrics {
             "Time from a request's head to its answer's head, in seconds.",
             "histogram",
         );
-        let count = self.count.load(Ordering::Relaxed);
-        for (bound, bucket) in BUCKETS_S.iter().zip(&self.buckets) {
-            let value = bucket.load(Ordering::Relaxed);
-            let _ = writeln!(out, "{name}_bucket{{le=\"{bound}\"}} {value}");
-        }
-        let _ = writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {count}");
-        let seconds = self.micros.load(Ordering::Relaxed) as f64 / 1e6;
-        let _ = writeln!(out, "{name}_sum {seconds}\n{name}_count {count}");
+        self.times.write(name, "", out);
     }
 }
 
@@ -161,7 +142,7 @@ impl Drop for Watch<'_> {
 
 /// The whole page. Counters of one name are written together under one HELP and TYPE, as the
 /// format demands, in whatever order they come.
-pub fn page(http: &HttpMetrics, counters: &[Counter]) -> String {
+pub fn page(http: &HttpMetrics, first_bytes: &FirstBytes, counters: &[Counter]) -> String {
     let mut out = String::new();
     let mut families: BTreeMap<&str, Vec<&Counter>> = BTreeMap::new();
     for counter in counters {
@@ -181,10 +162,11 @@ pub fn page(http: &HttpMetrics, counters: &[Counter]) -> String {
         }
     }
     http.write(&mut out);
+    first_bytes.write(&mut out);
     out
 }
 
-fn head(out: &mut String, name: &str, help: &str, kind: &str) {
+pub(crate) fn head(out: &mut String, name: &str, help: &str, kind: &str) {
     let help = help.replace('\\', "\\\\").replace('\n', "\\n");
     let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }

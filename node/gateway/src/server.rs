@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 use crate::answer::Refusal;
 use crate::api;
 use crate::caller::admit;
+use crate::first_bytes::FirstBytes;
 use crate::hooks::Hooks;
 use crate::listener::{BoundedListener, Peer};
 use crate::metrics::{HttpMetrics, Watch};
@@ -87,6 +88,7 @@ pub struct Shared {
     pub(crate) hooks: Arc<dyn Hooks>,
     pub(crate) options: GatewayOptions,
     pub(crate) metrics: HttpMetrics,
+    pub(crate) first_bytes: Arc<FirstBytes>,
     #[cfg(feature = "prometheus")]
     pub(crate) remote_writes: RemoteWrites,
     pub(crate) draining: AtomicBool,
@@ -183,6 +185,7 @@ impl Gateway {
             db,
             hooks,
             metrics: HttpMetrics::default(),
+            first_bytes: Arc::default(),
             #[cfg(feature = "prometheus")]
             remote_writes: RemoteWrites::default(),
             draining: AtomicBool::new(false),

@@ -31,7 +31,7 @@ pub use client::MqttClient;
 pub use config::{BrokerConfig, MqttConfig, MqttLogin, PayloadFormat, TopicRule};
 pub use listener::{MqttListener, MqttOptions};
 pub use mapping::Mapping;
-pub use stats::{MqttStats, RejectedMessage};
+pub use stats::{MqttCounts, MqttStats, RejectedMessage};
 
 #[cfg(test)]
 mod tests;

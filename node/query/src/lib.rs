@@ -66,9 +66,9 @@ pub use model::{Models, Predict};
 pub use options::{EngineOptions, EngineStats};
 pub use params::{MAX_PARAMS, Param};
 pub use parse::{
-    Condition, CopyStatement, Delete, Existing, FileFormat, Insert, ModelStatement,
+    Condition, CopyStatement, Delete, Existing, FileFormat, Insert, KINDS, ModelStatement,
     PartitionStatement, PartitionStep, Redefined, Redefinition, RoleStatement, RowFile, Secret,
-    Show, Statement, Subscribe, Update, WhenSlow, parse,
+    Show, Sketch, Statement, Subscribe, Update, WhenSlow, parse,
 };
 pub use predicate::RowPredicate;
 pub use prepare::{Described, ParamTypes};

@@ -13,6 +13,7 @@ mod roles;
 mod rows;
 mod secret;
 mod sharing;
+mod sketch;
 mod statement;
 mod subscribe;
 mod table;
@@ -24,6 +25,7 @@ pub use limits::{
 };
 pub use roles::RoleStatement;
 pub use secret::Secret;
+pub use sketch::{KINDS, Sketch};
 pub use statement::{
     Condition, Delete, Existing, Insert, ModelStatement, PartitionStatement, PartitionStep,
     Redefined, Redefinition, Show, Statement, Subscribe, Update, WhenSlow,

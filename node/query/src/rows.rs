@@ -61,6 +61,8 @@ pub struct QueryStats {
     pub vectors_pruned: u64,
     /// Keys merged row by row.
     pub keys_merged: u64,
+    /// Bytes of the rows that the store gave out, decoded.
+    pub bytes_decoded: u64,
 }
 
 /// Reads a query's statistics while it runs and after.

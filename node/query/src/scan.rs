@@ -169,6 +169,7 @@ impl ScanExec {
         stats.vectors_read += sum("vectors_read");
         stats.vectors_pruned += sum("vectors_pruned");
         stats.keys_merged += sum("keys_merged");
+        stats.bytes_decoded += sum("bytes_decoded");
     }
 
     /// Whether the rows of each partition come in this order: `Some(false)` in key order,

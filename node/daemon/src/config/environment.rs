@@ -77,6 +77,14 @@ const VARIABLES: &[(&str, Set)] = &[
         config.limits.query_time = Some(text.parse()?);
         Ok(())
     }),
+    ("ACTIVESTORE_TELEMETRY_SLOW_QUERY", |config, text| {
+        config.telemetry.slow_query = Some(text.parse()?);
+        Ok(())
+    }),
+    ("ACTIVESTORE_TELEMETRY_OTLP", |config, text| {
+        config.telemetry.otlp = Some(text.to_owned());
+        Ok(())
+    }),
     ("ACTIVESTORE_LIMITS_REQUEST_BODY", |config, text| {
         config.limits.request_body = Some(text.parse()?);
         Ok(())

@@ -1,17 +1,13 @@
-//! Carries the requests of processors over HTTP: one connection after the other, no redirects, no proxy, and an end after
-//! some seconds. Certificates are checked against those that the machine trusts.
+//! Carries the requests of processors over HTTP.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use activestore_db::{Answer, Courier};
 use ureq::Agent;
 use ureq::http::Request;
-use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 
-/// How long a request may take, the look-up of its host and the answer's head included.
-const REQUEST_MAX: Duration = Duration::from_secs(15);
-const CONNECT_MAX: Duration = Duration::from_secs(5);
+use crate::outside;
 
 /// The node's client of hosts outside; made for its first request.
 #[derive(Default)]
@@ -27,7 +23,7 @@ impl Courier for HttpCourier {
         headers: &[(String, String)],
         body: &[u8],
     ) -> Result<Answer, String> {
-        let agent = self.agent.get_or_init(agent);
+        let agent = self.agent.get_or_init(outside::agent);
         let mut request = Request::builder().method(method).uri(url);
         for (name, value) in headers {
             request = request.header(name, value);
@@ -46,34 +42,4 @@ impl Courier for HttpCourier {
             retry_after: retry_after.map(Duration::from_secs),
         })
     }
-}
-
-fn agent() -> Agent {
-    let found = rustls_native_certs::load_native_certs();
-    if found.certs.is_empty() {
-        tracing::warn!(
-            "this machine names no certificates that it trusts, so no host is reached over https"
-        );
-    }
-    let roots: Vec<Certificate<'static>> = found
-        .certs
-        .iter()
-        .map(|der| Certificate::from_der(der.as_ref()).to_owned())
-        .collect();
-    let tls = TlsConfig::builder()
-        .provider(TlsProvider::Rustls)
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .root_certs(RootCerts::new_with_certs(&roots))
-        .build();
-    Agent::config_builder()
-        .tls_config(tls)
-        .proxy(None)
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .timeout_global(Some(REQUEST_MAX))
-        .timeout_connect(Some(CONNECT_MAX))
-        .user_agent(concat!("activestore/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .new_agent()
 }

@@ -2,11 +2,12 @@
 //! the HTTP interface asks of them.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use activestore_db::{Counter, Db, Role};
 use activestore_gateway::{Hooks, TokenRequest};
+use activestore_ingest::mqtt::MqttCounts;
 use activestore_sync_proto::Inbox;
 use activestore_sync_quic::{
     CloudIdentity, ServerOptions, ServerStats, SyncClient, SyncServer, TokenStore, Transport,
@@ -20,9 +21,11 @@ use tokio::sync::Mutex;
 
 use super::compared::{hex, report};
 use super::connections;
+use super::mqtt::figures;
 use super::settings::Settings;
 use super::uplinks;
 use crate::config::LinkSetting;
+use crate::otlp;
 
 /// Keys and certificates, inside the data directory.
 pub const IDENTITY_DIR: &str = "identity";
@@ -54,6 +57,8 @@ pub struct Peers {
     local_addr: Option<SocketAddr>,
     /// Taken at shutdown.
     sides: Mutex<Sides>,
+    /// Shown beside the peers' figures.
+    mqtt: OnceLock<Vec<MqttCounts>>,
 }
 
 impl Peers {
@@ -81,7 +86,14 @@ impl Peers {
             db: db.clone(),
             local_addr: down.as_ref().map(|cloud| cloud.server.local_addr()),
             sides: Mutex::new(Sides { up, also, down }),
+            mqtt: OnceLock::new(),
         })
+    }
+
+    /// Shows what MQTT counts beside what the peers do.
+    pub fn show(&self, mqtt: Vec<MqttCounts>) {
+        // There is one MQTT of a node.
+        let _ = self.mqtt.set(mqtt);
     }
 
     /// Where the cloud listens for edges.
@@ -310,13 +322,15 @@ impl Hooks for Peers {
     }
 
     fn counters(&self) -> Vec<Counter> {
+        let mut all = otlp::counters();
+        all.extend(self.mqtt.get().into_iter().flat_map(|mqtt| figures(mqtt)));
         let Ok(sides) = self.sides.try_lock() else {
-            return Vec::new();
+            return all;
         };
-        let mut all: Vec<Counter> = sides
-            .uplinks()
-            .flat_map(|(cloud, client)| connections::link_figures(cloud, &client.status()))
-            .collect();
+        let uplinks = sides.uplinks();
+        all.extend(
+            uplinks.flat_map(|(cloud, client)| connections::link_figures(cloud, &client.status())),
+        );
         let down = sides.down.iter();
         all.extend(down.flat_map(|cloud| connections::figures(&cloud.server.stats())));
         all

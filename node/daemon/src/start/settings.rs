@@ -23,7 +23,7 @@ use crate::config::{
     ByteSize, Config, EvictAfterSetting, LinkSetting, Plugins, RoleSetting, TransportSetting,
     WalSyncSetting, apply_environment,
 };
-use crate::key;
+use crate::{key, otlp};
 pub use also::Further;
 
 /// Where a node keeps everything unless told otherwise.
@@ -87,12 +87,20 @@ impl Settings {
     /// # Errors
     /// `Invalid`, naming the setting and where it comes from.
     pub fn gather(args: &StartArgs) -> Result<Settings> {
+        Settings::resolve(args, Settings::written(args)?)
+    }
+
+    /// What the file and this process's variables say.
+    ///
+    /// # Errors
+    /// `Invalid`, naming the setting and where it comes from.
+    pub fn written(args: &StartArgs) -> Result<Config> {
         let mut config = match &args.config {
             Some(path) => Config::read(path)?,
             None => Config::default(),
         };
         apply_environment(&mut config, |name| std::env::var(name).ok())?;
-        Settings::resolve(args, config)
+        Ok(config)
     }
 
     /// Flags over the configuration.
@@ -152,6 +160,10 @@ impl Settings {
         }
         let query_time = config.limits.query_time.map_or(QUERY_TIME, |span| span.0);
         db.query_time = (!query_time.is_zero()).then_some(query_time);
+        if let Some(collector) = &config.telemetry.otlp {
+            otlp::address(collector)?;
+        }
+        db.slow_statement = config.telemetry.slow_statement(db.slow_statement);
         set_bytes(&mut db.plugin_memory_bytes, config.plugins.memory)?;
         set_bytes(
             &mut db.subscriber_bytes_max,

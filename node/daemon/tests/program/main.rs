@@ -34,4 +34,5 @@ mod stopped;
 mod subscriptions;
 mod templates;
 mod two_nodes;
+mod watching;
 mod webhook;

@@ -107,6 +107,7 @@ impl Shared {
                 }
                 return Ok(());
             };
+            let _in_span = tracing::debug_span!("seal", records = records.len()).entered();
             let sealed = pass.sealed(Lsn(last.lsn.0 + 1));
             let full = self.is_full();
             let (payloads, passed, gone) = self.pack(&records, &standing, pass, full)?;

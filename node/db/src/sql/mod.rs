@@ -16,6 +16,7 @@ use std::sync::atomic::Ordering;
 use activestore_query::{Existing, Param, Rows, Statement, parse};
 use activestore_types::{Error, ErrorKind, Result};
 use serde_json::Value;
+use tracing::Instrument;
 
 use crate::db::Db;
 
@@ -58,10 +59,7 @@ impl Db {
     /// `Invalid` with line and column for what does not parse; `Denied` for lack of a grant; what the statement meets
     /// otherwise.
     pub async fn sql(&self, sql: &str, params: &[Value]) -> Result<Vec<SqlOutcome>> {
-        let counts = &self.inner.counts;
-        let statements = parse(sql).inspect_err(|_| {
-            counts.statements_failed.fetch_add(1, Ordering::Relaxed);
-        })?;
+        let statements = self.parse(sql)?;
         let params = Param::all(params);
         let mut outcomes = Vec::with_capacity(statements.len());
         for statement in statements {
@@ -70,15 +68,28 @@ impl Db {
         Ok(outcomes)
     }
 
-    /// Runs one statement that [`parse`] read.
+    /// Reads the statements of a text.
+    ///
+    /// # Errors
+    /// `Invalid` with line and column for what does not parse.
+    pub fn parse(&self, sql: &str) -> Result<Vec<Statement>> {
+        parse(sql).inspect_err(|_| {
+            let failed = &self.inner.counts.statements_failed;
+            failed.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    /// Runs one statement that [`Db::parse`] read.
     ///
     /// # Errors
     /// As [`Db::sql`].
     pub async fn execute(&self, statement: Statement, params: &[Param]) -> Result<SqlOutcome> {
         let counts = &self.inner.counts;
         counts.statements.fetch_add(1, Ordering::Relaxed);
+        let watch = self.watch(&statement);
+        let run = |statement| self.run(statement, params).instrument(watch.span.clone());
         let done = match self.checked(|rights| rights.check(&statement)) {
-            Ok(()) => self.run(statement, params).await.inspect_err(|error| {
+            Ok(()) => run(statement).await.inspect_err(|error| {
                 // What a query may not name is found as it is planned.
                 if error.kind() == ErrorKind::Denied {
                     self.inner
@@ -91,7 +102,7 @@ impl Db {
             Err(error) => Err(error),
         };
         let outcome = done.map_err(|error| self.rights().told(error));
-        outcome.inspect_err(|_| {
+        watch.ran(outcome).inspect_err(|_| {
             counts.statements_failed.fetch_add(1, Ordering::Relaxed);
         })
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use activestore_catalog::CatalogState;
 use activestore_query::{Described, Existing, Param, ParamTypes, Statement, Subscribe};
 use activestore_types::Result;
+use tracing::Instrument;
 
 use super::SqlOutcome;
 use crate::db::Db;
@@ -44,18 +45,23 @@ impl Db {
         if !Arc::ptr_eq(&prepared.state, &state) || self.rights().check(statement).is_err() {
             return self.execute(statement.clone(), params).await;
         }
-        let outcome = self.by_plan(statement, prepared, params).await;
+        let watch = self.watch(statement);
+        let running = self.by_plan(statement, prepared, params);
+        let outcome = running.instrument(watch.span.clone()).await;
         let counts = &self.inner.counts;
         match outcome {
             Ok(Some(outcome)) => {
                 counts.statements.fetch_add(1, Ordering::Relaxed);
-                Ok(outcome)
+                watch.ran(Ok(outcome))
             }
-            Ok(None) => self.execute(statement.clone(), params).await,
+            Ok(None) => {
+                drop(watch);
+                self.execute(statement.clone(), params).await
+            }
             Err(error) => {
                 counts.statements.fetch_add(1, Ordering::Relaxed);
                 counts.statements_failed.fetch_add(1, Ordering::Relaxed);
-                Err(self.rights().told(error))
+                watch.ran(Err(self.rights().told(error)))
             }
         }
     }

@@ -46,7 +46,7 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     counters.extend(shared.hooks.counters());
     #[cfg(feature = "prometheus")]
     counters.extend(shared.remote_writes.counters());
-    let page = metrics::page(&shared.metrics, &counters);
+    let page = metrics::page(&shared.metrics, &shared.first_bytes, &counters);
     #[cfg(feature = "pgwire")]
     let page = match shared.pg.get() {
         Some(tally) => page + &tally.page(),

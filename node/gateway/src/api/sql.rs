@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use activestore_db::{Db, SqlOutcome};
-use activestore_query::Rows;
+use activestore_query::{Param, Rows};
 use activestore_types::{Error, Result};
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::answer::{Answer, error_value, json_body, typed_body};
 use crate::caller::Caller;
 use crate::encode::{Encoder, Format};
+use crate::first_bytes::Wire;
 use crate::request::{Parameters, media_type, parameters, read_body};
 use crate::server::{Place, Shared};
 
@@ -53,8 +54,13 @@ pub(super) async fn run(
     let statement = statement(&parts.headers, &bytes)?;
     let (head, first) = oneshot::channel();
     let (chunks, rest) = mpsc::channel(CHUNKS_AHEAD);
+    let first_bytes = shared.first_bytes.clone();
     let running = shared.queries.run(async move {
-        let outcome = begin(&db, &statement, format, started, place).await;
+        let mut kind = None;
+        let outcome = begin(&db, &statement, format, started, place, &mut kind).await;
+        if let Some(kind) = kind {
+            first_bytes.add(Wire::Http, kind, started.elapsed());
+        }
         let answering = match outcome {
             Ok((begun, answering)) => head.send(Ok(begun)).ok().and(answering),
             // A closed channel means that the client is gone.
@@ -95,17 +101,25 @@ enum Begun {
     Part(Vec<u8>),
 }
 
-/// Runs the statements; what is left to send of the last one's rows comes beside the beginning.
+/// Runs the statements; what is left to send of the last one's rows comes beside the beginning. `kind` says what the
+/// last one that ran is.
 async fn begin(
     db: &Db,
     statement: &Statement,
     format: Format,
     started: Instant,
     place: Place,
+    kind: &mut Option<&'static str>,
 ) -> Result<(Begun, Option<Answering>)> {
-    let mut outcomes = db.sql(&statement.sql, &statement.params).await?;
-    let count = outcomes.len();
-    match outcomes.pop() {
+    let statements = db.parse(&statement.sql)?;
+    let params = Param::all(&statement.params);
+    let count = statements.len();
+    let mut last = None;
+    for statement in statements {
+        *kind = Some(statement.kind());
+        last = Some(db.execute(statement, &params).await?);
+    }
+    match last {
         None => Err(Error::invalid("the request holds no statement")
             .with_hint("send SQL, such as SELECT 1")),
         Some(SqlOutcome::Done { tag, affected }) => {

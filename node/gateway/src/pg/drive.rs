@@ -11,6 +11,7 @@ use super::fault::{CANCELLED, Fault};
 use super::run::{CHUNKS_AHEAD, Ended, Reach, Sent, Source, Work};
 use super::session::{Failure, Session};
 use super::tally::one;
+use crate::first_bytes::Wire;
 
 impl Session {
     /// Runs something on the threads of queries, and sends its rows as they come. It ends early where its client
@@ -24,6 +25,7 @@ impl Session {
         let started = Instant::now();
         let endless = source.is_endless();
         let limit = self.time_limit(endless);
+        let mut beginning = source.kind();
         let (chunks, mut coming) = mpsc::channel(CHUNKS_AHEAD);
         let (end, ended) = oneshot::channel();
         let mut stopped = self.seat.begin();
@@ -57,6 +59,7 @@ impl Session {
                 chunk = coming.recv() => match chunk {
                     None => break Ok(()),
                     Some(chunk) => {
+                        self.begins(&mut beginning, started);
                         self.wire.out.unsplit(chunk);
                         tokio::select! {
                             sent = self.wire.flush() => if let Err(gone) = sent {
@@ -76,6 +79,7 @@ impl Session {
             }
         };
         self.seat.end();
+        self.begins(&mut beginning, started);
         if !endless {
             self.pg.tally.statement(started.elapsed());
         }
@@ -83,6 +87,14 @@ impl Session {
         let ended = ended.await;
         drop(running);
         Ok(ended.map_err(|_| Error::internal("running the statement failed"))??)
+    }
+
+    /// The first byte of the answer is there, unless it was before.
+    fn begins(&self, beginning: &mut Option<&'static str>, started: Instant) {
+        if let Some(kind) = beginning.take() {
+            let first_bytes = &self.pg.shared.first_bytes;
+            first_bytes.add(Wire::Pg, kind, started.elapsed());
+        }
     }
 
     /// What has no end is limited by its session alone.

@@ -66,6 +66,16 @@ impl Source {
             _ => false,
         }
     }
+
+    /// The kind of the statement that begins; `None` for rows that go on.
+    pub(super) fn kind(&self) -> Option<&'static str> {
+        match self {
+            Source::Statement(statement, _) | Source::Prepared(statement, ..) => {
+                Some(statement.kind())
+            }
+            Source::Begun(_) => None,
+        }
+    }
 }
 
 /// How far rows are read at a time.

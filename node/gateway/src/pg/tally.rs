@@ -4,8 +4,7 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Upper bounds of the buckets of a statement's time, in seconds.
-const BUCKETS_S: [f64; 9] = [0.0001, 0.0005, 0.001, 0.005, 0.025, 0.1, 0.5, 5.0, 30.0];
+use crate::histogram::Histogram;
 
 /// The counts of one listener.
 #[derive(Debug, Default)]
@@ -21,9 +20,7 @@ pub(crate) struct Tally {
     pub(super) given_up: AtomicU64,
     pub(super) rows_sent: AtomicU64,
     pub(super) rows_copied_in: AtomicU64,
-    buckets: [AtomicU64; BUCKETS_S.len()],
-    count: AtomicU64,
-    micros: AtomicU64,
+    times: Histogram,
 }
 
 /// One more.
@@ -34,14 +31,7 @@ pub(super) fn one(counter: &AtomicU64) {
 impl Tally {
     /// A statement ended.
     pub(super) fn statement(&self, took: Duration) {
-        one(&self.count);
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.micros.fetch_add(micros, Ordering::Relaxed);
-        for (bound, bucket) in BUCKETS_S.iter().zip(&self.buckets) {
-            if took.as_secs_f64() <= *bound {
-                one(bucket);
-            }
-        }
+        self.times.add(took);
     }
 
     /// In Prometheus' text format.
@@ -131,15 +121,6 @@ impl Tally {
         let name = "activestore_pg_statement_seconds";
         let help = "Time from a statement to the end of its answer, in seconds.";
         let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} histogram");
-        for (bound, bucket) in BUCKETS_S.iter().zip(&self.buckets) {
-            let value = bucket.load(Ordering::Relaxed);
-            let _ = writeln!(out, "{name}_bucket{{le=\"{bound}\"}} {value}");
-        }
-        let count = self.count.load(Ordering::Relaxed);
-        let seconds = self.micros.load(Ordering::Relaxed) as f64 / 1e6;
-        let _ = writeln!(
-            out,
-            "{name}_bucket{{le=\"+Inf\"}} {count}\n{name}_sum {seconds}\n{name}_count {count}"
-        );
+        self.times.write(name, "", out);
     }
 }

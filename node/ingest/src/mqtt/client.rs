@@ -15,7 +15,7 @@ use super::committer::{Committer, Outcome};
 use super::config::BrokerConfig;
 use super::listener::{WAITING_BYTES_MAX, system_now_ns};
 use super::mapping::Mapping;
-use super::stats::{Counters, MqttStats, count};
+use super::stats::{Counters, MqttCounts, MqttStats, count};
 use crate::sink::RowSink;
 
 /// Messages between receipt and acknowledgement.
@@ -126,6 +126,11 @@ impl MqttClient {
     /// What has happened so far.
     pub fn stats(&self) -> MqttStats {
         self.counters.snapshot()
+    }
+
+    /// What it counts, for who wants to read that again.
+    pub fn counts(&self) -> MqttCounts {
+        MqttCounts(self.counters.clone())
     }
 
     /// Ends the subscription; messages without acknowledgement stay with the broker.

@@ -15,7 +15,7 @@ use super::config::{MqttConfig, MqttLogin};
 use super::connection;
 use super::hub::Hub;
 use super::mapping::Mapping;
-use super::stats::{Counters, MqttStats, count};
+use super::stats::{Counters, MqttCounts, MqttStats, count};
 use crate::sink::RowSink;
 
 /// Payload bytes of all connections that may wait for their write.
@@ -143,6 +143,11 @@ impl MqttListener {
     /// What has happened so far.
     pub fn stats(&self) -> MqttStats {
         self.counters.snapshot()
+    }
+
+    /// What it counts, for who wants to read that again.
+    pub fn counts(&self) -> MqttCounts {
+        MqttCounts(self.counters.clone())
     }
 
     /// Stops accepting, lets each connection send the acknowledgements of writes under way, and

@@ -69,6 +69,17 @@ pub(super) struct Counters {
     recent: Mutex<VecDeque<RejectedMessage>>,
 }
 
+/// Reads what a listener or a client counts, also when it has ended.
+#[derive(Clone)]
+pub struct MqttCounts(pub(super) Arc<Counters>);
+
+impl MqttCounts {
+    /// As it is now.
+    pub fn read(&self) -> MqttStats {
+        self.0.snapshot()
+    }
+}
+
 /// Adds one.
 pub(super) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);

@@ -14,7 +14,7 @@ use super::limits::{MAX_RECURSION, MAX_TEXT_BYTES, check, too_deep};
 
 mod options;
 
-static DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
+pub(super) static DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
 
 /// Words that end a name where one is expected, so that a forgotten name is noticed at its place.
 const NOT_NAMES: [&str; 8] = [
