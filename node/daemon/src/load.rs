@@ -29,7 +29,7 @@ use rejects::Rejects;
 use send::Sender;
 use split::Splitter;
 
-pub use create::quoted;
+pub use activestore_ingest::definition::quoted;
 pub use piece::Piece;
 
 /// Runs the command; the exit code is 1 when a record was refused.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use activestore_ingest::definition::{key, quoted, statement};
 use activestore_ingest::{CsvOptions, JsonOptions, JsonShape, csv, json};
 use activestore_types::{DataType, Error, NamedBatch, Result, TableName};
 use arrow::ipc::reader::StreamReader;
@@ -22,8 +23,10 @@ pub fn table(client: &Client, args: &LoadArgs, path: &Path, format: FileFormat) 
         );
     }
     let columns = columns(path, format, &args.table)?;
-    let key = key(&columns, &args.key)?;
-    let statement = definition(&args.table, &columns, &key);
+    let key = key(&columns, &args.key).map_err(|error| {
+        error.with_hint("name it with --key PARTITION_COLUMN,CLUSTERING_COLUMN")
+    })?;
+    let statement = statement(&args.table, &columns, &key);
     eprintln!("{statement};");
     client.sql(&format!(
         "CREATE KEYSPACE IF NOT EXISTS {}",
@@ -67,78 +70,6 @@ fn columns(path: &Path, format: FileFormat, table: &TableName) -> Result<Vec<(St
             .with_hint("look at its first lines, and at --format"));
     }
     Ok(found)
-}
-
-/// The key that was asked for, or: the first TEXT, UUID, INT or BIGINT column as the partition key
-/// and the first TIMESTAMP column after it.
-fn key(columns: &[(String, DataType)], asked: &[String]) -> Result<Vec<String>> {
-    for name in asked {
-        if !columns.iter().any(|(column, _)| column == name) {
-            return Err(Error::invalid(format!("the file has no column '{name}'")));
-        }
-    }
-    if !asked.is_empty() {
-        return Ok(asked.to_vec());
-    }
-    let first = |fits: fn(&DataType) -> bool| {
-        columns
-            .iter()
-            .find(|(_, data_type)| fits(data_type))
-            .map(|(name, _)| name.clone())
-    };
-    let text = first(|data_type| matches!(data_type, DataType::Text | DataType::Uuid));
-    let number = first(|data_type| matches!(data_type, DataType::Int | DataType::BigInt));
-    let time = first(|data_type| *data_type == DataType::Timestamp);
-    let key: Vec<String> = text.or(number).into_iter().chain(time).collect();
-    if key.is_empty() {
-        return Err(Error::invalid("the columns do not say what a row's key is")
-            .with_hint("name it with --key PARTITION_COLUMN,CLUSTERING_COLUMN"));
-    }
-    Ok(key)
-}
-
-fn definition(table: &TableName, columns: &[(String, DataType)], key: &[String]) -> String {
-    let mut lines: Vec<String> = columns
-        .iter()
-        .map(|(name, data_type)| format!("  {} {data_type}", quoted(name)))
-        .collect();
-    let mut parts = key.iter().map(|name| quoted(name));
-    let mut primary = format!("({})", parts.next().unwrap_or_default());
-    for part in parts {
-        primary.push_str(", ");
-        primary.push_str(&part);
-    }
-    lines.push(format!("  PRIMARY KEY ({primary})"));
-    format!(
-        "CREATE TABLE {}.{} (\n{}\n)",
-        quoted(&table.keyspace),
-        quoted(&table.table),
-        lines.join(",\n")
-    )
-}
-
-/// A name as SQL writes it: quoted unless it is a plain lower-case word.
-pub fn quoted(name: &str) -> String {
-    let plain = name.starts_with(|letter: char| letter.is_ascii_lowercase() || letter == '_')
-        && name
-            .chars()
-            .all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_')
-        && !is_reserved(name);
-    if plain {
-        name.to_owned()
-    } else {
-        format!("\"{}\"", name.replace('"', "\"\""))
-    }
-}
-
-/// Words that SQL does not take as a name without quotes.
-fn is_reserved(name: &str) -> bool {
-    const RESERVED: [&str; 24] = [
-        "select", "from", "where", "group", "order", "by", "having", "limit", "offset", "table",
-        "primary", "key", "values", "set", "and", "or", "not", "null", "in", "is", "as", "on",
-        "with", "end",
-    ];
-    RESERVED.contains(&name)
 }
 
 #[cfg(test)]

@@ -19,29 +19,7 @@ fn types_and_key_come_from_the_first_records() {
     let columns = columns(&path, FileFormat::Csv, &table).unwrap();
     let key = key(&columns, &[]).unwrap();
     assert_eq!(
-        definition(&table, &columns, &key),
+        statement(&table, &columns, &key),
         "CREATE TABLE plant.readings (\n  ts TIMESTAMP,\n  device TEXT,\n  \"Temp\" DOUBLE,\n  ok BOOLEAN,\n  PRIMARY KEY ((device), ts)\n)"
     );
-}
-
-#[test]
-fn a_key_must_exist_and_must_be_named_where_it_cannot_be_told() {
-    let columns = vec![("x".to_owned(), DataType::Double)];
-    assert!(
-        key(&columns, &[])
-            .unwrap_err()
-            .hint()
-            .unwrap()
-            .contains("--key")
-    );
-    assert!(key(&columns, &["y".to_owned()]).is_err());
-    assert_eq!(key(&columns, &["x".to_owned()]).unwrap(), ["x"]);
-}
-
-#[test]
-fn names_are_quoted_where_sql_asks_for_it() {
-    assert_eq!(quoted("temp_1"), "temp_1");
-    assert_eq!(quoted("order"), "\"order\"");
-    assert_eq!(quoted("a\"b"), "\"a\"\"b\"");
-    assert_eq!(quoted("1st"), "\"1st\"");
 }
