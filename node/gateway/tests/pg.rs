@@ -16,6 +16,8 @@ mod extended;
 mod hostile;
 #[path = "pg/logins.rs"]
 mod logins;
+#[path = "wire/node.rs"]
+mod node;
 #[path = "pg/psql.rs"]
 mod psql;
 #[path = "pg/sessions.rs"]

@@ -51,6 +51,11 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     let mut counters = shared.db.counters();
     counters.extend(shared.hooks.counters());
     let page = metrics::page(&shared.metrics, &counters);
+    #[cfg(feature = "flight")]
+    let page = match shared.flight.get() {
+        Some(tally) => page + &tally.page(),
+        None => page,
+    };
     #[cfg(feature = "pgwire")]
     let page = match shared.pg.get() {
         Some(tally) => page + &tally.page(),

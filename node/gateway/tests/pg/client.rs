@@ -2,24 +2,14 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::time::Duration;
 
-use activestore_db::{Db, DbOptions, Role, SqlOutcome};
-use activestore_gateway::{Gateway, GatewayOptions, NoPeers, PgOptions};
-use arrow::util::display::array_value_to_string;
-use tokio::runtime::Runtime;
+use activestore_gateway::{Gateway, PgOptions};
+
+pub(crate) use crate::node::Node;
 
 /// Longer than anything here takes on a busy machine: a test that hangs fails.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-pub(crate) struct Node {
-    runtime: Runtime,
-    gateway: Option<Gateway>,
-    pub(crate) db: Db,
-    pub(crate) address: SocketAddr,
-    _dir: tempfile::TempDir,
-}
 
 impl Node {
     pub(crate) fn start() -> Node {
@@ -27,54 +17,9 @@ impl Node {
     }
 
     pub(crate) fn with(change: impl FnOnce(&mut PgOptions)) -> Node {
-        let dir = tempfile::tempdir().unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
-        let (db, gateway) = runtime.block_on(async {
-            let files = dir.path().join("files");
-            std::fs::create_dir(&files).unwrap();
-            let mut options = DbOptions::new(dir.path(), Role::Edge);
-            options.copy_dir = Some(files);
-            let db = Db::open(options).unwrap();
-            let free = "127.0.0.1:0".parse().unwrap();
-            let mut options = GatewayOptions::listening_on(free);
-            let mut pg = PgOptions::listening_on(free);
-            change(&mut pg);
-            options.pg = Some(pg);
-            let gateway = Gateway::start(options, db.clone(), Arc::new(NoPeers));
-            (db, gateway.await.unwrap())
-        });
-        Node {
-            runtime,
-            address: gateway.pg_addr().unwrap(),
-            gateway: Some(gateway),
-            db,
-            _dir: dir,
-        }
-    }
-
-    /// Runs statements at the database itself.
-    pub(crate) fn sql(&self, sql: &str) {
-        if let Err(error) = self.runtime.block_on(self.db.sql(sql, &[])) {
-            panic!("{sql}: {error}");
-        }
-    }
-
-    /// A token of a role.
-    pub(crate) fn token(&self, role: &str) -> String {
-        let sql = format!("CREATE TOKEN FOR {role}");
-        let made = self.runtime.block_on(async {
-            let mut outcomes = self.db.sql(&sql, &[]).await.unwrap();
-            let Some(SqlOutcome::Rows(rows)) = outcomes.pop() else {
-                panic!("a token comes as a row");
-            };
-            rows.collect().await.unwrap()
-        });
-        let column = made[0].schema().index_of("token").unwrap();
-        array_value_to_string(made[0].column(column), 0).unwrap()
+        let mut pg = PgOptions::listening_on("127.0.0.1:0".parse().unwrap());
+        change(&mut pg);
+        Node::serving(|options| options.pg = Some(pg), Gateway::pg_addr)
     }
 
     /// A table with every type of a column.
@@ -89,34 +34,6 @@ impl Node {
 
     pub(crate) fn connect(&self) -> Client {
         Client::connect(self.address, &[("user", "anna")])
-    }
-
-    pub(crate) fn metrics(&self) -> String {
-        let http = self.gateway.as_ref().unwrap().local_addr();
-        let url = format!("http://{http}/metrics");
-        let agent = ureq::Agent::config_builder()
-            .proxy(None)
-            .build()
-            .new_agent();
-        agent
-            .get(url)
-            .call()
-            .unwrap()
-            .body_mut()
-            .read_to_string()
-            .unwrap()
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        let gateway = self.gateway.take();
-        self.runtime.block_on(async {
-            if let Some(gateway) = gateway {
-                gateway.shutdown().await;
-            }
-            let _ = self.db.shutdown().await;
-        });
     }
 }
 
