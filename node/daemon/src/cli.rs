@@ -31,6 +31,10 @@ pub const DEFAULT_HTTP: &str = "127.0.0.1:7480";
 #[cfg(feature = "pgwire")]
 pub const DEFAULT_PG: &str = "127.0.0.1:7432";
 
+/// Where a node listens for Arrow Flight SQL clients unless told otherwise.
+#[cfg(feature = "flight")]
+pub const DEFAULT_FLIGHT: &str = "127.0.0.1:32010";
+
 /// Where a cloud node listens for edges unless told otherwise.
 pub const DEFAULT_QUIC: &str = "0.0.0.0:7490";
 
@@ -77,7 +81,7 @@ pub enum LogFormat {
 pub enum Command {
     /// Run a node in the foreground.
     #[command(
-        after_help = "Examples:\n  activestore start --data-dir ./data\n  activestore start --role cloud --data-dir ./cloud --quic 0.0.0.0:7490\n  activestore start --config edge.toml --peer cloud.example:7490 --token TOKEN\n  activestore start --role gateway --quic 0.0.0.0:7490 --peer cloud.example:7490\n\nSettings come from flags, then ACTIVESTORE_* variables, then the file, then defaults."
+        after_help = "Examples:\n  activestore start --data-dir ./data\n  activestore start --data-dir ./data --pg 127.0.0.1:5432 --flight 127.0.0.1:0\n  activestore start --role cloud --data-dir ./cloud --quic 0.0.0.0:7490\n  activestore start --config edge.toml --peer cloud.example:7490 --token TOKEN\n  activestore start --role gateway --quic 0.0.0.0:7490 --peer cloud.example:7490\n\nSettings come from flags, then ACTIVESTORE_* variables, then the file, then defaults."
     )]
     Start(Box<StartArgs>),
     /// Run one statement, a script from stdin, or an interactive session.
@@ -182,6 +186,9 @@ pub struct StartArgs {
     /// Address of the PostgreSQL wire; default 127.0.0.1:7432; port 0 picks a free one.
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub pg: Option<SocketAddr>,
+    /// Address of the Arrow Flight SQL wire; default 127.0.0.1:32010; port 0 picks a free one.
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub flight: Option<SocketAddr>,
     /// UDP address for edges, and TCP where that is blocked; default 0.0.0.0:7490 on a cloud node.
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub quic: Option<SocketAddr>,

@@ -85,6 +85,14 @@ pub struct Listen {
     pub pg_tls_cert: Option<PathBuf>,
     /// Its key, a PEM file.
     pub pg_tls_key: Option<PathBuf>,
+    /// Address of the Arrow Flight SQL wire.
+    pub flight: Option<SocketAddr>,
+    /// Whether there is an Arrow Flight SQL wire. Yes unless it is told.
+    pub flight_on: Option<bool>,
+    /// The certificate of the Arrow Flight SQL wire, a PEM file.
+    pub flight_tls_cert: Option<PathBuf>,
+    /// Its key, a PEM file.
+    pub flight_tls_key: Option<PathBuf>,
     /// QUIC (UDP) address for edges; clouds and gateways only.
     pub quic: Option<SocketAddr>,
     /// Whether edges that UDP does not reach are taken over TCP, at the same address and port. Yes unless it is
@@ -120,6 +128,10 @@ pub struct Limits {
     pub pg_connections: Option<usize>,
     /// How long a statement of a PostgreSQL client may take; 0s is without a limit.
     pub pg_statement_timeout: Option<Span>,
+    /// Connections of Arrow Flight SQL clients.
+    pub flight_connections: Option<usize>,
+    /// How long a statement of an Arrow Flight SQL client may take; 0s is without a limit.
+    pub flight_statement_timeout: Option<Span>,
     /// Threads that run queries and requests.
     pub workers: Option<usize>,
 }

@@ -51,7 +51,7 @@ use source::Source;
 use stop::{EXIT_INTERRUPTED, Stop};
 use target::{Mapping, Target};
 
-pub use create::quoted;
+pub use activestore_ingest::definition::quoted;
 
 /// Runs the command; the exit code is 1 when a record was refused, 130 after Ctrl-C.
 ///

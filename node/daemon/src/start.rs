@@ -2,7 +2,7 @@
 //! reverse order when the process is told to.
 //!
 //! 1. Open the data directory (a second node on it is refused here).
-//! 2. Start what takes rows in and what ships them: QUIC, MQTT, HTTP, the PostgreSQL wire.
+//! 2. Start what takes rows in and what ships them: QUIC, MQTT, HTTP, the PostgreSQL and Arrow Flight SQL wires.
 //! 3. Print the listeners and write `listeners.json`: ready.
 //! 4. On SIGTERM or SIGINT: HTTP drains, MQTT and QUIC say goodbye, the database closes; exit 0.
 
@@ -158,6 +158,10 @@ impl Running {
         #[cfg(feature = "pgwire")]
         if let Some(address) = gateway.pg_addr() {
             listeners.add("pg", address);
+        }
+        #[cfg(feature = "flight")]
+        if let Some(address) = gateway.flight_addr() {
+            listeners.add("flight", address);
         }
         if let Some(address) = peers.local_addr() {
             listeners.add("quic", address);

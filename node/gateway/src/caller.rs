@@ -9,8 +9,8 @@ use activestore_types::{Error, ErrorKind, Result};
 use axum::extract::{ConnectInfo, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine, alphabet};
 
 use crate::answer::Refusal;
 use crate::listener::Peer;
@@ -19,6 +19,12 @@ use crate::server::Shared;
 
 /// How a client is told what it may log in with.
 const CHALLENGE: &str = "Basic realm=\"activestore\", charset=\"UTF-8\"";
+
+/// How names and passwords are written. Drivers written in Go leave out what only fills up the last letters.
+const BASIC: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// The database under the rights of who sent a request. Handlers that read or write rows use this one.
 #[derive(Clone)]
@@ -195,13 +201,17 @@ async fn caller(db: &Db, presented: Result<Option<(Given, IpAddr)>>) -> Result<D
 }
 
 /// What a request brings.
-enum Given {
+pub(crate) enum Given {
     Password { user: String, password: String },
     Token(String),
 }
 
 impl Given {
-    fn of(headers: &HeaderMap) -> Result<Given> {
+    /// What the headers of a request say.
+    ///
+    /// # Errors
+    /// `Denied` where they cannot be read.
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Given> {
         let wrong = || {
             Error::denied("the Authorization header cannot be read").with_hint(
                 "send Basic with name:password in base64, Bearer with a token, or Token with one",
@@ -216,7 +226,7 @@ impl Given {
         let rest = rest.trim();
         match scheme.to_ascii_lowercase().as_str() {
             "basic" => {
-                let bytes = STANDARD.decode(rest).map_err(|_| wrong())?;
+                let bytes = BASIC.decode(rest).map_err(|_| wrong())?;
                 let both = String::from_utf8(bytes).map_err(|_| wrong())?;
                 Given::both(&both).ok_or_else(wrong)
             }
@@ -243,7 +253,8 @@ impl Given {
         }
     }
 
-    fn credentials(&self) -> Credentials<'_> {
+    /// As the database takes them.
+    pub(crate) fn credentials(&self) -> Credentials<'_> {
         match self {
             Given::Password { user, password } => Credentials::Password { user, password },
             Given::Token(token) => Credentials::Token(token),

@@ -1,4 +1,4 @@
-//! The HTTP side of a node, and its PostgreSQL wire: SQL, line protocol and bulk rows in, rows, metrics and status
+//! The HTTP side of a node, its PostgreSQL wire and its Arrow Flight SQL wire: SQL, line protocol and bulk rows in, rows, metrics and status
 //! out, and the console page. It translates between the wire and `activestore-db` and decides nothing:
 //! it stores no row, holds no connection to a peer, and knows no configuration file.
 //!
@@ -22,7 +22,11 @@ pub mod encode;
 mod answer;
 mod api;
 mod caller;
+#[cfg(any(feature = "flight", feature = "pgwire"))]
+mod certificate;
 mod first_bytes;
+#[cfg(feature = "flight")]
+mod flight;
 mod histogram;
 mod hooks;
 mod listener;
@@ -36,6 +40,8 @@ mod request;
 mod server;
 
 pub use encode::{Encoder, Format};
+#[cfg(feature = "flight")]
+pub use flight::{FlightOptions, FlightTls};
 pub use hooks::{Hooks, NoPeers, TokenRequest};
 #[cfg(feature = "pgwire")]
 pub use pg::{PgOptions, PgTls};

@@ -17,6 +17,33 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// How long to wait after the system refused a connection, when it is out of file descriptors say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Binds the listener of a wire beside HTTP; another port is taken where this one is in use and any will do.
+///
+/// # Errors
+/// As [`crate::Gateway::start`].
+#[cfg(any(feature = "flight", feature = "pgwire"))]
+pub(crate) async fn bind(
+    listen: SocketAddr,
+    or_any_port: bool,
+    wire: &str,
+    flag: &str,
+) -> activestore_types::Result<TcpListener> {
+    let bound = match TcpListener::bind(listen).await {
+        Err(error) if or_any_port && error.kind() == io::ErrorKind::AddrInUse => {
+            let other = TcpListener::bind(SocketAddr::new(listen.ip(), 0)).await;
+            if other.is_ok() {
+                tracing::warn!(
+                    wanted = %listen,
+                    "the address of the {wire} wire is in use: another port is taken, which {flag} names"
+                );
+            }
+            other
+        }
+        bound => bound,
+    };
+    bound.map_err(|error| crate::server::bind_error(wire, flag, listen, &error))
+}
+
 /// The listener.
 pub struct BoundedListener {
     inner: TcpListener,

@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-#[cfg(feature = "pgwire")]
+#[cfg(any(feature = "flight", feature = "pgwire"))]
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -25,6 +25,8 @@ use crate::answer::Refusal;
 use crate::api;
 use crate::caller::admit;
 use crate::first_bytes::FirstBytes;
+#[cfg(feature = "flight")]
+use crate::flight::{FlightOptions, FlightWire};
 use crate::hooks::Hooks;
 use crate::listener::{BoundedListener, Peer};
 use crate::metrics::{HttpMetrics, Watch};
@@ -58,6 +60,9 @@ pub struct GatewayOptions {
     pub heartbeat: Duration,
     /// Whether metrics are shown to who does not log in.
     pub metrics_open: bool,
+    /// The Arrow Flight SQL wire, where there is to be one.
+    #[cfg(feature = "flight")]
+    pub flight: Option<FlightOptions>,
     /// The PostgreSQL wire, where there is to be one.
     #[cfg(feature = "pgwire")]
     pub pg: Option<PgOptions>,
@@ -76,6 +81,8 @@ impl GatewayOptions {
             drain_max: Duration::from_secs(10),
             heartbeat: Duration::from_secs(15),
             metrics_open: true,
+            #[cfg(feature = "flight")]
+            flight: None,
             #[cfg(feature = "pgwire")]
             pg: None,
         }
@@ -99,6 +106,8 @@ pub struct Shared {
     requests: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
     bodies_units: usize,
+    #[cfg(feature = "flight")]
+    pub(crate) flight: OnceLock<Arc<crate::flight::Tally>>,
     #[cfg(feature = "pgwire")]
     pub(crate) pg: OnceLock<Arc<Tally>>,
 }
@@ -164,6 +173,8 @@ pub struct Gateway {
     shared: Arc<Shared>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
+    #[cfg(feature = "flight")]
+    flight: Option<FlightWire>,
     #[cfg(feature = "pgwire")]
     pg: Option<PgWire>,
 }
@@ -195,10 +206,17 @@ impl Gateway {
             requests: Arc::new(Semaphore::new(options.requests_max)),
             bodies: Arc::new(Semaphore::new(bodies_units)),
             bodies_units,
+            #[cfg(feature = "flight")]
+            flight: OnceLock::new(),
             #[cfg(feature = "pgwire")]
             pg: OnceLock::new(),
             options,
         });
+        #[cfg(feature = "flight")]
+        let flight = match shared.options.flight.clone() {
+            Some(options) => Some(FlightWire::start(options, shared.clone()).await?),
+            None => None,
+        };
         #[cfg(feature = "pgwire")]
         let pg = match shared.options.pg.clone() {
             Some(options) => Some(PgWire::start(options, shared.clone()).await?),
@@ -222,6 +240,8 @@ impl Gateway {
             shared,
             stop,
             task,
+            #[cfg(feature = "flight")]
+            flight,
             #[cfg(feature = "pgwire")]
             pg,
         })
@@ -230,6 +250,12 @@ impl Gateway {
     /// The address it listens on, with the port that was picked.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// The address of the Arrow Flight SQL wire, where there is one.
+    #[cfg(feature = "flight")]
+    pub fn flight_addr(&self) -> Option<SocketAddr> {
+        self.flight.as_ref().map(|flight| flight.local_addr)
     }
 
     /// The address of the PostgreSQL wire, where there is one.
@@ -243,6 +269,10 @@ impl Gateway {
         self.shared.draining.store(true, Ordering::Release);
         self.shared.stopping.send_replace(true);
         let _ = self.stop.send(());
+        #[cfg(feature = "flight")]
+        if let Some(flight) = self.flight {
+            flight.shutdown(self.shared.options.drain_max).await;
+        }
         #[cfg(feature = "pgwire")]
         if let Some(pg) = &self.pg {
             pg.shutdown(self.shared.options.drain_max).await;

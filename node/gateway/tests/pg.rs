@@ -16,10 +16,12 @@ mod extended;
 mod hostile;
 #[path = "pg/logins.rs"]
 mod logins;
-#[path = "pg/node.rs"]
+#[path = "wire/node.rs"]
 mod node;
 #[path = "pg/psql.rs"]
 mod psql;
+#[path = "pg/served.rs"]
+mod served;
 #[path = "pg/sessions.rs"]
 mod sessions;
 #[path = "pg/subscribe.rs"]

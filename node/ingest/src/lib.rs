@@ -18,6 +18,7 @@
 
 pub mod arrow_ipc;
 pub mod csv;
+pub mod definition;
 pub mod json;
 pub mod line_protocol;
 pub mod mqtt;

@@ -37,6 +37,10 @@ const VARIABLES: &[(&str, Set)] = &[
         config.listen.pg = Some(parsed(text, "an address such as 127.0.0.1:7432")?);
         Ok(())
     }),
+    ("ACTIVESTORE_FLIGHT", |config, text| {
+        config.listen.flight = Some(parsed(text, "an address such as 127.0.0.1:32010")?);
+        Ok(())
+    }),
     ("ACTIVESTORE_QUIC", |config, text| {
         config.listen.quic = Some(parsed(text, "an address such as 0.0.0.0:7490")?);
         Ok(())

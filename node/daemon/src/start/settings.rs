@@ -2,9 +2,12 @@
 
 mod allowance;
 mod also;
+mod flight;
 mod postgres;
 
 use std::net::SocketAddr;
+#[cfg(any(feature = "flight", feature = "pgwire"))]
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -227,6 +230,7 @@ impl Settings {
         }
         set_bytes(&mut gateway.body_bytes_max, config.limits.request_body)?;
         postgres::wire(&mut gateway, args.pg, &config.listen, &config.limits)?;
+        flight::wire(&mut gateway, args.flight, &config.listen, &config.limits)?;
         let quic = match (role.has_edges(), quic) {
             (true, Some(address)) => Some(address),
             (true, None) => Some(address(DEFAULT_QUIC)?),
@@ -270,6 +274,23 @@ fn bandwidth(bytes_s: Option<ByteSize>) -> Result<Option<u64>> {
         ))
         .with_hint("write the bytes of a second, as in bandwidth = \"100KB\"")),
         bytes_s => Ok(bytes_s.map(|bytes_s| bytes_s.0)),
+    }
+}
+
+/// The certificate of a wire, by the two settings that name its files.
+#[cfg(any(feature = "flight", feature = "pgwire"))]
+fn certificate<T>(
+    files: (&Option<PathBuf>, &Option<PathBuf>),
+    [certificate, key]: [&str; 2],
+    read: impl FnOnce(&Path, &Path) -> Result<T>,
+) -> Result<Option<T>> {
+    match files {
+        (Some(chain), Some(secret)) => read(chain, secret).map(Some),
+        (None, None) => Ok(None),
+        _ => Err(Error::invalid(format!(
+            "{certificate} and {key} belong together, and one of them is missing"
+        ))
+        .with_hint("name both in [listen], or neither")),
     }
 }
 

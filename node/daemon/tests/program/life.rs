@@ -89,6 +89,10 @@ fn wrong_settings_and_wrong_usage_are_told_apart() {
     assert_eq!(run(&["start", "--htpp", "x"]).status.code(), Some(2));
     assert_eq!(run(&["frobnicate"]).status.code(), Some(2));
     assert_eq!(run(&["start", "--pg", "nowhere"]).status.code(), Some(2));
+    assert_eq!(
+        run(&["start", "--flight", "nowhere"]).status.code(),
+        Some(2)
+    );
     let nobody = run(&["sql", "--url", "http://127.0.0.1:1", "-c", "SELECT 1"]);
     assert_eq!(nobody.status.code(), Some(1));
     assert!(

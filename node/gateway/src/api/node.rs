@@ -47,6 +47,11 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     #[cfg(feature = "prometheus")]
     counters.extend(shared.remote_writes.counters());
     let page = metrics::page(&shared.metrics, &shared.first_bytes, &counters);
+    #[cfg(feature = "flight")]
+    let page = match shared.flight.get() {
+        Some(tally) => page + &tally.page(),
+        None => page,
+    };
     #[cfg(feature = "pgwire")]
     let page = match shared.pg.get() {
         Some(tally) => page + &tally.page(),

@@ -8,6 +8,7 @@ use activestore_types::{Error, ErrorKind};
 use bytes::{BufMut, Bytes};
 use tokio::net::TcpStream;
 
+use super::Pg;
 use super::answer;
 use super::cancel::Seat;
 use super::fault::{Fault, NO_LOGIN, NOT_SUPPORTED, WRONG_LOGIN};
@@ -15,7 +16,6 @@ use super::message::{Fields, Message};
 use super::session::{Failure, Session};
 use super::settings::Settings;
 use super::wire::Wire;
-use super::{Pg, tls};
 
 /// The longest startup message, as PostgreSQL has it.
 const STARTUP_BYTES_MAX: usize = 10_000;
@@ -75,7 +75,7 @@ pub(super) async fn begin(
                     let Some(io) = wire.into_io() else {
                         return Ok(None);
                     };
-                    let Some(io) = tls::accept(acceptor, io).await else {
+                    let Some(io) = acceptor.0.accept(io).await else {
                         return Ok(None);
                     };
                     wire = Wire::new(io);

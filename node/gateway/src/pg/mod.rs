@@ -46,7 +46,8 @@ use tokio::time::timeout;
 
 pub use tls::PgTls;
 
-use crate::server::{Shared, bind_error};
+use crate::listener::bind;
+use crate::server::Shared;
 use cancel::Sessions;
 use fault::{Fault, TOO_MANY_CONNECTIONS};
 pub(crate) use tally::Tally;
@@ -121,9 +122,7 @@ impl PgWire {
     /// # Errors
     /// As [`crate::Gateway::start`].
     pub(crate) async fn start(options: PgOptions, shared: Arc<Shared>) -> Result<PgWire> {
-        let listener = bind(&options)
-            .await
-            .map_err(|error| bind_error("PostgreSQL", "--pg", options.listen, &error))?;
+        let listener = bind(options.listen, options.or_any_port, "PostgreSQL", "--pg").await?;
         let local_addr = listener.local_addr()?;
         let (stop, stopping) = watch::channel(false);
         let tally = Arc::new(Tally::default());
@@ -159,20 +158,6 @@ impl PgWire {
         {
             tracing::warn!("sessions of PostgreSQL clients still open at shutdown were cut off");
         }
-    }
-}
-
-async fn bind(options: &PgOptions) -> std::io::Result<TcpListener> {
-    match TcpListener::bind(options.listen).await {
-        Err(error) if options.or_any_port && error.kind() == std::io::ErrorKind::AddrInUse => {
-            let other = TcpListener::bind(SocketAddr::new(options.listen.ip(), 0)).await?;
-            tracing::warn!(
-                wanted = %options.listen,
-                "the address of the PostgreSQL wire is in use: another port is taken, which --pg names"
-            );
-            Ok(other)
-        }
-        bound => bound,
     }
 }
 

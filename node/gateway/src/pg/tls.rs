@@ -1,27 +1,14 @@
-//! Encryption of the wire, with a certificate of the node's own files.
+//! Encryption of the wire.
 
-use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
 
-use activestore_types::{Error, Result};
-use rustls::ServerConfig;
-use rustls::crypto::ring::default_provider;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::TlsAcceptor;
+use activestore_types::Result;
 
-use super::wire::Io;
+use crate::certificate::Certificate;
 
 /// A certificate with its key.
-#[derive(Clone)]
-pub struct PgTls(TlsAcceptor);
-
-impl fmt::Debug for PgTls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PgTls(…)")
-    }
-}
+#[derive(Clone, Debug)]
+pub struct PgTls(pub(super) Certificate);
 
 impl PgTls {
     /// Reads a chain of certificates and the key of its first, both as PEM.
@@ -29,37 +16,7 @@ impl PgTls {
     /// # Errors
     /// `Invalid`, naming the file that cannot be used.
     pub fn read(certificates: &Path, key: &Path) -> Result<PgTls> {
-        let wrong = |path: &Path, what: String| {
-            Error::invalid(format!("{} cannot be used: {what}", path.display()))
-                .with_hint("pg_tls_cert and pg_tls_key in [listen] name PEM files of a certificate and its key")
-        };
-        let chain = CertificateDer::pem_file_iter(certificates)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| wrong(certificates, error.to_string()))?;
-        if chain.is_empty() {
-            return Err(wrong(certificates, "it holds no certificate".to_owned()));
-        }
-        let secret =
-            PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, error.to_string()))?;
-        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .and_then(|builder| {
-                builder
-                    .with_no_client_auth()
-                    .with_single_cert(chain, secret)
-            })
-            .map_err(|error| wrong(key, error.to_string()))?;
-        Ok(PgTls(TlsAcceptor::from(Arc::new(config))))
-    }
-}
-
-/// The handshake; `None` where it fails.
-pub(super) async fn accept(tls: &PgTls, io: Box<dyn Io>) -> Option<Box<dyn Io>> {
-    match tls.0.accept(io).await {
-        Ok(stream) => Some(Box::new(stream)),
-        Err(error) => {
-            tracing::debug!(%error, "a handshake of TLS failed");
-            None
-        }
+        let settings = "pg_tls_cert and pg_tls_key";
+        Certificate::read(certificates, key, settings, &[]).map(PgTls)
     }
 }

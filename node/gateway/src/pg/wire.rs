@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use activestore_types::Error;
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
+
+use crate::certificate::Io;
 
 use super::fault::{CONNECTION_LOST, Fault, TOO_LARGE};
 
@@ -22,11 +24,6 @@ const READER_STALL_MAX: Duration = Duration::from_secs(300);
 const AHEAD_BYTES: usize = 64 * 1024;
 /// Tag and length.
 const HEAD_BYTES: usize = 5;
-
-/// A socket, encrypted or not.
-pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// The client is gone, or is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

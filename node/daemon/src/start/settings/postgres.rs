@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 
 use activestore_gateway::GatewayOptions;
-use activestore_types::{Error, Result};
+#[cfg(not(feature = "pgwire"))]
+use activestore_types::Error;
+use activestore_types::Result;
 
 use crate::config::{Limits, Listen};
 
@@ -38,16 +40,8 @@ pub(super) fn wire(
     if let Some(timeout) = &limits.pg_statement_timeout {
         options.statement_timeout = (!timeout.0.is_zero()).then_some(timeout.0);
     }
-    options.tls = match (&listen.pg_tls_cert, &listen.pg_tls_key) {
-        (Some(certificate), Some(key)) => Some(PgTls::read(certificate, key)?),
-        (None, None) => None,
-        _ => {
-            return Err(Error::invalid(
-                "pg_tls_cert and pg_tls_key belong together, and one of them is missing",
-            )
-            .with_hint("name both in [listen], or neither"));
-        }
-    };
+    let files = (&listen.pg_tls_cert, &listen.pg_tls_key);
+    options.tls = super::certificate(files, ["pg_tls_cert", "pg_tls_key"], PgTls::read)?;
     gateway.pg = Some(options);
     Ok(())
 }

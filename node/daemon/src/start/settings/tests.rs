@@ -124,6 +124,24 @@ fn the_postgresql_wire_is_on_unless_it_is_told() {
     assert!(missing.message().contains("no.pem"), "{missing}");
 }
 
+#[cfg(feature = "flight")]
+#[test]
+fn the_arrow_flight_sql_wire_is_on_unless_it_is_told() {
+    let flight = |args: &StartArgs, file: &str| resolve(args, file).unwrap().gateway.flight;
+    let mut args = StartArgs::default();
+    let plain = flight(&args, "").unwrap();
+    assert_eq!(plain.listen.to_string(), "127.0.0.1:32010");
+    assert!(plain.or_any_port && plain.tls.is_none());
+    assert!(flight(&args, "[listen]\nflight_on = false").is_none());
+    args.flight = Some("127.0.0.1:0".parse().unwrap());
+    let file = "[listen]\nflight_on = false\n[limits]\nflight_statement_timeout = \"30s\"\nflight_connections = 5\nrequests = 7";
+    let named = flight(&args, file).unwrap();
+    assert!(!named.or_any_port && named.connections_max == 5 && named.calls_max == 7);
+    assert_eq!(named.statement_timeout, Some(Duration::from_secs(30)));
+    let half = resolve(&args, "[listen]\nflight_tls_key = \"a.pem\"").unwrap_err();
+    assert!(half.message().contains("flight_tls_cert"), "{half}");
+}
+
 #[test]
 fn what_does_not_go_together_is_refused_with_what_to_do() {
     let args = |change: fn(&mut StartArgs)| {

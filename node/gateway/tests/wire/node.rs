@@ -1,18 +1,15 @@
-//! A node with the wire on a free port.
+//! A node in the test's own process, with one wire beside HTTP on a free port.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use activestore_db::{Db, DbOptions, Role, SqlOutcome};
-use activestore_gateway::{Gateway, GatewayOptions, NoPeers, PgOptions};
+use activestore_gateway::{Gateway, GatewayOptions, NoPeers};
 use arrow::util::display::array_value_to_string;
 use tokio::runtime::Runtime;
 
-use crate::client::Client;
-
 pub(crate) struct Node {
-    runtime: Runtime,
+    pub(crate) runtime: Runtime,
     gateway: Option<Gateway>,
     pub(crate) db: Db,
     pub(crate) address: SocketAddr,
@@ -20,16 +17,11 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn start() -> Node {
-        Node::with(|_| {})
-    }
-
-    pub(crate) fn with(change: impl FnOnce(&mut PgOptions)) -> Node {
-        Node::with_heartbeat(Duration::from_secs(15), change)
-    }
-
-    /// One whose subscribers hear so often that nothing happened.
-    pub(crate) fn with_heartbeat(heartbeat: Duration, change: impl FnOnce(&mut PgOptions)) -> Node {
+    /// With the wire that `change` adds, which `address` tells the address of.
+    pub(crate) fn serving(
+        change: impl FnOnce(&mut GatewayOptions),
+        address: impl FnOnce(&Gateway) -> Option<SocketAddr>,
+    ) -> Node {
         let dir = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -42,18 +34,14 @@ impl Node {
             let mut options = DbOptions::new(dir.path(), Role::Edge);
             options.copy_dir = Some(files);
             let db = Db::open(options).unwrap();
-            let free = "127.0.0.1:0".parse().unwrap();
-            let mut options = GatewayOptions::listening_on(free);
-            let mut pg = PgOptions::listening_on(free);
-            change(&mut pg);
-            options.pg = Some(pg);
-            options.heartbeat = heartbeat;
+            let mut options = GatewayOptions::listening_on("127.0.0.1:0".parse().unwrap());
+            change(&mut options);
             let gateway = Gateway::start(options, db.clone(), Arc::new(NoPeers));
             (db, gateway.await.unwrap())
         });
         Node {
             runtime,
-            address: gateway.pg_addr().unwrap(),
+            address: address(&gateway).unwrap(),
             gateway: Some(gateway),
             db,
             _dir: dir,
@@ -79,20 +67,6 @@ impl Node {
         });
         let column = made[0].schema().index_of("token").unwrap();
         array_value_to_string(made[0].column(column), 0).unwrap()
-    }
-
-    /// A table with every type of a column.
-    pub(crate) fn with_types() -> Node {
-        let node = Node::start();
-        node.sql(
-            "CREATE KEYSPACE plant; CREATE TABLE plant.types (k TEXT, ts TIMESTAMP, b BOOLEAN, i INT, n BIGINT, \
-             r REAL, d DOUBLE, m DECIMAL(12, 3), x BYTES, day DATE, u UUID, j JSON, PRIMARY KEY ((k), ts))",
-        );
-        node
-    }
-
-    pub(crate) fn connect(&self) -> Client {
-        Client::connect(self.address, &[("user", "anna")])
     }
 
     pub(crate) fn metrics(&self) -> String {

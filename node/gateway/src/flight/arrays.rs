@@ -1,0 +1,174 @@
+//! Columns that come in, as the store takes them: plain ones. What names a value many times, dictionaries and views,
+//! is spread out within a bound, since a message of a few bytes can stand for more than there is memory.
+
+use std::sync::Arc;
+
+use activestore_types::{Error, Result};
+use arrow::array::{Array, ArrayRef, AsArray, GenericByteArray, new_null_array};
+use arrow::compute::cast;
+use arrow::datatypes::{ArrowNativeType, ByteArrayType, DataType, Field, Schema};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+
+/// What the values of one column of one batch may come to when they are spread out.
+const SPREAD_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The largest value of a fixed width: a decimal of 256 bits.
+const FIXED_BYTES: usize = 32;
+
+/// The batch with plain columns.
+///
+/// # Errors
+/// `Invalid` for a column of columns, and for one that would be too large.
+pub(super) fn plain(batch: &RecordBatch) -> Result<RecordBatch> {
+    let schema = batch.schema();
+    let mut fields = Vec::with_capacity(batch.num_columns());
+    let mut columns = Vec::with_capacity(batch.num_columns());
+    for (field, array) in schema.fields().iter().zip(batch.columns()) {
+        let array = spread(field, array)?;
+        let field = Field::new(field.name(), array.data_type().clone(), true)
+            .with_metadata(field.metadata().clone());
+        fields.push(Arc::new(field));
+        columns.push(array);
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let schema = Arc::new(Schema::new(fields));
+    Ok(RecordBatch::try_new_with_options(
+        schema, columns, &options,
+    )?)
+}
+
+fn spread(field: &Field, array: &ArrayRef) -> Result<ArrayRef> {
+    let (bytes, wanted) = match array.data_type() {
+        DataType::Dictionary(_, values) if values.is_nested() || is_view(values) => {
+            return Err(nested(field));
+        }
+        DataType::Dictionary(_, values) => {
+            let dictionary = array.as_any_dictionary();
+            if dictionary.values().is_empty() {
+                return Ok(new_null_array(values, array.len()));
+            }
+            let lengths = lengths(dictionary.values());
+            let keys = dictionary.normalized_keys();
+            let each = keys
+                .iter()
+                .map(|key| lengths.get(*key).copied().unwrap_or(FIXED_BYTES));
+            (total(each), values.as_ref().clone())
+        }
+        DataType::Utf8View => (views(array.as_string_view().views()), DataType::Utf8),
+        DataType::BinaryView => (views(array.as_binary_view().views()), DataType::Binary),
+        data_type if data_type.is_nested() => return Err(nested(field)),
+        _ => return Ok(array.clone()),
+    };
+    if bytes > SPREAD_BYTES_MAX {
+        return Err(Error::invalid(format!(
+            "the values of column '{}' come to {bytes} bytes in one batch; at most {SPREAD_BYTES_MAX} are taken",
+            field.name()
+        ))
+        .with_hint("send rows in smaller batches"));
+    }
+    Ok(cast(array, &wanted)?)
+}
+
+fn is_view(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8View | DataType::BinaryView)
+}
+
+fn nested(field: &Field) -> Error {
+    Error::invalid(format!(
+        "column '{}' is a {}, which no column holds",
+        field.name(),
+        field.data_type()
+    ))
+    .with_hint("send it as text, such as JSON")
+}
+
+fn total(each: impl Iterator<Item = usize>) -> usize {
+    each.fold(0, usize::saturating_add)
+}
+
+/// The low half of a half of a view is its length.
+fn views(views: &[u128]) -> usize {
+    let lengths = views.iter().map(|view| view & u128::from(u32::MAX));
+    total(lengths.map(|length| usize::try_from(length).unwrap_or(usize::MAX)))
+}
+
+fn lengths(values: &ArrayRef) -> Vec<usize> {
+    match values.data_type() {
+        DataType::Utf8 => of_bytes(values.as_string::<i32>()),
+        DataType::LargeUtf8 => of_bytes(values.as_string::<i64>()),
+        DataType::Binary => of_bytes(values.as_binary::<i32>()),
+        DataType::LargeBinary => of_bytes(values.as_binary::<i64>()),
+        DataType::FixedSizeBinary(width) => {
+            vec![usize::try_from(*width).unwrap_or(usize::MAX); values.len()]
+        }
+        _ => vec![FIXED_BYTES; values.len()],
+    }
+}
+
+fn of_bytes<T: ByteArrayType>(values: &GenericByteArray<T>) -> Vec<usize> {
+    let offsets = values.value_offsets();
+    let pairs = offsets.iter().zip(offsets.iter().skip(1));
+    pairs
+        .map(|(start, end)| end.as_usize().saturating_sub(start.as_usize()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use arrow::array::{
+        DictionaryArray, Int32Array, Int64Array, ListArray, StringArray, StringViewArray,
+    };
+    use arrow::datatypes::{Int32Type, Int64Type};
+
+    fn batch(array: ArrayRef) -> RecordBatch {
+        RecordBatch::try_from_iter([("c", array)]).unwrap()
+    }
+
+    #[test]
+    fn what_names_values_many_times_is_spread_out() {
+        let named: DictionaryArray<Int32Type> = vec![Some("a"), None, Some("b"), Some("a")]
+            .into_iter()
+            .collect();
+        let spread = plain(&batch(Arc::new(named))).unwrap();
+        let wanted = StringArray::from(vec![Some("a"), None, Some("b"), Some("a")]);
+        assert_eq!(spread.column(0).as_string::<i32>(), &wanted);
+        let views = StringViewArray::from(vec!["x", "a text that is longer than a view"]);
+        let spread = plain(&batch(Arc::new(views))).unwrap();
+        assert_eq!(spread.column(0).data_type(), &DataType::Utf8);
+        let none = DictionaryArray::<Int32Type>::new(
+            Int32Array::from(vec![None, None]),
+            Arc::new(StringArray::from(Vec::<&str>::new())),
+        );
+        assert_eq!(
+            plain(&batch(Arc::new(none)))
+                .unwrap()
+                .column(0)
+                .null_count(),
+            2
+        );
+        let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+        assert!(Arc::ptr_eq(
+            plain(&batch(numbers.clone())).unwrap().column(0),
+            &numbers
+        ));
+    }
+
+    #[test]
+    fn what_would_be_too_large_or_is_no_column_is_refused() {
+        let value = "v".repeat(1024 * 1024);
+        let huge = DictionaryArray::<Int32Type>::new(
+            Int32Array::from(vec![0; 100]),
+            Arc::new(StringArray::from(vec![value])),
+        );
+        let error = plain(&batch(Arc::new(huge))).unwrap_err();
+        assert!(
+            error.message().contains("come to 104857600 bytes"),
+            "{error}"
+        );
+        let lists = ListArray::from_iter_primitive::<Int64Type, _, _>([Some([Some(1)])]);
+        let error = plain(&batch(Arc::new(lists))).unwrap_err();
+        assert!(error.message().contains("which no column holds"), "{error}");
+    }
+}
