@@ -44,6 +44,7 @@ use crate::set_aside::SetAside;
 use crate::statements::Statements;
 use crate::subscribe::Subscribers;
 use crate::tables::Relations;
+use crate::views::{Views, hold_the_log};
 use crate::visit::Visits;
 use crate::write::WriteReceipt;
 use crate::write::gates::Gates;
@@ -129,6 +130,7 @@ pub(crate) struct Inner {
     pub(crate) logins: Logins,
     pub(crate) subscribers: Arc<Subscribers>,
     pub(crate) statements: Arc<Statements>,
+    pub(crate) views: Arc<Views>,
     pub(crate) counts: Counts,
     pub(crate) started: Duration,
     space: Mutex<(Duration, u64)>,
@@ -231,7 +233,7 @@ impl Db {
         let events = Arc::new(Events::new(env.clock.clone(), happened));
         let hold = Arc::new(LogHold::new(
             store.clone(),
-            options.outbox || options.role == Role::Gateway,
+            options.outbox || options.role == Role::Gateway || hold_the_log(&catalog.state()),
         ));
         let sources = Sources {
             hold: hold.clone(),
@@ -280,6 +282,7 @@ impl Db {
             logins: Logins::new(env.rng.as_ref()),
             subscribers: Arc::new(Subscribers::new(options.subscriber_bytes_max)),
             statements: Arc::new(Statements::new(env.clock.clone(), options.slow_statement)),
+            views: Arc::new(Views::new(env.clock.clone())),
             counts: Counts::default(),
             space: Mutex::new((Duration::ZERO, 0)),
             env,
@@ -288,6 +291,7 @@ impl Db {
         relations.attach(&inner);
         inner.end_drops()?;
         inner.mind_stream(None)?;
+        inner.open_views()?;
         inner.hold.all_told();
         inner.end_erasures();
         inner.forget_lost_processors()?;
@@ -402,6 +406,7 @@ impl Db {
         let inner = self.inner.clone();
         self.blocking(move || {
             inner.subscribers.close();
+            inner.views.close();
             inner.alarm.close();
             inner.outgoing.close();
             inner.eviction.close();
@@ -486,6 +491,7 @@ impl Inner {
             self.plugins.refresh(&state, &self.engine);
         }
         self.subscribers.wake();
+        self.views.redefined();
         let gone = before.processors.keys();
         let gone: Vec<String> = gone
             .filter(|name| !state.processors.contains_key(*name))

@@ -52,6 +52,7 @@ mod status;
 mod subscribe;
 mod system;
 mod tables;
+mod views;
 mod visit;
 mod write;
 

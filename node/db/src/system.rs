@@ -16,6 +16,7 @@ mod roles;
 mod rollouts;
 mod sharing;
 mod slow;
+mod views;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -57,6 +58,7 @@ pub(crate) const NAMES: &[&str] = &[
     "sync_tables",
     "tables",
     "tokens",
+    "views",
 ];
 
 /// The table with this name as it is now.
@@ -89,6 +91,7 @@ pub(crate) fn table(relations: &Relations, name: &str) -> Result<Option<RecordBa
         "sync_tables" => lags::sync_tables(relations)?,
         "tables" => tables(relations)?,
         "tokens" => roles::tokens(relations)?,
+        "views" => views::views(relations)?,
         _ => return Ok(None),
     }))
 }

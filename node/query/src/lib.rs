@@ -49,6 +49,7 @@ mod table_call;
 mod table_function;
 mod tables;
 mod tumble;
+mod view;
 mod windows;
 mod write;
 mod yielding;
@@ -68,13 +69,14 @@ pub use params::{MAX_PARAMS, Param};
 pub use parse::{
     Condition, CopyStatement, Delete, Existing, FileFormat, Insert, KINDS, ModelStatement,
     PartitionStatement, PartitionStep, Redefined, Redefinition, RoleStatement, RowFile, Secret,
-    Show, Sketch, Statement, Subscribe, Update, WhenSlow, parse,
+    Show, Sketch, Statement, Subscribe, Update, ViewStatement, WhenSlow, parse,
 };
 pub use predicate::RowPredicate;
 pub use prepare::{Described, ParamTypes};
 pub use rows::{BatchStream, QueryStats, Rows, StatsHandle};
 pub use table_function::{RowFunction, RowRun};
 pub use tables::Tables;
+pub use view::{ViewQuery, ViewWindows, Within};
 pub use write::{DeletePlan, quote};
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod sketch;
 mod statement;
 mod subscribe;
 mod table;
+mod view;
 
 pub use copy::{CopyStatement, FileFormat, RowFile};
 pub(crate) use limits::MAX_RECURSION;
@@ -28,7 +29,7 @@ pub use secret::Secret;
 pub use sketch::{KINDS, Sketch};
 pub use statement::{
     Condition, Delete, Existing, Insert, ModelStatement, PartitionStatement, PartitionStep,
-    Redefined, Redefinition, Show, Statement, Subscribe, Update, WhenSlow,
+    Redefined, Redefinition, Show, Statement, Subscribe, Update, ViewStatement, WhenSlow,
 };
 
 use activestore_types::{Error, Result};
@@ -37,7 +38,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use cursor::Cursor;
 
 /// Words that a statement may begin with.
-const FIRST_WORDS: [&str; 17] = [
+const FIRST_WORDS: [&str; 18] = [
     "SELECT",
     "WITH",
     "VALUES",
@@ -54,6 +55,7 @@ const FIRST_WORDS: [&str; 17] = [
     "COPY",
     "GRANT",
     "REVOKE",
+    "REFRESH",
     "SUBSCRIBE",
 ];
 
@@ -123,6 +125,9 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
     }
     if cursor.word("SUBSCRIBE") {
         return subscribe::subscribe(cursor);
+    }
+    if cursor.word("REFRESH") {
+        return view::refresh(cursor);
     }
     if cursor.word("CREATE") {
         return create::create(cursor);

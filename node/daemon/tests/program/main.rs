@@ -34,5 +34,6 @@ mod stopped;
 mod subscriptions;
 mod templates;
 mod two_nodes;
+mod views;
 mod watching;
 mod webhook;
