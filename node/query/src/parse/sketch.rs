@@ -44,7 +44,9 @@ impl Statement {
             | Statement::Partition(_)
             | Statement::Change { .. }
             | Statement::CreateModel(_)
-            | Statement::Redefine(_) => "define",
+            | Statement::Redefine(_)
+            | Statement::CreateView(_)
+            | Statement::RefreshView { .. } => "define",
             Statement::Role(_) => "role",
             Statement::Show(_) | Statement::Describe { .. } => "show",
             Statement::Copy(_) => "copy",
