@@ -235,7 +235,7 @@ pub enum OutputFormat {
     Ndjson,
     /// An Arrow IPC stream.
     Arrow,
-    /// Parquet, which this build does not write.
+    /// Parquet, which `export` writes.
     #[value(hide = true)]
     Parquet,
 }

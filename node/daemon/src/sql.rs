@@ -28,8 +28,8 @@ pub use table::Grid;
 /// The first statement's that fails.
 pub fn run(args: &SqlArgs) -> Result<ExitCode> {
     if args.format == OutputFormat::Parquet {
-        return Err(Error::invalid("this build does not write Parquet")
-            .with_hint("use --format arrow, csv or ndjson"));
+        return Err(Error::invalid("sql does not print Parquet")
+            .with_hint("activestore export --sql \"SELECT …\" -o FILE.parquet writes it"));
     }
     let mut session = Session::new(Client::new(&args.node.url)?, args.format);
     let text = match &args.command {

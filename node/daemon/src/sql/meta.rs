@@ -64,8 +64,8 @@ pub fn parse(line: &str) -> Result<Option<Meta>> {
         ("\\x", _) => Meta::Expanded,
         ("\\format", name) => match OutputFormat::from_str(name, true) {
             Ok(OutputFormat::Parquet) => {
-                return Err(Error::invalid("this build does not write Parquet")
-                    .with_hint("use arrow, csv or ndjson"));
+                return Err(Error::invalid("sql does not print Parquet")
+                    .with_hint("activestore export writes it; here: arrow, csv or ndjson"));
             }
             Ok(format) => Meta::Format(format),
             Err(_) => {

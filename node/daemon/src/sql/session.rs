@@ -107,7 +107,7 @@ fn print_answer(
         OutputFormat::Ndjson => Some(Format::Ndjson),
         OutputFormat::Arrow => Some(Format::Arrow),
         OutputFormat::Parquet => {
-            return Err(Error::invalid("this build does not write Parquet"));
+            return Err(Error::invalid("sql does not print Parquet"));
         }
     };
     match raw {
