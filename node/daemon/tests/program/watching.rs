@@ -230,16 +230,17 @@ fn every_metric_says_what_it_means_and_the_dashboard_asks_for_no_other() {
         }
         let unit = name.trim_end_matches("_total");
         let lower = help.to_lowercase();
-        if lower.starts_with("bytes")
-            || lower.starts_with("memory")
-            || lower.starts_with("space that")
-        {
+        let is_ratio = lower.contains(" for each ");
+        let is_size = ["bytes", "memory", "space that"]
+            .iter()
+            .any(|word| lower.starts_with(word));
+        if is_size && !is_ratio {
             assert!(
                 unit.ends_with("_bytes"),
                 "{name} does not say that it is bytes: {help}"
             );
         }
-        if lower.starts_with("time") || lower.starts_with("age") {
+        if lower.starts_with("time ") || lower.starts_with("age ") {
             assert!(
                 unit.ends_with("_seconds"),
                 "{name} does not say that it is seconds: {help}"
@@ -320,7 +321,7 @@ fn statements_are_told_to_a_collector_and_in_the_list_of_slow_ones() {
         .rows("SELECT statement FROM system.slow_queries WHERE statement LIKE 'SELECT max(v%'");
     assert_eq!(
         told,
-        ["SELECT max(v + i) FROM own.t, generate_series(?, ?) AS s(i) WHERE k = ?"]
+        ["\"SELECT max(v + i) FROM own.t, generate_series(?, ?) AS s(i) WHERE k = ?\""]
     );
 
     let mut names = BTreeSet::new();
