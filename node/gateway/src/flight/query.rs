@@ -191,11 +191,7 @@ impl Flight {
                         .map_err(|_| Error::invalid("the ticket holds no statement"))?;
                     Source::Statement(one_of(sql)?)
                 }
-                _ => {
-                    return Err(Error::invalid("the ticket is none of this server")
-                        .with_hint("ask for the statement again")
-                        .into());
-                }
+                _ => return Err(no_ticket()),
             },
             Command::CommandPreparedStatementQuery(query) => {
                 let bound = self
@@ -218,11 +214,17 @@ impl Flight {
             command => {
                 let asked = db.clone();
                 let answer = self.run(async move { catalog::answer(&asked, command).await });
-                Source::Known(answer.await?.ok_or_else(not_here)?)
+                Source::Known(answer.await?.ok_or_else(no_ticket)?)
             }
         };
         self.rows(db, source, place).await
     }
+}
+
+fn no_ticket() -> Fault {
+    Error::invalid("the ticket is none of this server")
+        .with_hint("ask for the statement again")
+        .into()
 }
 
 pub(super) fn no_substrait() -> Fault {

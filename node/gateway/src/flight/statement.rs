@@ -16,7 +16,7 @@ use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::error::FlightError;
 use futures::{Stream, StreamExt, stream};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 use tonic::{Code, Status};
 
 use super::Flight;
@@ -25,6 +25,7 @@ use super::fault::{Fault, expired};
 use super::prepared::Planned;
 use super::tally::{Tally, one};
 use super::told::{fitted, told};
+use crate::query_threads::Running;
 
 /// The largest SQL text, in bytes: that of HTTP.
 pub(super) const STATEMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -76,13 +77,15 @@ pub(super) fn check_length(sql: &str) -> Result<()> {
 struct Under {
     tally: Arc<Tally>,
     started: Instant,
+    /// When it is to be stopped.
+    limit: Option<Instant>,
     ended: bool,
 }
 
 impl Under {
-    /// It is over; whether everything was told that there is to tell.
-    fn ends(&mut self, told: bool) {
-        self.ended = told;
+    /// Its client knows what became of it.
+    fn ends(&mut self) {
+        self.ended = true;
     }
 }
 
@@ -97,9 +100,12 @@ impl Drop for Under {
 
 impl Flight {
     fn under(&self) -> Under {
+        let started = Instant::now();
+        let limit = self.options.statement_timeout;
         Under {
             tally: self.tally.clone(),
-            started: Instant::now(),
+            started,
+            limit: limit.and_then(|limit| started.checked_add(limit)),
             ended: false,
         }
     }
@@ -109,21 +115,16 @@ impl Flight {
         self: &Arc<Self>,
         work: impl Future<Output = Result<T, Fault>> + Send + 'static,
     ) -> Result<T, Fault> {
-        let (end, ended) = oneshot::channel();
-        let flight = self.clone();
         let mut under = self.under();
+        let (end, ended) = oneshot::channel();
         let running = self.shared.queries.run(async move {
-            let outcome = flight
-                .within(under.started, work)
-                .await
-                .and_then(|done| done);
-            under.ends(true);
             // A closed channel means that nobody waits any more.
-            let _ = end.send(outcome);
+            let _ = end.send(work.await);
         })?;
-        let outcome = ended.await;
+        let outcome = self.in_time(under.limit, ended).await;
+        under.ends();
         drop(running);
-        outcome.map_err(|_| Error::internal("running the statement failed"))?
+        outcome?.map_err(|_| Error::internal("running the statement failed"))?
     }
 
     /// Runs a statement; its rows follow as they come.
@@ -133,57 +134,69 @@ impl Flight {
         source: Source,
         place: Place,
     ) -> Result<Data, Fault> {
+        let mut under = self.under();
         let (head, begun) = oneshot::channel();
         let (messages, coming) = mpsc::channel(MESSAGES_AHEAD);
         let flight = self.clone();
-        let mut under = self.under();
         let running = self.shared.queries.run(async move {
             let _place = place;
-            let rows = flight.within(under.started, begin(&db, source)).await;
-            match rows.and_then(|rows| rows) {
+            match begin(&db, source).await {
                 // Closed channels mean that the client is gone.
                 Ok((rows, columns)) => {
                     if head.send(Ok(())).is_ok() {
-                        let told = flight.send(rows, columns, under.started, &messages).await;
-                        under.ends(told);
+                        flight.send(rows, columns, &messages).await;
                     }
                 }
-                Err(fault) => {
-                    under.ends(true);
-                    let _ = head.send(Err(fault));
-                }
+                Err(fault) => drop(head.send(Err(fault))),
             }
         })?;
-        begun
-            .await
-            .map_err(|_| Error::internal("running the statement failed"))??;
-        let rows = stream::unfold((coming, running), async |(mut coming, running)| {
-            let message: Result<FlightData, Status> = coming.recv().await?;
-            Some((message, (coming, running)))
+        let outcome: Result<(), Fault> = match self.in_time(under.limit, begun).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(Error::internal("running the statement failed").into()),
+            Err(expired) => Err(expired),
+        };
+        if let Err(fault) = outcome {
+            under.ends();
+            return Err(fault);
+        }
+        let coming = Coming {
+            messages: coming,
+            _running: running,
+            under,
+            flight: self.clone(),
+        };
+        let rows = stream::unfold(Some(coming), async |coming: Option<Coming>| {
+            let mut coming = coming?;
+            let message = coming.next().await?;
+            let left = message.is_ok().then_some(coming);
+            Some((message, left))
         });
         Ok(Box::pin(rows))
     }
 
-    /// Waits for something, up to the time limit of a statement that began then.
-    async fn within<T>(&self, started: Instant, work: impl Future<Output = T>) -> Result<T, Fault> {
-        let Some(limit) = self.options.statement_timeout else {
+    /// Waits for something that the threads of queries do, up to a moment. Time is looked at here, since those threads
+    /// may compute for long without looking.
+    async fn in_time<T>(
+        &self,
+        limit: Option<Instant>,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Fault> {
+        let Some(limit) = limit else {
             return Ok(work.await);
         };
-        let left = limit.saturating_sub(started.elapsed());
-        timeout(left, work).await.map_err(|_| {
+        timeout_at(limit.into(), work).await.map_err(|_| {
             one(&self.tally.timed_out);
             expired()
         })
     }
 
-    /// Sends rows to their end; whether all that there is to tell was told.
+    /// Sends rows as far as their reader goes, and that they have ended.
     async fn send(
         &self,
         rows: Rows,
         columns: SchemaRef,
-        started: Instant,
-        messages: &mpsc::Sender<Result<FlightData, Status>>,
-    ) -> bool {
+        messages: &mpsc::Sender<Result<Option<FlightData>, Status>>,
+    ) {
         let (fit, tally) = (columns.clone(), self.tally.clone());
         let batches = rows.stream.map(move |batch| {
             let batch = batch.and_then(|batch| fitted(&batch, &fit));
@@ -198,26 +211,52 @@ impl Flight {
             .with_max_flight_data_size(MESSAGE_BYTES)
             .build(batches);
         loop {
-            let next = match self.within(started, encoder.next()).await {
-                Ok(None) => return true,
-                Ok(Some(next)) => next.map_err(Fault::from),
-                Err(expired) => Err(expired),
-            };
-            let failed = next.is_err();
-            if failed {
-                one(&self.tally.calls_failed);
-            }
-            let message = next.map_err(Status::from);
+            let message = encoder.next().await.transpose();
+            let message = message.map_err(|error| Status::from(Fault::from(error)));
+            let is_last = !matches!(message, Ok(Some(_)));
             match timeout(READER_STALL_MAX, messages.send(message)).await {
-                Ok(Ok(())) if failed => return true,
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return false,
+                Ok(Ok(())) if !is_last => {}
+                // All is told, or there is nobody to tell.
+                Ok(_) => return,
                 Err(_) => {
                     one(&self.tally.given_up);
-                    return true;
+                    return;
                 }
             }
         }
+    }
+}
+
+/// Rows of a statement under way, as their reader takes them.
+struct Coming {
+    messages: mpsc::Receiver<Result<Option<FlightData>, Status>>,
+    /// Stops the statement with its reader.
+    _running: Running,
+    under: Under,
+    flight: Arc<Flight>,
+}
+
+impl Coming {
+    /// The next message; `None` at the end of all rows, and an error where they end before.
+    async fn next(&mut self) -> Option<Result<FlightData, Status>> {
+        let limit = self.under.limit;
+        let next = self.flight.in_time(limit, self.messages.recv()).await;
+        let message = match next {
+            Ok(Some(Ok(Some(message)))) => return Some(Ok(message)),
+            Ok(Some(Ok(None))) => None,
+            Ok(Some(Err(status))) => Some(Err(status)),
+            Ok(None) => {
+                let cut = Error::closed("the rows end before all were sent")
+                    .with_hint("ask again, and take them without a long pause");
+                Some(Err(Fault::from(cut).into()))
+            }
+            Err(expired) => Some(Err(expired.into())),
+        };
+        if message.is_some() {
+            one(&self.flight.tally.calls_failed);
+        }
+        self.under.ends();
+        message
     }
 }
 

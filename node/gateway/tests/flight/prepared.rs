@@ -150,7 +150,7 @@ fn values_that_do_not_fit_are_refused() {
 #[test]
 fn what_is_let_go_is_not_known_any_more() {
     let node = Node::with(|options| options.prepared_max = 2);
-    let handle = node.wait(async {
+    node.wait(async {
         let mut client = node.client().await;
         let mut first = client.prepare("SELECT 1".to_owned(), None).await.unwrap();
         let mut second = client.prepare("SELECT 2".to_owned(), None).await.unwrap();
@@ -172,10 +172,8 @@ fn what_is_let_go_is_not_known_any_more() {
             .do_get(Ticket::new(ticket.as_any().encode_to_vec()))
             .await;
         assert_eq!(said(nothing).0, Code::NotFound);
-        let kept = client.prepare("SELECT 4".to_owned(), None).await.unwrap();
-        format!("{kept:?}")
+        client.prepare("SELECT 4".to_owned(), None).await.unwrap();
     });
-    assert!(!handle.is_empty());
     assert_eq!(node.figure("prepared_open"), 1.0);
     assert_eq!(node.figure("prepared_forgotten_total"), 1.0);
 }

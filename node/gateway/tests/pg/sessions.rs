@@ -5,11 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::client::{Client, Reply, tags};
-use crate::node::Node;
-
-/// Joins that run for minutes.
-const ENDLESS: &str = "SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b \
-    WHERE a.value + b.value = 7";
+use crate::node::{ENDLESS, Node};
 
 pub(crate) fn key(client: &Client) -> Vec<u8> {
     let key = client

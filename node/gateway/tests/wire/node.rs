@@ -8,6 +8,10 @@ use activestore_gateway::{Gateway, GatewayOptions, NoPeers};
 use arrow::util::display::array_value_to_string;
 use tokio::runtime::Runtime;
 
+/// Joins that run for minutes.
+pub(crate) const ENDLESS: &str = "SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b \
+    WHERE a.value + b.value = 7";
+
 pub(crate) struct Node {
     pub(crate) runtime: Runtime,
     gateway: Option<Gateway>,
