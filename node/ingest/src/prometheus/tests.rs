@@ -182,7 +182,8 @@ fn what_breaks_a_rule_is_left_out_alone() {
     let many: Vec<_> = (0..=LABELS_MAX).map(|n| format!("l{n}")).collect();
     let mut many: Vec<_> = many.iter().map(|name| (name.as_str(), "x")).collect();
     many.push(("__name__", "m"));
-    let cases: [(&[(&str, &str)], i64, &str); 8] = [
+    type Case<'a> = (&'a [(&'a str, &'a str)], i64, &'a str);
+    let cases: [Case; 8] = [
         (&[("job", "x")], 1, "no __name__"),
         (&[("__name__", "")], 1, "no __name__"),
         (&[("__name__", "a"), ("__name__", "b")], 1, "two names"),

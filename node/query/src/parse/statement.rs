@@ -10,10 +10,6 @@ use super::roles::RoleStatement;
 
 /// One statement.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "statements are held one at a time, a batch's are writes"
-)]
 pub enum Statement {
     /// `SELECT`, `WITH`, `VALUES`, `TABLE`: for [`crate::Engine::query`].
     Query {
