@@ -11,6 +11,9 @@ use super::{batch, count, optional, text};
 use crate::tables::Relations;
 use crate::views::ViewReport;
 
+/// A view as it is defined and how it does.
+type Shown<'a> = (&'a TableName, &'a ViewDef, Option<&'a ViewReport>);
+
 pub(super) fn views(relations: &Relations) -> Result<RecordBatch> {
     let state = relations.catalog.state();
     let last = relations.store.last_lsn();
@@ -29,7 +32,7 @@ pub(super) fn views(relations: &Relations) -> Result<RecordBatch> {
         let figures = all.iter().map(|(_, _, report)| report.map_or(0, read));
         count(figures.collect::<Vec<_>>())
     };
-    let seconds = |read: &dyn Fn(&(&TableName, &ViewDef, Option<&ViewReport>)) -> f64| -> ArrayRef {
+    let seconds = |read: &dyn Fn(&Shown) -> f64| -> ArrayRef {
         Arc::new(Float64Array::from_iter_values(all.iter().map(read)))
     };
     let mut rows = Vec::new();

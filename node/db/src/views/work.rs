@@ -200,7 +200,7 @@ impl Upkeep {
         } else if took > STEP_LONG {
             self.step = (self.step / 2).max(1);
         }
-        let rest = (behind <= region.to && behind > to).then(|| Region {
+        let rest = (behind <= region.to && behind > to).then_some(Region {
             from: behind,
             // Where nothing was, what comes next may be far away.
             bounded: difference.looked_at > 0,
