@@ -40,6 +40,10 @@ const READER_STALL_MAX: Duration = Duration::from_secs(300);
 pub(super) type Data = Pin<Box<dyn Stream<Item = Result<FlightData, Status>> + Send>>;
 
 /// Where rows come from.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one is held for each call under way"
+)]
 pub(super) enum Source {
     Statement(Statement),
     Prepared(Arc<Planned>, Vec<Param>),
