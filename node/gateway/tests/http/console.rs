@@ -1,7 +1,6 @@
 //! The console page and its files, as a browser loads them.
 
 use super::auth::guarded;
-use super::*;
 
 /// The addresses that a text names in double quotes or after `from`.
 fn named(text: &str) -> Vec<String> {

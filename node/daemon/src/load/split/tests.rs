@@ -28,7 +28,7 @@ fn lines(piece: &Piece) -> &Lines {
 /// The records that begin at these lines.
 fn records<'a>(piece: &'a Piece, format: FileFormat, at: &[u64]) -> Vec<&'a str> {
     let delimiter = (format == FileFormat::Csv).then_some(b',');
-    let records = lines(piece).records(delimiter, at.to_vec().into_iter());
+    let records = lines(piece).records(delimiter, at.iter().copied());
     records
         .map(|record| std::str::from_utf8(record).unwrap())
         .collect()
