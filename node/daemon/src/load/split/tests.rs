@@ -26,7 +26,7 @@ fn lines(piece: &Piece) -> &Lines {
 }
 
 /// The records that begin at these lines.
-fn records<'a>(piece: &'a Piece, format: FileFormat, at: &[u64]) -> Vec<&'a str> {
+fn records<'a>(piece: &'a Piece, format: FileFormat, at: &'a [u64]) -> Vec<&'a str> {
     let delimiter = (format == FileFormat::Csv).then_some(b',');
     let records = lines(piece).records(delimiter, at.iter().copied());
     records
