@@ -3,6 +3,8 @@
 //! and a body of which only a part is taken is answered with 400 after that part was stored. Answers are one line of
 //! text, for that is what a sender logs.
 
+mod storing;
+
 use std::sync::Arc;
 
 use activestore_ingest::prometheus::{self, RemoteWriteOptions, Version};
@@ -49,7 +51,7 @@ fn count_written(response: &mut Response, samples: u64) {
     }
 }
 
-/// Stores what the request brings; `samples` says how many are durable, also where it is refused in part.
+/// Stores what the request brings; `samples` says how many are durable, also where not all are.
 async fn take(
     shared: &Shared,
     request: Request,
@@ -82,12 +84,13 @@ async fn take(
     })
     .await
     .map_err(|_| Error::internal("reading the samples failed"))??;
-    let batches = std::mem::take(&mut parsed.batches);
-    if !batches.is_empty() {
-        db.write(batches).await?;
-    }
-    *samples = parsed.samples;
+    let refused = storing::store(&db, &mut parsed, samples).await?;
     shared.remote_writes.stored(&parsed, length);
+    if let Some(error) = refused
+        && *samples == 0
+    {
+        return Err(error.into());
+    }
     match parsed.left_out() {
         None => Ok(()),
         Some(sentence) => Err(Refusal::new(&Error::invalid(sentence))),

@@ -132,6 +132,56 @@ fn of_a_request_in_part_the_rest_is_stored() {
 }
 
 #[test]
+fn a_table_that_does_not_take_its_samples_costs_no_other_metric_a_sample() {
+    let node = Node::start();
+    // By line protocol, where a number with an i is BIGINT; and a table that grows no columns.
+    let lines = "cpu,host=a value=1i 1\n".as_bytes();
+    let reply = node.post("/api/v2/write?org=o&bucket=prometheus", &[], lines);
+    assert_eq!(reply.status, 204, "{}", reply.text);
+    node.sql(
+        "CREATE TABLE prometheus.fixed (_series TEXT, time TIMESTAMP, value DOUBLE, PRIMARY KEY ((_series), time))",
+    );
+    let of = |metric: &str, value: f64| {
+        let labels = [("__name__", metric), ("job", "node")];
+        series(&labels, &[(1, value)])
+    };
+    let stale = f64::from_bits(0x7ff0_0000_0000_0002);
+    let metrics = ["a", "b", "cpu", "c", "fixed", "d", "e"];
+    let mut all: Vec<_> = metrics.iter().map(|metric| of(metric, 0.5)).collect();
+    all.push(series(&[("job", "nameless")], &[(1, 1.0)]));
+    all.push(of("fixed", stale));
+    let reply = node.post(PATH, &HEADERS, &packed(&request(&all)));
+    is_told(
+        &reply,
+        400,
+        "1 series and all samples for 2 tables of the request are refused and the rest is stored",
+    );
+    let written = "x-prometheus-remote-write-samples-written";
+    assert_eq!(reply.headers[written], "5");
+    for metric in ["a", "b", "c", "d", "e"] {
+        assert_eq!(
+            node.rows(&format!("SELECT value FROM prometheus.{metric}")),
+            json!([[0.5]])
+        );
+    }
+    assert_eq!(node.rows("SELECT value FROM prometheus.cpu"), json!([[1]]));
+    for (name, value) in [
+        ("samples_total", 5.0),
+        ("stale_markers_total", 0.0),
+        ("series_refused_total", 1.0),
+        ("tables_refused_total", 2.0),
+    ] {
+        let name = format!("activestore_remote_write_{name}");
+        assert_eq!(figure(&node, &name), value, "{name}");
+    }
+
+    // Alone it is told as the table tells it.
+    let reply = node.post(PATH, &HEADERS, &packed(&request(&[of("cpu", 0.5)])));
+    is_told(&reply, 400, "'value'");
+    assert_eq!(reply.headers[written], "0");
+}
+
+#[test]
 fn what_is_no_remote_write_is_refused_and_nothing_is_kept() {
     let node = Node::with(|options| options.body_bytes_max = 64 * 1024);
     let message = request(&[up(1, 1.0)]);
@@ -224,5 +274,22 @@ fn who_writes_has_to_log_in_and_to_have_the_right() {
     );
     let reply = by(WRITER, PATH);
     assert_eq!(reply.status, 204, "{}", reply.text);
+    // A table on which the role has no right, beside one on which it has.
+    let other = series(&[("__name__", "other")], &[(1, 1.0)]);
+    let both = packed(&request(&[other, up(2, 1.0)]));
+    let path = "/api/v1/write?keyspace=plant";
+    as_admin(
+        &node,
+        "CREATE TABLE plant.up (_series TEXT, time TIMESTAMP, value DOUBLE, PRIMARY KEY ((_series), time)) WITH (flexible = true)",
+    );
+    let headers: Vec<_> = HEADERS
+        .into_iter()
+        .chain([("authorization", WRITER)])
+        .collect();
+    let reply = node.post(path, &headers, &both);
+    is_told(&reply, 400, "all samples for 1 table of the request are");
+    assert!(reply.text.contains("GRANT CREATE"), "{}", reply.text);
+    let rows = as_admin(&node, "SELECT value FROM plant.up")["rows"].clone();
+    assert_eq!(rows, json!([[1.0]]));
     assert_eq!(by(ADMIN, "/api/v1/write?keyspace=fresh").status, 204);
 }
