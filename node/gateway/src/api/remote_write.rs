@@ -64,8 +64,10 @@ async fn take(
     // It is said to be snappy, which is unpacked here: to those who read the body it is bytes.
     parts.headers.remove(header::CONTENT_ENCODING);
     let most = shared.options.body_bytes_max;
-    let _packed_room = shared.body_room(&parts.headers).await?;
+    let mut room = shared.body_room(&parts.headers).await?;
     let packed = read_body(&parts.headers, body, most).await?;
+    // Who announced nothing has held the most that there is, and would wait with it for those who do the same.
+    shared.resize_room(&mut room, packed.len()).await?;
     let length = prometheus::unpacked_len(&packed)?;
     if length > most {
         return Err(Refusal::with_status(
@@ -77,7 +79,7 @@ async fn take(
             ),
         ));
     }
-    let _room = shared.room(length).await?;
+    shared.resize_room(&mut room, packed.len() + length).await?;
     let mut parsed = tokio::task::spawn_blocking(move || {
         let body = prometheus::unpack(&packed)?;
         prometheus::parse(&body, version, &options)

@@ -246,6 +246,23 @@ fn what_is_no_remote_write_is_refused_and_nothing_is_kept() {
 }
 
 #[test]
+fn a_body_whose_length_is_not_announced_does_not_wait_for_itself() {
+    // While its length is not known it holds all that there is.
+    let node = Node::with(|options| {
+        options.body_bytes_max = 64 << 10;
+        options.bodies_bytes_max = 64 << 10;
+    });
+    let body = packed(&request(&[up(1, 1.0)]));
+    let mut request = node.agent.post(format!("{}{PATH}", node.base));
+    for (name, value) in HEADERS {
+        request = request.header(name, value);
+    }
+    let reader = &mut body.as_slice();
+    let reply = reply(request.send(ureq::SendBody::from_reader(reader)).unwrap());
+    assert_eq!(reply.status, 204, "{}", reply.text);
+}
+
+#[test]
 fn overload_is_told_in_a_way_that_is_sent_again() {
     let node = Node::with(|options| options.requests_max = 0);
     let reply = node.post(PATH, &HEADERS, &packed(&request(&[up(1, 1.0)])));
