@@ -23,7 +23,7 @@ use std::str::FromStr;
 use activestore_types::{Error, NamedBatch, Result, TableName};
 use arrow::array::Array;
 
-pub use message::parse;
+pub use message::{parse, parse_within};
 pub use snappy::{unpack, unpacked_len};
 
 /// The column of the sample.
@@ -100,6 +100,8 @@ impl RemoteWriteOptions {
 pub struct RemoteWrite {
     /// The rows by table, in order of first appearance.
     pub batches: Vec<NamedBatch>,
+    /// Bytes that they take.
+    pub rows_bytes: usize,
     /// Samples among them, staleness markers included.
     pub samples: u64,
     /// Staleness markers among them.

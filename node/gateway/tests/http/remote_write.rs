@@ -263,6 +263,41 @@ fn a_body_whose_length_is_not_announced_does_not_wait_for_itself() {
 }
 
 #[test]
+fn rows_are_made_in_the_room_that_all_bodies_share() {
+    let node = Node::with(|options| {
+        options.body_bytes_max = 1 << 20;
+        options.bodies_bytes_max = 1_984 << 10;
+    });
+    let long = "x".repeat(2_000);
+    let of = |samples: i64| {
+        let samples: Vec<_> = (0..samples).map(|ms| (ms, 0.5)).collect();
+        let labels = [("__name__", "m"), ("long", long.as_str())];
+        packed(&request(&[series(&labels, &samples)]))
+    };
+    // Its rows come to more than half of what bodies may take.
+    let reply = node.post(PATH, &HEADERS, &of(400));
+    is_told(&reply, 400, "bytes of rows");
+    // These to more than is usual.
+    let body = of(150);
+    assert_eq!(node.post(PATH, &HEADERS, &body).status, 204);
+
+    // A client that sends nothing of the megabyte that it announces holds the room for it.
+    let address = node.base.strip_prefix("http://").unwrap();
+    let mut slow = std::net::TcpStream::connect(address).unwrap();
+    let head = "POST /v1/write?keyspace=plant HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048576\r\n\r\n";
+    slow.write_all(head.as_bytes()).unwrap();
+    let answers = || (0..200).map(|_| node.post(PATH, &HEADERS, &body));
+    let turned_away = answers().find(|reply| reply.status != 204).unwrap();
+    is_told(&turned_away, 503, "as many bodies");
+    assert_eq!(turned_away.headers["retry-after"], "1");
+    // Others still write.
+    let few = packed(&request(&[up(1, 1.0)]));
+    assert_eq!(node.post(PATH, &HEADERS, &few).status, 204);
+    drop(slow);
+    assert!(answers().any(|reply| reply.status == 204));
+}
+
+#[test]
 fn overload_is_told_in_a_way_that_is_sent_again() {
     let node = Node::with(|options| options.requests_max = 0);
     let reply = node.post(PATH, &HEADERS, &packed(&request(&[up(1, 1.0)])));
