@@ -11,6 +11,7 @@ pub(crate) struct RemoteWrites {
     samples: AtomicU64,
     stale: AtomicU64,
     series_refused: AtomicU64,
+    tables_refused: AtomicU64,
     histograms: AtomicU64,
     exemplars: AtomicU64,
     bytes: AtomicU64,
@@ -24,6 +25,7 @@ impl RemoteWrites {
         add(&self.samples, parsed.samples);
         add(&self.stale, parsed.stale);
         add(&self.series_refused, parsed.refused);
+        add(&self.tables_refused, parsed.refused_tables.len() as u64);
         add(&self.histograms, parsed.histograms);
         add(&self.exemplars, parsed.exemplars);
         add(&self.bytes, u64::try_from(bytes).unwrap_or(u64::MAX));
@@ -50,6 +52,11 @@ impl RemoteWrites {
                 "activestore_remote_write_series_refused_total",
                 "Series that were left out of requests of remote write, since they break a rule.",
                 &self.series_refused,
+            ),
+            (
+                "activestore_remote_write_tables_refused_total",
+                "Tables that did not take the samples that a request of remote write had for them.",
+                &self.tables_refused,
             ),
             (
                 "activestore_remote_write_histograms_left_out_total",

@@ -143,7 +143,33 @@ impl Shared {
     /// # Errors
     /// `Overloaded` when there is no room within [`ROOM_WAIT_MAX`].
     pub(crate) async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit> {
-        let units = bytes.div_ceil(BODY_UNIT).min(self.bodies_units);
+        self.take_room(self.room_units(bytes)).await
+    }
+
+    /// Makes what is reserved so many bytes: gives back what is over at once, or waits for what is missing.
+    ///
+    /// # Errors
+    /// `Overloaded` when there is no room within [`ROOM_WAIT_MAX`].
+    #[cfg(feature = "prometheus")]
+    pub(crate) async fn resize_room(
+        &self,
+        room: &mut OwnedSemaphorePermit,
+        bytes: usize,
+    ) -> Result<()> {
+        let (held, wanted) = (room.num_permits(), self.room_units(bytes));
+        if wanted > held {
+            room.merge(self.take_room(wanted - held).await?);
+        } else {
+            drop(room.split(held - wanted));
+        }
+        Ok(())
+    }
+
+    fn room_units(&self, bytes: usize) -> usize {
+        bytes.div_ceil(BODY_UNIT).min(self.bodies_units)
+    }
+
+    async fn take_room(&self, units: usize) -> Result<OwnedSemaphorePermit> {
         let room = self
             .bodies
             .clone()

@@ -17,11 +17,13 @@ mod series;
 mod snappy;
 mod tables;
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use activestore_types::{Error, NamedBatch, Result};
+use activestore_types::{Error, NamedBatch, Result, TableName};
+use arrow::array::Array;
 
-pub use message::parse;
+pub use message::{parse, parse_within};
 pub use snappy::{unpack, unpacked_len};
 
 /// The column of the sample.
@@ -98,13 +100,17 @@ impl RemoteWriteOptions {
 pub struct RemoteWrite {
     /// The rows by table, in order of first appearance.
     pub batches: Vec<NamedBatch>,
+    /// Bytes that they take.
+    pub rows_bytes: usize,
     /// Samples among them, staleness markers included.
     pub samples: u64,
     /// Staleness markers among them.
     pub stale: u64,
     /// Series that were refused.
     pub refused: u64,
-    /// Why the first of them was.
+    /// Tables that did not take what was for them.
+    pub refused_tables: BTreeSet<TableName>,
+    /// Why the first series or table was refused.
     pub refusal: Option<String>,
     /// Native histograms that were left out.
     pub histograms: u64,
@@ -113,12 +119,30 @@ pub struct RemoteWrite {
 }
 
 impl RemoteWrite {
+    /// Counts rows of the body as not stored, since their table did not take them.
+    pub fn refuse(&mut self, batch: &NamedBatch, error: &Error) {
+        let stale = batch.column(STALE_COLUMN);
+        let stale = stale.map_or(0, |column| column.array.len() - column.array.null_count());
+        self.stale = self.stale.saturating_sub(stale as u64);
+        self.samples = self.samples.saturating_sub(batch.rows as u64);
+        self.refusal
+            .get_or_insert_with(|| format!("table {}: {error}", batch.table));
+        self.refused_tables.insert(batch.table.clone());
+    }
+
     /// What of the body is not stored though its sender takes it for data, in a sentence.
     pub fn left_out(&self) -> Option<String> {
         if let Some(reason) = &self.refusal {
+            let series = (self.refused > 0).then(|| format!("{} series", self.refused));
+            let tables = match self.refused_tables.len() {
+                0 => None,
+                1 => Some("all samples for 1 table".to_owned()),
+                tables => Some(format!("all samples for {tables} tables")),
+            };
+            let what: Vec<_> = series.into_iter().chain(tables).collect();
             return Some(format!(
-                "{} series of the request are refused and the rest is stored; the first one: {reason}",
-                self.refused
+                "{} of the request are refused and the rest is stored; the first reason: {reason}",
+                what.join(" and ")
             ));
         }
         (self.histograms > 0).then(|| {

@@ -3,13 +3,18 @@
 //! and a body of which only a part is taken is answered with 400 after that part was stored. Answers are one line of
 //! text, for that is what a sender logs.
 
+mod storing;
+
 use std::sync::Arc;
 
-use activestore_ingest::prometheus::{self, RemoteWriteOptions, Version};
+use activestore_ingest::RemoteWrite;
+use activestore_ingest::prometheus::{self, ROWS_BYTES_MAX, RemoteWriteOptions, Version};
 use activestore_types::{Error, Result};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::answer::{Answer, Refusal, no_content};
 use crate::caller::Caller;
@@ -18,6 +23,16 @@ use crate::server::Shared;
 
 /// Where samples go that do not say where.
 const KEYSPACE: &str = "prometheus";
+
+/// Bytes of rows per byte of a body that room is kept for at first: the texts of a series stand in each of its rows
+/// twice, as one text and by column, and in the body once.
+const ROWS_PER_BYTE: usize = 16;
+
+/// The same where the body has few bytes.
+const ROWS_BYTES_LEAST: usize = 256 << 10;
+
+/// Bytes of rows per byte of a body that may come of one of any length: each sample with its own labels.
+const ROWS_PER_BYTE_LEAST: usize = 2;
 
 /// What the answers of version 2 count, and what of it is kept here.
 const WRITTEN: [(&str, bool); 3] = [
@@ -49,7 +64,7 @@ fn count_written(response: &mut Response, samples: u64) {
     }
 }
 
-/// Stores what the request brings; `samples` says how many are durable, also where it is refused in part.
+/// Stores what the request brings; `samples` says how many are durable, also where not all are.
 async fn take(
     shared: &Shared,
     request: Request,
@@ -62,8 +77,10 @@ async fn take(
     // It is said to be snappy, which is unpacked here: to those who read the body it is bytes.
     parts.headers.remove(header::CONTENT_ENCODING);
     let most = shared.options.body_bytes_max;
-    let _packed_room = shared.body_room(&parts.headers).await?;
+    let mut room = shared.body_room(&parts.headers).await?;
     let packed = read_body(&parts.headers, body, most).await?;
+    // Who announced nothing has held the most that there is, and would wait with it for those who do the same.
+    shared.resize_room(&mut room, packed.len()).await?;
     let length = prometheus::unpacked_len(&packed)?;
     if length > most {
         return Err(Refusal::with_status(
@@ -75,23 +92,80 @@ async fn take(
             ),
         ));
     }
-    let _room = shared.room(length).await?;
-    let mut parsed = tokio::task::spawn_blocking(move || {
-        let body = prometheus::unpack(&packed)?;
-        prometheus::parse(&body, version, &options)
-    })
-    .await
-    .map_err(|_| Error::internal("reading the samples failed"))??;
-    let batches = std::mem::take(&mut parsed.batches);
-    if !batches.is_empty() {
-        db.write(batches).await?;
-    }
-    *samples = parsed.samples;
+    let mut parsed = read(shared, &mut room, packed, length, version, options).await?;
+    shared.resize_room(&mut room, parsed.rows_bytes).await?;
+    let refused = storing::store(&db, &mut parsed, samples).await?;
     shared.remote_writes.stored(&parsed, length);
+    if let Some(error) = refused
+        && *samples == 0
+    {
+        return Err(error.into());
+    }
     match parsed.left_out() {
         None => Ok(()),
         Some(sentence) => Err(Refusal::new(&Error::invalid(sentence))),
     }
+}
+
+/// Bytes of rows that room is kept for.
+struct Rows {
+    /// What the rows of nearly all bodies stay below.
+    usual: usize,
+    /// What no body's rows may exceed.
+    most: usize,
+}
+
+impl Rows {
+    /// Those of a body of this length: with it no more than half of what all bodies may take, so that one that
+    /// waits for its room gets it though others hold some, but always the rows of samples with labels of their own.
+    fn of(shared: &Shared, length: usize) -> Rows {
+        let half = shared.options.bodies_bytes_max / 2;
+        let most = half
+            .saturating_sub(length)
+            .max(length.saturating_mul(ROWS_PER_BYTE_LEAST))
+            .min(ROWS_BYTES_MAX);
+        let usual = length
+            .saturating_mul(ROWS_PER_BYTE)
+            .max(ROWS_BYTES_LEAST)
+            .min(most);
+        Rows { usual, most }
+    }
+}
+
+/// Unpacks a body and makes rows of it within the room that is reserved for them, or, where that is too little, once more within
+/// the most that there is.
+async fn read(
+    shared: &Shared,
+    room: &mut OwnedSemaphorePermit,
+    packed: Bytes,
+    length: usize,
+    version: Version,
+    mut options: RemoteWriteOptions,
+) -> Result<RemoteWrite> {
+    let rows = Rows::of(shared, length);
+    shared.resize_room(room, length + rows.usual).await?;
+    options.rows_bytes_max = rows.usual;
+    let (body, parsed, mut options) = aside(move || {
+        let body = prometheus::unpack(&packed)?;
+        let parsed = prometheus::parse_within(&body, version, &options)?;
+        Ok((body, parsed, options))
+    })
+    .await?;
+    if let Some(parsed) = parsed {
+        return Ok(parsed);
+    }
+    // Who waits for more holds no more than it needs meanwhile.
+    shared.resize_room(room, length).await?;
+    shared.resize_room(room, length + rows.most).await?;
+    options.rows_bytes_max = rows.most;
+    aside(move || prometheus::parse(&body, version, &options)).await
+}
+
+/// Work of some length, off the threads that answer.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Error::internal("reading the samples failed"))?
 }
 
 /// Which message comes, packed as it has to be.

@@ -132,6 +132,56 @@ fn of_a_request_in_part_the_rest_is_stored() {
 }
 
 #[test]
+fn a_table_that_does_not_take_its_samples_costs_no_other_metric_a_sample() {
+    let node = Node::start();
+    // By line protocol, where a number with an i is BIGINT; and a table that grows no columns.
+    let lines = "cpu,host=a value=1i 1\n".as_bytes();
+    let reply = node.post("/api/v2/write?org=o&bucket=prometheus", &[], lines);
+    assert_eq!(reply.status, 204, "{}", reply.text);
+    node.sql(
+        "CREATE TABLE prometheus.fixed (_series TEXT, time TIMESTAMP, value DOUBLE, PRIMARY KEY ((_series), time))",
+    );
+    let of = |metric: &str, value: f64| {
+        let labels = [("__name__", metric), ("job", "node")];
+        series(&labels, &[(1, value)])
+    };
+    let stale = f64::from_bits(0x7ff0_0000_0000_0002);
+    let metrics = ["a", "b", "cpu", "c", "fixed", "d", "e"];
+    let mut all: Vec<_> = metrics.iter().map(|metric| of(metric, 0.5)).collect();
+    all.push(series(&[("job", "nameless")], &[(1, 1.0)]));
+    all.push(of("fixed", stale));
+    let reply = node.post(PATH, &HEADERS, &packed(&request(&all)));
+    is_told(
+        &reply,
+        400,
+        "1 series and all samples for 2 tables of the request are refused and the rest is stored",
+    );
+    let written = "x-prometheus-remote-write-samples-written";
+    assert_eq!(reply.headers[written], "5");
+    for metric in ["a", "b", "c", "d", "e"] {
+        assert_eq!(
+            node.rows(&format!("SELECT value FROM prometheus.{metric}")),
+            json!([[0.5]])
+        );
+    }
+    assert_eq!(node.rows("SELECT value FROM prometheus.cpu"), json!([[1]]));
+    for (name, value) in [
+        ("samples_total", 5.0),
+        ("stale_markers_total", 0.0),
+        ("series_refused_total", 1.0),
+        ("tables_refused_total", 2.0),
+    ] {
+        let name = format!("activestore_remote_write_{name}");
+        assert_eq!(figure(&node, &name), value, "{name}");
+    }
+
+    // Alone it is told as the table tells it.
+    let reply = node.post(PATH, &HEADERS, &packed(&request(&[of("cpu", 0.5)])));
+    is_told(&reply, 400, "'value'");
+    assert_eq!(reply.headers[written], "0");
+}
+
+#[test]
 fn what_is_no_remote_write_is_refused_and_nothing_is_kept() {
     let node = Node::with(|options| options.body_bytes_max = 64 * 1024);
     let message = request(&[up(1, 1.0)]);
@@ -196,6 +246,58 @@ fn what_is_no_remote_write_is_refused_and_nothing_is_kept() {
 }
 
 #[test]
+fn a_body_whose_length_is_not_announced_does_not_wait_for_itself() {
+    // While its length is not known it holds all that there is.
+    let node = Node::with(|options| {
+        options.body_bytes_max = 64 << 10;
+        options.bodies_bytes_max = 64 << 10;
+    });
+    let body = packed(&request(&[up(1, 1.0)]));
+    let mut request = node.agent.post(format!("{}{PATH}", node.base));
+    for (name, value) in HEADERS {
+        request = request.header(name, value);
+    }
+    let reader = &mut body.as_slice();
+    let reply = reply(request.send(ureq::SendBody::from_reader(reader)).unwrap());
+    assert_eq!(reply.status, 204, "{}", reply.text);
+}
+
+#[test]
+fn rows_are_made_in_the_room_that_all_bodies_share() {
+    let node = Node::with(|options| {
+        options.body_bytes_max = 1 << 20;
+        options.bodies_bytes_max = 1_984 << 10;
+    });
+    let long = "x".repeat(2_000);
+    let of = |samples: i64| {
+        let samples: Vec<_> = (0..samples).map(|ms| (ms, 0.5)).collect();
+        let labels = [("__name__", "m"), ("long", long.as_str())];
+        packed(&request(&[series(&labels, &samples)]))
+    };
+    // Its rows come to more than half of what bodies may take.
+    let reply = node.post(PATH, &HEADERS, &of(400));
+    is_told(&reply, 400, "bytes of rows");
+    // These to more than is usual.
+    let body = of(150);
+    assert_eq!(node.post(PATH, &HEADERS, &body).status, 204);
+
+    // A client that sends nothing of the megabyte that it announces holds the room for it.
+    let address = node.base.strip_prefix("http://").unwrap();
+    let mut slow = std::net::TcpStream::connect(address).unwrap();
+    let head = "POST /v1/write?keyspace=plant HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048576\r\n\r\n";
+    slow.write_all(head.as_bytes()).unwrap();
+    let answers = || (0..200).map(|_| node.post(PATH, &HEADERS, &body));
+    let turned_away = answers().find(|reply| reply.status != 204).unwrap();
+    is_told(&turned_away, 503, "as many bodies");
+    assert_eq!(turned_away.headers["retry-after"], "1");
+    // Others still write.
+    let few = packed(&request(&[up(1, 1.0)]));
+    assert_eq!(node.post(PATH, &HEADERS, &few).status, 204);
+    drop(slow);
+    assert!(answers().any(|reply| reply.status == 204));
+}
+
+#[test]
 fn overload_is_told_in_a_way_that_is_sent_again() {
     let node = Node::with(|options| options.requests_max = 0);
     let reply = node.post(PATH, &HEADERS, &packed(&request(&[up(1, 1.0)])));
@@ -224,5 +326,22 @@ fn who_writes_has_to_log_in_and_to_have_the_right() {
     );
     let reply = by(WRITER, PATH);
     assert_eq!(reply.status, 204, "{}", reply.text);
+    // A table on which the role has no right, beside one on which it has.
+    let other = series(&[("__name__", "other")], &[(1, 1.0)]);
+    let both = packed(&request(&[other, up(2, 1.0)]));
+    let path = "/api/v1/write?keyspace=plant";
+    as_admin(
+        &node,
+        "CREATE TABLE plant.up (_series TEXT, time TIMESTAMP, value DOUBLE, PRIMARY KEY ((_series), time)) WITH (flexible = true)",
+    );
+    let headers: Vec<_> = HEADERS
+        .into_iter()
+        .chain([("authorization", WRITER)])
+        .collect();
+    let reply = node.post(path, &headers, &both);
+    is_told(&reply, 400, "all samples for 1 table of the request are");
+    assert!(reply.text.contains("GRANT CREATE"), "{}", reply.text);
+    let rows = as_admin(&node, "SELECT value FROM plant.up")["rows"].clone();
+    assert_eq!(rows, json!([[1.0]]));
     assert_eq!(by(ADMIN, "/api/v1/write?keyspace=fresh").status, 204);
 }

@@ -55,7 +55,26 @@ impl From<Malformed> for Fault {
 /// # Errors
 /// `Invalid` where it is not the message, or makes more rows than it may: then nothing of it is taken.
 pub fn parse(body: &[u8], version: Version, options: &RemoteWriteOptions) -> Result<RemoteWrite> {
-    read(body, version, options).map_err(|fault| match fault {
+    read(body, version, options).map_err(|fault| told(&fault, options))
+}
+
+/// The same, but nothing where the body makes more rows than it may: who has room for more may read it again.
+///
+/// # Errors
+/// `Invalid` where it is not the message.
+pub fn parse_within(
+    body: &[u8],
+    version: Version,
+    options: &RemoteWriteOptions,
+) -> Result<Option<RemoteWrite>> {
+    match read(body, version, options) {
+        Err(Fault::TooLarge) => Ok(None),
+        done => done.map(Some).map_err(|fault| told(&fault, options)),
+    }
+}
+
+fn told(fault: &Fault, options: &RemoteWriteOptions) -> Error {
+    match fault {
         Fault::Malformed(malformed) => Error::invalid(format!(
             "the body is not a message of remote write: {}",
             malformed.reason()
@@ -69,7 +88,7 @@ pub fn parse(body: &[u8], version: Version, options: &RemoteWriteOptions) -> Res
             Error::invalid(format!("the body lists more than {SYMBOLS_MAX} texts"))
                 .with_hint("lower max_samples_per_send in the sender's queue_config")
         }
-    })
+    }
 }
 
 fn read(
@@ -101,6 +120,7 @@ fn read(
         }
     }
     let mut outcome = reading.outcome;
+    outcome.rows_bytes = reading.tables.bytes();
     outcome.batches = reading.tables.finish();
     Ok(outcome)
 }

@@ -161,6 +161,11 @@ impl<'o> Tables<'o> {
         pushed.map(|()| stale).map_err(Unfit::Refused)
     }
 
+    /// Bytes of the rows so far.
+    pub(super) fn bytes(&self) -> usize {
+        self.options.rows_bytes_max.saturating_sub(self.room)
+    }
+
     pub(super) fn finish(self) -> Vec<NamedBatch> {
         let tables = self.all.into_iter();
         tables.flat_map(|table| table.rows.finish()).collect()

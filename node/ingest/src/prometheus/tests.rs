@@ -288,6 +288,14 @@ fn few_bytes_cannot_make_any_number_of_rows() {
     let error = parse(&body, Version::One, &small).unwrap_err();
     assert!(error.message().contains("1000000 bytes of rows"), "{error}");
     assert!(error.hint().unwrap().contains("max_samples_per_send"));
+    // Who has room for more reads it again, and learns how much of it was taken.
+    assert!(
+        super::parse_within(&body, Version::One, &small)
+            .unwrap()
+            .is_none()
+    );
+    let rows_bytes = read(&body).rows_bytes;
+    assert!((2_000_000..2_100_000).contains(&rows_bytes), "{rows_bytes}");
 
     // A column that one row names takes room in all rows of its table.
     let columns: Vec<_> = (0..1_000).map(|n| format!("c{n}")).collect();
