@@ -23,6 +23,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         Some(("crash", rest)) => return crash(rest),
         Some(("fleet", rest)) => return fleet(rest),
         Some(("plugins", rest)) => return plugins(rest),
+        Some(("views", rest)) => return views(rest),
         Some((name @ ("link" | "netns" | "idle" | "sync-cpu" | "peers-sync" | "storm"), rest)) => {
             return links(name, rest);
         }
@@ -65,6 +66,27 @@ fn plugins(arguments: &[String]) -> Result<(), String> {
     command.arg(crate::plugins::components_dir());
     command.args(arguments);
     execute("what plugins cost (release build)", &mut command)
+}
+
+/// `[--seconds N] [--turns N] [--devices N] [--rate N]`: what a materialized view costs those who write.
+fn views(arguments: &[String]) -> Result<(), String> {
+    let known = |pair: &[String]| match pair {
+        [name, value] => {
+            ["--seconds", "--turns", "--devices", "--rate"].contains(&name.as_str())
+                && value.parse::<u32>().is_ok()
+        }
+        _ => false,
+    };
+    if !arguments.chunks(2).all(known) {
+        return Err(
+            "usage: cargo xtask bench views [--seconds N] [--turns N] [--devices N] [--rate N]"
+                .into(),
+        );
+    }
+    let mut command = cargo(&["run", "--release", "--locked"]);
+    command.args(["--package", "activestore-daemon", "--example", "view_cost"]);
+    command.arg("--").args(arguments);
+    execute("what a view costs (release build)", &mut command)
 }
 
 /// `[--program FILE] [--OPTION VALUE]…`: an edge's backlog over a narrow link; rounds of what happens to links and nodes

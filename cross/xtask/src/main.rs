@@ -19,7 +19,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   build-plugins                  builds plugins/ into plugins/target/components/*.wasm
   bench NAME [--help]            measures the store beside its peers: ingest, size, point, last, scan,
                                  memory, replay, all; crash, fleet: simulated crashes of the store and
-                                 fleets of nodes, by seed; plugins: what the sandbox costs; link: a backlog
+                                 fleets of nodes, by seed; plugins: what the sandbox costs; views: what a view
+                                 costs those who write; link: a backlog
                                  over a narrow, lossy link; netns: rounds of faults in network namespaces;
                                  idle: bytes of a quiet link; sync-cpu: instructions of a row on its way
                                  (valgrind); peers-sync: mosquitto and NATS beside it; storm: ten thousand

@@ -15,7 +15,7 @@ use crate::grant::Scope;
 use crate::names::{MAX_COLUMNS, check_column_name, check_identifier, check_keyspace_name};
 use crate::options::TableOptions;
 use crate::state::{CatalogState, DEFAULT_KEYSPACE, missing};
-use crate::{keeping, plugin, role, rollout, sharing};
+use crate::{keeping, plugin, role, rollout, sharing, view};
 
 /// The state after `change`; equal to `before` (version included) where nothing changed.
 pub(crate) fn apply(before: &CatalogState, change: Change) -> Result<CatalogState> {
@@ -61,16 +61,24 @@ fn step(state: &mut CatalogState, change: Change) -> Result<()> {
             columns,
             if_not_exists,
         } => {
+            view::check_columns(state, &table)?;
             let grown = add_columns(state.table(&table)?, &columns, if_not_exists)?;
             state.tables.insert(table, grown);
             Ok(())
         }
         Change::AlterOptions { table, options } => {
+            view::check_options(state, &table, &options)?;
             let altered = alter_options(state.table(&table)?, &options)?;
             state.tables.insert(table.clone(), altered);
             keeping::say(state, &table, &options)
         }
         Change::DropTable { name, if_exists } => drop_table(state, &name, if_exists),
+        Change::CreateView {
+            definition,
+            def,
+            if_not_exists,
+        } => view::create(state, &definition, def, if_not_exists),
+        Change::DropView { name, if_exists } => view::drop_view(state, &name, if_exists),
         Change::CreateFunction {
             def,
             kind,
@@ -95,6 +103,7 @@ fn step(state: &mut CatalogState, change: Change) -> Result<()> {
         Change::CreateProcessor { def, or_replace } => {
             check_identifier("processor", &def.name)?;
             absent("processor", &state.processors, &def.name, or_replace)?;
+            view::check_outputs(state, &def.into)?;
             state.processors.insert(def.name.clone(), def.clone());
             check_processor(state, &def)
         }
@@ -315,7 +324,11 @@ fn bumped(before: &Arc<TableSchema>, mut after: TableSchema) -> Arc<TableSchema>
     Arc::new(after)
 }
 
-fn drop_table(state: &mut CatalogState, name: &TableName, if_exists: bool) -> Result<()> {
+pub(crate) fn drop_table(
+    state: &mut CatalogState,
+    name: &TableName,
+    if_exists: bool,
+) -> Result<()> {
     check_keyspace_name(&name.keyspace)?;
     if !state.tables.contains_key(name) {
         return if if_exists {
@@ -324,6 +337,7 @@ fn drop_table(state: &mut CatalogState, name: &TableName, if_exists: bool) -> Re
             state.table(name).map(drop)
         };
     }
+    view::check_drop(state, name)?;
     let users = state
         .processors
         .values()

@@ -11,6 +11,7 @@ use crate::plugin::PluginDef;
 use crate::role::RoleChange;
 use crate::rollout::{Rollout, RolloutStep};
 use crate::sharing::FilterDef;
+use crate::view::ViewDef;
 
 /// One change. `if_not_exists` and `if_exists` turn the error of a thing that is already there, or
 /// already gone, into no change; `or_replace` replaces it.
@@ -63,6 +64,22 @@ pub enum Change {
     /// `DROP TABLE`; no processor may name it.
     DropTable {
         /// The table.
+        name: TableName,
+        /// No error when it is missing.
+        if_exists: bool,
+    },
+    /// `CREATE MATERIALIZED VIEW`.
+    CreateView {
+        /// The table that holds its rows.
+        definition: TableDefinition,
+        /// What it is made of.
+        def: ViewDef,
+        /// No error when it exists.
+        if_not_exists: bool,
+    },
+    /// `DROP MATERIALIZED VIEW`; no other one may stand on it.
+    DropView {
+        /// The view.
         name: TableName,
         /// No error when it is missing.
         if_exists: bool,

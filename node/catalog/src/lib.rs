@@ -39,6 +39,7 @@ mod rollout;
 mod seal;
 mod sharing;
 mod state;
+mod view;
 
 pub use at_limit::{AtLimit, AtLimitOptions};
 pub use bundle::Bundle;
@@ -64,6 +65,7 @@ pub use rollout::{
 };
 pub use sharing::{FilterDef, Sharing, SharingOptions};
 pub use state::{CatalogState, DEFAULT_KEYSPACE, SYSTEM_KEYSPACE};
+pub use view::{Late, MAX_VIEWS, ViewDef, ViewOptions};
 
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ use crate::plugin::{PluginDef, PluginReference, PluginVersion};
 use crate::role::RoleDef;
 use crate::rollout::Rollout;
 use crate::sharing::{FilterDef, Sharing};
+use crate::view::{self, ViewDef};
 
 /// The keyspace whose tables the node makes on demand; never stored, never changed by a statement.
 pub const SYSTEM_KEYSPACE: &str = "system";
@@ -53,6 +54,8 @@ pub struct CatalogState {
     pub at_limit: BTreeMap<TableName, AtLimit>,
     /// The last rollout of each plugin that had one. They are the cloud's alone: no bundle holds them.
     pub rollouts: BTreeMap<String, Rollout>,
+    /// Materialized views by the name of their table. They are kept where they were made: no bundle holds them.
+    pub views: BTreeMap<TableName, ViewDef>,
     /// Roles by name.
     pub roles: BTreeMap<String, RoleDef>,
     /// What the last adopted bundle says otherwise than this node and could not be taken over
@@ -82,6 +85,7 @@ impl Default for CatalogState {
             keep_conflicts: BTreeSet::new(),
             at_limit: BTreeMap::new(),
             rollouts: BTreeMap::new(),
+            views: BTreeMap::new(),
             roles: BTreeMap::new(),
             disagreements: Vec::new(),
             next_table: TableId(1),
@@ -210,6 +214,7 @@ impl CatalogState {
             tables: self
                 .tables
                 .values()
+                .filter(|table| view::is_offered(self, &table.name, table.sync))
                 .map(|table| TableDefinition::from_schema(table))
                 .collect(),
             functions: self.functions.clone(),

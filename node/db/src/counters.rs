@@ -54,6 +54,7 @@ impl Db {
         self.inner.rollout_figures(&mut all);
         self.inner.auth_figures(&mut all);
         self.inner.subscribe_figures(&mut all);
+        self.inner.view_figures(&mut all);
         all.0
     }
 

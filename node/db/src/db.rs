@@ -43,6 +43,7 @@ use crate::rollouts::{self, Rollouts};
 use crate::set_aside::SetAside;
 use crate::subscribe::Subscribers;
 use crate::tables::Relations;
+use crate::views::{Views, hold_the_log};
 use crate::visit::Visits;
 use crate::write::WriteReceipt;
 use crate::write::gates::Gates;
@@ -127,6 +128,7 @@ pub(crate) struct Inner {
     pub(crate) set_aside: SetAside,
     pub(crate) logins: Logins,
     pub(crate) subscribers: Arc<Subscribers>,
+    pub(crate) views: Arc<Views>,
     pub(crate) counts: Counts,
     pub(crate) started: Duration,
     space: Mutex<(Duration, u64)>,
@@ -229,7 +231,7 @@ impl Db {
         let events = Arc::new(Events::new(env.clock.clone(), happened));
         let hold = Arc::new(LogHold::new(
             store.clone(),
-            options.outbox || options.role == Role::Gateway,
+            options.outbox || options.role == Role::Gateway || hold_the_log(&catalog.state()),
         ));
         let sources = Sources {
             hold: hold.clone(),
@@ -277,6 +279,7 @@ impl Db {
             set_aside: SetAside::default(),
             logins: Logins::new(env.rng.as_ref()),
             subscribers: Arc::new(Subscribers::new(options.subscriber_bytes_max)),
+            views: Arc::new(Views::new(env.clock.clone())),
             counts: Counts::default(),
             space: Mutex::new((Duration::ZERO, 0)),
             env,
@@ -285,6 +288,7 @@ impl Db {
         relations.attach(&inner);
         inner.end_drops()?;
         inner.mind_stream(None)?;
+        inner.open_views()?;
         inner.hold.all_told();
         inner.end_erasures();
         inner.forget_lost_processors()?;
@@ -392,6 +396,7 @@ impl Db {
         let inner = self.inner.clone();
         self.blocking(move || {
             inner.subscribers.close();
+            inner.views.close();
             inner.alarm.close();
             inner.outgoing.close();
             inner.eviction.close();
@@ -462,6 +467,7 @@ impl Inner {
         self.mind_whole(&before, &state)?;
         self.mind_keeping(&state);
         self.subscribers.wake();
+        self.views.redefined();
         for schema in before.tables.values() {
             if state.table_by_id(schema.id).is_none() {
                 self.drop_rows(schema.id)?;

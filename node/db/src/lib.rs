@@ -51,6 +51,7 @@ mod status;
 mod subscribe;
 mod system;
 mod tables;
+mod views;
 mod visit;
 mod write;
 

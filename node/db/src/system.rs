@@ -15,6 +15,7 @@ mod rejected;
 mod roles;
 mod rollouts;
 mod sharing;
+mod views;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -55,6 +56,7 @@ pub(crate) const NAMES: &[&str] = &[
     "sync_tables",
     "tables",
     "tokens",
+    "views",
 ];
 
 /// The table with this name as it is now.
@@ -86,6 +88,7 @@ pub(crate) fn table(relations: &Relations, name: &str) -> Result<Option<RecordBa
         "sync_tables" => lags::sync_tables(relations)?,
         "tables" => tables(relations)?,
         "tokens" => roles::tokens(relations)?,
+        "views" => views::views(relations)?,
         _ => return Ok(None),
     }))
 }

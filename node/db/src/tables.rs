@@ -97,6 +97,11 @@ impl Tables for Relations {
         }
     }
 
+    fn view(&self, name: &TableName) -> Option<String> {
+        let state = self.catalog.state();
+        state.views.get(name).map(|view| view.query.clone())
+    }
+
     fn system_table(&self, name: &str) -> Result<Option<RecordBatch>> {
         system::table(self, name)
     }

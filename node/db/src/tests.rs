@@ -40,6 +40,7 @@ mod verifying;
 mod verifying_deletes;
 mod verifying_gateways;
 mod verifying_others;
+mod views;
 
 use std::path::Path;
 use std::time::Duration;
@@ -52,14 +53,14 @@ use futures::TryStreamExt;
 use crate::{Db, DbOptions, Role, SqlOutcome};
 
 /// A database that seals at once.
-fn open(dir: &Path, role: Role) -> Db {
+pub(crate) fn open(dir: &Path, role: Role) -> Db {
     let mut options = DbOptions::new(dir, role);
     options.seal_after = Duration::ZERO;
     Db::open(options).unwrap()
 }
 
 /// Runs statements that answer without rows.
-async fn run(db: &Db, sql: &str) -> u64 {
+pub(crate) async fn run(db: &Db, sql: &str) -> u64 {
     let mut affected = 0;
     for outcome in db.sql(sql, &[]).await.unwrap() {
         match outcome {
@@ -70,7 +71,7 @@ async fn run(db: &Db, sql: &str) -> u64 {
     affected
 }
 
-async fn fails(db: &Db, sql: &str) -> Error {
+pub(crate) async fn fails(db: &Db, sql: &str) -> Error {
     match db.sql(sql, &[]).await {
         Err(error) => error,
         Ok(outcomes) => {
@@ -87,7 +88,7 @@ async fn fails(db: &Db, sql: &str) -> Error {
 }
 
 /// A query's rows as text, cells separated by '|', NULL as nothing.
-async fn rows(db: &Db, sql: &str) -> Vec<String> {
+pub(crate) async fn rows(db: &Db, sql: &str) -> Vec<String> {
     let outcome: Result<Vec<SqlOutcome>> = db.sql(sql, &[]).await;
     let Some(SqlOutcome::Rows(rows)) = outcome.unwrap().pop() else {
         panic!("'{sql}' answered without rows");
@@ -107,7 +108,7 @@ async fn rows(db: &Db, sql: &str) -> Vec<String> {
     lines
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

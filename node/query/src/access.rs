@@ -75,6 +75,11 @@ impl Tables for Guarded<dyn Tables> {
         self.inner.snapshot(name)
     }
 
+    fn view(&self, name: &TableName) -> Option<String> {
+        self.access.may_read(name).ok()?;
+        self.inner.view(name)
+    }
+
     fn system_table(&self, name: &str) -> Result<Option<RecordBatch>> {
         let full = TableName::new(activestore_catalog::SYSTEM_KEYSPACE, name);
         self.access.may_read(&full)?;

@@ -169,7 +169,8 @@ impl Information {
         };
         for keyspace in self.0.keyspaces() {
             for table in self.0.tables(&keyspace) {
-                add(&keyspace, &table, "BASE TABLE");
+                let view = self.0.view(&TableName::new(&keyspace, &table));
+                add(&keyspace, &table, view.map_or("BASE TABLE", |_| "VIEW"));
             }
         }
         for table in self.0.system_tables() {

@@ -47,6 +47,7 @@ mod table_call;
 mod table_function;
 mod tables;
 mod tumble;
+mod view;
 mod windows;
 mod write;
 mod yielding;
@@ -66,13 +67,14 @@ pub use params::{MAX_PARAMS, Param};
 pub use parse::{
     Condition, CopyStatement, Delete, Existing, FileFormat, Insert, ModelStatement,
     PartitionStatement, PartitionStep, Redefined, Redefinition, RoleStatement, RowFile, Secret,
-    Show, Statement, Subscribe, Update, WhenSlow, parse,
+    Show, Statement, Subscribe, Update, ViewStatement, WhenSlow, parse,
 };
 pub use predicate::RowPredicate;
 pub use prepare::{Described, ParamTypes};
 pub use rows::{BatchStream, QueryStats, Rows, StatsHandle};
 pub use table_function::{RowFunction, RowRun};
 pub use tables::Tables;
+pub use view::{ViewQuery, ViewWindows, Within};
 pub use write::{DeletePlan, quote};
 
 #[cfg(test)]

@@ -366,5 +366,5 @@ fn beyond(what: &str) -> Error {
     Error::invalid(format!(
         "SUBSCRIBE tells the rows of one table as they are written, and this query has {what}"
     ))
-    .with_hint("subscribe to columns, expressions and a WHERE over one table; materialized views, which are to come, will keep the rest as a table that can be subscribed to")
+    .with_hint("subscribe to columns, expressions and a WHERE over one table; materialized views keep groups by windows of time, as tables that can be subscribed to")
 }

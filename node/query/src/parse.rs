@@ -16,6 +16,7 @@ mod sharing;
 mod statement;
 mod subscribe;
 mod table;
+mod view;
 
 pub use copy::{CopyStatement, FileFormat, RowFile};
 pub(crate) use limits::MAX_RECURSION;
@@ -26,7 +27,7 @@ pub use roles::RoleStatement;
 pub use secret::Secret;
 pub use statement::{
     Condition, Delete, Existing, Insert, ModelStatement, PartitionStatement, PartitionStep,
-    Redefined, Redefinition, Show, Statement, Subscribe, Update, WhenSlow,
+    Redefined, Redefinition, Show, Statement, Subscribe, Update, ViewStatement, WhenSlow,
 };
 
 use activestore_types::{Error, Result};
@@ -35,7 +36,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use cursor::Cursor;
 
 /// Words that a statement may begin with.
-const FIRST_WORDS: [&str; 17] = [
+const FIRST_WORDS: [&str; 18] = [
     "SELECT",
     "WITH",
     "VALUES",
@@ -52,6 +53,7 @@ const FIRST_WORDS: [&str; 17] = [
     "COPY",
     "GRANT",
     "REVOKE",
+    "REFRESH",
     "SUBSCRIBE",
 ];
 
@@ -121,6 +123,9 @@ fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
     }
     if cursor.word("SUBSCRIBE") {
         return subscribe::subscribe(cursor);
+    }
+    if cursor.word("REFRESH") {
+        return view::refresh(cursor);
     }
     if cursor.word("CREATE") {
         return create::create(cursor);

@@ -211,7 +211,7 @@ impl Engine {
         })
     }
 
-    fn parsed(&self, state: &SessionState, sql: &str) -> Result<Parsed> {
+    pub(crate) fn parsed(&self, state: &SessionState, sql: &str) -> Result<Parsed> {
         let dialect = state.config_options().sql_parser.dialect;
         let mut parsed = state
             .sql_to_statement(sql, &dialect)
@@ -235,7 +235,7 @@ impl Engine {
     }
 
     /// The plan of a query with its placeholders.
-    async fn unbound(
+    pub(crate) async fn unbound(
         &self,
         state: &SessionState,
         sql: &str,

@@ -29,6 +29,10 @@ pub trait Tables: Send + Sync {
     /// # Errors
     /// What the store says.
     fn snapshot(&self, name: &TableName) -> Result<Option<Snapshot>>;
+    /// The query of a materialized view; `None` for a table.
+    fn view(&self, _name: &TableName) -> Option<String> {
+        None
+    }
     /// A table of keyspace `system`, made now; `None` when there is none of this name.
     ///
     /// # Errors

@@ -81,7 +81,11 @@ impl ScalarUDFImpl for Tumble {
     }
 }
 
-fn width_ns(width: &ScalarValue) -> Result<i64> {
+/// The width of windows in nanoseconds.
+///
+/// # Errors
+/// `Invalid` for what is none.
+pub(crate) fn width_ns(width: &ScalarValue) -> Result<i64> {
     let Some(Some(text)) = width.try_as_str() else {
         return Err(Error::invalid("tumble() needs a width, as in '1 minute'"));
     };

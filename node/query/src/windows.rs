@@ -17,6 +17,8 @@ use datafusion::logical_expr::{
     ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
+pub(crate) use hop::widths as hop_widths;
+
 use crate::bucket::{TIMESTAMP, moment_type, width_type};
 
 /// The column that a hop's windows are in.

@@ -31,4 +31,5 @@ mod stopped;
 mod subscriptions;
 mod templates;
 mod two_nodes;
+mod views;
 mod webhook;

@@ -49,6 +49,9 @@ impl Rights {
                 }
             }
             Statement::Change { change, .. } => self.check_change(change),
+            // What its query reads and calls is found when it is planned.
+            Statement::CreateView(view) => self.keyspace(Privilege::Create, &view.name.keyspace),
+            Statement::RefreshView { name } => self.table(Privilege::Alter, name),
             Statement::CreateModel(model) => {
                 self.creates(model.or_replace, Scope::Model(model.name.clone()))
             }
@@ -72,13 +75,15 @@ impl Rights {
             Change::CreateKeyspace { .. } => self.need(Privilege::Create, &Scope::AllKeyspaces),
             Change::AlterKeyspace { name, .. } => self.keyspace(Privilege::Alter, name),
             Change::DropKeyspace { name, .. } => self.keyspace(Privilege::Drop, name),
-            Change::CreateTable { definition, .. } => {
+            Change::CreateTable { definition, .. } | Change::CreateView { definition, .. } => {
                 self.keyspace(Privilege::Create, &definition.name.keyspace)
             }
             Change::AddColumns { table, .. } | Change::AlterOptions { table, .. } => {
                 self.table(Privilege::Alter, table)
             }
-            Change::DropTable { name, .. } => self.table(Privilege::Drop, name),
+            Change::DropTable { name, .. } | Change::DropView { name, .. } => {
+                self.table(Privilege::Drop, name)
+            }
             Change::CreateFunction {
                 def, or_replace, ..
             } => self.creates(*or_replace, function(&def.name)),

@@ -18,11 +18,14 @@ pub(crate) struct LogHold {
     store: Arc<Store>,
     held: Mutex<Held>,
     wakes: Wakes,
+    wake_views: Arc<Mutex<Option<Wake>>>,
 }
 
 #[derive(Debug)]
 struct Held {
     from: BTreeMap<LogFollower, Lsn>,
+    /// What the materialized views of the node need, where it was said.
+    views: Option<Option<Lsn>>,
     /// Whether everybody who follows the log has said from where. Until then the hold is left where it was.
     all_told: bool,
 }
@@ -32,17 +35,35 @@ impl LogHold {
     pub(crate) fn new(store: Arc<Store>, waits: bool) -> Self {
         let wakes = Wakes::default();
         let woken = wakes.clone();
+        let wake_views = Arc::<Mutex<Option<Wake>>>::default();
+        let woken_views = wake_views.clone();
         store.on_waiting_for_hold(Box::new(move || {
             woken.lock().values().for_each(|wake| wake());
+            woken_views.lock().iter().for_each(|wake| wake());
         }));
         LogHold {
             store,
             held: Mutex::new(Held {
                 from: BTreeMap::new(),
+                views: None,
                 all_told: !waits,
             }),
             wakes,
+            wake_views,
         }
+    }
+
+    /// The materialized views need the log from there on; with `None` they need nothing.
+    pub(crate) fn hold_for_views(&self, from: Option<Lsn>) {
+        let mut held = self.held.lock();
+        if held.views.replace(from) != Some(from) {
+            self.tell(&held);
+        }
+    }
+
+    /// The same as [`LogHold::wake_by`] for the views.
+    pub(crate) fn wake_views_by(&self, wake: Wake) {
+        *self.wake_views.lock() = Some(wake);
     }
 
     /// Who follows the log needs it from there on; with `None` it needs nothing.
@@ -67,7 +88,13 @@ impl LogHold {
     /// Told under the lock, so that an older word never overtakes a newer one.
     fn tell(&self, held: &Held) {
         if held.all_told {
-            self.store.hold_log(held.from.values().min().copied());
+            self.store.hold_log(
+                held.from
+                    .values()
+                    .copied()
+                    .chain(held.views.flatten())
+                    .min(),
+            );
         }
     }
 

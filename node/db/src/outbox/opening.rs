@@ -11,6 +11,9 @@ use super::{Addressee, Sealer, Sources};
 use crate::identity::Identity;
 use crate::options::{DbOptions, Role};
 
+/// What waits for the node's own cloud, in the data directory.
+pub(crate) const OUTBOX_FILE: &str = "outbox.redb";
+
 /// The outbox of a node for its own cloud, where it ships to one.
 ///
 /// # Errors
@@ -28,7 +31,7 @@ pub(crate) fn open_own(
     // A gateway's rows are refused where it is full, and never let go.
     let bytes_max = options.outbox_bytes_max;
     let addressee = Addressee::own_cloud(bytes_max.filter(|_| options.role == Role::Edge));
-    let path = dir.join("outbox.redb");
+    let path = dir.join(OUTBOX_FILE);
     let sources = sources.clone();
     open_outbox(&path, addressee, options, identity, sources, keyring)
         .map(|outbox| Some(Arc::new(outbox)))

@@ -127,6 +127,8 @@ impl Db {
             Statement::Partition(statement) => self.partition(statement, params).await,
             Statement::Change { change, tag } => self.define(change, tag).await,
             Statement::Role(statement) => self.roles(statement).await,
+            Statement::CreateView(view) => self.create_view(view).await,
+            Statement::RefreshView { name } => self.refresh_view(&name).await,
             Statement::CreateModel(model) => self.create_model(model).await,
             Statement::Redefine(statement) => self.redefine(statement).await,
             Statement::Show(show) => self.show(&show).await,

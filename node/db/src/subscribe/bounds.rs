@@ -27,7 +27,7 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    pub(super) fn of(schema: &TableSchema, range: KeyRange) -> Bounds {
+    pub(crate) fn of(schema: &TableSchema, range: KeyRange) -> Bounds {
         let mut bounds = Bounds {
             from: None,
             to: None,
@@ -121,7 +121,12 @@ fn decoded_row(schema: &TableSchema, bytes: &[u8]) -> Option<(RecordBatch, usize
     Some((row, again.key(0).len()))
 }
 
-fn decoded(data_type: DataType, descending: bool, bytes: &[u8]) -> Option<(ArrayRef, &[u8])> {
+/// The value of a column that the bytes of a key begin with, as an array of one, and the bytes behind it.
+pub(crate) fn decoded(
+    data_type: DataType,
+    descending: bool,
+    bytes: &[u8],
+) -> Option<(ArrayRef, &[u8])> {
     let flip = if descending { 0xff } else { 0 };
     match data_type {
         DataType::Text | DataType::Uuid | DataType::Json | DataType::Bytes => {

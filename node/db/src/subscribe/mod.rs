@@ -32,6 +32,7 @@ use follower::Live;
 use wish::Wish;
 
 pub use bounds::Bounds;
+pub(crate) use bounds::decoded as key_value;
 pub use changes::{Change, Changes, Told, What};
 pub use subscription::Subscription;
 

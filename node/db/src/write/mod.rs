@@ -53,12 +53,20 @@ impl Inner {
             upserts: self.resolve(batches)?,
             erasures: Vec::new(),
         };
+        self.refuse_views(&effects)?;
         let _passage = self.gates.pass_blocking(self.passing(&effects));
         self.apply_with(effects, notes)
     }
 
+    /// Writes what became of a view, with its place in the log.
+    pub(crate) fn write_view(&self, effects: Effects, notes: Vec<Note>) -> Result<()> {
+        let _passage = self.gates.pass_blocking(self.passing(&effects));
+        self.apply_with(effects, notes).map(|_| ())
+    }
+
     /// Carries effects out, all or none; who calls has passed the tables' gates.
     pub(crate) fn apply(&self, effects: Effects) -> Result<WriteReceipt> {
+        self.refuse_views(&effects)?;
         self.apply_with(effects, Vec::new())
     }
 

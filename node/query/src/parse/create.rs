@@ -12,7 +12,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::cursor::Cursor;
 use super::statement::{ModelStatement, Statement};
-use super::{roles, sharing, table};
+use super::{roles, sharing, table, view};
 
 /// After `CREATE`.
 pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
@@ -53,8 +53,11 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if cursor.word("TABLE") {
         return table::create(cursor);
     }
+    if cursor.words(&["MATERIALIZED", "VIEW"]) {
+        return view::create(cursor);
+    }
     Err(cursor.expected(
-        "KEYSPACE, TABLE, FUNCTION, AGGREGATE, TABLE FUNCTION, MERGE FUNCTION, PROCESSOR, MODEL or FILTER",
+        "KEYSPACE, TABLE, MATERIALIZED VIEW, FUNCTION, AGGREGATE, TABLE FUNCTION, MERGE FUNCTION, PROCESSOR, MODEL or FILTER",
     ))
 }
 
@@ -98,12 +101,14 @@ pub(super) fn drop(cursor: &mut Cursor<'_>) -> Result<Statement> {
         let if_exists = cursor.if_exists()?;
         let name = plugin_name(cursor)?;
         (Change::DropPlugin { name, if_exists }, "DROP PLUGIN")
+    } else if cursor.words(&["MATERIALIZED", "VIEW"]) {
+        view::drop(cursor)?
     } else if let Some(change) = sharing::drop(cursor)? {
         change
     } else {
         refuse(cursor)?;
         return Err(cursor
-            .expected("KEYSPACE, TABLE, FUNCTION, PROCESSOR, MODEL, FILTER or PLUGIN after DROP"));
+            .expected("KEYSPACE, TABLE, MATERIALIZED VIEW, FUNCTION, PROCESSOR, MODEL, FILTER or PLUGIN after DROP"));
     };
     if cursor.peek_word("CASCADE") {
         return Err(Error::invalid("CASCADE is not available")
@@ -262,14 +267,9 @@ fn plugin_name(cursor: &mut Cursor<'_>) -> Result<String> {
 fn refuse(cursor: &Cursor<'_>) -> Result<()> {
     for (word, message, hint) in [
         (
-            "MATERIALIZED",
-            "materialized views are not available",
-            "run the query when it is needed; `tumble(ts, '1 minute')` groups by time",
-        ),
-        (
             "VIEW",
             "views are not available",
-            "name the query with WITH in the statement that uses it",
+            "name the query with WITH in the statement that uses it, or keep its rows: CREATE MATERIALIZED VIEW",
         ),
         (
             "INDEX",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use activestore_catalog::{Change, PluginReference};
+use activestore_catalog::{Change, PluginReference, ViewOptions};
 use activestore_types::TableName;
 
 use super::copy::CopyStatement;
@@ -53,6 +53,13 @@ pub enum Statement {
     },
     /// Roles, tokens and grants.
     Role(RoleStatement),
+    /// `CREATE MATERIALIZED VIEW`: its query has to be planned before the catalog can take it.
+    CreateView(ViewStatement),
+    /// `REFRESH MATERIALIZED VIEW`: waits until it holds what its table does.
+    RefreshView {
+        /// The view.
+        name: TableName,
+    },
     /// `CREATE MODEL`: its artifact has to be found and hashed before the catalog can take it.
     CreateModel(ModelStatement),
     /// `ALTER` of what a plugin makes.
@@ -204,6 +211,19 @@ pub struct Delete {
     pub filter: Option<String>,
     /// What the rows must fulfil; the filter then names whole keys.
     pub condition: Option<Condition>,
+}
+
+/// `CREATE MATERIALIZED VIEW [IF NOT EXISTS] name [WITH (…)] AS query [WITH (…)]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ViewStatement {
+    /// The view's name.
+    pub name: TableName,
+    /// The query as written.
+    pub query: String,
+    /// What stands in `WITH`.
+    pub options: ViewOptions,
+    /// No error when it exists.
+    pub if_not_exists: bool,
 }
 
 /// `CREATE [OR REPLACE] MODEL name USING PLUGIN 'p' WITH (file = '…', …)`.

@@ -6,7 +6,7 @@ pub(super) const EMPTY: &str = "\
     pg_aggregate pg_amop pg_amproc pg_db_role_setting pg_largeobject_metadata pg_ts_parser pg_ts_template \
     pg_attrdef pg_auth_members pg_cast pg_collation pg_conversion pg_default_acl pg_depend \
     pg_description pg_enum pg_event_trigger pg_extension pg_foreign_data_wrapper pg_foreign_server \
-    pg_foreign_table pg_inherits pg_init_privs pg_language pg_largeobject pg_locks pg_matviews pg_opclass \
+    pg_foreign_table pg_inherits pg_init_privs pg_language pg_largeobject pg_locks pg_opclass \
     pg_operator pg_opfamily pg_partitioned_table pg_policy pg_publication pg_publication_namespace \
     pg_publication_rel pg_publication_tables pg_range pg_rewrite pg_rules pg_seclabel pg_sequence \
     pg_sequences pg_shdepend pg_shdescription pg_stat_activity pg_statistic_ext pg_subscription pg_trigger \
@@ -86,4 +86,4 @@ pub(super) const SETTINGS: &str = "\
 
 pub(super) const LISTED: &str = "\
     schemaname:'' tablename:'' tableowner:'activestore' tablespace:null hasindexes:true hasrules:false \
-    hastriggers:false rowsecurity:false indexname:'' indexdef:'' relname:'' n_live_tup:0";
+    hastriggers:false rowsecurity:false indexname:'' indexdef:'' relname:'' n_live_tup:0 matviewname:'' matviewowner:'activestore' ispopulated:true definition:null";

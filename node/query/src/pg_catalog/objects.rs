@@ -27,9 +27,20 @@ pub(super) struct Table {
     /// Places of the key's columns, from 1.
     pub(super) key: Vec<i64>,
     pub(super) rows: i64,
+    /// The query of a materialized view.
+    pub(super) view: Option<String>,
 }
 
 impl Table {
+    /// `relkind`: a table, a materialized view, or one of the node's own, which are made when they are asked for.
+    pub(super) fn kind(&self) -> &'static str {
+        match &self.view {
+            _ if self.is_system() => "v",
+            Some(_) => "m",
+            None => "r",
+        }
+    }
+
     /// The name of the index that stands for its primary key.
     pub(super) fn index_name(&self) -> String {
         format!("{}_pkey", self.name.table)
@@ -101,7 +112,8 @@ pub(super) fn tables(tables: &dyn Tables) -> Result<Vec<Table>> {
             let name = TableName::new(&keyspace, table);
             if let Some(snapshot) = tables.snapshot(&name)? {
                 let rows = i64::try_from(snapshot.row_count_estimate()).unwrap_or(i64::MAX);
-                all.push(stored(snapshot.schema(), rows));
+                let view = tables.view(&name);
+                all.push(stored(snapshot.schema(), rows, view));
             }
         }
     }
@@ -118,6 +130,7 @@ pub(super) fn tables(tables: &dyn Tables) -> Result<Vec<Table>> {
                 name: TableName::new(SYSTEM_KEYSPACE, name),
                 columns: columns.collect(),
                 key: Vec::new(),
+                view: None,
                 rows: i64::try_from(batch.num_rows()).unwrap_or(i64::MAX),
             });
         }
@@ -125,7 +138,7 @@ pub(super) fn tables(tables: &dyn Tables) -> Result<Vec<Table>> {
     Ok(all)
 }
 
-fn stored(schema: &Arc<TableSchema>, rows: i64) -> Table {
+fn stored(schema: &Arc<TableSchema>, rows: i64, view: Option<String>) -> Table {
     let place = |id| schema.columns.iter().position(|column| column.id == id);
     let key = schema.key_columns().filter_map(|key| place(key.id));
     let name = &schema.name;
@@ -142,6 +155,7 @@ fn stored(schema: &Arc<TableSchema>, rows: i64) -> Table {
             .collect(),
         name: name.clone(),
         rows,
+        view,
     }
 }
 

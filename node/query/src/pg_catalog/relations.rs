@@ -31,6 +31,7 @@ const FULL: &[(&str, &str, Maker)] = &[
     ("pg_database", DATABASES, one),
     ("pg_index", INDEX, indexes),
     ("pg_indexes", LISTED, listed_indexes),
+    ("pg_matviews", LISTED, listed_views),
     ("pg_namespace", NAMESPACE, namespaces),
     ("pg_proc", PROCEDURES, procedures),
     ("pg_roles", ROLES, roles),
@@ -101,7 +102,7 @@ fn classes(all: &dyn Tables) -> Result<Vec<Row>> {
             ("oid", table.oid.into()),
             ("relname", table.name.table.as_str().into()),
             ("relnamespace", table.schema_oid.into()),
-            ("relkind", if table.is_system() { "v" } else { "r" }.into()),
+            ("relkind", table.kind().into()),
             ("relnatts", count(table.columns.len())),
             ("relhasindex", (!table.key.is_empty()).into()),
             ("row_estimate", table.rows.into()),
@@ -215,8 +216,8 @@ fn constraints(all: &dyn Tables) -> Result<Vec<Row>> {
 }
 
 fn listed(all: &dyn Tables) -> Result<Vec<Row>> {
-    let tables = tables(all)?.into_iter().filter(|table| !table.is_system());
-    let rows = tables.map(|table| {
+    let tables = tables(all)?.into_iter();
+    let rows = tables.filter(|table| table.kind() == "r").map(|table| {
         row([
             ("schemaname", table.name.keyspace.as_str().into()),
             ("tablename", table.name.table.as_str().into()),
@@ -225,6 +226,17 @@ fn listed(all: &dyn Tables) -> Result<Vec<Row>> {
         ])
     });
     Ok(rows.collect())
+}
+
+fn listed_views(all: &dyn Tables) -> Result<Vec<Row>> {
+    let views = tables(all)?.into_iter().filter_map(|table| {
+        Some(row([
+            ("schemaname", table.name.keyspace.into()),
+            ("matviewname", table.name.table.into()),
+            ("definition", table.view?.into()),
+        ]))
+    });
+    Ok(views.collect())
 }
 
 fn listed_indexes(all: &dyn Tables) -> Result<Vec<Row>> {

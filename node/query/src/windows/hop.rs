@@ -92,7 +92,11 @@ impl ScalarUDFImpl for Hops {
     }
 }
 
-fn widths(slide: &ScalarValue, width: &ScalarValue) -> Result<(i64, i64)> {
+/// How often windows begin and how wide they are, in nanoseconds.
+///
+/// # Errors
+/// `Invalid` for what is no width, and where a moment would lie in too many windows.
+pub(crate) fn widths(slide: &ScalarValue, width: &ScalarValue) -> Result<(i64, i64)> {
     let (slide, width) = (fixed_ns(slide)?, fixed_ns(width)?);
     if width / slide >= WINDOWS_MAX {
         return Err(Error::invalid(format!(

@@ -1,0 +1,121 @@
+//! Views: durable, kept from what would break them, and nobody else's.
+
+use activestore_types::{DataType, ErrorKind, SyncMode, TableName};
+
+use super::{create, keyspace, named};
+use crate::*;
+
+fn view(name: &str, base: &str, sync: SyncMode) -> Change {
+    let mut definition = named(name);
+    definition.options.sync = Some(sync);
+    Change::CreateView {
+        definition,
+        def: ViewDef {
+            query: format!("SELECT … FROM {base}"),
+            base: base.parse().unwrap(),
+            refresh_ms: 1_000,
+            late: Late::Drop,
+            lateness_ms: 10_000,
+        },
+        if_not_exists: false,
+    }
+}
+
+fn name(name: &str) -> TableName {
+    name.parse().unwrap()
+}
+
+#[test]
+fn a_view_is_kept_from_what_would_break_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("catalog.redb");
+    let catalog = Catalog::open(&path).unwrap();
+    catalog.apply(keyspace("plant")).unwrap();
+    catalog.apply(create(named("plant.t"))).unwrap();
+    catalog
+        .apply(view("plant.v", "plant.t", SyncMode::None))
+        .unwrap();
+    catalog
+        .apply(view("plant.w", "plant.v", SyncMode::Down))
+        .unwrap();
+    let drops = |name: &str| Change::DropView {
+        name: name.parse().unwrap(),
+        if_exists: false,
+    };
+    let drops_table = |name: &str| Change::DropTable {
+        name: name.parse().unwrap(),
+        if_exists: false,
+    };
+    let columns = Change::AddColumns {
+        table: name("plant.v"),
+        columns: vec![("more".into(), DataType::Int)],
+        if_not_exists: false,
+    };
+    let options = |name: &str, value: &str| Change::AlterOptions {
+        table: "plant.v".parse().unwrap(),
+        options: TableOptions::parse(&[(name.to_owned(), value.to_owned())].into()).unwrap(),
+    };
+    for (change, kind, words) in [
+        (drops_table("plant.t"), ErrorKind::Conflict, "plant.v"),
+        (drops_table("plant.v"), ErrorKind::Conflict, "no table"),
+        (drops("plant.v"), ErrorKind::Conflict, "plant.w"),
+        (drops("plant.t"), ErrorKind::Conflict, "is a table"),
+        (drops("plant.x"), ErrorKind::NotFound, "materialized view"),
+        (columns, ErrorKind::Conflict, "its query"),
+        (options("flexible", "true"), ErrorKind::Invalid, "only its"),
+        (options("sync", "both"), ErrorKind::Invalid, "one writer"),
+        (
+            view("plant.v", "plant.t", SyncMode::None),
+            ErrorKind::Conflict,
+            "exists",
+        ),
+        (
+            view("plant.y", "plant.z", SyncMode::None),
+            ErrorKind::NotFound,
+            "plant.z",
+        ),
+    ] {
+        let error = catalog.apply(change.clone()).unwrap_err();
+        assert_eq!(error.kind(), kind, "{change:?}: {error}");
+        assert!(error.to_string().contains(words), "{change:?}: {error}");
+    }
+    catalog.apply(options("ttl", "5 d")).unwrap();
+    // Other nodes hear of its table where its rows flow down to them, and of no view.
+    let offered = catalog.state().bundle();
+    let offered: Vec<String> = offered
+        .tables
+        .iter()
+        .map(|table| table.name.to_string())
+        .collect();
+    assert_eq!(offered, ["plant.t", "plant.w"]);
+    let before = catalog.state();
+    drop(catalog);
+    let catalog = Catalog::open(&path).unwrap();
+    assert_eq!(*before, *catalog.state());
+    for gone in ["plant.w", "plant.v"] {
+        catalog.apply(drops(gone)).unwrap();
+    }
+    catalog.apply(drops_table("plant.t")).unwrap();
+    assert!(catalog.state().views.is_empty() && catalog.state().tables.is_empty());
+}
+
+#[test]
+fn another_nodes_definitions_leave_a_view_as_it_is() {
+    let (here, there) = (Catalog::in_memory().unwrap(), Catalog::in_memory().unwrap());
+    for catalog in [&here, &there] {
+        catalog.apply(keyspace("plant")).unwrap();
+        catalog.apply(create(named("plant.t"))).unwrap();
+    }
+    here.apply(view("plant.v", "plant.t", SyncMode::Up))
+        .unwrap();
+    let mut other = named("plant.v");
+    other
+        .columns
+        .push(ColumnDefinition::new("more", DataType::Int));
+    there.apply(create(other)).unwrap();
+    let before = here.state();
+    here.apply(Change::AdoptBundle(there.state().bundle()))
+        .unwrap();
+    assert_eq!(here.state().views, before.views);
+    assert_eq!(here.state().tables, before.tables);
+}

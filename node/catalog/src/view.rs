@@ -1,0 +1,293 @@
+//! Materialized views: a table that holds what a query over another one says, and that nobody but the node writes.
+//!
+//! A view is made and kept where it was defined. Its definition does not travel; its table does where its rows do.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use activestore_types::{Error, Result, SyncMode, TableName};
+use serde::{Deserialize, Serialize};
+
+use crate::apply::{create_table, drop_table};
+use crate::definition::TableDefinition;
+use crate::duration::parse_duration;
+use crate::names::nearest;
+use crate::options::TableOptions;
+use crate::state::{CatalogState, missing};
+
+/// The shortest time between two looks of a view at its table …
+const REFRESH_MS_MIN: u64 = 10;
+/// … and the longest, a day.
+const REFRESH_MS_MAX: u64 = 86_400_000;
+/// How often a view is brought up to date where nothing is said.
+const REFRESH_MS: u64 = 1_000;
+/// Views that one node keeps.
+pub const MAX_VIEWS: usize = 256;
+
+/// What becomes of rows whose window the watermark has passed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Late {
+    /// Their window is computed again.
+    #[default]
+    Update,
+    /// They change nothing any more, and are counted.
+    Drop,
+}
+
+impl Late {
+    /// As an option says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Late::Update => "update",
+            Late::Drop => "drop",
+        }
+    }
+}
+
+/// What a view is made of, beside its table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewDef {
+    /// The query as written.
+    pub query: String,
+    /// The table that it reads.
+    pub base: TableName,
+    /// How often it is brought up to date, in milliseconds.
+    pub refresh_ms: u64,
+    /// What becomes of late rows.
+    pub late: Late,
+    /// By how much the watermark stays behind the newest moment that was seen, in milliseconds.
+    pub lateness_ms: u64,
+}
+
+/// What `CREATE MATERIALIZED VIEW … WITH` may say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ViewOptions {
+    /// How often it is brought up to date, in milliseconds.
+    pub refresh_ms: u64,
+    /// What becomes of late rows.
+    pub late: Late,
+    /// By how much the watermark stays behind, in milliseconds.
+    pub lateness_ms: u64,
+    /// Of its table: `ttl`, `sync`, `compaction`.
+    pub table: TableOptions,
+}
+
+impl Default for ViewOptions {
+    fn default() -> Self {
+        ViewOptions {
+            refresh_ms: REFRESH_MS,
+            late: Late::default(),
+            lateness_ms: 0,
+            table: TableOptions::default(),
+        }
+    }
+}
+
+impl ViewOptions {
+    const NAMES: [&'static str; 7] = [
+        "late",
+        "allowed_lateness",
+        "watermark",
+        "refresh",
+        "ttl",
+        "sync",
+        "compaction",
+    ];
+
+    /// Reads the options by name.
+    ///
+    /// # Errors
+    /// `Invalid` for an unknown name or a value that does not fit.
+    pub fn parse(options: &BTreeMap<String, String>) -> Result<Self> {
+        let mut parsed = ViewOptions::default();
+        let mut table = BTreeMap::new();
+        for (name, value) in options {
+            match name.as_str() {
+                "late" => {
+                    parsed.late = match value.to_ascii_lowercase().as_str() {
+                        "update" => Late::Update,
+                        "drop" => Late::Drop,
+                        _ => {
+                            return Err(Error::invalid(format!(
+                                "late = '{value}' is unknown: 'update' or 'drop' expected"
+                            )));
+                        }
+                    }
+                }
+                "allowed_lateness" | "watermark" => {
+                    parsed.lateness_ms = millis(&parse_duration(value)?);
+                }
+                "refresh" => {
+                    let refresh_ms = millis(&parse_duration(value)?);
+                    if !(REFRESH_MS_MIN..=REFRESH_MS_MAX).contains(&refresh_ms) {
+                        return Err(Error::invalid(format!(
+                            "refresh = '{value}' is not between {REFRESH_MS_MIN} milliseconds and a day"
+                        )));
+                    }
+                    parsed.refresh_ms = refresh_ms;
+                }
+                "ttl" | "sync" | "compaction" => {
+                    table.insert(name.clone(), value.clone());
+                }
+                _ => {
+                    let error =
+                        Error::invalid(format!("a materialized view has no option '{name}'"));
+                    return Err(match nearest(name, Self::NAMES) {
+                        Some(near) => error.with_hint(format!("did you mean '{near}'?")),
+                        None => {
+                            error.with_hint(format!("its options are {}", Self::NAMES.join(", ")))
+                        }
+                    });
+                }
+            }
+        }
+        parsed.table = TableOptions::parse(&table)?;
+        if parsed.table.sync == Some(SyncMode::Both) {
+            return Err(two_writers());
+        }
+        Ok(parsed)
+    }
+}
+
+fn two_writers() -> Error {
+    Error::invalid("a materialized view has one writer, so its rows travel one way")
+        .with_hint("say sync = 'up' where they go to the cloud, 'down' at a cloud, or 'none'")
+}
+
+fn millis(duration: &Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl CatalogState {
+    /// The view with this name.
+    ///
+    /// # Errors
+    /// `NotFound`, with the nearest name as a hint; `Conflict` where it is a table.
+    pub fn view(&self, name: &TableName) -> Result<&ViewDef> {
+        self.views.get(name).ok_or_else(|| {
+            if self.tables.contains_key(name) {
+                return Error::conflict(format!("{name} is a table and no materialized view"));
+            }
+            let names: Vec<String> = self.views.keys().map(ToString::to_string).collect();
+            missing(
+                "materialized view",
+                &name.to_string(),
+                names.iter().map(String::as_str),
+            )
+        })
+    }
+}
+
+/// Whether a table is offered to other nodes: a view's is where its rows flow down to them.
+pub(crate) fn is_offered(state: &CatalogState, name: &TableName, sync: SyncMode) -> bool {
+    !state.views.contains_key(name) || matches!(sync, SyncMode::Down | SyncMode::Both)
+}
+
+pub(crate) fn create(
+    state: &mut CatalogState,
+    definition: &TableDefinition,
+    def: ViewDef,
+    if_not_exists: bool,
+) -> Result<()> {
+    if if_not_exists && state.views.contains_key(&definition.name) {
+        return Ok(());
+    }
+    state.table(&def.base)?;
+    if state.views.len() >= MAX_VIEWS {
+        return Err(Error::invalid(format!(
+            "a node keeps at most {MAX_VIEWS} materialized views"
+        ))
+        .with_hint("drop one that nobody reads"));
+    }
+    create_table(state, definition, false)?;
+    state.views.insert(definition.name.clone(), def);
+    Ok(())
+}
+
+pub(crate) fn drop_view(state: &mut CatalogState, name: &TableName, if_exists: bool) -> Result<()> {
+    if if_exists && !state.tables.contains_key(name) {
+        return Ok(());
+    }
+    state.view(name).map_err(|error| {
+        if state.tables.contains_key(name) {
+            error.with_hint(format!("DROP TABLE {name} drops a table"))
+        } else {
+            error
+        }
+    })?;
+    check_users(state, name)?;
+    state.views.remove(name);
+    drop_table(state, name, false)
+}
+
+/// Refuses to drop a view as a table, and what views stand on.
+pub(crate) fn check_drop(state: &CatalogState, name: &TableName) -> Result<()> {
+    if state.views.contains_key(name) {
+        return Err(
+            Error::conflict(format!("{name} is a materialized view and no table"))
+                .with_hint(format!("DROP MATERIALIZED VIEW {name}")),
+        );
+    }
+    check_users(state, name)
+}
+
+fn check_users(state: &CatalogState, name: &TableName) -> Result<()> {
+    let users = state.views.iter().filter(|(_, view)| view.base == *name);
+    let users: Vec<String> = users.map(|(view, _)| view.to_string()).collect();
+    match users.first() {
+        None => Ok(()),
+        Some(first) => Err(Error::conflict(format!(
+            "materialized views stand on {name}: {}",
+            users.join(", ")
+        ))
+        .with_hint(format!("drop them first: DROP MATERIALIZED VIEW {first}"))),
+    }
+}
+
+/// Refuses to change the columns of a view.
+pub(crate) fn check_columns(state: &CatalogState, name: &TableName) -> Result<()> {
+    if state.views.contains_key(name) {
+        return Err(Error::conflict(format!(
+            "{name} is a materialized view: its columns are those of its query"
+        ))
+        .with_hint("drop it and make it anew with another query"));
+    }
+    Ok(())
+}
+
+/// Refuses options of a view's table that it does not have.
+pub(crate) fn check_options(
+    state: &CatalogState,
+    name: &TableName,
+    options: &TableOptions,
+) -> Result<()> {
+    if !state.views.contains_key(name) {
+        return Ok(());
+    }
+    let had = TableOptions {
+        ttl_s: options.ttl_s,
+        sync: options.sync,
+        compaction: options.compaction,
+        ..TableOptions::default()
+    };
+    if had != *options {
+        return Err(Error::invalid(format!(
+            "{name} is a materialized view, and only its ttl, sync and compaction can be set"
+        )));
+    }
+    match options.sync {
+        Some(SyncMode::Both) => Err(two_writers()),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a processor that would write into a view.
+pub(crate) fn check_outputs(state: &CatalogState, into: &[TableName]) -> Result<()> {
+    match into.iter().find(|name| state.views.contains_key(name)) {
+        None => Ok(()),
+        Some(name) => Err(Error::invalid(format!(
+            "{name} is a materialized view, and nobody but its query writes it"
+        ))
+        .with_hint("send the processor's rows INTO a table")),
+    }
+}

@@ -1,0 +1,119 @@
+//! Materialized views of the real program: killed in the middle of writes, again and again, each view holds what its
+//! query says.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use serde_json::json;
+
+use super::process::{Node, eventually};
+
+/// How often the program is killed.
+const KILLS: u64 = 5;
+/// Statements that are answered before it is.
+const ANSWERED: u64 = 40;
+/// Rows of one INSERT.
+const ROWS: u64 = 50;
+
+const VIEWS: [(&str, &str); 3] = [
+    (
+        "k.minutes",
+        "SELECT device, tumble(ts, '1 minute') AS w, count(*) AS n, sum(v) AS total, max(v) AS high FROM k.t GROUP BY device, w",
+    ),
+    (
+        "k.hops",
+        "SELECT hop(ts, '1 minute', '5 minutes') AS w, count(*) AS n FROM k.t GROUP BY w",
+    ),
+    (
+        "k.hours",
+        "SELECT device, tumble(w, '1 hour') AS h, sum(n) AS n, sum(total) AS total FROM k.minutes GROUP BY device, h",
+    ),
+];
+
+/// Writes, changes and deletes rows until it is told to stop or nobody answers.
+fn write(url: &str, life: u64, answered: &AtomicU64, stop: &AtomicBool) {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(true)
+        .build()
+        .into();
+    let moment = |second: u64| format!("to_timestamp_nanos({second} * 1000000000)");
+    for number in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let first = (life * 97 + number * ROWS) % 20_000;
+        let sql = match number % 7 {
+            5 => format!(
+                "DELETE FROM k.t WHERE device = 'd{}' AND ts >= {} AND ts < {}",
+                number % 4,
+                moment(first.saturating_sub(900)),
+                moment(first.saturating_sub(300))
+            ),
+            6 => format!(
+                "UPDATE k.t SET v = {number} WHERE device = 'd{}' AND ts > {} AND ts < {}",
+                number % 4,
+                moment(first.saturating_sub(100)),
+                moment(first)
+            ),
+            _ => {
+                let rows: Vec<String> = (first..first + ROWS)
+                    .map(|second| format!("('d{}', {}, {second})", second % 4, moment(second)))
+                    .collect();
+                format!("INSERT INTO k.t (device, ts, v) VALUES {}", rows.join(", "))
+            }
+        };
+        let sent = agent
+            .post(format!("{url}/v1/sql"))
+            .send_json(json!({ "sql": sql }));
+        if sent.is_err() {
+            return;
+        }
+        answered.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn check(node: &Node) {
+    for (name, query) in VIEWS {
+        node.execute(&format!("REFRESH MATERIALIZED VIEW {name}"));
+        let mut held = node.rows(&format!("SELECT * FROM {name}"));
+        let mut said = node.rows(query);
+        held.sort();
+        said.sort();
+        assert!(!said.is_empty());
+        assert_eq!(held, said, "{name}");
+    }
+}
+
+#[test]
+fn views_agree_with_their_queries_however_often_the_program_is_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut node = Node::start(dir.path(), &[]);
+    node.execute("CREATE KEYSPACE k; CREATE TABLE k.t (device TEXT, ts TIMESTAMP, v BIGINT, PRIMARY KEY ((device), ts))");
+    for (name, query) in VIEWS {
+        node.execute(&format!(
+            "CREATE MATERIALIZED VIEW {name} WITH (refresh = '50 ms') AS {query}"
+        ));
+    }
+    for life in 0..KILLS {
+        let (answered, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+        let url = node.url();
+        std::thread::scope(|scope| {
+            for writer in 0..2 {
+                let (url, answered, stop) = (&url, &answered, &stop);
+                scope.spawn(move || write(url, life * 2 + writer, answered, stop));
+            }
+            eventually("writes", || {
+                (answered.load(Ordering::Relaxed) >= ANSWERED).then_some(())
+            });
+            // Its end is SIGKILL, with both writers in the middle of something.
+            drop(node);
+            stop.store(true, Ordering::Relaxed);
+        });
+        node = Node::start(dir.path(), &[]);
+        check(&node);
+    }
+    assert_eq!(
+        node.rows("SELECT count(*) FROM system.views WHERE last_error IS NOT NULL"),
+        ["0"]
+    );
+    assert_eq!(node.stop(), Some(0));
+}

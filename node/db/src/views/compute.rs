@@ -1,0 +1,288 @@
+//! A part of a view computed anew from its table, and what of the view's rows that changes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use activestore_query::{Engine, ViewQuery, Within, cast_lossless, quote};
+use activestore_types::{ColumnId, Error, KeyBuffer, Result, TableName, TableSchema, encode_keys};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array};
+use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
+use arrow::datatypes::{Schema, TimestampNanosecondType};
+use arrow::record_batch::RecordBatch;
+use arrow::row::{RowConverter, SortField};
+use futures::StreamExt;
+
+use super::dirty::Piece;
+
+/// Rows of a view that are compared at once.
+const ROWS_MAX: usize = 100_000;
+
+/// Windows, of all groups or of those with some values.
+pub(super) struct Part<'a> {
+    /// The first window.
+    pub(super) from: i64,
+    /// The last one.
+    pub(super) to: i64,
+    /// Columns of the base with the values that they have.
+    pub(super) among: Vec<(ColumnId, ArrayRef)>,
+    /// Of these alone, where not all are meant.
+    pub(super) piece: Option<&'a Piece>,
+}
+
+/// What is to be written to the view.
+pub(super) struct Difference {
+    /// Rows that are new or other ones.
+    pub(super) upserts: Option<RecordBatch>,
+    /// Keys of rows that are no more, as columns in key order.
+    pub(super) gone: Option<RecordBatch>,
+    /// Rows that were computed, and those that were there.
+    pub(super) looked_at: usize,
+}
+
+/// A view as it is computed.
+pub(super) struct Computed<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) sql: &'a str,
+    pub(super) query: &'a ViewQuery,
+    pub(super) view: &'a TableSchema,
+}
+
+impl Computed<'_> {
+    /// What a part of the view lacks; `None` where it has too many rows to be looked at as one.
+    ///
+    /// # Errors
+    /// As the query.
+    pub(super) async fn difference(&self, part: &Part<'_>) -> Result<Option<Difference>> {
+        let base = self.within_base(part)?;
+        let Some(now) = self.rows(self.sql, &base, part).await? else {
+            return Ok(None);
+        };
+        let columns = self.query.columns.iter();
+        let columns: Vec<String> = columns.map(|(name, _)| quote(name)).collect();
+        let sql = format!(
+            "SELECT {} FROM {}",
+            columns.join(", "),
+            full(&self.view.name)
+        );
+        let held = self.within_view(part)?;
+        let Some(before) = self.rows(&sql, &held, part).await? else {
+            return Ok(None);
+        };
+        self.compared(&before, &now).map(Some)
+    }
+
+    /// The first and the last window in which there is something in the table, or in the view.
+    ///
+    /// # Errors
+    /// As the queries.
+    pub(super) async fn extent(&self, part: &Part<'_>) -> Result<Option<(i64, i64)>> {
+        let windows = &self.query.windows;
+        let base = self.within_base(part)?;
+        let base = self.ends(&self.query.base.name, &base).await?;
+        let base =
+            base.map(|(first, last)| (windows.first(windows.slot(first)), windows.slot(last)));
+        let held = self.within_view(part)?;
+        let held = self.ends(&self.view.name, &held).await?;
+        Ok(match (base, held) {
+            (Some(base), Some(held)) => Some((base.0.min(held.0), base.1.max(held.1))),
+            (base, held) => base.or(held),
+        })
+    }
+
+    async fn ends(&self, table: &TableName, within: &Within) -> Result<Option<(i64, i64)>> {
+        let time = quote(&within.time);
+        let sql = format!("SELECT min({time}), max({time}) FROM {}", full(table));
+        let rows = self
+            .engine
+            .query_within(&sql, within)
+            .await?
+            .collect()
+            .await?;
+        let end = |place: usize| {
+            let column = rows.first()?.columns().get(place)?;
+            let moments = column.as_primitive_opt::<TimestampNanosecondType>()?;
+            (moments.len() > moments.null_count()).then(|| moments.value(0))
+        };
+        Ok(end(0).zip(end(1)))
+    }
+
+    fn within_base(&self, part: &Part<'_>) -> Result<Within> {
+        let name = |id: ColumnId| {
+            let column = self.query.base.column_by_id(id);
+            column.map(|column| column.name.clone()).ok_or_else(lost)
+        };
+        let among = part.among.iter();
+        Ok(Within {
+            time: name(self.query.time)?,
+            from: part.from,
+            to: self
+                .query
+                .windows
+                .end(part.to)
+                .saturating_sub(1)
+                .max(part.to),
+            among: among
+                .map(|(id, values)| Ok((name(*id)?, values.clone())))
+                .collect::<Result<_>>()?,
+        })
+    }
+
+    fn within_view(&self, part: &Part<'_>) -> Result<Within> {
+        let name = |place: usize| {
+            let column = self.query.columns.get(place);
+            column.map(|(name, _)| name.clone()).ok_or_else(lost)
+        };
+        let among = part.among.iter().filter_map(|(id, values)| {
+            let anchor = self.query.anchors.iter().find(|(anchor, _)| anchor == id)?;
+            Some((anchor.1, values.clone()))
+        });
+        Ok(Within {
+            time: name(self.query.window)?,
+            from: part.from,
+            to: part.to,
+            among: among
+                .map(|(place, values)| Ok((name(place)?, values)))
+                .collect::<Result<_>>()?,
+        })
+    }
+
+    /// The rows of a query that belong to the part, in the view's columns; `None` for too many.
+    async fn rows(
+        &self,
+        sql: &str,
+        within: &Within,
+        part: &Part<'_>,
+    ) -> Result<Option<RecordBatch>> {
+        let mut stream = self.engine.query_within(sql, within).await?.stream;
+        let mut kept = Vec::new();
+        let mut rows = 0;
+        while let Some(batch) = stream.next().await {
+            let batch = self.as_stored(&batch?)?;
+            let batch = filter_record_batch(&batch, &self.belongs(&batch, part)?)?;
+            rows += batch.num_rows();
+            if rows > ROWS_MAX {
+                return Ok(None);
+            }
+            kept.push(batch);
+        }
+        Ok(Some(concat_batches(&self.schema(), &kept)?))
+    }
+
+    /// The view's columns in the order of the query, of which each may hold NULL: so much a query leaves open.
+    fn schema(&self) -> Arc<Schema> {
+        let columns = self.query.columns.iter();
+        let columns = columns.filter_map(|(name, _)| self.view.column(name));
+        let fields = columns.map(|column| self.view.arrow_field(column).with_nullable(true));
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    }
+
+    /// The columns in the types that the view has.
+    fn as_stored(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let columns = self.query.columns.iter().zip(batch.columns());
+        let columns = columns
+            .map(|((name, data_type), array)| cast_lossless(name, *data_type, array))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(RecordBatch::try_new(self.schema(), columns)?)
+    }
+
+    /// Which rows are of the part; a row whose group has no value for a column of the view's key is of none.
+    fn belongs(&self, batch: &RecordBatch, part: &Part<'_>) -> Result<BooleanArray> {
+        let column = |place: usize| batch.columns().get(place).cloned().ok_or_else(lost);
+        let starts = column(self.query.window)?;
+        let starts = starts
+            .as_primitive_opt::<TimestampNanosecondType>()
+            .ok_or_else(lost)?;
+        let groups = self.groups(batch)?;
+        let others = self.query.others.iter();
+        let others = others
+            .map(|place| column(*place))
+            .collect::<Result<Vec<_>>>()?;
+        Ok((0..batch.num_rows())
+            .map(|row| {
+                let start = starts.value(row);
+                let within = starts.is_valid(row) && (part.from..=part.to).contains(&start);
+                let named = others.iter().all(|other| other.is_valid(row));
+                let meant = || {
+                    part.piece.is_none_or(|piece| {
+                        let group = groups.as_ref().map_or(&[][..], |groups| groups.key(row));
+                        piece.holds(group, start, &self.query.windows)
+                    })
+                };
+                Some(within && named && meant())
+            })
+            .collect())
+    }
+
+    /// The groups of rows as keys; `None` where there is one.
+    fn groups(&self, batch: &RecordBatch) -> Result<Option<KeyBuffer>> {
+        let anchors = self.query.anchors.iter();
+        let anchors = anchors.map(|(_, place)| {
+            let column = batch.columns().get(*place).cloned().ok_or_else(lost)?;
+            Ok((column, false))
+        });
+        let anchors = anchors.collect::<Result<Vec<_>>>()?;
+        if anchors.is_empty() {
+            return Ok(None);
+        }
+        encode_keys(&anchors).map(Some)
+    }
+
+    /// What leads from the rows before to those that are now.
+    fn compared(&self, before: &RecordBatch, now: &RecordBatch) -> Result<Difference> {
+        let fields = before.schema();
+        let fields = fields.fields().iter();
+        let fields = fields.map(|field| SortField::new(field.data_type().clone()));
+        let converter = RowConverter::new(fields.collect())?;
+        let (rows_before, rows_now) = (
+            converter.convert_columns(before.columns())?,
+            converter.convert_columns(now.columns())?,
+        );
+        let (keys_before, keys_now) = (self.keys(before)?, self.keys(now)?);
+        let mut left: HashMap<&[u8], u32> = keys_before.iter().zip(0..).collect();
+        let mut other = Vec::new();
+        for (key, row) in keys_now.iter().zip(0_u32..) {
+            let known = left.remove(key);
+            let same = known
+                .is_some_and(|known| rows_before.row(known as usize) == rows_now.row(row as usize));
+            if !same {
+                other.push(row);
+            }
+        }
+        let mut gone: Vec<u32> = left.into_values().collect();
+        gone.sort_unstable();
+        let picked = |rows: &RecordBatch, picks: Vec<u32>| -> Result<Option<RecordBatch>> {
+            if picks.is_empty() {
+                return Ok(None);
+            }
+            Ok(Some(take_record_batch(rows, &UInt32Array::from(picks))?))
+        };
+        let gone = picked(before, gone)?;
+        Ok(Difference {
+            upserts: picked(now, other)?,
+            gone: gone.map(|rows| self.key_columns(&rows)).transpose()?,
+            looked_at: before.num_rows() + now.num_rows(),
+        })
+    }
+
+    fn keys(&self, rows: &RecordBatch) -> Result<KeyBuffer> {
+        let columns = self.key_columns(rows)?;
+        let columns = columns.columns().iter().cloned();
+        encode_keys(&columns.map(|column| (column, false)).collect::<Vec<_>>())
+    }
+
+    fn key_columns(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+        let places = self.view.key_columns().map(|key| {
+            let column = self.view.column_by_id(key.id).ok_or_else(lost)?;
+            Ok(rows.schema().index_of(&column.name)?)
+        });
+        Ok(rows.project(&places.collect::<Result<Vec<usize>>>()?)?)
+    }
+}
+
+fn full(table: &TableName) -> String {
+    format!("{}.{}", quote(&table.keyspace), quote(&table.table))
+}
+
+fn lost() -> Error {
+    Error::internal("a materialized view and its query do not have the same columns")
+}

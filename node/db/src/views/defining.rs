@@ -1,0 +1,110 @@
+//! `CREATE` and `REFRESH MATERIALIZED VIEW`.
+
+use activestore_catalog::{
+    Change, ClusteringDefinition, ColumnDefinition, TableDefinition, ViewDef,
+};
+use activestore_query::{ViewQuery, ViewStatement};
+use activestore_types::{Error, Result, SyncMode, TableName};
+
+use crate::db::{Db, Inner};
+use crate::options::Role;
+use crate::sql::SqlOutcome;
+
+impl Db {
+    /// Makes a view; its rows come behind the answer. Its query is understood under the rights of who makes it, and
+    /// runs under the node's from then on.
+    pub(crate) async fn create_view(&self, statement: ViewStatement) -> Result<SqlOutcome> {
+        let made = || SqlOutcome::definition("CREATE MATERIALIZED VIEW");
+        let state = self.inner.catalog.state();
+        if statement.if_not_exists && state.views.contains_key(&statement.name) {
+            return Ok(made());
+        }
+        let query = self.engine().view(&statement.query).await?;
+        let inner = self.inner.clone();
+        self.blocking(move || {
+            let definition = inner.view_table(&statement, &query)?;
+            let options = statement.options;
+            inner.change(Change::CreateView {
+                definition,
+                def: ViewDef {
+                    query: statement.query,
+                    base: query.base.name.clone(),
+                    refresh_ms: options.refresh_ms,
+                    late: options.late,
+                    lateness_ms: options.lateness_ms,
+                },
+                if_not_exists: statement.if_not_exists,
+            })?;
+            inner.keep_views()
+        })
+        .await?;
+        Ok(made())
+    }
+
+    /// Waits until a view holds everything that was committed before.
+    pub(crate) async fn refresh_view(&self, name: &TableName) -> Result<SqlOutcome> {
+        let state = self.inner.catalog.state();
+        state.view(name)?;
+        let id = state.table(name)?.id;
+        let inner = self.inner.clone();
+        Db::unqueued(move || {
+            inner.keep_views()?;
+            let is_defined = || inner.catalog.state().table_by_id(id).is_some();
+            inner.views.settled(id, inner.store.last_lsn(), &is_defined)
+        })
+        .await?;
+        Ok(SqlOutcome::definition("REFRESH MATERIALIZED VIEW"))
+    }
+}
+
+impl Inner {
+    /// The table for a view's rows.
+    fn view_table(&self, statement: &ViewStatement, query: &ViewQuery) -> Result<TableDefinition> {
+        let mut definition = TableDefinition::named(statement.name.clone());
+        definition.options = statement.options.table.clone();
+        let columns = query.columns.iter();
+        definition.columns = columns
+            .map(|(name, data_type)| ColumnDefinition::new(name, *data_type))
+            .collect();
+        let (partition, clustering) = query.key();
+        definition.partition_key = partition;
+        definition.clustering_key = clustering
+            .into_iter()
+            .map(|name| ClusteringDefinition {
+                name,
+                descending: false,
+            })
+            .collect();
+        let state = self.catalog.state();
+        let now_ns = self.wall_ns();
+        let kept = self.kept_since_ns(&state, &query.base.name);
+        if kept.is_some_and(|since| now_ns.saturating_sub(since) < query.windows.longest(now_ns)) {
+            return Err(Error::invalid(format!(
+                "{} keeps its rows for less than a window lasts, so a whole window could never be computed",
+                query.base.name
+            ))
+            .with_hint("make a view of shorter windows, which may keep its rows longer, and a second one over that"));
+        }
+        let inherited = state.keyspace(&statement.name.keyspace)?.sync;
+        let below = self.options.role.has_cloud();
+        match definition.options.sync {
+            Some(SyncMode::Down) if below => {
+                return Err(Error::invalid(
+                    "the rows of a view are made here, so they cannot come down from the cloud",
+                )
+                .with_hint("say sync = 'up', or sync = 'none'"));
+            }
+            Some(_) => {}
+            // One writer, one way.
+            None => {
+                definition.options.sync = Some(match (inherited, self.options.role) {
+                    (SyncMode::Both, Role::Cloud) => SyncMode::Down,
+                    (SyncMode::Both, _) => SyncMode::Up,
+                    (SyncMode::Down, _) if below => SyncMode::None,
+                    (inherited, _) => inherited,
+                });
+            }
+        }
+        Ok(definition)
+    }
+}

@@ -1,0 +1,233 @@
+//! What of a view is behind its table: groups with their windows, and regions that are looked at as a whole. Bounded:
+//! groups that are too many become a region, and regions that are too many one that holds them all.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use activestore_query::ViewWindows;
+
+use super::saved::Region;
+
+/// Windows of groups that are remembered one by one.
+const UNITS_MAX: usize = 65_536;
+/// Regions that are remembered one by one.
+const REGIONS_MAX: usize = 64;
+/// Windows of groups that are computed together …
+const PIECE_UNITS_MAX: usize = 8_192;
+/// … and groups.
+const PIECE_GROUPS_MAX: usize = 1_024;
+/// Pieces of a round, beyond which those that are near to each other are computed together.
+const PIECES_MAX: usize = 64;
+/// Windows that are computed for nothing rather than by a query of their own.
+const GAP_WINDOWS: i64 = 16;
+
+/// The stretches of time of each group.
+type Slots = BTreeMap<Vec<u8>, BTreeSet<i64>>;
+
+/// What is to be computed again.
+#[derive(Debug, Default)]
+pub(super) struct Dirty {
+    units: HashMap<Vec<u8>, BTreeSet<i64>>,
+    count: usize,
+    pub(super) regions: Vec<Region>,
+}
+
+/// Windows of groups that are computed together.
+#[derive(Debug)]
+pub(super) struct Piece {
+    pub(super) slots: Slots,
+    /// The first window.
+    pub(super) from: i64,
+    /// The last one.
+    pub(super) to: i64,
+}
+
+impl Dirty {
+    /// A group's rows changed in a stretch of time.
+    pub(super) fn mark(&mut self, group: &[u8], slot: i64) {
+        let new = match self.units.get_mut(group) {
+            Some(slots) => slots.insert(slot),
+            None => {
+                self.units.insert(group.to_vec(), BTreeSet::from([slot]));
+                true
+            }
+        };
+        self.count += usize::from(new);
+    }
+
+    /// How many windows of groups are marked.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.count >= UNITS_MAX
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0 && self.regions.is_empty()
+    }
+
+    /// A region has to be looked at. One that meets another of the same groups becomes one with it.
+    pub(super) fn add(&mut self, mut region: Region) {
+        self.regions.retain(|known| {
+            let meets =
+                known.among == region.among && known.from <= region.to && region.from <= known.to;
+            if meets {
+                region.from = region.from.min(known.from);
+                region.to = region.to.max(known.to);
+                region.bounded &= known.bounded;
+            }
+            !meets
+        });
+        self.regions.push(region);
+        if self.regions.len() > REGIONS_MAX {
+            let all = self.regions.drain(..);
+            let one = all.reduce(|one, other| Region {
+                among: Vec::new(),
+                from: one.from.min(other.from),
+                to: one.to.max(other.to),
+                bounded: false,
+            });
+            self.regions.extend(one);
+        }
+    }
+
+    /// Makes a region of all groups that are marked.
+    pub(super) fn widen(&mut self, windows: &ViewWindows) {
+        let slots = || self.units.values().flatten();
+        if let (Some(first), Some(last)) = (slots().min(), slots().max()) {
+            let region = Region {
+                among: Vec::new(),
+                from: windows.first(*first),
+                to: *last,
+                bounded: true,
+            };
+            self.forget();
+            self.add(region);
+        }
+    }
+
+    /// Forgets the groups, not the regions.
+    pub(super) fn forget(&mut self) {
+        self.units.clear();
+        self.count = 0;
+    }
+
+    /// Takes all groups out, as pieces to be computed.
+    pub(super) fn take(&mut self, windows: &ViewWindows) -> Vec<Piece> {
+        let mut alike: BTreeMap<(i64, i64), Slots> = BTreeMap::new();
+        for (group, slots) in std::mem::take(&mut self.units) {
+            for run in runs(slots, windows) {
+                let (Some(first), Some(last)) = (run.first(), run.last()) else {
+                    continue;
+                };
+                let windows = (windows.first(*first), *last);
+                // A group has several runs, but one of the same windows.
+                alike.entry(windows).or_default().insert(group.clone(), run);
+            }
+        }
+        self.count = 0;
+        let near = alike.len() > PIECES_MAX;
+        let mut pieces: Vec<Piece> = Vec::new();
+        for ((from, to), slots) in alike {
+            for (group, run) in slots {
+                let open = pieces.last_mut().filter(|piece| {
+                    (near || (piece.from, piece.to) == (from, to))
+                        && piece.has_room(&group, run.len())
+                });
+                match open {
+                    Some(piece) => {
+                        piece.from = piece.from.min(from);
+                        piece.to = piece.to.max(to);
+                        piece.slots.entry(group).or_default().extend(run);
+                    }
+                    None => pieces.push(Piece {
+                        slots: BTreeMap::from([(group, run)]),
+                        from,
+                        to,
+                    }),
+                }
+            }
+        }
+        pieces
+    }
+
+    /// Marks what a piece holds again.
+    pub(super) fn put_back(&mut self, piece: &Piece) {
+        for (group, slots) in &piece.slots {
+            for slot in slots {
+                self.mark(group, *slot);
+            }
+        }
+    }
+}
+
+/// Stretches of time that are near to each other.
+fn runs(slots: BTreeSet<i64>, windows: &ViewWindows) -> Vec<BTreeSet<i64>> {
+    let mut runs: Vec<BTreeSet<i64>> = Vec::new();
+    let mut last: Option<i64> = None;
+    for slot in slots {
+        let near = last.is_some_and(|last| {
+            let width = windows.next(last).saturating_sub(last);
+            slot.saturating_sub(last) <= width.saturating_mul(GAP_WINDOWS)
+        });
+        match runs
+            .last_mut()
+            .filter(|run| near && run.len() < PIECE_UNITS_MAX)
+        {
+            Some(run) => {
+                run.insert(slot);
+            }
+            None => runs.push(BTreeSet::from([slot])),
+        }
+        last = Some(slot);
+    }
+    runs
+}
+
+impl Piece {
+    fn units(&self) -> usize {
+        self.slots.values().map(BTreeSet::len).sum()
+    }
+
+    fn has_room(&self, group: &[u8], units: usize) -> bool {
+        (self.slots.contains_key(group) || self.slots.len() < PIECE_GROUPS_MAX)
+            && self.units() + units <= PIECE_UNITS_MAX
+    }
+
+    /// Whether a group's window is to be computed.
+    pub(super) fn holds(&self, group: &[u8], start: i64, windows: &ViewWindows) -> bool {
+        let Some(slots) = self.slots.get(group) else {
+            return false;
+        };
+        let behind = slots.range(start..).next();
+        behind.is_some_and(|slot| windows.first(*slot) <= start)
+    }
+
+    /// The piece as two; `None` where it is one stretch of one group.
+    pub(super) fn split(self, windows: &ViewWindows) -> Option<[Piece; 2]> {
+        let mut slots = self.slots;
+        if slots.len() > 1 {
+            let middle = slots.keys().nth(slots.len() / 2)?.clone();
+            let behind = slots.split_off(&middle);
+            return Some([slots, behind].map(|slots| Piece { slots, ..self }));
+        }
+        let (group, mut stretches) = slots.pop_first()?;
+        let middle = *stretches
+            .iter()
+            .nth(stretches.len() / 2)
+            .filter(|_| stretches.len() > 1)?;
+        let behind = stretches.split_off(&middle);
+        let of = |stretches: BTreeSet<i64>| -> Option<Piece> {
+            Some(Piece {
+                from: windows.first(*stretches.first()?),
+                to: *stretches.last()?,
+                slots: BTreeMap::from([(group.clone(), stretches)]),
+            })
+        };
+        Some([of(stretches)?, of(behind)?])
+    }
+}
+
+#[cfg(test)]
+mod tests;

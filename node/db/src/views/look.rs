@@ -1,0 +1,112 @@
+//! What a record of the log says of a view: which groups and windows its rows are in.
+
+use activestore_catalog::Late;
+use activestore_query::ViewQuery;
+use activestore_store::LogRecord;
+use activestore_types::{Error, KeyBuffer, KeyRange, Lsn, Result, RowBatch, encode_keys};
+use arrow::array::AsArray;
+use arrow::datatypes::TimestampNanosecondType;
+
+use super::erased;
+use super::saved::Region;
+use super::upkeep::Upkeep;
+
+/// The moment at which records are looked at.
+#[derive(Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) now_ns: i64,
+    /// Windows before it are not computed anew for rows that come.
+    pub(super) floor_ns: Option<i64>,
+}
+
+impl Upkeep {
+    /// Marks what the records touch, of those that it has not seen; all before `next` are among them.
+    ///
+    /// # Errors
+    /// `Internal` for rows that are not of the table.
+    pub(super) fn look(&mut self, records: &[LogRecord], next: Lsn, at: Moment) -> Result<()> {
+        let Some(query) = self.query.clone() else {
+            // Nobody knows what a record would be to it.
+            self.skip(next);
+            return Ok(());
+        };
+        let from = self.next;
+        for record in records.iter().filter(|record| record.lsn >= from) {
+            for range in &record.set.tombstones {
+                if range.table == query.base.id {
+                    let keys = KeyRange {
+                        start: range.start.clone(),
+                        end: range.end.clone(),
+                    };
+                    self.dirty.add(erased::region(&query, keys));
+                }
+            }
+            for batch in &record.set.batches {
+                if batch.table == query.base.id {
+                    self.rows(&query, batch, at)?;
+                }
+            }
+        }
+        self.next = self.next.max(next);
+        Ok(())
+    }
+
+    /// Passes records over that cannot be looked at: everything is computed anew.
+    pub(super) fn skip(&mut self, next: Lsn) {
+        if self.dirty.regions != [Region::all()] {
+            self.dirty.forget();
+            self.dirty.add(Region::all());
+        }
+        self.next = self.next.max(next);
+    }
+
+    fn rows(&mut self, query: &ViewQuery, batch: &RowBatch, at: Moment) -> Result<()> {
+        let column = |id| {
+            let column = batch.column(id).map(|column| column.array.clone());
+            column.ok_or_else(|| Error::internal("a row of the log lacks a part of its key"))
+        };
+        let times = column(query.time)?;
+        let Some(times) = times.as_primitive_opt::<TimestampNanosecondType>() else {
+            return Err(Error::internal("the time of a row of the log is none"));
+        };
+        let groups = groups(query, &column)?;
+        let watermark = self.watermark_ns();
+        let mut last: Option<(&[u8], i64)> = None;
+        let mut newest = i64::MIN;
+        for row in 0..batch.rows.min(times.len()) {
+            let ns = times.value(row);
+            // A clock that is ahead would make everybody else late.
+            if ns <= at.now_ns {
+                newest = newest.max(ns);
+            }
+            let slot = query.windows.slot(ns);
+            let deletes = batch.tombstone.as_ref();
+            let deletes = deletes.is_some_and(|bits| row < bits.len() && bits.value(row));
+            let late = watermark.is_some_and(|moment| query.windows.end(slot) <= moment);
+            let aged = !deletes && at.floor_ns.is_some_and(|floor| slot < floor);
+            self.late += u64::from(late || aged);
+            if aged || (late && self.def.late == Late::Drop) {
+                continue;
+            }
+            let group = groups.as_ref().map_or(&[][..], |groups| groups.key(row));
+            if last != Some((group, slot)) {
+                self.dirty.mark(group, slot);
+                last = Some((group, slot));
+            }
+        }
+        self.newest_ns = self.newest_ns.max(newest);
+        Ok(())
+    }
+}
+
+fn groups(
+    query: &ViewQuery,
+    column: &dyn Fn(activestore_types::ColumnId) -> Result<arrow::array::ArrayRef>,
+) -> Result<Option<KeyBuffer>> {
+    if query.anchors.is_empty() {
+        return Ok(None);
+    }
+    let anchors = query.anchors.iter();
+    let anchors = anchors.map(|(id, _)| Ok((column(*id)?, false)));
+    encode_keys(&anchors.collect::<Result<Vec<_>>>()?).map(Some)
+}

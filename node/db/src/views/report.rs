@@ -1,0 +1,185 @@
+//! What a view's upkeep tells: for `system.views`, for metrics, and for those who wait for it.
+
+use activestore_types::{Lsn, TableId, TableName};
+
+use super::upkeep::{Done, Upkeep};
+use crate::counters::{CounterKind, Figures};
+use crate::db::Inner;
+
+/// How one view stands.
+#[derive(Clone, Debug)]
+pub(crate) struct ViewReport {
+    pub(super) id: TableId,
+    pub(crate) name: TableName,
+    /// All up to there is in it.
+    settled: Lsn,
+    /// All up to there was looked at.
+    seen: Lsn,
+    pub(crate) state: &'static str,
+    /// How much of what is looked at as a whole is done, from 0 to 1.
+    pub(crate) progress: f64,
+    pub(crate) lag_s: f64,
+    pub(crate) watermark_ns: Option<i64>,
+    pub(crate) late: u64,
+    pub(crate) dirty: u64,
+    pub(crate) regions: u64,
+    pub(crate) error: Option<String>,
+    pub(super) tries: u64,
+    done: Done,
+}
+
+impl Upkeep {
+    pub(super) fn report(&self, inner: &Inner) -> ViewReport {
+        let now = inner.env.clock.monotonic();
+        let lag = self.behind_since.map(|since| now.saturating_sub(since));
+        let left = self.dirty.regions.first();
+        let progress = match (left, self.extent) {
+            (None, _) => 1.0,
+            (Some(region), Some((from, to))) if to > from => {
+                let done = region.from.saturating_sub(from) as f64;
+                (done / to.saturating_sub(from) as f64).clamp(0.0, 1.0)
+            }
+            (Some(_), _) => 0.0,
+        };
+        let state = match (&self.error, left) {
+            (Some(_), _) => "failing",
+            (None, Some(_)) => "computing",
+            (None, None) => "current",
+        };
+        ViewReport {
+            id: self.id,
+            name: self.name.clone(),
+            settled: if self.is_current() {
+                Lsn(self.next.0.saturating_sub(1))
+            } else {
+                Lsn(self.saved.upto)
+            },
+            seen: Lsn(self.next.0.saturating_sub(1)),
+            state,
+            progress,
+            lag_s: lag.map_or(0.0, |lag| lag.as_secs_f64()),
+            watermark_ns: self.watermark_ns(),
+            late: self.late,
+            dirty: self.dirty.count() as u64,
+            regions: self.dirty.regions.len() as u64,
+            error: self.error.clone(),
+            tries: self.tries,
+            done: self.done,
+        }
+    }
+}
+
+impl ViewReport {
+    /// Whether everything up to a record is in it.
+    pub(super) fn holds(&self, upto: Lsn) -> bool {
+        self.settled >= upto && self.regions == 0
+    }
+
+    /// Records that are not in it, up to a last one.
+    pub(crate) fn lag_records(&self, last: Lsn) -> u64 {
+        last.0.saturating_sub(self.settled.0)
+    }
+
+    pub(crate) fn rows_written(&self) -> u64 {
+        self.done.rows_written
+    }
+
+    pub(crate) fn rows_deleted(&self) -> u64 {
+        self.done.rows_deleted
+    }
+
+    /// Records that were not looked at yet.
+    fn unseen(&self, last: Lsn) -> u64 {
+        last.0.saturating_sub(self.seen.0)
+    }
+}
+
+/// A figure of a view: name, meaning, kind, and how it is read.
+type Figure = (
+    &'static str,
+    &'static str,
+    CounterKind,
+    fn(&ViewReport, Lsn) -> f64,
+);
+
+const FIGURES: [Figure; 11] = [
+    (
+        "activestore_view_lag_records",
+        "Records of the log that are not in the view yet.",
+        CounterKind::Gauge,
+        |view, last| view.lag_records(last) as f64,
+    ),
+    (
+        "activestore_view_unseen_records",
+        "Records of the log that the view was not shown yet.",
+        CounterKind::Gauge,
+        |view, last| view.unseen(last) as f64,
+    ),
+    (
+        "activestore_view_lag_seconds",
+        "Since when the view does not hold everything.",
+        CounterKind::Gauge,
+        |view, _| view.lag_s,
+    ),
+    (
+        "activestore_view_dirty_groups",
+        "Windows of groups that are to be computed again.",
+        CounterKind::Gauge,
+        |view, _| view.dirty as f64,
+    ),
+    (
+        "activestore_view_regions",
+        "Stretches of time that are to be computed as a whole: a view that was made, ranges that were deleted.",
+        CounterKind::Gauge,
+        |view, _| view.regions as f64,
+    ),
+    (
+        "activestore_view_recomputed_rows_total",
+        "Rows of the view that were computed or compared.",
+        CounterKind::Counter,
+        |view, _| view.done.rows_looked_at as f64,
+    ),
+    (
+        "activestore_view_written_rows_total",
+        "Rows of the view that were written because they are new or other ones.",
+        CounterKind::Counter,
+        |view, _| view.done.rows_written as f64,
+    ),
+    (
+        "activestore_view_deleted_rows_total",
+        "Rows of the view that were deleted because nothing is left of their group.",
+        CounterKind::Counter,
+        |view, _| view.done.rows_deleted as f64,
+    ),
+    (
+        "activestore_view_late_rows_total",
+        "Rows of the table that came after the view's watermark, or after the table's age.",
+        CounterKind::Counter,
+        |view, _| view.late as f64,
+    ),
+    (
+        "activestore_view_failures_total",
+        "Attempts to bring the view up to date that failed.",
+        CounterKind::Counter,
+        |view, _| view.done.failures as f64,
+    ),
+    (
+        "activestore_view_rebuilds_total",
+        "Times that the view was computed anew because the log did not reach back.",
+        CounterKind::Counter,
+        |view, _| view.done.rebuilds as f64,
+    ),
+];
+
+impl Inner {
+    pub(crate) fn view_figures(&self, all: &mut Figures) {
+        let reports = self.views.reports();
+        let last = self.store.last_lsn();
+        for (name, help, kind, read) in FIGURES {
+            for report in &reports {
+                let label = vec![("view", report.name.to_string())];
+                all.push(name, help, kind, label, read(report, last));
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Where a view stands in the log, as a note that becomes durable in the same record as its rows.
+
+use activestore_store::{Note, Store};
+use activestore_types::{Error, Lsn, Result, TableId};
+use serde::{Deserialize, Serialize};
+
+/// The prefix of the notes.
+pub(super) const PREFIX: &[u8] = b"view/";
+/// The layout of the note.
+const VERSION: u8 = 1;
+
+/// What a view has to look at anew as a whole: windows, of all groups or of those with some values.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Region {
+    /// Columns of the base's key, each with its one value as a key is written.
+    pub(super) among: Vec<(u32, Vec<u8>)>,
+    /// The first window.
+    pub(super) from: i64,
+    /// The last one.
+    pub(super) to: i64,
+    /// Whether there is something in the first and in the last window, or was when it was looked for.
+    pub(super) bounded: bool,
+}
+
+impl Region {
+    /// Everything.
+    pub(super) fn all() -> Region {
+        Region {
+            among: Vec::new(),
+            from: i64::MIN,
+            to: i64::MAX,
+            bounded: false,
+        }
+    }
+}
+
+/// Where a view stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Saved {
+    version: u8,
+    /// The last record whose rows are in the view, but for what is in the regions.
+    pub(super) upto: u64,
+    /// What is still to be looked at as a whole.
+    pub(super) regions: Vec<Region>,
+    /// The newest moment that was seen in a row.
+    pub(super) newest_ns: i64,
+    /// Rows that came after the watermark.
+    pub(super) late: u64,
+}
+
+impl Saved {
+    /// Of a view that holds nothing yet, and follows what is behind a record.
+    pub(super) fn new(upto: Lsn) -> Saved {
+        Saved {
+            version: VERSION,
+            upto: upto.0,
+            regions: vec![Region::all()],
+            newest_ns: i64::MIN,
+            late: 0,
+        }
+    }
+
+    /// What is noted of a view; `None` where nothing is, or what a newer program wrote: then it is made anew.
+    pub(super) fn read(store: &Store, view: TableId) -> Option<Saved> {
+        let bytes = store.note(&key(view))?;
+        let saved: Saved = postcard::from_bytes(&bytes).ok()?;
+        (saved.version == VERSION).then_some(saved)
+    }
+
+    pub(super) fn note(&self, view: TableId) -> Result<Note> {
+        let value = postcard::to_stdvec(self)
+            .map_err(|error| Error::internal(format!("the note of a view: {error}")))?;
+        Ok(Note {
+            key: key(view),
+            value: Some(value),
+        })
+    }
+}
+
+fn key(view: TableId) -> Vec<u8> {
+    [PREFIX, view.0.to_string().as_bytes()].concat()
+}
+
+/// The notes of views that are no more.
+pub(super) fn orphans(store: &Store, views: &[TableId]) -> Vec<Note> {
+    let known: Vec<Vec<u8>> = views.iter().map(|view| key(*view)).collect();
+    let notes = store.notes(PREFIX).into_iter().map(|(key, _)| key);
+    notes
+        .filter(|key| !known.contains(key))
+        .map(|key| Note { key, value: None })
+        .collect()
+}

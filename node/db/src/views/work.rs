@@ -1,0 +1,290 @@
+//! The work that brings a view up to date: marked groups in pieces, regions in steps that are as long as they take little
+//! time.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use activestore_query::ViewQuery;
+use activestore_types::{ColumnId, Error, ErrorKind, Result, TableSchema};
+use arrow::array::{Array, ArrayRef};
+use arrow::compute::concat;
+use tokio::runtime::Runtime;
+
+use super::compute::{Computed, Difference, Part};
+use super::dirty::Piece;
+use super::saved::Region;
+use super::upkeep::Upkeep;
+use crate::db::Inner;
+use crate::subscribe::key_value;
+
+/// A view rests so many times as long as it worked: so it takes a bounded part of one core, whatever is written.
+const REST_FACTOR: u32 = 5;
+/// A region rests as long as it worked.
+const REGION_REST_FACTOR: u32 = 1;
+/// How long regions are worked on in one go.
+const REGIONS_WORK: Duration = Duration::from_millis(250);
+/// A step of a region that took less is followed by one twice as long …
+const STEP_SHORT: Duration = Duration::from_millis(100);
+/// … and one that took more by one half as long.
+const STEP_LONG: Duration = Duration::from_millis(500);
+/// Windows of one step of a region at the most.
+const STEP_WINDOWS_MAX: usize = 16_384;
+
+impl Upkeep {
+    /// Brings the view up to date as far as it has seen the log; in a hurry all at once. `goes_on` is asked between
+    /// steps.
+    pub(super) fn work(
+        &mut self,
+        inner: &Inner,
+        runtime: &Runtime,
+        hurry: bool,
+        goes_on: &dyn Fn() -> bool,
+    ) {
+        self.tries += 1;
+        let began = inner.env.clock.monotonic();
+        if self.query.is_none() {
+            self.compile(inner, runtime);
+        }
+        let Some(query) = self.query.clone() else {
+            return self.mind_log(inner);
+        };
+        let mut rest = REST_FACTOR;
+        let worked = self.pieces(inner, runtime, &query, goes_on).and_then(|()| {
+            let ends = began + REGIONS_WORK;
+            while let Some(region) = self.dirty.regions.first().cloned() {
+                if !goes_on() || (!hurry && inner.env.clock.monotonic() >= ends) {
+                    break;
+                }
+                rest = REGION_REST_FACTOR;
+                self.region(inner, runtime, &query, region)?;
+            }
+            Ok(())
+        });
+        match worked {
+            Ok(()) => {
+                self.error = None;
+                self.failures = 0;
+                let now = inner.env.clock.monotonic();
+                let rests = now + now.saturating_sub(began).saturating_mul(rest);
+                let refresh = match self.dirty.regions.is_empty() {
+                    true => began + Duration::from_millis(self.def.refresh_ms),
+                    false => Duration::ZERO,
+                };
+                self.due = rests.max(refresh);
+            }
+            Err(error) => self.failed(inner, &error),
+        }
+        self.mind_log(inner);
+    }
+
+    /// Computes the groups that are marked.
+    fn pieces(
+        &mut self,
+        inner: &Inner,
+        runtime: &Runtime,
+        query: &ViewQuery,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        let mut pieces: VecDeque<Piece> = self.dirty.take(&query.windows).into();
+        while let Some(piece) = pieces.pop_front() {
+            let done = if goes_on() {
+                self.piece(inner, runtime, query, piece, &mut pieces)
+            } else {
+                pieces.push_front(piece);
+                break;
+            };
+            if let Err(error) = done {
+                pieces.iter().for_each(|piece| self.dirty.put_back(piece));
+                return Err(error);
+            }
+        }
+        pieces.iter().for_each(|piece| self.dirty.put_back(piece));
+        Ok(())
+    }
+
+    fn piece(
+        &mut self,
+        inner: &Inner,
+        runtime: &Runtime,
+        query: &ViewQuery,
+        piece: Piece,
+        pieces: &mut VecDeque<Piece>,
+    ) -> Result<()> {
+        let part = Part {
+            from: piece.from,
+            to: piece.to,
+            among: anchors_of(query, piece.slots.keys().map(Vec::as_slice)),
+            piece: Some(&piece),
+        };
+        let computed = self.difference(inner, runtime, query, &part);
+        let written = computed.and_then(|difference| match difference {
+            Some(difference) => {
+                let last = pieces.is_empty();
+                self.write(inner, difference, last).map(|()| true)
+            }
+            None => Ok(false),
+        });
+        match written {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let halves = piece.split(&query.windows).ok_or_else(too_many_groups)?;
+                halves.into_iter().for_each(|half| pieces.push_front(half));
+                Ok(())
+            }
+            Err(error) => {
+                self.dirty.put_back(&piece);
+                Err(error)
+            }
+        }
+    }
+
+    /// One step of the first region.
+    fn region(
+        &mut self,
+        inner: &Inner,
+        runtime: &Runtime,
+        query: &ViewQuery,
+        mut region: Region,
+    ) -> Result<()> {
+        let whole = region.clone();
+        let began = inner.env.clock.monotonic();
+        let among: Vec<(ColumnId, ArrayRef)> = region
+            .among
+            .iter()
+            .filter_map(|(id, key)| {
+                let id = ColumnId(*id);
+                let data_type = query.base.column_by_id(id)?.data_type;
+                Some((id, key_value(data_type, false, key)?.0))
+            })
+            .collect();
+        let part = |from: i64, to: i64| Part {
+            from,
+            to,
+            among: among.clone(),
+            piece: None,
+        };
+        if !region.bounded {
+            let view = self.schema(inner)?;
+            let computed = self.computed(inner, query, &view);
+            let extent = runtime.block_on(computed.extent(&part(region.from, region.to)))?;
+            let Some((first, last)) = extent else {
+                self.dirty.regions.remove(0);
+                self.extent = None;
+                return self.note(inner);
+            };
+            region.from = region.from.max(first);
+            region.to = region.to.min(last);
+            region.bounded = true;
+            self.extent.get_or_insert((region.from, region.to));
+        }
+        let mut to = region.from;
+        let mut behind = query.windows.next(to);
+        for _ in 1..self.step {
+            if behind > region.to || behind <= to {
+                break;
+            }
+            (to, behind) = (behind, query.windows.next(behind));
+        }
+        let difference = self.difference(inner, runtime, query, &part(region.from, to))?;
+        let Some(difference) = difference else {
+            if self.step == 1 {
+                return Err(too_many_groups());
+            }
+            self.step /= 2;
+            return Ok(());
+        };
+        let took = inner.env.clock.monotonic().saturating_sub(began);
+        if took < STEP_SHORT {
+            self.step = (self.step * 2).min(STEP_WINDOWS_MAX);
+        } else if took > STEP_LONG {
+            self.step = (self.step / 2).max(1);
+        }
+        let rest = (behind <= region.to && behind > to).then(|| Region {
+            from: behind,
+            // Where nothing was, what comes next may be far away.
+            bounded: difference.looked_at > 0,
+            ..region
+        });
+        let changes = difference.upserts.is_some() || difference.gone.is_some();
+        let ends = rest.is_none();
+        self.dirty.regions.splice(..1, rest);
+        if ends {
+            self.extent = None;
+        }
+        if !changes && !ends {
+            return Ok(()); // it is noted with the next rows, or at the end
+        }
+        let written = self.write(inner, difference, true);
+        if written.is_err() {
+            self.dirty.add(whole);
+        }
+        written
+    }
+
+    pub(super) fn schema(&self, inner: &Inner) -> Result<Arc<TableSchema>> {
+        let state = inner.catalog.state();
+        let view = state.table_by_id(self.id).cloned();
+        view.ok_or_else(|| Error::not_found("the view was dropped"))
+    }
+
+    fn computed<'a>(
+        &'a self,
+        inner: &'a Inner,
+        query: &'a ViewQuery,
+        view: &'a TableSchema,
+    ) -> Computed<'a> {
+        Computed {
+            engine: &inner.engine,
+            sql: &self.def.query,
+            query,
+            view,
+        }
+    }
+
+    fn difference(
+        &self,
+        inner: &Inner,
+        runtime: &Runtime,
+        query: &ViewQuery,
+        part: &Part<'_>,
+    ) -> Result<Option<Difference>> {
+        let view = self.schema(inner)?;
+        let computed = self.computed(inner, query, &view);
+        runtime.block_on(computed.difference(part))
+    }
+}
+
+/// The values of each column that groups are told apart by.
+fn anchors_of<'a>(
+    query: &ViewQuery,
+    groups: impl Iterator<Item = &'a [u8]>,
+) -> Vec<(ColumnId, ArrayRef)> {
+    let mut values: Vec<Vec<ArrayRef>> = vec![Vec::new(); query.anchors.len()];
+    for group in groups {
+        let mut rest = group;
+        for ((id, _), values) in query.anchors.iter().zip(&mut values) {
+            let data_type = query.base.column_by_id(*id).map(|column| column.data_type);
+            let read = data_type.and_then(|data_type| key_value(data_type, false, rest));
+            let Some((value, left)) = read else {
+                return Vec::new(); // all groups, of which those that are not meant are passed over
+            };
+            values.push(value);
+            rest = left;
+        }
+    }
+    let columns = query.anchors.iter().zip(values);
+    let columns = columns.map(|((id, _), values)| {
+        let values: Vec<&dyn Array> = values.iter().map(AsRef::as_ref).collect();
+        Some((*id, concat(&values).ok()?))
+    });
+    columns.collect::<Option<Vec<_>>>().unwrap_or_default()
+}
+
+fn too_many_groups() -> Error {
+    Error::new(
+        ErrorKind::Overloaded,
+        "one window of the view has more groups than can be compared at once",
+    )
+    .with_hint("make the view anew with shorter windows, or with fewer columns behind GROUP BY")
+}

@@ -1,0 +1,175 @@
+//! A query that a materialized view keeps: what it groups by, how a row of its table tells which of its groups the row
+//! is in, and the query over a part of the table alone.
+//!
+//! Groups that a write touches have to be told from the write by itself, which names the row's key and maybe nothing
+//! else. So the window is one of a time in the table's key. Other columns of the key that it groups by tell
+//! groups apart as well; those that are not of the key may change, and all groups of a window that differ in them alone are
+//! looked at together.
+
+mod shape;
+mod windows;
+
+use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use activestore_types::{ColumnId, DataType, Error, Result, TableSchema};
+use arrow::array::ArrayRef;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, Result as DataFusionResult};
+use datafusion::datasource::source_as_provider;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableScan, lit};
+use datafusion::scalar::ScalarValue;
+use futures::FutureExt;
+
+use crate::engine::Engine;
+use crate::error::{from_datafusion, panicked};
+use crate::prepare::worked_out;
+use crate::provider::StoredTable;
+use crate::rows::Rows;
+
+pub use windows::ViewWindows;
+
+/// A view's query, understood.
+#[derive(Clone, Debug)]
+pub struct ViewQuery {
+    /// The table that it reads, as it was when the query was understood.
+    pub base: Arc<TableSchema>,
+    /// The columns that it gives.
+    pub columns: Vec<(String, DataType)>,
+    /// The columns of the table's key that it groups by, beside the time, each with the place among those that
+    /// it gives.
+    pub anchors: Vec<(ColumnId, usize)>,
+    /// The places of other columns that it groups by.
+    pub others: Vec<usize>,
+    /// The place of the window's start.
+    pub window: usize,
+    /// The time that windows are of.
+    pub time: ColumnId,
+    /// How time is divided.
+    pub windows: ViewWindows,
+}
+
+/// A part of a table: a stretch of time, and for some columns the values that are in it.
+#[derive(Clone, Debug)]
+pub struct Within {
+    /// The column of the time.
+    pub time: String,
+    /// The first nanosecond.
+    pub from: i64,
+    /// The last one.
+    pub to: i64,
+    /// Columns with the values that they have.
+    pub among: Vec<(String, ArrayRef)>,
+}
+
+impl Engine {
+    /// Understands the query of a view.
+    ///
+    /// # Errors
+    /// `Invalid` for a query that no view can keep, with what to write instead; as [`Engine::query`] otherwise.
+    pub async fn view(&self, sql: &str) -> Result<ViewQuery> {
+        let state = self.session()?;
+        let understood = AssertUnwindSafe(async {
+            let plan = self
+                .unbound(&state, sql, self.parsed(&state, sql)?, &[])
+                .await?;
+            if !plan
+                .get_parameter_names()
+                .map_err(from_datafusion)?
+                .is_empty()
+            {
+                return Err(Error::invalid("the query of a view has no parameters"));
+            }
+            let shape = shape::of(&plan)?;
+            let given = self.optimized(sql, &[]).await?;
+            shape.query(given.schema().as_arrow())
+        })
+        .catch_unwind()
+        .await;
+        understood.unwrap_or_else(|payload| Err(panicked(payload.as_ref())))
+    }
+
+    /// Runs a query of one table over a part of it.
+    ///
+    /// # Errors
+    /// As [`Engine::query`].
+    pub async fn query_within(&self, sql: &str, within: &Within) -> Result<Rows> {
+        let state = self.session()?;
+        let planning = self.plan_within(&state, sql, within);
+        self.launch(&state, planning, None).await
+    }
+
+    async fn plan_within(
+        &self,
+        state: &SessionState,
+        sql: &str,
+        within: &Within,
+    ) -> Result<LogicalPlan> {
+        let plan = self
+            .unbound(state, sql, self.parsed(state, sql)?, &[])
+            .await?;
+        let narrowed = plan
+            .transform_up(|node| match node {
+                LogicalPlan::TableScan(scan) => within.over(scan).map(Transformed::yes),
+                other => Ok(Transformed::no(other)),
+            })
+            .map_err(from_datafusion)?;
+        worked_out(narrowed.data, state)
+    }
+}
+
+impl Within {
+    /// A table's scan, of that part alone.
+    fn over(&self, scan: TableScan) -> DataFusionResult<LogicalPlan> {
+        let provider = source_as_provider(&scan.source)?;
+        if provider.downcast_ref::<StoredTable>().is_none() {
+            return Ok(LogicalPlan::TableScan(scan));
+        }
+        let named = |name: &str| Expr::Column(Column::new(Some(scan.table_name.clone()), name));
+        let moment = |ns: i64| lit(ScalarValue::TimestampNanosecond(Some(ns), None));
+        let mut condition = named(&self.time)
+            .gt_eq(moment(self.from))
+            .and(named(&self.time).lt_eq(moment(self.to)));
+        for (name, values) in &self.among {
+            let values = (0..values.len())
+                .map(|row| ScalarValue::try_from_array(values, row).map(lit))
+                .collect::<DataFusionResult<Vec<Expr>>>()?;
+            condition = condition.and(named(name).in_list(values, false));
+        }
+        LogicalPlanBuilder::from(LogicalPlan::TableScan(scan))
+            .filter(condition)?
+            .build()
+    }
+}
+
+impl ViewQuery {
+    /// The columns of the view's key: those of its partition key, and those that order its rows.
+    pub fn key(&self) -> (Vec<String>, Vec<String>) {
+        let name = |place: &usize| self.columns.get(*place).map(|(name, _)| name.clone());
+        let of_partition = |id: &ColumnId| self.base.partition_key.contains(id);
+        let groups = self.anchors.iter().map(|(_, place)| place);
+        let groups: Vec<usize> = groups.chain(&self.others).copied().collect();
+        let anchored = self.anchors.iter().filter(|(id, _)| of_partition(id));
+        let mut partition: Vec<usize> = anchored.map(|(_, place)| *place).collect();
+        if partition.is_empty() {
+            partition.clone_from(&groups);
+        }
+        let mut clustering = Vec::new();
+        if partition.is_empty() {
+            partition.push(self.window);
+        } else {
+            clustering.push(self.window);
+        }
+        let known: BTreeSet<usize> = partition.iter().copied().collect();
+        clustering.extend(groups.into_iter().filter(|place| !known.contains(place)));
+        (
+            partition.iter().filter_map(name).collect(),
+            clustering.iter().filter_map(name).collect(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;

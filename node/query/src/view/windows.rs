@@ -1,0 +1,136 @@
+//! How a view divides time: from a moment to its windows, and from a window to its moments.
+
+use activestore_types::{Error, Result};
+use arrow::datatypes::DataType as ArrowType;
+use datafusion::logical_expr::Expr;
+use datafusion::scalar::ScalarValue;
+
+use crate::bucket::Buckets;
+use crate::tumble::width_ns;
+use crate::windows::hop_widths;
+
+/// Months of a year, and an hour that a clock is turned back by is in one of them.
+const WINDOWS_OF_A_YEAR: usize = 12;
+
+/// A division of time into windows, each known by its start.
+#[derive(Clone, Debug)]
+pub struct ViewWindows(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    /// `tumble`: of one width, from 1970 on.
+    Tumble(i64),
+    /// `time_bucket`.
+    Buckets(Buckets),
+    /// `hop`: one begins every so often, and all have one width.
+    Hop { slide: i64, width: i64 },
+}
+
+impl ViewWindows {
+    /// The time and its division, of a call in `GROUP BY`; `None` for what is no window.
+    ///
+    /// # Errors
+    /// `Invalid` for widths that are none.
+    pub(super) fn of_call(name: &str, args: &[Expr]) -> Result<Option<(Expr, ViewWindows)>> {
+        let constant = |place: usize| match args.get(place) {
+            Some(Expr::Literal(value, _)) => Ok(as_text(value)),
+            _ => Err(
+                Error::invalid(format!("the widths of {name}() in a view are constants"))
+                    .with_hint("write them as text: tumble(ts, '1 minute')"),
+            ),
+        };
+        let time = |place: usize| args.get(place).cloned();
+        Ok(match name {
+            "tumble" => {
+                let width = width_ns(&constant(1)?)?;
+                time(0).map(|time| (time, ViewWindows::tumbling(width)))
+            }
+            "hop" => {
+                let (slide, width) = hop_widths(&constant(1)?, &constant(2)?)?;
+                time(0).map(|time| (time, ViewWindows::hopping(slide, width)))
+            }
+            "time_bucket" => {
+                let mut constants = vec![constant(0)?];
+                for place in 2..args.len() {
+                    constants.push(constant(place)?);
+                }
+                let buckets = Buckets::of_args(&constants)?;
+                time(1).map(|time| (time, ViewWindows(Kind::Buckets(buckets))))
+            }
+            _ => None,
+        })
+    }
+
+    /// Windows of one width in nanoseconds, above zero, from 1970 on.
+    pub fn tumbling(width: i64) -> ViewWindows {
+        ViewWindows(Kind::Tumble(width.max(1)))
+    }
+
+    /// Windows of one width that begin every so often; both in nanoseconds, above zero.
+    pub fn hopping(slide: i64, width: i64) -> ViewWindows {
+        ViewWindows(Kind::Hop {
+            slide: slide.max(1),
+            width: width.max(1),
+        })
+    }
+
+    /// The stretch that a moment lies in, by its start: all moments of it are in the same windows, or nearly so.
+    pub fn slot(&self, ns: i64) -> i64 {
+        match &self.0 {
+            Kind::Tumble(width) => floor(ns, *width),
+            Kind::Buckets(buckets) => buckets.start_of(ns),
+            Kind::Hop { slide, .. } => floor(ns, *slide),
+        }
+    }
+
+    /// The first of the windows that a moment of the stretch may lie in; the stretch's own start is the last one.
+    pub fn first(&self, slot: i64) -> i64 {
+        match &self.0 {
+            Kind::Hop { slide, width } => {
+                let back = (width - 1).div_euclid(*slide).saturating_mul(*slide);
+                slot.saturating_sub(back)
+            }
+            Kind::Tumble(_) | Kind::Buckets(_) => slot,
+        }
+    }
+
+    /// How long a window lasts at the most, around a moment: those of months differ.
+    pub fn longest(&self, ns: i64) -> i64 {
+        let mut start = self.slot(ns);
+        let mut longest = 0;
+        for _ in 0..WINDOWS_OF_A_YEAR {
+            longest = longest.max(self.end(start).saturating_sub(start));
+            start = self.next(start);
+        }
+        longest
+    }
+
+    /// The start of the window behind another one.
+    pub fn next(&self, start: i64) -> i64 {
+        match &self.0 {
+            Kind::Tumble(width) => start.saturating_add(*width),
+            Kind::Buckets(buckets) => buckets.next(start),
+            Kind::Hop { slide, .. } => start.saturating_add(*slide),
+        }
+    }
+
+    /// The first moment behind a window.
+    pub fn end(&self, start: i64) -> i64 {
+        match &self.0 {
+            Kind::Hop { width, .. } => start.saturating_add(*width),
+            Kind::Tumble(_) | Kind::Buckets(_) => self.next(start),
+        }
+    }
+}
+
+fn floor(ns: i64, width: i64) -> i64 {
+    ns.saturating_sub(ns.rem_euclid(width))
+}
+
+/// Text of any kind as one.
+fn as_text(value: &ScalarValue) -> ScalarValue {
+    match value.cast_to(&ArrowType::Utf8) {
+        Ok(text) if value.try_as_str().is_some() => text,
+        _ => value.clone(),
+    }
+}
