@@ -47,7 +47,7 @@ impl Late {
 /// What a view is made of, beside its table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ViewDef {
-    /// The query as written.
+    /// The query, with what aliases in its clauses stand for in their places.
     pub query: String,
     /// The table that it reads.
     pub base: TableName,

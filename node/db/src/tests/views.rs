@@ -2,6 +2,7 @@
 
 mod crashes;
 mod model;
+mod names;
 mod refused;
 
 use activestore_env::SimEnv;

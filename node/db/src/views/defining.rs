@@ -27,7 +27,7 @@ impl Db {
             inner.change(Change::CreateView {
                 definition,
                 def: ViewDef {
-                    query: statement.query,
+                    query: query.text,
                     base: query.base.name.clone(),
                     refresh_ms: options.refresh_ms,
                     late: options.late,
