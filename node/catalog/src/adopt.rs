@@ -95,7 +95,7 @@ pub(crate) fn adopt(state: &mut CatalogState, bundle: Bundle) -> Result<()> {
     Ok(())
 }
 
-fn keys_differ(table: &TableSchema, definition: &TableDefinition) -> bool {
+pub(crate) fn keys_differ(table: &TableSchema, definition: &TableDefinition) -> bool {
     let here = TableDefinition::from_schema(table);
     here.partition_key != definition.partition_key
         || here.clustering_key != definition.clustering_key

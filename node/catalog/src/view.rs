@@ -5,15 +5,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use activestore_types::{Error, Result, SyncMode, TableName};
+use activestore_types::{Column, Error, Result, SyncMode, TableName};
 use serde::{Deserialize, Serialize};
 
-use crate::apply::{create_table, drop_table};
-use crate::definition::TableDefinition;
+use crate::adopt::keys_differ;
+use crate::apply::{add_columns, alter_options, create_table, drop_table, exists, unused};
+use crate::definition::{ProcessorDef, TableDefinition};
 use crate::duration::parse_duration;
 use crate::names::nearest;
 use crate::options::TableOptions;
 use crate::state::{CatalogState, missing};
+use crate::{keeping, sharing};
 
 /// The shortest time between two looks of a view at its table …
 const REFRESH_MS_MIN: u64 = 10;
@@ -188,6 +190,7 @@ pub(crate) fn create(
     definition: &TableDefinition,
     def: ViewDef,
     if_not_exists: bool,
+    takes_over: bool,
 ) -> Result<()> {
     if if_not_exists && state.views.contains_key(&definition.name) {
         return Ok(());
@@ -199,8 +202,51 @@ pub(crate) fn create(
         ))
         .with_hint("drop one that nobody reads"));
     }
-    create_table(state, definition, false)?;
+    if takes_over && state.tables.contains_key(&definition.name) {
+        take_over(state, definition)?;
+    } else {
+        create_table(state, definition, false)?;
+    }
     state.views.insert(definition.name.clone(), def);
+    Ok(())
+}
+
+/// A table becomes the view. Rows of a view that go up make a table at the cloud, and its definitions bring that to
+/// all nodes: to those that make the same view, and to the one that made it, once it made it anew.
+fn take_over(state: &mut CatalogState, definition: &TableDefinition) -> Result<()> {
+    let name = &definition.name;
+    let table = state.table(name)?.clone();
+    let is_given = |column: &Column| {
+        let given = definition.columns.iter();
+        given
+            .filter(|given| given.name == column.name)
+            .any(|given| given.data_type == column.data_type)
+    };
+    if keys_differ(&table, definition) || !table.columns.iter().all(is_given) {
+        return Err(exists("table", &name.to_string()).with_hint(
+            "a view takes the place of a table without rows where that has its key and no other columns than it: give the view another name",
+        ));
+    }
+    let uses =
+        |processor: &&ProcessorDef| processor.table == *name || processor.into.contains(name);
+    let users = state.processors.values().filter(uses);
+    unused(
+        "table",
+        &name.to_string(),
+        users.map(|processor| ("processor", processor.name.as_str())),
+    )?;
+    let columns = definition.columns.iter();
+    let columns: Vec<_> = columns
+        .map(|column| (column.name.clone(), column.data_type))
+        .collect();
+    let options = TableOptions {
+        flexible: Some(false),
+        ..definition.options.clone()
+    };
+    let altered = alter_options(&add_columns(&table, &columns, true)?, &options)?;
+    sharing::forget(state, name);
+    keeping::say_nothing(state, name);
+    state.tables.insert(name.clone(), altered);
     Ok(())
 }
 

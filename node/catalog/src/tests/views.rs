@@ -18,6 +18,7 @@ fn view(name: &str, base: &str, sync: SyncMode) -> Change {
             lateness_ms: 10_000,
         },
         if_not_exists: false,
+        takes_over: false,
     }
 }
 
@@ -118,4 +119,54 @@ fn another_nodes_definitions_leave_a_view_as_it_is() {
         .unwrap();
     assert_eq!(here.state().views, before.views);
     assert_eq!(here.state().tables, before.tables);
+}
+
+#[test]
+fn a_view_takes_the_place_of_a_table_of_its_shape_and_of_no_other() {
+    let catalog = Catalog::in_memory().unwrap();
+    catalog.apply(keyspace("plant")).unwrap();
+    for name in ["plant.t", "plant.v", "plant.wide", "plant.keyed"] {
+        let mut definition = named(name);
+        definition.options.flexible = Some(true);
+        match name {
+            "plant.wide" => definition
+                .columns
+                .push(ColumnDefinition::new("more", DataType::Int)),
+            "plant.keyed" => definition.clustering_key.clear(),
+            _ => {}
+        }
+        catalog.apply(create(definition)).unwrap();
+    }
+    let takes = |name: &str| match view(name, "plant.t", SyncMode::Up) {
+        Change::CreateView {
+            mut definition,
+            def,
+            ..
+        } => {
+            let another = ColumnDefinition::new("another", DataType::Int);
+            definition.columns.push(another);
+            Change::CreateView {
+                definition,
+                def,
+                if_not_exists: false,
+                takes_over: true,
+            }
+        }
+        other => other,
+    };
+    for name in ["plant.wide", "plant.keyed"] {
+        let error = catalog.apply(takes(name)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+    }
+    let before = catalog.state().table(&name("plant.v")).unwrap().id;
+    catalog.apply(takes("plant.v")).unwrap();
+    let state = catalog.state();
+    let table = state.table(&name("plant.v")).unwrap();
+    assert!(state.views.contains_key(&name("plant.v")));
+    assert!(table.id == before && !table.flexible && table.sync == SyncMode::Up);
+    assert!(table.column("another").is_some());
+    assert!(
+        catalog.apply(takes("plant.v")).is_err(),
+        "it is one already"
+    );
 }

@@ -1,6 +1,7 @@
 //! Materialized views: they hold what their query says of their table, whatever is written, and nobody else writes them.
 
 mod crashes;
+mod edges;
 mod model;
 mod names;
 mod refused;

@@ -3,7 +3,7 @@
 use activestore_catalog::{
     Change, ClusteringDefinition, ColumnDefinition, TableDefinition, ViewDef,
 };
-use activestore_query::{ViewQuery, ViewStatement};
+use activestore_query::{ViewQuery, ViewStatement, quote};
 use activestore_types::{Error, Result, SyncMode, TableName};
 
 use crate::db::{Db, Inner};
@@ -20,6 +20,7 @@ impl Db {
             return Ok(made());
         }
         let query = self.engine().view(&statement.query).await?;
+        let takes_over = self.may_become_view(&statement.name).await?;
         let inner = self.inner.clone();
         self.blocking(move || {
             let definition = inner.view_table(&statement, &query)?;
@@ -34,11 +35,35 @@ impl Db {
                     lateness_ms: options.lateness_ms,
                 },
                 if_not_exists: statement.if_not_exists,
+                takes_over,
             })?;
             inner.keep_views()
         })
         .await?;
         Ok(made())
+    }
+
+    /// Whether a table is there that a view may take the place of: one that holds nothing, at a node to which definitions
+    /// come from a cloud.
+    async fn may_become_view(&self, name: &TableName) -> Result<bool> {
+        let state = self.inner.catalog.state();
+        let is_table = state.tables.contains_key(name) && !state.views.contains_key(name);
+        if !is_table || !self.inner.options.role.has_cloud() {
+            return Ok(false);
+        }
+        let sql = format!(
+            "SELECT 1 FROM {}.{} LIMIT 1",
+            quote(&name.keyspace),
+            quote(&name.table)
+        );
+        let rows = self.inner.engine.query(&sql, &[]).await?.collect().await?;
+        if rows.iter().any(|batch| batch.num_rows() > 0) {
+            return Err(Error::conflict(format!(
+                "table {name} exists already and holds rows, so no view can take its place"
+            ))
+            .with_hint("give the view another name, or delete what the table holds"));
+        }
+        Ok(true)
     }
 
     /// Waits until a view holds everything that was committed before.

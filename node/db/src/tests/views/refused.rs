@@ -99,6 +99,12 @@ fn who_makes_a_view_may_read_its_table_and_make_tables() {
         denied(&maker, &make).await;
         run(&db, "GRANT SELECT ON plant.t TO maker").await;
         run(&maker, &make).await;
+        // In the place of a table only who may drop that.
+        run(&db, "CREATE TABLE mine.old (device TEXT, w TIMESTAMP, n BIGINT, total BIGINT, high BIGINT, PRIMARY KEY ((device), w))").await;
+        let instead = format!("CREATE MATERIALIZED VIEW mine.old AS {QUERY}");
+        denied(&maker, &instead).await;
+        run(&db, "GRANT DROP ON mine.old TO maker").await;
+        run(&maker, &instead).await;
         denied(&maker, "DROP MATERIALIZED VIEW mine.v").await;
         denied(&reader, "SELECT * FROM mine.v").await;
         denied(&reader, "REFRESH MATERIALIZED VIEW mine.v").await;
