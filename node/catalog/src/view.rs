@@ -202,7 +202,11 @@ pub(crate) fn create(
         ))
         .with_hint("drop one that nobody reads"));
     }
-    if takes_over && state.tables.contains_key(&definition.name) {
+    // No view stands on itself.
+    let name = &definition.name;
+    let is_table = state.tables.contains_key(name) && !state.views.contains_key(name);
+    if takes_over && is_table && def.base != *name {
+        check_users(state, &definition.name)?;
         take_over(state, definition)?;
     } else {
         create_table(state, definition, false)?;

@@ -158,6 +158,17 @@ fn a_view_takes_the_place_of_a_table_of_its_shape_and_of_no_other() {
         let error = catalog.apply(takes(name)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
     }
+    // No view stands on itself, by way of another one or not.
+    catalog
+        .apply(view("plant.over", "plant.v", SyncMode::None))
+        .unwrap();
+    assert!(catalog.apply(takes("plant.v")).is_err());
+    assert!(catalog.apply(takes("plant.t")).is_err());
+    let gone = Change::DropView {
+        name: name("plant.over"),
+        if_exists: false,
+    };
+    catalog.apply(gone).unwrap();
     let before = catalog.state().table(&name("plant.v")).unwrap().id;
     catalog.apply(takes("plant.v")).unwrap();
     let state = catalog.state();
