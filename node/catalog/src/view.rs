@@ -59,6 +59,9 @@ pub struct ViewDef {
     pub late: Late,
     /// By how much the watermark stays behind the newest moment that was seen, in milliseconds.
     pub lateness_ms: u64,
+    /// How long its table has to keep rows, so that a whole window can be computed: as long as a window lasts, and
+    /// as long as late rows are waited for; in milliseconds.
+    pub needs_ms: u64,
 }
 
 /// What `CREATE MATERIALIZED VIEW … WITH` may say.

@@ -16,6 +16,7 @@ fn view(name: &str, base: &str, sync: SyncMode) -> Change {
             refresh_ms: 1_000,
             late: Late::Drop,
             lateness_ms: 10_000,
+            needs_ms: 70_000,
         },
         if_not_exists: false,
         takes_over: false,

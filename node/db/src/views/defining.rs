@@ -25,6 +25,11 @@ impl Db {
         self.blocking(move || {
             let definition = inner.view_table(&statement, &query)?;
             let options = statement.options;
+            let longest_ms = u64::try_from(query.windows.longest(inner.wall_ns()) / 1_000_000);
+            let needs_ms = longest_ms
+                .unwrap_or_default()
+                .saturating_add(options.lateness_ms);
+            inner.check_view_age(&query.base.name, needs_ms)?;
             inner.change(Change::CreateView {
                 definition,
                 def: ViewDef {
@@ -33,6 +38,7 @@ impl Db {
                     refresh_ms: options.refresh_ms,
                     late: options.late,
                     lateness_ms: options.lateness_ms,
+                    needs_ms,
                 },
                 if_not_exists: statement.if_not_exists,
                 takes_over,
@@ -101,15 +107,6 @@ impl Inner {
             })
             .collect();
         let state = self.catalog.state();
-        let now_ns = self.wall_ns();
-        let kept = self.kept_since_ns(&state, &query.base.name);
-        if kept.is_some_and(|since| now_ns.saturating_sub(since) < query.windows.longest(now_ns)) {
-            return Err(Error::invalid(format!(
-                "{} keeps its rows for less than a window lasts, so a whole window could never be computed",
-                query.base.name
-            ))
-            .with_hint("make a view of shorter windows, which may keep its rows longer, and a second one over that"));
-        }
         let inherited = state.keyspace(&statement.name.keyspace)?.sync;
         let below = self.options.role.has_cloud();
         match definition.options.sync {
