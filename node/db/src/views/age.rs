@@ -2,8 +2,9 @@
 //! could be computed any more.
 
 use activestore_catalog::{CatalogState, Change, TableOptions};
-use activestore_types::{Error, Result, TableName};
+use activestore_types::{Error, Result, SyncMode, TableName};
 
+use super::defining::comes_down;
 use super::upkeep::Upkeep;
 use crate::db::Inner;
 
@@ -47,7 +48,7 @@ impl Inner {
         }
     }
 
-    /// Refuses options of a table that its views could not go on with.
+    /// Refuses options of a table that its views could not go on with, and of a view that its rows could not.
     ///
     /// # Errors
     /// `Invalid`, naming a view.
@@ -56,6 +57,10 @@ impl Inner {
             return Ok(());
         };
         let state = self.catalog.state();
+        let comes = options.sync == Some(SyncMode::Down) && self.options.role.has_cloud();
+        if comes && state.views.contains_key(table) {
+            return Err(comes_down());
+        }
         if options.ttl_s.is_none() && options.keeping.keep_local_s.is_none() {
             return Ok(());
         }

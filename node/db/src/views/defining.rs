@@ -111,10 +111,7 @@ impl Inner {
         let below = self.options.role.has_cloud();
         match definition.options.sync {
             Some(SyncMode::Down) if below => {
-                return Err(Error::invalid(
-                    "the rows of a view are made here, so they cannot come down from the cloud",
-                )
-                .with_hint("say sync = 'up', or sync = 'none'"));
+                return Err(comes_down());
             }
             Some(_) => {}
             // One writer, one way.
@@ -129,4 +126,10 @@ impl Inner {
         }
         Ok(definition)
     }
+}
+
+/// A view's rows do not come from above.
+pub(super) fn comes_down() -> Error {
+    Error::invalid("the rows of a view are made here, so they cannot come down from the cloud")
+        .with_hint("say sync = 'up', or sync = 'none'")
 }

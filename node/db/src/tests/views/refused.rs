@@ -29,6 +29,8 @@ fn nobody_but_its_query_writes_a_view() {
             ("ALTER TABLE plant.v ADD COLUMN x INT", "its columns are those of its query"),
             ("ALTER TABLE plant.v SET (flexible = true)", "only its ttl, sync and compaction"),
             ("ALTER TABLE plant.v SET (sync = 'both')", "one writer"),
+            // Here the rows of a table that comes down are the cloud's alone.
+            ("ALTER TABLE plant.v SET (sync = 'down')", "made here"),
         ] {
             let told = told(&db, sql).await;
             assert!(told.contains(says), "{sql}: {told}");
