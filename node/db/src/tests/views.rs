@@ -148,6 +148,25 @@ fn views_stand_on_views_and_go_in_their_order() {
 }
 
 #[test]
+fn a_view_is_refreshed_with_all_that_it_stands_on() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open(dir.path(), Role::Edge);
+        run(&db, BASE).await;
+        for (view, base, time, start, width) in [("c", "t", "ts", "s", "second"), ("b", "c", "s", "m", "minute"), ("a", "b", "m", "h", "hour")] {
+            let sum = if base == "t" { "v" } else { "total" };
+            run(&db, &format!("CREATE MATERIALIZED VIEW plant.{view} WITH (refresh = '1 h') AS SELECT device, tumble({time}, '1 {width}') AS {start}, sum({sum}) AS total FROM plant.{base} GROUP BY device, {start}")).await;
+        }
+        for round in 1..=10 {
+            run(&db, &format!("INSERT INTO plant.t (device, ts, v) VALUES ('a', '2026-01-01T00:00:{round:02}', 1)")).await;
+            run(&db, "REFRESH MATERIALIZED VIEW plant.a").await;
+            assert_eq!(rows(&db, "SELECT total FROM plant.a").await, [round.to_string()]);
+        }
+        db.shutdown().await.unwrap();
+    });
+}
+
+#[test]
 fn rows_behind_the_watermark_are_counted_and_dropped_where_that_is_said() {
     runtime().block_on(async {
         let dir = tempfile::tempdir().unwrap();

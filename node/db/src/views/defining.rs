@@ -1,7 +1,7 @@
 //! `CREATE` and `REFRESH MATERIALIZED VIEW`.
 
 use activestore_catalog::{
-    Change, ClusteringDefinition, ColumnDefinition, TableDefinition, ViewDef,
+    Change, ClusteringDefinition, ColumnDefinition, MAX_VIEWS, TableDefinition, ViewDef,
 };
 use activestore_query::{ViewQuery, ViewStatement, quote};
 use activestore_types::{Error, Result, SyncMode, TableName};
@@ -72,16 +72,26 @@ impl Db {
         Ok(true)
     }
 
-    /// Waits until a view holds everything that was committed before.
+    /// Waits until a view holds everything that was committed before, and so what it stands on.
     pub(crate) async fn refresh_view(&self, name: &TableName) -> Result<SqlOutcome> {
         let state = self.inner.catalog.state();
         state.view(name)?;
-        let id = state.table(name)?.id;
+        // What it stands on comes first: that a view is up to date puts rows into the log for the next one.
+        let mut chain = Vec::new();
+        let mut next = name;
+        while let Some(view) = state.views.get(next).filter(|_| chain.len() < MAX_VIEWS) {
+            chain.push(state.table(next)?.id);
+            next = &view.base;
+        }
         let inner = self.inner.clone();
         Db::unqueued(move || {
             inner.keep_views()?;
-            let is_defined = || inner.catalog.state().table_by_id(id).is_some();
-            inner.views.settled(id, inner.store.last_lsn(), &is_defined)
+            chain.iter().rev().try_for_each(|id| {
+                let is_defined = || inner.catalog.state().table_by_id(*id).is_some();
+                inner
+                    .views
+                    .settled(*id, inner.store.last_lsn(), &is_defined)
+            })
         })
         .await?;
         Ok(SqlOutcome::definition("REFRESH MATERIALIZED VIEW"))
