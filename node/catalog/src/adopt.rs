@@ -19,12 +19,14 @@ use crate::plugin::MAX_PLUGIN_VERSIONS;
 use crate::role;
 use crate::sharing;
 use crate::state::CatalogState;
+use crate::view;
 
 /// The most disagreements that are listed.
 const MAX_DISAGREEMENTS: usize = 100;
 
-pub(crate) fn adopt(state: &mut CatalogState, bundle: Bundle) -> Result<()> {
+pub(crate) fn adopt(state: &mut CatalogState, mut bundle: Bundle) -> Result<()> {
     let mut disagreements = Vec::new();
+    view::spare(state, &mut bundle, &mut disagreements);
     for (name, mut keyspace) in bundle.keyspaces {
         check_keyspace_name(&name)?;
         keyspace.name.clone_from(&name);

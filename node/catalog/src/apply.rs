@@ -104,7 +104,7 @@ fn step(state: &mut CatalogState, change: Change) -> Result<()> {
         Change::CreateProcessor { def, or_replace } => {
             check_identifier("processor", &def.name)?;
             absent("processor", &state.processors, &def.name, or_replace)?;
-            view::check_outputs(state, &def.into)?;
+            view::check_processed(state, &def)?;
             state.processors.insert(def.name.clone(), def.clone());
             check_processor(state, &def)
         }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::adopt::keys_differ;
 use crate::apply::{add_columns, alter_options, create_table, drop_table, exists, unused};
+use crate::bundle::Bundle;
 use crate::definition::{ProcessorDef, TableDefinition};
 use crate::duration::parse_duration;
 use crate::names::nearest;
@@ -334,13 +335,46 @@ pub(crate) fn check_options(
     }
 }
 
-/// Refuses a processor that would write into a view.
-pub(crate) fn check_outputs(state: &CatalogState, into: &[TableName]) -> Result<()> {
-    match into.iter().find(|name| state.views.contains_key(name)) {
+/// Refuses a processor that would write into a view, or see what is written to it: a processor may change rows and
+/// turn them away.
+pub(crate) fn check_processed(state: &CatalogState, processor: &ProcessorDef) -> Result<()> {
+    if let Some(view) = state.views.get(&processor.table) {
+        return Err(Error::invalid(format!(
+            "{} is a materialized view: a processor could change its rows, and nobody but its query says what it holds",
+            processor.table
+        ))
+        .with_hint(format!("put the processor on {}, or SUBSCRIBE to the view", view.base)));
+    }
+    match processor
+        .into
+        .iter()
+        .find(|name| state.views.contains_key(name))
+    {
         None => Ok(()),
         Some(name) => Err(Error::invalid(format!(
             "{name} is a materialized view, and nobody but its query writes it"
         ))
         .with_hint("send the processor's rows INTO a table")),
     }
+}
+
+/// Takes out of another node's definitions what it says of tables that are views here. Processors of theirs are told
+/// of: they do not run here.
+pub(crate) fn spare(state: &CatalogState, bundle: &mut Bundle, disagreements: &mut Vec<String>) {
+    if state.views.is_empty() {
+        return;
+    }
+    bundle.processors.retain(|name, processor| {
+        let refused = check_processed(state, processor);
+        if let Err(error) = &refused {
+            disagreements.push(format!("processor '{name}' does not run here: {error}"));
+        }
+        refused.is_ok()
+    });
+    let is_table = |name: &TableName| !state.views.contains_key(name);
+    bundle.sharing.retain(|name, _| is_table(name));
+    bundle.classes.retain(|name, _| is_table(name));
+    bundle.keeping.retain(|name, _| is_table(name));
+    bundle.keep_conflicts.retain(is_table);
+    bundle.at_limit.retain(|name, _| is_table(name));
 }

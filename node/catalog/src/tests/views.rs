@@ -2,7 +2,7 @@
 
 use activestore_types::{DataType, ErrorKind, SyncMode, TableName};
 
-use super::{create, keyspace, named};
+use super::{create, keyspace, named, plugin, processor};
 use crate::*;
 
 fn view(name: &str, base: &str, sync: SyncMode) -> Change {
@@ -181,4 +181,51 @@ fn a_view_takes_the_place_of_a_table_of_its_shape_and_of_no_other() {
         catalog.apply(takes("plant.v")).is_err(),
         "it is one already"
     );
+}
+
+#[test]
+fn processors_and_what_is_said_of_a_table_pass_a_view_by() {
+    let (here, there) = (Catalog::in_memory().unwrap(), Catalog::in_memory().unwrap());
+    for catalog in [&here, &there] {
+        catalog.apply(keyspace("plant")).unwrap();
+        for name in ["plant.t", "plant.out"] {
+            catalog.apply(create(named(name))).unwrap();
+        }
+        let plugin = Change::PutPlugin(plugin("anomaly", "1", 1));
+        catalog.apply(plugin).unwrap();
+    }
+    here.apply(view("plant.v", "plant.t", SyncMode::Up))
+        .unwrap();
+    let writes = processor("writes", "plant.t", Some("plant.v"));
+    let sees = processor("sees", "plant.v", Some("plant.out"));
+    let may = processor("may", "plant.t", Some("plant.out"));
+    for (change, words) in [(&writes, "writes it"), (&sees, "SUBSCRIBE")] {
+        let error = here.apply(change.clone()).unwrap_err();
+        let told = format!("{error} {}", error.hint().unwrap_or_default());
+        assert!(told.contains(words), "{told}");
+    }
+    let mut table = named("plant.v");
+    table.options.sync = Some(SyncMode::Up);
+    there.apply(create(table)).unwrap();
+    let options = [("keep_local", "1 h"), ("sync_class", "alarm")];
+    let options = options.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    there
+        .apply(Change::AlterOptions {
+            table: name("plant.v"),
+            options: TableOptions::parse(&options.into()).unwrap(),
+        })
+        .unwrap();
+    for change in [writes, sees, may] {
+        there.apply(change).unwrap();
+    }
+    for _ in 0..2 {
+        let state = here
+            .apply(Change::AdoptBundle(there.state().bundle()))
+            .unwrap();
+        let processors: Vec<&String> = state.processors.keys().collect();
+        assert_eq!(processors, ["may"]);
+        assert!(state.keeping.is_empty() && state.classes.is_empty());
+        let odd = &state.disagreements;
+        assert!(odd.len() == 2 && odd[0].contains("'sees'") && odd[1].contains("'writes'"));
+    }
 }
