@@ -59,3 +59,31 @@ fn a_view_takes_the_place_of_the_table_that_its_like_made_at_the_cloud() {
         }
     });
 }
+
+#[test]
+fn rows_from_below_do_not_go_into_a_view() {
+    runtime().block_on(async {
+        let dirs: Vec<_> = (0..2).map(|_| tempfile::tempdir().unwrap()).collect();
+        let cloud = open(dirs[0].path(), Role::Cloud);
+        let edge = open(dirs[1].path(), Role::Edge);
+        run(&cloud, BASE).await;
+        adopt(&edge, &cloud);
+        // The same key, and other windows.
+        run(&cloud, "CREATE MATERIALIZED VIEW plant.mine AS SELECT device, tumble(ts, '1 day') AS h, count(*) AS n FROM plant.t GROUP BY device, h").await;
+        run(&edge, &format!("CREATE MATERIALIZED VIEW plant.mine AS {MINE}")).await;
+        run(&edge, "INSERT INTO plant.t (device, ts, v) VALUES ('a', '2026-01-01T05:00:00', 1), ('a', '2026-01-01T07:00:00', 2)").await;
+        go_up(&edge, &cloud).await;
+        run(&cloud, "REFRESH MATERIALIZED VIEW plant.mine").await;
+        let daily = ["2026-01-01T00:00:00|2"];
+        assert_eq!(rows(&cloud, "SELECT h, n FROM plant.mine").await, daily);
+        run(&edge, "DELETE FROM plant.t WHERE device = 'a' AND ts = '2026-01-01T05:00:00'; DROP MATERIALIZED VIEW plant.mine").await;
+        edge.seal().await.unwrap();
+        ship(&edge, &cloud);
+        run(&cloud, "REFRESH MATERIALIZED VIEW plant.mine").await;
+        assert_eq!(rows(&cloud, "SELECT h, n FROM plant.mine").await, ["2026-01-01T00:00:00|1"]);
+        let reasons = rows(&cloud, "SELECT DISTINCT reason FROM system.rejected_writes").await;
+        assert!(reasons.len() == 1 && reasons[0].contains("is a materialized view here"), "{reasons:?}");
+        cloud.shutdown().await.unwrap();
+        edge.shutdown().await.unwrap();
+    });
+}
