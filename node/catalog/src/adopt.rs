@@ -19,12 +19,14 @@ use crate::plugin::MAX_PLUGIN_VERSIONS;
 use crate::role;
 use crate::sharing;
 use crate::state::CatalogState;
+use crate::view;
 
 /// The most disagreements that are listed.
 const MAX_DISAGREEMENTS: usize = 100;
 
-pub(crate) fn adopt(state: &mut CatalogState, bundle: Bundle) -> Result<()> {
+pub(crate) fn adopt(state: &mut CatalogState, mut bundle: Bundle) -> Result<()> {
     let mut disagreements = Vec::new();
+    view::spare(state, &mut bundle, &mut disagreements);
     for (name, mut keyspace) in bundle.keyspaces {
         check_keyspace_name(&name)?;
         keyspace.name.clone_from(&name);
@@ -95,7 +97,7 @@ pub(crate) fn adopt(state: &mut CatalogState, bundle: Bundle) -> Result<()> {
     Ok(())
 }
 
-fn keys_differ(table: &TableSchema, definition: &TableDefinition) -> bool {
+pub(crate) fn keys_differ(table: &TableSchema, definition: &TableDefinition) -> bool {
     let here = TableDefinition::from_schema(table);
     here.partition_key != definition.partition_key
         || here.clustering_key != definition.clustering_key

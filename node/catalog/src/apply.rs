@@ -77,7 +77,8 @@ fn step(state: &mut CatalogState, change: Change) -> Result<()> {
             definition,
             def,
             if_not_exists,
-        } => view::create(state, &definition, def, if_not_exists),
+            takes_over,
+        } => view::create(state, &definition, def, if_not_exists, takes_over),
         Change::DropView { name, if_exists } => view::drop_view(state, &name, if_exists),
         Change::CreateFunction {
             def,
@@ -103,7 +104,7 @@ fn step(state: &mut CatalogState, change: Change) -> Result<()> {
         Change::CreateProcessor { def, or_replace } => {
             check_identifier("processor", &def.name)?;
             absent("processor", &state.processors, &def.name, or_replace)?;
-            view::check_outputs(state, &def.into)?;
+            view::check_processed(state, &def)?;
             state.processors.insert(def.name.clone(), def.clone());
             check_processor(state, &def)
         }
@@ -184,7 +185,7 @@ pub(crate) fn absent<T>(
     Ok(())
 }
 
-fn exists(what: &str, name: &str) -> Error {
+pub(crate) fn exists(what: &str, name: &str) -> Error {
     Error::conflict(format!("{what} '{name}' exists already"))
 }
 

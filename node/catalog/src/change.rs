@@ -76,6 +76,9 @@ pub enum Change {
         def: ViewDef,
         /// No error when it exists.
         if_not_exists: bool,
+        /// Whether a table of this name, key and columns becomes the view: one without rows, as another node's
+        /// definitions brought it.
+        takes_over: bool,
     },
     /// `DROP MATERIALIZED VIEW`; no other one may stand on it.
     DropView {

@@ -5,15 +5,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use activestore_types::{Error, Result, SyncMode, TableName};
+use activestore_types::{Column, Error, Result, SyncMode, TableName};
 use serde::{Deserialize, Serialize};
 
-use crate::apply::{create_table, drop_table};
-use crate::definition::TableDefinition;
+use crate::adopt::keys_differ;
+use crate::apply::{add_columns, alter_options, create_table, drop_table, exists, unused};
+use crate::bundle::Bundle;
+use crate::definition::{ProcessorDef, TableDefinition};
 use crate::duration::parse_duration;
 use crate::names::nearest;
 use crate::options::TableOptions;
 use crate::state::{CatalogState, missing};
+use crate::{keeping, sharing};
 
 /// The shortest time between two looks of a view at its table …
 const REFRESH_MS_MIN: u64 = 10;
@@ -47,7 +50,7 @@ impl Late {
 /// What a view is made of, beside its table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ViewDef {
-    /// The query as written.
+    /// The query, with what aliases in its clauses stand for in their places.
     pub query: String,
     /// The table that it reads.
     pub base: TableName,
@@ -57,6 +60,9 @@ pub struct ViewDef {
     pub late: Late,
     /// By how much the watermark stays behind the newest moment that was seen, in milliseconds.
     pub lateness_ms: u64,
+    /// How long its table has to keep rows, so that a whole window can be computed: as long as a window lasts, and
+    /// as long as late rows are waited for; in milliseconds.
+    pub needs_ms: u64,
 }
 
 /// What `CREATE MATERIALIZED VIEW … WITH` may say.
@@ -188,6 +194,7 @@ pub(crate) fn create(
     definition: &TableDefinition,
     def: ViewDef,
     if_not_exists: bool,
+    takes_over: bool,
 ) -> Result<()> {
     if if_not_exists && state.views.contains_key(&definition.name) {
         return Ok(());
@@ -199,8 +206,55 @@ pub(crate) fn create(
         ))
         .with_hint("drop one that nobody reads"));
     }
-    create_table(state, definition, false)?;
+    // No view stands on itself.
+    let name = &definition.name;
+    let is_table = state.tables.contains_key(name) && !state.views.contains_key(name);
+    if takes_over && is_table && def.base != *name {
+        check_users(state, &definition.name)?;
+        take_over(state, definition)?;
+    } else {
+        create_table(state, definition, false)?;
+    }
     state.views.insert(definition.name.clone(), def);
+    Ok(())
+}
+
+/// A table becomes the view. Rows of a view that go up make a table at the cloud, and its definitions bring that to
+/// all nodes: to those that make the same view, and to the one that made it, once it made it anew.
+fn take_over(state: &mut CatalogState, definition: &TableDefinition) -> Result<()> {
+    let name = &definition.name;
+    let table = state.table(name)?.clone();
+    let is_given = |column: &Column| {
+        let given = definition.columns.iter();
+        given
+            .filter(|given| given.name == column.name)
+            .any(|given| given.data_type == column.data_type)
+    };
+    if keys_differ(&table, definition) || !table.columns.iter().all(is_given) {
+        return Err(exists("table", &name.to_string()).with_hint(
+            "a view takes the place of a table without rows where that has its key and no other columns than it: give the view another name",
+        ));
+    }
+    let uses =
+        |processor: &&ProcessorDef| processor.table == *name || processor.into.contains(name);
+    let users = state.processors.values().filter(uses);
+    unused(
+        "table",
+        &name.to_string(),
+        users.map(|processor| ("processor", processor.name.as_str())),
+    )?;
+    let columns = definition.columns.iter();
+    let columns: Vec<_> = columns
+        .map(|column| (column.name.clone(), column.data_type))
+        .collect();
+    let options = TableOptions {
+        flexible: Some(false),
+        ..definition.options.clone()
+    };
+    let altered = alter_options(&add_columns(&table, &columns, true)?, &options)?;
+    sharing::forget(state, name);
+    keeping::say_nothing(state, name);
+    state.tables.insert(name.clone(), altered);
     Ok(())
 }
 
@@ -281,13 +335,46 @@ pub(crate) fn check_options(
     }
 }
 
-/// Refuses a processor that would write into a view.
-pub(crate) fn check_outputs(state: &CatalogState, into: &[TableName]) -> Result<()> {
-    match into.iter().find(|name| state.views.contains_key(name)) {
+/// Refuses a processor that would write into a view, or see what is written to it: a processor may change rows and
+/// turn them away.
+pub(crate) fn check_processed(state: &CatalogState, processor: &ProcessorDef) -> Result<()> {
+    if let Some(view) = state.views.get(&processor.table) {
+        return Err(Error::invalid(format!(
+            "{} is a materialized view: a processor could change its rows, and nobody but its query says what it holds",
+            processor.table
+        ))
+        .with_hint(format!("put the processor on {}, or SUBSCRIBE to the view", view.base)));
+    }
+    match processor
+        .into
+        .iter()
+        .find(|name| state.views.contains_key(name))
+    {
         None => Ok(()),
         Some(name) => Err(Error::invalid(format!(
             "{name} is a materialized view, and nobody but its query writes it"
         ))
         .with_hint("send the processor's rows INTO a table")),
     }
+}
+
+/// Takes out of another node's definitions what it says of tables that are views here. Processors of theirs are told
+/// of: they do not run here.
+pub(crate) fn spare(state: &CatalogState, bundle: &mut Bundle, disagreements: &mut Vec<String>) {
+    if state.views.is_empty() {
+        return;
+    }
+    bundle.processors.retain(|name, processor| {
+        let refused = check_processed(state, processor);
+        if let Err(error) = &refused {
+            disagreements.push(format!("processor '{name}' does not run here: {error}"));
+        }
+        refused.is_ok()
+    });
+    let is_table = |name: &TableName| !state.views.contains_key(name);
+    bundle.sharing.retain(|name, _| is_table(name));
+    bundle.classes.retain(|name, _| is_table(name));
+    bundle.keeping.retain(|name, _| is_table(name));
+    bundle.keep_conflicts.retain(is_table);
+    bundle.at_limit.retain(|name, _| is_table(name));
 }

@@ -465,6 +465,7 @@ impl Inner {
     pub(crate) fn change(&self, change: Change) -> Result<Arc<CatalogState>> {
         let _turn = self.changing.lock();
         let before = self.catalog.state();
+        self.check_views_after(&change)?;
         let state = self.catalog.apply(change)?;
         for (name, schema) in &state.tables {
             if before.tables.get(name) != Some(schema) {

@@ -61,7 +61,8 @@ impl Receiver {
     fn is_ours_alone(&self, table: &TableName) -> bool {
         let state = self.inner.catalog.state();
         let schema = state.tables.get(table);
-        schema.is_some_and(|schema| schema.sync == SyncMode::Down)
+        state.views.contains_key(table)
+            || schema.is_some_and(|schema| schema.sync == SyncMode::Down)
     }
 }
 
@@ -111,7 +112,7 @@ impl Inbox for Receiver {
                 if !may_wait {
                     continue;
                 }
-                Err(ours_alone(&section.table))
+                Err(ours_alone(inner, &section.table))
             } else {
                 table_of(inner, section)
                     .map_err(unfit)
@@ -139,7 +140,7 @@ impl Inbox for Receiver {
             };
             // A segment names its tables: what it erases in them may still be on its way.
             if let Some(schema) = inner.catalog.state().tables.get(&erased.table)
-                && schema.sync != SyncMode::Down
+                && !self.is_ours_alone(&erased.table)
             {
                 incoming.erased(schema, erased, origin);
             }
@@ -323,6 +324,9 @@ impl Inbox for Receiver {
 /// The local table of a section, made or grown where it has to be.
 pub(crate) fn table_of(inner: &Inner, section: &Section) -> Result<Arc<TableSchema>> {
     let state = inner.catalog.state();
+    if state.views.contains_key(&section.table) {
+        return Err(ours_alone(inner, &section.table));
+    }
     let schema = match state.tables.get(&section.table) {
         Some(schema) => schema.clone(),
         None => {
@@ -365,7 +369,13 @@ pub(crate) fn table_of(inner: &Inner, section: &Section) -> Result<Arc<TableSche
     Ok(schema)
 }
 
-fn ours_alone(table: &TableName) -> Error {
+fn ours_alone(inner: &Inner, table: &TableName) -> Error {
+    if inner.catalog.state().views.contains_key(table) {
+        return Error::conflict(format!(
+            "{table} is a materialized view here, and nobody but its query writes it"
+        ))
+        .with_hint("give the table or the view at the sender another name");
+    }
     Error::denied(format!(
         "table {table} has sync = 'down' at the cloud: its rows are the cloud's own"
     ))

@@ -6,6 +6,7 @@
 //! groups apart as well; those that are not of the key may change, and all groups of a window that differ in them alone are
 //! looked at together.
 
+mod aliases;
 mod shape;
 mod windows;
 
@@ -34,6 +35,8 @@ pub use windows::ViewWindows;
 /// A view's query, understood.
 #[derive(Clone, Debug)]
 pub struct ViewQuery {
+    /// The query as it is kept: it means the same whatever columns come to its table.
+    pub text: String,
     /// The table that it reads, as it was when the query was understood.
     pub base: Arc<TableSchema>,
     /// The columns that it gives.
@@ -84,7 +87,14 @@ impl Engine {
             }
             let shape = shape::of(&plan)?;
             let given = self.optimized(sql, &[]).await?;
-            shape.query(given.schema().as_arrow())
+            let mut query = shape.query(sql, given.schema().as_arrow())?;
+            let dialect = state.config_options().sql_parser.dialect;
+            let statement = state.sql_to_statement(sql, &dialect);
+            let statement = statement.map_err(from_datafusion)?;
+            if let Some(text) = aliases::written_out(statement, &query.base)? {
+                query.text = text;
+            }
+            Ok(query)
         })
         .catch_unwind()
         .await;

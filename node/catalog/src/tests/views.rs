@@ -2,7 +2,7 @@
 
 use activestore_types::{DataType, ErrorKind, SyncMode, TableName};
 
-use super::{create, keyspace, named};
+use super::{create, keyspace, named, plugin, processor};
 use crate::*;
 
 fn view(name: &str, base: &str, sync: SyncMode) -> Change {
@@ -16,8 +16,10 @@ fn view(name: &str, base: &str, sync: SyncMode) -> Change {
             refresh_ms: 1_000,
             late: Late::Drop,
             lateness_ms: 10_000,
+            needs_ms: 70_000,
         },
         if_not_exists: false,
+        takes_over: false,
     }
 }
 
@@ -118,4 +120,112 @@ fn another_nodes_definitions_leave_a_view_as_it_is() {
         .unwrap();
     assert_eq!(here.state().views, before.views);
     assert_eq!(here.state().tables, before.tables);
+}
+
+#[test]
+fn a_view_takes_the_place_of_a_table_of_its_shape_and_of_no_other() {
+    let catalog = Catalog::in_memory().unwrap();
+    catalog.apply(keyspace("plant")).unwrap();
+    for name in ["plant.t", "plant.v", "plant.wide", "plant.keyed"] {
+        let mut definition = named(name);
+        definition.options.flexible = Some(true);
+        match name {
+            "plant.wide" => definition
+                .columns
+                .push(ColumnDefinition::new("more", DataType::Int)),
+            "plant.keyed" => definition.clustering_key.clear(),
+            _ => {}
+        }
+        catalog.apply(create(definition)).unwrap();
+    }
+    let takes = |name: &str| match view(name, "plant.t", SyncMode::Up) {
+        Change::CreateView {
+            mut definition,
+            def,
+            ..
+        } => {
+            let another = ColumnDefinition::new("another", DataType::Int);
+            definition.columns.push(another);
+            Change::CreateView {
+                definition,
+                def,
+                if_not_exists: false,
+                takes_over: true,
+            }
+        }
+        other => other,
+    };
+    for name in ["plant.wide", "plant.keyed"] {
+        let error = catalog.apply(takes(name)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+    }
+    // No view stands on itself, by way of another one or not.
+    catalog
+        .apply(view("plant.over", "plant.v", SyncMode::None))
+        .unwrap();
+    assert!(catalog.apply(takes("plant.v")).is_err());
+    assert!(catalog.apply(takes("plant.t")).is_err());
+    let gone = Change::DropView {
+        name: name("plant.over"),
+        if_exists: false,
+    };
+    catalog.apply(gone).unwrap();
+    let before = catalog.state().table(&name("plant.v")).unwrap().id;
+    catalog.apply(takes("plant.v")).unwrap();
+    let state = catalog.state();
+    let table = state.table(&name("plant.v")).unwrap();
+    assert!(state.views.contains_key(&name("plant.v")));
+    assert!(table.id == before && !table.flexible && table.sync == SyncMode::Up);
+    assert!(table.column("another").is_some());
+    assert!(
+        catalog.apply(takes("plant.v")).is_err(),
+        "it is one already"
+    );
+}
+
+#[test]
+fn processors_and_what_is_said_of_a_table_pass_a_view_by() {
+    let (here, there) = (Catalog::in_memory().unwrap(), Catalog::in_memory().unwrap());
+    for catalog in [&here, &there] {
+        catalog.apply(keyspace("plant")).unwrap();
+        for name in ["plant.t", "plant.out"] {
+            catalog.apply(create(named(name))).unwrap();
+        }
+        let plugin = Change::PutPlugin(plugin("anomaly", "1", 1));
+        catalog.apply(plugin).unwrap();
+    }
+    here.apply(view("plant.v", "plant.t", SyncMode::Up))
+        .unwrap();
+    let writes = processor("writes", "plant.t", Some("plant.v"));
+    let sees = processor("sees", "plant.v", Some("plant.out"));
+    let may = processor("may", "plant.t", Some("plant.out"));
+    for (change, words) in [(&writes, "writes it"), (&sees, "SUBSCRIBE")] {
+        let error = here.apply(change.clone()).unwrap_err();
+        let told = format!("{error} {}", error.hint().unwrap_or_default());
+        assert!(told.contains(words), "{told}");
+    }
+    let mut table = named("plant.v");
+    table.options.sync = Some(SyncMode::Up);
+    there.apply(create(table)).unwrap();
+    let options = [("keep_local", "1 h"), ("sync_class", "alarm")];
+    let options = options.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    there
+        .apply(Change::AlterOptions {
+            table: name("plant.v"),
+            options: TableOptions::parse(&options.into()).unwrap(),
+        })
+        .unwrap();
+    for change in [writes, sees, may] {
+        there.apply(change).unwrap();
+    }
+    for _ in 0..2 {
+        let state = here
+            .apply(Change::AdoptBundle(there.state().bundle()))
+            .unwrap();
+        let processors: Vec<&String> = state.processors.keys().collect();
+        assert_eq!(processors, ["may"]);
+        assert!(state.keeping.is_empty() && state.classes.is_empty());
+        let odd = &state.disagreements;
+        assert!(odd.len() == 2 && odd[0].contains("'sees'") && odd[1].contains("'writes'"));
+    }
 }

@@ -50,7 +50,15 @@ impl Rights {
             }
             Statement::Change { change, .. } => self.check_change(change),
             // What its query reads and calls is found when it is planned.
-            Statement::CreateView(view) => self.keyspace(Privilege::Create, &view.name.keyspace),
+            Statement::CreateView(view) => {
+                self.keyspace(Privilege::Create, &view.name.keyspace)?;
+                // It may take the place of a table.
+                let state = &self.state;
+                if state.tables.contains_key(&view.name) && !state.views.contains_key(&view.name) {
+                    self.table(Privilege::Drop, &view.name)?;
+                }
+                Ok(())
+            }
             Statement::RefreshView { name } => self.table(Privilege::Alter, name),
             Statement::CreateModel(model) => {
                 self.creates(model.or_replace, Scope::Model(model.name.clone()))

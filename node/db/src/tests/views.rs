@@ -1,7 +1,10 @@
 //! Materialized views: they hold what their query says of their table, whatever is written, and nobody else writes them.
 
+mod age;
 mod crashes;
+mod edges;
 mod model;
+mod names;
 mod refused;
 
 use activestore_env::SimEnv;
@@ -139,6 +142,25 @@ fn views_stand_on_views_and_go_in_their_order() {
         // Their places are forgotten a little later.
         while !db.inner.store.notes(b"view/").is_empty() {
             std::thread::sleep(Duration::from_millis(5));
+        }
+        db.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn a_view_is_refreshed_with_all_that_it_stands_on() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open(dir.path(), Role::Edge);
+        run(&db, BASE).await;
+        for (view, base, time, start, width) in [("c", "t", "ts", "s", "second"), ("b", "c", "s", "m", "minute"), ("a", "b", "m", "h", "hour")] {
+            let sum = if base == "t" { "v" } else { "total" };
+            run(&db, &format!("CREATE MATERIALIZED VIEW plant.{view} WITH (refresh = '1 h') AS SELECT device, tumble({time}, '1 {width}') AS {start}, sum({sum}) AS total FROM plant.{base} GROUP BY device, {start}")).await;
+        }
+        for round in 1..=10 {
+            run(&db, &format!("INSERT INTO plant.t (device, ts, v) VALUES ('a', '2026-01-01T00:00:{round:02}', 1)")).await;
+            run(&db, "REFRESH MATERIALIZED VIEW plant.a").await;
+            assert_eq!(rows(&db, "SELECT total FROM plant.a").await, [round.to_string()]);
         }
         db.shutdown().await.unwrap();
     });

@@ -1,9 +1,9 @@
 //! `CREATE` and `REFRESH MATERIALIZED VIEW`.
 
 use activestore_catalog::{
-    Change, ClusteringDefinition, ColumnDefinition, TableDefinition, ViewDef,
+    Change, ClusteringDefinition, ColumnDefinition, MAX_VIEWS, TableDefinition, ViewDef,
 };
-use activestore_query::{ViewQuery, ViewStatement};
+use activestore_query::{ViewQuery, ViewStatement, quote};
 use activestore_types::{Error, Result, SyncMode, TableName};
 
 use crate::db::{Db, Inner};
@@ -20,20 +20,28 @@ impl Db {
             return Ok(made());
         }
         let query = self.engine().view(&statement.query).await?;
+        let takes_over = self.may_become_view(&statement.name).await?;
         let inner = self.inner.clone();
         self.blocking(move || {
             let definition = inner.view_table(&statement, &query)?;
             let options = statement.options;
+            let longest_ms = u64::try_from(query.windows.longest(inner.wall_ns()) / 1_000_000);
+            let needs_ms = longest_ms
+                .unwrap_or_default()
+                .saturating_add(options.lateness_ms);
+            inner.check_view_age(&query.base.name, needs_ms)?;
             inner.change(Change::CreateView {
                 definition,
                 def: ViewDef {
-                    query: statement.query,
+                    query: query.text,
                     base: query.base.name.clone(),
                     refresh_ms: options.refresh_ms,
                     late: options.late,
                     lateness_ms: options.lateness_ms,
+                    needs_ms,
                 },
                 if_not_exists: statement.if_not_exists,
+                takes_over,
             })?;
             inner.keep_views()
         })
@@ -41,16 +49,49 @@ impl Db {
         Ok(made())
     }
 
-    /// Waits until a view holds everything that was committed before.
+    /// Whether a table is there that a view may take the place of: one that holds nothing, at a node to which definitions
+    /// come from a cloud.
+    async fn may_become_view(&self, name: &TableName) -> Result<bool> {
+        let state = self.inner.catalog.state();
+        let is_table = state.tables.contains_key(name) && !state.views.contains_key(name);
+        if !is_table || !self.inner.options.role.has_cloud() {
+            return Ok(false);
+        }
+        let sql = format!(
+            "SELECT 1 FROM {}.{} LIMIT 1",
+            quote(&name.keyspace),
+            quote(&name.table)
+        );
+        let rows = self.inner.engine.query(&sql, &[]).await?.collect().await?;
+        if rows.iter().any(|batch| batch.num_rows() > 0) {
+            return Err(Error::conflict(format!(
+                "table {name} exists already and holds rows, so no view can take its place"
+            ))
+            .with_hint("give the view another name, or delete what the table holds"));
+        }
+        Ok(true)
+    }
+
+    /// Waits until a view holds everything that was committed before, and so what it stands on.
     pub(crate) async fn refresh_view(&self, name: &TableName) -> Result<SqlOutcome> {
         let state = self.inner.catalog.state();
         state.view(name)?;
-        let id = state.table(name)?.id;
+        // What it stands on comes first: that a view is up to date puts rows into the log for the next one.
+        let mut chain = Vec::new();
+        let mut next = name;
+        while let Some(view) = state.views.get(next).filter(|_| chain.len() < MAX_VIEWS) {
+            chain.push(state.table(next)?.id);
+            next = &view.base;
+        }
         let inner = self.inner.clone();
         Db::unqueued(move || {
             inner.keep_views()?;
-            let is_defined = || inner.catalog.state().table_by_id(id).is_some();
-            inner.views.settled(id, inner.store.last_lsn(), &is_defined)
+            chain.iter().rev().try_for_each(|id| {
+                let is_defined = || inner.catalog.state().table_by_id(*id).is_some();
+                inner
+                    .views
+                    .settled(*id, inner.store.last_lsn(), &is_defined)
+            })
         })
         .await?;
         Ok(SqlOutcome::definition("REFRESH MATERIALIZED VIEW"))
@@ -76,23 +117,11 @@ impl Inner {
             })
             .collect();
         let state = self.catalog.state();
-        let now_ns = self.wall_ns();
-        let kept = self.kept_since_ns(&state, &query.base.name);
-        if kept.is_some_and(|since| now_ns.saturating_sub(since) < query.windows.longest(now_ns)) {
-            return Err(Error::invalid(format!(
-                "{} keeps its rows for less than a window lasts, so a whole window could never be computed",
-                query.base.name
-            ))
-            .with_hint("make a view of shorter windows, which may keep its rows longer, and a second one over that"));
-        }
         let inherited = state.keyspace(&statement.name.keyspace)?.sync;
         let below = self.options.role.has_cloud();
         match definition.options.sync {
             Some(SyncMode::Down) if below => {
-                return Err(Error::invalid(
-                    "the rows of a view are made here, so they cannot come down from the cloud",
-                )
-                .with_hint("say sync = 'up', or sync = 'none'"));
+                return Err(comes_down());
             }
             Some(_) => {}
             // One writer, one way.
@@ -107,4 +136,10 @@ impl Inner {
         }
         Ok(definition)
     }
+}
+
+/// A view's rows do not come from above.
+pub(super) fn comes_down() -> Error {
+    Error::invalid("the rows of a view are made here, so they cannot come down from the cloud")
+        .with_hint("say sync = 'up', or sync = 'none'")
 }

@@ -6,6 +6,7 @@
 //! added up from record to record: an update, a delete, a late row or a merge with another node's write cannot make a
 //! view wrong, and after a crash the same groups are computed once more.
 
+mod age;
 mod compute;
 mod defining;
 mod dirty;

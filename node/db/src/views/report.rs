@@ -41,7 +41,8 @@ impl Upkeep {
             }
             (Some(_), _) => 0.0,
         };
-        let state = match (&self.error, left) {
+        let error = self.error.clone().or_else(|| self.starved(inner));
+        let state = match (&error, left) {
             (Some(_), _) => "failing",
             (None, Some(_)) => "computing",
             (None, None) => "current",
@@ -62,7 +63,7 @@ impl Upkeep {
             late: self.late,
             dirty: self.dirty.count() as u64,
             regions: self.dirty.regions.len() as u64,
-            error: self.error.clone(),
+            error,
             tries: self.tries,
             done: self.done,
         }

@@ -104,20 +104,17 @@ impl Buckets {
         if let Some(width) = self.within_days() {
             return self.start_within(width, ns);
         }
-        let local = self.local(ns);
-        let start = match self.width {
-            Width::Ns(width) => {
-                let since = i128::from(local) - i128::from(self.origin);
-                let start = i128::from(local) - since.rem_euclid(i128::from(width));
-                clamp(start)
-            }
-            Width::Months(width) => {
-                let date = DateTime::from_timestamp_nanos(local).naive_utc();
-                let number = month_number(date.year(), date.month());
-                first_of(number - (number - self.origin).rem_euclid(width))
-            }
-        };
-        self.utc(start, ns).min(ns)
+        let start = self.utc(self.shown_start(self.local(ns))).min(ns);
+        if self.zone.is_none() {
+            return start;
+        }
+        // A clock that is turned back may show the day before once more: the next day has begun all the same.
+        let next = self.next(start);
+        if start < next && next <= ns {
+            next
+        } else {
+            start
+        }
     }
 
     /// The start of the bucket after the one that starts here; the same where time ends.
@@ -125,22 +122,31 @@ impl Buckets {
         if let Some(width) = self.within_days() {
             return self.next_within(width, start);
         }
-        let local = self.local(start);
+        // Where the clock leapt over the bucket's start it shows later than that.
+        let shown = self.shown_start(self.local(start));
         let next = match self.width {
-            Width::Ns(width) => local.saturating_add(width),
+            Width::Ns(width) => shown.saturating_add(width),
             Width::Months(width) => {
-                let date = DateTime::from_timestamp_nanos(local).naive_utc();
+                let date = DateTime::from_timestamp_nanos(shown).naive_utc();
                 first_of(month_number(date.year(), date.month()).saturating_add(width))
             }
         };
-        let next = self.utc(next, i64::MIN);
-        if next > start {
-            return next;
-        }
-        // An hour that a clock goes back over: the same hour once more.
+        self.utc(next).max(start)
+    }
+
+    /// What the clock on the wall shows at the start of the bucket in which it shows this; of buckets that are not
+    /// shorter than a day, or without a time zone.
+    fn shown_start(&self, local: i64) -> i64 {
         match self.width {
-            Width::Ns(width) => start.saturating_add(width),
-            Width::Months(_) => start,
+            Width::Ns(width) => {
+                let since = i128::from(local) - i128::from(self.origin);
+                clamp(i128::from(local) - since.rem_euclid(i128::from(width)))
+            }
+            Width::Months(width) => {
+                let date = DateTime::from_timestamp_nanos(local).naive_utc();
+                let number = month_number(date.year(), date.month());
+                first_of(number - (number - self.origin).rem_euclid(width))
+            }
         }
     }
 
@@ -234,9 +240,8 @@ impl Buckets {
         ns.saturating_add(shift)
     }
 
-    /// The moment at which the clock on the wall shows this. Of two moments the later one, where it is not after
-    /// `latest`; where clocks leapt over it, the moment of the leap.
-    fn utc(&self, local: i64, latest: i64) -> i64 {
+    /// The first moment at which the clock on the wall shows this; where clocks leapt over it, the moment of the leap.
+    fn utc(&self, local: i64) -> i64 {
         let Some((_, zone)) = &self.zone else {
             return local;
         };
@@ -245,12 +250,11 @@ impl Buckets {
             MappedLocalTime::Single(moment) => nanos(&moment.naive_utc()),
             MappedLocalTime::Ambiguous(early, late) => {
                 let (early, late) = (nanos(&early.naive_utc()), nanos(&late.naive_utc()));
-                let (early, late) = (early.min(late), early.max(late));
-                if late <= latest { late } else { early }
+                early.min(late)
             }
             MappedLocalTime::None => {
-                // Clocks leap by an hour, a few by more or less: what they show three hours before, and three hours on, is there.
-                const LEAP_NS: i64 = 3 * 3_600_000_000_000;
+                // Clocks leap by an hour mostly, and by a day where the date line was moved.
+                const LEAP_NS: i64 = DAY_NS + DAY_NS / 12;
                 let before = DateTime::from_timestamp_nanos(local.saturating_sub(LEAP_NS));
                 let before = match zone.from_local_datetime(&before.naive_utc()) {
                     MappedLocalTime::Single(moment) | MappedLocalTime::Ambiguous(moment, _) => {
@@ -258,7 +262,8 @@ impl Buckets {
                     }
                     MappedLocalTime::None => return local,
                 };
-                before.saturating_add(LEAP_NS)
+                let unchanged = before.saturating_add(LEAP_NS);
+                self.change(before, unchanged).unwrap_or(unchanged)
             }
         }
     }
@@ -341,3 +346,6 @@ fn read_months(text: &str) -> Option<i64> {
     };
     number.parse::<i64>().ok()?.checked_mul(each)
 }
+
+#[cfg(test)]
+mod tests;

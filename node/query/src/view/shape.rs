@@ -76,7 +76,7 @@ pub(super) fn of(plan: &LogicalPlan) -> Result<Shape> {
 
 impl Shape {
     /// The query, with the types of what it gives.
-    pub(super) fn query(self, given: &Schema) -> Result<ViewQuery> {
+    pub(super) fn query(self, text: &str, given: &Schema) -> Result<ViewQuery> {
         let mut columns = Vec::new();
         let mut known = BTreeSet::new();
         let given = self.given.iter().zip(given.fields());
@@ -134,6 +134,7 @@ impl Shape {
             )));
         };
         Ok(ViewQuery {
+            text: text.to_owned(),
             base: self.base,
             columns,
             anchors,

@@ -29,6 +29,8 @@ fn nobody_but_its_query_writes_a_view() {
             ("ALTER TABLE plant.v ADD COLUMN x INT", "its columns are those of its query"),
             ("ALTER TABLE plant.v SET (flexible = true)", "only its ttl, sync and compaction"),
             ("ALTER TABLE plant.v SET (sync = 'both')", "one writer"),
+            // Here the rows of a table that comes down are the cloud's alone.
+            ("ALTER TABLE plant.v SET (sync = 'down')", "made here"),
         ] {
             let told = told(&db, sql).await;
             assert!(told.contains(says), "{sql}: {told}");
@@ -99,6 +101,12 @@ fn who_makes_a_view_may_read_its_table_and_make_tables() {
         denied(&maker, &make).await;
         run(&db, "GRANT SELECT ON plant.t TO maker").await;
         run(&maker, &make).await;
+        // In the place of a table only who may drop that.
+        run(&db, "CREATE TABLE mine.old (device TEXT, w TIMESTAMP, n BIGINT, total BIGINT, high BIGINT, PRIMARY KEY ((device), w))").await;
+        let instead = format!("CREATE MATERIALIZED VIEW mine.old AS {QUERY}");
+        denied(&maker, &instead).await;
+        run(&db, "GRANT DROP ON mine.old TO maker").await;
+        run(&maker, &instead).await;
         denied(&maker, "DROP MATERIALIZED VIEW mine.v").await;
         denied(&reader, "SELECT * FROM mine.v").await;
         denied(&reader, "REFRESH MATERIALIZED VIEW mine.v").await;

@@ -1,0 +1,98 @@
+//! How long a view's table keeps its rows: at least for as long as a whole window needs, or nothing of the view
+//! could be computed any more.
+
+use activestore_catalog::{CatalogState, Change, TableOptions};
+use activestore_types::{Error, Result, SyncMode, TableName};
+
+use super::defining::comes_down;
+use super::upkeep::Upkeep;
+use crate::db::Inner;
+
+impl Inner {
+    /// How long a table keeps its rows at this node, in milliseconds, once options are set; `None` for ever.
+    fn kept_ms(
+        &self,
+        state: &CatalogState,
+        table: &TableName,
+        options: &TableOptions,
+    ) -> Option<u64> {
+        let ttl_s = match options.ttl_s {
+            Some(seconds) => (seconds > 0).then_some(seconds),
+            None => state.tables.get(table).and_then(|table| table.ttl_s),
+        };
+        let keep_local_s = match options.keeping.keep_local_s {
+            Some(seconds) => seconds,
+            None => state
+                .keeping
+                .get(table)
+                .and_then(|keeping| keeping.keep_local_s),
+        };
+        // A cloud holds this for its edges.
+        let keep_local_s = keep_local_s.filter(|_| self.options.role.has_cloud());
+        let seconds = ttl_s.into_iter().chain(keep_local_s).min()?;
+        Some(seconds.saturating_mul(1_000))
+    }
+
+    /// Refuses a view of a table that keeps its rows for less than the view needs.
+    ///
+    /// # Errors
+    /// `Invalid`.
+    pub(super) fn check_view_age(&self, base: &TableName, needs_ms: u64) -> Result<()> {
+        let state = self.catalog.state();
+        match self.kept_ms(&state, base, &TableOptions::default()) {
+            Some(kept_ms) if kept_ms < needs_ms => Err(Error::invalid(format!(
+                "{base} keeps its rows for less than a window lasts and late rows are waited for, so a whole window could never be computed",
+            ))
+            .with_hint("make a view of shorter windows, which may keep its rows longer, and a second one over that")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses options of a table that its views could not go on with, and of a view that its rows could not.
+    ///
+    /// # Errors
+    /// `Invalid`, naming a view.
+    pub(crate) fn check_views_after(&self, change: &Change) -> Result<()> {
+        let Change::AlterOptions { table, options } = change else {
+            return Ok(());
+        };
+        let state = self.catalog.state();
+        let comes = options.sync == Some(SyncMode::Down) && self.options.role.has_cloud();
+        if comes && state.views.contains_key(table) {
+            return Err(comes_down());
+        }
+        if options.ttl_s.is_none() && options.keeping.keep_local_s.is_none() {
+            return Ok(());
+        }
+        let Some(kept_ms) = self.kept_ms(&state, table, options) else {
+            return Ok(());
+        };
+        let mut over = state.views.iter().filter(|(_, view)| view.base == *table);
+        match over.find(|(_, view)| view.needs_ms > kept_ms) {
+            None => Ok(()),
+            Some((name, view)) => Err(Error::invalid(format!(
+                "{table} would keep its rows for {} seconds, and the materialized view {name} needs them for {}",
+                kept_ms / 1_000,
+                view.needs_ms.div_ceil(1_000)
+            ))
+            .with_hint(format!("keep them longer, or DROP MATERIALIZED VIEW {name}"))),
+        }
+    }
+}
+
+impl Upkeep {
+    /// What is wrong where its table keeps rows for less than it needs: the cloud's definitions may have come to say
+    /// so.
+    pub(super) fn starved(&self, inner: &Inner) -> Option<String> {
+        let state = inner.catalog.state();
+        let kept_ms = inner.kept_ms(&state, &self.def.base, &TableOptions::default())?;
+        (kept_ms < self.def.needs_ms).then(|| {
+            format!(
+                "{} keeps its rows for {} seconds and the view needs them for {}, so its windows are not computed any more: keep them longer, or make a view of shorter windows",
+                self.def.base,
+                kept_ms / 1_000,
+                self.def.needs_ms.div_ceil(1_000)
+            )
+        })
+    }
+}
