@@ -43,7 +43,7 @@ use flow::{Flow, Intake};
 use ledger::Ledger;
 use parse::Parser;
 use piece::Piece;
-use progress::Progress;
+use progress::{Goal, Progress};
 use reader::{Place, Reader};
 use rejects::Rejects;
 use send::Sender;
@@ -60,6 +60,12 @@ pub use create::quoted;
 pub fn run(args: &LoadArgs) -> Result<ExitCode> {
     let client = Client::new(&args.node.url)?;
     let sources = Source::all(&args.files)?;
+    if args.no_resume && !args.dry_run {
+        // Of all of them first: this load may end before it comes to the last.
+        for path in sources.iter().filter_map(Source::path) {
+            Progress::forget(path)?;
+        }
+    }
     let mut load = Load {
         client: &client,
         args,
@@ -120,7 +126,7 @@ impl Load<'_> {
                 None => return Ok(true),
             },
         };
-        let progress = self.progress(source, &reader)?;
+        let progress = self.progress(source, &reader, target.as_ref())?;
         if progress.offset > 0 {
             eprintln!(
                 "resuming {} after {} rows",
@@ -255,19 +261,36 @@ impl Load<'_> {
                     quoted(&args.table.keyspace)
                 ))?;
                 self.client.sql(&wanted.statement())?;
+                return Target::of(self.client, &args.table);
             }
         }
         Ok(Some(target))
     }
 
-    /// What an earlier load has left, where this one can go on with it.
-    fn progress(&self, source: &Source, reader: &Reader) -> Result<Progress> {
-        let (args, format) = (self.args, reader.format);
+    /// What an earlier load has left, where this one can go on with it: what it loaded is still there.
+    fn progress(
+        &self,
+        source: &Source,
+        reader: &Reader,
+        target: Option<&Target>,
+    ) -> Result<Progress> {
+        let (args, client) = (self.args, self.client);
+        let stamp = target.map_or_else(String::new, |target| target.stamp.clone());
+        let goal = Goal::of(args, &self.node, stamp, reader.format);
         match source.path() {
             Some(path) if reader.size().is_some() && !args.no_resume && !args.dry_run => {
-                Progress::of(path, &args.table, format, &self.node)
+                let kept = Progress::of(path, goal.clone())?;
+                let is_gone = kept.rows > 0
+                    && match target {
+                        Some(target) => target.is_empty(client),
+                        None => target::is_bare(client, &args.table.keyspace),
+                    };
+                if is_gone {
+                    return Progress::fresh(path, goal);
+                }
+                Ok(kept)
             }
-            _ => Ok(Progress::forgotten(&args.table, format)),
+            _ => Ok(Progress::forgotten(goal)),
         }
     }
 
