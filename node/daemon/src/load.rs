@@ -73,6 +73,7 @@ pub fn run(args: &LoadArgs) -> Result<ExitCode> {
         stop: Stop::on_interrupt()?,
         refused: 0,
         sources: 0,
+        makes_table: false,
         whole: Vec::new(),
     };
     for source in &sources {
@@ -100,6 +101,8 @@ struct Load<'a> {
     refused: u64,
     /// Sources begun so far.
     sources: u64,
+    /// Whether this load has made the table, perhaps before it broke off.
+    makes_table: bool,
     /// Of each source that is through; kept until all are, so that a second try leaves out what is done.
     whole: Vec<Progress>,
 }
@@ -116,6 +119,7 @@ impl Load<'_> {
             table: args.table.clone(),
             header: reader.header(),
             types: Vec::new(),
+            inferred: Vec::new(),
             infer_rows: INFER_ROWS,
             mapping: Mapping::of(args),
         };
@@ -126,7 +130,15 @@ impl Load<'_> {
                 None => return Ok(true),
             },
         };
-        let progress = self.progress(source, &reader, target.as_ref())?;
+        let mut progress = self.progress(source, &reader, target.as_ref())?;
+        self.makes_table |= progress.makes_table;
+        if self.makes_table {
+            // Nobody has said that these are numbers: a later file may hold identifiers as well.
+            let names = parser.types.iter().map(|(name, _)| name.clone());
+            parser.inferred = names.collect();
+            progress.makes_table = true;
+            progress.save()?;
+        }
         if progress.offset > 0 {
             eprintln!(
                 "resuming {} after {} rows",
@@ -201,7 +213,7 @@ impl Load<'_> {
 
     /// The table that the first rows go to, made where that is asked for; `None` where somebody has said no.
     fn target(
-        &self,
+        &mut self,
         source: &Source,
         parser: &mut Parser,
         first: Option<&Piece>,
@@ -261,6 +273,7 @@ impl Load<'_> {
                     quoted(&args.table.keyspace)
                 ))?;
                 self.client.sql(&wanted.statement())?;
+                self.makes_table = true;
                 return Target::of(self.client, &args.table);
             }
         }

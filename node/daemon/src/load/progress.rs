@@ -45,6 +45,9 @@ pub struct Progress {
     pub offset: u64,
     /// The number of the next record.
     pub next_line: u64,
+    /// Whether the table was made for what the first rows held.
+    #[serde(default)]
+    pub makes_table: bool,
     /// Rows stored.
     pub rows: u64,
     /// Records refused.
@@ -64,6 +67,7 @@ impl Progress {
             goal,
             offset: 0,
             next_line: 0,
+            makes_table: false,
             rows: 0,
             refused: 0,
             rejects_bytes: 0,

@@ -130,3 +130,50 @@ fn a_line_of_a_hundred_megabytes_is_refused_in_bounded_memory() {
     assert_eq!(node.rows("SELECT id FROM k.t ORDER BY id"), ["a", "b"]);
     assert!(rejects(&dir.path().join("a.csv.rejects"))[0].starts_with("3,"));
 }
+
+#[test]
+fn no_digit_is_lost_to_types_that_the_first_rows_say() {
+    const ROWS: usize = 106_000;
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(&dir.path().join("data"), &[]);
+    let (one, two) = (dir.path().join("1.csv"), dir.path().join("2.csv"));
+    let mut text = "id,code,large,n\n".to_owned();
+    for row in 0..ROWS {
+        let code = if row == 1_500 { "007" } else { "7" };
+        let large = match row {
+            2 => "9007199254740993",
+            1_600 => "1.5",
+            _ => "1",
+        };
+        // Behind all that is looked at.
+        let n = if row == 105_000 { "008" } else { "8" };
+        text.push_str(&format!("r{row},{code},{large},{n}\n"));
+    }
+    std::fs::write(&one, text).unwrap();
+    std::fs::write(&two, "id,code,large,n\na,09,1,09\nb,09,1,9\n").unwrap();
+    let files = [one.to_str().unwrap(), two.to_str().unwrap()];
+    let arguments = [&files[..], &["--create", "--key", "id"]].concat();
+    let output = load(&node, "k.t", &arguments);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert_eq!(
+        node.rows("SELECT name, type FROM system.columns WHERE \"table\" = 't' ORDER BY position"),
+        ["id,TEXT", "code,TEXT", "large,TEXT", "n,BIGINT"]
+    );
+    assert_eq!(
+        node.rows("SELECT id, code, large FROM k.t WHERE code <> '7' OR large <> '1' ORDER BY id"),
+        [
+            "b,09,1",
+            "r1500,007,1",
+            "r1600,7,1.5",
+            "r2,7,9007199254740993"
+        ]
+    );
+    for (file, line, text) in [(&one, "105002,", "'008'"), (&two, "2,", "'09'")] {
+        let found = rejects(&dir.path().join(format!("{}.rejects", file.display())));
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(
+            found[0].starts_with(line) && found[0].contains(text),
+            "{found:#?}"
+        );
+    }
+}
