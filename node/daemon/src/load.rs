@@ -30,6 +30,7 @@ mod stop;
 mod target;
 
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use activestore_ingest::csv::INFER_ROWS;
 use activestore_types::{DataType, Error, Result};
@@ -132,11 +133,18 @@ impl Load<'_> {
         };
         let mut progress = self.progress(source, &reader, target.as_ref())?;
         self.makes_table |= progress.makes_table;
+        let now_ns = match format {
+            FileFormat::Lp => Some(*progress.now_ns.get_or_insert_with(now_ns)),
+            _ => None,
+        };
         if self.makes_table {
             // Nobody has said that these are numbers: a later file may hold identifiers as well.
             let names = parser.types.iter().map(|(name, _)| name.clone());
             parser.inferred = names.collect();
             progress.makes_table = true;
+        }
+        // Before the first row: an answer may be lost.
+        if self.makes_table || now_ns.is_some() {
             progress.save()?;
         }
         if progress.offset > 0 {
@@ -181,7 +189,7 @@ impl Load<'_> {
         let flow = Flow {
             parser: &parser,
             target: target.as_ref(),
-            sender: &Sender::new((!args.dry_run).then_some(self.client), &args.table),
+            sender: &Sender::new((!args.dry_run).then_some(self.client), &args.table, now_ns),
             stop: &self.stop,
         };
         let outcome = flow.run(Intake::new(reader, first), &mut ledger);
@@ -337,6 +345,14 @@ impl Load<'_> {
         }
         println!("{text}");
     }
+}
+
+fn now_ns() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| {
+            i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+        })
 }
 
 /// The node's identity; who may not ask for it knows the node by its address.

@@ -41,6 +41,9 @@ pub struct Progress {
     pub size: u64,
     mtime_ns: u64,
     goal: Goal,
+    /// The time of lines that say none, in nanoseconds since 1970: it stays when they are sent again.
+    #[serde(default)]
+    pub now_ns: Option<i64>,
     /// Where to go on: a byte of the unpacked text, or a row.
     pub offset: u64,
     /// The number of the next record.
@@ -65,6 +68,7 @@ impl Progress {
             size: 0,
             mtime_ns: 0,
             goal,
+            now_ns: None,
             offset: 0,
             next_line: 0,
             makes_table: false,

@@ -52,12 +52,13 @@ pub struct Sender<'c> {
 }
 
 impl<'c> Sender<'c> {
-    /// For one table. Without a client it only counts.
-    pub fn new(client: Option<&'c Client>, table: &TableName) -> Self {
+    /// For one table, lines without a time at this one. Without a client it only counts.
+    pub fn new(client: Option<&'c Client>, table: &TableName, now_ns: Option<i64>) -> Self {
+        let now = now_ns.map_or_else(String::new, |now_ns| format!("&now={now_ns}"));
         Sender {
             client,
             rows_path: format!("/v1/tables/{}/{}/rows", table.keyspace, table.table),
-            lines_path: format!("/v1/write?partial=accept&keyspace={}", table.keyspace),
+            lines_path: format!("/v1/write?partial=accept&keyspace={}{now}", table.keyspace),
         }
     }
 

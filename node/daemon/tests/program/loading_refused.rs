@@ -177,3 +177,51 @@ fn no_digit_is_lost_to_types_that_the_first_rows_say() {
         );
     }
 }
+
+#[test]
+fn lines_without_a_time_are_not_doubled_by_being_sent_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(&dir.path().join("data"), &[]);
+    node.execute("CREATE KEYSPACE k");
+    let file = dir.path().join("a.lp");
+    // More bad lines than the node names: the piece is halved, and good lines are sent again.
+    let mut text = String::new();
+    for line in 0..3_000 {
+        text.push_str(if line % 2 == 0 { "nonsense\n" } else { "" });
+        if line % 100 == 0 {
+            text.push_str(&format!("m,device=d{line} f=1\n"));
+        }
+    }
+    std::fs::write(&file, text).unwrap();
+    let output = load(&node, "k.any", &[file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert_eq!(
+        node.rows("SELECT count(*), count(DISTINCT device), count(DISTINCT time) FROM k.m"),
+        ["30,30,1"]
+    );
+    assert_eq!(rejects(&dir.path().join("a.lp.rejects")).len(), 1_500);
+    // The time of a load that broke off is the time of the one that goes on.
+    let (one, two) = (dir.path().join("1.lp"), dir.path().join("2.lp"));
+    std::fs::write(&one, "once,device=a f=1\n").unwrap();
+    let both = [one.to_str().unwrap(), two.to_str().unwrap()];
+    std::fs::write(&two, [0xff, 0xfe].repeat(2)).unwrap();
+    let progress = dir.path().join("1.lp.progress");
+    let arguments = [&both[..], &["--max-rejects", "0"]].concat();
+    let output = load(&node, "k.any", &arguments);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let kept = std::fs::read_to_string(&progress).unwrap();
+    // As if the answer had been lost.
+    let mut value: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    assert!(value["now_ns"].is_i64(), "{kept}");
+    for name in ["offset", "rows", "next_line"] {
+        value[name] = 0.into();
+    }
+    std::fs::write(&progress, value.to_string()).unwrap();
+    std::fs::write(&two, "once,device=b f=1\n").unwrap();
+    let output = load(&node, "k.any", &arguments);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(
+        node.rows("SELECT device, count(*) FROM k.once GROUP BY device ORDER BY device"),
+        ["a,1", "b,1"]
+    );
+}
