@@ -95,12 +95,14 @@ pub(super) async fn store(
     })
 }
 
-/// `{"rows", "rejected", "refused"}`.
+/// `{"rows", "rejected", "refused", "refused_total"}`: `rejected` counts what a processor refused and what is no row,
+/// `refused` names the first of the latter, of which there are `refused_total`.
 pub(super) fn summary(written: &Written) -> Value {
     json!({
         "rows": written.rows,
         "rejected": written.rejected + written.refused_total,
         "refused": refused_lines(&written.refused),
+        "refused_total": written.refused_total,
     })
 }
 
