@@ -19,7 +19,6 @@ use super::rows::Rows;
 use super::send::{Outcome, Sender};
 use super::stop::Stop;
 use super::target::Target;
-use crate::cli::FileFormat;
 
 /// Pieces that are read or on their way at once.
 const LANES: usize = 3;
@@ -243,8 +242,7 @@ fn rejected(piece: &Piece, parser: &Parser, mut refused: Vec<Refused>) -> Vec<Re
     let numbers: Vec<u64> = refused.iter().map(|one| one.line).collect();
     let records: Vec<Vec<u8>> = match &piece.content {
         Content::Text(lines) => {
-            let delimiter = (parser.format == FileFormat::Csv).then_some(parser.header.1);
-            let records = lines.records(delimiter, numbers.into_iter());
+            let records = lines.records(parser.format, parser.header.1, numbers.into_iter());
             records.map(<[u8]>::to_vec).collect()
         }
         Content::Batch(batch, first) => numbers

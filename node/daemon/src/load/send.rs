@@ -273,8 +273,7 @@ fn refused_lines(answer: &Value, lines: &Lines) -> Vec<Refused> {
 /// How many records of line protocol there are.
 fn said_lines(lines: &Lines) -> u64 {
     lines
-        .body
-        .split(|byte| *byte == b'\n')
+        .lp_records()
         .map(<[u8]>::trim_ascii)
         .filter(|line| !line.is_empty() && !line.starts_with(b"#"))
         .count() as u64
