@@ -15,14 +15,18 @@ fn asked(arguments: &[&str]) -> LoadArgs {
     <Line as clap::Parser>::parse_from(line).load
 }
 
+/// Where a load with these arguments goes.
+pub fn goal(arguments: &[&str], node: &str, stamp: &str) -> Goal {
+    Goal::of(&asked(arguments), node, stamp.to_owned(), FileFormat::Csv)
+}
+
 #[test]
 fn progress_is_kept_for_the_same_file_table_node_and_reading_only() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.csv");
     std::fs::write(&path, "n\n1\n2\n").unwrap();
     let of = |arguments: &[&str], node: &str, stamp: &str| {
-        let goal = Goal::of(&asked(arguments), node, stamp.to_owned(), FileFormat::Csv);
-        Progress::of(&path, goal).unwrap()
+        Progress::of(&path, goal(arguments, node, stamp)).unwrap()
     };
     let mut progress = of(&[], "http://a", "7");
     progress.offset = 4;
