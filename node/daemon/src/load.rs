@@ -128,7 +128,12 @@ impl Load<'_> {
             FileFormat::Lp => self.line_protocol()?,
             _ => match self.target(source, &mut parser, first.as_ref())? {
                 Some(target) => Some(target),
-                None => return Ok(true),
+                None => {
+                    return Err(
+                        Error::invalid("the table is not created, and nothing is loaded")
+                            .with_hint("name key and columns with --key, --time, --map and --skip"),
+                    );
+                }
             },
         };
         let mut progress = self.progress(source, &reader, target.as_ref())?;

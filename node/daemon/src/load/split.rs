@@ -22,7 +22,7 @@ const PIECE_LINES: usize = 128 * 1024;
 /// The most lines of a piece that the node reads: it names only the first of those that it refuses.
 const PIECE_LINES_UNREAD: usize = 5_000;
 
-/// The longest record; a CSV record that seems longer has an open quote and is cut at its line end.
+/// The longest record. Of CSV, what seems longer than a piece and this has an open quote and is cut at its line end.
 pub const RECORD_BYTES_MAX: usize = 1024 * 1024;
 
 /// What a text file may begin with.
@@ -211,9 +211,10 @@ impl Splitter {
                 break;
             }
             end += match scan::record(self.format, self.delimiter, after, self.ended) {
-                Found::Record(length) if length <= RECORD_BYTES_MAX => length,
+                // One that is too long is refused whole by who reads it.
+                Found::Record(length) => length,
                 // The next piece shows more of it.
-                _ if end > 0 && !self.ended && after.len() < RECORD_BYTES_MAX => break,
+                _ if end > 0 && !self.ended => break,
                 // An open quote costs its own line.
                 _ => match memchr::memchr(b'\n', after) {
                     Some(line) => line + 1,

@@ -9,7 +9,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::ipc::writer::FileWriter;
 
 use super::loading::{load, rejects};
-use super::process::{Node, eventually, program, said};
+use super::process::{Node, eventually, program, said, wrote};
 
 #[test]
 fn refused_records_are_named_by_line_and_reason() {
@@ -223,5 +223,43 @@ fn lines_without_a_time_are_not_doubled_by_being_sent_again() {
     assert_eq!(
         node.rows("SELECT device, count(*) FROM k.once GROUP BY device ORDER BY device"),
         ["a,1", "b,1"]
+    );
+}
+
+#[test]
+fn a_record_with_a_long_text_of_many_lines_is_refused_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(&dir.path().join("data"), &[]);
+    node.execute("CREATE KEYSPACE k");
+    node.execute("CREATE TABLE k.t (id TEXT PRIMARY KEY, note TEXT)");
+    let file = dir.path().join("a.csv");
+    let mut text = "id,note\n".to_owned();
+    for row in 0..3 {
+        // Each line of the text looks like a record.
+        let inside = "not,a record\n".repeat(if row == 1 { 300_000 } else { 100_000 });
+        text.push_str(&format!("r{row},short\nl{row},\"{inside}\"\n"));
+    }
+    text.push_str("last,\"two\nlines\"\n");
+    std::fs::write(&file, text).unwrap();
+    let output = load(&node, "k.t", &[file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(
+        wrote(&output).contains("4 rows in") && wrote(&output).contains("3 refused"),
+        "{}",
+        wrote(&output)
+    );
+    assert_eq!(
+        node.rows("SELECT id FROM k.t ORDER BY id"),
+        ["last", "r0", "r1", "r2"]
+    );
+    let output = load(
+        &node,
+        "k.t",
+        &[file.to_str().unwrap(), "--max-rejects", "2"],
+    );
+    assert!(
+        said(&output).contains("the record is longer"),
+        "{}",
+        said(&output)
     );
 }

@@ -140,6 +140,14 @@ impl<'o> Columns<'o> {
                         );
                     }
                 }
+                // Its end is known: what its quotes hold is not read as records.
+                Split::Record { bytes, lines } => {
+                    fields.truncate(before);
+                    let reason = format!("the record is longer than {record_max} bytes");
+                    self.refuse(place.line, reason);
+                    used += bytes;
+                    place.line += lines;
+                }
                 split => {
                     fields.truncate(before);
                     let reason = match split {
