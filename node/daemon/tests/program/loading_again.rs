@@ -310,7 +310,8 @@ fn what_is_gone_from_the_table_is_loaded_again() {
     };
     table(&node);
     broken();
-    table(&node); // another of the same name
+    table(&node); // another of the same name, and somebody else's row in it
+    node.execute("INSERT INTO k.t (id, n) VALUES ('b', 0)");
     are_loaded(&[]);
     broken();
     node.execute("DROP TABLE k.t");
