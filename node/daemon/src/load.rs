@@ -30,6 +30,7 @@ mod stop;
 mod target;
 
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use activestore_ingest::csv::INFER_ROWS;
 use activestore_types::{DataType, Error, Result};
@@ -43,7 +44,7 @@ use flow::{Flow, Intake};
 use ledger::Ledger;
 use parse::Parser;
 use piece::Piece;
-use progress::Progress;
+use progress::{Goal, Progress};
 use reader::{Place, Reader};
 use rejects::Rejects;
 use send::Sender;
@@ -60,6 +61,12 @@ pub use activestore_ingest::definition::quoted;
 pub fn run(args: &LoadArgs) -> Result<ExitCode> {
     let client = Client::new(&args.node.url)?;
     let sources = Source::all(&args.files)?;
+    if args.no_resume && !args.dry_run {
+        // Of all of them first: this load may end before it comes to the last.
+        for path in sources.iter().filter_map(Source::path) {
+            Progress::forget(path)?;
+        }
+    }
     let mut load = Load {
         client: &client,
         args,
@@ -67,6 +74,7 @@ pub fn run(args: &LoadArgs) -> Result<ExitCode> {
         stop: Stop::on_interrupt()?,
         refused: 0,
         sources: 0,
+        makes_table: false,
         whole: Vec::new(),
     };
     for source in &sources {
@@ -94,6 +102,8 @@ struct Load<'a> {
     refused: u64,
     /// Sources begun so far.
     sources: u64,
+    /// Whether this load has made the table, perhaps before it broke off.
+    makes_table: bool,
     /// Of each source that is through; kept until all are, so that a second try leaves out what is done.
     whole: Vec<Progress>,
 }
@@ -110,6 +120,7 @@ impl Load<'_> {
             table: args.table.clone(),
             header: reader.header(),
             types: Vec::new(),
+            inferred: Vec::new(),
             infer_rows: INFER_ROWS,
             mapping: Mapping::of(args),
         };
@@ -117,10 +128,30 @@ impl Load<'_> {
             FileFormat::Lp => self.line_protocol()?,
             _ => match self.target(source, &mut parser, first.as_ref())? {
                 Some(target) => Some(target),
-                None => return Ok(true),
+                None => {
+                    return Err(
+                        Error::invalid("the table is not created, and nothing is loaded")
+                            .with_hint("name key and columns with --key, --time, --map and --skip"),
+                    );
+                }
             },
         };
-        let progress = self.progress(source, &reader)?;
+        let mut progress = self.progress(source, &reader, target.as_ref())?;
+        self.makes_table |= progress.makes_table;
+        let now_ns = match format {
+            FileFormat::Lp => Some(*progress.now_ns.get_or_insert_with(now_ns)),
+            _ => None,
+        };
+        if self.makes_table {
+            // Nobody has said that these are numbers: a later file may hold identifiers as well.
+            let names = parser.types.iter().map(|(name, _)| name.clone());
+            parser.inferred = names.collect();
+            progress.makes_table = true;
+        }
+        // Before the first row: an answer may be lost.
+        if self.makes_table || now_ns.is_some() {
+            progress.save()?;
+        }
         if progress.offset > 0 {
             eprintln!(
                 "resuming {} after {} rows",
@@ -163,7 +194,7 @@ impl Load<'_> {
         let flow = Flow {
             parser: &parser,
             target: target.as_ref(),
-            sender: &Sender::new((!args.dry_run).then_some(self.client), &args.table),
+            sender: &Sender::new((!args.dry_run).then_some(self.client), &args.table, now_ns),
             stop: &self.stop,
         };
         let outcome = flow.run(Intake::new(reader, first), &mut ledger);
@@ -195,7 +226,7 @@ impl Load<'_> {
 
     /// The table that the first rows go to, made where that is asked for; `None` where somebody has said no.
     fn target(
-        &self,
+        &mut self,
         source: &Source,
         parser: &mut Parser,
         first: Option<&Piece>,
@@ -255,19 +286,37 @@ impl Load<'_> {
                     quoted(&args.table.keyspace)
                 ))?;
                 self.client.sql(&wanted.statement())?;
+                self.makes_table = true;
+                return Target::of(self.client, &args.table);
             }
         }
         Ok(Some(target))
     }
 
-    /// What an earlier load has left, where this one can go on with it.
-    fn progress(&self, source: &Source, reader: &Reader) -> Result<Progress> {
-        let (args, format) = (self.args, reader.format);
+    /// What an earlier load has left, where this one can go on with it: what it loaded is still there.
+    fn progress(
+        &self,
+        source: &Source,
+        reader: &Reader,
+        target: Option<&Target>,
+    ) -> Result<Progress> {
+        let (args, client) = (self.args, self.client);
+        let stamp = target.map_or_else(String::new, |target| target.stamp.clone());
+        let goal = Goal::of(args, &self.node, stamp, reader.format);
         match source.path() {
             Some(path) if reader.size().is_some() && !args.no_resume && !args.dry_run => {
-                Progress::of(path, &args.table, format, &self.node)
+                let kept = Progress::of(path, goal.clone())?;
+                let is_gone = kept.rows > 0
+                    && match target {
+                        Some(target) => target.is_empty(client),
+                        None => target::is_bare(client, &args.table.keyspace),
+                    };
+                if is_gone {
+                    return Progress::fresh(path, goal);
+                }
+                Ok(kept)
             }
-            _ => Ok(Progress::forgotten(&args.table, format)),
+            _ => Ok(Progress::forgotten(goal)),
         }
     }
 
@@ -301,6 +350,14 @@ impl Load<'_> {
         }
         println!("{text}");
     }
+}
+
+fn now_ns() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| {
+            i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+        })
 }
 
 /// The node's identity; who may not ask for it knows the node by its address.

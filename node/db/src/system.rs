@@ -140,6 +140,7 @@ fn tables(relations: &Relations) -> Result<RecordBatch> {
             text(all.iter().map(|t| t.name.keyspace.as_str())),
         ),
         ("name", text(all.iter().map(|t| t.name.table.as_str()))),
+        ("id", count(all.iter().map(|t| u64::from(t.id.0)))),
         (
             "partition_key",
             text(all.iter().map(|t| {

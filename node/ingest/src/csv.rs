@@ -3,7 +3,8 @@
 //! Column types come from the options, else from the table's schema, else they are inferred from
 //! the first rows ([`INFER_ROWS`]) and then hold for the whole file: BIGINT, DOUBLE, BOOLEAN
 //! (`true`/`false`), DATE, TIMESTAMP, else TEXT. Timestamps read as [`crate::timestamp`] says;
-//! numbers are never inferred to be timestamps. An empty field without quotes is NULL (as in
+//! numbers are never inferred to be timestamps. A later field that an inferred type would take a digit from, by leading
+//! zeros or as DOUBLE, is refused. An empty field without quotes is NULL (as in
 //! PostgreSQL), `""` is empty text.
 //!
 //! Records are split here and not by the `csv` crate: a record with a wrong quote must be refused
@@ -27,6 +28,7 @@ mod infer;
 mod record;
 
 use columns::{Columns, Place};
+pub use infer::has_leading_zeros;
 use infer::infer;
 use record::{Field, Split, split};
 
@@ -71,6 +73,8 @@ pub struct CsvOptions {
     pub rejected_max: usize,
     /// Whether the line of each row is told.
     pub number_rows: bool,
+    /// Columns whose types somebody has inferred from other rows of the same file.
+    pub inferred: Vec<String>,
 }
 
 impl CsvOptions {
@@ -90,6 +94,7 @@ impl CsvOptions {
             infer_rows: INFER_ROWS,
             rejected_max: REJECTED_KEPT_MAX,
             number_rows: false,
+            inferred: Vec::new(),
         }
     }
 }
@@ -246,6 +251,12 @@ impl<R: Read> CsvReader<R> {
             })
         };
         let known: Vec<_> = names.iter().map(|name| known(name)).collect();
+        let unknown = names
+            .iter()
+            .zip(&known)
+            .filter(|(_, known)| known.is_none());
+        let inferred: Vec<_> = unknown.map(|(name, _)| name.clone()).collect();
+        self.options.inferred.extend(inferred);
         let fields = if known.iter().all(Option::is_some) {
             Vec::new()
         } else {

@@ -62,6 +62,7 @@ impl Wanted {
             columns: self.columns.iter().cloned().collect(),
             key: self.key.clone(),
             flexible: false,
+            stamp: String::new(),
         }
     }
 

@@ -3,6 +3,7 @@
 //! order, so that the load goes on from the last piece before which nothing is missing.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use activestore_types::{Error, Result};
 use arrow::json::LineDelimitedWriter;
@@ -19,7 +20,6 @@ use super::rows::Rows;
 use super::send::{Outcome, Sender};
 use super::stop::Stop;
 use super::target::Target;
-use crate::cli::FileFormat;
 
 /// Pieces that are read or on their way at once.
 const LANES: usize = 3;
@@ -115,26 +115,14 @@ impl Flow<'_> {
         let lanes = if self.target.is_some() { LANES } else { 1 };
         std::thread::scope(|scope| {
             for _ in 0..lanes {
-                scope.spawn(|| self.lane(&intake, &window, &changed));
+                scope.spawn(|| {
+                    lane(&window, &changed, || self.piece(&intake, &window, &changed));
+                });
             }
         });
         match window.into_inner().failed {
             Some(error) => Err(error),
             None => Ok(()),
-        }
-    }
-
-    fn lane(&self, intake: &Mutex<Intake>, window: &Mutex<Window<'_>>, changed: &Condvar) {
-        loop {
-            match self.piece(intake, window, changed) {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => {
-                    window.lock().failed.get_or_insert(error);
-                    changed.notify_all();
-                    return;
-                }
-            }
         }
     }
 
@@ -237,14 +225,35 @@ impl Flow<'_> {
     }
 }
 
+/// Takes pieces until there are none; what goes wrong with one ends the other lanes too. They wait for each other: a lane
+/// that were just gone would leave them waiting.
+fn lane(window: &Mutex<Window<'_>>, changed: &Condvar, piece: impl Fn() -> Result<bool>) {
+    loop {
+        let taken = catch_unwind(AssertUnwindSafe(&piece)).unwrap_or_else(|_| {
+            Err(
+                Error::internal("the load came upon something in the file that it does not expect")
+                    .with_hint("what is loaded stays; please report it with the lines above"),
+            )
+        });
+        match taken {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                window.lock().failed.get_or_insert(error);
+                changed.notify_all();
+                return;
+            }
+        }
+    }
+}
+
 /// Refused records with their text, by line.
 fn rejected(piece: &Piece, parser: &Parser, mut refused: Vec<Refused>) -> Vec<Rejected> {
     refused.sort_by_key(|one| one.line);
     let numbers: Vec<u64> = refused.iter().map(|one| one.line).collect();
     let records: Vec<Vec<u8>> = match &piece.content {
         Content::Text(lines) => {
-            let delimiter = (parser.format == FileFormat::Csv).then_some(parser.header.1);
-            let records = lines.records(delimiter, numbers.into_iter());
+            let records = lines.records(parser.format, parser.header.1, numbers.into_iter());
             records.map(<[u8]>::to_vec).collect()
         }
         Content::Batch(batch, first) => numbers
@@ -270,3 +279,6 @@ fn rejected(piece: &Piece, parser: &Parser, mut refused: Vec<Refused>) -> Vec<Re
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,8 @@ pub struct Parser {
     pub header: (Vec<String>, u8),
     /// Types of columns by their names in the file.
     pub types: Vec<(String, DataType)>,
+    /// Of which of them the type was told from rows of a file.
+    pub inferred: Vec<String>,
     /// How many rows other types of CSV are told from.
     pub infer_rows: usize,
     /// Which of the file's columns go where.
@@ -60,6 +62,7 @@ impl Parser {
                 options.header = Some(self.header.0.clone());
                 options.delimiter = self.header.1;
                 options.types.clone_from(&self.types);
+                options.inferred.clone_from(&self.inferred);
                 options.record_bytes_max = RECORD_BYTES_MAX;
                 options.infer_rows = self.infer_rows;
                 options.rejected_max = usize::MAX;

@@ -3,6 +3,7 @@
 use arrow::record_batch::RecordBatch;
 
 use super::split::scan;
+use crate::cli::FileFormat;
 
 /// A refused record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,10 +49,11 @@ impl Lines {
         self.first + line.saturating_sub(1)
     }
 
-    /// The records that begin at these lines, which rise; with what stands between fields where they are CSV.
+    /// The records that begin at these lines, which rise; of CSV with what stands between its fields.
     pub fn records<'a>(
         &'a self,
-        delimiter: Option<u8>,
+        format: FileFormat,
+        delimiter: u8,
         lines: impl Iterator<Item = u64> + 'a,
     ) -> impl Iterator<Item = &'a [u8]> + 'a {
         let (mut at, mut number) = (0, self.first);
@@ -65,27 +67,31 @@ impl Lines {
                 number += 1;
             }
             let rest = self.body.get(at..).unwrap_or_default();
-            let length = match delimiter {
-                Some(delimiter) => scan::csv_record(rest, delimiter, true),
-                None => scan::line(rest, true),
-            };
-            let one_line = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
-            let length = match length {
-                scan::Found::Record(length) => length,
-                _ => one_line,
-            };
+            let length = record_length(format, delimiter, rest);
             rest.get(..length).unwrap_or_default()
         })
     }
 
-    /// The two halves; `None` for a single line.
+    /// The records of line protocol, blank and comment lines too.
+    pub fn lp_records(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = self.body.as_slice();
+        std::iter::from_fn(move || {
+            let (record, after) = rest.split_at_checked(record_length(FileFormat::Lp, 0, rest))?;
+            rest = after;
+            (!record.is_empty()).then_some(record)
+        })
+    }
+
+    /// The two halves of line protocol; `None` for a single record.
     pub fn halves(&self) -> Option<(Lines, Lines)> {
         let middle = self.body.len() / 2;
-        let (head, _) = self.body.split_at_checked(middle)?;
-        let end = match memchr::memrchr(b'\n', head) {
-            Some(end) => end + 1,
-            None => memchr::memchr(b'\n', &self.body)? + 1,
-        };
+        let mut end = 0;
+        for record in self.lp_records() {
+            if end > 0 && end + record.len() > middle {
+                break;
+            }
+            end += record.len();
+        }
         let (one, other) = self.body.split_at_checked(end)?;
         if other.is_empty() {
             return None;
@@ -101,5 +107,13 @@ impl Lines {
                 first: next,
             },
         ))
+    }
+}
+
+/// How long the record is that text begins with; one that does not end costs its own line.
+fn record_length(format: FileFormat, delimiter: u8, text: &[u8]) -> usize {
+    match scan::record(format, delimiter, text, true) {
+        scan::Found::Record(length) => length,
+        _ => memchr::memchr(b'\n', text).map_or(text.len(), |end| end + 1),
     }
 }

@@ -65,14 +65,27 @@ pub fn table(sample: &NamedBatch, target: &Target, mapping: &Mapping) -> Result<
 
 /// Whether the first texts of a column, of which there are some, are moments of date and time.
 pub fn are_moments(array: &ArrayRef) -> bool {
-    /// Shorter text is a date, or a number.
+    /// Shorter text is a date.
     const SHORTEST: usize = "2026-01-31T06:00".len();
     let Some(texts) = array.as_string_opt::<i32>() else {
         return false;
     };
     let mut texts = texts.iter().flatten().take(INFER_ROWS).peekable();
     texts.peek().is_some()
-        && texts.all(|text| text.len() >= SHORTEST && parse_timestamp(text, None).is_ok())
+        && texts.all(|text| {
+            text.len() >= SHORTEST && begins_with_date(text) && parse_timestamp(text, None).is_ok()
+        })
+}
+
+/// `YYYY-MM-DD`. A number is read as a moment too where one is known to be there, but in text that says nothing of itself
+/// it is an identifier.
+fn begins_with_date(text: &str) -> bool {
+    let date = text.as_bytes().get(..10).unwrap_or_default();
+    date.len() == 10
+        && date.iter().enumerate().all(|(place, byte)| match place {
+            4 | 7 => *byte == b'-',
+            _ => byte.is_ascii_digit(),
+        })
 }
 
 /// Asks whether to go on, where somebody is there to answer.
@@ -100,3 +113,6 @@ fn short(text: &str) -> String {
         None => text,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,38 @@
 //! How far a load is: `FILE.progress`, kept while the load runs and keyed by the file's size and time, so that a changed
-//! file starts over. What can be read only once has none.
+//! file starts over, as does one that goes elsewhere or is read otherwise. What can be read only once has none.
 
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use activestore_types::{Error, Result, TableName};
+use activestore_types::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::cli::FileFormat;
+use crate::cli::{FileFormat, LoadArgs};
+
+/// Where a load goes and how it reads: only the same one goes on.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Goal {
+    node: String,
+    table: String,
+    /// Which table of this name; one that is made anew is another.
+    stamp: String,
+    format: String,
+    /// Which columns go where, and what stands between them.
+    reading: String,
+}
+
+impl Goal {
+    /// What is asked for, on this node, in the table of this stamp.
+    pub fn of(args: &LoadArgs, node: &str, stamp: String, format: FileFormat) -> Goal {
+        Goal {
+            node: node.to_owned(),
+            table: args.table.to_string(),
+            stamp,
+            format: format!("{format:?}"),
+            reading: format!("{:?} {:?} {:?}", args.map, args.skip, args.delimiter),
+        }
+    }
+}
 
 /// The state after the last acknowledged piece.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -15,13 +40,17 @@ pub struct Progress {
     /// The file's size in bytes.
     pub size: u64,
     mtime_ns: u64,
-    table: String,
-    format: String,
-    node: String,
+    goal: Goal,
+    /// The time of lines that say none, in nanoseconds since 1970: it stays when they are sent again.
+    #[serde(default)]
+    pub now_ns: Option<i64>,
     /// Where to go on: a byte of the unpacked text, or a row.
     pub offset: u64,
     /// The number of the next record.
     pub next_line: u64,
+    /// Whether the table was made for what the first rows held.
+    #[serde(default)]
+    pub makes_table: bool,
     /// Rows stored.
     pub rows: u64,
     /// Records refused.
@@ -34,15 +63,15 @@ pub struct Progress {
 
 impl Progress {
     /// The beginning of what is not remembered: stdin, a pipe, a try.
-    pub fn forgotten(table: &TableName, format: FileFormat) -> Progress {
+    pub fn forgotten(goal: Goal) -> Progress {
         Progress {
             size: 0,
             mtime_ns: 0,
-            table: table.to_string(),
-            format: format!("{format:?}"),
-            node: String::new(),
+            goal,
+            now_ns: None,
             offset: 0,
             next_line: 0,
+            makes_table: false,
             rows: 0,
             refused: 0,
             rejects_bytes: 0,
@@ -50,36 +79,20 @@ impl Progress {
         }
     }
 
-    /// What an earlier load of the same file into the same table of the same node left, or the beginning.
+    /// What an earlier load of the same file to the same goal left, or the beginning.
     ///
     /// # Errors
     /// Where the file cannot be read.
-    pub fn of(file: &Path, table: &TableName, format: FileFormat, node: &str) -> Result<Progress> {
-        let meta = std::fs::metadata(file)
-            .map_err(|error| Error::invalid(format!("the file cannot be read: {error}")))?;
-        let mtime_ns = meta
-            .modified()
-            .ok()
-            .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
-            .map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(0));
-        let path = beside(file, "progress");
-        let kept: Option<Progress> = std::fs::read(&path)
+    pub fn of(file: &Path, goal: Goal) -> Result<Progress> {
+        let fresh = Progress::fresh(file, goal)?;
+        let kept: Option<Progress> = std::fs::read(beside(file, "progress"))
             .ok()
             .and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let fresh = Progress {
-            size: meta.len(),
-            mtime_ns,
-            node: node.to_owned(),
-            path: Some(path),
-            ..Progress::forgotten(table, format)
-        };
         Ok(match kept {
             Some(kept)
                 if kept.size == fresh.size
                     && kept.mtime_ns == fresh.mtime_ns
-                    && kept.table == fresh.table
-                    && kept.node == fresh.node
-                    && kept.format == fresh.format =>
+                    && kept.goal == fresh.goal =>
             {
                 Progress {
                     path: fresh.path,
@@ -87,6 +100,26 @@ impl Progress {
                 }
             }
             _ => fresh,
+        })
+    }
+
+    /// The beginning, whatever an earlier load left.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn fresh(file: &Path, goal: Goal) -> Result<Progress> {
+        let meta = std::fs::metadata(file)
+            .map_err(|error| Error::invalid(format!("the file cannot be read: {error}")))?;
+        let mtime_ns = meta
+            .modified()
+            .ok()
+            .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+            .map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(0));
+        Ok(Progress {
+            size: meta.len(),
+            mtime_ns,
+            path: Some(beside(file, "progress")),
+            ..Progress::forgotten(goal)
         })
     }
 
@@ -120,13 +153,22 @@ impl Progress {
     /// # Errors
     /// Where the file cannot be removed.
     pub fn remove(&self) -> Result<()> {
-        let Some(path) = &self.path else {
-            return Ok(());
-        };
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-            _ => Ok(()),
-        }
+        self.path.as_deref().map_or(Ok(()), removed)
+    }
+
+    /// Forgets what an earlier load of a file left.
+    ///
+    /// # Errors
+    /// Where it cannot be removed.
+    pub fn forget(file: &Path) -> Result<()> {
+        removed(&beside(file, "progress"))
+    }
+}
+
+fn removed(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The first rows of a source: which columns there are, and of which types.
 
+use activestore_ingest::csv::has_leading_zeros;
 use activestore_types::{DataType, NamedBatch, Result};
+use arrow::array::{Array, ArrayRef, AsArray};
 
 use super::parse::{Parser, WIDE_ROWS};
 use super::piece::{Content, Piece};
@@ -38,6 +40,8 @@ pub fn of(parser: &mut Parser, first: Option<&Piece>) -> Result<Option<Rows>> {
     if let (Some(rows), Content::Text(_)) = (&sample, &first.content) {
         let better = better_types(parser, &rows.batch, read)?;
         if !better.is_empty() {
+            let names = better.iter().map(|(name, _)| name.clone());
+            parser.inferred.extend(names);
             parser.types.extend(better);
             sample = read(parser)?;
         }
@@ -50,6 +54,7 @@ pub fn of(parser: &mut Parser, first: Option<&Piece>) -> Result<Option<Rows>> {
                 .declared
                 .or_else(|| DataType::from_arrow(column.array.data_type()));
             if let (false, Some(found)) = (known, found) {
+                parser.inferred.push(name.to_owned());
                 parser.types.push((name.to_owned(), found));
             }
         }
@@ -57,8 +62,8 @@ pub fn of(parser: &mut Parser, first: Option<&Piece>) -> Result<Option<Rows>> {
     Ok(sample)
 }
 
-/// Types by names of the file that the first rows alone do not say: whole numbers that have fractions further down, and
-/// moments, which JSON does not have.
+/// Types by names of the file that the first rows alone do not say: numbers that have fractions or leading zeros further
+/// down, and moments, which JSON does not have.
 fn better_types(
     parser: &Parser,
     sample: &NamedBatch,
@@ -75,7 +80,7 @@ fn better_types(
         let name = parser.mapping.file_name(&column.name).to_owned();
         if is_json && preview::are_moments(&column.array) {
             better.push((name, DataType::Timestamp));
-        } else if !is_json && column.array.data_type() == &DataType::BigInt.arrow() {
+        } else if !is_json && is_number(column.array.data_type()) {
             if wide.is_none() {
                 wide = read(&Parser {
                     infer_rows: WIDE_ROWS,
@@ -85,11 +90,34 @@ fn better_types(
             let further = wide
                 .as_ref()
                 .and_then(|wide| wide.batch.column(&column.name));
-            if further.is_some_and(|further| further.array.data_type() == &DataType::Double.arrow())
-            {
-                better.push((name, DataType::Double));
+            match further.map(|further| &further.array) {
+                Some(array) if array.data_type() == &DataType::Double.arrow() => {
+                    better.push((name, DataType::Double));
+                }
+                Some(array) if are_no_quantities(array) => better.push((name, DataType::Text)),
+                _ => {}
             }
         }
     }
     Ok(better)
+}
+
+fn is_number(data_type: &arrow::datatypes::DataType) -> bool {
+    data_type == &DataType::BigInt.arrow() || data_type == &DataType::Double.arrow()
+}
+
+/// Whether texts are to stay text: some have leading zeros, or all are numbers and no type holds every one of them. Other
+/// text among numbers is refused further down.
+fn are_no_quantities(array: &ArrayRef) -> bool {
+    let Some(texts) = array.as_string_opt::<i32>() else {
+        return false;
+    };
+    texts
+        .iter()
+        .flatten()
+        .any(|text| has_leading_zeros(text.as_bytes()))
+        || texts
+            .iter()
+            .flatten()
+            .all(|text| text.trim().parse::<f64>().is_ok())
 }

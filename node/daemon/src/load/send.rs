@@ -52,12 +52,13 @@ pub struct Sender<'c> {
 }
 
 impl<'c> Sender<'c> {
-    /// For one table. Without a client it only counts.
-    pub fn new(client: Option<&'c Client>, table: &TableName) -> Self {
+    /// For one table, lines without a time at this one. Without a client it only counts.
+    pub fn new(client: Option<&'c Client>, table: &TableName, now_ns: Option<i64>) -> Self {
+        let now = now_ns.map_or_else(String::new, |now_ns| format!("&now={now_ns}"));
         Sender {
             client,
             rows_path: format!("/v1/tables/{}/{}/rows", table.keyspace, table.table),
-            lines_path: format!("/v1/write?partial=accept&keyspace={}", table.keyspace),
+            lines_path: format!("/v1/write?partial=accept&keyspace={}{now}", table.keyspace),
         }
     }
 
@@ -139,19 +140,18 @@ impl<'c> Sender<'c> {
             request(|| client.post(&self.lines_path, "text/plain; charset=utf-8", &lines.body));
         let error = match sent {
             Ok(answer) => {
-                let refused = refused_lines(&answer, lines);
-                let number = |name| answer.get(name).and_then(Value::as_u64);
-                let in_all = number("rejected").unwrap_or(0);
+                let read = Read::of(&answer, lines);
                 // It names only the first of very many; sending good ones again does no harm.
-                if in_all > refused.len() as u64
+                if read.unnamed > 0
                     && let Some((one, other)) = lines.halves()
                 {
+                    spend(requests_left, &read.error())?;
                     self.part_of_lines(&one, requests_left, outcome)?;
                     return self.part_of_lines(&other, requests_left, outcome);
                 }
-                outcome.rows += number("rows").unwrap_or_else(|| said_lines(lines));
-                outcome.rejected += in_all.saturating_sub(refused.len() as u64);
-                outcome.refused.extend(refused);
+                outcome.rows += read.rows;
+                outcome.rejected += read.rejected;
+                outcome.refused.extend(read.refused);
                 return Ok(());
             }
             Err(error) if error.kind() != ErrorKind::Invalid => return Err(error),
@@ -216,6 +216,47 @@ fn count(answer: &Value, sent: u64, outcome: &mut Outcome) {
     outcome.rejected += number("rejected").unwrap_or(0);
 }
 
+/// What the node has made of lines.
+#[derive(Debug, PartialEq, Eq)]
+struct Read {
+    rows: u64,
+    /// Rows that a processor refused; sent again, they would only be refused again.
+    rejected: u64,
+    /// Lines that are no rows, as far as it names them.
+    refused: Vec<Refused>,
+    /// How many more there are.
+    unnamed: u64,
+}
+
+impl Read {
+    fn of(answer: &Value, lines: &Lines) -> Read {
+        let number = |name| answer.get(name).and_then(Value::as_u64);
+        let refused = refused_lines(answer, lines);
+        let in_all = number("rejected").unwrap_or(0);
+        // A node that does not say how many lines it refuses counts both in one.
+        let lines_refused = number("refused_total").unwrap_or(in_all);
+        Read {
+            rows: number("rows").unwrap_or_else(|| said_lines(lines)),
+            rejected: in_all.saturating_sub(lines_refused),
+            unnamed: lines_refused.saturating_sub(refused.len() as u64),
+            refused,
+        }
+    }
+
+    fn error(&self) -> Error {
+        let first = self.refused.first();
+        Error::invalid(first.map_or_else(
+            || "the node refuses very many lines".to_owned(),
+            |first| {
+                format!(
+                    "the node refuses very many lines, the first of them {}: {}",
+                    first.line, first.reason
+                )
+            },
+        ))
+    }
+}
+
 fn refused_lines(answer: &Value, lines: &Lines) -> Vec<Refused> {
     let listed = answer.get("refused").and_then(Value::as_array);
     let listed = listed.map_or(&[][..], Vec::as_slice);
@@ -232,9 +273,11 @@ fn refused_lines(answer: &Value, lines: &Lines) -> Vec<Refused> {
 /// How many records of line protocol there are.
 fn said_lines(lines: &Lines) -> u64 {
     lines
-        .body
-        .split(|byte| *byte == b'\n')
+        .lp_records()
         .map(<[u8]>::trim_ascii)
         .filter(|line| !line.is_empty() && !line.starts_with(b"#"))
         .count() as u64
 }
+
+#[cfg(test)]
+mod tests;

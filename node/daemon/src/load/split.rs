@@ -1,5 +1,5 @@
-//! Cuts text into pieces of whole records without understanding them: lines, CSV records whose quoted fields may hold line
-//! ends, or the elements of a JSON array. At most one piece and one longest record are held.
+//! Cuts text into pieces of whole records without understanding them: lines, records of CSV and line protocol whose quoted
+//! text may hold line ends, or the elements of a JSON array. At most one piece and one longest record are held.
 
 pub mod scan;
 
@@ -22,7 +22,7 @@ const PIECE_LINES: usize = 128 * 1024;
 /// The most lines of a piece that the node reads: it names only the first of those that it refuses.
 const PIECE_LINES_UNREAD: usize = 5_000;
 
-/// The longest record; a CSV record that seems longer has an open quote and is cut at its line end.
+/// The longest record. Of CSV, what seems longer than a piece and this has an open quote and is cut at its line end.
 pub const RECORD_BYTES_MAX: usize = 1024 * 1024;
 
 /// What a text file may begin with.
@@ -183,7 +183,8 @@ impl Splitter {
         let rest = self.rest();
         let view = rest.get(..PIECE_BYTES).unwrap_or(rest);
         let whole = self.ended && view.len() == rest.len();
-        if self.format == FileFormat::Csv && memchr::memchr(b'"', view).is_some() {
+        let quotes = matches!(self.format, FileFormat::Csv | FileFormat::Lp);
+        if quotes && memchr::memchr(b'"', view).is_some() {
             return self.records_end(lines_max);
         }
         let mut ends = memchr::memchr_iter(b'\n', view);
@@ -209,10 +210,11 @@ impl Splitter {
             if end >= PIECE_BYTES || after.is_empty() {
                 break;
             }
-            end += match csv_record(after, self.delimiter, self.ended) {
-                Found::Record(length) if length <= RECORD_BYTES_MAX => length,
+            end += match scan::record(self.format, self.delimiter, after, self.ended) {
+                // One that is too long is refused whole by who reads it.
+                Found::Record(length) => length,
                 // The next piece shows more of it.
-                _ if end > 0 && !self.ended && after.len() < RECORD_BYTES_MAX => break,
+                _ if end > 0 && !self.ended => break,
                 // An open quote costs its own line.
                 _ => match memchr::memchr(b'\n', after) {
                     Some(line) => line + 1,

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use activestore_types::{DataType, Error, NamedBatch, Result, TableName};
+use activestore_types::{DataType, Error, ErrorKind, NamedBatch, Result, TableName};
 use arrow::array::{Array, AsArray};
 
+use super::quoted;
 use crate::cli::LoadArgs;
 use crate::client::{Client, SqlAnswer};
 
@@ -19,6 +20,8 @@ pub struct Target {
     pub key: Vec<String>,
     /// Whether columns that it lacks are added.
     pub flexible: bool,
+    /// What tells it from one of the same name that was there before; empty where it is not made yet.
+    pub stamp: String,
 }
 
 impl Target {
@@ -44,6 +47,7 @@ impl Target {
             columns: HashMap::new(),
             key: Vec::new(),
             flexible: false,
+            stamp: String::new(),
         };
         for batch in batches {
             let batch = batch?;
@@ -66,7 +70,31 @@ impl Target {
                 target.columns.insert(column, cell(1, row).parse()?);
             }
         }
-        Ok((!target.columns.is_empty()).then_some(target))
+        if target.columns.is_empty() {
+            return Ok(None);
+        }
+        target.stamp = match number(client, name)? {
+            Some(number) => number,
+            // A node that does not tell it: a table of other columns is another.
+            None => {
+                let mut columns: Vec<_> = target.columns.iter().collect();
+                columns.sort_by_key(|(name, _)| *name);
+                format!("{columns:?} {:?}", target.key)
+            }
+        };
+        Ok(Some(target))
+    }
+
+    /// Whether it holds no row at all; one that may not be read is taken to hold some.
+    pub fn is_empty(&self, client: &Client) -> bool {
+        holds_nothing(
+            client,
+            &format!(
+                "SELECT 1 FROM {}.{} LIMIT 1",
+                quoted(&self.name.keyspace),
+                quoted(&self.name.table)
+            ),
+        )
     }
 
     /// Says what of the first rows does not go into the table, before one of them is sent.
@@ -128,6 +156,48 @@ impl Target {
             .max_by(|one, other| one.0.total_cmp(&other.0))
             .map(|(_, column)| column)
     }
+}
+
+/// Whether a keyspace holds no table; one that may not be looked at is taken to hold some.
+pub fn is_bare(client: &Client, keyspace: &str) -> bool {
+    let keyspace = keyspace.replace('\'', "''");
+    holds_nothing(
+        client,
+        &format!("SELECT 1 FROM system.tables WHERE keyspace = '{keyspace}' LIMIT 1"),
+    )
+}
+
+fn holds_nothing(client: &Client, select: &str) -> bool {
+    match client.sql(select) {
+        Ok(SqlAnswer::Rows(batches)) => {
+            let rows = batches.map(|batch| batch.map_or(1, |batch| batch.num_rows()));
+            rows.sum::<usize>() == 0
+        }
+        _ => false,
+    }
+}
+
+/// The number of a table on its node, which no other one gets; `None` where the node does not tell it.
+fn number(client: &Client, name: &TableName) -> Result<Option<String>> {
+    let text = |name: &str| name.replace('\'', "''");
+    let answer = client.sql(&format!(
+        "SELECT CAST(id AS TEXT) AS id FROM system.tables WHERE keyspace = '{}' AND name = '{}'",
+        text(&name.keyspace),
+        text(&name.table)
+    ));
+    let batches = match answer {
+        Ok(SqlAnswer::Rows(batches)) => batches,
+        Err(error) if error.kind() != ErrorKind::Invalid => return Err(error),
+        _ => return Ok(None),
+    };
+    for batch in batches {
+        let batch = batch?;
+        if batch.num_rows() > 0 {
+            let id = arrow::compute::cast(batch.column(0), &DataType::Text.arrow())?;
+            return Ok(Some(id.as_string::<i32>().value(0).to_owned()));
+        }
+    }
+    Ok(None)
 }
 
 fn listed(batch: &NamedBatch) -> String {

@@ -3,25 +3,43 @@
 use std::path::Path;
 
 use super::*;
-use activestore_types::TableName;
+
+/// The arguments of a load with these behind its file and table.
+fn asked(arguments: &[&str]) -> LoadArgs {
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        load: LoadArgs,
+    }
+    let line = [&["load", "a.csv", "--table", "k.t"][..], arguments].concat();
+    <Line as clap::Parser>::parse_from(line).load
+}
+
+/// Where a load with these arguments goes.
+pub fn goal(arguments: &[&str], node: &str, stamp: &str) -> Goal {
+    Goal::of(&asked(arguments), node, stamp.to_owned(), FileFormat::Csv)
+}
 
 #[test]
-fn progress_is_kept_for_the_same_file_table_and_node_only() {
+fn progress_is_kept_for_the_same_file_table_node_and_reading_only() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.csv");
     std::fs::write(&path, "n\n1\n2\n").unwrap();
-    let table = TableName::new("k", "t");
-    let of =
-        |table: &TableName, node: &str| Progress::of(&path, table, FileFormat::Csv, node).unwrap();
-    let mut progress = of(&table, "http://a");
+    let of = |arguments: &[&str], node: &str, stamp: &str| {
+        Progress::of(&path, goal(arguments, node, stamp)).unwrap()
+    };
+    let mut progress = of(&[], "http://a", "7");
     progress.offset = 4;
     progress.rows = 1;
     progress.save().unwrap();
-    assert_eq!(of(&table, "http://a"), progress);
-    assert_eq!(of(&table, "http://b").offset, 0);
-    assert_eq!(of(&TableName::new("k", "other"), "http://a").offset, 0);
+    assert_eq!(of(&[], "http://a", "7"), progress);
+    assert_eq!(of(&[], "http://b", "7").offset, 0);
+    assert_eq!(of(&[], "http://a", "8").offset, 0);
+    assert_eq!(of(&["--map", "n=m"], "http://a", "7").offset, 0);
+    assert_eq!(of(&["--skip", "n"], "http://a", "7").offset, 0);
+    assert_eq!(of(&["--delimiter", ";"], "http://a", "7").offset, 0);
     std::fs::write(&path, "n\n1\n2\n3\n").unwrap();
-    assert_eq!(of(&table, "http://a").offset, 0);
+    assert_eq!(of(&[], "http://a", "7").offset, 0);
     progress.remove().unwrap();
     progress.remove().unwrap();
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::FileWriter;
@@ -316,4 +316,39 @@ fn what_is_cut_off_or_empty_is_an_error_that_says_so() {
         &[dir.path().join("none*.csv").to_str().unwrap()],
     );
     assert!(said(&output).contains("no file fits"), "{}", said(&output));
+}
+
+#[test]
+fn a_no_ends_the_load() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(&dir.path().join("data"), &[]);
+    for name in ["1.csv", "2.csv"] {
+        std::fs::write(dir.path().join(name), "id,n\na,1\n").unwrap();
+    }
+    let load = format!(
+        "'{}' load '{}/*.csv' --url {} --table k.t --create --key id",
+        program().get_program().to_str().unwrap(),
+        dir.path().display(),
+        node.url()
+    );
+    // Only a terminal is asked.
+    let mut child = Command::new("script")
+        .args(["-qec", &load, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"n\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", wrote(&output));
+    assert!(
+        wrote(&output).contains("nothing is loaded") && !wrote(&output).contains("2.csv"),
+        "{}",
+        wrote(&output)
+    );
+    assert!(
+        node.rows("SELECT name FROM system.tables WHERE keyspace = 'k'")
+            .is_empty()
+    );
 }

@@ -282,3 +282,49 @@ fn of_several_files_those_that_are_done_are_left_out() {
         assert!(!path(&format!("{name}.progress")).exists());
     }
 }
+
+#[test]
+fn what_is_gone_from_the_table_is_loaded_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(&dir.path().join("data"), &[]);
+    let path = |name: &str| dir.path().join(name);
+    let (one, two) = (path("1.csv"), path("2.csv"));
+    let both = [one.to_str().unwrap(), two.to_str().unwrap()];
+    std::fs::write(&one, "id,n,note\na,1,x\n").unwrap();
+    // The first file is through and the second breaks the load off.
+    let broken = || {
+        std::fs::write(&two, "id,m\nb,2\n").unwrap();
+        assert_eq!(load(&node, "k.t", &both).status.code(), Some(1));
+        assert!(progress(&one).exists());
+        std::fs::write(&two, "id,n\nb,2\n").unwrap();
+    };
+    let are_loaded = |arguments: &[&str]| {
+        let output = load(&node, "k.t", &[&both[..], arguments].concat());
+        assert!(output.status.success(), "{}", said(&output));
+        assert!(!said(&output).contains("resuming"), "{}", said(&output));
+        assert_eq!(
+            node.rows("SELECT id, n FROM k.t ORDER BY id"),
+            ["a,1", "b,2"]
+        );
+        assert!(!progress(&one).exists());
+    };
+    table(&node);
+    broken();
+    table(&node); // another of the same name, and somebody else's row in it
+    node.execute("INSERT INTO k.t (id, n) VALUES ('b', 0)");
+    are_loaded(&[]);
+    broken();
+    node.execute("DROP TABLE k.t");
+    are_loaded(&["--create", "--key", "id"]);
+    table(&node);
+    broken();
+    node.execute("DELETE FROM k.t WHERE id = 'a'");
+    are_loaded(&[]);
+    table(&node);
+    broken();
+    // What was left is forgotten even where the load without it breaks off as well.
+    std::fs::write(&two, "id,m\nb,2\n").unwrap();
+    let output = load(&node, "k.t", &[&both[..], &["--no-resume"]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!progress(&one).exists());
+}

@@ -9,7 +9,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::ipc::writer::FileWriter;
 
 use super::loading::{load, rejects};
-use super::process::{Node, eventually, program, said};
+use super::process::{Node, eventually, program, said, wrote};
 
 #[test]
 fn refused_records_are_named_by_line_and_reason() {
@@ -129,4 +129,137 @@ fn a_line_of_a_hundred_megabytes_is_refused_in_bounded_memory() {
     assert!(peak > 0 && peak < 120 * MIB, "{} MiB", peak / MIB);
     assert_eq!(node.rows("SELECT id FROM k.t ORDER BY id"), ["a", "b"]);
     assert!(rejects(&dir.path().join("a.csv.rejects"))[0].starts_with("3,"));
+}
+
+#[test]
+fn no_digit_is_lost_to_types_that_the_first_rows_say() {
+    const ROWS: usize = 106_000;
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(&dir.path().join("data"), &[]);
+    let (one, two) = (dir.path().join("1.csv"), dir.path().join("2.csv"));
+    let mut text = "id,code,large,n\n".to_owned();
+    for row in 0..ROWS {
+        let code = if row == 1_500 { "007" } else { "7" };
+        let large = match row {
+            2 => "9007199254740993",
+            1_600 => "1.5",
+            _ => "1",
+        };
+        // Behind all that is looked at.
+        let n = if row == 105_000 { "008" } else { "8" };
+        text.push_str(&format!("r{row},{code},{large},{n}\n"));
+    }
+    std::fs::write(&one, text).unwrap();
+    std::fs::write(&two, "id,code,large,n\na,09,1,09\nb,09,1,9\n").unwrap();
+    let files = [one.to_str().unwrap(), two.to_str().unwrap()];
+    let arguments = [&files[..], &["--create", "--key", "id"]].concat();
+    let output = load(&node, "k.t", &arguments);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert_eq!(
+        node.rows("SELECT name, type FROM system.columns WHERE \"table\" = 't' ORDER BY position"),
+        ["id,TEXT", "code,TEXT", "large,TEXT", "n,BIGINT"]
+    );
+    assert_eq!(
+        node.rows("SELECT id, code, large FROM k.t WHERE code <> '7' OR large <> '1' ORDER BY id"),
+        [
+            "b,09,1",
+            "r1500,007,1",
+            "r1600,7,1.5",
+            "r2,7,9007199254740993"
+        ]
+    );
+    for (file, line, text) in [(&one, "105002,", "'008'"), (&two, "2,", "'09'")] {
+        let found = rejects(&dir.path().join(format!("{}.rejects", file.display())));
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(
+            found[0].starts_with(line) && found[0].contains(text),
+            "{found:#?}"
+        );
+    }
+}
+
+#[test]
+fn lines_without_a_time_are_not_doubled_by_being_sent_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(&dir.path().join("data"), &[]);
+    node.execute("CREATE KEYSPACE k");
+    let file = dir.path().join("a.lp");
+    // More bad lines than the node names: the piece is halved, and good lines are sent again.
+    let mut text = String::new();
+    for line in 0..3_000 {
+        text.push_str(if line % 2 == 0 { "nonsense\n" } else { "" });
+        if line % 100 == 0 {
+            text.push_str(&format!("m,device=d{line} f=1\n"));
+        }
+    }
+    std::fs::write(&file, text).unwrap();
+    let output = load(&node, "k.any", &[file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert_eq!(
+        node.rows("SELECT count(*), count(DISTINCT device), count(DISTINCT time) FROM k.m"),
+        ["30,30,1"]
+    );
+    assert_eq!(rejects(&dir.path().join("a.lp.rejects")).len(), 1_500);
+    // The time of a load that broke off is the time of the one that goes on.
+    let (one, two) = (dir.path().join("1.lp"), dir.path().join("2.lp"));
+    std::fs::write(&one, "once,device=a f=1\n").unwrap();
+    let both = [one.to_str().unwrap(), two.to_str().unwrap()];
+    std::fs::write(&two, [0xff, 0xfe].repeat(2)).unwrap();
+    let progress = dir.path().join("1.lp.progress");
+    let arguments = [&both[..], &["--max-rejects", "0"]].concat();
+    let output = load(&node, "k.any", &arguments);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let kept = std::fs::read_to_string(&progress).unwrap();
+    // As if the answer had been lost.
+    let mut value: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    assert!(value["now_ns"].is_i64(), "{kept}");
+    for name in ["offset", "rows", "next_line"] {
+        value[name] = 0.into();
+    }
+    std::fs::write(&progress, value.to_string()).unwrap();
+    std::fs::write(&two, "once,device=b f=1\n").unwrap();
+    let output = load(&node, "k.any", &arguments);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(
+        node.rows("SELECT device, count(*) FROM k.once GROUP BY device ORDER BY device"),
+        ["a,1", "b,1"]
+    );
+}
+
+#[test]
+fn a_record_with_a_long_text_of_many_lines_is_refused_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(&dir.path().join("data"), &[]);
+    node.execute("CREATE KEYSPACE k");
+    node.execute("CREATE TABLE k.t (id TEXT PRIMARY KEY, note TEXT)");
+    let file = dir.path().join("a.csv");
+    let mut text = "id,note\n".to_owned();
+    for row in 0..3 {
+        // Each line of the text looks like a record.
+        let inside = "not,a record\n".repeat(if row == 1 { 300_000 } else { 100_000 });
+        text.push_str(&format!("r{row},short\nl{row},\"{inside}\"\n"));
+    }
+    text.push_str("last,\"two\nlines\"\n");
+    std::fs::write(&file, text).unwrap();
+    let output = load(&node, "k.t", &[file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(
+        wrote(&output).contains("4 rows in") && wrote(&output).contains("3 refused"),
+        "{}",
+        wrote(&output)
+    );
+    assert_eq!(
+        node.rows("SELECT id FROM k.t ORDER BY id"),
+        ["last", "r0", "r1", "r2"]
+    );
+    let output = load(
+        &node,
+        "k.t",
+        &[file.to_str().unwrap(), "--max-rejects", "2"],
+    );
+    assert!(
+        said(&output).contains("the record is longer"),
+        "{}",
+        said(&output)
+    );
 }

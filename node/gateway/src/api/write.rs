@@ -95,12 +95,14 @@ pub(super) async fn store(
     })
 }
 
-/// `{"rows", "rejected", "refused"}`.
+/// `{"rows", "rejected", "refused", "refused_total"}`: `rejected` counts what a processor refused and what is no row,
+/// `refused` names the first of the latter, of which there are `refused_total`.
 pub(super) fn summary(written: &Written) -> Value {
     json!({
         "rows": written.rows,
         "rejected": written.rejected + written.refused_total,
         "refused": refused_lines(&written.refused),
+        "refused_total": written.refused_total,
     })
 }
 
@@ -135,10 +137,16 @@ fn options(parameters: &Parameters, keyspace_parameter: &str) -> Result<LineProt
     if let Some(precision) = parameters.get("precision") {
         options.precision = precision.parse()?;
     }
+    if let Some(text) = parameters.get("now") {
+        options.now_ns = text.parse().map_err(|_| {
+            Error::invalid(format!("now={text} is not a moment"))
+                .with_hint("give nanoseconds since 1970, for lines without a time")
+        })?;
+    }
     Ok(options)
 }
 
-/// The time given to lines that carry none.
+/// The time given to lines that carry none, unless the request says which: who sends lines again says the same.
 fn now_ns() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -1,7 +1,7 @@
 //! The rows of one chunk, column by column: records are split a block at a time, and then each column takes its fields. A
 //! row with a field that does not fit is taken out again at the end, since nearly all rows fit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use activestore_types::{DataType, NamedBatch, NamedColumn, Result};
 use arrow::array::BooleanArray;
@@ -9,6 +9,7 @@ use arrow::compute::filter;
 
 use super::CsvOptions;
 use super::field;
+use super::infer::check_digits;
 use super::record::{Field, Split, split};
 use crate::builder::{BATCH_CELLS_MAX, BATCH_TEXT_BYTES_MAX};
 use crate::column_builder::ColumnBuilder;
@@ -30,6 +31,8 @@ pub(super) struct Place {
 pub(super) struct Columns<'o> {
     options: &'o CsvOptions,
     types: &'o [(String, DataType)],
+    /// Of which columns the type is inferred.
+    inferred: Vec<bool>,
     builders: Vec<ColumnBuilder>,
     /// Rows and bytes of the batch under construction.
     rows: usize,
@@ -47,9 +50,14 @@ impl<'o> Columns<'o> {
         let builders = types
             .iter()
             .map(|(name, data_type)| ColumnBuilder::new(name.clone(), Some(*data_type)));
+        let inferred: HashSet<&str> = options.inferred.iter().map(String::as_str).collect();
         Columns {
             options,
             types,
+            inferred: types
+                .iter()
+                .map(|(name, _)| inferred.contains(name.as_str()))
+                .collect(),
             builders: builders.collect(),
             rows: 0,
             bytes: 0,
@@ -132,6 +140,14 @@ impl<'o> Columns<'o> {
                         );
                     }
                 }
+                // Its end is known: what its quotes hold is not read as records.
+                Split::Record { bytes, lines } => {
+                    fields.truncate(before);
+                    let reason = format!("the record is longer than {record_max} bytes");
+                    self.refuse(place.line, reason);
+                    used += bytes;
+                    place.line += lines;
+                }
                 split => {
                     fields.truncate(before);
                     let reason = match split {
@@ -155,12 +171,19 @@ impl<'o> Columns<'o> {
     fn fill(&mut self, fields: &[Field<'_>], utf8: bool) {
         let width = self.types.len().max(1);
         let first = self.rows;
-        for (index, (builder, (name, data_type))) in
-            self.builders.iter_mut().zip(self.types).enumerate()
+        let columns = self.builders.iter_mut().zip(self.types);
+        for (index, ((builder, (name, data_type)), inferred)) in
+            columns.zip(&self.inferred).enumerate()
         {
             let cells = fields.iter().skip(index).step_by(width);
             for (row, cell) in (first..).zip(cells) {
-                if let Err(reason) = push(builder, row, cell, *data_type, utf8, self.options) {
+                let fits = match cell.bytes() {
+                    Some(bytes) if *inferred => check_digits(bytes, *data_type),
+                    _ => Ok(()),
+                };
+                let pushed =
+                    fits.and_then(|()| push(builder, row, cell, *data_type, utf8, self.options));
+                if let Err(reason) = pushed {
                     builder.push(row, &Value::Null);
                     let line = self.lines.get(row).copied().unwrap_or(0);
                     let reason = format!("column '{name}': {reason}");

@@ -33,17 +33,58 @@ pub(super) fn infer<'f, 'a: 'f>(fields: impl Iterator<Item = &'f Field<'a>>) -> 
     }
 }
 
+/// The whole numbers up to which a double holds each.
+const EXACT_MAX: u64 = 1 << 53;
+
+/// Whether the field is a whole number with leading zeros: an identifier, not a quantity.
+pub fn has_leading_zeros(field: &[u8]) -> bool {
+    matches!(digits(field), [b'0', rest @ ..] if !rest.is_empty() && rest.iter().all(u8::is_ascii_digit))
+}
+
+/// Whether the field is a whole number of which a double may lose digits.
+fn exceeds_double(field: &[u8]) -> bool {
+    const SHORTEST: usize = "9007199254740993".len();
+    let digits = digits(field);
+    digits.len() >= SHORTEST
+        && digits.iter().all(u8::is_ascii_digit)
+        && std::str::from_utf8(digits)
+            .ok()
+            .and_then(|digits| digits.parse::<u64>().ok())
+            .is_none_or(|number| number > EXACT_MAX)
+}
+
+fn digits(field: &[u8]) -> &[u8] {
+    match field.trim_ascii() {
+        [b'-' | b'+', digits @ ..] | digits => digits,
+    }
+}
+
+/// Says what a field would lose as a number of a type that was inferred from others.
+///
+/// # Errors
+/// Why it is refused.
+pub(super) fn check_digits(field: &[u8], data_type: DataType) -> Result<(), String> {
+    let number = match data_type {
+        DataType::BigInt => has_leading_zeros(field),
+        DataType::Double => has_leading_zeros(field) || exceeds_double(field),
+        _ => false,
+    };
+    if number {
+        return Err(format!(
+            "'{}' would lose digits as {data_type}, which the first rows are: make the column TEXT",
+            crate::value::shown(&String::from_utf8_lossy(field))
+        ));
+    }
+    Ok(())
+}
+
 fn takes(candidate: DataType, text: &str) -> bool {
-    // A number with leading zeros is an identifier, not a quantity.
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let identifier = digits.len() > 1
-        && digits.starts_with('0')
-        && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let identifier = has_leading_zeros(text.as_bytes());
     match candidate {
         DataType::BigInt => !identifier && text.parse::<i64>().is_ok(),
         DataType::Double => {
-            // An integer beyond BIGINT loses digits as DOUBLE.
             !identifier
+                && !exceeds_double(text.as_bytes())
                 && (text.parse::<i64>().is_ok() || text.contains(['.', 'e', 'E', 'N', 'n', 'I']))
                 && from_text(text.into(), DataType::Double, None).is_ok()
         }

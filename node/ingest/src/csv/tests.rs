@@ -48,6 +48,36 @@ fn types_are_inferred_from_the_first_rows() {
 }
 
 #[test]
+fn no_digit_is_lost_to_an_inferred_type() {
+    let text = "a,b,c\n1,1.5,1.5\n2,2.5,2.5\n007,3,3\n+08,4,4\n0,00,9007199254740993\n9,9007199254740992,1e300\n";
+    let few = CsvOptions {
+        infer_rows: 2,
+        ..options()
+    };
+    let parsed = parse(text.as_bytes(), &few).unwrap();
+    let refused: Vec<_> = parsed.rejected.iter().map(|one| one.line).collect();
+    assert_eq!(refused, [4, 5, 6], "{:?}", parsed.rejected);
+    assert!(parsed.rejected[0].reason.contains("007"));
+    assert_eq!(parsed.batches[0].rows, 3);
+    // The same types, asked for: somebody knows that they are numbers.
+    let asked = CsvOptions {
+        types: ["a", "b", "c"]
+            .into_iter()
+            .zip([DataType::BigInt, DataType::Double, DataType::Double])
+            .map(|(name, data_type)| (name.to_owned(), data_type))
+            .collect(),
+        ..options()
+    };
+    assert!(parse(text.as_bytes(), &asked).unwrap().rejected.is_empty());
+    // Of all that are seen, whole numbers beyond a double and fractions make text.
+    let both = parse(b"a\n9007199254740993\n1.5\n", &options()).unwrap();
+    assert_eq!(
+        both.batches[0].columns[0].array.data_type(),
+        &DataType::Text.arrow()
+    );
+}
+
+#[test]
 fn given_types_go_before_inference() {
     let options = CsvOptions {
         types: vec![

@@ -29,6 +29,7 @@ fn target() -> Target {
         ]),
         key: vec!["id".to_owned()],
         flexible: false,
+        stamp: String::new(),
     }
 }
 

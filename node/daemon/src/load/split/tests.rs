@@ -27,8 +27,7 @@ fn lines(piece: &Piece) -> &Lines {
 
 /// The records that begin at these lines.
 fn records<'a>(piece: &'a Piece, format: FileFormat, at: &'a [u64]) -> Vec<&'a str> {
-    let delimiter = (format == FileFormat::Csv).then_some(b',');
-    let records = lines(piece).records(delimiter, at.iter().copied());
+    let records = lines(piece).records(format, b',', at.iter().copied());
     records
         .map(|record| std::str::from_utf8(record).unwrap())
         .collect()
@@ -173,4 +172,52 @@ fn blank_and_comment_lines_keep_the_numbers_right() {
         records(piece, FileFormat::Lp, &[1, 3]),
         ["# note\n", "m x=1\n"]
     );
+}
+
+#[test]
+fn text_of_line_protocol_may_hold_line_ends() {
+    let records = [
+        "m,t=\"x f=\"a\nb, c=1\",g=2i 7\n",
+        "# f=\"open\n",
+        "\n",
+        "m\\ n,t=\\=\" f\\ x=\"say \\\"\n\\\"\" \r\n",
+        "m f=1 g=\"open\n",
+        "m f=\"a\"b\n",
+        "m f=\"\",g=\"\n\n\"\n",
+    ];
+    let text = records.concat();
+    let found: Vec<_> = pieces(&text, FileFormat::Lp);
+    assert_eq!(found.len(), 1);
+    let whole = lines(&found[0]);
+    let cut: Vec<_> = whole.lp_records().collect();
+    assert_eq!(
+        cut,
+        records.iter().map(|one| one.as_bytes()).collect::<Vec<_>>()
+    );
+    assert_eq!(found[0].next_line, 1 + newlines(text.as_bytes()));
+    // Every cut of a half lies between two records, down to single ones.
+    let mut parts = vec![whole.clone()];
+    let mut single = 0;
+    while let Some(part) = parts.pop() {
+        match part.halves() {
+            Some((one, other)) => parts.extend([one, other]),
+            None => {
+                single += 1;
+                let text = std::str::from_utf8(&part.body).unwrap();
+                assert!(records.contains(&text), "{text:?}");
+            }
+        }
+    }
+    assert_eq!(single, records.len());
+    // What is cut off is more, whatever the place; what has ended is one record.
+    let first = records[0].as_bytes();
+    for end in 1..first.len() {
+        assert_eq!(scan::lp_record(&first[..end], false), Found::More, "{end}");
+    }
+    // A piece ends between records too: its bound falls into text.
+    let long = format!("m f=\"{}\"\n", "x\n".repeat(300_000));
+    for piece in pieces(&long.repeat(10), FileFormat::Lp) {
+        let piece = lines(&piece);
+        assert!(piece.lp_records().all(|record| record == long.as_bytes()));
+    }
 }
