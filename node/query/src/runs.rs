@@ -13,12 +13,13 @@ mod table;
 
 use std::sync::Arc;
 
+use arrow::datatypes::DataType as ArrowType;
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
-use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
@@ -29,9 +30,6 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use crate::scan::ScanExec;
 use exec::RunAggregateExec;
 pub(crate) use keys::codes;
-
-/// Functions of a moment that give one value for many moments in turn.
-const BUCKETS: [&str; 4] = ["time_bucket", "date_bin", "date_trunc", "tumble"];
 
 /// The rule; it comes behind DataFusion's own.
 #[derive(Debug)]
@@ -76,12 +74,14 @@ fn by_runs(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> 
     }
     let schema = aggregate.input().schema();
     let groups = group_by.input_exprs();
+    // A bucket of time alone comes again with every partition, a few rows at a time: what has one value in long
+    // runs is a key or a tag.
     let follows = |expr: &Arc<dyn PhysicalExpr>| {
         let column = expr.downcast_ref::<Column>().is_some();
-        let bucket = expr.downcast_ref::<ScalarFunctionExpr>();
-        let bucket = bucket.is_some_and(|call| BUCKETS.contains(&call.fun().name()));
-        let kind = expr.data_type(&schema);
-        bucket || column && kind.is_ok_and(|kind| keys::may_follow_order(&kind))
+        column
+            && expr
+                .data_type(&schema)
+                .is_ok_and(|kind| kind == ArrowType::Utf8)
     };
     let mut known = true;
     for expr in &groups {

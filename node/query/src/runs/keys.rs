@@ -14,15 +14,13 @@ pub(crate) fn codes() -> ArrowType {
 
 /// Whether values of this type are understood. Floats are not: what is equal among them is for others to say.
 pub(super) fn is_known(kind: &ArrowType) -> bool {
-    let numbers = [ArrowType::Int32, ArrowType::Int64, ArrowType::Date32];
-    numbers.contains(kind) || may_follow_order(kind)
-}
-
-/// Whether a column of this type may well have one value in many rows in turn: tags and buckets do.
-pub(super) fn may_follow_order(kind: &ArrowType) -> bool {
     matches!(
         kind,
-        ArrowType::Utf8 | ArrowType::Timestamp(TimeUnit::Nanosecond, _)
+        ArrowType::Int32
+            | ArrowType::Int64
+            | ArrowType::Date32
+            | ArrowType::Utf8
+            | ArrowType::Timestamp(TimeUnit::Nanosecond, _)
     )
 }
 
