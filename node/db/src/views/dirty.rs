@@ -19,6 +19,8 @@ const PIECE_GROUPS_MAX: usize = 1_024;
 const PIECES_MAX: usize = 64;
 /// Windows that are computed for nothing rather than by a query of their own.
 const GAP_WINDOWS: i64 = 16;
+/// Regions that could not be computed and are remembered one by one.
+const ASIDE_REGIONS_MAX: usize = 16;
 
 /// The stretches of time of each group.
 type Slots = BTreeMap<Vec<u8>, BTreeSet<i64>>;
@@ -29,6 +31,11 @@ pub(super) struct Dirty {
     units: HashMap<Vec<u8>, BTreeSet<i64>>,
     count: usize,
     pub(super) regions: Vec<Region>,
+    /// Windows of groups that could not be computed: they wait until they are tried again, and hold no others.
+    aside: Slots,
+    aside_count: usize,
+    /// The same of regions.
+    regions_aside: Vec<Region>,
 }
 
 /// Windows of groups that are computed together.
@@ -54,17 +61,72 @@ impl Dirty {
         self.count += usize::from(new);
     }
 
-    /// How many windows of groups are marked.
+    /// How many windows of groups are marked, also of those that could not be computed.
     pub(super) fn count(&self) -> usize {
-        self.count
+        self.count + self.aside_count
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.count >= UNITS_MAX
+        self.count() >= UNITS_MAX
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.count == 0 && self.regions.is_empty()
+        !self.has_work() && !self.has_aside()
+    }
+
+    /// Whether something is to be computed at its time.
+    pub(super) fn has_work(&self) -> bool {
+        self.count > 0 || !self.regions.is_empty()
+    }
+
+    /// Whether something could not be computed.
+    pub(super) fn has_aside(&self) -> bool {
+        self.aside_count > 0 || !self.regions_aside.is_empty()
+    }
+
+    /// All regions, also those that could not be computed.
+    pub(super) fn all_regions(&self) -> Vec<Region> {
+        let all = self.regions.iter().chain(&self.regions_aside);
+        all.cloned().collect()
+    }
+
+    /// A piece could not be computed.
+    pub(super) fn set_aside(&mut self, piece: Piece) {
+        for (group, slots) in piece.slots {
+            let known = self.aside.entry(group).or_default();
+            for slot in slots {
+                self.aside_count += usize::from(known.insert(slot));
+            }
+        }
+    }
+
+    /// A region could not be computed. Those that are too many become one with what is between them.
+    pub(super) fn set_region_aside(&mut self, region: Region) {
+        let full = self.regions_aside.len() >= ASIDE_REGIONS_MAX;
+        match self.regions_aside.last_mut().filter(|_| full) {
+            Some(last) => {
+                if last.among != region.among {
+                    last.among.clear();
+                }
+                last.from = last.from.min(region.from);
+                last.to = last.to.max(region.to);
+                last.bounded &= region.bounded;
+            }
+            None => self.regions_aside.push(region),
+        }
+    }
+
+    /// What could not be computed is tried again.
+    pub(super) fn retry(&mut self) {
+        self.aside_count = 0;
+        for (group, slots) in std::mem::take(&mut self.aside) {
+            for slot in slots {
+                self.mark(&group, slot);
+            }
+        }
+        for region in std::mem::take(&mut self.regions_aside) {
+            self.add(region);
+        }
     }
 
     /// A region has to be looked at. One that meets another of the same groups becomes one with it.
@@ -94,7 +156,7 @@ impl Dirty {
 
     /// Makes a region of all groups that are marked.
     pub(super) fn widen(&mut self, windows: &ViewWindows) {
-        let slots = || self.units.values().flatten();
+        let slots = || self.units.values().chain(self.aside.values()).flatten();
         if let (Some(first), Some(last)) = (slots().min(), slots().max()) {
             let region = Region {
                 among: Vec::new(),
@@ -111,6 +173,8 @@ impl Dirty {
     pub(super) fn forget(&mut self) {
         self.units.clear();
         self.count = 0;
+        self.aside.clear();
+        self.aside_count = 0;
     }
 
     /// Takes all groups out, as pieces to be computed.
@@ -132,8 +196,9 @@ impl Dirty {
         for ((from, to), slots) in alike {
             for (group, run) in slots {
                 let open = pieces.last_mut().filter(|piece| {
-                    (near || (piece.from, piece.to) == (from, to))
-                        && piece.has_room(&group, run.len())
+                    let same = (piece.from, piece.to) == (from, to);
+                    let meets = || piece.is_near(&group, run.len(), (from, to), windows);
+                    (same || near && meets()) && piece.has_room(&group, run.len())
                 });
                 match open {
                     Some(piece) => {
@@ -195,6 +260,29 @@ impl Piece {
             && self.units() + units <= PIECE_UNITS_MAX
     }
 
+    /// Whether a group's windows may be computed with it: neither the way to them nor the windows that are computed for
+    /// nothing, of each of its groups, are too many.
+    fn is_near(
+        &self,
+        group: &[u8],
+        units: usize,
+        (from, to): (i64, i64),
+        windows: &ViewWindows,
+    ) -> bool {
+        let width = windows.next(self.to).saturating_sub(self.to).max(1);
+        if from.saturating_sub(self.to) > width.saturating_mul(GAP_WINDOWS) {
+            return false;
+        }
+        let (from, to) = (self.from.min(from), self.to.max(to));
+        // Windows that hop begin before their first stretch, for one group as for many.
+        let first = from.saturating_add(to.saturating_sub(windows.first(to)));
+        let long = to.saturating_sub(first) / width + 1;
+        let groups = self.slots.len() + usize::from(!self.slots.contains_key(group));
+        let all = i64::try_from(groups).map_or(i64::MAX, |groups| groups.saturating_mul(long));
+        let meant = i64::try_from(self.units() + units).unwrap_or(i64::MAX);
+        all <= meant.saturating_mul(GAP_WINDOWS)
+    }
+
     /// Whether a group's window is to be computed.
     pub(super) fn holds(&self, group: &[u8], start: i64, windows: &ViewWindows) -> bool {
         let Some(slots) = self.slots.get(group) else {
@@ -205,12 +293,12 @@ impl Piece {
     }
 
     /// The piece as two; `None` where it is one stretch of one group.
-    pub(super) fn split(self, windows: &ViewWindows) -> Option<[Piece; 2]> {
-        let mut slots = self.slots;
+    pub(super) fn split(&self, windows: &ViewWindows) -> Option<[Piece; 2]> {
+        let mut slots = self.slots.clone();
         if slots.len() > 1 {
             let middle = slots.keys().nth(slots.len() / 2)?.clone();
             let behind = slots.split_off(&middle);
-            return Some([slots, behind].map(|slots| Piece { slots, ..self }));
+            return Some([Piece::of(slots, windows)?, Piece::of(behind, windows)?]);
         }
         let (group, mut stretches) = slots.pop_first()?;
         let middle = *stretches
@@ -218,14 +306,15 @@ impl Piece {
             .nth(stretches.len() / 2)
             .filter(|_| stretches.len() > 1)?;
         let behind = stretches.split_off(&middle);
-        let of = |stretches: BTreeSet<i64>| -> Option<Piece> {
-            Some(Piece {
-                from: windows.first(*stretches.first()?),
-                to: *stretches.last()?,
-                slots: BTreeMap::from([(group.clone(), stretches)]),
-            })
-        };
+        let of = |stretches| Piece::of(BTreeMap::from([(group.clone(), stretches)]), windows);
         Some([of(stretches)?, of(behind)?])
+    }
+
+    /// Stretches of groups, no more of the time than they take.
+    fn of(slots: Slots, windows: &ViewWindows) -> Option<Piece> {
+        let all = || slots.values().flatten();
+        let (from, to) = (windows.first(*all().min()?), *all().max()?);
+        Some(Piece { slots, from, to })
     }
 }
 

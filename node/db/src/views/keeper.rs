@@ -60,8 +60,8 @@ impl Keeper {
             let now = inner.env.clock.monotonic();
             let gather = self.all.iter().map(|one| one.def.refresh_ms / 2).min();
             looks_at = now + GATHER.min(Duration::from_millis(gather.unwrap_or(0)));
-            let behind = self.all.iter().filter(|one| !one.is_current());
-            due = behind.map(|one| one.due.max(looks_at)).min();
+            let behind = self.all.iter().filter_map(Upkeep::due_at);
+            due = behind.map(|due| due.max(looks_at)).min();
         }
     }
 
@@ -103,7 +103,7 @@ impl Keeper {
             if !goes_on() {
                 return;
             }
-            let due = hurry || one.dirty.is_full() || (one.due <= now && !one.is_current());
+            let due = hurry || one.dirty.is_full() || one.due_at().is_some_and(|due| due <= now);
             if due {
                 one.work(inner, &self.runtime, hurry, &goes_on);
             } else {

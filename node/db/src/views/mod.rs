@@ -192,7 +192,8 @@ impl Views {
                 if report.holds(upto) {
                     return Ok(());
                 }
-                if let Some(error) = report.error.filter(|_| report.tries > tries) {
+                // The first may have begun before.
+                if let Some(error) = report.error.filter(|_| report.tries > tries + 1) {
                     return Err(Error::conflict(format!(
                         "{} could not be brought up to date: {error}",
                         report.name

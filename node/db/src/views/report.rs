@@ -32,7 +32,8 @@ impl Upkeep {
     pub(super) fn report(&self, inner: &Inner) -> ViewReport {
         let now = inner.env.clock.monotonic();
         let lag = self.behind_since.map(|since| now.saturating_sub(since));
-        let left = self.dirty.regions.first();
+        let regions = self.dirty.all_regions();
+        let left = regions.first();
         let progress = match (left, self.extent) {
             (None, _) => 1.0,
             (Some(region), Some((from, to))) if to > from => {
@@ -61,7 +62,7 @@ impl Upkeep {
             watermark_ns: self.watermark_ns(),
             late: self.late,
             dirty: self.dirty.count() as u64,
-            regions: self.dirty.regions.len() as u64,
+            regions: regions.len() as u64,
             error: self.error.clone(),
             tries: self.tries,
             done: self.done,

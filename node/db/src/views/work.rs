@@ -22,6 +22,10 @@ use crate::subscribe::key_value;
 const REST_FACTOR: u32 = 5;
 /// A region rests as long as it worked.
 const REGION_REST_FACTOR: u32 = 1;
+/// How long marked groups are worked on in one go …
+const PIECES_WORK: Duration = Duration::from_secs(1);
+/// … and how many pieces of them may fail in it.
+const FAILURES_MAX: usize = 64;
 /// How long regions are worked on in one go.
 const REGIONS_WORK: Duration = Duration::from_millis(250);
 /// A step of a region that took less is followed by one twice as long …
@@ -49,6 +53,9 @@ impl Upkeep {
         let Some(query) = self.query.clone() else {
             return self.mind_log(inner);
         };
+        if hurry || self.retry_at <= began {
+            self.dirty.retry();
+        }
         let mut rest = REST_FACTOR;
         let worked = self.pieces(inner, runtime, &query, goes_on).and_then(|()| {
             let ends = began + REGIONS_WORK;
@@ -61,10 +68,15 @@ impl Upkeep {
             }
             Ok(())
         });
+        let ailing = self.ailing.take();
         match worked {
             Ok(()) => {
-                self.error = None;
-                self.failures = 0;
+                if let Some(error) = &ailing {
+                    self.ails(inner, error);
+                } else if !self.dirty.has_aside() {
+                    self.error = None;
+                    self.failures = 0;
+                }
                 let now = inner.env.clock.monotonic();
                 let rests = now + now.saturating_sub(began).saturating_mul(rest);
                 let refresh = match self.dirty.regions.is_empty() {
@@ -78,7 +90,7 @@ impl Upkeep {
         self.mind_log(inner);
     }
 
-    /// Computes the groups that are marked.
+    /// Computes the groups that are marked, for a while at the most.
     fn pieces(
         &mut self,
         inner: &Inner,
@@ -86,56 +98,65 @@ impl Upkeep {
         query: &ViewQuery,
         goes_on: &dyn Fn() -> bool,
     ) -> Result<()> {
+        let ends = inner.env.clock.monotonic() + PIECES_WORK;
         let mut pieces: VecDeque<Piece> = self.dirty.take(&query.windows).into();
+        let (mut done, mut failed) = (0, 0);
+        let mut worked = Ok(());
         while let Some(piece) = pieces.pop_front() {
-            let done = if goes_on() {
-                self.piece(inner, runtime, query, piece, &mut pieces)
-            } else {
-                pieces.push_front(piece);
+            // One that is too large is split until a part of it is done, however long that takes: so each round
+            // comes further.
+            let over = done > 0 && inner.env.clock.monotonic() >= ends;
+            if !goes_on() || over || failed >= FAILURES_MAX {
+                self.dirty.put_back(&piece);
                 break;
-            };
-            if let Err(error) = done {
-                pieces.iter().for_each(|piece| self.dirty.put_back(piece));
-                return Err(error);
+            }
+            match self.piece(inner, runtime, query, &piece, pieces.is_empty()) {
+                Ok(None) => done += 1,
+                Ok(Some(error)) => {
+                    failed += 1;
+                    match piece.split(&query.windows) {
+                        Some([first, second]) => {
+                            pieces.push_front(second);
+                            pieces.push_front(first);
+                        }
+                        None => {
+                            done += 1;
+                            self.dirty.set_aside(piece);
+                            self.ailing = Some(error);
+                        }
+                    }
+                }
+                Err(error) => {
+                    self.dirty.put_back(&piece);
+                    worked = Err(error);
+                    break;
+                }
             }
         }
         pieces.iter().for_each(|piece| self.dirty.put_back(piece));
-        Ok(())
+        worked
     }
 
+    /// Computes a piece. Why it cannot be computed, where less of it maybe can.
     fn piece(
         &mut self,
         inner: &Inner,
         runtime: &Runtime,
         query: &ViewQuery,
-        piece: Piece,
-        pieces: &mut VecDeque<Piece>,
-    ) -> Result<()> {
+        piece: &Piece,
+        last: bool,
+    ) -> Result<Option<Error>> {
         let part = Part {
             from: piece.from,
             to: piece.to,
             among: anchors_of(query, piece.slots.keys().map(Vec::as_slice)),
-            piece: Some(&piece),
+            piece: Some(piece),
         };
-        let computed = self.difference(inner, runtime, query, &part);
-        let written = computed.and_then(|difference| match difference {
-            Some(difference) => {
-                let last = pieces.is_empty();
-                self.write(inner, difference, last).map(|()| true)
-            }
-            None => Ok(false),
-        });
-        match written {
-            Ok(true) => Ok(()),
-            Ok(false) => {
-                let halves = piece.split(&query.windows).ok_or_else(too_many_groups)?;
-                halves.into_iter().for_each(|half| pieces.push_front(half));
-                Ok(())
-            }
-            Err(error) => {
-                self.dirty.put_back(&piece);
-                Err(error)
-            }
+        match self.difference(inner, runtime, query, &part) {
+            Ok(Some(difference)) => self.write(inner, difference, last).map(|()| None),
+            Ok(None) => Ok(Some(too_many_groups())),
+            Err(error) if is_of_all(&error) => Err(error),
+            Err(error) => Ok(Some(error)),
         }
     }
 
@@ -177,22 +198,41 @@ impl Upkeep {
             region.to = region.to.min(last);
             region.bounded = true;
             self.extent.get_or_insert((region.from, region.to));
+            if let Some(first) = self.dirty.regions.first_mut() {
+                first.clone_from(&region);
+            }
         }
         let mut to = region.from;
         let mut behind = query.windows.next(to);
-        for _ in 1..self.step {
-            if behind > region.to || behind <= to {
-                break;
-            }
+        let mut step = 1;
+        while step < self.step && behind <= region.to && behind > to {
             (to, behind) = (behind, query.windows.next(behind));
+            step += 1;
         }
-        let difference = self.difference(inner, runtime, query, &part(region.from, to))?;
-        let Some(difference) = difference else {
-            if self.step == 1 {
-                return Err(too_many_groups());
+        let more = behind <= region.to && behind > to;
+        let difference = match self.difference(inner, runtime, query, &part(region.from, to)) {
+            Ok(Some(difference)) => difference,
+            Err(error) if is_of_all(&error) => return Err(error),
+            // Shorter ones may be computed.
+            _ if step > 1 => {
+                self.step = step / 2;
+                return Ok(());
             }
-            self.step /= 2;
-            return Ok(());
+            not => {
+                self.ailing = Some(not.err().unwrap_or_else(too_many_groups));
+                let to = region.from;
+                let rest = more.then(|| Region {
+                    from: behind,
+                    ..region.clone()
+                });
+                self.dirty.regions.splice(..1, rest);
+                self.dirty.set_region_aside(Region { to, ..region });
+                if more {
+                    return Ok(());
+                }
+                self.extent = None;
+                return self.note(inner);
+            }
         };
         let took = inner.env.clock.monotonic().saturating_sub(began);
         if took < STEP_SHORT {
@@ -200,7 +240,7 @@ impl Upkeep {
         } else if took > STEP_LONG {
             self.step = (self.step / 2).max(1);
         }
-        let rest = (behind <= region.to && behind > to).then(|| Region {
+        let rest = more.then(|| Region {
             from: behind,
             // Where nothing was, what comes next may be far away.
             bounded: difference.looked_at > 0,
@@ -279,6 +319,14 @@ fn anchors_of<'a>(
         Some((*id, concat(&values).ok()?))
     });
     columns.collect::<Option<Vec<_>>>().unwrap_or_default()
+}
+
+/// Whether an error is about everything, so that less would meet it as well.
+fn is_of_all(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::NotFound | ErrorKind::DiskFull | ErrorKind::Poisoned | ErrorKind::Closed
+    )
 }
 
 fn too_many_groups() -> Error {
