@@ -1,5 +1,6 @@
 //! Materialized views: they hold what their query says of their table, whatever is written, and nobody else writes them.
 
+mod aged;
 mod ailing;
 mod crashes;
 mod model;

@@ -2,6 +2,7 @@
 //! groups that are too many become a region, and regions that are too many one that holds them all.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use activestore_query::ViewWindows;
 
@@ -31,8 +32,11 @@ pub(super) struct Dirty {
     units: HashMap<Vec<u8>, BTreeSet<i64>>,
     count: usize,
     pub(super) regions: Vec<Region>,
-    /// Windows of groups that could not be computed: they wait until they are tried again, and hold no others.
-    aside: Slots,
+    /// Those of the marked ones of which somebody deleted rows: they are computed whatever their age.
+    deleted: Slots,
+    /// Windows of groups that could not be computed, and whether somebody deleted rows of them: they wait until they
+    /// are tried again, and hold no others.
+    aside: BTreeMap<Vec<u8>, BTreeMap<i64, bool>>,
     aside_count: usize,
     /// The same of regions.
     regions_aside: Vec<Region>,
@@ -42,6 +46,8 @@ pub(super) struct Dirty {
 #[derive(Debug)]
 pub(super) struct Piece {
     pub(super) slots: Slots,
+    /// Stretches of any groups of which somebody deleted rows.
+    deleted: Arc<Slots>,
     /// The first window.
     pub(super) from: i64,
     /// The last one.
@@ -59,6 +65,29 @@ impl Dirty {
             }
         };
         self.count += usize::from(new);
+    }
+
+    /// Somebody deleted rows of a group in a stretch of time.
+    pub(super) fn mark_deleted(&mut self, group: &[u8], slot: i64) {
+        self.mark(group, slot);
+        self.deleted.entry(group.to_vec()).or_default().insert(slot);
+    }
+
+    /// Forgets what the table may have lost a part of to its age since it was marked, but for what somebody deleted.
+    /// How much it was.
+    pub(super) fn forget_aged(&mut self, floor: i64) -> usize {
+        let before = self.count;
+        let deleted = &self.deleted;
+        self.units.retain(|group, slots| {
+            let deleted = deleted.get(group);
+            let keeps =
+                |slot: &i64| *slot >= floor || deleted.is_some_and(|slots| slots.contains(slot));
+            let known = slots.len();
+            slots.retain(keeps);
+            self.count -= known - slots.len();
+            !slots.is_empty()
+        });
+        before - self.count
     }
 
     /// How many windows of groups are marked, also of those that could not be computed.
@@ -93,9 +122,17 @@ impl Dirty {
     /// A piece could not be computed.
     pub(super) fn set_aside(&mut self, piece: Piece) {
         for (group, slots) in piece.slots {
+            let deleted = piece.deleted.get(&group);
             let known = self.aside.entry(group).or_default();
             for slot in slots {
-                self.aside_count += usize::from(known.insert(slot));
+                let deleted = deleted.is_some_and(|slots| slots.contains(&slot));
+                match known.get_mut(&slot) {
+                    Some(known) => *known |= deleted,
+                    None => {
+                        known.insert(slot, deleted);
+                        self.aside_count += 1;
+                    }
+                }
             }
         }
     }
@@ -111,6 +148,7 @@ impl Dirty {
                 last.from = last.from.min(region.from);
                 last.to = last.to.max(region.to);
                 last.bounded &= region.bounded;
+                last.aged &= region.aged;
             }
             None => self.regions_aside.push(region),
         }
@@ -120,8 +158,12 @@ impl Dirty {
     pub(super) fn retry(&mut self) {
         self.aside_count = 0;
         for (group, slots) in std::mem::take(&mut self.aside) {
-            for slot in slots {
-                self.mark(&group, slot);
+            for (slot, deleted) in slots {
+                if deleted {
+                    self.mark_deleted(&group, slot);
+                } else {
+                    self.mark(&group, slot);
+                }
             }
         }
         for region in std::mem::take(&mut self.regions_aside) {
@@ -132,8 +174,8 @@ impl Dirty {
     /// A region has to be looked at. One that meets another of the same groups becomes one with it.
     pub(super) fn add(&mut self, mut region: Region) {
         self.regions.retain(|known| {
-            let meets =
-                known.among == region.among && known.from <= region.to && region.from <= known.to;
+            let alike = known.among == region.among && known.aged == region.aged;
+            let meets = alike && known.from <= region.to && region.from <= known.to;
             if meets {
                 region.from = region.from.min(known.from);
                 region.to = region.to.max(known.to);
@@ -149,6 +191,8 @@ impl Dirty {
                 from: one.from.min(other.from),
                 to: one.to.max(other.to),
                 bounded: false,
+                // Nobody deleted what is between them.
+                aged: false,
             });
             self.regions.extend(one);
         }
@@ -156,13 +200,15 @@ impl Dirty {
 
     /// Makes a region of all groups that are marked.
     pub(super) fn widen(&mut self, windows: &ViewWindows) {
-        let slots = || self.units.values().chain(self.aside.values()).flatten();
+        let aside = || self.aside.values().flat_map(BTreeMap::keys);
+        let slots = || self.units.values().flatten().chain(aside());
         if let (Some(first), Some(last)) = (slots().min(), slots().max()) {
             let region = Region {
                 among: Vec::new(),
                 from: windows.first(*first),
                 to: *last,
                 bounded: true,
+                aged: false,
             };
             self.forget();
             self.add(region);
@@ -172,6 +218,7 @@ impl Dirty {
     /// Forgets the groups, not the regions.
     pub(super) fn forget(&mut self) {
         self.units.clear();
+        self.deleted.clear();
         self.count = 0;
         self.aside.clear();
         self.aside_count = 0;
@@ -191,6 +238,7 @@ impl Dirty {
             }
         }
         self.count = 0;
+        let deleted = Arc::new(std::mem::take(&mut self.deleted));
         let near = alike.len() > PIECES_MAX;
         let mut pieces: Vec<Piece> = Vec::new();
         for ((from, to), slots) in alike {
@@ -208,6 +256,7 @@ impl Dirty {
                     }
                     None => pieces.push(Piece {
                         slots: BTreeMap::from([(group, run)]),
+                        deleted: deleted.clone(),
                         from,
                         to,
                     }),
@@ -220,8 +269,13 @@ impl Dirty {
     /// Marks what a piece holds again.
     pub(super) fn put_back(&mut self, piece: &Piece) {
         for (group, slots) in &piece.slots {
+            let deleted = piece.deleted.get(group);
             for slot in slots {
-                self.mark(group, *slot);
+                if deleted.is_some_and(|slots| slots.contains(slot)) {
+                    self.mark_deleted(group, *slot);
+                } else {
+                    self.mark(group, *slot);
+                }
             }
         }
     }
@@ -285,11 +339,12 @@ impl Piece {
 
     /// Whether a group's window is to be computed.
     pub(super) fn holds(&self, group: &[u8], start: i64, windows: &ViewWindows) -> bool {
-        let Some(slots) = self.slots.get(group) else {
-            return false;
-        };
-        let behind = slots.range(start..).next();
-        behind.is_some_and(|slot| windows.first(*slot) <= start)
+        holds(&self.slots, group, start, windows)
+    }
+
+    /// Whether somebody deleted rows of a group's window.
+    pub(super) fn deletes(&self, group: &[u8], start: i64, windows: &ViewWindows) -> bool {
+        holds(&self.deleted, group, start, windows)
     }
 
     /// The piece as two; `None` where it is one stretch of one group.
@@ -298,7 +353,7 @@ impl Piece {
         if slots.len() > 1 {
             let middle = slots.keys().nth(slots.len() / 2)?.clone();
             let behind = slots.split_off(&middle);
-            return Some([Piece::of(slots, windows)?, Piece::of(behind, windows)?]);
+            return Some([self.part(slots, windows)?, self.part(behind, windows)?]);
         }
         let (group, mut stretches) = slots.pop_first()?;
         let middle = *stretches
@@ -306,16 +361,30 @@ impl Piece {
             .nth(stretches.len() / 2)
             .filter(|_| stretches.len() > 1)?;
         let behind = stretches.split_off(&middle);
-        let of = |stretches| Piece::of(BTreeMap::from([(group.clone(), stretches)]), windows);
+        let of = |stretches| self.part(BTreeMap::from([(group.clone(), stretches)]), windows);
         Some([of(stretches)?, of(behind)?])
     }
 
-    /// Stretches of groups, no more of the time than they take.
-    fn of(slots: Slots, windows: &ViewWindows) -> Option<Piece> {
+    /// Some of its stretches, with no more of the time than they take.
+    fn part(&self, slots: Slots, windows: &ViewWindows) -> Option<Piece> {
         let all = || slots.values().flatten();
         let (from, to) = (windows.first(*all().min()?), *all().max()?);
-        Some(Piece { slots, from, to })
+        let deleted = self.deleted.clone();
+        Some(Piece {
+            slots,
+            deleted,
+            from,
+            to,
+        })
     }
+}
+
+/// Whether a window is one of a group's stretches.
+fn holds(slots: &Slots, group: &[u8], start: i64, windows: &ViewWindows) -> bool {
+    let behind = slots
+        .get(group)
+        .and_then(|slots| slots.range(start..).next());
+    behind.is_some_and(|slot| windows.first(*slot) <= start)
 }
 
 #[cfg(test)]

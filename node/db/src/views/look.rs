@@ -71,7 +71,7 @@ impl Upkeep {
         };
         let groups = groups(query, &column)?;
         let watermark = self.watermark_ns();
-        let mut last: Option<(&[u8], i64)> = None;
+        let mut last: Option<(&[u8], i64, bool)> = None;
         let mut newest = i64::MIN;
         for row in 0..batch.rows.min(times.len()) {
             let ns = times.value(row);
@@ -89,9 +89,13 @@ impl Upkeep {
                 continue;
             }
             let group = groups.as_ref().map_or(&[][..], |groups| groups.key(row));
-            if last != Some((group, slot)) {
-                self.dirty.mark(group, slot);
-                last = Some((group, slot));
+            if last != Some((group, slot, deletes)) {
+                if deletes {
+                    self.dirty.mark_deleted(group, slot);
+                } else {
+                    self.dirty.mark(group, slot);
+                }
+                last = Some((group, slot, deletes));
             }
         }
         self.newest_ns = self.newest_ns.max(newest);

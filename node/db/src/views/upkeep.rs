@@ -75,7 +75,7 @@ impl Upkeep {
         let last = inner.store.last_lsn();
         let noted = Saved::read(&inner.store, view.id);
         let is_noted = noted.is_some();
-        let saved = noted.unwrap_or_else(|| Saved::new(last));
+        let saved = noted.unwrap_or_else(|| Saved::new(&inner.store, view.id, last));
         let mut upkeep = Upkeep {
             id: view.id,
             name: view.name.clone(),
@@ -116,12 +116,8 @@ impl Upkeep {
     /// lost to its age since.
     pub(super) fn missed(&mut self, inner: &Inner) {
         tracing::warn!(view = %self.name, "the log does not reach back to where the view stands; it is computed anew");
-        let mut all = Region::all();
-        if let (Some(query), Some(floor)) = (&self.query, self.floor_ns(inner)) {
-            all.from = query.windows.next(query.windows.slot(floor));
-        }
         self.dirty.forget();
-        self.dirty.add(all);
+        self.dirty.add(Region::all());
         self.next = Lsn(inner.store.last_lsn().0.saturating_add(1));
         self.done.rebuilds += 1;
     }

@@ -99,6 +99,9 @@ impl Upkeep {
         goes_on: &dyn Fn() -> bool,
     ) -> Result<()> {
         let ends = inner.env.clock.monotonic() + PIECES_WORK;
+        if let Some(floor) = self.floor_ns(inner) {
+            self.late += self.dirty.forget_aged(floor) as u64;
+        }
         let mut pieces: VecDeque<Piece> = self.dirty.take(&query.windows).into();
         let (mut done, mut failed) = (0, 0);
         let mut worked = Ok(());
@@ -151,6 +154,7 @@ impl Upkeep {
             to: piece.to,
             among: anchors_of(query, piece.slots.keys().map(Vec::as_slice)),
             piece: Some(piece),
+            aged: false,
         };
         match self.difference(inner, runtime, query, &part) {
             Ok(Some(difference)) => self.write(inner, difference, last).map(|()| None),
@@ -179,12 +183,24 @@ impl Upkeep {
                 Some((id, key_value(data_type, false, key)?.0))
             })
             .collect();
+        let aged = region.aged;
         let part = |from: i64, to: i64| Part {
             from,
             to,
             among: among.clone(),
             piece: None,
+            aged,
         };
+        let floor = self.floor_ns(inner).filter(|_| !region.aged);
+        if let Some(floor) = floor {
+            let first = first_since(query, floor);
+            if first > region.to {
+                self.dirty.regions.remove(0);
+                self.extent = None;
+                return self.note(inner);
+            }
+            region.from = region.from.max(first);
+        }
         if !region.bounded {
             let view = self.schema(inner)?;
             let computed = self.computed(inner, query, &view);
@@ -291,7 +307,8 @@ impl Upkeep {
     ) -> Result<Option<Difference>> {
         let view = self.schema(inner)?;
         let computed = self.computed(inner, query, &view);
-        runtime.block_on(computed.difference(part))
+        let floor = || self.floor_ns(inner);
+        runtime.block_on(computed.difference(part, &floor))
     }
 }
 
@@ -319,6 +336,16 @@ fn anchors_of<'a>(
         Some((*id, concat(&values).ok()?))
     });
     columns.collect::<Option<Vec<_>>>().unwrap_or_default()
+}
+
+/// The first window that begins at a moment or later.
+fn first_since(query: &ViewQuery, ns: i64) -> i64 {
+    let slot = query.windows.slot(ns);
+    if slot < ns {
+        query.windows.next(slot)
+    } else {
+        slot
+    }
 }
 
 /// Whether an error is about everything, so that less would meet it as well.

@@ -17,6 +17,7 @@ fn region(among: u8, from: i64, to: i64) -> Region {
         from,
         to,
         bounded: true,
+        aged: false,
     }
 }
 
