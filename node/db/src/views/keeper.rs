@@ -1,6 +1,7 @@
 //! The one thread that keeps the views of a node. It runs while there are some, reads each committed record once for
 //! all of them, and works on those that are due.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -26,16 +27,20 @@ pub(super) struct Keeper {
     all: Vec<Upkeep>,
 }
 
+/// One thread: what views take of the machine is bounded by what it does.
+pub(super) fn runtime() -> Result<Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    Ok(runtime)
+}
+
 impl Keeper {
     /// # Errors
     /// When the machine has no room for a runtime.
     pub(super) fn new() -> Result<Keeper> {
-        // One thread: what views take of the machine is bounded by what it does.
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
         Ok(Keeper {
-            runtime,
+            runtime: runtime()?,
             all: Vec::new(),
         })
     }
@@ -56,7 +61,7 @@ impl Keeper {
                 views.tell(Vec::new());
                 return;
             }
-            self.step(&inner, views, hurry);
+            self.step(&inner, views, &hurry);
             let now = inner.env.clock.monotonic();
             let gather = self.all.iter().map(|one| one.def.refresh_ms / 2).min();
             looks_at = now + GATHER.min(Duration::from_millis(gather.unwrap_or(0)));
@@ -95,7 +100,7 @@ impl Keeper {
         Ok(())
     }
 
-    fn step(&mut self, inner: &Inner, views: &Views, hurry: bool) {
+    fn step(&mut self, inner: &Inner, views: &Views, hurry: &BTreeSet<TableId>) {
         let unread = self.read_log(inner, views).err();
         let now = inner.env.clock.monotonic();
         let goes_on = || !views.is_closing();
@@ -103,6 +108,7 @@ impl Keeper {
             if !goes_on() {
                 return;
             }
+            let hurry = hurry.contains(&one.id);
             let due = hurry || one.dirty.is_full() || one.due_at().is_some_and(|due| due <= now);
             if due {
                 one.work(inner, &self.runtime, hurry, &goes_on);

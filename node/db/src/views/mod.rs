@@ -17,6 +17,7 @@ mod saved;
 mod upkeep;
 mod work;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -55,8 +56,8 @@ pub(crate) struct Views {
 struct State {
     running: bool,
     dirty: bool,
-    /// Somebody waits.
-    hurry: bool,
+    /// Views that somebody waits for.
+    hurry: BTreeSet<TableId>,
     /// Definitions changed.
     redefined: bool,
     reports: Vec<ViewReport>,
@@ -121,15 +122,15 @@ impl Views {
     }
 
     /// Waits until there is something to do: records that were committed, but not before `looks_at`, or views that
-    /// are due. Whether somebody waits for it; `None` ends the thread.
-    fn wait(&self, looks_at: Duration, due: Option<Duration>) -> Option<bool> {
+    /// are due. The views that somebody waits for; `None` ends the thread.
+    fn wait(&self, looks_at: Duration, due: Option<Duration>) -> Option<BTreeSet<TableId>> {
         let mut state = self.state.lock();
         loop {
             if self.is_closing() {
                 state.running = false;
                 return None;
             }
-            if state.hurry || state.redefined || self.log_is_awaited() {
+            if !state.hurry.is_empty() || state.redefined || self.log_is_awaited() {
                 break;
             }
             let by = match (state.dirty, due) {
@@ -203,7 +204,7 @@ impl Views {
             if !is_defined() {
                 return Err(Error::not_found("the view was dropped"));
             }
-            state.hurry = true;
+            state.hurry.insert(view);
             self.woken.notify_one();
             self.told.wait_for(&mut state, NAP);
         }

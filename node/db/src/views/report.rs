@@ -24,7 +24,7 @@ pub(crate) struct ViewReport {
     pub(crate) dirty: u64,
     pub(crate) regions: u64,
     pub(crate) error: Option<String>,
-    pub(super) tries: u64,
+    pub(crate) tries: u64,
     done: Done,
 }
 

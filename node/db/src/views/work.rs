@@ -36,8 +36,8 @@ const STEP_LONG: Duration = Duration::from_millis(500);
 const STEP_WINDOWS_MAX: usize = 16_384;
 
 impl Upkeep {
-    /// Brings the view up to date as far as it has seen the log; in a hurry all at once. `goes_on` is asked between
-    /// steps.
+    /// Brings the view up to date as far as it has seen the log, or a part of the way: the log and the other views wait
+    /// meanwhile. In a hurry it is due again at once. `goes_on` is asked between steps.
     pub(super) fn work(
         &mut self,
         inner: &Inner,
@@ -60,7 +60,7 @@ impl Upkeep {
         let worked = self.pieces(inner, runtime, &query, goes_on).and_then(|()| {
             let ends = began + REGIONS_WORK;
             while let Some(region) = self.dirty.regions.first().cloned() {
-                if !goes_on() || (!hurry && inner.env.clock.monotonic() >= ends) {
+                if !goes_on() || inner.env.clock.monotonic() >= ends {
                     break;
                 }
                 rest = REGION_REST_FACTOR;
@@ -83,7 +83,8 @@ impl Upkeep {
                     true => began + Duration::from_millis(self.def.refresh_ms),
                     false => Duration::ZERO,
                 };
-                self.due = rests.max(refresh);
+                let comes_back = hurry && self.dirty.has_work();
+                self.due = if comes_back { now } else { rests.max(refresh) };
             }
             Err(error) => self.failed(inner, &error),
         }
@@ -363,3 +364,6 @@ fn too_many_groups() -> Error {
     )
     .with_hint("make the view anew with shorter windows, or with fewer columns behind GROUP BY")
 }
+
+#[cfg(test)]
+mod tests;

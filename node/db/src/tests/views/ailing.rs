@@ -76,3 +76,33 @@ fn history_that_memory_does_not_suffice_for_at_once_is_computed_in_shorter_steps
         db.shutdown().await.unwrap();
     });
 }
+
+#[test]
+fn a_view_that_fails_is_not_hurried_by_those_who_wait_for_another() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let world = SimEnv::seeded(3);
+        let db = Db::open_in(DbOptions::new(dir.path(), Role::Edge), world.env()).unwrap();
+        run(&db, BASE).await;
+        run(&db, &format!("CREATE MATERIALIZED VIEW plant.broken AS {BROKEN}")).await;
+        run(&db, &format!("CREATE MATERIALIZED VIEW plant.v AS {QUERY}")).await;
+        run(&db, "INSERT INTO plant.t (device, ts, v) VALUES ('a', '2020-01-01', 0)").await;
+        fails(&db, "REFRESH MATERIALIZED VIEW plant.broken").await;
+        let tries = || {
+            let reports = db.inner.views.reports();
+            let report = reports.iter().find(|view| view.error.is_some());
+            report.map(|view| view.tries).unwrap()
+        };
+        // Whoever waited for it had it hurried once more, maybe: that is over when the other one has worked again.
+        run(&db, "INSERT INTO plant.t (device, ts, v) VALUES ('b', '2020-01-01', 1)").await;
+        agrees(&db, "plant.v", QUERY).await;
+        let before = tries();
+        for minute in 1..20 {
+            run(&db, &format!("INSERT INTO plant.t (device, ts, v) VALUES ('b', '2020-01-01T00:{minute:02}:00', 1)")).await;
+            agrees(&db, "plant.v", QUERY).await;
+        }
+        // Time stands still, so it is not due.
+        assert_eq!(tries(), before);
+        db.shutdown().await.unwrap();
+    });
+}
