@@ -152,7 +152,13 @@ impl Keeper {
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     let first = store.first_log_lsn();
                     let lost = self.all.iter_mut().filter(|one| one.next < first);
-                    lost.for_each(|one| one.missed(inner));
+                    lost.for_each(|one| one.missed(inner, "the log does not reach back to it"));
+                    continue;
+                }
+                // It will never be readable, and is in the way of everything behind it.
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    let lost = self.all.iter_mut().filter(|one| one.next == from);
+                    lost.for_each(|one| one.missed(inner, &error.to_string()));
                     continue;
                 }
                 read => read?,

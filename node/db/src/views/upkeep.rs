@@ -108,14 +108,14 @@ impl Upkeep {
         self.compile(inner, runtime);
         // One beyond it is of another log: of before a crash that lost its end, or of a backup.
         if self.saved.upto > inner.store.last_lsn().0 {
-            self.missed(inner);
+            self.missed(inner, "the log ends before it");
         }
     }
 
     /// The log does not hold what follows its place: everything is looked at again, but for what the table may have
     /// lost to its age since.
-    pub(super) fn missed(&mut self, inner: &Inner) {
-        tracing::warn!(view = %self.name, "the log does not reach back to where the view stands; it is computed anew");
+    pub(super) fn missed(&mut self, inner: &Inner, why: &str) {
+        tracing::warn!(view = %self.name, place = self.next.0, why, "the log cannot be read where the view stands; it is computed anew");
         self.dirty.forget();
         self.dirty.add(Region::all());
         self.next = Lsn(inner.store.last_lsn().0.saturating_add(1));

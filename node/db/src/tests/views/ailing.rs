@@ -106,3 +106,50 @@ fn a_view_that_fails_is_not_hurried_by_those_who_wait_for_another() {
         db.shutdown().await.unwrap();
     });
 }
+
+#[test]
+fn a_record_of_the_log_that_cannot_be_read_stops_no_view() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open(dir.path(), Role::Edge);
+        run(&db, BASE).await;
+        run(&db, &format!("CREATE MATERIALIZED VIEW plant.v AS {QUERY}")).await;
+        run(&db, "INSERT INTO plant.t (device, ts, v) VALUES ('a', '2026-01-01', 1)").await;
+        agrees(&db, "plant.v", QUERY).await;
+        db.shutdown().await.unwrap();
+        drop(db);
+        // Nobody keeps views yet.
+        let mut options = DbOptions::new(dir.path(), Role::Edge);
+        options.evicts = false;
+        let db = Db::open(options).unwrap();
+        let marked = "a mark that is found again";
+        run(&db, &format!("INSERT INTO plant.t (device, ts, v, line) VALUES ('b', '2026-01-02', 2, '{marked}')")).await;
+        run(&db, "DELETE FROM plant.t WHERE device = 'a'").await;
+        let mut damaged = 0;
+        for file in std::fs::read_dir(dir.path().join("wal")).unwrap() {
+            let path = file.unwrap().path();
+            let mut bytes = std::fs::read(&path).unwrap();
+            let at = bytes.windows(marked.len()).position(|part| part == marked.as_bytes());
+            if let Some(at) = at {
+                bytes[at] ^= 0xff;
+                std::os::unix::fs::FileExt::write_all_at(
+                    &std::fs::OpenOptions::new().write(true).open(&path).unwrap(),
+                    &bytes[at..=at],
+                    at as u64,
+                )
+                .unwrap();
+                damaged += 1;
+            }
+        }
+        assert_eq!(damaged, 1);
+        let error = db.inner.store.log(db.inner.store.first_log_lsn(), usize::MAX).unwrap_err();
+        assert_eq!(error.kind(), activestore_types::ErrorKind::Corrupt, "{error}");
+        // This starts their thread.
+        agrees(&db, "plant.v", QUERY).await;
+        run(&db, "INSERT INTO plant.t (device, ts, v) VALUES ('c', '2026-01-03', 4)").await;
+        agrees(&db, "plant.v", QUERY).await;
+        let reports = db.inner.views.reports();
+        assert!(reports.iter().all(|view| view.error.is_none()));
+        db.shutdown().await.unwrap();
+    });
+}
