@@ -75,14 +75,15 @@ impl Upkeep {
         let mut newest = i64::MIN;
         for row in 0..batch.rows.min(times.len()) {
             let ns = times.value(row);
-            // A clock that is ahead would make everybody else late.
-            if ns <= at.now_ns {
-                newest = newest.max(ns);
-            }
             let slot = query.windows.slot(ns);
             let deletes = batch.tombstone.as_ref();
             let deletes = deletes.is_some_and(|bits| row < bits.len() && bits.value(row));
-            let late = watermark.is_some_and(|moment| query.windows.end(slot) <= moment);
+            // A clock that is ahead would make everybody else late, and a delete may be of any time.
+            if ns <= at.now_ns && !deletes {
+                newest = newest.max(ns);
+            }
+            let late =
+                !deletes && watermark.is_some_and(|moment| query.windows.end(slot) <= moment);
             let aged = !deletes && at.floor_ns.is_some_and(|floor| slot < floor);
             self.late += u64::from(late || aged);
             if aged || (late && self.def.late == Late::Drop) {
