@@ -56,10 +56,12 @@ impl Keeper {
             if let Err(error) = self.mind_definitions(&inner) {
                 tracing::warn!(%error, "the places of dropped views could not be forgotten; it is tried again");
             }
-            if self.all.is_empty() && views.ends() {
+            if self.all.is_empty() {
+                // Before another thread may take over, which holds it for itself.
                 inner.hold_log_for_views(None);
-                views.tell(Vec::new());
-                return;
+                if views.ends() {
+                    return;
+                }
             }
             self.step(&inner, views, &hurry);
             let now = inner.env.clock.monotonic();
