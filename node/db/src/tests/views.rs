@@ -1,6 +1,8 @@
 //! Materialized views: they hold what their query says of their table, whatever is written, and nobody else writes them.
 
 mod age;
+mod aged;
+mod ailing;
 mod crashes;
 mod edges;
 mod model;
@@ -186,6 +188,11 @@ fn rows_behind_the_watermark_are_counted_and_dropped_where_that_is_said() {
         assert_eq!(rows(&db, "SELECT total FROM plant.strict ORDER BY w").await, ["1", "2", "16", "4"]);
         agrees(&db, "plant.open", QUERY).await;
         let late = "SELECT name, late_rows, watermark FROM system.views ORDER BY name";
+        assert_eq!(rows(&db, late).await, ["open|2|2020-01-01T00:03:00", "strict|1|2020-01-01T00:02:00"]);
+        // A delete is never late, and tells nothing of how far time is.
+        run(&db, "DELETE FROM plant.t WHERE device = 'a' AND ts = '2020-01-01T00:00:00'; DELETE FROM plant.t WHERE device = 'a' AND ts = '2020-01-01T00:09:00'").await;
+        run(&db, refresh).await;
+        assert_eq!(rows(&db, "SELECT total FROM plant.strict ORDER BY w").await, ["8", "2", "16", "4"]);
         assert_eq!(rows(&db, late).await, ["open|2|2020-01-01T00:03:00", "strict|1|2020-01-01T00:02:00"]);
         // A clock that is ahead closes nothing.
         run(&db, "INSERT INTO plant.t (device, ts, v) VALUES ('b', '2200-01-01', 1), ('b', '2020-01-01T00:02:20', 1)").await;

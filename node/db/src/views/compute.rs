@@ -27,6 +27,8 @@ pub(super) struct Part<'a> {
     pub(super) among: Vec<(ColumnId, ArrayRef)>,
     /// Of these alone, where not all are meant.
     pub(super) piece: Option<&'a Piece>,
+    /// Whether windows are meant as well that the table may have lost a part of to its age.
+    pub(super) aged: bool,
 }
 
 /// What is to be written to the view.
@@ -48,11 +50,16 @@ pub(super) struct Computed<'a> {
 }
 
 impl Computed<'_> {
-    /// What a part of the view lacks; `None` where it has too many rows to be looked at as one.
+    /// What a part of the view lacks; `None` where it has too many rows to be looked at as one. `floor` tells the moment
+    /// before which the table may have lost rows to their age.
     ///
     /// # Errors
     /// As the query.
-    pub(super) async fn difference(&self, part: &Part<'_>) -> Result<Option<Difference>> {
+    pub(super) async fn difference(
+        &self,
+        part: &Part<'_>,
+        floor: &dyn Fn() -> Option<i64>,
+    ) -> Result<Option<Difference>> {
         let base = self.within_base(part)?;
         let Some(now) = self.rows(self.sql, &base, part).await? else {
             return Ok(None);
@@ -68,7 +75,41 @@ impl Computed<'_> {
         let Some(before) = self.rows(&sql, &held, part).await? else {
             return Ok(None);
         };
-        self.compared(&before, &now).map(Some)
+        // Asked behind the reads: rows that went before them are of before it.
+        match floor().filter(|_| !part.aged) {
+            Some(floor) => {
+                let (before, now) = (
+                    self.since(&before, floor, part)?,
+                    self.since(&now, floor, part)?,
+                );
+                self.compared(&before, &now).map(Some)
+            }
+            None => self.compared(&before, &now).map(Some),
+        }
+    }
+
+    /// The rows of windows that begin at a moment or later, or that somebody deleted rows of.
+    fn since(&self, rows: &RecordBatch, floor: i64, part: &Part<'_>) -> Result<RecordBatch> {
+        let starts = rows
+            .columns()
+            .get(self.query.window)
+            .ok_or_else(lost)?
+            .as_primitive_opt::<TimestampNanosecondType>()
+            .ok_or_else(lost)?;
+        let groups = self.groups(rows)?;
+        let keeps: BooleanArray = (0..rows.num_rows())
+            .map(|row| {
+                let start = starts.value(row);
+                let deletes = || {
+                    part.piece.is_some_and(|piece| {
+                        let group = groups.as_ref().map_or(&[][..], |groups| groups.key(row));
+                        piece.deletes(group, start, &self.query.windows)
+                    })
+                };
+                Some(start >= floor || deletes())
+            })
+            .collect();
+        Ok(filter_record_batch(rows, &keeps)?)
     }
 
     /// The first and the last window in which there is something in the table, or in the view.

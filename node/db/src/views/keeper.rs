@@ -1,6 +1,7 @@
 //! The one thread that keeps the views of a node. It runs while there are some, reads each committed record once for
 //! all of them, and works on those that are due.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -26,16 +27,20 @@ pub(super) struct Keeper {
     all: Vec<Upkeep>,
 }
 
+/// One thread: what views take of the machine is bounded by what it does.
+pub(super) fn runtime() -> Result<Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    Ok(runtime)
+}
+
 impl Keeper {
     /// # Errors
     /// When the machine has no room for a runtime.
     pub(super) fn new() -> Result<Keeper> {
-        // One thread: what views take of the machine is bounded by what it does.
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
         Ok(Keeper {
-            runtime,
+            runtime: runtime()?,
             all: Vec::new(),
         })
     }
@@ -51,17 +56,19 @@ impl Keeper {
             if let Err(error) = self.mind_definitions(&inner) {
                 tracing::warn!(%error, "the places of dropped views could not be forgotten; it is tried again");
             }
-            if self.all.is_empty() && views.ends() {
+            if self.all.is_empty() {
+                // Before another thread may take over, which holds it for itself.
                 inner.hold_log_for_views(None);
-                views.tell(Vec::new());
-                return;
+                if views.ends() {
+                    return;
+                }
             }
-            self.step(&inner, views, hurry);
+            self.step(&inner, views, &hurry);
             let now = inner.env.clock.monotonic();
             let gather = self.all.iter().map(|one| one.def.refresh_ms / 2).min();
             looks_at = now + GATHER.min(Duration::from_millis(gather.unwrap_or(0)));
-            let behind = self.all.iter().filter(|one| !one.is_current());
-            due = behind.map(|one| one.due.max(looks_at)).min();
+            let behind = self.all.iter().filter_map(Upkeep::due_at);
+            due = behind.map(|due| due.max(looks_at)).min();
         }
     }
 
@@ -95,7 +102,7 @@ impl Keeper {
         Ok(())
     }
 
-    fn step(&mut self, inner: &Inner, views: &Views, hurry: bool) {
+    fn step(&mut self, inner: &Inner, views: &Views, hurry: &BTreeSet<TableId>) {
         let unread = self.read_log(inner, views).err();
         let now = inner.env.clock.monotonic();
         let goes_on = || !views.is_closing();
@@ -103,7 +110,8 @@ impl Keeper {
             if !goes_on() {
                 return;
             }
-            let due = hurry || one.dirty.is_full() || (one.due <= now && !one.is_current());
+            let hurry = hurry.contains(&one.id);
+            let due = hurry || one.dirty.is_full() || one.due_at().is_some_and(|due| due <= now);
             if due {
                 one.work(inner, &self.runtime, hurry, &goes_on);
             } else {
@@ -146,7 +154,13 @@ impl Keeper {
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     let first = store.first_log_lsn();
                     let lost = self.all.iter_mut().filter(|one| one.next < first);
-                    lost.for_each(|one| one.missed(inner));
+                    lost.for_each(|one| one.missed(inner, "the log does not reach back to it"));
+                    continue;
+                }
+                // It will never be readable, and is in the way of everything behind it.
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    let lost = self.all.iter_mut().filter(|one| one.next == from);
+                    lost.for_each(|one| one.missed(inner, &error.to_string()));
                     continue;
                 }
                 read => read?,

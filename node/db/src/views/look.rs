@@ -71,27 +71,32 @@ impl Upkeep {
         };
         let groups = groups(query, &column)?;
         let watermark = self.watermark_ns();
-        let mut last: Option<(&[u8], i64)> = None;
+        let mut last: Option<(&[u8], i64, bool)> = None;
         let mut newest = i64::MIN;
         for row in 0..batch.rows.min(times.len()) {
             let ns = times.value(row);
-            // A clock that is ahead would make everybody else late.
-            if ns <= at.now_ns {
-                newest = newest.max(ns);
-            }
             let slot = query.windows.slot(ns);
             let deletes = batch.tombstone.as_ref();
             let deletes = deletes.is_some_and(|bits| row < bits.len() && bits.value(row));
-            let late = watermark.is_some_and(|moment| query.windows.end(slot) <= moment);
+            // A clock that is ahead would make everybody else late, and a delete may be of any time.
+            if ns <= at.now_ns && !deletes {
+                newest = newest.max(ns);
+            }
+            let late =
+                !deletes && watermark.is_some_and(|moment| query.windows.end(slot) <= moment);
             let aged = !deletes && at.floor_ns.is_some_and(|floor| slot < floor);
             self.late += u64::from(late || aged);
             if aged || (late && self.def.late == Late::Drop) {
                 continue;
             }
             let group = groups.as_ref().map_or(&[][..], |groups| groups.key(row));
-            if last != Some((group, slot)) {
-                self.dirty.mark(group, slot);
-                last = Some((group, slot));
+            if last != Some((group, slot, deletes)) {
+                if deletes {
+                    self.dirty.mark_deleted(group, slot);
+                } else {
+                    self.dirty.mark(group, slot);
+                }
+                last = Some((group, slot, deletes));
             }
         }
         self.newest_ns = self.newest_ns.max(newest);

@@ -18,6 +18,8 @@ mod saved;
 mod upkeep;
 mod work;
 
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -34,6 +36,8 @@ use keeper::Keeper;
 pub(crate) use report::ViewReport;
 use saved::{PREFIX, Saved};
 
+/// The thread's work begins anew so long after a panic.
+const WAITS_AFTER_PANIC: Duration = Duration::from_secs(5);
 /// How long somebody who waits for a view sleeps before it looks again by itself.
 const NAP: Duration = Duration::from_millis(200);
 
@@ -56,8 +60,8 @@ pub(crate) struct Views {
 struct State {
     running: bool,
     dirty: bool,
-    /// Somebody waits.
-    hurry: bool,
+    /// Views that somebody waits for.
+    hurry: BTreeSet<TableId>,
     /// Definitions changed.
     redefined: bool,
     reports: Vec<ViewReport>,
@@ -122,15 +126,15 @@ impl Views {
     }
 
     /// Waits until there is something to do: records that were committed, but not before `looks_at`, or views that
-    /// are due. Whether somebody waits for it; `None` ends the thread.
-    fn wait(&self, looks_at: Duration, due: Option<Duration>) -> Option<bool> {
+    /// are due. The views that somebody waits for; `None` ends the thread.
+    fn wait(&self, looks_at: Duration, due: Option<Duration>) -> Option<BTreeSet<TableId>> {
         let mut state = self.state.lock();
         loop {
             if self.is_closing() {
                 state.running = false;
                 return None;
             }
-            if state.hurry || state.redefined || self.log_is_awaited() {
+            if !state.hurry.is_empty() || state.redefined || self.log_is_awaited() {
                 break;
             }
             let by = match (state.dirty, due) {
@@ -158,9 +162,48 @@ impl Views {
         if state.redefined {
             return false;
         }
+        // With the thread goes what it told, before another one may tell something.
+        state.reports.clear();
+        self.stops(&mut state);
+        true
+    }
+
+    fn stops(&self, state: &mut State) {
         state.running = false;
         self.followed.store(false, Ordering::Release);
-        true
+        self.told.notify_all();
+    }
+
+    /// The thread: does the work until that ends, and anew where it panics, as a plugin's defect may make it.
+    fn outlive_panics(&self, mut work: impl FnMut() -> Result<()>) {
+        loop {
+            let worked = catch_unwind(AssertUnwindSafe(&mut work));
+            let mut state = self.state.lock();
+            match worked {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "materialized views are not kept until the node starts anew");
+                    return self.stops(&mut state);
+                }
+                Err(_) => {
+                    tracing::error!(
+                        "the thread that keeps materialized views panicked; it begins anew"
+                    );
+                }
+            }
+            let until = self.clock.monotonic() + WAITS_AFTER_PANIC;
+            loop {
+                let left = until.saturating_sub(self.clock.monotonic());
+                if self.is_closing() || left.is_zero() {
+                    break;
+                }
+                self.woken.wait_for(&mut state, left);
+            }
+            if self.is_closing() {
+                return self.stops(&mut state);
+            }
+            state.redefined = true;
+        }
     }
 
     fn tell(&self, reports: Vec<ViewReport>) {
@@ -193,7 +236,8 @@ impl Views {
                 if report.holds(upto) {
                     return Ok(());
                 }
-                if let Some(error) = report.error.filter(|_| report.tries > tries) {
+                // The first may have begun before.
+                if let Some(error) = report.error.filter(|_| report.tries > tries + 1) {
                     return Err(Error::conflict(format!(
                         "{} could not be brought up to date: {error}",
                         report.name
@@ -203,7 +247,7 @@ impl Views {
             if !is_defined() {
                 return Err(Error::not_found("the view was dropped"));
             }
-            state.hurry = true;
+            state.hurry.insert(view);
             self.woken.notify_one();
             self.told.wait_for(&mut state, NAP);
         }
@@ -257,12 +301,18 @@ impl Inner {
             self.views.woken.notify_one();
             return Ok(());
         }
-        let keeper = Keeper::new()?;
+        let mut keeper = Some(Keeper::new()?);
         let (views, visits) = (self.views.clone(), self.visits.clone());
         let weak = Arc::downgrade(self);
         std::thread::Builder::new()
             .name("views".to_owned())
-            .spawn(move || keeper.run(&views, &visits, &weak))?;
+            .spawn(move || {
+                views.outlive_panics(|| {
+                    let keeper = keeper.take().map_or_else(Keeper::new, Ok)?;
+                    keeper.run(&views, &visits, &weak);
+                    Ok(())
+                });
+            })?;
         state.running = true;
         self.views.followed.store(true, Ordering::Release);
         Ok(())
@@ -291,3 +341,6 @@ impl Inner {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

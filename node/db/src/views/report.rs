@@ -24,7 +24,7 @@ pub(crate) struct ViewReport {
     pub(crate) dirty: u64,
     pub(crate) regions: u64,
     pub(crate) error: Option<String>,
-    pub(super) tries: u64,
+    pub(crate) tries: u64,
     done: Done,
 }
 
@@ -32,7 +32,8 @@ impl Upkeep {
     pub(super) fn report(&self, inner: &Inner) -> ViewReport {
         let now = inner.env.clock.monotonic();
         let lag = self.behind_since.map(|since| now.saturating_sub(since));
-        let left = self.dirty.regions.first();
+        let regions = self.dirty.all_regions();
+        let left = regions.first();
         let progress = match (left, self.extent) {
             (None, _) => 1.0,
             (Some(region), Some((from, to))) if to > from => {
@@ -62,7 +63,7 @@ impl Upkeep {
             watermark_ns: self.watermark_ns(),
             late: self.late,
             dirty: self.dirty.count() as u64,
-            regions: self.dirty.regions.len() as u64,
+            regions: regions.len() as u64,
             error,
             tries: self.tries,
             done: self.done,

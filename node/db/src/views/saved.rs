@@ -20,16 +20,20 @@ pub(super) struct Region {
     pub(super) to: i64,
     /// Whether there is something in the first and in the last window, or was when it was looked for.
     pub(super) bounded: bool,
+    /// Whether windows are computed as well that the table may have lost a part of to its age: of a view that holds
+    /// nothing yet, and those that somebody deleted.
+    pub(super) aged: bool,
 }
 
 impl Region {
-    /// Everything.
+    /// Everything that the table has whole.
     pub(super) fn all() -> Region {
         Region {
             among: Vec::new(),
             from: i64::MIN,
             to: i64::MAX,
             bounded: false,
+            aged: false,
         }
     }
 }
@@ -49,12 +53,17 @@ pub(super) struct Saved {
 }
 
 impl Saved {
-    /// Of a view that holds nothing yet, and follows what is behind a record.
-    pub(super) fn new(upto: Lsn) -> Saved {
+    /// Of a view that is computed from the beginning, and follows what is behind a record. One that was noted by a
+    /// newer program may hold what its table has lost.
+    pub(super) fn new(store: &Store, view: TableId, upto: Lsn) -> Saved {
+        let aged = store.note(&key(view)).is_none();
         Saved {
             version: VERSION,
             upto: upto.0,
-            regions: vec![Region::all()],
+            regions: vec![Region {
+                aged,
+                ..Region::all()
+            }],
             newest_ns: i64::MIN,
             late: 0,
         }

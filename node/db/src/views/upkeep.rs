@@ -43,6 +43,10 @@ pub(super) struct Upkeep {
     pub(super) due: Duration,
     pub(super) error: Option<String>,
     pub(super) failures: u32,
+    /// Why a part of this round's work could not be computed.
+    pub(super) ailing: Option<Error>,
+    /// When what could not be computed is tried again.
+    pub(super) retry_at: Duration,
     /// Rounds that were tried.
     pub(super) tries: u64,
     /// Windows of the next step of a region.
@@ -71,7 +75,7 @@ impl Upkeep {
         let last = inner.store.last_lsn();
         let noted = Saved::read(&inner.store, view.id);
         let is_noted = noted.is_some();
-        let saved = noted.unwrap_or_else(|| Saved::new(last));
+        let saved = noted.unwrap_or_else(|| Saved::new(&inner.store, view.id, last));
         let mut upkeep = Upkeep {
             id: view.id,
             name: view.name.clone(),
@@ -85,6 +89,8 @@ impl Upkeep {
             due: Duration::ZERO,
             error: None,
             failures: 0,
+            ailing: None,
+            retry_at: Duration::ZERO,
             tries: 0,
             step: 1,
             noted_at_bytes: inner.store.log_bytes(),
@@ -102,20 +108,16 @@ impl Upkeep {
         self.compile(inner, runtime);
         // One beyond it is of another log: of before a crash that lost its end, or of a backup.
         if self.saved.upto > inner.store.last_lsn().0 {
-            self.missed(inner);
+            self.missed(inner, "the log ends before it");
         }
     }
 
     /// The log does not hold what follows its place: everything is looked at again, but for what the table may have
     /// lost to its age since.
-    pub(super) fn missed(&mut self, inner: &Inner) {
-        tracing::warn!(view = %self.name, "the log does not reach back to where the view stands; it is computed anew");
-        let mut all = Region::all();
-        if let (Some(query), Some(floor)) = (&self.query, self.floor_ns(inner)) {
-            all.from = query.windows.next(query.windows.slot(floor));
-        }
+    pub(super) fn missed(&mut self, inner: &Inner, why: &str) {
+        tracing::warn!(view = %self.name, place = self.next.0, why, "the log cannot be read where the view stands; it is computed anew");
         self.dirty.forget();
-        self.dirty.add(all);
+        self.dirty.add(Region::all());
         self.next = Lsn(inner.store.last_lsn().0.saturating_add(1));
         self.done.rebuilds += 1;
     }
@@ -145,7 +147,28 @@ impl Upkeep {
         }
     }
 
+    /// When there is something to be done for it: what is behind at its time, what could not be computed later.
+    pub(super) fn due_at(&self) -> Option<Duration> {
+        let works = (self.dirty.has_work() || !self.is_noted).then_some(self.due);
+        let retries = self
+            .dirty
+            .has_aside()
+            .then_some(self.due.max(self.retry_at));
+        works.into_iter().chain(retries).min()
+    }
+
+    /// It cannot go on.
     pub(super) fn failed(&mut self, inner: &Inner, error: &Error) {
+        self.due = self.fails(inner, error);
+    }
+
+    /// A part of it could not be computed, which the others do not wait for.
+    pub(super) fn ails(&mut self, inner: &Inner, error: &Error) {
+        self.retry_at = self.fails(inner, error);
+    }
+
+    /// Notes a failure. When what failed is tried again.
+    fn fails(&mut self, inner: &Inner, error: &Error) -> Duration {
         let text = error.to_string();
         if self.error.as_ref() != Some(&text) {
             tracing::warn!(view = %self.name, %error, "a materialized view could not be brought up to date; it is tried again");
@@ -154,7 +177,7 @@ impl Upkeep {
         self.done.failures += 1;
         self.failures = self.failures.saturating_add(1);
         let waits = WAITS_AFTER_FAILURE.saturating_mul(1 << (self.failures - 1).min(10));
-        self.due = inner.env.clock.monotonic() + waits.min(WAITS_AFTER_FAILURE_MAX);
+        inner.env.clock.monotonic() + waits.min(WAITS_AFTER_FAILURE_MAX)
     }
 
     /// Writes what changes, with the view's place where nothing is left that is marked.
@@ -196,7 +219,7 @@ impl Upkeep {
 
     fn commit(&mut self, inner: &Inner, effects: Effects, last: bool) -> Result<()> {
         let mut saved = self.saved.clone();
-        saved.regions.clone_from(&self.dirty.regions);
+        saved.regions = self.dirty.all_regions();
         if last && self.dirty.count() == 0 {
             saved.upto = self.next.0.saturating_sub(1);
             saved.newest_ns = self.newest_ns;

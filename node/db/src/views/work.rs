@@ -22,6 +22,10 @@ use crate::subscribe::key_value;
 const REST_FACTOR: u32 = 5;
 /// A region rests as long as it worked.
 const REGION_REST_FACTOR: u32 = 1;
+/// How long marked groups are worked on in one go …
+const PIECES_WORK: Duration = Duration::from_secs(1);
+/// … and how many pieces of them may fail in it.
+const FAILURES_MAX: usize = 64;
 /// How long regions are worked on in one go.
 const REGIONS_WORK: Duration = Duration::from_millis(250);
 /// A step of a region that took less is followed by one twice as long …
@@ -32,8 +36,8 @@ const STEP_LONG: Duration = Duration::from_millis(500);
 const STEP_WINDOWS_MAX: usize = 16_384;
 
 impl Upkeep {
-    /// Brings the view up to date as far as it has seen the log; in a hurry all at once. `goes_on` is asked between
-    /// steps.
+    /// Brings the view up to date as far as it has seen the log, or a part of the way: the log and the other views wait
+    /// meanwhile. In a hurry it is due again at once. `goes_on` is asked between steps.
     pub(super) fn work(
         &mut self,
         inner: &Inner,
@@ -49,11 +53,14 @@ impl Upkeep {
         let Some(query) = self.query.clone() else {
             return self.mind_log(inner);
         };
+        if hurry || self.retry_at <= began {
+            self.dirty.retry();
+        }
         let mut rest = REST_FACTOR;
         let worked = self.pieces(inner, runtime, &query, goes_on).and_then(|()| {
             let ends = began + REGIONS_WORK;
             while let Some(region) = self.dirty.regions.first().cloned() {
-                if !goes_on() || (!hurry && inner.env.clock.monotonic() >= ends) {
+                if !goes_on() || inner.env.clock.monotonic() >= ends {
                     break;
                 }
                 rest = REGION_REST_FACTOR;
@@ -61,24 +68,30 @@ impl Upkeep {
             }
             Ok(())
         });
+        let ailing = self.ailing.take();
         match worked {
             Ok(()) => {
-                self.error = None;
-                self.failures = 0;
+                if let Some(error) = &ailing {
+                    self.ails(inner, error);
+                } else if !self.dirty.has_aside() {
+                    self.error = None;
+                    self.failures = 0;
+                }
                 let now = inner.env.clock.monotonic();
                 let rests = now + now.saturating_sub(began).saturating_mul(rest);
                 let refresh = match self.dirty.regions.is_empty() {
                     true => began + Duration::from_millis(self.def.refresh_ms),
                     false => Duration::ZERO,
                 };
-                self.due = rests.max(refresh);
+                let comes_back = hurry && self.dirty.has_work();
+                self.due = if comes_back { now } else { rests.max(refresh) };
             }
             Err(error) => self.failed(inner, &error),
         }
         self.mind_log(inner);
     }
 
-    /// Computes the groups that are marked.
+    /// Computes the groups that are marked, for a while at the most.
     fn pieces(
         &mut self,
         inner: &Inner,
@@ -86,56 +99,69 @@ impl Upkeep {
         query: &ViewQuery,
         goes_on: &dyn Fn() -> bool,
     ) -> Result<()> {
+        let ends = inner.env.clock.monotonic() + PIECES_WORK;
+        if let Some(floor) = self.floor_ns(inner) {
+            self.late += self.dirty.forget_aged(floor) as u64;
+        }
         let mut pieces: VecDeque<Piece> = self.dirty.take(&query.windows).into();
+        let (mut done, mut failed) = (0, 0);
+        let mut worked = Ok(());
         while let Some(piece) = pieces.pop_front() {
-            let done = if goes_on() {
-                self.piece(inner, runtime, query, piece, &mut pieces)
-            } else {
-                pieces.push_front(piece);
+            // One that is too large is split until a part of it is done, however long that takes: so each round
+            // comes further.
+            let over = done > 0 && inner.env.clock.monotonic() >= ends;
+            if !goes_on() || over || failed >= FAILURES_MAX {
+                self.dirty.put_back(&piece);
                 break;
-            };
-            if let Err(error) = done {
-                pieces.iter().for_each(|piece| self.dirty.put_back(piece));
-                return Err(error);
+            }
+            match self.piece(inner, runtime, query, &piece, pieces.is_empty()) {
+                Ok(None) => done += 1,
+                Ok(Some(error)) => {
+                    failed += 1;
+                    match piece.split(&query.windows) {
+                        Some([first, second]) => {
+                            pieces.push_front(second);
+                            pieces.push_front(first);
+                        }
+                        None => {
+                            done += 1;
+                            self.dirty.set_aside(piece);
+                            self.ailing = Some(error);
+                        }
+                    }
+                }
+                Err(error) => {
+                    self.dirty.put_back(&piece);
+                    worked = Err(error);
+                    break;
+                }
             }
         }
         pieces.iter().for_each(|piece| self.dirty.put_back(piece));
-        Ok(())
+        worked
     }
 
+    /// Computes a piece. Why it cannot be computed, where less of it maybe can.
     fn piece(
         &mut self,
         inner: &Inner,
         runtime: &Runtime,
         query: &ViewQuery,
-        piece: Piece,
-        pieces: &mut VecDeque<Piece>,
-    ) -> Result<()> {
+        piece: &Piece,
+        last: bool,
+    ) -> Result<Option<Error>> {
         let part = Part {
             from: piece.from,
             to: piece.to,
             among: anchors_of(query, piece.slots.keys().map(Vec::as_slice)),
-            piece: Some(&piece),
+            piece: Some(piece),
+            aged: false,
         };
-        let computed = self.difference(inner, runtime, query, &part);
-        let written = computed.and_then(|difference| match difference {
-            Some(difference) => {
-                let last = pieces.is_empty();
-                self.write(inner, difference, last).map(|()| true)
-            }
-            None => Ok(false),
-        });
-        match written {
-            Ok(true) => Ok(()),
-            Ok(false) => {
-                let halves = piece.split(&query.windows).ok_or_else(too_many_groups)?;
-                halves.into_iter().for_each(|half| pieces.push_front(half));
-                Ok(())
-            }
-            Err(error) => {
-                self.dirty.put_back(&piece);
-                Err(error)
-            }
+        match self.difference(inner, runtime, query, &part) {
+            Ok(Some(difference)) => self.write(inner, difference, last).map(|()| None),
+            Ok(None) => Ok(Some(too_many_groups())),
+            Err(error) if is_of_all(&error) => Err(error),
+            Err(error) => Ok(Some(error)),
         }
     }
 
@@ -158,12 +184,24 @@ impl Upkeep {
                 Some((id, key_value(data_type, false, key)?.0))
             })
             .collect();
+        let aged = region.aged;
         let part = |from: i64, to: i64| Part {
             from,
             to,
             among: among.clone(),
             piece: None,
+            aged,
         };
+        let floor = self.floor_ns(inner).filter(|_| !region.aged);
+        if let Some(floor) = floor {
+            let first = first_since(query, floor);
+            if first > region.to {
+                self.dirty.regions.remove(0);
+                self.extent = None;
+                return self.note(inner);
+            }
+            region.from = region.from.max(first);
+        }
         if !region.bounded {
             let view = self.schema(inner)?;
             let computed = self.computed(inner, query, &view);
@@ -177,22 +215,41 @@ impl Upkeep {
             region.to = region.to.min(last);
             region.bounded = true;
             self.extent.get_or_insert((region.from, region.to));
+            if let Some(first) = self.dirty.regions.first_mut() {
+                first.clone_from(&region);
+            }
         }
         let mut to = region.from;
         let mut behind = query.windows.next(to);
-        for _ in 1..self.step {
-            if behind > region.to || behind <= to {
-                break;
-            }
+        let mut step = 1;
+        while step < self.step && behind <= region.to && behind > to {
             (to, behind) = (behind, query.windows.next(behind));
+            step += 1;
         }
-        let difference = self.difference(inner, runtime, query, &part(region.from, to))?;
-        let Some(difference) = difference else {
-            if self.step == 1 {
-                return Err(too_many_groups());
+        let more = behind <= region.to && behind > to;
+        let difference = match self.difference(inner, runtime, query, &part(region.from, to)) {
+            Ok(Some(difference)) => difference,
+            Err(error) if is_of_all(&error) => return Err(error),
+            // Shorter ones may be computed.
+            _ if step > 1 => {
+                self.step = step / 2;
+                return Ok(());
             }
-            self.step /= 2;
-            return Ok(());
+            not => {
+                self.ailing = Some(not.err().unwrap_or_else(too_many_groups));
+                let to = region.from;
+                let rest = more.then(|| Region {
+                    from: behind,
+                    ..region.clone()
+                });
+                self.dirty.regions.splice(..1, rest);
+                self.dirty.set_region_aside(Region { to, ..region });
+                if more {
+                    return Ok(());
+                }
+                self.extent = None;
+                return self.note(inner);
+            }
         };
         let took = inner.env.clock.monotonic().saturating_sub(began);
         if took < STEP_SHORT {
@@ -200,7 +257,7 @@ impl Upkeep {
         } else if took > STEP_LONG {
             self.step = (self.step / 2).max(1);
         }
-        let rest = (behind <= region.to && behind > to).then_some(Region {
+        let rest = more.then_some(Region {
             from: behind,
             // Where nothing was, what comes next may be far away.
             bounded: difference.looked_at > 0,
@@ -251,7 +308,8 @@ impl Upkeep {
     ) -> Result<Option<Difference>> {
         let view = self.schema(inner)?;
         let computed = self.computed(inner, query, &view);
-        runtime.block_on(computed.difference(part))
+        let floor = || self.floor_ns(inner);
+        runtime.block_on(computed.difference(part, &floor))
     }
 }
 
@@ -281,6 +339,24 @@ fn anchors_of<'a>(
     columns.collect::<Option<Vec<_>>>().unwrap_or_default()
 }
 
+/// The first window that begins at a moment or later.
+fn first_since(query: &ViewQuery, ns: i64) -> i64 {
+    let slot = query.windows.slot(ns);
+    if slot < ns {
+        query.windows.next(slot)
+    } else {
+        slot
+    }
+}
+
+/// Whether an error is about everything, so that less would meet it as well.
+fn is_of_all(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::NotFound | ErrorKind::DiskFull | ErrorKind::Poisoned | ErrorKind::Closed
+    )
+}
+
 fn too_many_groups() -> Error {
     Error::new(
         ErrorKind::Overloaded,
@@ -288,3 +364,6 @@ fn too_many_groups() -> Error {
     )
     .with_hint("make the view anew with shorter windows, or with fewer columns behind GROUP BY")
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use activestore_query::ViewWindows;
 use proptest::prelude::*;
 
-use super::{Dirty, PIECE_GROUPS_MAX, PIECE_UNITS_MAX, REGIONS_MAX, UNITS_MAX};
+use super::{
+    ASIDE_REGIONS_MAX, Dirty, GAP_WINDOWS, PIECE_GROUPS_MAX, PIECE_UNITS_MAX, REGIONS_MAX,
+    UNITS_MAX,
+};
 use crate::views::saved::Region;
 
 fn region(among: u8, from: i64, to: i64) -> Region {
@@ -14,6 +17,7 @@ fn region(among: u8, from: i64, to: i64) -> Region {
         from,
         to,
         bounded: true,
+        aged: false,
     }
 }
 
@@ -52,6 +56,68 @@ fn groups_that_are_too_many_become_a_region() {
     assert_eq!(dirty.count(), 0);
     let last = (UNITS_MAX as i64 - 1) * 10;
     assert_eq!((dirty.regions[0].from, dirty.regions[0].to), (0, last));
+}
+
+#[test]
+fn groups_that_are_far_from_each_other_are_not_computed_together() {
+    let windows = ViewWindows::tumbling(10);
+    let mut dirty = Dirty::default();
+    // As rows do that come late from many, over a long time.
+    for group in 0..200_u16 {
+        dirty.mark(&group.to_be_bytes(), i64::from(group) * 10_000);
+    }
+    let pieces = dirty.take(&windows);
+    assert_eq!(pieces.len(), 200);
+    assert!(pieces.iter().all(|piece| piece.from == piece.to));
+    // Nor are many groups of a long time, of which each has a short one.
+    for group in 0..1_000_u16 {
+        dirty.mark(&group.to_be_bytes(), i64::from(group) * 100);
+    }
+    for piece in dirty.take(&windows) {
+        let windows = (piece.to - piece.from) / 10 + 1;
+        assert!(windows * piece.slots.len() as i64 <= GAP_WINDOWS * piece.slots.len() as i64);
+    }
+    // Those that are near to each other are.
+    for group in 0..16 * 10_u16 {
+        dirty.mark(&group.to_be_bytes(), i64::from(group) * 10);
+    }
+    assert_eq!(dirty.take(&windows).len(), 10);
+}
+
+#[test]
+fn what_cannot_be_computed_waits_and_is_not_forgotten() {
+    let windows = ViewWindows::tumbling(10);
+    let mut dirty = Dirty::default();
+    dirty.mark(b"a", 10);
+    dirty.mark(b"a", 20);
+    for piece in dirty.take(&windows) {
+        let [first, second] = piece.split(&windows).unwrap();
+        assert!(first.split(&windows).is_none());
+        dirty.set_aside(first);
+        dirty.put_back(&second);
+    }
+    assert_eq!((dirty.count(), dirty.has_aside()), (2, true));
+    assert_eq!(dirty.take(&windows).len(), 1);
+    assert!(!dirty.has_work() && !dirty.is_empty());
+    for place in 0..2 * ASIDE_REGIONS_MAX as i64 {
+        dirty.set_region_aside(region(1, place * 100, place * 100));
+    }
+    let aside = dirty.all_regions();
+    assert_eq!(aside.len(), ASIDE_REGIONS_MAX);
+    for place in 0..2 * ASIDE_REGIONS_MAX as i64 {
+        assert!(
+            aside
+                .iter()
+                .any(|one| (one.from..=one.to).contains(&(place * 100)))
+        );
+    }
+    dirty.retry();
+    assert!(!dirty.has_aside());
+    assert_eq!(dirty.regions.len(), ASIDE_REGIONS_MAX);
+    assert_eq!(
+        dirty.take(&windows)[0].slots[b"a".as_slice()],
+        BTreeSet::from([10])
+    );
 }
 
 proptest! {
