@@ -27,3 +27,4 @@ mod subscriptions;
 mod templates;
 mod two_nodes;
 mod webhook;
+mod whole;
