@@ -15,6 +15,7 @@ mod namespaces;
 mod over_tcp;
 mod postgres;
 mod process;
+mod query_time;
 mod receipts;
 mod repair;
 mod roles;
