@@ -1,5 +1,7 @@
 //! Talks to a node over HTTP, for every command that is not the node itself.
 
+mod whole;
+
 use std::io::Read;
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use ureq::http::Response;
 use ureq::{Agent, Body, RequestBuilder};
 
 use crate::login::{self, Login};
+use whole::Whole;
 
 /// How long to wait for a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -99,7 +102,8 @@ impl Client {
         Ok(SqlAnswer::Rows(Box::new(reader)))
     }
 
-    /// Runs a statement and gives the content type and the body as the node sends them.
+    /// Runs a statement and gives the content type and the body as the node sends them. Reading it fails where the
+    /// statement did behind its first rows.
     ///
     /// # Errors
     /// As [`Client::sql`].
@@ -117,7 +121,8 @@ impl Client {
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default()
             .to_owned();
-        Ok((content_type, reader(response.into_body())))
+        let whole = Whole::new(reader(response.into_body()), format);
+        Ok((content_type, Box::new(whole)))
     }
 
     /// `GET path` as JSON.

@@ -1,33 +1,52 @@
 //! Arrow IPC streams: record batches of one table, each a batch of rows. Names and types are the
 //! stream's; whether they fit the table is for the database to say.
 
-use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use activestore_types::{Error, KeyHint, NamedBatch, Result, TableName};
+use arrow::array::Array;
 use arrow::ipc::reader::StreamReader;
+use arrow::ipc::root_as_message;
+use arrow::record_batch::RecordBatch;
+
+mod bounds;
+mod plain;
+
+pub use bounds::Bounds;
+pub use plain::plain;
+
+/// What the rows of one body may come to once they are unpacked and spread out.
+const BODY_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Before a message's length; older writers leave it out.
+const CONTINUATION: u32 = u32::MAX;
+const LENGTH_BYTES: usize = 4;
 
 /// Yields the batches of an Arrow IPC stream.
-pub struct ArrowReader<R: Read> {
-    reader: StreamReader<R>,
+pub struct ArrowReader<'a> {
+    reader: StreamReader<&'a [u8]>,
     table: TableName,
     ttl_s: Option<u64>,
     create: Option<KeyHint>,
+    /// What columns came to that were spread out.
+    spread: u64,
     failed: bool,
 }
 
-impl<R: Read> ArrowReader<R> {
-    /// Reads the stream's schema.
+impl<'a> ArrowReader<'a> {
+    /// Reads the stream's schema, once all of its messages were looked at.
     ///
     /// # Errors
-    /// `Invalid` where the bytes do not start an Arrow IPC stream.
-    pub fn new(reader: R, table: TableName) -> Result<Self> {
-        let reader = guarded(|| StreamReader::try_new(reader, None))?;
+    /// `Invalid` where the bytes are no whole Arrow IPC stream, or would take more memory than a body may.
+    pub fn new(body: &'a [u8], table: TableName) -> Result<Self> {
+        look_at(body)?;
+        let reader = guarded(|| StreamReader::try_new(body, None))?;
         Ok(ArrowReader {
             reader,
             table,
             ttl_s: None,
             create: None,
+            spread: 0,
             failed: false,
         })
     }
@@ -41,14 +60,14 @@ impl<R: Read> ArrowReader<R> {
     }
 }
 
-impl<R: Read> Iterator for ArrowReader<R> {
+impl Iterator for ArrowReader<'_> {
     type Item = Result<NamedBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.failed {
             return None;
         }
-        let next = guarded(|| self.reader.next().transpose());
+        let next = self.read();
         self.failed = next.is_err();
         Some(next.transpose()?.map(|batch| NamedBatch {
             ttl_s: self.ttl_s,
@@ -56,6 +75,82 @@ impl<R: Read> Iterator for ArrowReader<R> {
             ..NamedBatch::from_record_batch(self.table.clone(), &batch)
         }))
     }
+}
+
+impl ArrowReader<'_> {
+    /// The next batch, with plain columns.
+    fn read(&mut self) -> Result<Option<RecordBatch>> {
+        let Some(batch) = guarded(|| self.reader.next().transpose())? else {
+            return Ok(None);
+        };
+        let plain = plain(&batch)?;
+        for (before, after) in batch.columns().iter().zip(plain.columns()) {
+            if !Arc::ptr_eq(before, after) {
+                let bytes = after.to_data().get_slice_memory_size()?;
+                let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+                self.spread = self.spread.saturating_add(bytes);
+            }
+        }
+        within(self.spread, "spread out")?;
+        Ok(Some(plain))
+    }
+}
+
+/// Looks at all messages of a body before any of them is read: Arrow's reader takes the memory that they announce.
+fn look_at(body: &[u8]) -> Result<()> {
+    let (mut bounds, mut left, mut unpacked) = (Bounds::default(), body, 0_u64);
+    while let Some((head, body)) = message(&mut left)? {
+        unpacked = unpacked.saturating_add(bounds.check(head, body)?);
+        within(unpacked, "unpacked")?;
+    }
+    Ok(())
+}
+
+fn within(bytes: u64, when: &str) -> Result<()> {
+    if bytes <= BODY_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "the rows of the body come to {bytes} bytes when they are {when}; at most {BODY_BYTES_MAX} are taken"
+    ))
+    .with_hint("send them in several requests"))
+}
+
+/// Takes a message off a stream: its head and its body. `None` at the stream's end.
+fn message<'a>(left: &mut &'a [u8]) -> Result<Option<(&'a [u8], &'a [u8])>> {
+    // A stream may end without saying so, as for Arrow's reader.
+    let Some(mut length) = length(left) else {
+        return Ok(None);
+    };
+    if length == CONTINUATION {
+        length = self::length(left).ok_or_else(cut)?;
+    }
+    if length == 0 {
+        return Ok(None);
+    }
+    let head = taken(left, i64::from(length))?;
+    let message = root_as_message(head).map_err(|error| {
+        Error::invalid(format!("the body is not a whole Arrow IPC stream: {error}"))
+    })?;
+    let body = taken(left, message.bodyLength())?;
+    Ok(Some((head, body)))
+}
+
+fn length(left: &mut &[u8]) -> Option<u32> {
+    let (length, rest) = left.split_first_chunk::<LENGTH_BYTES>()?;
+    *left = rest;
+    Some(u32::from_le_bytes(*length))
+}
+
+fn taken<'a>(left: &mut &'a [u8], length: i64) -> Result<&'a [u8]> {
+    let length = usize::try_from(length).map_err(|_| cut())?;
+    let (taken, rest) = left.split_at_checked(length).ok_or_else(cut)?;
+    *left = rest;
+    Ok(taken)
+}
+
+fn cut() -> Error {
+    Error::invalid("the body is not a whole Arrow IPC stream: a message is cut")
 }
 
 /// All batches of a body.

@@ -2,8 +2,6 @@
 //! as columns; statements run where those of HTTP do, and under the same rights.
 
 mod actions;
-mod arrays;
-mod bounds;
 mod catalog;
 mod connection;
 mod door;

@@ -3,6 +3,7 @@
 
 use std::panic::AssertUnwindSafe;
 
+use activestore_ingest::arrow_ipc::{Bounds, plain};
 use activestore_types::Error;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -13,8 +14,6 @@ use arrow_flight::sql::Command;
 use futures::{FutureExt, StreamExt, future, stream};
 use tonic::{Status, Streaming};
 
-use super::arrays::plain;
-use super::bounds;
 use super::fault::Fault;
 use super::query::command;
 
@@ -36,15 +35,18 @@ pub(super) async fn begin(
             .with_hint("the first message carries a descriptor")
     })?;
     let command = command(&descriptor.cmd)?;
+    let mut bounds = Bounds::default();
     let looked_at = stream::once(future::ready(Ok(first)))
         .chain(messages)
         // A message may carry a descriptor alone.
         .filter(|message| {
             future::ready(!matches!(message, Ok(data) if data.data_header.is_empty()))
         })
-        .map(|message: Result<FlightData, Status>| {
+        .map(move |message: Result<FlightData, Status>| {
             let message = message?;
-            bounds::check(&message).map_err(|error| Status::from(Fault::from(error)))?;
+            bounds
+                .check(&message.data_header, &message.data_body)
+                .map_err(|error| Status::from(Fault::from(error)))?;
             Ok(message)
         })
         .map(|message: Result<FlightData, Status>| message.map_err(FlightError::from));

@@ -1,6 +1,6 @@
 //! What one query may take.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use activestore_types::ErrorKind;
 
@@ -72,5 +72,58 @@ async fn a_query_that_works_too_long_ends() {
         );
         assert_eq!(engine.stats().running, 0);
         assert_eq!(engine.stats().failed, number as u64 + 1);
+    }
+}
+
+/// Joins that keep no row of 10^12: pairs compared one by one, and pairs of one key.
+const EMPTY: [&str; 2] = [
+    "SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b WHERE a.value + b.value = 7.5",
+    "SELECT count(*) FROM generate_series(1, 1000000) a JOIN generate_series(1, 1000000) b ON a.value % 1 = b.value % 1 AND a.value + b.value = 7.5",
+];
+/// Far longer than the limit, and far shorter than these joins.
+const STOPPED_WITHIN: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn a_join_that_keeps_nothing_ends_at_its_time_too() {
+    let world = World::new();
+    let engine = engine_with(
+        &world,
+        EngineOptions {
+            memory_bytes: 1 << 30,
+            query_time: Some(Duration::from_secs(1)),
+            ..EngineOptions::default()
+        },
+    );
+    for sql in EMPTY {
+        let began = Instant::now();
+        let error = try_rows(&engine, sql, &[]).await.unwrap_err();
+        assert!(error.message().contains("longer than 1s"), "{sql}: {error}");
+        assert!(began.elapsed() < STOPPED_WITHIN, "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_join_that_keeps_nothing_stops_when_nobody_wants_it() {
+    let world = World::new();
+    let engine = Arc::new(engine_with(
+        &world,
+        EngineOptions {
+            memory_bytes: 1 << 30,
+            ..EngineOptions::default()
+        },
+    ));
+    for sql in EMPTY {
+        let began = Instant::now();
+        let asked = engine.clone();
+        let running = tokio::spawn(async move { try_rows(&asked, sql, &[]).await });
+        while engine.stats().running == 0 {
+            assert!(began.elapsed() < STOPPED_WITHIN, "{sql}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        running.abort();
+        assert!(running.await.unwrap_err().is_cancelled(), "{sql}");
+        assert_eq!(engine.stats().running, 0, "{sql}");
+        assert!(began.elapsed() < STOPPED_WITHIN, "{sql}");
     }
 }

@@ -14,11 +14,11 @@ const SPREAD_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The largest value of a fixed width: a decimal of 256 bits.
 const FIXED_BYTES: usize = 32;
 
-/// The batch with plain columns.
+/// The batch with plain columns; those that are plain already are the same ones.
 ///
 /// # Errors
 /// `Invalid` for a column of columns, and for one that would be too large.
-pub(super) fn plain(batch: &RecordBatch) -> Result<RecordBatch> {
+pub fn plain(batch: &RecordBatch) -> Result<RecordBatch> {
     let schema = batch.schema();
     let mut fields = Vec::with_capacity(batch.num_columns());
     let mut columns = Vec::with_capacity(batch.num_columns());
@@ -38,7 +38,7 @@ pub(super) fn plain(batch: &RecordBatch) -> Result<RecordBatch> {
 
 fn spread(field: &Field, array: &ArrayRef) -> Result<ArrayRef> {
     let (bytes, wanted) = match array.data_type() {
-        DataType::Dictionary(_, values) if values.is_nested() || is_view(values) => {
+        DataType::Dictionary(_, values) if values.is_nested() || names_values(values) => {
             return Err(nested(field));
         }
         DataType::Dictionary(_, values) => {
@@ -55,6 +55,7 @@ fn spread(field: &Field, array: &ArrayRef) -> Result<ArrayRef> {
         }
         DataType::Utf8View => (views(array.as_string_view().views()), DataType::Utf8),
         DataType::BinaryView => (views(array.as_binary_view().views()), DataType::Binary),
+        DataType::RunEndEncoded(_, _) => return Err(nested(field)),
         data_type if data_type.is_nested() => return Err(nested(field)),
         _ => return Ok(array.clone()),
     };
@@ -68,8 +69,15 @@ fn spread(field: &Field, array: &ArrayRef) -> Result<ArrayRef> {
     Ok(cast(array, &wanted)?)
 }
 
-fn is_view(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Utf8View | DataType::BinaryView)
+/// Whether what it holds is named, not written out.
+fn names_values(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Utf8View
+            | DataType::BinaryView
+            | DataType::Dictionary(_, _)
+            | DataType::RunEndEncoded(_, _)
+    )
 }
 
 fn nested(field: &Field) -> Error {
@@ -113,62 +121,4 @@ fn of_bytes<T: ByteArrayType>(values: &GenericByteArray<T>) -> Vec<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use super::*;
-    use arrow::array::{
-        DictionaryArray, Int32Array, Int64Array, ListArray, StringArray, StringViewArray,
-    };
-    use arrow::datatypes::{Int32Type, Int64Type};
-
-    fn batch(array: ArrayRef) -> RecordBatch {
-        RecordBatch::try_from_iter([("c", array)]).unwrap()
-    }
-
-    #[test]
-    fn what_names_values_many_times_is_spread_out() {
-        let named: DictionaryArray<Int32Type> = vec![Some("a"), None, Some("b"), Some("a")]
-            .into_iter()
-            .collect();
-        let spread = plain(&batch(Arc::new(named))).unwrap();
-        let wanted = StringArray::from(vec![Some("a"), None, Some("b"), Some("a")]);
-        assert_eq!(spread.column(0).as_string::<i32>(), &wanted);
-        let views = StringViewArray::from(vec!["x", "a text that is longer than a view"]);
-        let spread = plain(&batch(Arc::new(views))).unwrap();
-        assert_eq!(spread.column(0).data_type(), &DataType::Utf8);
-        let none = DictionaryArray::<Int32Type>::new(
-            Int32Array::from(vec![None, None]),
-            Arc::new(StringArray::from(Vec::<&str>::new())),
-        );
-        assert_eq!(
-            plain(&batch(Arc::new(none)))
-                .unwrap()
-                .column(0)
-                .null_count(),
-            2
-        );
-        let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
-        assert!(Arc::ptr_eq(
-            plain(&batch(numbers.clone())).unwrap().column(0),
-            &numbers
-        ));
-    }
-
-    #[test]
-    fn what_would_be_too_large_or_is_no_column_is_refused() {
-        let value = "v".repeat(1024 * 1024);
-        let huge = DictionaryArray::<Int32Type>::new(
-            Int32Array::from(vec![0; 100]),
-            Arc::new(StringArray::from(vec![value])),
-        );
-        let error = plain(&batch(Arc::new(huge))).unwrap_err();
-        assert!(
-            error.message().contains("come to 104857600 bytes"),
-            "{error}"
-        );
-        let lists = ListArray::from_iter_primitive::<Int64Type, _, _>([Some([Some(1)])]);
-        let error = plain(&batch(Arc::new(lists))).unwrap_err();
-        assert!(error.message().contains("which no column holds"), "{error}");
-    }
-}
+mod tests;
