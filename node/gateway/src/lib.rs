@@ -31,6 +31,7 @@ mod histogram;
 mod hooks;
 mod listener;
 mod metrics;
+mod options;
 #[cfg(feature = "pgwire")]
 mod pg;
 mod query_threads;
@@ -43,6 +44,7 @@ pub use encode::{Encoder, Format};
 #[cfg(feature = "flight")]
 pub use flight::{FlightOptions, FlightTls};
 pub use hooks::{Hooks, NoPeers, TokenRequest};
+pub use options::GatewayOptions;
 #[cfg(feature = "pgwire")]
 pub use pg::{PgOptions, PgTls};
-pub use server::{Gateway, GatewayOptions};
+pub use server::Gateway;
