@@ -44,6 +44,11 @@ pub(super) fn another_epoch(edge: &Db) {
 /// Ships what waits, every segment twice, and acknowledges it.
 pub(super) fn ship(edge: &Db, cloud: &Db) {
     sealed(edge);
+    ship_sealed(edge, cloud);
+}
+
+/// The same of what is sealed by now.
+pub(super) fn ship_sealed(edge: &Db, cloud: &Db) {
     for chain in edge.sync_hosts().outbox.unwrap().chains() {
         ship_chain(edge, cloud, &chain);
     }

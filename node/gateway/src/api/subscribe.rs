@@ -221,8 +221,7 @@ impl Sender {
         let told = tokio::select! {
             () = self.chunks.closed() => return false,
             _ = self.stopping.wait_for(|stopping| *stopping) => {
-                Ok(Some(Err(Error::closed("the node is shutting down")
-                    .with_hint("go on from the id of the last event once it is back"))))
+                Ok(Some(Err(shutting_down())))
             }
             told = tokio::time::timeout(self.heartbeat, self.subscription.next()) => told,
         };
@@ -250,10 +249,18 @@ impl Sender {
     /// Gives the connection something to send; whether it took it. One whose other end reads nothing for long is given up:
     /// its seat and what waits for it are others' too.
     async fn hand_on(&mut self, chunk: Chunk) -> bool {
-        tokio::select! {
-            sent = self.chunks.send(chunk) => sent.is_ok(),
-            () = tokio::time::sleep(STALLED_MAX) => false,
-            _ = self.stopping.wait_for(|stopping| *stopping) => false,
+        let handed_on = tokio::select! {
+            sent = self.chunks.send(chunk) => Some(sent.is_ok()),
+            () = tokio::time::sleep(STALLED_MAX) => Some(false),
+            _ = self.stopping.wait_for(|stopping| *stopping) => None,
+        };
+        match handed_on {
+            Some(handed_on) => handed_on,
+            None => {
+                let words = self.words.ended(&shutting_down());
+                self.last_word(words).await;
+                false
+            }
         }
     }
 
@@ -281,6 +288,11 @@ impl Sender {
         let words = self.words.beat(self.subscription.position());
         self.hand_on(words).await
     }
+}
+
+fn shutting_down() -> Error {
+    Error::closed("the node is shutting down")
+        .with_hint("go on from the id of the last event once it is back")
 }
 
 /// Sends over a WebSocket until either end has enough.

@@ -7,8 +7,7 @@ const MINE: &str =
 
 async fn go_up(edge: &Db, cloud: &Db) {
     agrees(edge, "plant.mine", MINE).await;
-    edge.seal().await.unwrap();
-    ship(edge, cloud);
+    seal_and_ship(edge, cloud).await;
 }
 
 #[test]
@@ -43,8 +42,7 @@ fn a_view_takes_the_place_of_the_table_that_its_like_made_at_the_cloud() {
         let wide = MINE.replace("count(*) AS n", "count(*) AS n, max(v) AS high");
         run(&first, &format!("CREATE MATERIALIZED VIEW plant.mine AS {wide}")).await;
         agrees(&first, "plant.mine", &wide).await;
-        first.seal().await.unwrap();
-        ship(&first, &cloud);
+        seal_and_ship(&first, &cloud).await;
         assert_eq!(rows(&cloud, "SELECT n, high FROM plant.mine WHERE device = 'a'").await, ["2|2"]);
         // A third edge, where another view has the name.
         let third = open(dirs[3].path(), Role::Edge);
@@ -77,8 +75,7 @@ fn rows_from_below_do_not_go_into_a_view() {
         let daily = ["2026-01-01T00:00:00|2"];
         assert_eq!(rows(&cloud, "SELECT h, n FROM plant.mine").await, daily);
         run(&edge, "DELETE FROM plant.t WHERE device = 'a' AND ts = '2026-01-01T05:00:00'; DROP MATERIALIZED VIEW plant.mine").await;
-        edge.seal().await.unwrap();
-        ship(&edge, &cloud);
+        seal_and_ship(&edge, &cloud).await;
         run(&cloud, "REFRESH MATERIALIZED VIEW plant.mine").await;
         assert_eq!(rows(&cloud, "SELECT h, n FROM plant.mine").await, ["2026-01-01T00:00:00|1"]);
         let reasons = rows(&cloud, "SELECT DISTINCT reason FROM system.rejected_writes").await;
