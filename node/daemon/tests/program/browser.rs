@@ -122,7 +122,10 @@ impl Browser {
     pub fn until(&self, expression: &str) -> Value {
         let began = Instant::now();
         loop {
-            let value = self.run(&format!("return {expression}"));
+            // What it looks at may not be there yet.
+            let value = self.run(&format!(
+                "try {{ return {expression} }} catch {{ return false }}"
+            ));
             if !matches!(&value, Value::Null | Value::Bool(false))
                 && value != json!("")
                 && value != json!(0)

@@ -138,7 +138,7 @@ fn editor(browser: &Browser) {
     );
     browser.click("#as-chart");
     browser.until(
-        "document.querySelector('.chart canvas')?.getAttribute('aria-label').includes('2 lines')",
+        "document.querySelector('.chart canvas')?.getAttribute('aria-label')?.includes('2 lines')",
     );
     // Something other than the background was drawn.
     browser.until(
