@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::FileWriter;
@@ -39,6 +39,30 @@ fn gzip(path: &Path) -> PathBuf {
 pub fn rejects(path: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(path).unwrap();
     text.lines().skip(1).map(str::to_owned).collect()
+}
+
+/// Writes the table to a file.
+pub fn export(node: &Node, file: &Path) {
+    let (url, file) = (node.url(), file.to_str().unwrap());
+    let output = run(&["export", "--url", &url, "--table", "k.t", "-o", file]);
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+/// A load that goes on beside the test.
+pub fn begin(node: &Node, file: &Path) -> Child {
+    program()
+        .args([
+            "load",
+            file.to_str().unwrap(),
+            "--url",
+            &node.url(),
+            "--table",
+            "k.t",
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
 }
 
 #[test]
@@ -248,17 +272,7 @@ fn what_is_cut_off_or_empty_is_an_error_that_says_so() {
     let mut wholes = vec![gzip(&csv)];
     for name in ["a.parquet", "a.arrow"] {
         let file = dir.path().join(name);
-        let url = node.url();
-        let output = run(&[
-            "export",
-            "--url",
-            &url,
-            "--table",
-            "k.t",
-            "-o",
-            file.to_str().unwrap(),
-        ]);
-        assert!(output.status.success(), "{}", said(&output));
+        export(&node, &file);
         wholes.push(file);
     }
     for whole in &wholes {

@@ -1,10 +1,10 @@
 //! A load that breaks off, by its own end or the node's, goes on where it was and gives exactly the rows of its file.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Output};
 
-use super::loading::{load, rejects};
-use super::process::{Node, eventually, program, run, said, wrote};
+use super::loading::{begin, export, load, rejects};
+use super::process::{Node, eventually, said, wrote};
 
 /// Rows of the file: enough for a dozen pieces.
 const ROWS: usize = 300_000;
@@ -25,22 +25,6 @@ fn text(rows: usize) -> String {
         text.push_str(&format!("r{row},{row},\"{filler}\"\n"));
     }
     text
-}
-
-fn begin(node: &Node, file: &Path) -> Child {
-    program()
-        .args([
-            "load",
-            file.to_str().unwrap(),
-            "--url",
-            &node.url(),
-            "--table",
-            "k.t",
-        ])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
 }
 
 fn progress(file: &Path) -> PathBuf {
@@ -179,17 +163,7 @@ fn row_groups_that_are_done_are_not_loaded_again() {
     );
     for name in ["a.parquet", "a.arrow"] {
         let file = dir.path().join(name);
-        let url = node.url();
-        let output = run(&[
-            "export",
-            "--url",
-            &url,
-            "--table",
-            "k.t",
-            "-o",
-            file.to_str().unwrap(),
-        ]);
-        assert!(output.status.success(), "{}", said(&output));
+        export(&node, &file);
         broken_off(&node, &file, "-KILL");
         let output = load(&node, "k.t", &[file.to_str().unwrap()]);
         assert!(output.status.success(), "{}", said(&output));

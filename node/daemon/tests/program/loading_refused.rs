@@ -1,15 +1,14 @@
 //! What a load refuses: by line and reason, found among rows of columns too, and however long a line is.
 
 use std::io::Write;
-use std::process::Stdio;
 use std::sync::Arc;
 
 use activestore_test_links::memory;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::ipc::writer::FileWriter;
 
-use super::loading::{load, rejects};
-use super::process::{Node, eventually, program, said, wrote};
+use super::loading::{begin, load, rejects};
+use super::process::{Node, eventually, said, wrote};
 
 #[test]
 fn refused_records_are_named_by_line_and_reason() {
@@ -105,19 +104,7 @@ fn a_line_of_a_hundred_megabytes_is_refused_in_bounded_memory() {
     }
     out.write_all(b"\nb,2\n").unwrap();
     out.into_inner().unwrap().sync_all().unwrap();
-    let mut child = program()
-        .args([
-            "load",
-            file.to_str().unwrap(),
-            "--url",
-            &node.url(),
-            "--table",
-            "k.t",
-        ])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = begin(&node, &file);
     let pid = child.id();
     let mut peak = 0;
     let status = eventually("the load's end", || {
