@@ -26,6 +26,7 @@ mod bandwidth;
 mod certificate;
 mod client;
 mod clock;
+mod congestion;
 mod crossed;
 mod early;
 mod edge_session;

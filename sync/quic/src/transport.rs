@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use activestore_types::{Error, Result};
-use quinn::congestion::{BbrConfig, ControllerFactory, CubicConfig};
+use quinn::congestion::{ControllerFactory, CubicConfig};
 use quinn::{AckFrequencyConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+
+use crate::congestion::ByArrivals;
 
 /// One control stream is opened by the edge; a second is room for a later version.
 const BIDIRECTIONAL_STREAMS: u32 = 2;
@@ -40,8 +42,8 @@ pub enum Congestion {
     /// Losses: right on a wire, where what is lost met a full queue. At 5 % of loss and a round trip of
     /// 600 ms it uses a fifth of a link of 1 Mbit/s.
     Cubic,
-    /// What arrives: losses by themselves slow nothing down. For radio.
-    Bbr,
+    /// What arrives, and how long it takes: losses by themselves slow nothing down, and a modem's queue stays short. For radio.
+    Arrivals,
 }
 
 /// How a connection is kept and when it is given up.
@@ -77,7 +79,7 @@ impl Default for TransportOptions {
             migration: true,
             early_data: true,
             initial_rtt: Duration::from_millis(200),
-            congestion: Congestion::Bbr,
+            congestion: Congestion::Arrivals,
         }
     }
 }
@@ -136,7 +138,7 @@ impl TransportOptions {
             .map_err(|_| Error::invalid("the idle timeout is too long"))?;
         let congestion: Arc<dyn ControllerFactory + Send + Sync> = match self.congestion {
             Congestion::Cubic => Arc::new(CubicConfig::default()),
-            Congestion::Bbr => Arc::new(BbrConfig::default()),
+            Congestion::Arrivals => Arc::new(ByArrivals),
         };
         let discovery = (self.packet_max > PACKET_MIN).then(|| {
             let mut discovery = MtuDiscoveryConfig::default();
@@ -161,7 +163,7 @@ impl TransportOptions {
             // with the stream that it has begun until its buffer is empty, and an alarm waits for a backlog.
             .send_fairness(true)
             .datagram_receive_buffer_size(None);
-        if self.congestion == Congestion::Bbr {
+        if self.congestion == Congestion::Arrivals {
             // What paces by arrivals needs no acknowledgement of every other packet.
             let mut often = AckFrequencyConfig::default();
             often.ack_eliciting_threshold(VarInt::from_u32(PACKETS_PER_ACK));

@@ -64,7 +64,7 @@ impl Socket {
         {
             socket.set_tcp_user_timeout(Some(silence))?;
             socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
-            if options.congestion == Congestion::Bbr {
+            if options.congestion == Congestion::Arrivals {
                 // Not every kernel has it; then its own goes on.
                 let _ = socket.set_tcp_congestion(b"bbr");
             }
