@@ -21,6 +21,7 @@ mod models;
 mod outbox_limit;
 mod outgoing;
 mod partition_keys;
+mod prepared;
 mod processors;
 mod reach;
 mod receipts;

@@ -49,6 +49,15 @@ impl Param {
         }
     }
 
+    /// Whether it is NULL.
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        match self {
+            Param::Json(value) => value.is_null(),
+            Param::Typed(array) => array.is_empty() || array.is_null(0),
+        }
+    }
+
     /// As an array of one value.
     pub(crate) fn array(&self) -> Result<ArrayRef> {
         match self {

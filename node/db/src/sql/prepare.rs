@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use activestore_catalog::CatalogState;
-use activestore_query::{Described, Existing, Param, ParamTypes, Statement, Subscribe};
+use activestore_query::{Described, Existing, KeptPlan, Param, ParamTypes, Statement, Subscribe};
 use activestore_types::Result;
 use tracing::Instrument;
 
@@ -64,6 +64,22 @@ impl Db {
                 watch.ran(Err(self.rights().told(error)))
             }
         }
+    }
+
+    /// Whether a statement that was prepared by the same principal reads one row by its key, without a plan: it takes
+    /// microseconds, and is not worth a thread of its own.
+    #[must_use]
+    pub fn reads_one_row(
+        &self,
+        statement: &Statement,
+        prepared: &Prepared,
+        params: &[Param],
+    ) -> bool {
+        let kept = prepared.described.kept.as_ref();
+        matches!(statement, Statement::Query { .. })
+            && kept.is_some_and(KeptPlan::reads_one_row)
+            && params.iter().all(|param| !param.is_null())
+            && Arc::ptr_eq(&prepared.state, &self.inner.catalog.state())
     }
 
     /// Runs a statement without planning it anew; `None` where that cannot be.

@@ -67,6 +67,11 @@ impl Source {
         }
     }
 
+    /// Whether it is done in microseconds.
+    pub(super) fn is_short(&self, db: &Db) -> bool {
+        matches!(self, Source::Prepared(statement, prepared, params) if db.reads_one_row(statement, prepared, params))
+    }
+
     /// The kind of the statement that begins; `None` for rows that go on.
     pub(super) fn kind(&self) -> Option<&'static str> {
         match self {
