@@ -39,6 +39,7 @@ mod query_threads;
 mod remote_writes;
 mod request;
 mod server;
+mod unread;
 
 pub use encode::{Encoder, Format};
 #[cfg(feature = "flight")]

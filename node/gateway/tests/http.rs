@@ -13,6 +13,8 @@ mod console;
 mod remote_write;
 #[path = "http/subscribe.rs"]
 mod subscribe;
+#[path = "http/unread.rs"]
+mod unread;
 
 use std::io::Write;
 use std::sync::Arc;
