@@ -100,7 +100,6 @@ impl Shared {
     ///
     /// # Errors
     /// `Overloaded` when there is no room within [`ROOM_WAIT_MAX`].
-    #[cfg(feature = "prometheus")]
     pub(crate) async fn resize_room(
         &self,
         room: &mut OwnedSemaphorePermit,

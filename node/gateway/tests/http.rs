@@ -11,6 +11,8 @@ mod console;
 #[cfg(feature = "prometheus")]
 #[path = "http/remote_write.rs"]
 mod remote_write;
+#[path = "http/sparse.rs"]
+mod sparse;
 #[path = "http/subscribe.rs"]
 mod subscribe;
 #[path = "http/unread.rs"]

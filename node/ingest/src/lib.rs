@@ -33,6 +33,7 @@ mod builder;
 mod column_builder;
 mod decimal;
 mod line_buffer;
+mod room;
 mod value;
 
 pub use arrow_ipc::ArrowReader;

@@ -14,6 +14,7 @@ use crate::answer::{Answer, Refusal};
 use crate::caller::Caller;
 use crate::encode::Format;
 use crate::request::{Parameters, media_type, parameters, read_body};
+use crate::rows_room::{self, RowsRoom};
 use crate::server::Shared;
 
 pub(super) async fn insert(
@@ -32,11 +33,14 @@ pub(super) async fn insert(
         Error::not_found(format!("table {name} does not exist"))
             .with_hint("create it with CREATE TABLE, or load with activestore load --create")
     })?;
-    let _room = shared.body_room(&parts.headers).await?;
+    let mut room = shared.body_room(&parts.headers).await?;
     let bytes = read_body(&parts.headers, body, shared.options.body_bytes_max).await?;
-    let parsed = tokio::task::spawn_blocking(move || parse(&bytes, format, name, schema))
-        .await
-        .map_err(|_| Error::internal("parsing the rows failed"))??;
+    let rows = RowsRoom::of(&shared, bytes.len(), &rows_room::TEXT);
+    let parsed = rows.make(&shared, &mut room, move |bytes_max| {
+        let parsed = parse(&bytes, format, name.clone(), schema.clone(), bytes_max)?;
+        Ok((!parsed.too_large).then_some(parsed))
+    });
+    let parsed = parsed.await?.ok_or_else(|| rows.exceeded())?;
     Ok(answer(&store(&db, parsed, partial).await?))
 }
 
@@ -67,11 +71,13 @@ fn parse(
     format: Format,
     name: TableName,
     schema: Arc<TableSchema>,
+    rows_bytes_max: usize,
 ) -> Result<Parsed> {
     match format {
         Format::Json | Format::Ndjson => {
             let mut options = JsonOptions::new(name);
             options.schema = Some(schema);
+            options.rows_bytes_max = rows_bytes_max;
             options.shape = match format {
                 Format::Ndjson => JsonShape::Lines,
                 _ => JsonShape::Auto,
