@@ -11,6 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use activestore_env::open_no_link;
+use activestore_formats::ArrowFile;
 use activestore_query::{CopyStatement, FileFormat, Param, RowFile, cast_assigned};
 use activestore_types::{DataType, Error, NamedBatch, Result, TableName, TableSchema};
 use arrow::array::ArrayRef;
@@ -295,10 +296,7 @@ fn read(
                 .with_batch_size(BATCH_ROWS);
             Box::new(RowReader::of_json(file, reader.build_decoder()?))
         }
-        FileFormat::Arrow => {
-            let reader = ipc::reader::FileReader::try_new(file, None)?;
-            Box::new(reader.map(|batch| Ok(batch?)))
-        }
+        FileFormat::Arrow => Box::new(ArrowFile::open(file.into_inner())?),
     };
     let columns = columns.to_vec();
     Ok(Box::new(batches.map(move |batch| {

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use activestore_ingest::{ArrowReader, CsvOptions, JsonOptions, JsonShape, Parsed, csv, json};
+use activestore_formats::ArrowReader;
+use activestore_ingest::{CsvOptions, JsonOptions, JsonShape, Parsed, csv, json};
 use activestore_types::{Error, NamedBatch, Result, TableName, TableSchema};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
