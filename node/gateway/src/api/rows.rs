@@ -1,9 +1,10 @@
-//! Bulk rows for one table: a JSON array, NDJSON, CSV or an Arrow IPC stream. All or nothing,
+//! Bulk rows for one table: a JSON array, NDJSON, CSV, an Arrow IPC stream or Parquet. All or nothing,
 //! unless the client asked for `partial=accept`.
 
 use std::sync::Arc;
 
-use activestore_formats::ArrowReader;
+use activestore_formats::arrow_ipc::plain;
+use activestore_formats::{ArrowReader, AtOnce, ParquetReader, values_bytes};
 use activestore_ingest::{CsvOptions, JsonOptions, JsonShape, Parsed, csv, json};
 use activestore_types::{Error, NamedBatch, Result, TableName, TableSchema};
 use axum::extract::{Path, Request, State};
@@ -17,6 +18,15 @@ use crate::encode::Format;
 use crate::request::{Parameters, media_type, parameters, read_body};
 use crate::rows_room::{self, RowsRoom};
 use crate::server::Shared;
+
+/// Rows of Parquet that are decoded at once.
+const PARQUET_AT_ONCE: AtOnce = AtOnce {
+    bytes: 8 << 20,
+    rows: 64 << 10,
+};
+
+/// What the rows of one body of Parquet may come to once they are unpacked, as those of Arrow.
+const PARQUET_BYTES_MAX: usize = 256 << 20;
 
 pub(super) async fn insert(
     State(shared): State<Arc<Shared>>,
@@ -53,7 +63,6 @@ fn format(parameters: &Parameters, headers: &HeaderMap) -> std::result::Result<F
     Format::from_accept(&media).ok_or_else(|| {
         let message = match media.as_str() {
             "" => "the request does not say what its body is".to_owned(),
-            "application/vnd.apache.parquet" => "this build does not read Parquet".to_owned(),
             _ => format!("rows of type '{media}' are not supported"),
         };
         Refusal::with_status(
@@ -61,7 +70,7 @@ fn format(parameters: &Parameters, headers: &HeaderMap) -> std::result::Result<F
             "invalid",
             &message,
             Some(
-                "set Content-Type to application/json, application/x-ndjson, text/csv or application/vnd.apache.arrow.stream",
+                "set Content-Type to application/json, application/x-ndjson, text/csv, application/vnd.apache.arrow.stream or application/vnd.apache.parquet",
             ),
         )
     })
@@ -99,5 +108,26 @@ fn parse(
             }
             Ok(parsed)
         }
+        Format::Parquet => parquet(bytes, &name),
     }
+}
+
+/// The rows of a Parquet body, with plain columns.
+fn parquet(bytes: &Bytes, name: &TableName) -> Result<Parsed> {
+    let mut parsed = Parsed::default();
+    let mut unpacked = 0_usize;
+    for batch in ParquetReader::of_bytes(bytes.clone(), PARQUET_AT_ONCE)? {
+        let batch = plain(&batch?)?;
+        unpacked = unpacked.saturating_add(values_bytes(&batch));
+        if unpacked > PARQUET_BYTES_MAX {
+            return Err(Error::invalid(format!(
+                "the rows of the body come to more than {PARQUET_BYTES_MAX} bytes when they are unpacked"
+            ))
+            .with_hint("send them in several requests"));
+        }
+        parsed.lines += batch.num_rows() as u64;
+        let batch = NamedBatch::from_record_batch(name.clone(), &batch);
+        parsed.batches.push(batch);
+    }
+    Ok(parsed)
 }
