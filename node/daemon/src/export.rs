@@ -17,7 +17,6 @@ use crate::figures::{shown, size};
 use crate::load::format::of_output;
 use crate::load::quoted;
 
-#[cfg(feature = "parquet")]
 mod parquet;
 
 /// Bytes copied at a time.
@@ -111,7 +110,6 @@ fn copy(mut body: BodyReader, out: &mut (impl Write + Send), format: FileFormat)
     if let Ok(style) = ProgressStyle::with_template("{spinner} {bytes}  {bytes_per_sec}") {
         spinner.set_style(style);
     }
-    #[cfg(feature = "parquet")]
     if format == FileFormat::Parquet {
         let bytes = parquet::write(body, out, &spinner)?;
         spinner.finish_and_clear();

@@ -63,7 +63,7 @@ pub use auth::{
     Credentials, LoginWay, Principal, Proof, RoleSetUp, ScramLogin, make_verifier, set_up_role,
 };
 pub use blobs::BLOB_BYTES_MAX;
-pub use clouds::{FurtherHosts, ShippingReport, further_outboxes};
+pub use clouds::{FurtherHosts, OWN_CLOUD, ShippingReport, further_outboxes};
 pub use counters::{Counter, CounterKind};
 pub use db::{Db, SyncHosts};
 pub use defined::{check_blobs, defined_tables};

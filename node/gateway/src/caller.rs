@@ -170,7 +170,7 @@ fn presented(db: &Db, route: &str, request: &Request) -> Result<Option<(Given, I
         return Ok(None);
     }
     let from = request.extensions().get::<ConnectInfo<Peer>>();
-    let from = from.map(|ConnectInfo(peer)| peer.0.ip());
+    let from = from.map(|ConnectInfo(peer)| peer.address.ip());
     let from = from.ok_or_else(|| Error::internal("a request came from nowhere"))?;
     let parameters = if route == "/write" {
         parameters(request.uri())

@@ -1,4 +1,4 @@
-//! Rows as bytes: the JSON answer, CSV, newline-delimited JSON and the Arrow IPC stream.
+//! Rows as bytes: the JSON answer, CSV, newline-delimited JSON, the Arrow IPC stream and Parquet.
 //!
 //! An [`Encoder`] turns record batches into chunks of one document, so that a large answer is never
 //! held whole. It does no I/O, and it does not decide which format a client gets.
@@ -11,6 +11,8 @@ mod tests;
 use std::io::Write;
 use std::str::FromStr;
 
+use activestore_formats::ParquetWriter;
+use activestore_formats::parquet::PARQUET_MEDIA;
 use activestore_types::schema::TYPE_METADATA_KEY;
 use activestore_types::{DataType, Error, Result};
 use arrow::datatypes::{Field, SchemaRef};
@@ -19,6 +21,9 @@ use arrow::record_batch::RecordBatch;
 
 pub use cell::{json_cell, text_cell};
 pub(crate) use event::{object, range_of};
+
+/// Bytes of a row group of Parquet, which an answer holds until it is written.
+const GROUP_BYTES: usize = 8 << 20;
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +36,8 @@ pub enum Format {
     Ndjson,
     /// The Arrow IPC stream.
     Arrow,
+    /// Parquet.
+    Parquet,
 }
 
 impl Format {
@@ -41,6 +48,7 @@ impl Format {
             Format::Csv => "text/csv; charset=utf-8",
             Format::Ndjson => "application/x-ndjson",
             Format::Arrow => "application/vnd.apache.arrow.stream",
+            Format::Parquet => PARQUET_MEDIA,
         }
     }
 
@@ -55,6 +63,7 @@ impl Format {
                     Some(Format::Ndjson)
                 }
                 "application/vnd.apache.arrow.stream" => Some(Format::Arrow),
+                PARQUET_MEDIA => Some(Format::Parquet),
                 _ => None,
             }
         })
@@ -70,10 +79,9 @@ impl FromStr for Format {
             "csv" => Ok(Format::Csv),
             "ndjson" | "jsonl" => Ok(Format::Ndjson),
             "arrow" => Ok(Format::Arrow),
-            "parquet" => Err(Error::invalid("this build does not write Parquet")
-                .with_hint("use arrow, csv or ndjson")),
+            "parquet" => Ok(Format::Parquet),
             _ => Err(Error::invalid(format!("format '{text}' is unknown"))
-                .with_hint("use json, csv, ndjson or arrow")),
+                .with_hint("use json, csv, ndjson, arrow or parquet")),
         }
     }
 }
@@ -99,13 +107,15 @@ enum Body {
     Csv { out: Vec<u8> },
     Ndjson { out: Vec<u8> },
     Arrow(Box<StreamWriter<Vec<u8>>>),
+    Parquet(Box<ParquetWriter<Vec<u8>>>),
 }
 
 impl Encoder {
     /// An encoder whose first chunk holds the header, if the format has one.
     ///
     /// # Errors
-    /// `Internal` when the Arrow writer refuses the schema.
+    /// `Internal` when the Arrow writer refuses the schema; `Invalid` for types that Parquet does not have, and where
+    /// this build does not write it.
     pub fn new(format: Format, schema: SchemaRef) -> Result<Self> {
         let body = match format {
             Format::Json => Body::Json {
@@ -118,6 +128,11 @@ impl Encoder {
             Format::Arrow => Body::Arrow(Box::new(
                 StreamWriter::try_new(Vec::new(), &schema).map_err(internal)?,
             )),
+            Format::Parquet => Body::Parquet(Box::new(ParquetWriter::new(
+                Vec::new(),
+                schema.clone(),
+                GROUP_BYTES,
+            )?)),
         };
         Ok(Encoder {
             schema,
@@ -180,6 +195,7 @@ impl Encoder {
                 }
             }
             Body::Arrow(writer) => writer.write(batch).map_err(internal)?,
+            Body::Parquet(writer) => writer.write(batch)?,
         }
         self.rows += batch.num_rows() as u64;
         Ok(())
@@ -195,6 +211,7 @@ impl Encoder {
         match &self.body {
             Body::Json { out } | Body::Csv { out } | Body::Ndjson { out } => out.len(),
             Body::Arrow(writer) => writer.get_ref().len(),
+            Body::Parquet(writer) => writer.out_ref().len(),
         }
     }
 
@@ -203,6 +220,7 @@ impl Encoder {
         match &mut self.body {
             Body::Json { out } | Body::Csv { out } | Body::Ndjson { out } => std::mem::take(out),
             Body::Arrow(writer) => std::mem::take(writer.get_mut()),
+            Body::Parquet(writer) => std::mem::take(writer.out()),
         }
     }
 
@@ -217,6 +235,7 @@ impl Encoder {
             }
             Body::Csv { .. } | Body::Ndjson { .. } => {}
             Body::Arrow(writer) => writer.finish().map_err(internal)?,
+            Body::Parquet(writer) => writer.finish()?,
         }
         Ok(())
     }
@@ -228,7 +247,7 @@ impl Encoder {
         match &mut self.body {
             Body::Json { out } => write!(out, "],\"error\":{error}}}").is_ok(),
             Body::Ndjson { out } => writeln!(out, "{{\"error\":{error}}}").is_ok(),
-            Body::Csv { .. } | Body::Arrow(_) => false,
+            Body::Csv { .. } | Body::Arrow(_) | Body::Parquet(_) => false,
         }
     }
 }

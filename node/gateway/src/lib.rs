@@ -38,7 +38,9 @@ mod query_threads;
 #[cfg(feature = "prometheus")]
 mod remote_writes;
 mod request;
+mod rows_room;
 mod server;
+mod unread;
 
 pub use encode::{Encoder, Format};
 #[cfg(feature = "flight")]

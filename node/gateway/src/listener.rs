@@ -1,11 +1,13 @@
 //! A TCP listener that holds a bounded number of connections: the next one is accepted when one of
-//! them ends, and waits in the system's queue until then.
+//! them ends, and waits in the system's queue until then. A connection whose client may still be sending when it
+//! closes goes on reading for a while: to close with bytes unread resets it, and the answer may be lost with that.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
@@ -13,9 +15,19 @@ use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Sleep, sleep};
 
 /// How long to wait after the system refused a connection, when it is out of file descriptors say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a client may go on sending to a connection that has closed.
+const LINGER_MAX: Duration = Duration::from_secs(2);
+
+/// Bytes that it may send so.
+const LINGER_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes of them that are read at once.
+const LINGER_READ_BYTES: usize = 16 << 10;
 
 /// Binds the listener of a wire beside HTTP; another port is taken where this one is in use and any will do.
 ///
@@ -74,6 +86,8 @@ impl Listener for BoundedListener {
                     return (
                         Connection {
                             stream,
+                            closes: Arc::default(),
+                            lingering: None,
                             _place: place,
                         },
                         peer,
@@ -97,7 +111,33 @@ impl Listener for BoundedListener {
 /// An accepted connection and its place.
 pub struct Connection {
     stream: TcpStream,
+    /// Whether it is closed though its client may still be sending.
+    closes: Arc<AtomicBool>,
+    lingering: Option<Lingering>,
     _place: OwnedSemaphorePermit,
+}
+
+/// A connection of which this end is closed.
+struct Lingering {
+    until: Pin<Box<Sleep>>,
+    bytes: usize,
+}
+
+impl Lingering {
+    /// Reads and drops what still comes, until the client closes its end or the bounds are met.
+    fn poll_end(&mut self, stream: &mut TcpStream, context: &mut Context<'_>) -> Poll<()> {
+        let mut bytes = [0; LINGER_READ_BYTES];
+        while self.bytes < LINGER_BYTES_MAX && self.until.as_mut().poll(context).is_pending() {
+            let mut buffer = ReadBuf::new(&mut bytes);
+            let read = ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer));
+            match buffer.filled().len() {
+                0 => break,
+                _ if read.is_err() => break,
+                length => self.bytes += length,
+            }
+        }
+        Poll::Ready(())
+    }
 }
 
 impl AsyncRead for Connection {
@@ -124,7 +164,18 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let this = &mut *self;
+        if this.lingering.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
+            if !this.closes.load(Ordering::Acquire) {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let lingering = this.lingering.get_or_insert_with(|| Lingering {
+            until: Box::pin(sleep(LINGER_MAX)),
+            bytes: 0,
+        });
+        lingering.poll_end(&mut this.stream, context).map(Ok)
     }
 
     fn poll_write_vectored(
@@ -140,12 +191,19 @@ impl AsyncWrite for Connection {
     }
 }
 
-/// The client's address.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub SocketAddr);
+/// The client of a connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    pub address: SocketAddr,
+    /// Set where the connection closes with an answer though its client may still be sending.
+    pub closes: Arc<AtomicBool>,
+}
 
 impl Connected<IncomingStream<'_, BoundedListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, BoundedListener>) -> Self {
-        Peer(*stream.remote_addr())
+        Peer {
+            address: *stream.remote_addr(),
+            closes: stream.io().closes.clone(),
+        }
     }
 }

@@ -11,6 +11,7 @@ pub(crate) struct RemoteWrites {
     samples: AtomicU64,
     stale: AtomicU64,
     series_refused: AtomicU64,
+    samples_refused: AtomicU64,
     tables_refused: AtomicU64,
     histograms: AtomicU64,
     exemplars: AtomicU64,
@@ -25,6 +26,7 @@ impl RemoteWrites {
         add(&self.samples, parsed.samples);
         add(&self.stale, parsed.stale);
         add(&self.series_refused, parsed.refused);
+        add(&self.samples_refused, parsed.refused_samples);
         add(&self.tables_refused, parsed.refused_tables.len() as u64);
         add(&self.histograms, parsed.histograms);
         add(&self.exemplars, parsed.exemplars);
@@ -52,6 +54,11 @@ impl RemoteWrites {
                 "activestore_remote_write_series_refused_total",
                 "Series that were left out of requests of remote write, since they break a rule.",
                 &self.series_refused,
+            ),
+            (
+                "activestore_remote_write_samples_refused_total",
+                "Samples of remote write that their table did not take, though it took others of the request.",
+                &self.samples_refused,
             ),
             (
                 "activestore_remote_write_tables_refused_total",

@@ -37,6 +37,7 @@ use crate::query_threads::QueryThreads;
 #[cfg(feature = "prometheus")]
 use crate::remote_writes::RemoteWrites;
 use crate::request::check_browser;
+use crate::unread::Unread;
 
 /// What every handler sees.
 pub struct Shared {
@@ -99,7 +100,6 @@ impl Shared {
     ///
     /// # Errors
     /// `Overloaded` when there is no room within [`ROOM_WAIT_MAX`].
-    #[cfg(feature = "prometheus")]
     pub(crate) async fn resize_room(
         &self,
         room: &mut OwnedSemaphorePermit,
@@ -325,32 +325,36 @@ async fn pass(State(shared): State<Arc<Shared>>, mut request: Request, next: Nex
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
-    let bounded = !(route.starts_with("/health") || route == "/metrics");
     let mut watch = Watch::new(&shared.metrics, method, route.clone());
-    let response = if let Err(error) = check_browser(&request, shared.listener) {
-        Refusal::new(&error).into_response()
-    } else if !bounded {
-        admitted(&shared, &route, request, next).await
-    } else {
-        match shared.requests.clone().try_acquire_owned() {
-            Ok(permit) => {
-                request.extensions_mut().insert(Place {
-                    _permit: Arc::new(permit),
-                });
-                admitted(&shared, &route, request, next).await
-            }
-            Err(_) => {
-                shared.metrics.refused();
-                Refusal::new(
-                    &Error::overloaded("the node is answering as many requests as it may")
-                        .with_hint("send the request again in a second"),
-                )
-                .into_response()
-            }
-        }
-    };
+    let unread = Unread::watch(&mut request);
+    let mut response = answer(&shared, &route, request, next).await;
     watch.answered(response.status().as_u16());
+    drop(watch);
+    if let Some(unread) = unread {
+        unread.settle(&mut response).await;
+    }
     response
+}
+
+async fn answer(shared: &Shared, route: &str, mut request: Request, next: Next) -> Response {
+    if let Err(error) = check_browser(&request, shared.listener) {
+        return Refusal::new(&error).into_response();
+    }
+    if route.starts_with("/health") || route == "/metrics" {
+        return admitted(shared, route, request, next).await;
+    }
+    let Ok(permit) = shared.requests.clone().try_acquire_owned() else {
+        shared.metrics.refused();
+        return Refusal::new(
+            &Error::overloaded("the node is answering as many requests as it may")
+                .with_hint("send the request again in a second"),
+        )
+        .into_response();
+    };
+    request.extensions_mut().insert(Place {
+        _permit: Arc::new(permit),
+    });
+    admitted(shared, route, request, next).await
 }
 
 /// Runs the handler of a request whose sender may ask for it.

@@ -8,11 +8,17 @@ mod auth;
 #[cfg(feature = "console")]
 #[path = "http/console.rs"]
 mod console;
+#[path = "http/parquet.rs"]
+mod parquet;
 #[cfg(feature = "prometheus")]
 #[path = "http/remote_write.rs"]
 mod remote_write;
+#[path = "http/sparse.rs"]
+mod sparse;
 #[path = "http/subscribe.rs"]
 mod subscribe;
+#[path = "http/unread.rs"]
+mod unread;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -247,7 +253,7 @@ fn errors_say_what_to_do() {
     assert_eq!(typo.status, 400);
     assert!(typo.text.contains("sqll"), "{}", typo.text);
     assert_eq!(
-        node.post("/v1/sql?format=parquet", &[], b"SELECT 1").status,
+        node.post("/v1/sql?format=orc", &[], b"SELECT 1").status,
         400
     );
 

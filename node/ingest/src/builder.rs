@@ -2,12 +2,13 @@
 //! and then pushed as a whole, so a refused row leaves no trace.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use activestore_types::{DataType, KeyHint, NamedBatch, TableName, TableSchema};
 
 use crate::column_builder::{ColumnBuilder, exact_as_double};
+use crate::room::{Room, Unfit, Width};
 use crate::value::Value;
 
 /// How many columns a table may get from one body.
@@ -39,6 +40,9 @@ pub(crate) struct RowsBuilder {
     rows: usize,
     closed_rows: usize,
     text_bytes: usize,
+    width: Width,
+    /// What the rows may still take.
+    room: Room,
 }
 
 impl RowsBuilder {
@@ -60,7 +64,15 @@ impl RowsBuilder {
             rows: 0,
             closed_rows: 0,
             text_bytes: 0,
+            width: Width::default(),
+            room: Room::new(usize::MAX),
         }
+    }
+
+    /// The same for rows that take no more than so many bytes.
+    pub(crate) fn within(mut self, bytes: usize) -> Self {
+        self.room = Room::new(bytes);
+        self
     }
 
     /// Rows taken so far.
@@ -102,11 +114,10 @@ impl RowsBuilder {
     }
 
     /// Takes the row or says why not. Where a column stands twice the last cell counts.
-    pub(crate) fn push(&mut self, row: &[Cell<'_>]) -> Result<(), String> {
-        let checked = self.check(row);
-        if checked.is_err() {
+    pub(crate) fn push(&mut self, row: &[Cell<'_>]) -> Result<(), Unfit> {
+        if let Err(reason) = self.check(row) {
             self.forget_new_columns();
-            return checked;
+            return Err(Unfit::Refused(reason));
         }
         let text_bytes: usize = row.iter().map(|(_, value, _)| value.text_bytes()).sum();
         if self.rows > 0
@@ -115,6 +126,13 @@ impl RowsBuilder {
         {
             self.close_batch();
         }
+        let width = self.width_with(row);
+        let grown = width.grown(self.width, self.rows);
+        if self.room.take(grown.saturating_add(text_bytes)).is_err() {
+            self.forget_new_columns();
+            return Err(Unfit::TooLarge);
+        }
+        self.width = width;
         self.text_bytes += text_bytes;
         let stamp = self.rows as u64 + 1;
         for (index, value, natural) in row.iter().rev() {
@@ -131,6 +149,25 @@ impl RowsBuilder {
         self.settled = self.columns.len();
         self.rows += 1;
         Ok(())
+    }
+
+    /// The width of the batch with this row in it.
+    fn width_with(&self, row: &[Cell<'_>]) -> Width {
+        let mut width = self.width;
+        if width.columns() == self.columns.len() {
+            return width;
+        }
+        let mut seen = HashSet::new();
+        for (index, value, natural) in row {
+            if let Some(column) = self.columns.get(*index)
+                && column.is_fresh()
+                && seen.insert(index)
+            {
+                let natural = natural.or_else(|| value.natural_type());
+                width.add(column.data_type().or(natural));
+            }
+        }
+        width
     }
 
     /// Drops the columns that a refused row has made.
@@ -169,6 +206,7 @@ impl RowsBuilder {
         let rows = std::mem::take(&mut self.rows);
         self.closed_rows += rows;
         self.text_bytes = 0;
+        self.width = Width::default();
         let columns = self
             .columns
             .iter_mut()

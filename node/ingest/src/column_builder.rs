@@ -116,6 +116,11 @@ impl ColumnBuilder {
         }
     }
 
+    /// Whether no row of the batch has named it yet.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.len == 0
+    }
+
     /// The type, once one is known.
     pub(crate) fn data_type(&self) -> Option<DataType> {
         self.data_type

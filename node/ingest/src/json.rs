@@ -15,6 +15,7 @@ pub use crate::builder::AddedColumns;
 use crate::builder::RowsBuilder;
 use crate::parsed::{Parsed, REJECTED_KEPT_MAX};
 use crate::precision::Precision;
+use crate::room::Unfit;
 
 mod elements;
 mod reader;
@@ -64,6 +65,8 @@ pub struct JsonOptions {
     pub rejected_max: usize,
     /// Whether the line of each row is told.
     pub number_rows: bool,
+    /// Bytes that all rows of a body may take in memory.
+    pub rows_bytes_max: usize,
 }
 
 impl JsonOptions {
@@ -81,6 +84,7 @@ impl JsonOptions {
             row_bytes_max: ROW_BYTES_MAX,
             rejected_max: REJECTED_KEPT_MAX,
             number_rows: false,
+            rows_bytes_max: usize::MAX,
         }
     }
 
@@ -116,7 +120,8 @@ impl<'o> Pass<'o> {
                 options.schema.clone(),
                 options.ttl_s,
                 options.create.clone(),
-            ),
+            )
+            .within(options.rows_bytes_max),
             parsed: Parsed::default(),
         }
     }
@@ -138,12 +143,16 @@ impl<'o> Pass<'o> {
                 Found::Row { number, text } => {
                     self.parsed.lines += 1;
                     let outcome = std::str::from_utf8(text)
-                        .map_err(|_| "the row is not UTF-8".to_owned())
+                        .map_err(|_| Unfit::Refused("the row is not UTF-8".to_owned()))
                         .and_then(|text| read_row(text, self.options, &mut self.builder));
                     match outcome {
                         Ok(()) if self.options.number_rows => self.parsed.row_lines.push(number),
                         Ok(()) => {}
-                        Err(reason) => {
+                        Err(Unfit::TooLarge) => {
+                            self.parsed.too_large = true;
+                            break;
+                        }
+                        Err(Unfit::Refused(reason)) => {
                             self.builder.forget_new_columns();
                             self.reject(number, reason);
                         }

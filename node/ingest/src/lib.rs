@@ -16,7 +16,6 @@
 //! assert_eq!(batches[0].rows, 1);
 //! ```
 
-pub mod arrow_ipc;
 pub mod csv;
 pub mod definition;
 pub mod json;
@@ -33,9 +32,9 @@ mod builder;
 mod column_builder;
 mod decimal;
 mod line_buffer;
+mod room;
 mod value;
 
-pub use arrow_ipc::ArrowReader;
 pub use csv::{CsvOptions, CsvReader};
 pub use json::{JsonOptions, JsonReader, JsonShape};
 pub use line_protocol::{LineProtocolOptions, LineProtocolReader};

@@ -60,6 +60,8 @@ pub struct LineProtocolOptions {
     pub columns_max: usize,
     /// How many refused lines are kept with their reason.
     pub rejected_max: usize,
+    /// Bytes that all rows of a body may take in memory.
+    pub rows_bytes_max: usize,
 }
 
 impl LineProtocolOptions {
@@ -75,6 +77,7 @@ impl LineProtocolOptions {
             line_bytes_max: LINE_BYTES_MAX,
             columns_max: crate::builder::COLUMNS_MAX,
             rejected_max: REJECTED_KEPT_MAX,
+            rows_bytes_max: usize::MAX,
         }
     }
 }
@@ -168,7 +171,11 @@ impl<'a, 'o> Block<'a, 'o> {
                     return start;
                 }
                 Ok(()) => {
-                    self.parser.commit();
+                    if self.parser.commit().is_err() {
+                        self.parser.abandon();
+                        self.parsed.too_large = true;
+                        return start;
+                    }
                     self.rows += 1;
                     self.line += cursor.newlines_since(start);
                 }

@@ -28,6 +28,8 @@ pub struct Parsed {
     pub lines: u64,
     /// The line of each row of the batches, where the options ask for it.
     pub row_lines: Vec<u64>,
+    /// Whether the rows would take more than the options allow: then the rest of the body was not read.
+    pub too_large: bool,
 }
 
 impl Parsed {
@@ -39,8 +41,11 @@ impl Parsed {
     /// All or nothing: the batches, if no line was refused.
     ///
     /// # Errors
-    /// `Invalid`, naming the first refused line and how many there are.
+    /// `Invalid`, naming the first refused line and how many there are, or where the rows would take too much.
     pub fn strict(self) -> Result<Vec<NamedBatch>> {
+        if self.too_large {
+            return Err(too_large());
+        }
         let Some(first) = self.rejected.first() else {
             return Ok(self.batches);
         };
@@ -61,6 +66,13 @@ impl Parsed {
             self.rejected.push(RejectedLine { line, reason });
         }
     }
+}
+
+fn too_large() -> Error {
+    Error::invalid(
+        "the rows take too much memory: each has room for every column that any of them names",
+    )
+    .with_hint("nothing was written; send fewer rows at once, and those that name the same columns together")
 }
 
 /// A bounded piece of a file, as the readers of this crate yield it.

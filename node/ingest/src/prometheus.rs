@@ -108,7 +108,9 @@ pub struct RemoteWrite {
     pub stale: u64,
     /// Series that were refused.
     pub refused: u64,
-    /// Tables that did not take what was for them.
+    /// Samples that their table did not take, though it took others.
+    pub refused_samples: u64,
+    /// Tables that took nothing of what was for them.
     pub refused_tables: BTreeSet<TableName>,
     /// Why the first series or table was refused.
     pub refusal: Option<String>,
@@ -134,12 +136,17 @@ impl RemoteWrite {
     pub fn left_out(&self) -> Option<String> {
         if let Some(reason) = &self.refusal {
             let series = (self.refused > 0).then(|| format!("{} series", self.refused));
+            let samples = match self.refused_samples {
+                0 => None,
+                1 => Some("1 sample".to_owned()),
+                samples => Some(format!("{samples} samples")),
+            };
             let tables = match self.refused_tables.len() {
                 0 => None,
                 1 => Some("all samples for 1 table".to_owned()),
                 tables => Some(format!("all samples for {tables} tables")),
             };
-            let what: Vec<_> = series.into_iter().chain(tables).collect();
+            let what: Vec<_> = series.into_iter().chain(samples).chain(tables).collect();
             return Some(format!(
                 "{} of the request are refused and the rest is stored; the first reason: {reason}",
                 what.join(" and ")

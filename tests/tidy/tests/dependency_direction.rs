@@ -19,7 +19,7 @@ const FLOORS: &[&[&str]] = &[
         "activestore-sync-proto",
     ],
     &["activestore-sst"],
-    &["activestore-env"],
+    &["activestore-env", "activestore-formats"],
     &["activestore-types"],
 ];
 

@@ -50,7 +50,7 @@ impl Read for Whole {
             read => read?,
         };
         let failed = match self.format {
-            Format::Csv | Format::Arrow => None,
+            Format::Csv | Format::Arrow | Format::Parquet => None,
             Format::Json | Format::Ndjson if read > 0 || buffer.is_empty() => {
                 self.keep(buffer.get(..read).unwrap_or_default());
                 None

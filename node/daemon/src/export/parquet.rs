@@ -2,13 +2,10 @@
 
 use std::io::Write;
 
+use activestore_formats::ParquetWriter;
 use activestore_types::{Error, Result};
 use arrow::ipc::reader::StreamReader;
 use indicatif::ProgressBar;
-use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
 
 use crate::client::BodyReader;
 
@@ -22,23 +19,12 @@ const GROUP_BYTES: usize = 32 * 1024 * 1024;
 pub fn write(body: BodyReader, out: &mut (impl Write + Send), bar: &ProgressBar) -> Result<u64> {
     let broken = |error| Error::internal(format!("the answer broke off: {error}"));
     let rows = StreamReader::try_new(body, None).map_err(broken)?;
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .build();
-    let mut writer =
-        ArrowWriter::try_new(out, rows.schema(), Some(properties)).map_err(unwritable)?;
+    let mut writer = ParquetWriter::new(out, rows.schema(), GROUP_BYTES)?;
     for batch in rows {
-        writer.write(&batch.map_err(broken)?).map_err(unwritable)?;
-        if writer.in_progress_size() > GROUP_BYTES {
-            writer.flush().map_err(unwritable)?;
-        }
-        bar.set_position(writer.bytes_written() as u64);
+        writer.write(&batch.map_err(broken)?)?;
+        bar.set_position(writer.bytes_written());
     }
-    writer.finish().map_err(unwritable)?;
-    writer.inner_mut().flush()?;
-    Ok(writer.bytes_written() as u64)
-}
-
-fn unwritable(error: ParquetError) -> Error {
-    Error::invalid(format!("the rows cannot be written as Parquet: {error}"))
+    writer.finish()?;
+    writer.out().flush()?;
+    Ok(writer.bytes_written())
 }

@@ -4,8 +4,8 @@
 use std::io::{BufReader, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use activestore_formats::{AtOnce, ParquetReader, values_bytes};
 use activestore_types::{Error, Result};
-use arrow::error::ArrowError;
 use arrow::ipc::reader::{FileReader, StreamReader};
 use arrow::record_batch::RecordBatch;
 
@@ -14,16 +14,13 @@ use super::piece::{Content, Piece};
 use super::source::Opened;
 use crate::cli::FileFormat;
 
-#[cfg(feature = "parquet")]
-mod parquet;
-
 /// The most rows in a piece.
 const PIECE_ROWS: usize = 64 * 1024;
 
 /// Bytes of decoded values that a piece aims at.
 const PIECE_BYTES: usize = 6 * 1024 * 1024;
 
-type Decoded = Box<dyn Iterator<Item = std::result::Result<RecordBatch, ArrowError>> + Send>;
+type Decoded = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
 
 /// Record batches on their way, cut to pieces; places are rows.
 pub struct Batches {
@@ -55,13 +52,13 @@ impl Batches {
                 let file = opened.input.into_plain()?;
                 Ok(FileReader::try_new(BufReader::new(file), None)?)
             })?;
-            ("Arrow", Box::new(reader))
+            ("Arrow", Box::new(reader.map(|batch| Ok(batch?))))
         } else {
             let reader = guarded("Arrow", || {
                 let input: Box<dyn Read + Send> = Box::new(BufReader::new(opened.input));
                 Ok(StreamReader::try_new(input, None)?)
             })?;
-            ("Arrow", Box::new(reader))
+            ("Arrow", Box::new(reader.map(|batch| Ok(batch?))))
         };
         let mut batches = Batches {
             what,
@@ -136,18 +133,10 @@ impl Batches {
             return Ok(None);
         }
         let decoded = &mut self.decoded;
-        let next = guarded(self.what, || Ok(decoded.next().transpose()?));
+        let next = guarded(self.what, || decoded.next().transpose());
         self.failed = next.is_err();
         next.map_err(|error| error.context(format!("behind row {}", self.row)))
     }
-}
-
-/// Bytes of a batch's values; of what it shares with others only its own part.
-pub fn values_bytes(batch: &RecordBatch) -> usize {
-    let columns = batch.columns().iter();
-    columns
-        .map(|column| column.to_data().get_slice_memory_size().unwrap_or(0))
-        .sum()
 }
 
 /// How many rows of a batch make a piece, which are of one size as far as is known.
@@ -157,15 +146,15 @@ fn rows_of_piece(batch: &RecordBatch) -> usize {
     rows.min(fitting.clamp(1, PIECE_ROWS))
 }
 
-#[cfg(feature = "parquet")]
 fn parquet_rows(opened: Opened, left: &mut u64, total: &mut Option<u64>) -> Result<Decoded> {
-    parquet::rows(opened.input.into_plain()?.into_file()?, left, total)
-}
-
-#[cfg(not(feature = "parquet"))]
-fn parquet_rows(_: Opened, _: &mut u64, _: &mut Option<u64>) -> Result<Decoded> {
-    Err(Error::invalid("this build does not read Parquet")
-        .with_hint("build it with the feature 'parquet', or load CSV, NDJSON or Arrow"))
+    let at_once = AtOnce {
+        bytes: PIECE_BYTES,
+        rows: PIECE_ROWS,
+    };
+    let file = opened.input.into_plain()?.into_file()?;
+    let rows = ParquetReader::of_file(file, at_once, left)?;
+    *total = Some(rows.rows_total());
+    Ok(Box::new(rows))
 }
 
 fn guarded<T>(what: &str, read: impl FnOnce() -> Result<T>) -> Result<T> {

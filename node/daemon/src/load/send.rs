@@ -6,11 +6,11 @@ use std::ops::Range;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use activestore_formats::values_bytes;
 use activestore_types::{Error, ErrorKind, Result, TableName};
 use arrow::ipc::writer::StreamWriter;
 use serde_json::Value;
 
-use super::batches::values_bytes;
 use super::piece::{Lines, Refused};
 use super::rows::Rows;
 use crate::client::Client;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use activestore_db::{Counter, Db, Role};
+use activestore_db::{Counter, Db, OWN_CLOUD, Role};
 use activestore_gateway::{Hooks, TokenRequest};
 use activestore_ingest::mqtt::MqttCounts;
 use activestore_sync_proto::Inbox;
@@ -189,7 +189,7 @@ impl Peers {
         let up = sides.uplinks().map(|(cloud, client)| {
             let status = client.status();
             json!({
-                "cloud": cloud,
+                "cloud": cloud.unwrap_or(OWN_CLOUD),
                 "joined": status.joined,
                 "connected_to": status.connected_to,
                 "transport": status.transport.map(Transport::name),

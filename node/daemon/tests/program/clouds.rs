@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::fleet::{Fleet, joined, joined_as};
 use super::process::{Node, eventually, run, said, wrote};
 
@@ -127,6 +129,15 @@ fn two_clouds_have_every_row_once_though_the_edge_and_one_of_them_are_killed() {
         "{}",
         wrote(&status)
     );
+    let known: Value = ureq::get(format!("{}/v1/sync", edge.url()))
+        .call()
+        .unwrap()
+        .into_body()
+        .read_json()
+        .unwrap();
+    let connections = known["connections"].as_array().unwrap();
+    let names: Vec<_> = connections.iter().map(|one| &one["cloud"]).collect();
+    assert_eq!(names, ["own", "dr"]);
     let exported = run(&[
         "sync",
         "receipt",

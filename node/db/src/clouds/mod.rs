@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use opening::further_outboxes;
 pub(crate) use opening::{check_all, directories, directory, is_private, is_queue, queue_file};
-pub use report::ShippingReport;
+pub use report::{OWN_CLOUD, ShippingReport};
 
 use crate::db::{Db, Inner};
 use crate::options::FurtherCloud;

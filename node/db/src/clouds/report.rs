@@ -57,8 +57,8 @@ type LagFigure = (&'static str, &'static str, fn(&Lag, u64) -> f64);
 /// A figure of an outbox.
 type OutboxFigure = (&'static str, &'static str, CounterKind, fn(&Sealer) -> f64);
 
-/// What metrics call the node's own cloud.
-const OWN: &str = "own";
+/// What reports and metrics call the node's own cloud.
+pub const OWN_CLOUD: &str = "own";
 
 impl Inner {
     /// Every cloud that is shipped to: the own one, then further ones in the order of the configuration.
@@ -194,5 +194,5 @@ impl Inner {
 }
 
 fn called(outbox: &Sealer) -> String {
-    outbox.addressee().further().unwrap_or(OWN).to_owned()
+    outbox.addressee().further().unwrap_or(OWN_CLOUD).to_owned()
 }

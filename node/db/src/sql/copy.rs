@@ -11,6 +11,8 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use activestore_env::open_no_link;
+use activestore_formats::arrow_ipc::plain;
+use activestore_formats::{ArrowFile, AtOnce, ParquetReader, ParquetWriter};
 use activestore_query::{CopyStatement, FileFormat, Param, RowFile, cast_assigned};
 use activestore_types::{DataType, Error, NamedBatch, Result, TableName, TableSchema};
 use arrow::array::ArrayRef;
@@ -28,6 +30,10 @@ use crate::db::Db;
 const BATCHES_AHEAD: usize = 2;
 /// Rows that are read and written at once.
 const BATCH_ROWS: usize = 8192;
+/// Bytes of the values of rows that are read at once of Parquet.
+const BATCH_BYTES: usize = 8 << 20;
+/// Bytes of a row group of Parquet, which is held until it is written.
+const GROUP_BYTES: usize = 32 << 20;
 
 impl Db {
     pub(super) async fn copy(&self, copy: CopyStatement, params: &[Param]) -> Result<SqlOutcome> {
@@ -247,6 +253,13 @@ fn write_rows(
             }
             writer.into_inner()?
         }
+        FileFormat::Parquet => {
+            let mut writer = ParquetWriter::new(file, schema.clone(), GROUP_BYTES)?;
+            while let Some(batch) = batches.next()? {
+                writer.write(&batch)?;
+            }
+            writer.into_inner()?
+        }
     };
     file.flush()?;
     file.into_inner()
@@ -295,9 +308,14 @@ fn read(
                 .with_batch_size(BATCH_ROWS);
             Box::new(RowReader::of_json(file, reader.build_decoder()?))
         }
-        FileFormat::Arrow => {
-            let reader = ipc::reader::FileReader::try_new(file, None)?;
-            Box::new(reader.map(|batch| Ok(batch?)))
+        FileFormat::Arrow => Box::new(ArrowFile::open(file.into_inner())?),
+        FileFormat::Parquet => {
+            let at_once = AtOnce {
+                bytes: BATCH_BYTES,
+                rows: BATCH_ROWS,
+            };
+            let rows = ParquetReader::of_file(file.into_inner(), at_once, &mut 0)?;
+            Box::new(rows.map(|batch| plain(&batch?)))
         }
     };
     let columns = columns.to_vec();
@@ -337,9 +355,7 @@ fn typed(schema: &TableSchema, batch: &RecordBatch, format: FileFormat) -> Resul
         .zip(batch.columns())
         .map(|(field, array)| {
             let array: ArrayRef = match schema.column(field.name()) {
-                Some(column)
-                    if column.data_type == DataType::Bytes && format != FileFormat::Arrow =>
-                {
+                Some(column) if column.data_type == DataType::Bytes && format.is_text() => {
                     bytes::read(&column.name, array)?
                 }
                 Some(column) => cast_assigned(&column.name, column.data_type, array)?,

@@ -20,7 +20,7 @@ async fn rows_come_back_from_every_format() {
     run(&db, TABLE).await;
     let all = "ORDER BY device, ts";
     let before = rows(&db, &format!("SELECT * FROM k.t {all}")).await;
-    for file in ["t.csv", "inner/t.ndjson", "t.arrow", "t.csv"] {
+    for file in ["t.csv", "inner/t.ndjson", "t.arrow", "t.parquet", "t.csv"] {
         assert_eq!(
             run(&db, &format!("COPY k.t TO '{file}'")).await,
             3,
@@ -93,6 +93,12 @@ async fn files_stay_in_the_folder_and_errors_name_what_is_wrong() {
     std::fs::write(files.join("half.csv"), "device,ts\na\n").unwrap();
     std::fs::write(files.join("raw.csv"), "device,ts,raw\na,2026-05-01,00ff\n").unwrap();
     std::fs::write(files.join("odd.csv"), "device,ts,raw\na,2026-05-01,\\x0\n").unwrap();
+    for format in ["arrow", "parquet"] {
+        run(&db, &format!("COPY k.t TO 'whole.{format}'")).await;
+        let whole = std::fs::read(files.join(format!("whole.{format}"))).unwrap();
+        let cut = &whole[..whole.len() - 1];
+        std::fs::write(files.join(format!("cut.{format}")), cut).unwrap();
+    }
     for (sql, says) in [
         ("COPY k.t FROM 'raw.csv'", "two hex digits a byte"),
         ("COPY k.t FROM 'odd.csv'", "two hex digits a byte"),
@@ -102,7 +108,9 @@ async fn files_stay_in_the_folder_and_errors_name_what_is_wrong() {
         ("COPY k.t FROM 'missing.csv'", "missing.csv"),
         ("COPY k.missing FROM 'bad.csv'", "missing"),
         ("COPY (SELECT 1 / 0 AS x) TO 'x.csv'", "division by zero"),
-        ("COPY k.t TO 'x.parquet'", "csv, ndjson and arrow"),
+        ("COPY k.t TO 'x.orc'", "csv, ndjson, arrow and parquet"),
+        ("COPY k.t FROM 'cut.arrow'", "whole Arrow file"),
+        ("COPY k.t FROM 'cut.parquet'", "whole Parquet"),
         ("COPY k.t TO STDOUT", "activestore export"),
         ("COPY k.t TO STDOUT", "PostgreSQL wire"),
     ] {
@@ -140,7 +148,7 @@ async fn a_file_of_a_statement_that_went_away_is_not_there() {
     let dir = tempfile::tempdir().unwrap();
     let db = open_with_folder(dir.path());
     let files = dir.path().join("files");
-    for format in ["csv", "ndjson", "arrow"] {
+    for format in ["csv", "ndjson", "arrow", "parquet"] {
         let (whole, part) = (
             files.join(format!("x.{format}")),
             files.join(format!("x.{format}.part")),

@@ -18,7 +18,7 @@ function behindOf({ behind }) {
 
 /** How an edge is connected to one of its clouds. */
 function connection({ cloud, connected_to, transport, rtt_ms, last_error }) {
-  const name = cloud ? `${cloud}: ` : "";
+  const name = cloud && cloud !== "own" ? `${cloud}: ` : "";
   if (!connected_to) return `${name}none${last_error ? `, ${last_error}` : ""}`;
   return `${name}${connected_to} over ${transport}, ${Math.round(rtt_ms)} ms`;
 }

@@ -25,7 +25,7 @@ pub(super) async fn create(
     ConnectInfo(peer): ConnectInfo<Peer>,
     http: Request,
 ) -> Answer {
-    if !peer.0.ip().to_canonical().is_loopback() {
+    if !peer.address.ip().to_canonical().is_loopback() {
         return Err(
             Error::denied("backups are made only for clients on the node's own machine")
                 .with_hint("run activestore backup create there")

@@ -19,20 +19,19 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::answer::{Answer, Refusal, no_content};
 use crate::caller::Caller;
 use crate::request::{Parameters, media_type, parameters, read_body};
+use crate::rows_room::{Ratio, RowsRoom};
 use crate::server::Shared;
 
 /// Where samples go that do not say where.
 const KEYSPACE: &str = "prometheus";
 
-/// Bytes of rows per byte of a body that room is kept for at first: the texts of a series stand in each of its rows
-/// twice, as one text and by column, and in the body once.
-const ROWS_PER_BYTE: usize = 16;
-
-/// The same where the body has few bytes.
-const ROWS_BYTES_LEAST: usize = 256 << 10;
-
-/// Bytes of rows per byte of a body that may come of one of any length: each sample with its own labels.
-const ROWS_PER_BYTE_LEAST: usize = 2;
+/// Bytes of rows per byte of a body: the texts of a series stand in each of its rows twice, as one text and by column,
+/// and in the body once. A body of any length may hold samples that each have their own labels.
+const ROWS: Ratio = Ratio {
+    usual: 16,
+    kept: true,
+    most: 2,
+};
 
 /// What the answers of version 2 count, and what of it is kept here.
 const WRITTEN: [(&str, bool); 3] = [
@@ -107,65 +106,34 @@ async fn take(
     }
 }
 
-/// Bytes of rows that room is kept for.
-struct Rows {
-    /// What the rows of nearly all bodies stay below.
-    usual: usize,
-    /// What no body's rows may exceed.
-    most: usize,
-}
-
-impl Rows {
-    /// Those of a body of this length: with it no more than half of what all bodies may take, so that one that
-    /// waits for its room gets it though others hold some, but always the rows of samples with labels of their own.
-    fn of(shared: &Shared, length: usize) -> Rows {
-        let half = shared.options.bodies_bytes_max / 2;
-        let most = half
-            .saturating_sub(length)
-            .max(length.saturating_mul(ROWS_PER_BYTE_LEAST))
-            .min(ROWS_BYTES_MAX);
-        let usual = length
-            .saturating_mul(ROWS_PER_BYTE)
-            .max(ROWS_BYTES_LEAST)
-            .min(most);
-        Rows { usual, most }
-    }
-}
-
-/// Unpacks a body and makes rows of it within the room that is reserved for them, or, where that is too little, once more within
-/// the most that there is.
+/// Unpacks a body and makes rows of it.
 async fn read(
     shared: &Shared,
     room: &mut OwnedSemaphorePermit,
-    packed: Bytes,
+    mut packed: Bytes,
     length: usize,
     version: Version,
     mut options: RemoteWriteOptions,
 ) -> Result<RemoteWrite> {
-    let rows = Rows::of(shared, length);
-    shared.resize_room(room, length + rows.usual).await?;
-    options.rows_bytes_max = rows.usual;
-    let (body, parsed, mut options) = aside(move || {
-        let body = prometheus::unpack(&packed)?;
-        let parsed = prometheus::parse_within(&body, version, &options)?;
-        Ok((body, parsed, options))
-    })
-    .await?;
-    if let Some(parsed) = parsed {
-        return Ok(parsed);
-    }
-    // Who waits for more holds no more than it needs meanwhile.
-    shared.resize_room(room, length).await?;
-    shared.resize_room(room, length + rows.most).await?;
-    options.rows_bytes_max = rows.most;
-    aside(move || prometheus::parse(&body, version, &options)).await
-}
-
-/// Work of some length, off the threads that answer.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| Error::internal("reading the samples failed"))?
+    let rows = RowsRoom::of(shared, length, &ROWS).at_most(ROWS_BYTES_MAX);
+    let most = rows.most();
+    let mut unpacked = None;
+    let made = rows.make(shared, room, move |bytes_max| {
+        let body = match unpacked.take() {
+            Some(body) => body,
+            None => prometheus::unpack(&std::mem::take(&mut packed))?,
+        };
+        options.rows_bytes_max = bytes_max;
+        let made = if bytes_max < most {
+            prometheus::parse_within(&body, version, &options)?
+        } else {
+            Some(prometheus::parse(&body, version, &options)?)
+        };
+        unpacked = Some(body);
+        Ok(made)
+    });
+    made.await?
+        .ok_or_else(|| Error::internal("the samples were read, and there are no rows of them"))
 }
 
 /// Which message comes, packed as it has to be.

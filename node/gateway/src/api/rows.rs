@@ -1,9 +1,11 @@
-//! Bulk rows for one table: a JSON array, NDJSON, CSV or an Arrow IPC stream. All or nothing,
+//! Bulk rows for one table: a JSON array, NDJSON, CSV, an Arrow IPC stream or Parquet. All or nothing,
 //! unless the client asked for `partial=accept`.
 
 use std::sync::Arc;
 
-use activestore_ingest::{ArrowReader, CsvOptions, JsonOptions, JsonShape, Parsed, csv, json};
+use activestore_formats::arrow_ipc::plain;
+use activestore_formats::{ArrowReader, AtOnce, ParquetReader, values_bytes};
+use activestore_ingest::{CsvOptions, JsonOptions, JsonShape, Parsed, csv, json};
 use activestore_types::{Error, NamedBatch, Result, TableName, TableSchema};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -14,7 +16,17 @@ use crate::answer::{Answer, Refusal};
 use crate::caller::Caller;
 use crate::encode::Format;
 use crate::request::{Parameters, media_type, parameters, read_body};
+use crate::rows_room::{self, RowsRoom};
 use crate::server::Shared;
+
+/// Rows of Parquet that are decoded at once.
+const PARQUET_AT_ONCE: AtOnce = AtOnce {
+    bytes: 8 << 20,
+    rows: 64 << 10,
+};
+
+/// What the rows of one body of Parquet may come to once they are unpacked, as those of Arrow.
+const PARQUET_BYTES_MAX: usize = 256 << 20;
 
 pub(super) async fn insert(
     State(shared): State<Arc<Shared>>,
@@ -32,11 +44,14 @@ pub(super) async fn insert(
         Error::not_found(format!("table {name} does not exist"))
             .with_hint("create it with CREATE TABLE, or load with activestore load --create")
     })?;
-    let _room = shared.body_room(&parts.headers).await?;
+    let mut room = shared.body_room(&parts.headers).await?;
     let bytes = read_body(&parts.headers, body, shared.options.body_bytes_max).await?;
-    let parsed = tokio::task::spawn_blocking(move || parse(&bytes, format, name, schema))
-        .await
-        .map_err(|_| Error::internal("parsing the rows failed"))??;
+    let rows = RowsRoom::of(&shared, bytes.len(), &rows_room::TEXT);
+    let parsed = rows.make(&shared, &mut room, move |bytes_max| {
+        let parsed = parse(&bytes, format, name.clone(), schema.clone(), bytes_max)?;
+        Ok((!parsed.too_large).then_some(parsed))
+    });
+    let parsed = parsed.await?.ok_or_else(|| rows.exceeded())?;
     Ok(answer(&store(&db, parsed, partial).await?))
 }
 
@@ -48,7 +63,6 @@ fn format(parameters: &Parameters, headers: &HeaderMap) -> std::result::Result<F
     Format::from_accept(&media).ok_or_else(|| {
         let message = match media.as_str() {
             "" => "the request does not say what its body is".to_owned(),
-            "application/vnd.apache.parquet" => "this build does not read Parquet".to_owned(),
             _ => format!("rows of type '{media}' are not supported"),
         };
         Refusal::with_status(
@@ -56,7 +70,7 @@ fn format(parameters: &Parameters, headers: &HeaderMap) -> std::result::Result<F
             "invalid",
             &message,
             Some(
-                "set Content-Type to application/json, application/x-ndjson, text/csv or application/vnd.apache.arrow.stream",
+                "set Content-Type to application/json, application/x-ndjson, text/csv, application/vnd.apache.arrow.stream or application/vnd.apache.parquet",
             ),
         )
     })
@@ -67,11 +81,13 @@ fn parse(
     format: Format,
     name: TableName,
     schema: Arc<TableSchema>,
+    rows_bytes_max: usize,
 ) -> Result<Parsed> {
     match format {
         Format::Json | Format::Ndjson => {
             let mut options = JsonOptions::new(name);
             options.schema = Some(schema);
+            options.rows_bytes_max = rows_bytes_max;
             options.shape = match format {
                 Format::Ndjson => JsonShape::Lines,
                 _ => JsonShape::Auto,
@@ -92,5 +108,26 @@ fn parse(
             }
             Ok(parsed)
         }
+        Format::Parquet => parquet(bytes, &name),
     }
+}
+
+/// The rows of a Parquet body, with plain columns.
+fn parquet(bytes: &Bytes, name: &TableName) -> Result<Parsed> {
+    let mut parsed = Parsed::default();
+    let mut unpacked = 0_usize;
+    for batch in ParquetReader::of_bytes(bytes.clone(), PARQUET_AT_ONCE)? {
+        let batch = plain(&batch?)?;
+        unpacked = unpacked.saturating_add(values_bytes(&batch));
+        if unpacked > PARQUET_BYTES_MAX {
+            return Err(Error::invalid(format!(
+                "the rows of the body come to more than {PARQUET_BYTES_MAX} bytes when they are unpacked"
+            ))
+            .with_hint("send them in several requests"));
+        }
+        parsed.lines += batch.num_rows() as u64;
+        let batch = NamedBatch::from_record_batch(name.clone(), &batch);
+        parsed.batches.push(batch);
+    }
+    Ok(parsed)
 }

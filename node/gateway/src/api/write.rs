@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::answer::{Answer, Refusal, json_body, no_content};
 use crate::caller::Caller;
 use crate::request::{Parameters, parameters, read_body};
+use crate::rows_room::{self, RowsRoom};
 use crate::server::Shared;
 
 /// What a write came to.
@@ -63,12 +64,16 @@ async fn write(
     let db = Caller::of(&request)?;
     let (parts, body) = request.into_parts();
     let parameters = parameters(&parts.uri);
-    let options = options(&parameters, keyspace_parameter)?;
-    let _room = shared.body_room(&parts.headers).await?;
+    let mut options = options(&parameters, keyspace_parameter)?;
+    let mut room = shared.body_room(&parts.headers).await?;
     let bytes = read_body(&parts.headers, body, shared.options.body_bytes_max).await?;
-    let parsed = tokio::task::spawn_blocking(move || line_protocol::parse(&bytes, &options))
-        .await
-        .map_err(|_| Error::internal("parsing the lines failed"))?;
+    let rows = RowsRoom::of(shared, bytes.len(), &rows_room::TEXT);
+    let parsed = rows.make(shared, &mut room, move |bytes_max| {
+        options.rows_bytes_max = bytes_max;
+        let parsed = line_protocol::parse(&bytes, &options);
+        Ok((!parsed.too_large).then_some(parsed))
+    });
+    let parsed = parsed.await?.ok_or_else(|| rows.exceeded())?;
     store(&db, parsed, accepts_part(&parameters)?).await
 }
 

@@ -161,11 +161,9 @@ fn an_accept_header_picks_the_first_format_it_knows() {
         Some(Format::Csv)
     );
     assert_eq!(Format::from_accept("*/*"), None);
-    assert!(
-        "parquet"
-            .parse::<Format>()
-            .unwrap_err()
-            .message()
-            .contains("Parquet")
-    );
+    let media = "application/vnd.apache.parquet";
+    assert_eq!(Format::from_accept(media), Some(Format::Parquet));
+    assert_eq!(Format::Parquet.content_type(), media);
+    let unknown = "orc".parse::<Format>().unwrap_err();
+    assert!(unknown.hint().unwrap().contains("parquet"), "{unknown}");
 }

@@ -3,7 +3,7 @@
 
 use std::panic::AssertUnwindSafe;
 
-use activestore_ingest::arrow_ipc::{Bounds, plain};
+use activestore_formats::arrow_ipc::{Bounds, plain};
 use activestore_types::Error;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;

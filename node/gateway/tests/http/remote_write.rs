@@ -182,6 +182,42 @@ fn a_table_that_does_not_take_its_samples_costs_no_other_metric_a_sample() {
 }
 
 #[test]
+fn a_wrong_sample_costs_no_other_of_the_one_table_for_all() {
+    let node = Node::start();
+    // It grows no columns.
+    node.sql(
+        "CREATE KEYSPACE plant; CREATE TABLE plant.all (_series TEXT, time TIMESTAMP, metric TEXT, job TEXT, value DOUBLE, PRIMARY KEY ((_series), time))",
+    );
+    let of = |metric: &str, label: &str, value: f64| {
+        series(&[("__name__", metric), (label, "x")], &[(1, value)])
+    };
+    let all = [
+        of("a", "job", 1.0),
+        of("b", "zone", 2.0),
+        of("c", "job", 3.0),
+        of("d", "job", 4.0),
+    ];
+    let path = "/api/v1/write?keyspace=plant&table=all";
+    let reply = node.post(path, &HEADERS, &packed(&request(&all)));
+    is_told(
+        &reply,
+        400,
+        "1 sample of the request are refused and the rest is stored",
+    );
+    assert!(reply.text.contains("'zone'"), "{}", reply.text);
+    let written = "x-prometheus-remote-write-samples-written";
+    assert_eq!(reply.headers[written], "3");
+    assert_eq!(
+        node.rows("SELECT metric, value FROM plant.all ORDER BY value"),
+        json!([["a", 1.0], ["c", 3.0], ["d", 4.0]])
+    );
+    for (name, value) in [("samples", 1.0), ("tables", 0.0)] {
+        let name = format!("activestore_remote_write_{name}_refused_total");
+        assert_eq!(figure(&node, &name), value, "{name}");
+    }
+}
+
+#[test]
 fn what_is_no_remote_write_is_refused_and_nothing_is_kept() {
     let node = Node::with(|options| options.body_bytes_max = 64 * 1024);
     let message = request(&[up(1, 1.0)]);

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::JsonOptions;
 use crate::builder::{Cell, RowsBuilder};
+use crate::room::Unfit;
 use crate::value::from_json;
 
 /// Keys of one row beyond which it is refused.
@@ -18,7 +19,7 @@ pub(crate) fn read_row(
     text: &str,
     options: &JsonOptions,
     builder: &mut RowsBuilder,
-) -> Result<(), String> {
+) -> Result<(), Unfit> {
     let mut reader = serde_json::Deserializer::from_str(text);
     let members = Members
         .deserialize(&mut reader)
@@ -33,7 +34,7 @@ pub(crate) fn read_row(
     }
     options.added.extend(builder, &mut row)?;
     if row.is_empty() {
-        return Err("the object is empty".to_owned());
+        return Err(Unfit::Refused("the object is empty".to_owned()));
     }
     builder.push(&row)
 }

@@ -9,6 +9,7 @@ use super::LineProtocolOptions;
 use super::cursor::Cursor;
 use super::series::{canonical, unescaped};
 use super::tables::Table;
+use crate::room::{Room, Unfit};
 
 /// Tags of one line beyond which the line is refused.
 const TAGS_MAX: usize = 256;
@@ -59,6 +60,8 @@ pub(super) struct LineParser<'a, 'o> {
     time_ns: i64,
     text_bytes: usize,
     stamp: u64,
+    /// What the rows may still take.
+    room: Room,
 }
 
 impl<'a, 'o> LineParser<'a, 'o> {
@@ -77,6 +80,7 @@ impl<'a, 'o> LineParser<'a, 'o> {
             time_ns: 0,
             text_bytes: 0,
             stamp: 0,
+            room: Room::new(options.rows_bytes_max),
         }
     }
 
@@ -258,22 +262,30 @@ impl<'a, 'o> LineParser<'a, 'o> {
         Ok(self.series.len() - 1)
     }
 
-    /// Pushes the parsed row.
-    pub(super) fn commit(&mut self) {
-        let Some(index) = self.current.take() else {
-            return;
+    /// Pushes the parsed row, unless the rows would take more than they may.
+    pub(super) fn commit(&mut self) -> Result<(), Unfit> {
+        let Some(index) = self.current else {
+            return Ok(());
         };
-        if std::mem::take(&mut self.fresh) {
-            self.heads.insert(self.head, index);
-        }
         let Some(series) = self.series.get(index) else {
-            return;
+            return Ok(());
         };
         let Some(table) = self.tables.get_mut(series.table) else {
-            return;
+            return Ok(());
         };
         if table.is_full(self.text_bytes) {
             self.closed.push(table.close_batch(self.options));
+        }
+        let tags = series
+            .tags
+            .iter()
+            .map(|(column, _)| (*column, DataType::Text));
+        let fields = self.fields.iter();
+        let fields = fields.map(|(column, value)| (*column, value.data_type()));
+        table.reserve(tags.chain(fields), self.text_bytes, &mut self.room)?;
+        self.current = None;
+        if std::mem::take(&mut self.fresh) {
+            self.heads.insert(self.head, index);
         }
         let row = table.rows;
         table.push_key(&series.canonical, self.time_ns);
@@ -298,6 +310,7 @@ impl<'a, 'o> LineParser<'a, 'o> {
         }
         table.text_bytes += self.text_bytes;
         table.settle();
+        Ok(())
     }
 
     /// Forgets the line at hand: no column, series or cell of it stays.

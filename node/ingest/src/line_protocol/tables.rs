@@ -8,6 +8,7 @@ use activestore_types::{DataType, NamedBatch, TableName};
 use super::{LineProtocolOptions, SERIES_COLUMN, TIME_COLUMN, key_hint};
 use crate::builder::{BATCH_CELLS_MAX, BATCH_TEXT_BYTES_MAX};
 use crate::column_builder::ColumnBuilder;
+use crate::room::{Room, Unfit, Width};
 
 /// A column of a table under construction.
 pub(super) struct FieldColumn<'a> {
@@ -30,6 +31,7 @@ pub(super) struct Table<'a> {
     settled: usize,
     pub(super) rows: usize,
     pub(super) text_bytes: usize,
+    width: Width,
 }
 
 impl<'a> Table<'a> {
@@ -44,6 +46,7 @@ impl<'a> Table<'a> {
             settled: 0,
             rows: 0,
             text_bytes: 0,
+            width: Width::default(),
         }
     }
 
@@ -102,6 +105,34 @@ impl<'a> Table<'a> {
         Ok(index)
     }
 
+    /// Takes room for a row with these cells, no two of one column.
+    pub(super) fn reserve(
+        &mut self,
+        cells: impl Iterator<Item = (usize, DataType)>,
+        text_bytes: usize,
+        room: &mut Room,
+    ) -> Result<(), Unfit> {
+        let mut width = self.width;
+        if self.rows == 0 {
+            width.add(Some(DataType::Text));
+            width.add(Some(DataType::Timestamp));
+        }
+        // Beside the columns there are the two of the key.
+        if width.columns() < self.columns.len() + 2 {
+            for (index, data_type) in cells {
+                if let Some(column) = self.columns.get(index)
+                    && column.builder.is_fresh()
+                {
+                    width.add(Some(data_type));
+                }
+            }
+        }
+        let grown = width.grown(self.width, self.rows);
+        room.take(grown.saturating_add(text_bytes))?;
+        self.width = width;
+        Ok(())
+    }
+
     /// Pushes a row's key; the cells follow.
     pub(super) fn push_key(&mut self, series: &str, time_ns: i64) {
         self.series.push_text(self.rows, series.as_bytes());
@@ -135,6 +166,7 @@ impl<'a> Table<'a> {
     pub(super) fn close_batch(&mut self, options: &LineProtocolOptions) -> NamedBatch {
         let rows = std::mem::take(&mut self.rows);
         self.text_bytes = 0;
+        self.width = Width::default();
         let columns = [&mut self.series, &mut self.time]
             .into_iter()
             .chain(self.columns.iter_mut().map(|column| &mut column.builder))

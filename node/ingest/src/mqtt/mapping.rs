@@ -11,6 +11,13 @@ use crate::builder::AddedColumns;
 use crate::json::{self, JsonOptions};
 use crate::line_protocol::{self, LineProtocolOptions};
 
+/// Bytes of rows that a payload may make per byte of its own. Line by line it is two or three; a single object of many
+/// short names is forty.
+const ROWS_PER_BYTE: usize = 64;
+
+/// The same where the payload has few bytes.
+const ROWS_BYTES_LEAST: usize = 256 << 10;
+
 /// Rules, checked.
 #[derive(Clone, Debug, Default)]
 pub struct Mapping {
@@ -140,6 +147,10 @@ impl Rule {
             .filter(|(_, text)| *text != "$now")
             .map(|(name, text)| Ok((name.clone(), fill(text, topic, captures)?)))
             .collect::<Result<Vec<_>>>()?;
+        let rows_bytes_max = payload
+            .len()
+            .saturating_mul(ROWS_PER_BYTE)
+            .max(ROWS_BYTES_LEAST);
         let parsed = match (&self.rule.format, &self.table) {
             (PayloadFormat::Json, Some(table)) => {
                 let name = TableName::new(&self.keyspace, table);
@@ -152,6 +163,7 @@ impl Rule {
                         time: self.now.clone().map(|name| (name, now_ns)),
                     },
                     rejected_max: 1,
+                    rows_bytes_max,
                     ..JsonOptions::new(name)
                 };
                 json::parse(payload, &options)
@@ -165,6 +177,7 @@ impl Rule {
                         .filter(|(_, value)| !value.is_empty())
                         .collect(),
                     rejected_max: 1,
+                    rows_bytes_max,
                     ..LineProtocolOptions::new(&self.keyspace, now_ns)
                 };
                 line_protocol::parse(payload, &options)

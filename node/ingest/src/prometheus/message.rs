@@ -4,8 +4,9 @@ use activestore_types::{Error, Result};
 
 use super::protobuf::{Content, Fields, Malformed};
 use super::series::Series;
-use super::tables::{Begun, Tables, Unfit};
+use super::tables::{Begun, Tables};
 use super::{LABELS_MAX, RemoteWrite, RemoteWriteOptions, SYMBOLS_MAX, Version};
+use crate::room::Unfit;
 
 /// A label as it stands on the wire.
 type Label<'a> = (&'a [u8], &'a [u8]);

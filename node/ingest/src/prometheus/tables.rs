@@ -9,6 +9,7 @@ use super::series::Series;
 use super::{METRIC_COLUMN, RemoteWriteOptions, STALE_COLUMN, TABLES_MAX, VALUE_COLUMN};
 use crate::builder::{Cell, RowsBuilder};
 use crate::line_protocol::{SERIES_COLUMN, TIME_COLUMN, key_hint};
+use crate::room::Unfit;
 use crate::value::Value;
 
 /// The bits by which Prometheus says that a series ended; any other NaN is a value.
@@ -46,15 +47,6 @@ pub(super) struct Begun<'a> {
     value: usize,
     stale: Option<usize>,
     time: usize,
-}
-
-/// Why a sample was not added.
-#[derive(Debug)]
-pub(super) enum Unfit {
-    /// The series is at fault.
-    Refused(String),
-    /// The body makes more rows than it may.
-    TooLarge,
 }
 
 impl<'o> Tables<'o> {
@@ -158,7 +150,7 @@ impl<'o> Tables<'o> {
         begun.cells.push(sample);
         let pushed = table.rows.push(&begun.cells);
         begun.cells.truncate(shared);
-        pushed.map(|()| stale).map_err(Unfit::Refused)
+        pushed.map(|()| stale)
     }
 
     /// Bytes of the rows so far.

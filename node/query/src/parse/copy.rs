@@ -1,5 +1,5 @@
 //! `COPY (SELECT …) TO 'file'`, `COPY k.t [(columns)] TO 'file'`, `COPY k.t [(columns)] FROM 'file'`, with
-//! `[WITH] (FORMAT csv | ndjson | arrow)` where the file's name does not end in it.
+//! `[WITH] (FORMAT csv | ndjson | arrow | parquet)` where the file's name does not end in it.
 
 use activestore_types::{Error, Result, TableName};
 use datafusion::sql::sqlparser::tokenizer::Token;
@@ -26,6 +26,18 @@ pub enum FileFormat {
     Ndjson,
     /// Arrow's file format.
     Arrow,
+    /// Parquet.
+    Parquet,
+}
+
+impl FileFormat {
+    /// Whether values are written as text.
+    pub fn is_text(self) -> bool {
+        match self {
+            FileFormat::Csv | FileFormat::Ndjson => true,
+            FileFormat::Arrow | FileFormat::Parquet => false,
+        }
+    }
 }
 
 /// What is copied where.
@@ -111,7 +123,7 @@ fn file(cursor: &mut Cursor<'_>) -> Result<RowFile> {
                 let word = if cursor.peek_text().starts_with('\'') {
                     cursor.string("a format")?
                 } else {
-                    cursor.identifier("csv, ndjson or arrow")?
+                    cursor.identifier("csv, ndjson, arrow or parquet")?
                 };
                 format = Some(named(&word)?);
             } else if cursor.word("HEADER") {
@@ -133,7 +145,7 @@ fn file(cursor: &mut Cursor<'_>) -> Result<RowFile> {
             return Err(Error::invalid(format!(
                 "'{name}' does not say how rows are written in it"
             ))
-            .with_hint("let it end in .csv, .ndjson or .arrow, or add (FORMAT csv)"));
+            .with_hint("let it end in .csv, .ndjson, .arrow or .parquet, or add (FORMAT csv)"));
         }
     };
     Ok(RowFile { name, format })
@@ -144,9 +156,10 @@ fn named(format: &str) -> Result<FileFormat> {
         "csv" => Ok(FileFormat::Csv),
         "ndjson" | "jsonl" | "json" => Ok(FileFormat::Ndjson),
         "arrow" | "ipc" => Ok(FileFormat::Arrow),
+        "parquet" => Ok(FileFormat::Parquet),
         _ => Err(
             Error::invalid(format!("COPY does not write or read '{format}'"))
-                .with_hint("it knows csv, ndjson and arrow"),
+                .with_hint("it knows csv, ndjson, arrow and parquet"),
         ),
     }
 }

@@ -427,7 +427,7 @@ fn what_is_not_here_is_refused_in_a_sentence() {
     wrong("CREATE VIEW plant.m AS SELECT 1", "views are not available");
     wrong("COPY t TO 'x'", "let it end in .csv");
     wrong("COPY t TO STDOUT", "activestore export");
-    wrong("COPY t FROM 'x.parquet'", "csv, ndjson and arrow");
+    wrong("COPY t FROM 'x.orc'", "csv, ndjson, arrow and parquet");
     for sql in [
         "BEGIN",
         "COMMIT",

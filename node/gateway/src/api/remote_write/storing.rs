@@ -1,14 +1,21 @@
-//! The rows of a body on their way into their tables. What one table does not take keeps no other from being stored:
-//! the sender never sends any of it again.
+//! The rows of a body on their way into their tables. What one table does not take keeps no other from being stored,
+//! and one sample no other of its table: the sender never sends any of it again.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use activestore_db::Db;
 use activestore_ingest::RemoteWrite;
-use activestore_types::{Error, ErrorKind, NamedBatch, Result, TableName, TableSchema};
+use activestore_types::{
+    Error, ErrorKind, NamedBatch, NamedColumn, Result, TableName, TableSchema,
+};
 
 /// Times that rows of one table are written where it is made, changed or dropped meanwhile.
 const ATTEMPTS_MAX: usize = 3;
+
+/// How often the rows for one table are parted, of one body, to find those that it does not take. A few among
+/// thousands are found by a dozen parts each; a table that takes nothing costs no more than these.
+const PARTS_MAX: usize = 256;
 
 /// Where the rows go.
 pub(super) trait Tables: Sync {
@@ -29,8 +36,8 @@ impl Tables for Db {
 }
 
 /// Stores the rows of a body: all at once where every table takes them, else half by half, so that one table that
-/// does not is found by few writes. `samples` says how many are durable. What comes back is why the first table
-/// that took nothing did not; `parsed` counts all of them.
+/// does not is found by few writes, and then rows of it that it does not take. `samples` says how many are durable.
+/// What comes back is the first reason; `parsed` counts what is not stored.
 ///
 /// # Errors
 /// What a later attempt could mend. Then all of it is to be sent again, also what is stored by now.
@@ -40,6 +47,9 @@ pub(super) async fn store(
     samples: &mut u64,
 ) -> Result<Option<Error>> {
     let mut first = None;
+    let mut parts = 0;
+    let mut taking = BTreeSet::new();
+    let mut refused = BTreeMap::new();
     let mut open = vec![std::mem::take(&mut parsed.batches)];
     while let Some(mut batches) = open.pop() {
         if batches.is_empty() {
@@ -53,20 +63,57 @@ pub(super) async fn store(
         };
         let Err(error) = written else {
             *samples += rows;
+            taking.extend(batches.into_iter().map(|batch| batch.table));
             continue;
         };
         if !is_refusal(&error) {
             return Err(error);
         }
         if let [batch] = batches.as_slice() {
+            // Any other kind says nothing of single rows.
+            if error.kind() == ErrorKind::Invalid && batch.rows > 1 && parts < PARTS_MAX {
+                parts += 1;
+                let half = batch.rows / 2;
+                let later = part(batch, half, batch.rows - half);
+                open.extend([vec![later], vec![part(batch, 0, half)]]);
+                continue;
+            }
             parsed.refuse(batch, &error);
+            *refused.entry(batch.table.clone()).or_insert(0) += rows;
             first.get_or_insert(error);
             continue;
         }
         let later = batches.split_off(batches.len() / 2);
         open.extend([later, batches]);
     }
+    for (table, rows) in refused {
+        if taking.contains(&table) {
+            parsed.refused_tables.remove(&table);
+            parsed.refused_samples += rows;
+        }
+    }
     Ok(first)
+}
+
+/// The rows from `start`, `rows` of them, without the columns that none of them names.
+fn part(batch: &NamedBatch, start: usize, rows: usize) -> NamedBatch {
+    let columns = batch.columns.iter().filter_map(|column| {
+        let set = column.set.as_ref().map(|set| set.slice(start, rows));
+        let named = set.as_ref().is_none_or(|set| set.count_set_bits() > 0);
+        named.then(|| NamedColumn {
+            name: column.name.clone(),
+            array: column.array.slice(start, rows),
+            set,
+            declared: column.declared,
+        })
+    });
+    NamedBatch {
+        table: batch.table.clone(),
+        rows,
+        columns: columns.collect(),
+        ttl_s: batch.ttl_s,
+        create: batch.create.clone(),
+    }
 }
 
 /// Rows of one table. That it is missing, or not as was thought, is a refusal only while nobody changes it: one that

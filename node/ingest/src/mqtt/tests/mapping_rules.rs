@@ -122,6 +122,24 @@ fn a_message_is_taken_whole_or_not_at_all() {
 }
 
 #[test]
+fn a_payload_whose_rows_each_name_other_columns_is_refused_beyond_the_bound() {
+    let mapping = readings();
+    let rows = |rows: usize| {
+        let all: Vec<_> = (0..rows).map(|row| format!("{{\"c{row}\":1}}")).collect();
+        let payload = all.join("\n");
+        mapping.rows("plant/p/readings", payload.as_bytes(), 0, &|_| None)
+    };
+    assert_eq!(rows(100).unwrap().unwrap()[0].rows, 100);
+    let error = rows(4_000).unwrap_err().to_string();
+    assert!(error.contains("room for every column"), "{error}");
+    // An object of many names is none of these.
+    let names: Vec<_> = (0..2_000).map(|name| format!("\"c{name}\":1")).collect();
+    let wide = format!("{{{}}}", names.join(","));
+    let taken = mapping.rows("plant/p/readings", wide.as_bytes(), 0, &|_| None);
+    assert_eq!(taken.unwrap().unwrap()[0].rows, 1);
+}
+
+#[test]
 fn filters_match_as_mqtt_says() {
     for (filter, topic, captures) in [
         ("a/b", "a/b", Some(vec![])),

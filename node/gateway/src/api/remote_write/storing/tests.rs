@@ -1,11 +1,12 @@
-//! Tables that are dropped under the hands of who writes to them.
+//! Tables that are dropped under the hands of who writes to them, and tables that do not take every row.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 use activestore_db::{DbOptions, Role};
-use activestore_types::{KeyHint, NamedColumn};
+use activestore_types::KeyHint;
 use arrow::array::{Float64Array, StringArray};
 use parking_lot::Mutex;
+use proptest::prelude::*;
 
 use super::*;
 
@@ -128,4 +129,83 @@ fn a_conflict_that_no_change_explains_is_a_refusal() {
         (samples, parsed.samples, parsed.refused_tables.len()),
         (2, 2, 1)
     );
+}
+
+/// A table that takes no row whose value is one of these.
+struct Choosy {
+    wrong: BTreeSet<u32>,
+    taken: Mutex<Vec<u32>>,
+    writes: Mutex<usize>,
+}
+
+impl Tables for Choosy {
+    async fn write(&self, batches: Vec<NamedBatch>) -> Result<()> {
+        *self.writes.lock() += 1;
+        let values = batches.iter().flat_map(|batch| {
+            let values: &Float64Array = batch.columns[1].array.as_any().downcast_ref().unwrap();
+            values.values().to_vec()
+        });
+        let values: Vec<u32> = values.map(|value| value as u32).collect();
+        if values.iter().any(|value| self.wrong.contains(value)) {
+            return Err(Error::invalid("a value does not fit"));
+        }
+        self.taken.lock().extend(values);
+        Ok(())
+    }
+
+    fn definition(&self, _: &TableName) -> Option<Arc<TableSchema>> {
+        None
+    }
+}
+
+/// What a table takes of so many rows; how many samples are told to be stored.
+fn chosen(rows: u32, wrong: BTreeSet<u32>) -> (Choosy, RemoteWrite, u64) {
+    let mut all = batch("b");
+    all.rows = rows as usize;
+    let values: Float64Array = (0..rows).map(|row| Some(f64::from(row))).collect();
+    all.columns[0].array = Arc::new(StringArray::from(vec!["a"; rows as usize]));
+    all.columns[1].array = Arc::new(values);
+    let tables = Choosy {
+        wrong,
+        taken: Mutex::default(),
+        writes: Mutex::default(),
+    };
+    let mut parsed = RemoteWrite {
+        batches: vec![all],
+        samples: u64::from(rows),
+        ..RemoteWrite::default()
+    };
+    let mut samples = 0;
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let done = runtime.block_on(store(&tables, &mut parsed, &mut samples));
+    assert_eq!(done.unwrap().is_some(), !tables.wrong.is_empty());
+    (tables, parsed, samples)
+}
+
+proptest! {
+    /// All rows but the wrong ones are stored, in their order.
+    #[test]
+    fn a_wrong_sample_costs_no_other_of_its_table(
+        rows in 1_u32..3_000,
+        wrong in prop::collection::btree_set(0_u32..3_000, 0..12),
+    ) {
+        let wrong: BTreeSet<u32> = wrong.into_iter().filter(|row| *row < rows).collect();
+        let right: Vec<u32> = (0..rows).filter(|row| !wrong.contains(row)).collect();
+        let count = wrong.len() as u64;
+        let (tables, parsed, samples) = chosen(rows, wrong);
+        prop_assert_eq!(samples, right.len() as u64);
+        prop_assert_eq!(parsed.samples, samples);
+        let whole = right.is_empty();
+        prop_assert_eq!(tables.taken.into_inner(), right);
+        prop_assert_eq!(parsed.refused_samples, if whole { 0 } else { count });
+        prop_assert_eq!(parsed.refused_tables.len(), usize::from(whole));
+    }
+}
+
+#[test]
+fn a_table_that_takes_nothing_is_told_so_after_a_bounded_number_of_writes() {
+    let (tables, parsed, samples) = chosen(100_000, (0..100_000).collect());
+    assert_eq!((samples, parsed.samples, parsed.refused_samples), (0, 0, 0));
+    assert_eq!(parsed.refused_tables.len(), 1);
+    assert!(*tables.writes.lock() <= 2 * PARTS_MAX + 1);
 }

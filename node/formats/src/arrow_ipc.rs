@@ -11,9 +11,11 @@ use arrow::ipc::root_as_message;
 use arrow::record_batch::RecordBatch;
 
 mod bounds;
+mod file;
 mod plain;
 
 pub use bounds::Bounds;
+pub use file::ArrowFile;
 pub use plain::plain;
 
 /// What the rows of one body may come to once they are unpacked and spread out.
