@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use activestore_catalog::CatalogState;
 use activestore_env::Clock;
-use activestore_types::{Error, Lsn, Result, TableId};
+use activestore_types::{Error, Lsn, Result, TableId, TableName};
 use parking_lot::{Condvar, Mutex};
 
 use crate::db::Inner;
@@ -329,16 +329,28 @@ impl Inner {
         }
         let upserts = effects.upserts.iter().map(|batch| &batch.schema);
         let erasures = effects.erasures.iter().map(|(_, part)| part.schema());
-        for schema in upserts.chain(erasures) {
-            if let Some(view) = state.views.get(&schema.name) {
-                return Err(Error::denied(format!(
-                    "{} is a materialized view, and nobody but its query writes it",
-                    schema.name
-                ))
-                .with_hint(format!("write to {}, which it is made of", view.base)));
-            }
-        }
-        Ok(())
+        let schemas = upserts.chain(erasures);
+        schemas
+            .map(|schema| &schema.name)
+            .try_for_each(|name| is_no_view(&state, name))
+    }
+
+    /// Refuses rows for a view before anybody asks whether they fit it.
+    ///
+    /// # Errors
+    /// As [`Inner::refuse_views`].
+    pub(crate) fn refuse_view(&self, name: &TableName) -> Result<()> {
+        is_no_view(&self.catalog.state(), name)
+    }
+}
+
+fn is_no_view(state: &CatalogState, name: &TableName) -> Result<()> {
+    match state.views.get(name) {
+        None => Ok(()),
+        Some(view) => Err(Error::denied(format!(
+            "{name} is a materialized view, and nobody but its query writes it"
+        ))
+        .with_hint(format!("write to {}, which it is made of", view.base))),
     }
 }
 

@@ -17,6 +17,9 @@ fn nobody_but_its_query_writes_a_view() {
         for sql in [
             "INSERT INTO plant.v (device, w, n) VALUES ('a', '2026-01-01', 7)",
             "INSERT INTO plant.v (device, w, n) VALUES ('a', '2027-01-01', 7) IF NOT EXISTS",
+            // Also where it lacks a part of the key, or names what is not there.
+            "INSERT INTO plant.v (device, n) VALUES ('a', 7)",
+            "INSERT INTO plant.v (w, n) VALUES ('2026-01-01', 7) IF NOT EXISTS",
             "UPDATE plant.v SET n = 7 WHERE device = 'a'",
             "DELETE FROM plant.v",
             "DELETE FROM plant.v WHERE n = 1",
