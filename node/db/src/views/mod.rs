@@ -1,18 +1,22 @@
 //! Materialized views: tables that hold what a query over another table says, kept up to date from the log.
 //!
 //! One thread follows the committed records for all views ([`keeper`]) and marks the groups and windows that each
-//! touches ([`look`], [`dirty`]). Every so often the marked ones are computed anew from the table ([`compute`]) and what
-//! differs is written ([`work`], [`upkeep`]), with the view's place in the log in the same record ([`saved`]). Nothing is
-//! added up from record to record: an update, a delete, a late row or a merge with another node's write cannot make a
-//! view wrong, and after a crash the same groups are computed once more.
+//! touches ([`look`], [`dirty`]), also of tables that a view looks something up in ([`reference`], [`follow`]). Every so
+//! often the marked ones are computed anew from the table ([`compute`]) and what differs is written ([`work`],
+//! [`upkeep`]), with the view's place in the log in the same record ([`saved`]). Nothing is added up from record to record:
+//! an update, a delete, a late row or a merge with another node's write cannot make a view wrong, and after a crash the same
+//! groups are computed once more.
 
 mod age;
 mod compute;
 mod defining;
 mod dirty;
 mod erased;
+mod expiring;
+mod follow;
 mod keeper;
 mod look;
+mod reference;
 mod report;
 mod saved;
 mod upkeep;
@@ -216,12 +220,17 @@ impl Views {
         self.state.lock().reports.clone()
     }
 
-    /// Waits until a view holds everything that was committed up to a record.
+    /// Waits until a view holds everything that was committed up to a record, and nothing that had expired by a moment.
     ///
     /// # Errors
     /// The view's own where it cannot be brought up to date; `Closed` where the node shuts down; `NotFound` where the view
     /// was dropped.
-    fn settled(&self, view: TableId, upto: Lsn, is_defined: &dyn Fn() -> bool) -> Result<()> {
+    fn settled(
+        &self,
+        view: TableId,
+        (upto, now_ms): (Lsn, u64),
+        is_defined: &dyn Fn() -> bool,
+    ) -> Result<()> {
         let mut state = self.state.lock();
         let of = |state: &State| {
             let report = state.reports.iter().find(|report| report.id == view);
@@ -233,7 +242,7 @@ impl Views {
                 return Err(Error::closed("the node keeps no views now"));
             }
             if let Some(report) = of(&state) {
-                if report.holds(upto) {
+                if report.holds(upto, now_ms) {
                     return Ok(());
                 }
                 // The first may have begun before.
