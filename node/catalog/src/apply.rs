@@ -76,9 +76,10 @@ fn step(state: &mut CatalogState, change: Change) -> Result<()> {
         Change::CreateView {
             definition,
             def,
+            joined,
             if_not_exists,
             takes_over,
-        } => view::create(state, &definition, def, if_not_exists, takes_over),
+        } => view::create(state, &definition, (def, joined), if_not_exists, takes_over),
         Change::DropView { name, if_exists } => view::drop_view(state, &name, if_exists),
         Change::CreateFunction {
             def,

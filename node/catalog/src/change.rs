@@ -74,6 +74,8 @@ pub enum Change {
         definition: TableDefinition,
         /// What it is made of.
         def: ViewDef,
+        /// The tables that it looks something up in for each row of its base.
+        joined: Vec<TableName>,
         /// No error when it exists.
         if_not_exists: bool,
         /// Whether a table of this name, key and columns becomes the view: one without rows, as another node's

@@ -3,7 +3,7 @@
 //!
 //! Entries: `format` → version of this layout, `meta` → counters, and `keyspace/…`, `table/…`,
 //! `function/…`, `processor/…`, `model/…`, `plugin/…`, `merge/…`, `filter/…`, `sharing/…`, `class/…`,
-//! `keeping/…`, `conflicts/…`, `at-limit/…`, `rollout/…`, `view/…`, `role/…` → the definition in postcard. In an encrypted
+//! `keeping/…`, `conflicts/…`, `at-limit/…`, `rollout/…`, `view/…`, `joined/…`, `role/…` → the definition in postcard. In an encrypted
 //! directory all but `format` pass through [`EntrySealer`].
 
 mod entries;
@@ -293,6 +293,9 @@ fn decode(stored: &BTreeMap<String, Vec<u8>>) -> Result<CatalogState> {
             }
             Some(("view", table)) => {
                 state.views.insert(table.parse()?, value(entry, bytes)?);
+            }
+            Some(("joined", view)) => {
+                state.joined.insert(view.parse()?, value(entry, bytes)?);
             }
             Some(("role", name)) => {
                 state.roles.insert(name.to_owned(), value(entry, bytes)?);

@@ -56,6 +56,9 @@ pub struct CatalogState {
     pub rollouts: BTreeMap<String, Rollout>,
     /// Materialized views by the name of their table. They are kept where they were made: no bundle holds them.
     pub views: BTreeMap<TableName, ViewDef>,
+    /// The tables that views look something up in for each row of their base, by the view; only of those that do. As
+    /// the views.
+    pub joined: BTreeMap<TableName, Vec<TableName>>,
     /// Roles by name.
     pub roles: BTreeMap<String, RoleDef>,
     /// What the last adopted bundle says otherwise than this node and could not be taken over
@@ -86,6 +89,7 @@ impl Default for CatalogState {
             at_limit: BTreeMap::new(),
             rollouts: BTreeMap::new(),
             views: BTreeMap::new(),
+            joined: BTreeMap::new(),
             roles: BTreeMap::new(),
             disagreements: Vec::new(),
             next_table: TableId(1),

@@ -165,6 +165,16 @@ fn millis(duration: &Duration) -> u64 {
 }
 
 impl CatalogState {
+    /// The tables that a view is made of: its base, and those that it looks something up in.
+    pub fn tables_of_view<'a>(
+        &'a self,
+        name: &TableName,
+        view: &'a ViewDef,
+    ) -> impl Iterator<Item = &'a TableName> {
+        let joined = self.joined.get(name).into_iter().flatten();
+        std::iter::once(&view.base).chain(joined)
+    }
+
     /// The view with this name.
     ///
     /// # Errors
@@ -192,7 +202,7 @@ pub(crate) fn is_offered(state: &CatalogState, name: &TableName, sync: SyncMode)
 pub(crate) fn create(
     state: &mut CatalogState,
     definition: &TableDefinition,
-    def: ViewDef,
+    (def, joined): (ViewDef, Vec<TableName>),
     if_not_exists: bool,
     takes_over: bool,
 ) -> Result<()> {
@@ -200,6 +210,9 @@ pub(crate) fn create(
         return Ok(());
     }
     state.table(&def.base)?;
+    joined
+        .iter()
+        .try_for_each(|table| state.table(table).map(|_| ()))?;
     if state.views.len() >= MAX_VIEWS {
         return Err(Error::invalid(format!(
             "a node keeps at most {MAX_VIEWS} materialized views"
@@ -209,11 +222,14 @@ pub(crate) fn create(
     // No view stands on itself.
     let name = &definition.name;
     let is_table = state.tables.contains_key(name) && !state.views.contains_key(name);
-    if takes_over && is_table && def.base != *name {
+    if takes_over && is_table && def.base != *name && !joined.contains(name) {
         check_users(state, &definition.name)?;
         take_over(state, definition)?;
     } else {
         create_table(state, definition, false)?;
+    }
+    if !joined.is_empty() {
+        state.joined.insert(definition.name.clone(), joined);
     }
     state.views.insert(definition.name.clone(), def);
     Ok(())
@@ -271,6 +287,7 @@ pub(crate) fn drop_view(state: &mut CatalogState, name: &TableName, if_exists: b
     })?;
     check_users(state, name)?;
     state.views.remove(name);
+    state.joined.remove(name);
     drop_table(state, name, false)
 }
 
@@ -286,7 +303,10 @@ pub(crate) fn check_drop(state: &CatalogState, name: &TableName) -> Result<()> {
 }
 
 fn check_users(state: &CatalogState, name: &TableName) -> Result<()> {
-    let users = state.views.iter().filter(|(_, view)| view.base == *name);
+    let users = state
+        .views
+        .iter()
+        .filter(|(view, def)| state.tables_of_view(view, def).any(|table| table == name));
     let users: Vec<String> = users.map(|(view, _)| view.to_string()).collect();
     match users.first() {
         None => Ok(()),

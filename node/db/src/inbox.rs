@@ -369,7 +369,7 @@ pub(crate) fn table_of(inner: &Inner, section: &Section) -> Result<Arc<TableSche
     Ok(schema)
 }
 
-fn ours_alone(inner: &Inner, table: &TableName) -> Error {
+pub(crate) fn ours_alone(inner: &Inner, table: &TableName) -> Error {
     if inner.catalog.state().views.contains_key(table) {
         return Error::conflict(format!(
             "{table} is a materialized view here, and nobody but its query writes it"

@@ -8,13 +8,14 @@
 
 mod aliases;
 mod shape;
+mod source;
 mod windows;
 
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use activestore_types::{ColumnId, DataType, Error, Result, TableSchema};
+use activestore_types::{ColumnId, DataType, Error, Result, TableName, TableSchema};
 use arrow::array::ArrayRef;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, Result as DataFusionResult};
@@ -30,6 +31,7 @@ use crate::prepare::worked_out;
 use crate::provider::StoredTable;
 use crate::rows::Rows;
 
+pub use source::Reference;
 pub use windows::ViewWindows;
 
 /// A view's query, understood.
@@ -39,6 +41,8 @@ pub struct ViewQuery {
     pub text: String,
     /// The table that it reads, as it was when the query was understood.
     pub base: Arc<TableSchema>,
+    /// The tables that it looks something up in for each row of the base.
+    pub references: Vec<Reference>,
     /// The columns that it gives.
     pub columns: Vec<(String, DataType)>,
     /// The columns of the table's key that it groups by, beside the time, each with the place among those that
@@ -57,6 +61,8 @@ pub struct ViewQuery {
 /// A part of a table: a stretch of time, and for some columns the values that are in it.
 #[derive(Clone, Debug)]
 pub struct Within {
+    /// The table.
+    pub table: TableName,
     /// The column of the time.
     pub time: String,
     /// The first nanosecond.
@@ -86,12 +92,13 @@ impl Engine {
                 return Err(Error::invalid("the query of a view has no parameters"));
             }
             let shape = shape::of(&plan)?;
+            let tables = shape.tables();
             let given = self.optimized(sql, &[]).await?;
             let mut query = shape.query(sql, given.schema().as_arrow())?;
             let dialect = state.config_options().sql_parser.dialect;
             let statement = state.sql_to_statement(sql, &dialect);
             let statement = statement.map_err(from_datafusion)?;
-            if let Some(text) = aliases::written_out(statement, &query.base)? {
+            if let Some(text) = aliases::written_out(statement, &tables)? {
                 query.text = text;
             }
             Ok(query)
@@ -101,7 +108,7 @@ impl Engine {
         understood.unwrap_or_else(|payload| Err(panicked(payload.as_ref())))
     }
 
-    /// Runs a query of one table over a part of it.
+    /// Runs a query over a part of one of its tables.
     ///
     /// # Errors
     /// As [`Engine::query`].
@@ -134,7 +141,8 @@ impl Within {
     /// A table's scan, of that part alone.
     fn over(&self, scan: TableScan) -> DataFusionResult<LogicalPlan> {
         let provider = source_as_provider(&scan.source)?;
-        if provider.downcast_ref::<StoredTable>().is_none() {
+        let table = provider.downcast_ref::<StoredTable>();
+        if table.is_none_or(|table| table.table().name != self.table) {
             return Ok(LogicalPlan::TableScan(scan));
         }
         let named = |name: &str| Expr::Column(Column::new(Some(scan.table_name.clone()), name));

@@ -18,6 +18,7 @@ fn view(name: &str, base: &str, sync: SyncMode) -> Change {
             lateness_ms: 10_000,
             needs_ms: 70_000,
         },
+        joined: Vec::new(),
         if_not_exists: false,
         takes_over: false,
     }
@@ -142,6 +143,7 @@ fn a_view_takes_the_place_of_a_table_of_its_shape_and_of_no_other() {
         Change::CreateView {
             mut definition,
             def,
+            joined,
             ..
         } => {
             let another = ColumnDefinition::new("another", DataType::Int);
@@ -149,6 +151,7 @@ fn a_view_takes_the_place_of_a_table_of_its_shape_and_of_no_other() {
             Change::CreateView {
                 definition,
                 def,
+                joined,
                 if_not_exists: false,
                 takes_over: true,
             }

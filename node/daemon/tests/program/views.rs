@@ -14,7 +14,7 @@ const ANSWERED: u64 = 40;
 /// Rows of one INSERT.
 const ROWS: u64 = 50;
 
-const VIEWS: [(&str, &str); 3] = [
+const VIEWS: [(&str, &str); 4] = [
     (
         "k.minutes",
         "SELECT device, tumble(ts, '1 minute') AS w, count(*) AS n, sum(v) AS total, max(v) AS high FROM k.t GROUP BY device, w",
@@ -26,6 +26,10 @@ const VIEWS: [(&str, &str); 3] = [
     (
         "k.hours",
         "SELECT device, tumble(w, '1 hour') AS h, sum(n) AS n, sum(total) AS total FROM k.minutes GROUP BY device, h",
+    ),
+    (
+        "k.sites",
+        "SELECT p.site, tumble(t.ts, '5 minutes') AS w, count(*) AS n, sum(t.v) AS total FROM k.t t JOIN k.places p ON p.device = t.device GROUP BY p.site, w",
     ),
 ];
 
@@ -41,7 +45,13 @@ fn write(url: &str, life: u64, answered: &AtomicU64, stop: &AtomicBool) {
             return;
         }
         let first = (life * 97 + number * ROWS) % 20_000;
-        let sql = match number % 7 {
+        let sql = match number % 9 {
+            7 => format!(
+                "INSERT INTO k.places (device, site) VALUES ('d{}', 's{}')",
+                number % 4,
+                number % 3
+            ),
+            8 => format!("DELETE FROM k.places WHERE device = 'd{}'", number % 8),
             5 => format!(
                 "DELETE FROM k.t WHERE device = 'd{}' AND ts >= {} AND ts < {}",
                 number % 4,
@@ -88,6 +98,7 @@ fn views_agree_with_their_queries_however_often_the_program_is_killed() {
     let dir = tempfile::tempdir().unwrap();
     let mut node = Node::start(dir.path(), &[]);
     node.execute("CREATE KEYSPACE k; CREATE TABLE k.t (device TEXT, ts TIMESTAMP, v BIGINT, PRIMARY KEY ((device), ts))");
+    node.execute("CREATE TABLE k.places (device TEXT PRIMARY KEY, site TEXT); INSERT INTO k.places VALUES ('d0', 's0'), ('d1', 's0'), ('d2', 's1'), ('d3', 's2')");
     for (name, query) in VIEWS {
         node.execute(&format!(
             "CREATE MATERIALIZED VIEW {name} WITH (refresh = '50 ms') AS {query}"

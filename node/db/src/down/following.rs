@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use activestore_store::Note;
 use activestore_sync_proto::{ChainHash, DownPosition, Progress, SealedSegment, StartOver};
-use activestore_types::{Epoch, Error, NodeId, Result, RowBatch, SyncMode, TableSchema};
+use activestore_types::{Epoch, Error, NodeId, Result, RowBatch, SyncMode, TableName, TableSchema};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,7 @@ use super::NOTE;
 use super::passing_on::forget_whole;
 use crate::db::Inner;
 use crate::events::Kind;
+use crate::inbox::ours_alone;
 use crate::incoming::{Incoming, same_key};
 use crate::outbox::origins::Origins;
 use crate::outbox::segment::{Section, Segment};
@@ -209,14 +210,19 @@ impl Inner {
                 Err(error) => return Err(error),
             }
         }
+        let state = self.catalog.state();
+        let is_view = |table: &TableName| state.views.contains_key(table);
         for (index, erased) in content.erased.iter().enumerate() {
+            if is_view(&erased.table) {
+                continue; // of rows that were not taken either
+            }
             if let Some(schema) = self.catalog.state().tables.get(&erased.table) {
                 incoming.erased(schema, erased, origins.of_erased(index, &local));
             }
         }
         // What is set aside would be erased for good, though it is to be taken once it fits.
         if aside.is_empty()
-            && let Some(covered) = &origins.covered
+            && let Some(covered) = origins.covered.as_ref().filter(|one| !is_view(&one.table))
             && let Some(schema) = self.catalog.state().tables.get(&covered.table)
         {
             let origin = self.store.origin_id(by)?;
@@ -262,6 +268,9 @@ impl Inner {
         origins: &Origins,
         local: &[u32],
     ) -> Result<RowBatch> {
+        if self.catalog.state().views.contains_key(&section.table) {
+            return Err(ours_alone(self, &section.table));
+        }
         same_key(schema, section)?;
         let schema = self.grown(schema.clone(), section)?;
         self.store.put_schema(schema.clone())?;

@@ -171,6 +171,7 @@ impl Db {
             }
             let inner = self.inner.clone();
             let (staged, seen_now) = Self::unqueued(move || {
+                inner.refuse_view(&batch.table)?;
                 let staged = inner.resolve_one(&batch)?;
                 let staged = inner.absent(staged, existing, &mut seen)?;
                 Ok((staged, seen))

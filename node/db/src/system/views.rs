@@ -58,6 +58,16 @@ pub(super) fn views(relations: &Relations) -> Result<RecordBatch> {
             text(all.iter().map(|(_, def, _)| def.base.to_string())),
         ),
         (
+            "joined",
+            text(all.iter().map(|(name, ..)| {
+                let joined = state.joined.get(*name).into_iter().flatten();
+                joined
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            })),
+        ),
+        (
             "state",
             text(
                 all.iter()

@@ -7,6 +7,7 @@ mod crashes;
 mod edges;
 mod model;
 mod names;
+mod reference;
 mod refused;
 
 use activestore_env::SimEnv;

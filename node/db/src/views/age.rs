@@ -48,6 +48,28 @@ impl Inner {
         }
     }
 
+    /// Whether rows of a table go from this node before they expire, and nobody is told.
+    fn evicts(&self, state: &CatalogState, table: &TableName) -> bool {
+        let keeping = state.keeping.get(table);
+        self.options.role.has_cloud()
+            && keeping.is_some_and(|keeping| keeping.keep_local_s.is_some())
+    }
+
+    /// Refuses a view that looks something up in a table whose rows go from this node.
+    ///
+    /// # Errors
+    /// `Invalid`, naming the table.
+    pub(super) fn check_view_joins(&self, joined: &[TableName]) -> Result<()> {
+        let state = self.catalog.state();
+        match joined.iter().find(|table| self.evicts(&state, table)) {
+            None => Ok(()),
+            Some(table) => Err(Error::invalid(format!(
+                "rows of {table} go from this node by its keep_local, and the view would not find them any more"
+            ))
+            .with_hint(format!("ALTER TABLE {table} SET (keep_local = 'none'), or make the view at the cloud"))),
+        }
+    }
+
     /// Refuses options of a table that its views could not go on with, and of a view that its rows could not.
     ///
     /// # Errors
@@ -60,6 +82,18 @@ impl Inner {
         let comes = options.sync == Some(SyncMode::Down) && self.options.role.has_cloud();
         if comes && state.views.contains_key(table) {
             return Err(comes_down());
+        }
+        let evicts =
+            self.options.role.has_cloud() && options.keeping.keep_local_s.flatten().is_some();
+        let mut looking_up = state
+            .joined
+            .iter()
+            .filter(|(_, joined)| joined.contains(table));
+        if let Some((name, _)) = looking_up.next().filter(|_| evicts) {
+            return Err(Error::invalid(format!(
+                "the materialized view {name} looks rows of {table} up, so they cannot go from this node"
+            ))
+            .with_hint(format!("DROP MATERIALIZED VIEW {name} first")));
         }
         if options.ttl_s.is_none() && options.keeping.keep_local_s.is_none() {
             return Ok(());
@@ -85,6 +119,12 @@ impl Upkeep {
     /// so.
     pub(super) fn starved(&self, inner: &Inner) -> Option<String> {
         let state = inner.catalog.state();
+        let mut joined = state.joined.get(&self.name).into_iter().flatten();
+        if let Some(table) = joined.find(|table| inner.evicts(&state, table)) {
+            return Some(format!(
+                "rows of {table} go from this node by its keep_local, so the view does not find them any more: keep them here, or make the view at the cloud"
+            ));
+        }
         let kept_ms = inner.kept_ms(&state, &self.def.base, &TableOptions::default())?;
         (kept_ms < self.def.needs_ms).then(|| {
             format!(

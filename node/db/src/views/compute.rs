@@ -1,4 +1,4 @@
-//! A part of a view computed anew from its table, and what of the view's rows that changes.
+//! A part of a view computed anew from its tables, and what of the view's rows that changes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -130,7 +130,11 @@ impl Computed<'_> {
         })
     }
 
-    async fn ends(&self, table: &TableName, within: &Within) -> Result<Option<(i64, i64)>> {
+    pub(super) async fn ends(
+        &self,
+        table: &TableName,
+        within: &Within,
+    ) -> Result<Option<(i64, i64)>> {
         let time = quote(&within.time);
         let sql = format!("SELECT min({time}), max({time}) FROM {}", full(table));
         let rows = self
@@ -154,6 +158,7 @@ impl Computed<'_> {
         };
         let among = part.among.iter();
         Ok(Within {
+            table: self.query.base.name.clone(),
             time: name(self.query.time)?,
             from: part.from,
             to: self
@@ -178,6 +183,7 @@ impl Computed<'_> {
             Some((anchor.1, values.clone()))
         });
         Ok(Within {
+            table: self.view.name.clone(),
             time: name(self.query.window)?,
             from: part.from,
             to: part.to,
@@ -320,7 +326,7 @@ impl Computed<'_> {
     }
 }
 
-fn full(table: &TableName) -> String {
+pub(super) fn full(table: &TableName) -> String {
     format!("{}.{}", quote(&table.keyspace), quote(&table.table))
 }
 

@@ -1,10 +1,10 @@
 //! `CREATE` and `REFRESH MATERIALIZED VIEW`.
 
 use activestore_catalog::{
-    Change, ClusteringDefinition, ColumnDefinition, MAX_VIEWS, TableDefinition, ViewDef,
+    CatalogState, Change, ClusteringDefinition, ColumnDefinition, TableDefinition, ViewDef,
 };
 use activestore_query::{ViewQuery, ViewStatement, quote};
-use activestore_types::{Error, Result, SyncMode, TableName};
+use activestore_types::{Error, Result, SyncMode, TableId, TableName};
 
 use crate::db::{Db, Inner};
 use crate::options::Role;
@@ -30,6 +30,13 @@ impl Db {
                 .unwrap_or_default()
                 .saturating_add(options.lateness_ms);
             inner.check_view_age(&query.base.name, needs_ms)?;
+            let mut joined: Vec<TableName> = Vec::new();
+            for reference in &query.references {
+                if !joined.contains(&reference.table.name) {
+                    joined.push(reference.table.name.clone());
+                }
+            }
+            inner.check_view_joins(&joined)?;
             inner.change(Change::CreateView {
                 definition,
                 def: ViewDef {
@@ -40,6 +47,7 @@ impl Db {
                     lateness_ms: options.lateness_ms,
                     needs_ms,
                 },
+                joined,
                 if_not_exists: statement.if_not_exists,
                 takes_over,
             })?;
@@ -77,25 +85,34 @@ impl Db {
         let state = self.inner.catalog.state();
         state.view(name)?;
         // What it stands on comes first: that a view is up to date puts rows into the log for the next one.
-        let mut chain = Vec::new();
-        let mut next = name;
-        while let Some(view) = state.views.get(next).filter(|_| chain.len() < MAX_VIEWS) {
-            chain.push(state.table(next)?.id);
-            next = &view.base;
-        }
+        let mut chain: Vec<TableId> = Vec::new();
+        stand_on(&state, name, &mut chain)?;
         let inner = self.inner.clone();
         Db::unqueued(move || {
             inner.keep_views()?;
-            chain.iter().rev().try_for_each(|id| {
+            chain.iter().try_for_each(|id| {
                 let is_defined = || inner.catalog.state().table_by_id(*id).is_some();
-                inner
-                    .views
-                    .settled(*id, inner.store.last_lsn(), &is_defined)
+                let upto = (inner.store.last_lsn(), inner.wall_ms());
+                inner.views.settled(*id, upto, &is_defined)
             })
         })
         .await?;
         Ok(SqlOutcome::definition("REFRESH MATERIALIZED VIEW"))
     }
+}
+
+/// The views that a view stands on, each behind those that it stands on itself, and then it.
+fn stand_on(state: &CatalogState, name: &TableName, chain: &mut Vec<TableId>) -> Result<()> {
+    let Some(view) = state.views.get(name) else {
+        return Ok(());
+    };
+    let id = state.table(name)?.id;
+    if !chain.contains(&id) {
+        let mut tables = state.tables_of_view(name, view);
+        tables.try_for_each(|table| stand_on(state, table, chain))?;
+        chain.push(id);
+    }
+    Ok(())
 }
 
 impl Inner {

@@ -64,6 +64,7 @@ impl Keeper {
                 }
             }
             self.step(&inner, views, &hurry);
+            self.all.iter_mut().for_each(|one| one.mind_moments(&inner));
             let now = inner.env.clock.monotonic();
             let gather = self.all.iter().map(|one| one.def.refresh_ms / 2).min();
             looks_at = now + GATHER.min(Duration::from_millis(gather.unwrap_or(0)));
@@ -111,6 +112,7 @@ impl Keeper {
                 return;
             }
             let hurry = hurry.contains(&one.id);
+            one.mind_moments(inner);
             let due = hurry || one.dirty.is_full() || one.due_at().is_some_and(|due| due <= now);
             if due {
                 one.work(inner, &self.runtime, hurry, &goes_on);

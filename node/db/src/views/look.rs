@@ -40,10 +40,20 @@ impl Upkeep {
                     };
                     self.dirty.add(erased::region(&query, keys));
                 }
+                for (place, reference) in query.references.iter().enumerate() {
+                    if range.table == reference.table.id {
+                        self.joined.erase(place, reference, range);
+                    }
+                }
             }
             for batch in &record.set.batches {
                 if batch.table == query.base.id {
                     self.rows(&query, batch, at)?;
+                }
+                for (place, reference) in query.references.iter().enumerate() {
+                    if batch.table == reference.table.id {
+                        self.joined.look(place, reference, batch)?;
+                    }
                 }
             }
         }
@@ -57,6 +67,7 @@ impl Upkeep {
             self.dirty.forget();
             self.dirty.add(Region::all());
         }
+        self.joined.forget();
         self.next = self.next.max(next);
     }
 

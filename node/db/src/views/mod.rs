@@ -1,18 +1,22 @@
 //! Materialized views: tables that hold what a query over another table says, kept up to date from the log.
 //!
 //! One thread follows the committed records for all views ([`keeper`]) and marks the groups and windows that each
-//! touches ([`look`], [`dirty`]). Every so often the marked ones are computed anew from the table ([`compute`]) and what
-//! differs is written ([`work`], [`upkeep`]), with the view's place in the log in the same record ([`saved`]). Nothing is
-//! added up from record to record: an update, a delete, a late row or a merge with another node's write cannot make a
-//! view wrong, and after a crash the same groups are computed once more.
+//! touches ([`look`], [`dirty`]), also of tables that a view looks something up in ([`reference`], [`follow`]). Every so
+//! often the marked ones are computed anew from the table ([`compute`]) and what differs is written ([`work`],
+//! [`upkeep`]), with the view's place in the log in the same record ([`saved`]). Nothing is added up from record to record:
+//! an update, a delete, a late row or a merge with another node's write cannot make a view wrong, and after a crash the same
+//! groups are computed once more.
 
 mod age;
 mod compute;
 mod defining;
 mod dirty;
 mod erased;
+mod expiring;
+mod follow;
 mod keeper;
 mod look;
+mod reference;
 mod report;
 mod saved;
 mod upkeep;
@@ -26,7 +30,7 @@ use std::time::Duration;
 
 use activestore_catalog::CatalogState;
 use activestore_env::Clock;
-use activestore_types::{Error, Lsn, Result, TableId};
+use activestore_types::{Error, Lsn, Result, TableId, TableName};
 use parking_lot::{Condvar, Mutex};
 
 use crate::db::Inner;
@@ -216,12 +220,17 @@ impl Views {
         self.state.lock().reports.clone()
     }
 
-    /// Waits until a view holds everything that was committed up to a record.
+    /// Waits until a view holds everything that was committed up to a record, and nothing that had expired by a moment.
     ///
     /// # Errors
     /// The view's own where it cannot be brought up to date; `Closed` where the node shuts down; `NotFound` where the view
     /// was dropped.
-    fn settled(&self, view: TableId, upto: Lsn, is_defined: &dyn Fn() -> bool) -> Result<()> {
+    fn settled(
+        &self,
+        view: TableId,
+        (upto, now_ms): (Lsn, u64),
+        is_defined: &dyn Fn() -> bool,
+    ) -> Result<()> {
         let mut state = self.state.lock();
         let of = |state: &State| {
             let report = state.reports.iter().find(|report| report.id == view);
@@ -233,7 +242,7 @@ impl Views {
                 return Err(Error::closed("the node keeps no views now"));
             }
             if let Some(report) = of(&state) {
-                if report.holds(upto) {
+                if report.holds(upto, now_ms) {
                     return Ok(());
                 }
                 // The first may have begun before.
@@ -329,16 +338,28 @@ impl Inner {
         }
         let upserts = effects.upserts.iter().map(|batch| &batch.schema);
         let erasures = effects.erasures.iter().map(|(_, part)| part.schema());
-        for schema in upserts.chain(erasures) {
-            if let Some(view) = state.views.get(&schema.name) {
-                return Err(Error::denied(format!(
-                    "{} is a materialized view, and nobody but its query writes it",
-                    schema.name
-                ))
-                .with_hint(format!("write to {}, which it is made of", view.base)));
-            }
-        }
-        Ok(())
+        let schemas = upserts.chain(erasures);
+        schemas
+            .map(|schema| &schema.name)
+            .try_for_each(|name| is_no_view(&state, name))
+    }
+
+    /// Refuses rows for a view before anybody asks whether they fit it.
+    ///
+    /// # Errors
+    /// As [`Inner::refuse_views`].
+    pub(crate) fn refuse_view(&self, name: &TableName) -> Result<()> {
+        is_no_view(&self.catalog.state(), name)
+    }
+}
+
+fn is_no_view(state: &CatalogState, name: &TableName) -> Result<()> {
+    match state.views.get(name) {
+        None => Ok(()),
+        Some(view) => Err(Error::denied(format!(
+            "{name} is a materialized view, and nobody but its query writes it"
+        ))
+        .with_hint(format!("write to {}, which it is made of", view.base))),
     }
 }
 

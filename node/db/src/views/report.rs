@@ -15,6 +15,8 @@ pub(crate) struct ViewReport {
     settled: Lsn,
     /// All up to there was looked at.
     seen: Lsn,
+    /// When a row that it looks up expires first, in milliseconds since 1970.
+    expires_ms: u64,
     pub(crate) state: &'static str,
     /// How much of what is looked at as a whole is done, from 0 to 1.
     pub(crate) progress: f64,
@@ -57,6 +59,7 @@ impl Upkeep {
                 Lsn(self.saved.upto)
             },
             seen: Lsn(self.next.0.saturating_sub(1)),
+            expires_ms: self.joined.first_ms(),
             state,
             progress,
             lag_s: lag.map_or(0.0, |lag| lag.as_secs_f64()),
@@ -72,9 +75,9 @@ impl Upkeep {
 }
 
 impl ViewReport {
-    /// Whether everything up to a record is in it.
-    pub(super) fn holds(&self, upto: Lsn) -> bool {
-        self.settled >= upto && self.regions == 0
+    /// Whether everything up to a record is in it, and what had expired by a moment is not.
+    pub(super) fn holds(&self, upto: Lsn, now_ms: u64) -> bool {
+        self.settled >= upto && self.regions == 0 && self.expires_ms > now_ms
     }
 
     /// Records that are not in it, up to a last one.
@@ -104,7 +107,7 @@ type Figure = (
     fn(&ViewReport, Lsn) -> f64,
 );
 
-const FIGURES: [Figure; 11] = [
+const FIGURES: [Figure; 13] = [
     (
         "activestore_view_lag_records",
         "Records of the log that are not in the view yet.",
@@ -164,6 +167,18 @@ const FIGURES: [Figure; 11] = [
         "Attempts to bring the view up to date that failed.",
         CounterKind::Counter,
         |view, _| view.done.failures as f64,
+    ),
+    (
+        "activestore_view_reference_rows_total",
+        "Rows of tables that the view looks something up in, of which a change was followed.",
+        CounterKind::Counter,
+        |view, _| view.done.references_followed as f64,
+    ),
+    (
+        "activestore_view_reference_found_rows_total",
+        "Rows of the view's base that were found to look up a row that changed.",
+        CounterKind::Counter,
+        |view, _| view.done.references_found as f64,
     ),
     (
         "activestore_view_rebuilds_total",

@@ -4,6 +4,8 @@ use activestore_store::{Note, Store};
 use activestore_types::{Error, Lsn, Result, TableId};
 use serde::{Deserialize, Serialize};
 
+use super::reference;
+
 /// The prefix of the notes.
 pub(super) const PREFIX: &[u8] = b"view/";
 /// The layout of the note.
@@ -92,8 +94,12 @@ fn key(view: TableId) -> Vec<u8> {
 
 /// The notes of views that are no more.
 pub(super) fn orphans(store: &Store, views: &[TableId]) -> Vec<Note> {
-    let known: Vec<Vec<u8>> = views.iter().map(|view| key(*view)).collect();
-    let notes = store.notes(PREFIX).into_iter().map(|(key, _)| key);
+    let known = views.iter();
+    let known: Vec<Vec<u8>> = known
+        .flat_map(|view| [key(*view), reference::key(*view)])
+        .collect();
+    let notes = [PREFIX, reference::PREFIX].map(|prefix| store.notes(prefix));
+    let notes = notes.into_iter().flatten().map(|(key, _)| key);
     notes
         .filter(|key| !known.contains(key))
         .map(|key| Note { key, value: None })

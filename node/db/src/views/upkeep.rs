@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 
 use super::compute::Difference;
 use super::dirty::Dirty;
+use super::reference::{Joined, expiry_note, noted_expiry};
 use super::saved::{Region, Saved};
 use crate::db::Inner;
 use crate::write::effect::{Effects, Erasure};
@@ -37,6 +38,12 @@ pub(super) struct Upkeep {
     /// The next record to look at.
     pub(super) next: Lsn,
     pub(super) dirty: Dirty,
+    /// What of the tables that it looks something up in is not in it.
+    pub(super) joined: Joined,
+    /// What is noted of when rows of theirs expire first.
+    noted_expiry: Option<u64>,
+    /// When the first of them does.
+    pub(super) wakes_at: Option<Duration>,
     pub(super) newest_ns: i64,
     pub(super) late: u64,
     /// When it is to be worked on next.
@@ -68,6 +75,9 @@ pub(super) struct Done {
     pub(super) rows_deleted: u64,
     pub(super) failures: u64,
     pub(super) rebuilds: u64,
+    /// Rows of reference tables whose change was followed, and rows of the base that were found for them.
+    pub(super) references_followed: u64,
+    pub(super) references_found: u64,
 }
 
 impl Upkeep {
@@ -76,6 +86,12 @@ impl Upkeep {
         let noted = Saved::read(&inner.store, view.id);
         let is_noted = noted.is_some();
         let saved = noted.unwrap_or_else(|| Saved::new(&inner.store, view.id, last));
+        let noted_expiry = noted_expiry(&inner.store, view.id);
+        let joins = inner.catalog.state().joined.contains_key(&view.name);
+        let joined = match joins {
+            true => Joined::new(noted_expiry, is_noted),
+            false => Joined::default(),
+        };
         let mut upkeep = Upkeep {
             id: view.id,
             name: view.name.clone(),
@@ -84,6 +100,9 @@ impl Upkeep {
             is_noted,
             next: Lsn(saved.upto.saturating_add(1)),
             dirty: Dirty::default(),
+            joined,
+            noted_expiry,
+            wakes_at: None,
             newest_ns: saved.newest_ns,
             late: saved.late,
             due: Duration::ZERO,
@@ -118,6 +137,7 @@ impl Upkeep {
         tracing::warn!(view = %self.name, place = self.next.0, why, "the log cannot be read where the view stands; it is computed anew");
         self.dirty.forget();
         self.dirty.add(Region::all());
+        self.joined.forget();
         self.next = Lsn(inner.store.last_lsn().0.saturating_add(1));
         self.done.rebuilds += 1;
     }
@@ -136,7 +156,7 @@ impl Upkeep {
 
     /// Whether all that it has seen is in it.
     pub(super) fn is_current(&self) -> bool {
-        self.dirty.is_empty() && self.is_noted
+        self.dirty.is_empty() && !self.joined.has_work() && self.is_noted
     }
 
     /// Understands the query anew.
@@ -149,12 +169,14 @@ impl Upkeep {
 
     /// When there is something to be done for it: what is behind at its time, what could not be computed later.
     pub(super) fn due_at(&self) -> Option<Duration> {
-        let works = (self.dirty.has_work() || !self.is_noted).then_some(self.due);
+        let works = self.dirty.has_work() || self.joined.has_work() || !self.is_noted;
+        let works = works.then_some(self.due);
+        let expires = self.wakes_at.map(|moment| moment.max(self.due));
         let retries = self
             .dirty
             .has_aside()
             .then_some(self.due.max(self.retry_at));
-        works.into_iter().chain(retries).min()
+        works.into_iter().chain(retries).chain(expires).min()
     }
 
     /// It cannot go on.
@@ -220,12 +242,19 @@ impl Upkeep {
     fn commit(&mut self, inner: &Inner, effects: Effects, last: bool) -> Result<()> {
         let mut saved = self.saved.clone();
         saved.regions = self.dirty.all_regions();
-        if last && self.dirty.count() == 0 {
+        let settled = last && self.dirty.count() == 0 && self.joined.is_idle();
+        let expiry = (settled && self.joined.follows).then(|| self.joined.first_ms());
+        if settled {
             saved.upto = self.next.0.saturating_sub(1);
             saved.newest_ns = self.newest_ns;
             saved.late = self.late;
         }
-        inner.write_view(effects, vec![saved.note(self.id)?])?;
+        let mut notes = vec![saved.note(self.id)?];
+        if let Some(first_ms) = expiry.filter(|_| expiry != self.noted_expiry) {
+            notes.push(expiry_note(self.id, first_ms));
+        }
+        inner.write_view(effects, notes)?;
+        self.noted_expiry = expiry.or(self.noted_expiry);
         self.saved = saved;
         self.is_noted = true;
         self.noted_at_bytes = inner.store.log_bytes();
@@ -237,13 +266,11 @@ impl Upkeep {
     pub(super) fn mind_log(&mut self, inner: &Inner) {
         let behind = inner.store.log_bytes().saturating_sub(self.noted_at_bytes);
         let moved = self.saved.upto.saturating_add(1) < self.next.0;
-        let idle = self.dirty.count() == 0 && moved && behind >= NOTED_EVERY_BYTES;
+        let works = self.dirty.count() > 0 || !self.joined.is_idle();
+        let idle = !works && moved && behind >= NOTED_EVERY_BYTES;
         let too_far = self.dirty.is_full() || behind >= HELD_LOG_BYTES_MAX;
-        if let Some(query) = &self.query
-            && self.dirty.count() > 0
-            && too_far
-        {
-            self.dirty.widen(&query.windows);
+        if works && too_far && self.query.is_some() {
+            self.widen(behind >= HELD_LOG_BYTES_MAX);
         } else if !idle && self.is_noted {
             return;
         }
@@ -252,11 +279,35 @@ impl Upkeep {
         }
     }
 
-    /// Notes the view's place at once: somebody waits for the log. What is marked becomes a region.
-    pub(super) fn let_log_go(&mut self, inner: &Inner) {
+    /// Makes regions of what is marked, and, where the log is in the way, of changed rows that it looks up.
+    fn widen(&mut self, also_joined: bool) {
         if let Some(query) = &self.query {
             self.dirty.widen(&query.windows);
         }
+        if also_joined && self.joined.give_up() {
+            self.dirty.add(Region::all());
+        }
+    }
+
+    /// Whether rows that it looks up have expired since it was noted when they do.
+    pub(super) fn expiry_is_over(&self, now_ms: u64) -> bool {
+        let noted = self.noted_expiry;
+        noted.is_some_and(|first| first <= now_ms)
+            && Some(self.joined.first_ms()) != self.noted_expiry
+    }
+
+    /// Sets when rows that it looks up expire next.
+    pub(super) fn mind_moments(&mut self, inner: &Inner) {
+        let first = self.joined.expiring.first();
+        self.wakes_at = first.map(|first_ms| {
+            let left = Duration::from_millis(first_ms.saturating_sub(inner.wall_ms()));
+            inner.env.clock.monotonic().saturating_add(left)
+        });
+    }
+
+    /// Notes the view's place at once: somebody waits for the log. What is marked becomes a region.
+    pub(super) fn let_log_go(&mut self, inner: &Inner) {
+        self.widen(true);
         if self.saved.upto.saturating_add(1) < self.next.0
             && let Err(error) = self.note(inner)
         {

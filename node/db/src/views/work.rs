@@ -29,9 +29,9 @@ const FAILURES_MAX: usize = 64;
 /// How long regions are worked on in one go.
 const REGIONS_WORK: Duration = Duration::from_millis(250);
 /// A step of a region that took less is followed by one twice as long …
-const STEP_SHORT: Duration = Duration::from_millis(100);
+pub(super) const STEP_SHORT: Duration = Duration::from_millis(100);
 /// … and one that took more by one half as long.
-const STEP_LONG: Duration = Duration::from_millis(500);
+pub(super) const STEP_LONG: Duration = Duration::from_millis(500);
 /// Windows of one step of a region at the most.
 const STEP_WINDOWS_MAX: usize = 16_384;
 
@@ -57,7 +57,9 @@ impl Upkeep {
             self.dirty.retry();
         }
         let mut rest = REST_FACTOR;
-        let worked = self.pieces(inner, runtime, &query, goes_on).and_then(|()| {
+        let followed = self.follow(inner, runtime, &query, goes_on);
+        let worked = followed.and_then(|()| self.pieces(inner, runtime, &query, goes_on));
+        let worked = worked.and_then(|()| {
             let ends = began + REGIONS_WORK;
             while let Some(region) = self.dirty.regions.first().cloned() {
                 if !goes_on() || inner.env.clock.monotonic() >= ends {
@@ -83,7 +85,7 @@ impl Upkeep {
                     true => began + Duration::from_millis(self.def.refresh_ms),
                     false => Duration::ZERO,
                 };
-                let comes_back = hurry && self.dirty.has_work();
+                let comes_back = hurry && (self.dirty.has_work() || self.joined.has_work());
                 self.due = if comes_back { now } else { rests.max(refresh) };
             }
             Err(error) => self.failed(inner, &error),
@@ -285,7 +287,7 @@ impl Upkeep {
         view.ok_or_else(|| Error::not_found("the view was dropped"))
     }
 
-    fn computed<'a>(
+    pub(super) fn computed<'a>(
         &'a self,
         inner: &'a Inner,
         query: &'a ViewQuery,
@@ -340,7 +342,7 @@ fn anchors_of<'a>(
 }
 
 /// The first window that begins at a moment or later.
-fn first_since(query: &ViewQuery, ns: i64) -> i64 {
+pub(super) fn first_since(query: &ViewQuery, ns: i64) -> i64 {
     let slot = query.windows.slot(ns);
     if slot < ns {
         query.windows.next(slot)

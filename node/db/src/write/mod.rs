@@ -140,7 +140,10 @@ impl Inner {
         batches
             .iter()
             .filter(|batch| batch.rows > 0)
-            .map(|batch| self.resolve_one(batch))
+            .map(|batch| {
+                self.refuse_view(&batch.table)?;
+                self.resolve_one(batch)
+            })
             .collect()
     }
 

@@ -1,22 +1,30 @@
 //! Names of a view's query, written out. In GROUP BY and HAVING a column of the table goes before an alias of SELECT, and
 //! the text is planned each time anew: `GROUP BY w` would mean something else as soon as the table got a column `w`. So
-//! what an alias stands for when the view is made is put in its place.
+//! what an alias stands for when the view is made is put in its place. Columns of a query of several tables are named with
+//! their tables for the same reason: one that another table gets later would make a bare name mean two of them.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
+use std::sync::Arc;
+
 use activestore_types::{Error, Result, TableSchema};
+use datafusion::common::TableReference;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
-    Expr, GroupByExpr, Ident, SelectItem, SetExpr, Statement as SqlStatement, VisitMut,
-    visit_expressions_mut,
+    Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, SelectItem, SetExpr,
+    Statement as SqlStatement, VisitMut, visit_expressions_mut,
 };
 
-/// The query without aliases that its clauses name; `None` where they name none.
+/// A table of the query, as columns name it.
+type Named = (TableReference, Arc<TableSchema>);
+
+/// The query without aliases that its clauses name, and with tables before the columns where it has several; `None` where
+/// it stays as it is.
 ///
 /// # Errors
-/// `Invalid` for a `*` behind SELECT, which would come to mean more.
-pub(super) fn written_out(statement: Statement, base: &TableSchema) -> Result<Option<String>> {
+/// `Invalid` for a `*` behind SELECT and for a NATURAL JOIN, which would come to mean more.
+pub(super) fn written_out(statement: Statement, tables: &[Named]) -> Result<Option<String>> {
     let Statement::Statement(mut statement) = statement else {
         return Ok(None);
     };
@@ -31,7 +39,10 @@ pub(super) fn written_out(statement: Statement, base: &TableSchema) -> Result<Op
         match item {
             SelectItem::ExprWithAlias { expr, alias } => {
                 let alias = name(alias);
-                if base.column(&alias).is_none() {
+                if tables
+                    .iter()
+                    .all(|(_, table)| table.column(&alias).is_none())
+                {
                     aliases.insert(alias, expr.clone());
                 }
             }
@@ -52,6 +63,16 @@ pub(super) fn written_out(statement: Statement, base: &TableSchema) -> Result<Op
             }
         }
     }
+    if tables.len() > 1 {
+        let mut joins = select.from.iter().flat_map(|from| &from.joins);
+        if joins.any(is_natural) {
+            return Err(Error::invalid(
+                "a view says what its tables are joined by: NATURAL JOIN would mean more once both get a column of one name",
+            )
+            .with_hint("say JOIN … USING (…), or JOIN … ON …"));
+        }
+        changed |= qualify(select.as_mut(), tables);
+    }
     Ok(changed.then(|| statement.to_string()))
 }
 
@@ -69,6 +90,45 @@ fn replace(clause: &mut impl VisitMut, aliases: &BTreeMap<String, Expr>) -> bool
                 _ => Expr::Nested(Box::new(meant.clone())),
             };
             changed = true;
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    changed
+}
+
+fn is_natural(join: &Join) -> bool {
+    match &join.join_operator {
+        JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint) => matches!(constraint, JoinConstraint::Natural),
+        _ => false,
+    }
+}
+
+/// Puts the table before each column that has none; whether there was one. What several tables have is what they are
+/// joined by, and so the same in all rows of the first.
+fn qualify(select: &mut impl VisitMut, tables: &[Named]) -> bool {
+    let mut changed = false;
+    let _never_broken = visit_expressions_mut(select, |expression| {
+        if let Expr::Identifier(ident) = expression {
+            let meant = name(ident);
+            let mut of = tables
+                .iter()
+                .filter(|(_, table)| table.column(&meant).is_some());
+            if let Some((table, _)) = of.next() {
+                let parts = [
+                    table.catalog(),
+                    table.schema(),
+                    Some(table.table()),
+                    Some(&meant),
+                ];
+                let parts = parts.into_iter().flatten();
+                *expression = Expr::CompoundIdentifier(
+                    parts.map(|part| Ident::with_quote('"', part)).collect(),
+                );
+                changed = true;
+            }
         }
         ControlFlow::<()>::Continue(())
     });

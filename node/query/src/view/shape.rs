@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use activestore_types::{DataType, Error, Result, TableSchema};
 use arrow::datatypes::Schema;
+use datafusion::common::TableReference;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Volatility};
 
+use super::source::Sources;
 use super::{ViewQuery, ViewWindows};
 use crate::error::from_datafusion;
-use crate::provider::StoredTable;
 use crate::windows::call_of;
 
 /// What a view's query looks like, for a hint.
@@ -19,7 +19,7 @@ const EXAMPLE: &str = "SELECT device, tumble(ts, '1 minute') AS w, avg(temp) AS 
 
 /// The parts of a view's query.
 pub(super) struct Shape {
-    base: Arc<TableSchema>,
+    sources: Sources,
     /// What it groups by.
     groups: Vec<Expr>,
     /// What it gives, without names.
@@ -28,7 +28,7 @@ pub(super) struct Shape {
     names: Vec<String>,
 }
 
-/// Reads a plan: columns over groups over a table, with conditions between them.
+/// Reads a plan: columns over groups over tables, with conditions between them.
 pub(super) fn of(plan: &LogicalPlan) -> Result<Shape> {
     check(plan)?;
     let LogicalPlan::Projection(projection) = plan else {
@@ -44,26 +44,10 @@ pub(super) fn of(plan: &LogicalPlan) -> Result<Shape> {
     else {
         return Err(refused(node));
     };
-    let mut node = input.as_ref();
-    let scan = loop {
-        node = match node {
-            LogicalPlan::TableScan(scan) => break scan,
-            LogicalPlan::Filter(filter) => filter.input.as_ref(),
-            LogicalPlan::SubqueryAlias(alias) => alias.input.as_ref(),
-            other => return Err(refused(other)),
-        };
-    };
-    let provider = source_as_provider(&scan.source).map_err(from_datafusion)?;
-    let Some(table) = provider.downcast_ref::<StoredTable>() else {
-        return Err(Error::invalid(format!(
-            "{} is made when it is asked for: nothing is written to it that a view could follow",
-            scan.table_name
-        ))
-        .with_hint("make the view over a table of your own"));
-    };
+    let sources = Sources::of(input, plan)?;
     let names = projection.expr.iter().map(name_of);
     Ok(Shape {
-        base: table.table().clone(),
+        sources,
         groups: group_expr.clone(),
         given: projection
             .expr
@@ -75,6 +59,13 @@ pub(super) fn of(plan: &LogicalPlan) -> Result<Shape> {
 }
 
 impl Shape {
+    /// The tables of the query, each as columns name it.
+    pub(super) fn tables(&self) -> Vec<(TableReference, Arc<TableSchema>)> {
+        let all = self.sources.all.iter();
+        all.map(|source| (source.name.clone(), source.table.clone()))
+            .collect()
+    }
+
     /// The query, with the types of what it gives.
     pub(super) fn query(self, text: &str, given: &Schema) -> Result<ViewQuery> {
         let mut columns = Vec::new();
@@ -83,10 +74,10 @@ impl Shape {
         for (name, (expr, field)) in self.names.iter().zip(given) {
             // A column that it groups by keeps its type, which Arrow may know less of: UUID, JSON.
             let kept = match expr {
-                Expr::Column(column) => self.base.column(&column.name),
+                Expr::Column(column) => self.sources.column(column),
                 _ => None,
             };
-            let kept = kept.map(|column| column.data_type);
+            let kept = kept.map(|(_, column)| column.data_type);
             if !known.insert(name.clone()) {
                 return Err(
                     Error::invalid(format!("two columns of the view are named '{name}'"))
@@ -104,7 +95,8 @@ impl Shape {
                 })?;
             columns.push((name.clone(), data_type));
         }
-        let (mut anchors, mut others, mut window) = (Vec::new(), Vec::new(), None);
+        let mut window = None;
+        let mut groups = Vec::new();
         for group in &self.groups {
             let place = self.place_of(group)?;
             if let Some(call) = call_of(group)
@@ -115,27 +107,38 @@ impl Shape {
                         "a view has one window, and this query has two",
                     ));
                 }
-                window = Some((place, self.time(&time)?, windows));
+                window = Some((place, time, windows));
                 continue;
             }
-            match group {
-                Expr::Column(column) => match self.base.column(&column.name) {
-                    Some(column) if self.base.is_key(column.id) => {
-                        anchors.push((column.id, place));
-                    }
-                    _ => others.push(place),
-                },
-                _ => others.push(place),
-            }
+            groups.push((group, place));
         }
         let Some((window, time, windows)) = window else {
             return Err(Error::invalid("the view groups by no window of time").with_hint(format!(
                 "GROUP BY tumble(ts, '1 minute'), time_bucket('1 hour', ts) or hop(ts, '1 minute', '5 minutes'): {EXAMPLE}"
             )));
         };
+        let (of, time) = self.time(&time)?;
+        let references = self.sources.references(of)?;
+        let base = self.sources.all.get(of).map(|source| source.table.clone());
+        let base = base.ok_or_else(|| Error::internal("a view without its table"))?;
+        let (mut anchors, mut others) = (Vec::new(), Vec::new());
+        for (group, place) in groups {
+            let column = match group {
+                Expr::Column(column) => self.sources.column(column),
+                _ => None,
+            };
+            // A column that has the value of the base's in all rows is as good.
+            let column =
+                column.and_then(|(from, column)| self.sources.same_in(of, from, column.id));
+            match column.filter(|id| base.is_key(*id)) {
+                Some(id) => anchors.push((id, place)),
+                None => others.push(place),
+            }
+        }
         Ok(ViewQuery {
             text: text.to_owned(),
-            base: self.base,
+            base,
+            references,
             columns,
             anchors,
             others,
@@ -160,27 +163,34 @@ impl Shape {
         })
     }
 
-    fn time(&self, time: &Expr) -> Result<activestore_types::ColumnId> {
+    /// The table that the window is of, and the time that belongs to its key.
+    fn time(&self, time: &Expr) -> Result<(usize, activestore_types::ColumnId)> {
         let Expr::Column(column) = time else {
             return Err(Error::invalid(
                 "the window of a view is of a column, and of nothing computed",
             )
             .with_hint(EXAMPLE));
         };
-        let known = self.base.column(&column.name);
-        let known = known.filter(|column| self.base.is_key(column.id));
-        match known {
-            Some(column) if column.data_type == DataType::Timestamp => Ok(column.id),
-            Some(column) => Err(Error::invalid(format!(
+        let known = self.sources.column(column);
+        let table = known.and_then(|(place, _)| self.sources.all.get(place));
+        let (Some((place, column)), Some(source)) = (known, table) else {
+            return Err(Error::internal("the window of a view is of no table"));
+        };
+        let table = &source.table;
+        if !table.is_key(column.id) {
+            return Err(Error::invalid(format!(
+                "'{}' does not belong to the primary key of {}: an update could move rows from window to window unseen",
+                column.name, table.name
+            ))
+            .with_hint("make the window of a TIMESTAMP that belongs to the table's primary key"));
+        }
+        if column.data_type != DataType::Timestamp {
+            return Err(Error::invalid(format!(
                 "the window of a view is of a TIMESTAMP, and '{}' is {}",
                 column.name, column.data_type
-            ))),
-            None => Err(Error::invalid(format!(
-                "'{}' does not belong to the primary key of {}: an update could move rows from window to window unseen",
-                column.name, self.base.name
-            ))
-            .with_hint("make the window of a TIMESTAMP that belongs to the table's primary key")),
+            )));
         }
+        Ok((place, column.id))
     }
 }
 
@@ -229,7 +239,7 @@ fn check(plan: &LogicalPlan) -> Result<()> {
     wrong.map_or(Ok(()), Err)
 }
 
-fn refused(node: &LogicalPlan) -> Error {
+pub(super) fn refused(node: &LogicalPlan) -> Error {
     beyond(match node {
         LogicalPlan::Projection(_) | LogicalPlan::TableScan(_) | LogicalPlan::Filter(_) => {
             "no GROUP BY"
@@ -247,7 +257,7 @@ fn refused(node: &LogicalPlan) -> Error {
 
 fn beyond(what: &str) -> Error {
     Error::invalid(format!(
-        "a materialized view keeps groups of the rows of one table by windows of time, and this query has {what}"
+        "a materialized view keeps groups of a table's rows by windows of time, and this query has {what}"
     ))
     .with_hint(EXAMPLE)
 }

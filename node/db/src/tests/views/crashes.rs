@@ -25,8 +25,19 @@ async fn play(seed: u64) {
         Db::open_in(options, world.env()).unwrap()
     };
     let hours = "SELECT device, tumble(w, '5 minutes') AS h, sum(n) AS n, max(high) AS high FROM plant.v GROUP BY device, h";
+    let sites = "SELECT p.site, tumble(t.ts, '2 minutes') AS w, count(*) AS n, sum(t.v) AS total FROM plant.t t JOIN plant.p p ON p.device = t.device GROUP BY p.site, w";
     let mut db = open();
     run(&db, BASE).await;
+    run(
+        &db,
+        "CREATE TABLE plant.p (device TEXT PRIMARY KEY, site TEXT)",
+    )
+    .await;
+    run(
+        &db,
+        &format!("CREATE MATERIALIZED VIEW plant.sites AS {sites}"),
+    )
+    .await;
     run(&db, &format!("CREATE MATERIALIZED VIEW plant.v AS {QUERY}")).await;
     run(&db, &format!("CREATE MATERIALIZED VIEW plant.h AS {hours}")).await;
     for cut in 0..CUTS {
@@ -37,7 +48,7 @@ async fn play(seed: u64) {
         for _ in 0..300 {
             let (device, second) = (rng.below(3), rng.below(900));
             let ts = format!("to_timestamp_nanos({second} * 1000000000)");
-            let sql = match rng.below(12) {
+            let sql = match rng.below(16) {
                 0 => format!("DELETE FROM plant.t WHERE device = 'd{device}' AND ts < {ts}"),
                 1 => format!("DELETE FROM plant.t WHERE device = 'd{device}' AND ts = {ts}"),
                 2 => "REFRESH MATERIALIZED VIEW plant.v".to_owned(),
@@ -46,6 +57,12 @@ async fn play(seed: u64) {
                     let _cut = db.inner.store.flush();
                     continue;
                 }
+                5 => "REFRESH MATERIALIZED VIEW plant.sites".to_owned(),
+                6 => format!("DELETE FROM plant.p WHERE device = 'd{device}'"),
+                7..=9 => format!(
+                    "INSERT INTO plant.p (device, site) VALUES ('d{device}', 's{}')",
+                    second % 3
+                ),
                 v => format!("INSERT INTO plant.t (device, ts, v) VALUES ('d{device}', {ts}, {v})"),
             };
             if !tried(&db, &sql).await {
@@ -59,6 +76,7 @@ async fn play(seed: u64) {
         println!("seed {seed}, cut {cut}");
         agrees(&db, "plant.v", QUERY).await;
         agrees(&db, "plant.h", hours).await;
+        agrees(&db, "plant.sites", sites).await;
     }
     db.shutdown().await.unwrap();
 }

@@ -1,6 +1,7 @@
 //! Views of one name at several edges, and made anew, while the cloud offers the table that their rows made there.
 
 use super::*;
+use crate::tests::flowing_down::follow;
 
 const MINE: &str =
     "SELECT device, tumble(ts, '1 hour') AS h, count(*) AS n FROM plant.t GROUP BY device, h";
@@ -79,6 +80,35 @@ fn rows_from_below_do_not_go_into_a_view() {
         run(&cloud, "REFRESH MATERIALIZED VIEW plant.mine").await;
         assert_eq!(rows(&cloud, "SELECT h, n FROM plant.mine").await, ["2026-01-01T00:00:00|1"]);
         let reasons = rows(&cloud, "SELECT DISTINCT reason FROM system.rejected_writes").await;
+        assert!(reasons.len() == 1 && reasons[0].contains("is a materialized view here"), "{reasons:?}");
+        cloud.shutdown().await.unwrap();
+        edge.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn rows_from_above_do_not_go_into_a_view() {
+    runtime().block_on(async {
+        let dirs: Vec<_> = (0..2).map(|_| tempfile::tempdir().unwrap()).collect();
+        let cloud = open(dirs[0].path(), Role::Cloud);
+        let edge = open(dirs[1].path(), Role::Edge);
+        run(&cloud, BASE).await;
+        adopt(&edge, &cloud);
+        run(&edge, &format!("CREATE MATERIALIZED VIEW plant.mine AS {MINE}")).await;
+        run(&edge, "INSERT INTO plant.t (device, ts, v) VALUES ('a', '2026-01-01', 1)").await;
+        agrees(&edge, "plant.mine", MINE).await;
+        // A table of its name and key, whose rows come down.
+        run(&cloud, "CREATE TABLE plant.mine (device TEXT, h TIMESTAMP, n BIGINT, PRIMARY KEY ((device), h)) WITH (sync = 'down')").await;
+        run(&cloud, "INSERT INTO plant.mine (device, h, n) VALUES ('x', '2026-01-01', 7); DELETE FROM plant.mine WHERE device = 'a'").await;
+        adopt(&edge, &cloud);
+        follow(&edge, &cloud);
+        agrees(&edge, "plant.mine", MINE).await;
+        run(&cloud, "INSERT INTO plant.mine (device, h, n) VALUES ('y', '2026-01-01', 7)").await;
+        run(&cloud, "DELETE FROM plant.mine WHERE device = 'a'").await;
+        follow(&edge, &cloud);
+        agrees(&edge, "plant.mine", MINE).await;
+        assert_eq!(rows(&edge, "SELECT device, n FROM plant.mine").await, ["a|1"]);
+        let reasons = rows(&edge, "SELECT DISTINCT reason FROM system.rejected_writes").await;
         assert!(reasons.len() == 1 && reasons[0].contains("is a materialized view here"), "{reasons:?}");
         cloud.shutdown().await.unwrap();
         edge.shutdown().await.unwrap();

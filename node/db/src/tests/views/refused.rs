@@ -17,6 +17,9 @@ fn nobody_but_its_query_writes_a_view() {
         for sql in [
             "INSERT INTO plant.v (device, w, n) VALUES ('a', '2026-01-01', 7)",
             "INSERT INTO plant.v (device, w, n) VALUES ('a', '2027-01-01', 7) IF NOT EXISTS",
+            // Also where it lacks a part of the key, or names what is not there.
+            "INSERT INTO plant.v (device, n) VALUES ('a', 7)",
+            "INSERT INTO plant.v (w, n) VALUES ('2026-01-01', 7) IF NOT EXISTS",
             "UPDATE plant.v SET n = 7 WHERE device = 'a'",
             "DELETE FROM plant.v",
             "DELETE FROM plant.v WHERE n = 1",
@@ -65,8 +68,8 @@ fn what_no_view_can_keep_is_refused_with_what_to_write() {
             ("SELECT tumble(ts, '1 s') AS w, count(*) AS n FROM plant.t WHERE ts > now() GROUP BY w", "another value each time"),
             ("SELECT tumble(ts, '1 s') AS w, count(*) AS n FROM plant.t GROUP BY w ORDER BY w", "ORDER BY"),
             ("SELECT tumble(ts, '1 s') AS w, count(*) AS n FROM plant.t GROUP BY w LIMIT 1", "LIMIT"),
-            ("SELECT tumble(t.ts, '1 s') AS w, count(*) AS n FROM plant.t JOIN plant.u ON t.v = u.id GROUP BY w", "a join"),
-            ("SELECT tumble(ts, '1 s') AS w, count(*) AS n FROM system.tables, plant.t GROUP BY w", "a join"),
+            ("SELECT tumble(t.ts, '1 s') AS w, count(*) AS n FROM plant.t JOIN plant.u ON t.v = u.id GROUP BY w", "of the same type"),
+            ("SELECT tumble(ts, '1 s') AS w, count(*) AS n FROM system.tables, plant.t GROUP BY w", "made when it is asked for"),
             ("SELECT tumble(ts, '1 s') AS w, avg(v), avg(v) FROM plant.t GROUP BY w", "name"),
             ("SELECT tumble(ts, '1 s') AS w, count(*) AS n FROM plant.t WHERE v IN (SELECT id FROM plant.u) GROUP BY w", "a query inside"),
             ("SELECT tumble(ts, '1 s') AS w, count(*) AS n FROM plant.nothing GROUP BY w", "plant.nothing"),

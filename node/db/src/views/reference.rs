@@ -1,0 +1,252 @@
+//! What a view looks up in other tables: rows of these that changed or expired, and the rows of the base that look them up.
+//!
+//! A changed row makes those groups and windows dirty that rows of the base which look it up are in, and these are computed
+//! anew as a whole: so nobody has to know what the changed row said before, and a row of the base goes from one group to
+//! another by itself. A row of the base that looked it up and does so no more was changed or deleted itself, and the log
+//! says so.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use activestore_query::{Reference, ViewQuery};
+use activestore_store::{Note, Store};
+use activestore_types::{
+    ColumnId, Error, KeyBuffer, KeyRange, RangeTombstone, Result, RowBatch, TableId, TableSchema,
+    encode_keys,
+};
+use arrow::array::{Array, ArrayRef};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::concat;
+
+use super::expiring::{Expiring, Row};
+use crate::subscribe::key_value;
+
+/// The prefix of the notes: when a row of a reference table expires first.
+pub(super) const PREFIX: &[u8] = b"view-expires/";
+/// No row expires.
+const NEVER: u64 = u64::MAX;
+/// Changed rows that are remembered one by one.
+const CHANGED_MAX: usize = 8_192;
+/// Changed rows that the base is looked through for at once.
+const TOGETHER_MAX: usize = 512;
+
+/// A stretch of the base that is still to be looked through for rows that look up some of the changed ones.
+#[derive(Clone, Debug)]
+pub(super) struct Hunt {
+    /// Columns of the base with the values that they have.
+    pub(super) among: Vec<(ColumnId, ArrayRef)>,
+    /// The first moment and the last one; `None` before it is known where the base begins and ends.
+    pub(super) left: Option<(i64, i64)>,
+}
+
+/// What of reference tables is not in the view yet.
+#[derive(Debug, Default)]
+pub(super) struct Joined {
+    /// Whether there are any.
+    pub(super) follows: bool,
+    /// Rows that changed. Where all that was written to one since sets nothing that the view reads, the first stamp of it:
+    /// that changes something only where there was no row.
+    changed: BTreeMap<Row, Option<u64>>,
+    pub(super) hunts: VecDeque<Hunt>,
+    pub(super) expiring: Expiring,
+    /// Whether nobody knows when rows expire.
+    pub(super) is_unknown: bool,
+    /// All rows may have changed.
+    everything: bool,
+    /// Windows of the next stretch of the base.
+    pub(super) step: i64,
+}
+
+impl Joined {
+    /// Of a view, with what is noted of when rows expire first; where that has come, nobody can name them any more.
+    pub(super) fn new(noted: Option<u64>, holds_rows: bool) -> Joined {
+        Joined {
+            follows: true,
+            expiring: Expiring::beyond(noted.filter(|moment| *moment != NEVER)),
+            is_unknown: noted != Some(NEVER),
+            everything: noted.is_none() && holds_rows,
+            ..Joined::default()
+        }
+    }
+
+    /// Whether rows are to be followed at their time.
+    pub(super) fn has_work(&self) -> bool {
+        !self.changed.is_empty() || !self.hunts.is_empty() || self.everything || self.is_unknown
+    }
+
+    /// Whether all that the log said is in the view, or marked.
+    pub(super) fn is_idle(&self) -> bool {
+        self.changed.is_empty() && self.hunts.is_empty() && !self.everything
+    }
+
+    /// When a row expires first, in milliseconds since 1970; zero where nobody knows.
+    pub(super) fn first_ms(&self) -> u64 {
+        match self.is_unknown {
+            true => 0,
+            false => self.expiring.first().unwrap_or(NEVER),
+        }
+    }
+
+    /// Takes what is known of single rows as a change of all. Whether anything was.
+    pub(super) fn give_up(&mut self) -> bool {
+        let had = !self.is_idle();
+        self.changed.clear();
+        self.hunts.clear();
+        self.everything = false;
+        // When those rows expire was not looked at.
+        self.is_unknown |= had;
+        had
+    }
+
+    /// Everything is computed anew.
+    pub(super) fn forget(&mut self) {
+        self.give_up();
+        self.expiring.forget();
+        self.is_unknown = self.follows;
+    }
+
+    /// A row changed; `quiet` is the stamp of a write that sets nothing that the view reads.
+    fn change(&mut self, row: Row, quiet: Option<u64>) {
+        if self.everything {
+            return;
+        }
+        if self.changed.len() >= CHANGED_MAX && !self.changed.contains_key(&row) {
+            self.give_up();
+            self.everything = true;
+            return;
+        }
+        self.changed
+            .entry(row)
+            .and_modify(|known| *known = known.zip(quiet).map(|(one, other)| one.min(other)))
+            .or_insert(quiet);
+    }
+
+    /// Rows whose moment has come changed.
+    pub(super) fn expire(&mut self, now_ms: u64) {
+        if self.expiring.is_over_beyond(now_ms) {
+            self.forget();
+            self.everything = true;
+        }
+        while let Some(row) = self.expiring.due(now_ms) {
+            self.change(row, None);
+        }
+    }
+
+    /// Rows of a reference table in the log.
+    ///
+    /// # Errors
+    /// `Internal` for rows that lack a part of their key.
+    pub(super) fn look(&mut self, place: usize, of: &Reference, batch: &RowBatch) -> Result<()> {
+        let keys = keys(&of.table, batch)?;
+        for row in 0..batch.rows {
+            let is_set = |bits: Option<&BooleanBuffer>| {
+                bits.is_some_and(|bits| row < bits.len() && bits.value(row))
+            };
+            let reads = batch.columns.iter().any(|column| {
+                let set = column.set.as_ref();
+                of.used.contains(&column.id) && (set.is_none() || is_set(set))
+            });
+            let matters = reads || is_set(batch.tombstone.as_ref());
+            let quiet = batch.hlc.get(row).copied().filter(|_| !matters);
+            self.change((place, keys.key(row).to_vec()), quiet);
+        }
+        Ok(())
+    }
+
+    /// A range of a reference table was deleted.
+    pub(super) fn erase(&mut self, place: usize, of: &Reference, range: &RangeTombstone) {
+        let whole = values(&of.table, &range.start).is_some();
+        let single = whole
+            && [KeyRange::only(&range.start), KeyRange::prefix(&range.start)]
+                .iter()
+                .any(|one| one.end == range.end);
+        if single {
+            self.change((place, range.start.clone()), None);
+        } else {
+            self.give_up();
+            self.everything = true;
+        }
+    }
+
+    /// Takes the changed rows; `None` where all may have changed.
+    pub(super) fn take(&mut self) -> Option<BTreeMap<Row, Option<u64>>> {
+        match std::mem::take(&mut self.everything) {
+            true => None,
+            false => Some(std::mem::take(&mut self.changed)),
+        }
+    }
+
+    /// Changed rows that could not be followed are so again.
+    pub(super) fn put_back(&mut self, rows: BTreeMap<Row, Option<u64>>) {
+        for (row, quiet) in rows {
+            self.change(row, quiet);
+        }
+    }
+
+    /// The base is looked through for rows that look these up.
+    pub(super) fn hunt(&mut self, reference: &Reference, rows: &[Vec<ArrayRef>]) -> Result<()> {
+        for rows in rows.chunks(TOGETHER_MAX) {
+            let mut among = Vec::new();
+            for (place, column) in reference.by.iter().enumerate() {
+                let Some(column) = column else {
+                    continue;
+                };
+                let values = rows.iter().filter_map(|row| row.get(place));
+                let values: Vec<&dyn Array> = values.map(AsRef::as_ref).collect();
+                among.push((*column, concat(&values)?));
+            }
+            self.hunts.push_back(Hunt { among, left: None });
+        }
+        Ok(())
+    }
+}
+
+/// The keys of rows, as the store has them.
+fn keys(table: &TableSchema, batch: &RowBatch) -> Result<KeyBuffer> {
+    let columns = table.key_columns().map(|key| {
+        let column = batch.column(key.id).map(|column| column.array.clone());
+        let column =
+            column.ok_or_else(|| Error::internal("a row of the log lacks a part of its key"));
+        Ok((column?, key.descending))
+    });
+    encode_keys(&columns.collect::<Result<Vec<_>>>()?)
+}
+
+/// The values of a key's columns; `None` for what is no whole key.
+pub(super) fn values(table: &TableSchema, key: &[u8]) -> Option<Vec<ArrayRef>> {
+    let mut rest = key;
+    let mut values = Vec::new();
+    for key in table.key_columns() {
+        let data_type = table.column_by_id(key.id)?.data_type;
+        let (value, left) = key_value(data_type, key.descending, rest)?;
+        values.push(value);
+        rest = left;
+    }
+    rest.is_empty().then_some(values)
+}
+
+/// Whether rows of the base that look up the same row are told apart from others by their groups.
+pub(super) fn is_anchored(query: &ViewQuery, reference: &Reference) -> bool {
+    let is_anchor = |id: &ColumnId| query.anchors.iter().any(|(anchor, _)| anchor == id);
+    reference.by.iter().flatten().all(is_anchor)
+}
+
+/// What is noted of when the first row of a view's reference tables expires; `None` where nothing is.
+pub(super) fn noted_expiry(store: &Store, view: TableId) -> Option<u64> {
+    let value: [u8; 8] = store.note(&key(view))?.try_into().ok()?;
+    Some(u64::from_le_bytes(value))
+}
+
+/// The note of it.
+pub(super) fn expiry_note(view: TableId, first_ms: u64) -> Note {
+    Note {
+        key: key(view),
+        value: Some(first_ms.to_le_bytes().to_vec()),
+    }
+}
+
+pub(super) fn key(view: TableId) -> Vec<u8> {
+    [PREFIX, view.0.to_string().as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests;

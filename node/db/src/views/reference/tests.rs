@@ -1,0 +1,56 @@
+//! What is remembered of changed rows is bounded, and forgets nothing that matters.
+
+use super::*;
+
+fn row(number: usize) -> Row {
+    (0, number.to_be_bytes().to_vec())
+}
+
+#[test]
+fn writes_of_what_is_not_read_stay_quiet_until_one_is_not() {
+    let mut joined = Joined::new(Some(NEVER), true);
+    assert!(!joined.has_work());
+    joined.change(row(1), Some(9));
+    joined.change(row(1), Some(7));
+    joined.change(row(2), Some(5));
+    joined.change(row(2), None);
+    joined.change(row(2), Some(3));
+    let taken = joined.take().unwrap();
+    assert_eq!(taken, BTreeMap::from([(row(1), Some(7)), (row(2), None)]));
+    assert!(joined.is_idle());
+    // What was written meanwhile goes together with what could not be followed.
+    joined.change(row(1), None);
+    joined.put_back(taken);
+    assert_eq!(joined.take().unwrap().get(&row(1)), Some(&None));
+}
+
+#[test]
+fn rows_that_are_too_many_are_all() {
+    let mut joined = Joined::new(Some(NEVER), true);
+    for number in 0..CHANGED_MAX {
+        joined.change(row(number), None);
+    }
+    assert!(joined.take().is_some());
+    for number in 0..=CHANGED_MAX {
+        joined.change(row(number), None);
+    }
+    assert!(joined.changed.is_empty() && !joined.is_idle());
+    // Nobody looked when they expire.
+    assert_eq!(joined.first_ms(), 0);
+    assert!(joined.take().is_none());
+}
+
+#[test]
+fn a_start_behind_a_moment_changes_all_rows_and_one_before_it_none() {
+    for (noted, holds_rows, all) in [
+        (Some(50), true, true),
+        (Some(51), true, false),
+        (None, true, true),
+        (None, false, false),
+    ] {
+        let mut joined = Joined::new(noted, holds_rows);
+        assert!(joined.is_unknown);
+        joined.expire(50);
+        assert_eq!(joined.take().is_none(), all, "{noted:?}");
+    }
+}
