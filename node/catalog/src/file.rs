@@ -294,6 +294,9 @@ fn decode(stored: &BTreeMap<String, Vec<u8>>) -> Result<CatalogState> {
             Some(("view", table)) => {
                 state.views.insert(table.parse()?, value(entry, bytes)?);
             }
+            Some(("sink", name)) => {
+                state.sinks.insert(name.to_owned(), value(entry, bytes)?);
+            }
             Some(("role", name)) => {
                 state.roles.insert(name.to_owned(), value(entry, bytes)?);
             }

@@ -14,6 +14,7 @@ use crate::plugin::{PluginDef, PluginReference, PluginVersion};
 use crate::role::RoleDef;
 use crate::rollout::Rollout;
 use crate::sharing::{FilterDef, Sharing};
+use crate::sink::SinkDef;
 use crate::view::{self, ViewDef};
 
 /// The keyspace whose tables the node makes on demand; never stored, never changed by a statement.
@@ -56,6 +57,8 @@ pub struct CatalogState {
     pub rollouts: BTreeMap<String, Rollout>,
     /// Materialized views by the name of their table. They are kept where they were made: no bundle holds them.
     pub views: BTreeMap<TableName, ViewDef>,
+    /// Sinks by name. They run where they were made: no bundle holds them.
+    pub sinks: BTreeMap<String, SinkDef>,
     /// Roles by name.
     pub roles: BTreeMap<String, RoleDef>,
     /// What the last adopted bundle says otherwise than this node and could not be taken over
@@ -86,6 +89,7 @@ impl Default for CatalogState {
             at_limit: BTreeMap::new(),
             rollouts: BTreeMap::new(),
             views: BTreeMap::new(),
+            sinks: BTreeMap::new(),
             roles: BTreeMap::new(),
             disagreements: Vec::new(),
             next_table: TableId(1),

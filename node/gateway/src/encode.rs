@@ -18,7 +18,8 @@ use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
 
 pub use cell::{json_cell, text_cell};
-pub(crate) use event::{object, range_of};
+pub use event::change_object;
+pub(crate) use event::{change_members, object, range_of};
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

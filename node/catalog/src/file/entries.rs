@@ -36,6 +36,7 @@ pub(super) fn entries(state: &CatalogState) -> Result<BTreeMap<String, Vec<u8>>>
     put_all(&mut all, "at-limit", &state.at_limit)?;
     put_all(&mut all, "rollout", &state.rollouts)?;
     put_all(&mut all, "view", &state.views)?;
+    put_all(&mut all, "sink", &state.sinks)?;
     put_all(&mut all, "role", &state.roles)?;
     Ok(all)
 }
