@@ -15,7 +15,7 @@ use crate::grant::Scope;
 use crate::names::{MAX_COLUMNS, check_column_name, check_identifier, check_keyspace_name};
 use crate::options::TableOptions;
 use crate::state::{CatalogState, DEFAULT_KEYSPACE, missing};
-use crate::{keeping, plugin, role, rollout, sharing, view};
+use crate::{keeping, plugin, role, rollout, sharing, sink, view};
 
 /// The state after `change`; equal to `before` (version included) where nothing changed.
 pub(crate) fn apply(before: &CatalogState, change: Change) -> Result<CatalogState> {
@@ -153,6 +153,7 @@ fn step(state: &mut CatalogState, change: Change) -> Result<()> {
             at_ms,
         } => rollout::step(state, &plugin, wave, step, at_ms),
         Change::Role(change) => role::change(state, change),
+        Change::Sink(change) => sink::change(state, change),
         Change::AdoptBundle(bundle) => adopt(state, bundle),
     }
 }
@@ -301,8 +302,7 @@ pub(crate) fn add_columns(
     Ok(bumped(table, grown))
 }
 
-/// The table with other options; the same one where nothing differs. `Invalid` for options that do
-/// not fit the table.
+/// The table with other options; the same one where nothing differs. `Invalid` for those that do not fit it.
 pub(crate) fn alter_options(
     table: &Arc<TableSchema>,
     options: &TableOptions,

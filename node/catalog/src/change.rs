@@ -11,6 +11,7 @@ use crate::plugin::PluginDef;
 use crate::role::RoleChange;
 use crate::rollout::{Rollout, RolloutStep};
 use crate::sharing::FilterDef;
+use crate::sink::SinkChange;
 use crate::view::ViewDef;
 
 /// One change. `if_not_exists` and `if_exists` turn the error of a thing that is already there, or
@@ -186,6 +187,8 @@ pub enum Change {
     },
     /// Something happens to the roles.
     Role(RoleChange),
+    /// Something happens to the sinks.
+    Sink(SinkChange),
     /// Another node's definitions taken over by name.
     AdoptBundle(Bundle),
 }

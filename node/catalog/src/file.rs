@@ -297,6 +297,9 @@ fn decode(stored: &BTreeMap<String, Vec<u8>>) -> Result<CatalogState> {
             Some(("joined", view)) => {
                 state.joined.insert(view.parse()?, value(entry, bytes)?);
             }
+            Some(("sink", name)) => {
+                state.sinks.insert(name.to_owned(), value(entry, bytes)?);
+            }
             Some(("role", name)) => {
                 state.roles.insert(name.to_owned(), value(entry, bytes)?);
             }

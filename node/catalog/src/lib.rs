@@ -38,6 +38,7 @@ mod role;
 mod rollout;
 mod seal;
 mod sharing;
+mod sink;
 mod state;
 mod view;
 
@@ -64,6 +65,7 @@ pub use rollout::{
     Used, Wave,
 };
 pub use sharing::{FilterDef, Sharing, SharingOptions};
+pub use sink::{MAX_SINKS, OnBehind, SinkAddress, SinkChange, SinkDef, SinkOptions};
 pub use state::{CatalogState, DEFAULT_KEYSPACE, SYSTEM_KEYSPACE};
 pub use view::{Late, MAX_VIEWS, ViewDef, ViewOptions};
 

@@ -14,6 +14,7 @@ use crate::plugin::{PluginDef, PluginReference, PluginVersion};
 use crate::role::RoleDef;
 use crate::rollout::Rollout;
 use crate::sharing::{FilterDef, Sharing};
+use crate::sink::SinkDef;
 use crate::view::{self, ViewDef};
 
 /// The keyspace whose tables the node makes on demand; never stored, never changed by a statement.
@@ -59,6 +60,8 @@ pub struct CatalogState {
     /// The tables that views look something up in for each row of their base, by the view; only of those that do. As
     /// the views.
     pub joined: BTreeMap<TableName, Vec<TableName>>,
+    /// Sinks by name. They run where they were made: no bundle holds them.
+    pub sinks: BTreeMap<String, SinkDef>,
     /// Roles by name.
     pub roles: BTreeMap<String, RoleDef>,
     /// What the last adopted bundle says otherwise than this node and could not be taken over
@@ -90,6 +93,7 @@ impl Default for CatalogState {
             rollouts: BTreeMap::new(),
             views: BTreeMap::new(),
             joined: BTreeMap::new(),
+            sinks: BTreeMap::new(),
             roles: BTreeMap::new(),
             disagreements: Vec::new(),
             next_table: TableId(1),

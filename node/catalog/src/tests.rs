@@ -10,6 +10,7 @@ mod reopening;
 mod roles;
 mod rollouts;
 mod sharing;
+mod sinks;
 mod views;
 
 use std::collections::BTreeMap;

@@ -16,7 +16,7 @@ use crate::duration::parse_duration;
 use crate::names::nearest;
 use crate::options::TableOptions;
 use crate::state::{CatalogState, missing};
-use crate::{keeping, sharing};
+use crate::{keeping, sharing, sink};
 
 /// The shortest time between two looks of a view at its table …
 const REFRESH_MS_MIN: u64 = 10;
@@ -291,7 +291,7 @@ pub(crate) fn drop_view(state: &mut CatalogState, name: &TableName, if_exists: b
     drop_table(state, name, false)
 }
 
-/// Refuses to drop a view as a table, and what views stand on.
+/// Refuses to drop a view as a table, and what views stand on or sinks read.
 pub(crate) fn check_drop(state: &CatalogState, name: &TableName) -> Result<()> {
     if state.views.contains_key(name) {
         return Err(
@@ -299,6 +299,7 @@ pub(crate) fn check_drop(state: &CatalogState, name: &TableName) -> Result<()> {
                 .with_hint(format!("DROP MATERIALIZED VIEW {name}")),
         );
     }
+    sink::check_drop(state, name)?;
     check_users(state, name)
 }
 

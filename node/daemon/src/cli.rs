@@ -86,7 +86,7 @@ pub enum Command {
     Start(Box<StartArgs>),
     /// Run one statement, a script from stdin, or an interactive session.
     #[command(
-        after_help = "Examples:\n  activestore sql\n  activestore sql -c \"SELECT count(*) FROM plant.readings\"\n  activestore sql --format csv -c \"SELECT * FROM plant.readings\" > readings.csv\n  activestore sql -c \"SUBSCRIBE SELECT * FROM plant.readings WHERE temp > 80\"\n  activestore sql < schema.sql"
+        after_help = "Examples:\n  activestore sql\n  activestore sql -c \"SELECT count(*) FROM plant.readings\"\n  activestore sql --format csv -c \"SELECT * FROM plant.readings\" > readings.csv\n  activestore sql -c \"SUBSCRIBE SELECT * FROM plant.readings WHERE temp > 80\"\n  activestore sql -c \"CREATE SINK hot TO 'https://hooks.example.com/x' AS SELECT * FROM plant.readings WHERE temp > 80\"\n  activestore sql < schema.sql"
     )]
     Sql(SqlArgs),
     /// Load files into a table.

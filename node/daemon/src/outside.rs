@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
 use ureq::Agent;
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 
@@ -11,16 +12,20 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 const REQUEST_MAX: Duration = Duration::from_secs(15);
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 
-/// A client.
-pub fn agent() -> Agent {
+/// The certificates that the machine trusts.
+pub fn roots() -> Vec<CertificateDer<'static>> {
     let found = rustls_native_certs::load_native_certs();
     if found.certs.is_empty() {
         tracing::warn!(
-            "this machine names no certificates that it trusts, so no host is reached over https"
+            "this machine names no certificates that it trusts, so no host is reached over TLS"
         );
     }
-    let roots: Vec<Certificate<'static>> = found
-        .certs
+    found.certs
+}
+
+/// A client.
+pub fn agent() -> Agent {
+    let roots: Vec<Certificate<'static>> = roots()
         .iter()
         .map(|der| Certificate::from_der(der.as_ref()).to_owned())
         .collect();

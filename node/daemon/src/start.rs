@@ -6,6 +6,7 @@
 //! 3. Print the listeners and write `listeners.json`: ready.
 //! 4. On SIGTERM or SIGINT: HTTP drains, MQTT and QUIC say goodbye, the database closes; exit 0.
 
+mod carrier;
 mod compared;
 mod connections;
 mod courier;
@@ -34,6 +35,7 @@ use crate::backup::role_of;
 use crate::cli::{JoinArgs, StartArgs};
 use crate::key;
 use crate::otlp::{self, SpanLayer};
+use carrier::SinkCarrier;
 use courier::HttpCourier;
 use governor::Governor;
 use listeners::Listeners;
@@ -96,6 +98,7 @@ async fn serve(settings: Settings) -> Result<()> {
     let db = open(settings.db.clone()).await?;
     Listeners::forget(&settings.db.data_dir);
     db.deliver_by(Arc::new(HttpCourier::default()))?;
+    db.carry_by(Arc::new(SinkCarrier::new(db.node_id().to_string())))?;
     if let Err(error) = door::prepare(&settings, &db).await {
         // The first error is the one to report.
         let _ = db.shutdown().await;

@@ -14,7 +14,7 @@ use activestore_query::{Engine, EngineOptions};
 use activestore_store::{Snapshot, Store, StoreOptions, open_keyring};
 use activestore_sync_proto::{Inbox, Outbox, PeerStatus, Replica};
 use activestore_types::{
-    Error, ErrorKind, HlcClock, NamedBatch, NodeId, Result, TableId, TableName, TableSchema,
+    Error, ErrorKind, HlcClock, NamedBatch, NodeId, Result, TableName, TableSchema,
 };
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -41,6 +41,7 @@ use crate::relay::Relays;
 use crate::replica::Adopter;
 use crate::rollouts::{self, Rollouts};
 use crate::set_aside::SetAside;
+use crate::sinks::Sinks;
 use crate::statements::Statements;
 use crate::subscribe::Subscribers;
 use crate::tables::Relations;
@@ -131,6 +132,7 @@ pub(crate) struct Inner {
     pub(crate) subscribers: Arc<Subscribers>,
     pub(crate) statements: Arc<Statements>,
     pub(crate) views: Arc<Views>,
+    pub(crate) sinks: Arc<Sinks>,
     pub(crate) counts: Counts,
     pub(crate) started: Duration,
     space: Mutex<(Duration, u64)>,
@@ -283,6 +285,7 @@ impl Db {
             subscribers: Arc::new(Subscribers::new(options.subscriber_bytes_max)),
             statements: Arc::new(Statements::new(env.clock.clone(), options.slow_statement)),
             views: Arc::new(Views::new(env.clock.clone())),
+            sinks: Arc::new(Sinks::new(env.clock.clone())),
             counts: Counts::default(),
             space: Mutex::new((Duration::ZERO, 0)),
             env,
@@ -292,6 +295,7 @@ impl Db {
         inner.end_drops()?;
         inner.mind_stream(None)?;
         inner.open_views()?;
+        inner.open_sinks();
         inner.hold.all_told();
         inner.end_erasures();
         inner.forget_lost_processors()?;
@@ -407,6 +411,7 @@ impl Db {
         self.blocking(move || {
             inner.subscribers.close();
             inner.views.close();
+            inner.sinks.close();
             inner.alarm.close();
             inner.outgoing.close();
             inner.eviction.close();
@@ -414,6 +419,7 @@ impl Db {
             inner.events.close();
             inner.visits.close();
             inner.write_events();
+            inner.note_sinks();
             inner.outboxes().for_each(|outbox| outbox.stop());
             if let Some(stream) = inner.down.stream() {
                 stream.stop();
@@ -493,6 +499,7 @@ impl Inner {
         }
         self.subscribers.wake();
         self.views.redefined();
+        self.mind_sinks(&state);
         let gone = before.processors.keys();
         let gone: Vec<String> = gone
             .filter(|name| !state.processors.contains_key(*name))
@@ -503,33 +510,6 @@ impl Inner {
             self.alarm.set(); // some may ask to be shown old rows
         }
         Ok(state)
-    }
-
-    fn drop_rows(&self, table: TableId) -> Result<()> {
-        self.leave_keys_of(table)?;
-        self.store.drop_table(table)
-    }
-
-    /// At the start: a table's definition goes before its rows, so a crash between the two leaves rows that
-    /// nothing names. A table whose id the definitions never gave out is not touched: then it is they
-    /// that are not whole.
-    fn end_drops(&self) -> Result<()> {
-        let state = self.catalog.state();
-        for table in self.store.tables() {
-            if state.was_dropped(table) {
-                self.drop_rows(table)?;
-                tracing::info!(
-                    table = table.0,
-                    "the drop of a table that was cut off is complete"
-                );
-            } else if state.table_by_id(table).is_none() {
-                tracing::warn!(
-                    table = table.0,
-                    "the store holds a table that was never defined; it is kept. Restore the definitions from a backup"
-                );
-            }
-        }
-        Ok(())
     }
 
     /// The rows of a table of the definitions; `None` where it was dropped since they were read.

@@ -32,6 +32,7 @@ mod segments;
 mod set_aside;
 mod shared;
 mod shipping;
+mod sinks;
 mod spared_rows;
 mod statements;
 mod subscriptions;

@@ -20,7 +20,8 @@ use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
 
 pub use cell::{json_cell, text_cell};
-pub(crate) use event::{object, range_of};
+pub use event::change_object;
+pub(crate) use event::{change_members, object, range_of};
 
 /// Bytes of a row group of Parquet, which an answer holds until it is written.
 const GROUP_BYTES: usize = 8 << 20;

@@ -69,7 +69,7 @@ pub use params::{MAX_PARAMS, Param};
 pub use parse::{
     Condition, CopyStatement, Delete, Existing, FileFormat, Insert, KINDS, ModelStatement,
     PartitionStatement, PartitionStep, Redefined, Redefinition, RoleStatement, RowFile, Secret,
-    Show, Sketch, Statement, Subscribe, Update, ViewStatement, WhenSlow, parse,
+    Show, SinkStatement, Sketch, Statement, Subscribe, Update, ViewStatement, WhenSlow, parse,
 };
 pub use predicate::RowPredicate;
 pub use prepare::{Described, ParamTypes};

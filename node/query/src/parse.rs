@@ -13,6 +13,7 @@ mod roles;
 mod rows;
 mod secret;
 mod sharing;
+mod sink;
 mod sketch;
 mod statement;
 mod subscribe;
@@ -26,6 +27,7 @@ pub use limits::{
 };
 pub use roles::RoleStatement;
 pub use secret::Secret;
+pub use sink::SinkStatement;
 pub use sketch::{KINDS, Sketch};
 pub use statement::{
     Condition, Delete, Existing, Insert, ModelStatement, PartitionStatement, PartitionStep,
@@ -193,13 +195,14 @@ fn show(cursor: &mut Cursor<'_>) -> Result<Statement> {
         (["MODELS", "MODEL"], Show::Models),
         (["PLUGINS", "PLUGIN"], Show::Plugins),
         (["FILTERS", "FILTER"], Show::Filters),
+        (["SINKS", "SINK"], Show::Sinks),
     ] {
         if words.iter().any(|word| cursor.word(word)) {
             return Ok(Statement::Show(show));
         }
     }
     Err(cursor.expected(
-        "TABLES, KEYSPACES, COLUMNS, FUNCTIONS, AGGREGATES, MERGE FUNCTIONS, PROCESSORS, MODELS, FILTERS, PLUGINS, ROLES, TOKENS or GRANTS",
+        "TABLES, KEYSPACES, COLUMNS, FUNCTIONS, AGGREGATES, MERGE FUNCTIONS, PROCESSORS, MODELS, FILTERS, PLUGINS, SINKS, ROLES, TOKENS or GRANTS",
     ))
 }
 

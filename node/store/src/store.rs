@@ -318,6 +318,11 @@ impl Store {
         self.shared.wal.bytes.get()
     }
 
+    /// Bytes of the log that are kept for who needs it from a record on, in whole segments that lie behind it.
+    pub fn log_bytes_behind(&self, from: Lsn) -> u64 {
+        self.shared.wal.bytes_behind(from)
+    }
+
     /// Keeps the records from `from` on readable, through restarts, until it is moved up or lifted
     /// with `None`. After a restart the hold stands where it last was, or a little before.
     pub fn hold_log(&self, from: Option<Lsn>) {

@@ -517,6 +517,16 @@ impl Wal {
             .map_or(Lsn(1), |segment| segment.header.first_lsn)
     }
 
+    /// Bytes of the full segments between the one with a record and the one that is being written.
+    pub(crate) fn bytes_behind(&self, from: Lsn) -> u64 {
+        let segments = self.segments.lock();
+        let full = segments.split_last().map_or(&[][..], |(_, full)| full);
+        let later = full
+            .iter()
+            .filter(|segment| segment.header.first_lsn > from);
+        later.map(|segment| segment.length).sum()
+    }
+
     pub(crate) fn segment_count(&self) -> usize {
         self.segments.lock().len()
     }

@@ -37,6 +37,7 @@ pub(super) fn entries(state: &CatalogState) -> Result<BTreeMap<String, Vec<u8>>>
     put_all(&mut all, "rollout", &state.rollouts)?;
     put_all(&mut all, "view", &state.views)?;
     put_all(&mut all, "joined", &state.joined)?;
+    put_all(&mut all, "sink", &state.sinks)?;
     put_all(&mut all, "role", &state.roles)?;
     Ok(all)
 }

@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use activestore_db::{Answer, Courier};
-use ureq::Agent;
-use ureq::http::Request;
+use ureq::http::{Request, Response};
+use ureq::{Agent, Body};
 
 use crate::outside;
 
@@ -35,11 +35,15 @@ impl Courier for HttpCourier {
             agent.run(request.body(body).map_err(malformed)?)
         };
         let answer = answer.map_err(|error| error.to_string())?;
-        let retry_after = answer.headers().get("retry-after");
-        let retry_after = retry_after.and_then(|wait| wait.to_str().ok()?.trim().parse().ok());
         Ok(Answer {
             status: answer.status().as_u16(),
-            retry_after: retry_after.map(Duration::from_secs),
+            retry_after: retry_after(&answer),
         })
     }
+}
+
+/// How long a receiver wants to be left alone, where it says so in seconds.
+pub fn retry_after(answer: &Response<Body>) -> Option<Duration> {
+    let wait = answer.headers().get("retry-after")?.to_str().ok()?;
+    wait.trim().parse().ok().map(Duration::from_secs)
 }

@@ -30,6 +30,7 @@ mod roles;
 mod rollouts;
 mod seen;
 mod signatures;
+mod sinks;
 mod slt;
 mod stopped;
 mod subscriptions;

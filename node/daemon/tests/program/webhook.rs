@@ -9,10 +9,10 @@ use crate::process::{Node, eventually, run, said};
 
 /// A request: its first line, its headers in small letters, its body.
 #[derive(Clone, Debug)]
-struct Received {
+pub struct Received {
     line: String,
     headers: Vec<String>,
-    body: String,
+    pub body: String,
 }
 
 impl Received {
@@ -48,7 +48,7 @@ fn receive(listener: TcpListener, statuses: &'static [&str]) -> Arc<Mutex<Vec<Re
     all
 }
 
-fn read(stream: &mut TcpStream) -> Option<Received> {
+pub fn read(stream: &mut TcpStream) -> Option<Received> {
     let mut reader = BufReader::new(stream);
     let mut lines = Vec::new();
     loop {

@@ -59,6 +59,7 @@ impl Rights {
                 }
                 Ok(())
             }
+            Statement::CreateSink(_) => self.superuser("make sinks, which reach other hosts"),
             Statement::RefreshView { name } => self.table(Privilege::Alter, name),
             Statement::CreateModel(model) => {
                 self.creates(model.or_replace, Scope::Model(model.name.clone()))
@@ -123,6 +124,7 @@ impl Rights {
             | Change::StartRollout(_)
             | Change::StepRollout { .. } => self.superuser("deploy, roll out or drop plugins"),
             Change::Role(_) => self.superuser("change roles"),
+            Change::Sink(_) => self.superuser("change sinks, which reach other hosts"),
             Change::AdoptBundle(_) => self.superuser("take over definitions"),
         }
     }

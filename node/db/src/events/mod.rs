@@ -74,6 +74,14 @@ pub(crate) enum Kind {
     TurnedAway,
     /// What waited for a further cloud was let go, for it is one no more.
     CloudLetGo,
+    /// A sink cannot send what it has to.
+    SinkFailing,
+    /// It sends again.
+    SinkRecovered,
+    /// Events of a sink were left out: it was too far behind.
+    SinkSkipped,
+    /// A receiver did not want an event of a sink.
+    SinkRefused,
 }
 
 impl Kind {
@@ -99,6 +107,10 @@ impl Kind {
             Kind::Enrolled => "enrolled",
             Kind::TurnedAway => "turned_away",
             Kind::CloudLetGo => "cloud_let_go",
+            Kind::SinkFailing => "sink_failing",
+            Kind::SinkRecovered => "sink_recovered",
+            Kind::SinkSkipped => "sink_skipped",
+            Kind::SinkRefused => "sink_refused",
         }
     }
 
@@ -114,6 +126,10 @@ impl Kind {
                 | Kind::TurnedAway
                 | Kind::Evicted
                 | Kind::EvictionBlocked
+                | Kind::SinkFailing
+                | Kind::SinkRecovered
+                | Kind::SinkSkipped
+                | Kind::SinkRefused
         )
     }
 }

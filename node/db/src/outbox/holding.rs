@@ -18,7 +18,8 @@ pub(crate) struct LogHold {
     store: Arc<Store>,
     held: Mutex<Held>,
     wakes: Wakes,
-    wake_views: Arc<Mutex<Option<Wake>>>,
+    /// Of the node's own views and sinks.
+    wakes_own: Arc<Mutex<Vec<Wake>>>,
 }
 
 #[derive(Debug)]
@@ -26,6 +27,8 @@ struct Held {
     from: BTreeMap<LogFollower, Lsn>,
     /// What the materialized views of the node need, where it was said.
     views: Option<Option<Lsn>>,
+    /// What its sinks need.
+    sinks: Option<Lsn>,
     /// Whether everybody who follows the log has said from where. Until then the hold is left where it was.
     all_told: bool,
 }
@@ -35,21 +38,22 @@ impl LogHold {
     pub(crate) fn new(store: Arc<Store>, waits: bool) -> Self {
         let wakes = Wakes::default();
         let woken = wakes.clone();
-        let wake_views = Arc::<Mutex<Option<Wake>>>::default();
-        let woken_views = wake_views.clone();
+        let wakes_own = Arc::<Mutex<Vec<Wake>>>::default();
+        let woken_own = wakes_own.clone();
         store.on_waiting_for_hold(Box::new(move || {
             woken.lock().values().for_each(|wake| wake());
-            woken_views.lock().iter().for_each(|wake| wake());
+            woken_own.lock().iter().for_each(|wake| wake());
         }));
         LogHold {
             store,
             held: Mutex::new(Held {
                 from: BTreeMap::new(),
                 views: None,
+                sinks: None,
                 all_told: !waits,
             }),
             wakes,
-            wake_views,
+            wakes_own,
         }
     }
 
@@ -63,7 +67,20 @@ impl LogHold {
 
     /// The same as [`LogHold::wake_by`] for the views.
     pub(crate) fn wake_views_by(&self, wake: Wake) {
-        *self.wake_views.lock() = Some(wake);
+        self.wakes_own.lock().push(wake);
+    }
+
+    /// The node's sinks need the log from there on; with `None` they need nothing.
+    pub(crate) fn hold_for_sinks(&self, from: Option<Lsn>) {
+        let mut held = self.held.lock();
+        if std::mem::replace(&mut held.sinks, from) != from {
+            self.tell(&held);
+        }
+    }
+
+    /// The same as [`LogHold::wake_by`] for the sinks.
+    pub(crate) fn wake_sinks_by(&self, wake: Wake) {
+        self.wakes_own.lock().push(wake);
     }
 
     /// Who follows the log needs it from there on; with `None` it needs nothing.
@@ -93,6 +110,7 @@ impl LogHold {
                     .values()
                     .copied()
                     .chain(held.views.flatten())
+                    .chain(held.sinks)
                     .min(),
             );
         }

@@ -211,7 +211,7 @@ impl Line {
 
 /// How long to wait after so many failures: between half of a span and all of it, by a random number, so that
 /// many nodes do not come back at once.
-pub(super) fn pause(tries: u32, random: u64) -> Duration {
+pub(crate) fn pause(tries: u32, random: u64) -> Duration {
     let span = PAUSE
         .saturating_mul(1 << tries.saturating_sub(1).min(16))
         .min(PAUSE_MAX);

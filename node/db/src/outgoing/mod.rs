@@ -17,6 +17,7 @@ use parking_lot::{Condvar, Mutex};
 
 pub use deliver::{Answer, Courier};
 pub(crate) use kept::{Kept, prefix};
+pub(crate) use line::pause;
 pub(crate) use line::{Figures, Try};
 use line::{Line, Pick};
 pub(crate) use report::outgoing;

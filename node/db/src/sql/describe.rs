@@ -34,6 +34,7 @@ impl Db {
             Show::Models => ("SELECT * FROM system.models ORDER BY name", vec![]),
             Show::MergeFunctions => ("SELECT * FROM system.merge_functions ORDER BY name", vec![]),
             Show::Filters => ("SELECT * FROM system.filters ORDER BY name", vec![]),
+            Show::Sinks => ("SELECT * FROM system.sinks ORDER BY name", vec![]),
             Show::Roles => ("SELECT * FROM system.roles ORDER BY name", vec![]),
             Show::Tokens => ("SELECT * FROM system.tokens ORDER BY role, id", vec![]),
             Show::Grants { role: None } => (

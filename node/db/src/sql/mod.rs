@@ -139,6 +139,7 @@ impl Db {
             Statement::Change { change, tag } => self.define(change, tag).await,
             Statement::Role(statement) => self.roles(statement).await,
             Statement::CreateView(view) => self.create_view(view).await,
+            Statement::CreateSink(sink) => self.create_sink(sink).await,
             Statement::RefreshView { name } => self.refresh_view(&name).await,
             Statement::CreateModel(model) => self.create_model(model).await,
             Statement::Redefine(statement) => self.redefine(statement).await,

@@ -13,6 +13,7 @@ mod channel;
 mod definitions;
 mod follower;
 mod look;
+mod reader;
 mod subscription;
 mod token;
 mod wish;
@@ -35,6 +36,7 @@ use wish::Wish;
 pub use bounds::Bounds;
 pub(crate) use bounds::decoded as key_value;
 pub use changes::{Change, Changes, Told, What};
+pub(crate) use reader::{LogReader, Spot, Stretch};
 pub use subscription::Subscription;
 
 /// The queues of all subscribers hold together what so many full ones do.
@@ -337,5 +339,6 @@ impl Inner {
         ] {
             all.counter(name, help, read(counter));
         }
+        self.sinks.count(self, all);
     }
 }

@@ -9,7 +9,7 @@ use activestore_query::{
     Param, {Rows, WhenSlow},
 };
 use activestore_store::backup::LogPin;
-use activestore_types::{Error, ErrorKind, Hlc, Lsn, Result};
+use activestore_types::{Error, Hlc, Lsn, Result};
 use arrow::datatypes::SchemaRef;
 use futures::StreamExt;
 use parking_lot::Mutex;
@@ -18,8 +18,9 @@ use tokio::task::JoinHandle;
 use super::changes::Told;
 use super::channel::{Channel, Taken};
 use super::definitions::Definitions;
-use super::follower::{LOG_STEP_BYTES, Live, still_stands};
-use super::look::{Glance, Looking};
+use super::follower::Live;
+use super::look::Looking;
+use super::reader::{Stretch, read_on};
 use super::token::Place;
 use super::wish::Wish;
 use super::{Seat, Subscribers};
@@ -83,8 +84,7 @@ impl Subscription {
         // All that is committed from here on is told; the rows, and the highest stamp, are looked at after it.
         let newest = Place::behind(inner.store.last_lsn());
         let highest = inner.store.max_hlc();
-        // Where others' clocks went ahead, own writes may be stamped below what is there.
-        let ahead = highest > Hlc::from_ms(inner.wall_ms().saturating_add(CLOCKS_APART_MS));
+        let ahead = clocks_went_ahead(&inner).is_some();
         let mut ready = VecDeque::new();
         let token = kept.unwrap_or(newest).token(inner.node);
         let phase = if snapshot {
@@ -262,46 +262,35 @@ impl Live {
     /// Reads the next part of the log for itself.
     fn read_on(&self, inner: &Inner) -> Result<Step> {
         let mut looking = self.looking.lock();
-        let now = Definitions::now(inner);
-        let before = std::mem::replace(&mut looking.definitions, now);
-        if !before.are(&looking.definitions) {
-            still_stands(inner, &self.wish, &mut looking, &before)?;
-        }
-        let store = &inner.store;
-        let newest = store.last_lsn();
-        let from = looking.after().next();
-        let mut step = Step {
-            told: Vec::new(),
-            at_end: newest < from,
-        };
-        if step.at_end {
-            return Ok(step);
-        }
-        let records = match store.log(from, LOG_STEP_BYTES) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                if self.wish.statement.when_slow == WhenSlow::Disconnect {
-                    return Err(out_of_reach(inner));
-                }
-                let place = Place::behind(newest);
+        match read_on(inner, &self.wish, &mut looking)? {
+            Stretch::Read(changes, at_end) => Ok(Step {
+                told: changes.into_iter().map(Told::Changes).collect(),
+                at_end,
+            }),
+            Stretch::Gone(_) if self.wish.statement.when_slow == WhenSlow::Disconnect => {
+                Err(out_of_reach(inner))
+            }
+            Stretch::Gone(_) => {
+                let place = Place::behind(inner.store.last_lsn());
                 looking.skip_to(place);
                 let token = place.token(inner.node);
-                step.told.push(Told::Dropped {
-                    events: None,
-                    token,
-                });
-                return Ok(step);
+                Ok(Step {
+                    told: vec![Told::Dropped {
+                        events: None,
+                        token,
+                    }],
+                    at_end: false,
+                })
             }
-            read => read?,
-        };
-        let told = &mut step.told;
-        looking.look(&mut Glance::new(inner), &records, &mut |changes| {
-            told.push(Told::Changes(changes));
-        })?;
-        let upto = records.last().map_or(newest, |last| last.lsn);
-        looking.pass(upto);
-        step.at_end = upto >= store.last_lsn();
-        Ok(step)
+        }
     }
+}
+
+/// The highest stamp that there is, where others' clocks went ahead: own writes may be stamped below what is there.
+pub(super) fn clocks_went_ahead(inner: &Inner) -> Option<Hlc> {
+    let highest = inner.store.max_hlc();
+    let expected = Hlc::from_ms(inner.wall_ms().saturating_add(CLOCKS_APART_MS));
+    (highest > expected).then_some(highest)
 }
 
 /// Whether the log holds everything behind a place.

@@ -114,6 +114,11 @@ impl Views {
         self.closing.load(Ordering::Acquire)
     }
 
+    /// Whether the log stays held as it was, for an outbox that is not opened now.
+    pub(crate) fn leaves_log(&self) -> bool {
+        self.leaves_log.load(Ordering::Acquire)
+    }
+
     /// The store waits for the log to be let go. Must not call back into the store.
     fn await_log(&self) {
         self.log_awaited.store(true, Ordering::Release);
@@ -263,9 +268,9 @@ impl Views {
     }
 }
 
-/// Whether a node's log is held for views from its start on.
+/// Whether a node's log is held for views or sinks from its start on.
 pub(crate) fn hold_the_log(state: &CatalogState) -> bool {
-    !state.views.is_empty()
+    !state.views.is_empty() || !state.sinks.is_empty()
 }
 
 impl Inner {
@@ -294,7 +299,7 @@ impl Inner {
     /// The views need the log from there on. What an outbox needs that is not opened now nobody knows: then the log stays held
     /// as it was, which is enough for views too.
     fn hold_log_for_views(&self, from: Option<Lsn>) {
-        if !self.views.leaves_log.load(Ordering::Acquire) {
+        if !self.views.leaves_log() {
             self.hold.hold_for_views(from);
         }
     }

@@ -12,7 +12,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::cursor::Cursor;
 use super::statement::{ModelStatement, Statement};
-use super::{roles, sharing, table, view};
+use super::{roles, sharing, sink, table, view};
 
 /// After `CREATE`.
 pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
@@ -56,8 +56,11 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if cursor.words(&["MATERIALIZED", "VIEW"]) {
         return view::create(cursor);
     }
+    if cursor.word("SINK") {
+        return sink::create(cursor);
+    }
     Err(cursor.expected(
-        "KEYSPACE, TABLE, MATERIALIZED VIEW, FUNCTION, AGGREGATE, TABLE FUNCTION, MERGE FUNCTION, PROCESSOR, MODEL or FILTER",
+        "KEYSPACE, TABLE, MATERIALIZED VIEW, SINK, FUNCTION, AGGREGATE, TABLE FUNCTION, MERGE FUNCTION, PROCESSOR, MODEL or FILTER",
     ))
 }
 
@@ -103,12 +106,14 @@ pub(super) fn drop(cursor: &mut Cursor<'_>) -> Result<Statement> {
         (Change::DropPlugin { name, if_exists }, "DROP PLUGIN")
     } else if cursor.words(&["MATERIALIZED", "VIEW"]) {
         view::drop(cursor)?
+    } else if cursor.word("SINK") {
+        sink::drop(cursor)?
     } else if let Some(change) = sharing::drop(cursor)? {
         change
     } else {
         refuse(cursor)?;
         return Err(cursor
-            .expected("KEYSPACE, TABLE, MATERIALIZED VIEW, FUNCTION, PROCESSOR, MODEL, FILTER or PLUGIN after DROP"));
+            .expected("KEYSPACE, TABLE, MATERIALIZED VIEW, SINK, FUNCTION, PROCESSOR, MODEL, FILTER or PLUGIN after DROP"));
     };
     if cursor.peek_word("CASCADE") {
         return Err(Error::invalid("CASCADE is not available")

@@ -46,6 +46,7 @@ impl Statement {
             | Statement::CreateModel(_)
             | Statement::Redefine(_)
             | Statement::CreateView(_)
+            | Statement::CreateSink(_)
             | Statement::RefreshView { .. } => "define",
             Statement::Role(_) => "role",
             Statement::Show(_) | Statement::Describe { .. } => "show",

@@ -7,6 +7,7 @@ use activestore_types::TableName;
 
 use super::copy::CopyStatement;
 use super::roles::RoleStatement;
+use super::sink::SinkStatement;
 
 /// One statement.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +52,8 @@ pub enum Statement {
     Role(RoleStatement),
     /// `CREATE MATERIALIZED VIEW`: its query has to be planned before the catalog can take it.
     CreateView(ViewStatement),
+    /// `CREATE SINK`: its query has to be understood before the catalog can take it.
+    CreateSink(SinkStatement),
     /// `REFRESH MATERIALIZED VIEW`: waits until it holds what its table does.
     RefreshView {
         /// The view.
@@ -259,6 +262,8 @@ pub enum Show {
     MergeFunctions,
     /// `SHOW FILTERS`.
     Filters,
+    /// `SHOW SINKS`.
+    Sinks,
     /// `SHOW ROLES`.
     Roles,
     /// `SHOW TOKENS`.

@@ -246,12 +246,15 @@ pub(super) fn alter(cursor: &mut Cursor<'_>) -> Result<Statement> {
             return redefine(cursor, what);
         }
     }
+    if cursor.word("SINK") {
+        return super::sink::alter(cursor);
+    }
     if let Some(statement) = super::roles::alter(cursor)? {
         return Ok(statement);
     }
     if !cursor.word("TABLE") {
         return Err(cursor.expected(
-            "TABLE, KEYSPACE, FUNCTION, AGGREGATE, TABLE FUNCTION, MERGE FUNCTION, PROCESSOR, MODEL or FILTER",
+            "TABLE, KEYSPACE, SINK, FUNCTION, AGGREGATE, TABLE FUNCTION, MERGE FUNCTION, PROCESSOR, MODEL or FILTER",
         ));
     }
     let table = cursor.table_name()?;

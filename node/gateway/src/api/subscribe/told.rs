@@ -16,13 +16,13 @@
 //!
 //! As server-sent events `op` is the event's name as well and `id` its id, so that a browser goes on by itself.
 
-use activestore_db::{Changes, Subscription, Told, What};
+use activestore_db::{Changes, Subscription, Told};
 use activestore_types::{Error, Result};
 use arrow::datatypes::SchemaRef;
 
 use super::Chunk;
 use crate::answer::error_value;
-use crate::encode::{json_string, object, range_of};
+use crate::encode::{change_members, json_string, object};
 
 /// How events are put one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,6 @@ impl Framing {
 pub(super) struct Words {
     framing: Framing,
     rows: SchemaRef,
-    keys: SchemaRef,
     bytes: Vec<u8>,
     messages: Vec<String>,
 }
@@ -58,7 +57,6 @@ impl Words {
         Words {
             framing,
             rows: subscription.schema().clone(),
-            keys: subscription.key_schema().clone(),
             bytes: Vec::new(),
             messages: Vec::new(),
         }
@@ -91,25 +89,7 @@ impl Words {
 
     fn changes(&mut self, changes: &Changes) -> Result<()> {
         for change in &changes.list {
-            let mut data = Vec::new();
-            let op = match change.what {
-                What::Upsert(row) => {
-                    data.extend_from_slice(b"\"row\":");
-                    object(&self.rows, &changes.rows, row, &mut data)?;
-                    "upsert"
-                }
-                What::Delete(row) => {
-                    data.extend_from_slice(b"\"key\":");
-                    object(&self.keys, &changes.keys, row, &mut data)?;
-                    "delete"
-                }
-                What::Erase(range) => {
-                    if let Some(bounds) = changes.ranges.get(range) {
-                        range_of(bounds, &mut data)?;
-                    }
-                    "erase"
-                }
-            };
+            let (op, data) = change_members(changes, change)?;
             self.event(op, Some(&changes.token(change)), &data);
         }
         Ok(())

@@ -1,0 +1,109 @@
+//! A web hook: one POST for each batch, under a key that stays the same however often it is sent.
+
+use std::time::Duration;
+
+use activestore_db::{Carried, Change, Changes, Parcel, SinkLine, SinkOptions};
+use activestore_gateway::encode::change_object;
+use activestore_types::{Error, Result};
+use ureq::Agent;
+use ureq::http::{HeaderMap, HeaderName, HeaderValue, Request};
+
+use crate::start::courier::retry_after;
+
+/// The way to a web hook.
+pub struct WebHook {
+    /// The members in front of each event.
+    head: String,
+    url: String,
+    agent: Agent,
+    headers: HeaderMap,
+    timeout: Duration,
+    /// Whether events come as an array, also one alone.
+    batches: bool,
+}
+
+impl WebHook {
+    /// # Errors
+    /// `Invalid` for a header that HTTP does not carry.
+    pub fn new(sink: &str, url: &str, agent: Agent, options: &SinkOptions) -> Result<WebHook> {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static("application/json"));
+        for (name, value) in &options.headers {
+            let wrong = || {
+                Error::invalid(format!(
+                    "the header '{name}' is not one that HTTP can carry"
+                ))
+            };
+            let mut value = HeaderValue::from_str(value).map_err(|_| wrong())?;
+            value.set_sensitive(true);
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
+            headers.insert(name, value);
+        }
+        Ok(WebHook {
+            head: format!("\"sink\":\"{sink}\","),
+            url: url.to_owned(),
+            agent,
+            headers,
+            timeout: options.timeout,
+            batches: options.batch > 1,
+        })
+    }
+
+    fn body(&self, parcels: &[Parcel]) -> Vec<u8> {
+        let bodies: Vec<&[u8]> = parcels
+            .iter()
+            .map(|parcel| parcel.body.as_slice())
+            .collect();
+        let joined = bodies.join(&b",\n"[..]);
+        match self.batches {
+            true => [b"[".as_slice(), &joined, b"]"].concat(),
+            false => joined,
+        }
+    }
+}
+
+/// One event's id, or those of the first and the last of several.
+fn key(parcels: &[Parcel]) -> String {
+    match parcels {
+        [only] => only.id.clone(),
+        [first, .., last] => format!("{}..{}", first.id, last.id),
+        [] => String::new(),
+    }
+}
+
+impl SinkLine for WebHook {
+    fn parcel(&self, changes: &Changes, change: &Change) -> Result<Parcel> {
+        Ok(Parcel {
+            id: changes.token(change),
+            topic: String::new(),
+            body: change_object(changes, change, &self.head)?,
+        })
+    }
+
+    fn carry(&mut self, parcels: &[Parcel]) -> Carried {
+        let mut request = Request::post(&self.url);
+        if let Some(headers) = request.headers_mut() {
+            headers.clone_from(&self.headers);
+        }
+        let request = request
+            .header("idempotency-key", key(parcels))
+            .body(self.body(parcels));
+        let Ok(request) = request else {
+            return Carried::later(0, "the address is not one that HTTP can carry");
+        };
+        let request = self
+            .agent
+            .configure_request(request)
+            .timeout_global(Some(self.timeout))
+            .build();
+        match self.agent.run(request) {
+            Ok(answer) => Carried::by_status(
+                answer.status().as_u16(),
+                retry_after(&answer),
+                parcels.len(),
+            ),
+            // The path may be secret.
+            Err(error) => Carried::later(0, error.to_string().replace(&self.url, "the address")),
+        }
+    }
+}

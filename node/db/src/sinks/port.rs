@@ -1,0 +1,102 @@
+//! What a sink asks of those who reach other hosts: the database opens no socket itself.
+
+use std::time::Duration;
+
+use activestore_catalog::{SinkAddress, SinkOptions};
+use activestore_types::Result;
+
+use crate::subscribe::{Change, Changes};
+
+/// Reaches receivers of sinks.
+pub trait Carrier: Send + Sync {
+    /// A line to a receiver, of the sink with this name. Nothing is sent yet, and no connection is made.
+    ///
+    /// # Errors
+    /// Why none can be made.
+    fn line(
+        &self,
+        sink: &str,
+        address: &SinkAddress,
+        options: &SinkOptions,
+    ) -> Result<Box<dyn SinkLine>>;
+}
+
+/// The way to one receiver.
+pub trait SinkLine: Send {
+    /// An event in the receiver's words.
+    ///
+    /// # Errors
+    /// `Internal` for a value that has no such form.
+    fn parcel(&self, changes: &Changes, change: &Change) -> Result<Parcel>;
+
+    /// Hands parcels over, in their order. It comes to an end within a few times [`SinkOptions::timeout`].
+    fn carry(&mut self, parcels: &[Parcel]) -> Carried;
+}
+
+/// An event on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parcel {
+    /// Names the event for ever: the receiver knows by it what it has already.
+    pub id: String,
+    /// Where it goes at a broker; empty for a web hook.
+    pub topic: String,
+    /// What is sent.
+    pub body: Vec<u8>,
+}
+
+/// What became of parcels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// So many, from the first on, are in the receiver's hands.
+    pub taken: usize,
+    /// Why the others are not.
+    pub setback: Option<Setback>,
+}
+
+/// Why a parcel was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Setback {
+    /// The receiver does not want it.
+    Refused(String),
+    /// It may take it later: why not now, and how long it wants to be left alone.
+    Later(String, Option<Duration>),
+}
+
+impl Carried {
+    /// All of them arrived.
+    pub fn all(count: usize) -> Carried {
+        Carried {
+            taken: count,
+            setback: None,
+        }
+    }
+
+    /// Some arrived, and then something went wrong that may pass.
+    pub fn later(taken: usize, why: impl Into<String>) -> Carried {
+        Carried {
+            taken,
+            setback: Some(Setback::Later(why.into(), None)),
+        }
+    }
+
+    /// What the status of an HTTP answer says of all of `count` parcels. An answer that speaks of the address, of the
+    /// right to it or of the moment costs no event: only what speaks of the event itself refuses it.
+    pub fn by_status(status: u16, retry_after: Option<Duration>, count: usize) -> Carried {
+        let setback = match status {
+            200..=299 => return Carried::all(count),
+            300..=399 => Setback::Later(
+                format!("it was answered {status}, and no redirect is followed"),
+                retry_after,
+            ),
+            401..=405 | 407 | 408 | 410 | 421 | 423 | 425 | 429 => {
+                Setback::Later(format!("it was answered {status}"), retry_after)
+            }
+            400..=499 => Setback::Refused(format!("it was answered {status}")),
+            _ => Setback::Later(format!("it was answered {status}"), retry_after),
+        };
+        Carried {
+            taken: 0,
+            setback: Some(setback),
+        }
+    }
+}

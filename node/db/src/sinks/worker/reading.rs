@@ -1,0 +1,153 @@
+//! What a sink reads of the log, puts into its receiver's words, or leaves out since it is too far behind.
+
+use std::time::Duration;
+
+use activestore_catalog::OnBehind;
+use activestore_types::{ErrorKind, Result};
+
+use super::Worker;
+use crate::db::Inner;
+use crate::events::Kind;
+use crate::sinks::port::Parcel;
+use crate::subscribe::{LogReader, Spot, Stretch, What};
+
+/// Bytes of one event; a larger one is left out.
+const EVENT_BYTES_MAX: usize = 4 << 20;
+/// Bytes of one batch.
+const BATCH_BYTES_MAX: usize = 1 << 20;
+/// Steps of the log that are left out at once, before somebody else gets a turn.
+const SKIPPED_STEPS: usize = 256;
+
+impl Worker {
+    pub(super) fn waiting(&self) -> usize {
+        let all = self.queue.iter();
+        all.map(|(changes, next)| changes.list.len().saturating_sub(*next))
+            .sum()
+    }
+
+    /// Reads the next part of the log into the queue.
+    pub(super) fn read(&mut self, inner: &Inner, now: Duration) -> Result<()> {
+        let from = self.read_to.clone().unwrap_or_else(|| Spot::now(inner));
+        self.read_at = now;
+        let Some(ready) = &mut self.ready else {
+            return Ok(());
+        };
+        let leaving = ready.options.leaving;
+        let mut reader = match ready.reader.take() {
+            Some(reader) => reader,
+            None => LogReader::begin(inner, &ready.def.query, leaving, &from)?,
+        };
+        match reader.read(inner) {
+            Ok(Stretch::Read(changes, at_end)) => {
+                self.at_end = at_end;
+                self.read_to = Some(reader.spot(inner));
+                let tells_gone = leaving || ready.options.deletes;
+                ready.reader = Some(reader);
+                for mut changes in changes {
+                    if !tells_gone {
+                        let is_row = |what: What| matches!(what, What::Upsert(_));
+                        changes.list.retain(|change| is_row(change.what));
+                    }
+                    if !changes.list.is_empty() {
+                        self.queue.push_back((changes, 0));
+                    }
+                }
+                if self.queue.is_empty() {
+                    self.spot.clone_from(&self.read_to);
+                }
+                Ok(())
+            }
+            Ok(Stretch::Gone(first)) => {
+                self.queue.clear();
+                self.stands_at(Spot::before(first, inner));
+                self.left_out(inner, "events were left out, nobody knows how many: the log does not reach back to where it stood");
+                Ok(())
+            }
+            // The record is another one than the place was given for: it is told whole, some of it twice.
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                self.stands_at(Spot::before(from.needs, inner));
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) fn stands_at(&mut self, spot: Spot) {
+        if self.queue.is_empty() {
+            self.spot = Some(spot.clone());
+        }
+        self.read_to = Some(spot);
+        self.at_end = false;
+    }
+
+    /// The next events in the receiver's words. One that is too large is left out.
+    pub(super) fn pack(&mut self, inner: &Inner) -> Result<Vec<Parcel>> {
+        let mut parcels = Vec::new();
+        let mut bytes = 0;
+        let Some(ready) = &self.ready else {
+            return Ok(parcels);
+        };
+        let waiting = self.queue.iter().flat_map(|(changes, next)| {
+            let list = changes.list.iter().skip(*next);
+            list.map(move |change| (changes, change))
+        });
+        let mut too_large = false;
+        for (changes, change) in waiting.take(self.batch) {
+            let parcel = ready.line.parcel(changes, change)?;
+            too_large = parcel.body.len() > EVENT_BYTES_MAX;
+            bytes += parcel.body.len();
+            if too_large || (!parcels.is_empty() && bytes > BATCH_BYTES_MAX) {
+                break;
+            }
+            parcels.push(parcel);
+        }
+        if parcels.is_empty() && too_large {
+            self.refuse(inner, "it is larger than 4 MiB", &[]);
+        }
+        Ok(parcels)
+    }
+
+    /// Whether more of the log is held for it than may be.
+    pub(super) fn is_too_far_behind(&self, inner: &Inner) -> bool {
+        self.is_behind_by(inner, 1)
+    }
+
+    pub(super) fn is_behind_by(&self, inner: &Inner, part: u64) -> bool {
+        let (Some(ready), Some(spot)) = (&self.ready, &self.spot) else {
+            return false;
+        };
+        let held = inner.store.log_bytes_behind(spot.needs);
+        ready.options.on_behind == OnBehind::Skip && held > (ready.options.hold_mib << 20) / part
+    }
+
+    /// Leaves the oldest events out, until half of what may be held is.
+    pub(super) fn skip(&mut self, inner: &Inner) {
+        let before = self.counts.skipped;
+        for _ in 0..SKIPPED_STEPS {
+            if !self.is_behind_by(inner, 2) {
+                break;
+            }
+            self.counts.skipped += self.waiting() as u64;
+            self.queue.clear();
+            self.spot.clone_from(&self.read_to);
+            let now = inner.env.clock.monotonic();
+            if let Err(error) = self.read(inner, now) {
+                tracing::warn!(sink = %self.name, %error, "what a sink leaves out could not be read; it goes on with what is written from now on");
+                let end = Spot::now(inner);
+                self.queue.clear();
+                self.stands_at(end);
+                break;
+            }
+        }
+        self.head_since = None;
+        let count = self.counts.skipped - before;
+        let more = format!("{count} events were left out: too much of the log was held for it");
+        self.left_out(inner, &more);
+    }
+
+    pub(super) fn left_out(&self, inner: &Inner, what: &str) {
+        tracing::warn!(sink = %self.name, what, "a sink is too far behind");
+        let text = format!("sink {}: {what}", self.name);
+        inner.events.tell(Kind::SinkSkipped, None, text);
+    }
+}
