@@ -46,7 +46,7 @@ impl Random {
 
 /// What sends: by the window that is tested, or by halving it at each loss, as most of the Internet does.
 enum Sender {
-    Arrivals(Arrivals),
+    Arrivals(Box<Arrivals>),
     Halving { window: f64, until: Duration },
 }
 
@@ -57,6 +57,11 @@ impl Sender {
             Sender::Halving { window, .. } => *window as u64,
         }
     }
+}
+
+fn ours() -> Sender {
+    let packet = u16::try_from(PACKET).unwrap();
+    Sender::Arrivals(Box::new(Arrivals::new(packet)))
 }
 
 struct Flow {
@@ -111,8 +116,7 @@ impl Net {
     }
 
     fn one(link: Link, seed: u64) -> Net {
-        let arrivals = Arrivals::new(u16::try_from(PACKET).unwrap());
-        Net::new(link, seed, vec![Sender::Arrivals(arrivals)])
+        Net::new(link, seed, vec![ours()])
     }
 
     /// Goes on for so long, in steps of a millisecond; `busy` says whether there is something to send.
@@ -348,12 +352,11 @@ fn times_without_anything_to_send_teach_nothing_wrong() {
 #[test]
 fn beside_one_that_fills_every_queue_it_gets_its_share() {
     let link = Link::new(4000.0, 80, 0.0, 60_000.0);
-    let arrivals = Arrivals::new(u16::try_from(PACKET).unwrap());
     let other = Sender::Halving {
         window: 20_000.0,
         until: Duration::ZERO,
     };
-    let mut net = Net::new(link, 5, vec![Sender::Arrivals(arrivals), other]);
+    let mut net = Net::new(link, 5, vec![ours(), other]);
     net.run(20.0, |_| true);
     let before = net.flows[0].arrived;
     let all = net.run(60.0, |_| true);
@@ -365,7 +368,7 @@ fn beside_one_that_fills_every_queue_it_gets_its_share() {
 #[test]
 fn many_of_one_kind_share_a_link() {
     let link = Link::new(4000.0, 200, 0.02, 200_000.0);
-    let senders = (0..4).map(|_| Sender::Arrivals(Arrivals::new(u16::try_from(PACKET).unwrap())));
+    let senders = (0..4).map(|_| ours());
     let mut net = Net::new(link, 9, senders.collect());
     net.run(30.0, |_| true);
     let before: Vec<u64> = net.flows.iter().map(|flow| flow.arrived).collect();
