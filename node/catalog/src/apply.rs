@@ -340,9 +340,8 @@ pub(crate) fn drop_table(
         };
     }
     view::check_drop(state, name)?;
-    let users = state
-        .processors
-        .values()
+    let all = state.processors.values();
+    let users = all
         .filter(|processor| processor.table == *name || processor.into.contains(name))
         .map(|processor| ("processor", processor.name.as_str()));
     unused("table", &name.to_string(), users)?;
