@@ -1,5 +1,5 @@
 //! Batches of a scan on their way from its thread to their reader. Several go together: to wake a reader who waits
-//! takes as long as to read some thousand rows, so each comes with more than the one before, up to a bound.
+//! takes as long as to read some thousand rows, so more and more of them do, up to a bound.
 
 use std::sync::Arc;
 use std::vec;
@@ -14,8 +14,10 @@ use futures::StreamExt;
 use futures::stream::unfold;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-/// Batches that go together, at most.
-const BATCHES_TOGETHER: usize = 8;
+/// How often the number of batches that go together is doubled: up to 8.
+const DOUBLINGS: usize = 3;
+/// Sendings before the next are doubled: behind a reader who takes one batch and leaves, little is read in vain.
+const SENDINGS_ALIKE: usize = 2;
 /// Bytes of batches that wait for others to go with, at most.
 const BYTES_TOGETHER: usize = 1 << 20;
 /// How many times a scan may be ahead of its reader by what goes together.
@@ -28,8 +30,7 @@ pub(super) struct Outlet {
     sender: Sender<Sending>,
     held: Sending,
     bytes: usize,
-    /// How many go with the next sending.
-    together: usize,
+    sent: usize,
 }
 
 impl Outlet {
@@ -40,7 +41,8 @@ impl Outlet {
             self.bytes += batch.get_array_memory_size();
         }
         self.held.push(batch);
-        let full = self.held.len() >= self.together || self.bytes >= BYTES_TOGETHER;
+        let together = 1 << (self.sent / SENDINGS_ALIKE).min(DOUBLINGS);
+        let full = self.held.len() >= together || self.bytes >= BYTES_TOGETHER;
         if (full || failed) && !self.flush() {
             return false;
         }
@@ -50,7 +52,7 @@ impl Outlet {
     /// Sends what is held; whether somebody wants it.
     fn flush(&mut self) -> bool {
         self.bytes = 0;
-        self.together = (self.together * 2).min(BATCHES_TOGETHER);
+        self.sent += 1;
         let held = std::mem::take(&mut self.held);
         held.is_empty() || self.sender.blocking_send(held).is_ok()
     }
@@ -95,7 +97,7 @@ pub(super) fn stream(
             sender,
             held: Vec::new(),
             bytes: 0,
-            together: 1,
+            sent: 0,
         };
         let done = scan(&mut outlet);
         // Without a reader nobody wants it.
