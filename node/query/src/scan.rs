@@ -6,6 +6,7 @@
 //! backwards, is taken over whole, its limit with it.
 
 mod counters;
+mod outlet;
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,12 +26,10 @@ use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, Sched
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::sort_pushdown::SortOrderPushdownResult;
 use datafusion::physical_plan::statistics::StatisticsArgs;
-use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
     SendableRecordBatchStream,
 };
-use tokio::sync::mpsc::Sender;
 
 use crate::ahead::Ahead;
 use crate::error::to_datafusion;
@@ -39,8 +38,6 @@ use crate::rows::QueryStats;
 use crate::runs::codes;
 use counters::Counters;
 
-/// Batches that a scan may be ahead of its reader.
-const BATCHES_AHEAD: usize = 2;
 /// Up to so many keys are read one by one; the vectors of more are decoded whole.
 const POINTS_MAX: usize = 64;
 /// Key ranges that EXPLAIN shows as bytes.
@@ -222,23 +219,20 @@ impl ScanExec {
             now_ms: self.now_ms,
         };
         let (snapshot, schema) = (self.snapshot.clone(), self.schema.clone());
-        let mut builder = RecordBatchReceiverStreamBuilder::new(self.schema.clone(), BATCHES_AHEAD);
-        let sender = builder.tx();
-        builder.spawn_blocking(move || {
+        outlet::stream(&self.schema, move |outlet| {
             let mut rows = snapshot.last_rows(request).map_err(to_datafusion)?;
             for batch in rows.by_ref() {
                 if let Ok(batch) = &batch {
                     counters.rows.add(batch.num_rows());
                 }
-                if !pass_on(batch, &schema, &sender) {
+                if !outlet.push(labelled_or_failed(batch, &schema)) {
                     break;
                 }
             }
             let vectors = usize::try_from(rows.vectors_read()).unwrap_or(usize::MAX);
             counters.vectors_read.add(vectors);
             Ok(())
-        });
-        builder.build()
+        })
     }
 
     /// The rows of these keys, in the order of the scan.
@@ -405,16 +399,12 @@ impl ExecutionPlan for ScanExec {
         let counters = Counters::new(&self.metrics, partition);
         if let Some(keys) = self.points() {
             let (scan, keys) = (self.clone(), keys.to_vec());
-            let mut builder = RecordBatchReceiverStreamBuilder::new(self.schema.clone(), 1);
-            let sender = builder.tx();
-            builder.spawn_blocking(move || {
+            return Ok(outlet::stream(&self.schema, move |outlet| {
                 let batch = scan.read_points(&keys)?;
                 counters.rows.add(batch.num_rows());
-                // Without a reader nobody wants it.
-                let _ = sender.blocking_send(Ok(batch));
+                outlet.push(Ok(batch));
                 Ok(())
-            });
-            return Ok(builder.build());
+            }));
         }
         if let Some(partitions) = &self.last_rows {
             return Ok(self.execute_last(partitions.as_ref().clone(), counters));
@@ -432,23 +422,20 @@ impl ExecutionPlan for ScanExec {
             now_ms: self.now_ms,
         };
         let (snapshot, schema) = (self.snapshot.clone(), self.schema.clone());
-        let mut builder = RecordBatchReceiverStreamBuilder::new(self.schema.clone(), BATCHES_AHEAD);
-        let sender = builder.tx();
-        builder.spawn_blocking(move || {
+        Ok(outlet::stream(&self.schema, move |outlet| {
             let mut scan = snapshot.scan(request).map_err(to_datafusion)?;
             let mut before = ScanStats::default();
             while let Some(batch) = scan.next() {
                 let now = scan.stats();
                 counters.add(&before, &now);
                 before = now;
-                if !pass_on(batch, &schema, &sender) {
+                if !outlet.push(labelled_or_failed(batch, &schema)) {
                     return Ok(());
                 }
             }
             counters.add(&before, &scan.stats());
             Ok(())
-        });
-        Ok(builder.build())
+        }))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -520,18 +507,12 @@ fn properties(order: EquivalenceProperties, partitions: usize) -> PlanProperties
     .with_scheduling_type(SchedulingType::Cooperative)
 }
 
-/// Hands a batch of the store on; whether more are wanted: not after a failure, nor where the reader
-/// is gone.
-fn pass_on(
+/// A batch of the store as one of the plan.
+fn labelled_or_failed(
     batch: activestore_types::Result<RecordBatch>,
     schema: &SchemaRef,
-    sender: &Sender<Result<RecordBatch>>,
-) -> bool {
-    let batch = batch
-        .map_err(to_datafusion)
-        .and_then(|batch| labelled(batch, schema));
-    let failed = batch.is_err();
-    sender.blocking_send(batch).is_ok() && !failed
+) -> Result<RecordBatch> {
+    labelled(batch.map_err(to_datafusion)?, schema)
 }
 
 /// The store's batch under the plan's schema, which carries the fields' metadata.

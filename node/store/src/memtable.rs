@@ -6,9 +6,13 @@
 //! that were there; the writer is never copied from under them. This module logs nothing and
 //! resolves nothing: fragments of one key stay side by side.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use activestore_types::{Error, Hlc, KeyBuffer, RangeTombstone, Result, RowBatch, TableSchema};
+use activestore_types::{
+    ColumnId, Error, Hlc, KeyBuffer, RangeTombstone, Result, RowBatch, TableSchema,
+};
+use arrow::array::AsArray;
+use arrow::datatypes::TimestampNanosecondType;
 use parking_lot::RwLock;
 
 pub mod flush;
@@ -37,6 +41,31 @@ pub(crate) struct Chunk {
     pub(crate) first: u32,
     pub(crate) batch: RowBatch,
     pub(crate) keys: KeyBuffer,
+    /// The first and the last time of the rows; known once somebody asked.
+    times: OnceLock<Option<(i64, i64)>>,
+}
+
+impl Chunk {
+    pub(crate) fn new(first: u32, batch: RowBatch, keys: KeyBuffer) -> Self {
+        Chunk {
+            first,
+            batch,
+            keys,
+            times: OnceLock::new(),
+        }
+    }
+
+    /// The least and the greatest value of the table's time column.
+    fn times(&self, time: ColumnId) -> Option<(i64, i64)> {
+        *self.times.get_or_init(|| {
+            let column = self.batch.column(time)?;
+            let times = column
+                .array
+                .as_primitive_opt::<TimestampNanosecondType>()?
+                .values();
+            times.iter().min().copied().zip(times.iter().max().copied())
+        })
+    }
 }
 
 /// The rows of a memtable, as one list of chunks that readers share.
@@ -167,7 +196,7 @@ impl Memtable {
                 .unwrap_or((key, &[]));
             inner.partitions.append(of.hash, prefix, suffix, row)?;
         }
-        join::push_chunk(&mut inner.chunks, Chunk { first, batch, keys });
+        join::push_chunk(&mut inner.chunks, Chunk::new(first, batch, keys));
         inner.rows = rows;
         inner.partitions.tidy(&inner.chunks);
         inner.bytes += bytes + added as usize * INDEX_BYTES_ROW;

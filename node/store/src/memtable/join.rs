@@ -38,11 +38,8 @@ pub(super) fn push_chunk(chunks: &mut Chunks, chunk: Chunk) {
 fn join_chunks(left: &Chunk, right: &Chunk) -> Option<Chunk> {
     let mut keys = left.keys.clone();
     keys.extend(&right.keys).ok()?;
-    Some(Chunk {
-        first: left.first,
-        batch: join(&[&left.batch, &right.batch])?,
-        keys,
-    })
+    let batch = join(&[&left.batch, &right.batch])?;
+    Some(Chunk::new(left.first, batch, keys))
 }
 
 /// Batches that came together, small neighbours joined at once: each row is copied once, however

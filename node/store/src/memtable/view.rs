@@ -48,6 +48,18 @@ impl MemtableView {
         self.max_hlc
     }
 
+    /// A time that no row comes before and one that none comes after; `None` where the table has no time.
+    pub(crate) fn times(&self) -> Option<(i64, i64)> {
+        let time = self.memtable.schema.time_column()?;
+        let mut all: Option<(i64, i64)> = None;
+        for chunk in self.chunks.iter() {
+            let (first, last) = chunk.times(time)?;
+            let (from, to) = all.unwrap_or((first, last));
+            all = Some((from.min(first), to.max(last)));
+        }
+        all
+    }
+
     pub(crate) fn chunks(&self) -> &Chunks {
         &self.chunks
     }

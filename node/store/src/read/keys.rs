@@ -179,11 +179,24 @@ impl VectorKeys {
         self.rows
     }
 
-    /// The clustering column, where it is one number, and whether it descends.
-    pub(crate) fn longs(&self) -> Option<(&ScalarBuffer<i64>, bool)> {
+    /// Whether the rows of a partition are told apart by one number.
+    pub(crate) fn has_numbers(&self) -> bool {
+        !matches!(self.clustering, Clustering::Encoded(_))
+    }
+
+    /// Appends the numbers of rows of one partition, which rise in the order that the rows come.
+    pub(crate) fn push_numbers(&self, rows: Range<usize>, reverse: bool, out: &mut Vec<u64>) {
         match &self.clustering {
-            Clustering::Long { values, descending } => Some((values, *descending)),
-            _ => None,
+            Clustering::None => out.extend(rows.map(|_| 0)),
+            Clustering::Long { values, descending } => {
+                let values = values.get(rows).unwrap_or(&[]).iter();
+                if reverse {
+                    out.extend(values.rev().map(|value| !ordered(*value, *descending)));
+                } else {
+                    out.extend(values.map(|value| ordered(*value, *descending)));
+                }
+            }
+            Clustering::Encoded(_) => {}
         }
     }
 
@@ -359,7 +372,7 @@ impl VectorKeys {
 }
 
 /// A BIGINT or TIMESTAMP as an unsigned integer that sorts as its encoding does.
-pub(crate) fn ordered(value: i64, descending: bool) -> u64 {
+fn ordered(value: i64, descending: bool) -> u64 {
     let value = value.cast_unsigned() ^ (1 << 63);
     if descending { !value } else { value }
 }

@@ -62,6 +62,19 @@ impl Lead {
         }
     }
 
+    /// Whichever of two bounds comes first; none comes last.
+    pub(crate) fn nearer<'a>(
+        &self,
+        one: Option<&'a [u8]>,
+        other: Option<&'a [u8]>,
+    ) -> Option<&'a [u8]> {
+        match (one, other) {
+            (Some(left), Some(right)) if self.compare(right, left) == Ordering::Less => other,
+            (Some(_), _) => one,
+            (None, _) => other,
+        }
+    }
+
     /// The lead of the last step, if it is loaded and still ahead of all others.
     fn still_ahead(&self, sources: &[impl Head]) -> Option<usize> {
         let (lead, runner) = self.known?;

@@ -19,20 +19,21 @@ use super::keys::KeyShape;
 use super::output::{BATCH_ROWS, Coalescer, Filtered, Picker, RowFilter, output_schema};
 use super::piece::{Fragment, VECTORS_HELD_MAX};
 use super::resolve::{Cells, Resolver};
-use crate::memtable::prefix::PrefixShape;
 
 mod file;
+mod groups;
 pub(super) mod merge;
+mod pause;
 pub(super) mod piece;
 pub(super) mod source;
+mod strand;
 mod view;
 mod weave;
 
-use file::FileSource;
+pub(super) use groups::single_partition;
 use merge::{Merge, Step};
-use piece::Pieces;
-use source::{Alone, Plan, Source};
-use view::ViewSource;
+use piece::{Held, Pieces};
+use source::{Alone, Plan};
 
 /// What to scan.
 #[derive(Clone, Debug, Default)]
@@ -53,8 +54,8 @@ pub struct ScanRequest {
     pub limit: Option<usize>,
     /// From the last key to the first.
     pub reverse: bool,
-    /// The order does not matter: rows that come in turn from several files need not be put into one.
-    /// Each row still comes once, the rows of one range before those of the next.
+    /// The order does not matter: rows that come in turn from several files need not be put into one, and files of
+    /// other times come one after the other. Each row still comes once, the rows of one range before those of the next.
     pub any_order: bool,
     /// The time that decides what has expired, in milliseconds since 1970.
     pub now_ms: u64,
@@ -91,6 +92,8 @@ pub struct Scan {
     /// In the order that they are to be read, the next one last.
     ranges: Vec<KeyRange>,
     merge: Option<Merge>,
+    /// What of the range comes after it, the next one last.
+    merges: Vec<Merge>,
     pieces: Pieces,
     fragments: Vec<Fragment>,
     spans: Vec<Span>,
@@ -168,6 +171,7 @@ impl Scan {
             value_predicates,
             ranges,
             merge: None,
+            merges: Vec::new(),
             fragments: Vec::new(),
             spans: Vec::new(),
             picker: Picker::new(Arc::clone(&schema)),
@@ -203,13 +207,16 @@ impl Scan {
                 continue;
             }
             let Some(merge) = &mut self.merge else {
-                match self.ranges.pop() {
-                    Some(range) => {
-                        self.merge =
-                            self.snapshot
-                                .scan_sources(&range, &self.plan, &mut self.pieces)?
+                self.merge = self.merges.pop();
+                if self.merge.is_none() {
+                    match self.ranges.pop() {
+                        Some(range) => {
+                            let snapshot = &self.snapshot;
+                            self.merges =
+                                snapshot.scan_groups(&range, &self.plan, &mut self.pieces)?;
+                        }
+                        None => self.finish()?,
                     }
-                    None => self.finish()?,
                 }
                 continue;
             };
@@ -233,50 +240,70 @@ impl Scan {
     fn finish(&mut self) -> Result<()> {
         self.copy_out()?;
         self.merge = None;
+        self.merges.clear();
         self.done = true;
         self.output.flush()
     }
 
     /// Picks rows as they are.
     fn pick_run(&mut self) -> Result<()> {
-        for place in 0..self.spans.len() {
-            let Some(mut span) = self.spans.get(place).copied() else {
-                break;
+        let mut next = 0;
+        while self.left > 0
+            && let Some(span) = self.spans.get(next).copied()
+        {
+            let room = BATCH_ROWS.saturating_sub(self.picker.rows());
+            if room == 0 {
+                // The batch is full; what is left goes into the next.
+                self.copy_out_before(next)?;
+                continue;
+            }
+            let rows = span.rows.min(self.left).min(room);
+            let start = if span.reverse {
+                span.start + span.rows - rows
+            } else {
+                span.start
             };
-            loop {
-                let rows = span
-                    .rows
-                    .min(self.left)
-                    .min(BATCH_ROWS - self.picker.rows());
-                let start = if span.reverse {
-                    span.start + span.rows - rows
-                } else {
-                    span.start
-                };
-                self.picker.push_rows(Span {
-                    start,
-                    rows,
-                    ..span
-                });
-                self.pieces.stats.rows_run += rows as u64;
-                self.left -= rows;
-                if rows == span.rows || self.left == 0 {
-                    break;
-                }
-                // The batch is full; the rest of the vector goes into the next.
-                let held = self.pieces.held(span.piece);
-                self.copy_out()?;
-                if let Some(held) = held {
-                    span.piece = self.pieces.push(held);
-                }
+            self.picker.push_rows(Span {
+                start,
+                rows,
+                ..span
+            });
+            self.pieces.stats.rows_run += rows as u64;
+            self.left -= rows;
+            if let Some(span) = self.spans.get_mut(next).filter(|span| span.rows > rows) {
                 span.rows -= rows;
                 if !span.reverse {
                     span.start += rows;
                 }
+            } else {
+                next += 1;
             }
         }
         self.spans.clear();
         self.copy_out_if_full()
+    }
+
+    /// Copies out what is picked and goes on holding the pieces of the spans from the `next`-th on.
+    fn copy_out_before(&mut self, next: usize) -> Result<()> {
+        let spans = self.spans.get(next..).unwrap_or(&[]);
+        let mut held: Vec<(usize, Option<Held>)> = Vec::new();
+        for span in spans {
+            if held.iter().all(|(piece, _)| *piece != span.piece) {
+                held.push((span.piece, self.pieces.held(span.piece)));
+            }
+        }
+        self.copy_out()?;
+        let mut numbers = Vec::with_capacity(held.len());
+        for (piece, held) in held {
+            numbers.push((piece, held.map(|held| self.pieces.push(held))));
+        }
+        for span in self.spans.iter_mut().skip(next) {
+            let number = numbers.iter().find(|(piece, _)| *piece == span.piece);
+            if let Some((_, Some(number))) = number {
+                span.piece = *number;
+            }
+        }
+        Ok(())
     }
 
     /// Resolves the key whose fragments were found and picks its row.
@@ -331,41 +358,8 @@ impl Iterator for Scan {
             // What comes after a failure would have a hole.
             self.done = true;
             self.merge = None;
+            self.merges.clear();
         }
         next.transpose()
     }
-}
-
-impl Snapshot {
-    /// The sources of a range, ready to be merged; `None` where there is nothing.
-    pub(super) fn scan_sources(
-        &self,
-        range: &KeyRange,
-        plan: &Arc<Plan>,
-        pieces: &mut Pieces,
-    ) -> Result<Option<Merge>> {
-        if !range.end.is_empty() && range.start >= range.end {
-            return Ok(None);
-        }
-        let prefix = single_partition(&self.0.schema, range);
-        let views = self.0.views.iter();
-        let mut sources: Vec<Source> = views
-            .filter_map(|view| {
-                let source = ViewSource::new(view, range, plan.reverse, pieces.wanted());
-                source.map(Source::View)
-            })
-            .collect();
-        for file in &self.0.files {
-            if prefix.is_none_or(|prefix| file.sst.may_hold_partition(prefix)) {
-                let source = FileSource::new(&file.sst, plan, range, pieces)?;
-                sources.extend(source.map(|source| Source::File(Box::new(source))));
-            }
-        }
-        Ok((!sources.is_empty()).then(|| Merge::new(sources, plan)))
-    }
-}
-
-/// The partition prefix that every key of the range has, if the range lies in one partition.
-pub(super) fn single_partition<'a>(schema: &TableSchema, range: &'a KeyRange) -> Option<&'a [u8]> {
-    PrefixShape::of(schema).single_partition(range)
 }

@@ -8,3 +8,4 @@ mod last;
 pub(crate) mod model;
 mod paths;
 pub(crate) mod table;
+mod woven;

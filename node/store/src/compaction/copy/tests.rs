@@ -57,7 +57,7 @@ proptest! {
         for writes in &batches {
             let batch = batch(writes);
             let keys = row_keys(&schema, &batch).unwrap();
-            pieces.push(Held::Chunk(Arc::new(Chunk { first: 0, batch, keys })));
+            pieces.push(Held::Chunk(Arc::new(Chunk::new(0, batch, keys))));
         }
         let mut list = Spans::default();
         let mut picks = Vec::new();

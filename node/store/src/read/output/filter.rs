@@ -87,44 +87,46 @@ impl Picker {
         Ok(())
     }
 
+    /// Keeps the rows that it holds of.
     fn keep_where(&mut self, holds: &BooleanArray) {
+        // NULL does not hold.
+        let held = match holds.nulls() {
+            Some(valid) => holds.values() & valid.inner(),
+            None => holds.values().clone(),
+        };
+        let mut stretches = held.set_slices();
+        let mut stretch = stretches.next();
         let mut kept = Vec::with_capacity(self.picks.len());
         let (mut rows, mut at) = (0, 0);
-        let is_held = |row: usize| holds.is_valid(row) && holds.value(row);
         for pick in &self.picks {
-            let span = match pick {
-                Pick::Rows(span) => *span,
-                Pick::Cells(_) => {
-                    if is_held(at) {
-                        kept.push(*pick);
-                        rows += 1;
-                    }
-                    at += 1;
-                    continue;
-                }
+            let end = match pick {
+                Pick::Rows(span) => at + span.rows,
+                Pick::Cells(_) => at + 1,
             };
-            let mut place = 0;
-            while place < span.rows {
-                if !is_held(at + place) {
-                    place += 1;
-                    continue;
+            while let Some((from, to)) = stretch
+                && from < end
+            {
+                let (first, last) = (from.max(at), to.min(end));
+                rows += last - first;
+                kept.push(match pick {
+                    Pick::Rows(span) => Pick::Rows(Span {
+                        start: if span.reverse {
+                            span.start + (end - last)
+                        } else {
+                            span.start + (first - at)
+                        },
+                        rows: last - first,
+                        ..*span
+                    }),
+                    Pick::Cells(_) => *pick,
+                });
+                if to > end {
+                    // It goes on in the next pick.
+                    break;
                 }
-                let run = (place..span.rows).take_while(|place| is_held(at + place));
-                let run = run.count();
-                let start = if span.reverse {
-                    span.start + span.rows - place - run
-                } else {
-                    span.start + place
-                };
-                kept.push(Pick::Rows(Span {
-                    start,
-                    rows: run,
-                    ..span
-                }));
-                rows += run;
-                place += run;
+                stretch = stretches.next();
             }
-            at += span.rows;
+            at = end;
         }
         self.picks = kept;
         self.rows = rows;

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::piece::{Held, Pieces, SharedReader, Slot, Vector};
 use super::source::{Alone, Plan};
-use super::weave::Strand;
+use super::strand::{Strand, Worth};
 use crate::read::copy::Span;
 use crate::read::keys::VectorKeys;
 use crate::read::piece::Fragment;
@@ -28,6 +28,8 @@ pub(crate) struct FileSource {
     /// The bound of the next vector, while none is loaded.
     edge: Vec<u8>,
     slot: Slot,
+    /// Whether the newest row of a key says all that the scan asks for; known once it was asked for.
+    decides: OnceLock<bool>,
 }
 
 /// A vector whose keys were read.
@@ -43,6 +45,8 @@ struct Loaded {
     stamps: StampZone,
     /// Whether the predicates leave nothing of it; known once it was asked for.
     unwanted: OnceLock<bool>,
+    /// Whether no range tombstone covers any of its keys; known once it was asked for.
+    untouched: OnceLock<bool>,
 }
 
 impl FileSource {
@@ -67,6 +71,7 @@ impl FileSource {
             head: Vec::new(),
             edge: Vec::new(),
             slot: Slot::default(),
+            decides: OnceLock::new(),
         };
         source.skip_pruned(pieces)?;
         Ok((!source.vectors.is_empty()).then_some(source))
@@ -178,6 +183,7 @@ impl FileSource {
                 repeats,
                 stamps: self.sst.stamps(next)?,
                 unwanted: OnceLock::new(),
+                untouched: OnceLock::new(),
             });
             self.slot = Slot::default();
             self.settle();
@@ -379,51 +385,89 @@ impl FileSource {
         stretch.stamp
     }
 
-    /// The encoded prefix of the next row's partition; empty where no vector is loaded.
-    pub(crate) fn prefix(&self) -> &[u8] {
-        let loaded = self.loaded.as_ref();
-        loaded.map_or(&[], |loaded| loaded.keys.prefix(self.partition(loaded)))
-    }
-
-    /// The place of the next row's partition in the loaded vector.
-    fn partition(&self, loaded: &Loaded) -> usize {
-        loaded.keys.partition_of(if self.plan.reverse {
-            loaded.high.saturating_sub(1)
-        } else {
+    /// The last key of the loaded rows, in the direction of the scan; whether there is one.
+    pub(crate) fn push_last(&self, out: &mut Vec<u8>) -> bool {
+        let Some(loaded) = &self.loaded else {
+            return false;
+        };
+        let row = if self.plan.reverse {
             loaded.low
-        })
+        } else {
+            loaded.high - 1
+        };
+        loaded.keys.push_key(row, out);
+        true
     }
 
-    /// The rest of the next row's partition in the loaded vector, to be woven with others as the `source`-th;
-    /// `None` where its rows need more of a look than at one number each.
+    /// How many of the loaded rows are still to come.
+    pub(crate) fn left(&self) -> usize {
+        let loaded = self.loaded.as_ref();
+        loaded.map_or(0, |loaded| loaded.high - loaded.low)
+    }
+
+    /// The rest of the loaded vector, to be woven with others as the `source`-th; `None` where its rows need
+    /// more of a look than at one number each.
     pub(crate) fn strand(
-        &mut self,
+        &self,
         source: usize,
         alone: &Alone<'_>,
-        pieces: &mut Pieces,
-    ) -> Option<Strand> {
-        let loaded = self.loaded.as_ref()?;
-        let unwanted = loaded
+        wanted: &[ColumnId],
+    ) -> Result<Option<Strand<'_>>> {
+        let Some(loaded) = &self.loaded else {
+            return Ok(None);
+        };
+        let stamps = &loaded.stamps;
+        let live = stamps.all_live(alone.now_ms);
+        let simple = self.sst.meta().distinct
+            && loaded.keys.has_numbers()
+            && (live || stamps.all_expired(alone.now_ms));
+        if !simple || !self.is_untouched(loaded, alone)? {
+            return Ok(None);
+        }
+        let unwanted = *loaded
             .unwanted
             .get_or_init(|| !self.wanted(loaded.index, alone));
-        let shows = self.sst.meta().distinct
-            && alone.tombstones.is_empty()
-            && !unwanted
-            && loaded.stamps.all_live(alone.now_ms);
-        if !shows {
-            return None;
-        }
-        let (values, descending) = loaded.keys.longs()?;
-        let inside = loaded.keys.partition_rows(self.partition(loaded));
-        let held = Held::Vector(Arc::clone(&loaded.vector));
-        Some(Strand {
+        let decides = *self.decides.get_or_init(|| {
+            // Where the rows lack what is asked for, older ones of their keys may have it.
+            let asked = alone.predicates.iter().map(|predicate| predicate.column);
+            self.decides(wanted) && self.has_all(asked)
+        });
+        let worth = Worth {
+            shows: live && !unwanted,
+            decides,
+            stamps,
+            vector: &loaded.vector,
+        };
+        Ok(Some(Strand::new(
             source,
-            values: values.clone(),
-            descending,
-            rows: inside.start.max(loaded.low)..inside.end.min(loaded.high),
-            taken: 0,
-            piece: pieces.slot(&mut self.slot, &held),
-        })
+            &loaded.keys,
+            loaded.low..loaded.high,
+            self.plan.reverse,
+            self.next_vector().is_some(),
+            worth,
+        )))
+    }
+
+    /// Whether no range tombstone covers any key of the loaded vector.
+    fn is_untouched(&self, loaded: &Loaded, alone: &Alone<'_>) -> Result<bool> {
+        if alone.tombstones.is_empty() {
+            return Ok(true);
+        }
+        if let Some(untouched) = loaded.untouched.get() {
+            return Ok(*untouched);
+        }
+        let (first, last) = (
+            self.sst.fence(loaded.index)?,
+            self.last_bound(loaded.index)?,
+        );
+        let untouched = !alone.tombstones.overlaps(&first, &last);
+        Ok(*loaded.untouched.get_or_init(|| untouched))
+    }
+
+    /// The number of the loaded vector's piece.
+    pub(crate) fn piece(&mut self, pieces: &mut Pieces) -> Option<usize> {
+        let held = Held::Vector(Arc::clone(&self.loaded.as_ref()?.vector));
+        Some(pieces.slot(&mut self.slot, &held))
     }
 
     /// The bounds of the stamps of the loaded vector, whose keys stand once.
@@ -435,9 +479,13 @@ impl FileSource {
     /// Whether every row sets every wanted column and none is a tombstone or expires: what is older
     /// does not matter.
     pub(crate) fn decides(&self, wanted: &[ColumnId]) -> bool {
+        self.sst.meta().unique && self.has_all(wanted.iter().copied())
+    }
+
+    /// Whether the file has all of these columns.
+    fn has_all(&self, mut columns: impl Iterator<Item = ColumnId>) -> bool {
         let meta = self.sst.meta();
-        let has = |id: &ColumnId| meta.columns.iter().any(|column| column.id == *id);
-        meta.unique && wanted.iter().all(has)
+        columns.all(|id| meta.columns.iter().any(|column| column.id == id))
     }
 
     /// How many of the next rows have the keys of the other's next rows, one each.

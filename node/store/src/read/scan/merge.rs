@@ -7,9 +7,11 @@ use activestore_sst::StampZone;
 use activestore_types::Result;
 
 use super::file::FileSource;
+use super::pause::Pause;
 use super::piece::Pieces;
 use super::source::{Alone, Plan, Source};
-use super::weave::{SHORT_RUN, weave, weave_in_any_order};
+use super::strand::Strand;
+use super::weave::{Loom, Manner};
 use crate::read::copy::Span;
 use crate::read::lead::{Head, Lead};
 use crate::read::piece::Fragment;
@@ -19,6 +21,8 @@ pub(crate) struct Merge {
     lead: Lead,
     /// Whether woven rows may come source by source.
     any_order: bool,
+    loom: Loom,
+    pause: Pause,
     key: Vec<u8>,
     /// The sources that hold the next key.
     tied: Vec<usize>,
@@ -40,6 +44,8 @@ impl Merge {
             sources,
             lead: Lead::new(plan.reverse),
             any_order: plan.any_order,
+            loom: Loom::default(),
+            pause: Pause::default(),
             key: Vec::new(),
             tied: Vec::new(),
         }
@@ -84,7 +90,10 @@ impl Merge {
             };
             let other = self.lead.other(&self.sources);
             let (rows, shows) = source.run(other, alone)?;
-            if (1..SHORT_RUN).contains(&rows) && self.weave(lead, alone, pieces, spans) {
+            if rows > 0
+                && self.is_worth_weaving(lead, rows)
+                && self.weave(lead, alone, pieces, spans)?
+            {
                 return Ok(Step::Run);
             }
             if rows > 0 {
@@ -95,11 +104,24 @@ impl Merge {
                 }
                 return Ok(Step::Run);
             }
-            if !known && self.supersede(lead, alone, pieces, spans)? {
+            if !known
+                && (self.supersede(lead, alone, pieces, spans)?
+                    || self.is_worth_weaving(lead, 0) && self.weave(lead, alone, pieces, spans)?)
+            {
                 return Ok(Step::Run);
             }
             self.take_key(lead, known, pieces, fragments)?;
             return Ok(Step::Key);
+        }
+    }
+
+    /// Whether the lead has loaded rows behind a run of so many, which others then come between.
+    fn is_worth_weaving(&mut self, lead: usize, rows: usize) -> bool {
+        match self.sources.get(lead) {
+            Some(Source::File(file)) => {
+                self.sources.len() > 1 && rows < file.left() && self.pause.is_over()
+            }
+            _ => false,
         }
     }
 
@@ -110,47 +132,102 @@ impl Merge {
         alone: &Alone<'_>,
         pieces: &mut Pieces,
         spans: &mut Vec<Span>,
-    ) -> bool {
-        let prefix = match self.sources.get(lead) {
-            Some(Source::File(file)) => file.prefix().to_vec(),
-            _ => return false,
-        };
+    ) -> Result<bool> {
+        self.load_beside(lead, pieces)?;
         let mut strands = Vec::with_capacity(self.sources.len());
-        for (index, source) in self.sources.iter_mut().enumerate() {
-            // A source that stands beyond the partition does not matter.
-            if !source
-                .bound()
-                .is_some_and(|bound| bound.starts_with(&prefix))
-            {
-                continue;
-            }
+        // The nearest bound of those that cannot be woven.
+        let mut other: Option<&[u8]> = None;
+        for (index, source) in self.sources.iter().enumerate() {
             let strand = match source {
-                Source::File(file) => file.strand(index, alone, pieces),
+                Source::File(file) => file.strand(index, alone, pieces.wanted())?,
                 Source::View(_) => None,
             };
-            let Some(strand) = strand else {
-                return false;
-            };
-            strands.push(strand);
-        }
-        if strands.len() < 2 {
-            return false;
-        }
-        let reverse = self.lead.is_reverse();
-        if self.any_order {
-            weave_in_any_order(&mut strands, alone.room, reverse, spans);
-        } else {
-            weave(&mut strands, alone.room, reverse, |span| spans.push(span));
-        }
-        for strand in &strands {
-            if let Some(Source::File(file)) = self.sources.get_mut(strand.source)
-                && strand.taken > 0
-            {
-                file.take_run(strand.taken, false, pieces);
+            match strand {
+                Some(strand) => strands.push(strand),
+                None => {
+                    other = self.lead.nearer(other, source.bound());
+                }
             }
         }
+        if let Some(other) = other {
+            strands
+                .iter_mut()
+                .for_each(|strand| strand.end_before(other));
+            strands.retain(|strand| !strand.is_empty());
+        }
+        if strands.len() < 2 {
+            self.pause.note(0);
+            return Ok(false);
+        }
+        let manner = Manner {
+            any_order: self.any_order,
+            origins: alone.origins,
+        };
+        self.loom.weave(&mut strands, manner)?;
+        let torn = strands.iter().any(Strand::is_torn);
+        let passed: Vec<(usize, usize)> = strands
+            .iter()
+            .map(|strand| (strand.source, strand.passed()))
+            .collect();
+        drop(strands);
         self.lead.forget();
-        strands.iter().any(|strand| strand.taken > 0)
+        let mut numbers: Vec<Option<usize>> = vec![None; passed.len()];
+        for taken in &self.loom.taken {
+            let (Some(number), Some((source, _))) =
+                (numbers.get_mut(taken.strand), passed.get(taken.strand))
+            else {
+                continue;
+            };
+            if number.is_none()
+                && let Some(Source::File(file)) = self.sources.get_mut(*source)
+            {
+                *number = file.piece(pieces);
+            }
+            spans.extend(number.map(|piece| Span {
+                piece,
+                start: taken.rows.start,
+                rows: taken.rows.len(),
+                reverse: self.lead.is_reverse(),
+            }));
+        }
+        for (source, rows) in &passed {
+            if let Some(Source::File(file)) = self.sources.get_mut(*source)
+                && *rows > 0
+            {
+                file.take_run(*rows, false, pieces);
+            }
+        }
+        let rows: usize = passed.iter().map(|(_, rows)| rows).sum();
+        // What ended with a vector would have ended anyway.
+        if !torn {
+            self.pause.note(rows);
+        }
+        if self.loom.is_stuck {
+            self.pause.skip_one();
+        }
+        Ok(rows > 0)
+    }
+
+    /// Loads the files that may have rows among the loaded ones of the lead.
+    fn load_beside(&mut self, lead: usize, pieces: &mut Pieces) -> Result<()> {
+        let mut last = Vec::new();
+        match self.sources.get(lead) {
+            Some(Source::File(file)) if file.push_last(&mut last) => {}
+            _ => return Ok(()),
+        }
+        let mut loaded = false;
+        for source in &mut self.sources {
+            let beside = |bound: &[u8]| self.lead.compare(bound, &last) != Ordering::Greater;
+            if !source.is_loaded() && source.bound().is_some_and(beside) {
+                source.load(pieces)?;
+                loaded = true;
+            }
+        }
+        if loaded {
+            // Its bound has moved.
+            self.lead.forget();
+        }
+        Ok(())
     }
 
     /// The fragments of the next key, runs or not; whether there is one.

@@ -1,194 +1,368 @@
-//! Rows of one partition that come from several files in turn, merged by the one number that tells them
-//! apart. Nothing is looked at but those numbers, so a row costs a few comparisons of integers.
+//! Rows of several files that come in turn, merged a stretch at a time. Partitions are told apart by their
+//! prefixes; within one only the numbers of its rows are looked at, so a row costs a few comparisons of integers.
+//! Of the rows of one key the newest is taken where it says all of the row.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
-use arrow::buffer::ScalarBuffer;
+use activestore_types::Result;
 
-use crate::read::copy::Span;
-use crate::read::keys::ordered;
+use super::strand::Strand;
+use crate::version::Origins;
 
-/// A run shorter than this is worth looking for others that it alternates with.
-pub(super) const SHORT_RUN: usize = 8;
+/// Rows of each strand that are looked at together, at least and at most.
+const WINDOW_ROWS: Range<usize> = 64..1024;
 
-/// The next rows of one source, all of the partition, all showing, each the only one of its key there.
-pub(crate) struct Strand {
-    /// Which source.
-    pub(super) source: usize,
-    /// The piece of its vector.
-    pub(super) piece: usize,
-    pub(super) values: ScalarBuffer<i64>,
-    pub(super) descending: bool,
-    /// Still to come.
+/// Up to so many strands are compared pair by pair, which takes less than to sort their rows.
+const PAIRED_MAX: usize = 6;
+/// Rows that are passed together where they all come before the other's next one.
+const STEP_ROWS: usize = 8;
+
+/// How the rows are to come.
+#[derive(Clone, Copy)]
+pub(super) struct Manner<'a> {
+    /// Whether they may come strand by strand.
+    pub(super) any_order: bool,
+    pub(super) origins: &'a Origins,
+}
+
+/// Rows of a strand that show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// By its place.
+    pub(super) strand: usize,
+    /// Of its vector.
     pub(super) rows: Range<usize>,
-    /// Handed out.
-    pub(super) taken: usize,
 }
 
-impl Strand {
-    /// The number of the next row, made to be ascending in the direction of the scan.
-    fn next(&self, reverse: bool) -> Option<u64> {
-        let row = if reverse {
-            self.rows.end.checked_sub(1)?
-        } else {
-            self.rows.start
-        };
-        if self.rows.is_empty() {
-            return None;
-        }
-        let value = ordered(*self.values.get(row)?, self.descending);
-        Some(if reverse { !value } else { value })
-    }
-
-    /// Takes the rows whose numbers lie below a bound, up to so many.
-    fn take_below(&mut self, bound: u64, room: usize, reverse: bool) -> Span {
-        let mut rows = 1;
-        let first = self.rows.clone();
-        self.pass(reverse);
-        while rows < room && self.next(reverse).is_some_and(|value| value < bound) {
-            self.pass(reverse);
-            rows += 1;
-        }
-        self.taken += rows;
-        Span {
-            piece: self.piece,
-            start: if reverse { self.rows.end } else { first.start },
-            rows,
-            reverse,
-        }
-    }
-
-    /// The numbers of the rows still to come, as [`Strand::next`] gives them.
-    fn keys(&self, reverse: bool) -> Vec<u64> {
-        let values = self.values.get(self.rows.clone()).unwrap_or(&[]);
-        let key = |value: &i64| ordered(*value, self.descending);
-        if reverse {
-            values.iter().rev().map(|value| !key(value)).collect()
-        } else {
-            values.iter().map(key).collect()
-        }
-    }
-
-    fn pass_many(&mut self, rows: usize, reverse: bool) {
-        self.taken += rows;
-        if reverse {
-            self.rows.end -= rows;
-        } else {
-            self.rows.start += rows;
-        }
-    }
-
-    /// All rows that were handed out, together.
-    pub(super) fn span(&self, reverse: bool) -> Option<Span> {
-        let start = if reverse {
-            self.rows.end
-        } else {
-            self.rows.start - self.taken
-        };
-        (self.taken > 0).then_some(Span {
-            piece: self.piece,
-            start,
-            rows: self.taken,
-            reverse,
-        })
-    }
-
-    fn pass(&mut self, reverse: bool) {
-        if reverse {
-            self.rows.end -= 1;
-        } else {
-            self.rows.start += 1;
-        }
-    }
+/// What weaving needs room for, again and again.
+#[derive(Default)]
+pub(super) struct Loom {
+    /// The strands that have rows of the partition at hand.
+    members: Vec<usize>,
+    /// For each of them the numbers of its next rows, as far as no unknown row can come between.
+    numbers: Vec<Vec<u64>>,
+    /// The members as they follow each other.
+    order: Vec<usize>,
+    threads: Vec<Thread>,
+    runs: Vec<Run>,
+    /// Rows of each member that are looked at together: few behind a key that could not be told.
+    window: usize,
+    /// Whether the next key cannot be told from the strands alone.
+    pub(super) is_stuck: bool,
+    /// What is handed out, in the order that it is to come.
+    pub(super) taken: Vec<Taken>,
 }
 
-/// Hands out rows in order until one strand ends, two rows have one key, or there is no more room.
-pub(super) fn weave(
-    strands: &mut [Strand],
-    mut room: usize,
-    reverse: bool,
-    mut take: impl FnMut(Span),
-) {
-    let heads = strands.iter().map(|strand| strand.next(reverse));
-    let Some(mut heads) = heads.collect::<Option<Vec<u64>>>() else {
-        return;
-    };
-    while room > 0 {
-        let (mut least, mut at, mut second) = (u64::MAX, 0, u64::MAX);
-        for (place, head) in heads.iter().enumerate() {
-            if *head < least {
-                (second, least, at) = (least, *head, place);
+/// A row of the partition at hand.
+#[derive(Clone, Copy)]
+struct Thread {
+    number: u64,
+    member: u32,
+    /// How many rows of its strand come before it.
+    place: u32,
+}
+
+/// Rows of a member that are handed out together.
+#[derive(Clone, Copy, Default)]
+struct Run {
+    from: u32,
+    to: u32,
+    /// How many rows of the member are behind, shown or not.
+    passed: u32,
+}
+
+impl Loom {
+    /// Moves the strands past as many rows as can be told from them alone, and notes which of those show.
+    ///
+    /// # Errors
+    /// `Corrupt` where stamps that have to be compared cannot be read.
+    pub(super) fn weave(&mut self, strands: &mut [Strand<'_>], manner: Manner<'_>) -> Result<()> {
+        self.taken.clear();
+        self.is_stuck = false;
+        while !strands.iter().any(Strand::is_torn) && self.gather(strands) {
+            if let [only] = self.members.as_slice() {
+                if let Some(strand) = strands.get_mut(*only) {
+                    let (rows, _) = strand.stretch();
+                    self.taken.extend(shown(strand, *only, 0, rows));
+                    strand.pass(rows);
+                }
+                continue;
+            }
+            if !self.read_numbers(strands) {
+                break;
+            }
+            if self.is_apart(manner.any_order) {
+                self.take_all(strands);
+            } else if !self.merge(strands, manner)? {
+                self.window = WINDOW_ROWS.start;
+                self.is_stuck = true;
+                break;
+            }
+            self.window *= 2;
+        }
+        Ok(())
+    }
+
+    /// Finds the strands that stand in the partition that comes next; whether there are any.
+    fn gather(&mut self, strands: &[Strand<'_>]) -> bool {
+        self.members.clear();
+        let mut next: &[u8] = &[];
+        for (place, strand) in strands.iter().enumerate() {
+            if strand.is_empty() {
+                continue;
+            }
+            let order = if self.members.is_empty() {
+                Ordering::Less
             } else {
-                second = second.min(*head);
+                strand.compare(next)
+            };
+            if order == Ordering::Less {
+                self.members.clear();
+                next = strand.prefix();
+            }
+            if order != Ordering::Greater {
+                self.members.push(place);
             }
         }
-        // The greatest number of all is left to the general case, too.
-        if least == second {
-            return;
+        !self.members.is_empty()
+    }
+
+    /// Reads the numbers of the members' rows in the partition, up to the last row of the first of them that may
+    /// go on in a way that is not known; whether there are any.
+    fn read_numbers(&mut self, strands: &[Strand<'_>]) -> bool {
+        self.numbers
+            .resize_with(self.numbers.len().max(self.members.len()), Vec::new);
+        self.window = self.window.clamp(WINDOW_ROWS.start, WINDOW_ROWS.end);
+        let mut known = u64::MAX;
+        for (numbers, place) in self.numbers.iter_mut().zip(&self.members) {
+            numbers.clear();
+            let Some(strand) = strands.get(*place) else {
+                continue;
+            };
+            let (rows, goes_on) = strand.stretch();
+            strand.numbers(rows.min(self.window), numbers);
+            if goes_on || rows > self.window {
+                known = known.min(numbers.last().copied().unwrap_or(0));
+            }
         }
-        let (Some(strand), Some(head)) = (strands.get_mut(at), heads.get_mut(at)) else {
+        let mut any = false;
+        for numbers in self.numbers.iter_mut().take(self.members.len()) {
+            numbers.truncate(numbers.partition_point(|number| *number <= known));
+            any |= !numbers.is_empty();
+        }
+        any
+    }
+
+    /// Whether no key is in two members and they can be handed out one after the other, in `order`.
+    fn is_apart(&mut self, any_order: bool) -> bool {
+        let numbers = self.numbers.get(..self.members.len()).unwrap_or(&[]);
+        self.order.clear();
+        self.order.extend(0..numbers.len());
+        let of = |member: &usize| numbers.get(*member).map_or(&[][..], Vec::as_slice);
+        self.order.sort_by_key(|member| of(member).first().copied());
+        let pairs = self.order.windows(2);
+        let mut pairs = pairs.map(|pair| match pair {
+            [before, behind] => (of(before), of(behind)),
+            _ => (&[][..], &[][..]),
+        });
+        let ends_before = |(before, behind): (&[u64], &[u64])| {
+            let last = before.last();
+            last.is_none_or(|last| behind.first().is_some_and(|first| last < first))
+        };
+        if pairs.clone().all(ends_before) {
+            return true;
+        }
+        if !any_order {
+            return false;
+        }
+        let around = self.order.first().zip(self.order.last());
+        let turns = pairs.all(|(before, behind)| precede(before, behind))
+            && around
+                .is_some_and(|(first, last)| precede(of(last), of(first).get(1..).unwrap_or(&[])));
+        turns || (numbers.len() <= PAIRED_MAX && !any_meet(numbers))
+    }
+
+    /// Hands out all rows that were read, member by member.
+    fn take_all(&mut self, strands: &mut [Strand<'_>]) {
+        for member in &self.order {
+            let (Some(place), Some(numbers)) =
+                (self.members.get(*member), self.numbers.get(*member))
+            else {
+                continue;
+            };
+            if let Some(strand) = strands.get_mut(*place) {
+                self.taken.extend(shown(strand, *place, 0, numbers.len()));
+                strand.pass(numbers.len());
+            }
+        }
+    }
+
+    /// Hands out the rows that were read one by one; whether all of them.
+    fn merge(&mut self, strands: &mut [Strand<'_>], manner: Manner<'_>) -> Result<bool> {
+        self.threads.clear();
+        for (member, numbers) in (0_u32..).zip(&self.numbers).take(self.members.len()) {
+            let threads = (0_u32..).zip(numbers).map(|(place, number)| Thread {
+                number: *number,
+                member,
+                place,
+            });
+            self.threads.extend(threads);
+        }
+        // Sorted stretches are found and merged.
+        self.threads.sort_by_key(|thread| thread.number);
+        self.runs.clear();
+        self.runs.resize(self.members.len(), Run::default());
+        let mut whole = true;
+        let mut last = 0;
+        let threads = std::mem::take(&mut self.threads);
+        let mut rest = threads.as_slice();
+        while let Some((first, behind)) = rest.split_first() {
+            let equal = |thread: &&Thread| thread.number == first.number;
+            let twins = behind.iter().take_while(equal).count();
+            let (group, behind) = rest.split_at(twins + 1);
+            let winner = match group {
+                [only] => *only,
+                _ => match self.newest(group, strands, manner.origins)? {
+                    Some(winner) => winner,
+                    None => {
+                        whole = false;
+                        break;
+                    }
+                },
+            };
+            if !manner.any_order && winner.member != last {
+                self.end_run(last, strands);
+                last = winner.member;
+            }
+            self.push(winner, strands);
+            for thread in group {
+                if let Some(run) = self.runs.get_mut(thread.member as usize) {
+                    run.passed = thread.place + 1;
+                }
+            }
+            rest = behind;
+        }
+        self.threads = threads;
+        for member in (0_u32..).take(self.members.len()) {
+            self.end_run(member, strands);
+        }
+        for (run, place) in self.runs.iter().zip(&self.members) {
+            if let Some(strand) = strands.get_mut(*place) {
+                strand.pass(run.passed as usize);
+            }
+        }
+        Ok(whole)
+    }
+
+    /// The newest row of a key; `None` where it does not say all of the row.
+    fn newest(
+        &self,
+        group: &[Thread],
+        strands: &[Strand<'_>],
+        origins: &Origins,
+    ) -> Result<Option<Thread>> {
+        let strand = |thread: &Thread| strands.get(*self.members.get(thread.member as usize)?);
+        let mut best: Option<(Thread, &Strand<'_>)> = None;
+        for thread in group {
+            let Some(strand) = strand(thread) else {
+                return Ok(None);
+            };
+            let newer = match best {
+                None => true,
+                Some((other, others)) => {
+                    let row = strand.row(thread.place as usize);
+                    let other_row = others.row(other.place as usize);
+                    strand.is_newer(row, others, other_row, origins)?
+                }
+            };
+            if newer {
+                best = Some((*thread, strand));
+            }
+        }
+        Ok(best
+            .filter(|(_, strand)| strand.worth.decides)
+            .map(|(thread, _)| thread))
+    }
+
+    /// Adds a row to the run of its member.
+    fn push(&mut self, row: Thread, strands: &[Strand<'_>]) {
+        let adjoins = self
+            .runs
+            .get(row.member as usize)
+            .is_some_and(|run| run.to == row.place);
+        if !adjoins {
+            self.end_run(row.member, strands);
+        }
+        if let Some(run) = self.runs.get_mut(row.member as usize) {
+            if !adjoins {
+                run.from = row.place;
+            }
+            run.to = row.place + 1;
+        }
+    }
+
+    /// Hands out what a member's run holds.
+    fn end_run(&mut self, member: u32, strands: &[Strand<'_>]) {
+        let (Some(run), Some(place)) = (
+            self.runs.get_mut(member as usize),
+            self.members.get(member as usize),
+        ) else {
             return;
         };
-        let span = strand.take_below(second, room, reverse);
-        room -= span.rows;
-        take(span);
-        match strand.next(reverse) {
-            Some(next) => *head = next,
-            // What comes next from this source is not known yet.
-            None => return,
+        let (from, rows) = (run.from as usize, (run.to - run.from) as usize);
+        run.from = run.to;
+        if let Some(strand) = strands.get(*place) {
+            self.taken.extend(shown(strand, *place, from, rows));
         }
     }
 }
 
-/// As [`weave`], but strand by strand, which is worth it where they take turns row by row: that no
-/// two rows have one key is then seen by comparing each row with the one before and the one behind.
-pub(super) fn weave_in_any_order(
-    strands: &mut [Strand],
-    room: usize,
-    reverse: bool,
-    spans: &mut Vec<Span>,
-) {
-    let rounds = rounds(strands, room, reverse);
-    for strand in &mut *strands {
-        strand.pass_many(rounds, reverse);
-    }
-    let room = room - rounds * strands.len();
-    weave(strands, room, reverse, |_| {});
-    spans.extend(strands.iter().filter_map(|strand| strand.span(reverse)));
+/// The next rows of a strand behind so many, if they are to be shown.
+fn shown(strand: &Strand<'_>, place: usize, from: usize, rows: usize) -> Option<Taken> {
+    (strand.worth.shows && rows > 0).then(|| Taken {
+        strand: place,
+        rows: strand.span(from, rows),
+    })
 }
 
-/// How often in a row the strands give one row each, in the same order and with no key twice. Each strand
-/// keeps a row behind them.
-fn rounds(strands: &[Strand], room: usize, reverse: bool) -> usize {
-    let keys = strands.iter().map(|strand| strand.keys(reverse));
-    let mut turns: Vec<Vec<u64>> = keys.collect();
-    turns.sort_unstable_by_key(|keys| keys.first().copied());
-    let fewest = turns.iter().map(Vec::len).min().unwrap_or(0);
-    let mut rounds = fewest.saturating_sub(1).min(room / turns.len().max(1));
-    let pairs = turns.windows(2).filter_map(|pair| match pair {
-        [before, behind] => Some((before.as_slice(), behind.as_slice())),
-        _ => None,
-    });
-    let last_to_first = match (turns.last(), turns.first()) {
-        (Some(last), Some(first)) => Some((last.as_slice(), first.get(1..).unwrap_or(&[]))),
-        _ => None,
-    };
-    for (before, behind) in pairs.chain(last_to_first) {
-        let ascending = |(before, behind): (&u64, &u64)| before < behind;
-        rounds = leading(before.iter().zip(behind).take(rounds).map(ascending));
-    }
-    // Behind the last round a strand may have more rows that come before another's of that round.
-    rounds.saturating_sub(1)
+/// Whether each number lies below the other's of the same place, and at most the last has no such other.
+fn precede(before: &[u64], behind: &[u64]) -> bool {
+    let mut pairs = before.iter().zip(behind);
+    let even = before.len() == behind.len() || before.len() == behind.len() + 1;
+    even && pairs.all(|(before, behind)| before < behind)
 }
 
-/// How many are true before the first that is not; they mostly all are.
-fn leading(mut all: impl Iterator<Item = bool>) -> usize {
-    let mut count = 0;
-    while all.next() == Some(true) {
-        count += 1;
+/// Whether any two of the sorted lists have a number in common.
+fn any_meet(lists: &[Vec<u64>]) -> bool {
+    let mut rest = lists;
+    while let Some((one, others)) = rest.split_first() {
+        if others.iter().any(|other| meet(one, other)) {
+            return true;
+        }
+        rest = others;
     }
-    count
+    false
 }
 
-#[cfg(test)]
-mod tests;
+/// Whether two sorted lists have a number in common.
+fn meet(one: &[u64], other: &[u64]) -> bool {
+    let (mut left, mut right) = (0, 0);
+    while let (Some(a), Some(b)) = (one.get(left), other.get(right)) {
+        if one.get(left + STEP_ROWS).is_some_and(|far| far < b) {
+            left += STEP_ROWS;
+            continue;
+        }
+        if other.get(right + STEP_ROWS).is_some_and(|far| far < a) {
+            right += STEP_ROWS;
+            continue;
+        }
+        if a == b {
+            return true;
+        }
+        // Without a branch: which comes next is anyone's guess.
+        left += usize::from(a < b);
+        right += usize::from(b < a);
+    }
+    false
+}

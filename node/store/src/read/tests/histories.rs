@@ -175,7 +175,7 @@ pub(super) fn replay_on(mut table: Table, ops: &[Op]) -> (Table, Model) {
     (table, model)
 }
 
-fn scan(table: &Table, request: ScanRequest) -> Vec<((u8, i64), Row)> {
+pub(super) fn scan(table: &Table, request: ScanRequest) -> Vec<((u8, i64), Row)> {
     let request = ScanRequest {
         columns: ALL.to_vec(),
         ..request
@@ -189,7 +189,7 @@ fn scan(table: &Table, request: ScanRequest) -> Vec<((u8, i64), Row)> {
     rows(&batches)
 }
 
-fn request(now_ms: u64) -> ScanRequest {
+pub(super) fn request(now_ms: u64) -> ScanRequest {
     ScanRequest {
         now_ms,
         ..ScanRequest::default()
@@ -198,7 +198,7 @@ fn request(now_ms: u64) -> ScanRequest {
 
 /// Rows whose number in a column is above a bound.
 #[derive(Debug)]
-struct Above(Vec<ColumnId>, i64);
+pub(super) struct Above(pub(super) Vec<ColumnId>, pub(super) i64);
 
 impl RowFilter for Above {
     fn columns(&self) -> &[ColumnId] {
