@@ -22,6 +22,7 @@ mod cast;
 mod direct;
 mod engine;
 mod error;
+mod extremes;
 mod function;
 mod gapfill;
 mod growth;

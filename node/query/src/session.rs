@@ -22,7 +22,7 @@ use crate::options::EngineOptions;
 use crate::parse::MAX_RECURSION;
 use crate::runs::RunAggregates;
 use crate::yielding::Yielding;
-use crate::{bucket, gapfill, growth, json, model, series, tumble, windows};
+use crate::{bucket, extremes, gapfill, growth, json, model, series, tumble, windows};
 
 /// The one catalog; keyspaces are its schemas.
 pub(crate) const CATALOG: &str = "activestore";
@@ -105,6 +105,7 @@ fn register(state: &mut SessionState, models: &Arc<dyn Models>) -> datafusion::c
         state.register_udaf(Arc::new(udaf))?;
     }
     growth::bound(state)?;
+    extremes::order(state)?;
     state.register_expr_planner(Arc::new(json::Operators))
 }
 

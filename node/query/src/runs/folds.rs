@@ -17,6 +17,7 @@ use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::expressions::Literal;
 
 use super::table::Run;
+use crate::extremes::{rank, rank_short};
 
 /// Sums that are added up side by side: one alone would wait for each addition.
 const LANES: usize = 8;
@@ -252,7 +253,7 @@ impl Fold for LongSums {
     }
 }
 
-/// The least or the greatest value, in the total order: NaN is above all numbers.
+/// The least or the greatest value; floats in the order of [`crate::extremes`].
 struct Extreme<T: ArrowPrimitiveType> {
     kind: ArrowType,
     most: bool,
@@ -260,7 +261,7 @@ struct Extreme<T: ArrowPrimitiveType> {
     any: Vec<bool>,
 }
 
-fn extreme<T: ArrowPrimitiveType>(kind: &ArrowType, most: bool) -> Box<dyn Fold> {
+fn extreme<T: ArrowPrimitiveType<Native: Ranked>>(kind: &ArrowType, most: bool) -> Box<dyn Fold> {
     Box::new(Extreme::<T> {
         kind: kind.clone(),
         most,
@@ -269,7 +270,7 @@ fn extreme<T: ArrowPrimitiveType>(kind: &ArrowType, most: bool) -> Box<dyn Fold>
     })
 }
 
-impl<T: ArrowPrimitiveType> Fold for Extreme<T> {
+impl<T: ArrowPrimitiveType<Native: Ranked>> Fold for Extreme<T> {
     fn add(&mut self, argument: Option<&ArrayRef>, runs: &[Run], groups: usize) -> Result<()> {
         self.values.resize(groups, T::Native::default());
         self.any.resize(groups, false);
@@ -277,9 +278,9 @@ impl<T: ArrowPrimitiveType> Fold for Extreme<T> {
         let most = self.most;
         let better = |one: T::Native, other: T::Native| {
             let wins = if most {
-                other.is_gt(one)
+                other.is_above(one)
             } else {
-                other.is_lt(one)
+                one.is_above(other)
             };
             if wins { other } else { one }
         };
@@ -313,6 +314,35 @@ impl<T: ArrowPrimitiveType> Fold for Extreme<T> {
         let values = std::mem::take(&mut self.values);
         let array = PrimitiveArray::<T>::new(values.into(), Some(any));
         vec![Arc::new(array.with_data_type(self.kind.clone()))]
+    }
+}
+
+/// What extremes are taken of.
+trait Ranked: ArrowNativeTypeOp {
+    fn is_above(self, other: Self) -> bool;
+}
+
+impl Ranked for i32 {
+    fn is_above(self, other: Self) -> bool {
+        self > other
+    }
+}
+
+impl Ranked for i64 {
+    fn is_above(self, other: Self) -> bool {
+        self > other
+    }
+}
+
+impl Ranked for f32 {
+    fn is_above(self, other: Self) -> bool {
+        rank_short(self) > rank_short(other)
+    }
+}
+
+impl Ranked for f64 {
+    fn is_above(self, other: Self) -> bool {
+        rank(self) > rank(other)
     }
 }
 
