@@ -16,6 +16,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::expressions::Literal;
 
+use super::distinct::{self, Distinct};
 use super::table::Run;
 use crate::extremes::{rank, rank_short};
 
@@ -38,6 +39,7 @@ enum Kind {
     SumFloat,
     SumLong,
     Average,
+    Distinct,
     Extreme { kind: ArrowType, most: bool },
 }
 
@@ -61,11 +63,13 @@ fn plan(aggregate: &AggregateFunctionExpr, schema: &SchemaRef) -> Result<Option<
     let [argument] = arguments.as_slice() else {
         return Ok(None);
     };
-    if aggregate.is_distinct() || !aggregate.order_bys().is_empty() {
+    if !aggregate.order_bys().is_empty() {
         return Ok(None);
     }
     let given = argument.data_type(schema)?;
     let kind = match (aggregate.fun().name(), &given) {
+        ("count", ArrowType::Utf8) if aggregate.is_distinct() => Kind::Distinct,
+        _ if aggregate.is_distinct() => return Ok(None),
         ("count", _) => Kind::Count,
         ("sum", ArrowType::Float64) => Kind::SumFloat,
         ("sum", ArrowType::Int64) => Kind::SumLong,
@@ -82,6 +86,7 @@ fn plan(aggregate: &AggregateFunctionExpr, schema: &SchemaRef) -> Result<Option<
         Kind::Count | Kind::SumLong => vec![ArrowType::Int64],
         Kind::SumFloat => vec![ArrowType::Float64],
         Kind::Average => vec![ArrowType::UInt64, ArrowType::Float64],
+        Kind::Distinct => vec![distinct::state()],
         Kind::Extreme { kind, .. } => vec![kind.clone()],
     };
     if !states.iter().copied().eq(&wanted) {
@@ -109,12 +114,18 @@ fn has_extremes(kind: &ArrowType) -> bool {
 }
 
 impl FoldPlan {
+    /// Whether text may come to it as codes.
+    pub(super) fn takes_codes(&self) -> bool {
+        matches!(self.kind, Kind::Distinct)
+    }
+
     pub(super) fn start(&self) -> Box<dyn Fold> {
         match &self.kind {
             Kind::Count => Box::new(Count::default()),
             Kind::SumFloat => Box::new(Sums::<false>::default()),
             Kind::Average => Box::new(Sums::<true>::default()),
             Kind::SumLong => Box::new(LongSums::default()),
+            Kind::Distinct => Box::new(Distinct::default()),
             Kind::Extreme { kind, most } => match kind {
                 ArrowType::Int32 => extreme::<Int32Type>(kind, *most),
                 ArrowType::Date32 => extreme::<Date32Type>(kind, *most),
@@ -131,6 +142,10 @@ impl FoldPlan {
 pub(super) trait Fold: Send {
     /// Adds the rows of runs; `groups` is how many there are by now.
     fn add(&mut self, argument: Option<&ArrayRef>, runs: &[Run], groups: usize) -> Result<()>;
+    /// About what the states hold beside a few numbers for each group.
+    fn bytes(&self) -> usize {
+        0
+    }
     /// The states, as columns; forgets them.
     fn take(&mut self) -> Vec<ArrayRef>;
 }
