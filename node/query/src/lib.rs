@@ -33,6 +33,7 @@ mod last;
 mod live;
 mod measure;
 mod model;
+mod narrowing;
 mod options;
 mod params;
 pub mod parse;

@@ -165,7 +165,7 @@ fn coded(plan: &Arc<dyn ExecutionPlan>, columns: &[usize]) -> Result<Arc<dyn Exe
         return Ok(plan.clone());
     }
     if let Some(scan) = plan.downcast_ref::<ScanExec>() {
-        return Ok(Arc::new(scan.with_codes(columns)));
+        return Ok(Arc::new(scan.unmoved()?.with_codes(columns)));
     }
     let mut below = Vec::new();
     let mut used: Vec<usize> = Vec::new();

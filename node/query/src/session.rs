@@ -55,6 +55,10 @@ pub(crate) fn state(
     settings.execution.time_zone = None;
     // Scans split themselves where that pays; dealing rows out again costs more and loses their order.
     settings.optimizer.enable_round_robin_repartition = false;
+    // Aggregates want no less for each column that they have no bound of yet, which DataFusion forgets: `max(a), max(b)`
+    // would lose rows in which only b is the greatest. What joins want is not looked at either.
+    settings.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    settings.optimizer.enable_join_dynamic_filter_pushdown = false;
     // A sort must fit a small node's budget, and there is nothing to spill to.
     settings.execution.sort_spill_reservation_bytes = (options.memory_bytes / 64).min(1 << 20);
     let runtime = RuntimeEnvBuilder::new()

@@ -7,6 +7,7 @@ mod json;
 mod last;
 mod live;
 mod model;
+mod narrowing;
 mod planning;
 mod predicate;
 mod queries;

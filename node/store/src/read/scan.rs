@@ -16,6 +16,7 @@ use super::Snapshot;
 use super::codes::coded_schema;
 use super::copy::Span;
 use super::keys::KeyShape;
+use super::narrowing::{Narrowed, Narrowing};
 use super::output::{BATCH_ROWS, Coalescer, Filtered, Picker, RowFilter, output_schema};
 use super::piece::{Fragment, VECTORS_HELD_MAX};
 use super::resolve::{Cells, Resolver};
@@ -49,6 +50,9 @@ pub struct ScanRequest {
     /// What rows are looked at for before all of their columns are read. Rows that it does not hold of may be left
     /// out; the caller checks the rest. It is not asked where there is a limit.
     pub filter: Option<Arc<dyn RowFilter>>,
+    /// What narrows while the scan runs. Rows that it does not want may be left out; the caller checks the rest. It is
+    /// not asked where there is a limit.
+    pub narrowing: Vec<Arc<dyn Narrowing>>,
     /// Rows wanted at most.
     pub limit: Option<usize>,
     /// From the last key to the first.
@@ -88,6 +92,7 @@ pub struct Scan {
     snapshot: Snapshot,
     plan: Arc<Plan>,
     value_predicates: Vec<ZonePredicate>,
+    narrowed: Narrowed,
     /// In the order that they are to be read, the next one last.
     ranges: Vec<KeyRange>,
     merge: Option<Merge>,
@@ -137,6 +142,8 @@ impl Scan {
             ranges.reverse();
         }
         let filter = request.filter.filter(|_| request.limit.is_none());
+        let free = request.limit.is_none();
+        let narrowed = Narrowed(if free { request.narrowing } else { Vec::new() });
         let ahead = filter.as_ref().map_or(&[][..], |filter| filter.columns());
         let (key_predicates, value_predicates) = split_predicates(&table, request.predicates);
         // Text is put together once, from codes, whether or not it leaves as codes.
@@ -148,6 +155,7 @@ impl Scan {
         let plan = Plan {
             shape: Arc::new(KeyShape::of(&table)),
             key_predicates,
+            narrowed: narrowed.clone(),
             reverse: request.reverse,
             any_order: request.any_order,
         };
@@ -166,6 +174,7 @@ impl Scan {
             filtered: Filtered::default(),
             now_ms: request.now_ms,
             value_predicates,
+            narrowed,
             ranges,
             merge: None,
             fragments: Vec::new(),
@@ -220,6 +229,7 @@ impl Scan {
                 now_ms: self.now_ms,
                 room: (BATCH_ROWS - self.picker.rows()).min(self.left),
                 predicates: &self.value_predicates,
+                narrowed: &self.narrowed,
             };
             let (pieces, fragments) = (&mut self.pieces, &mut self.fragments);
             match merge.step(&alone, pieces, fragments, &mut self.spans)? {

@@ -6,5 +6,6 @@ mod fragments;
 mod histories;
 mod last;
 pub(crate) mod model;
+mod narrowing;
 mod paths;
 pub(crate) mod table;
