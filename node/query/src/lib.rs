@@ -30,6 +30,7 @@ mod information;
 mod json;
 mod kept;
 mod last;
+mod latest;
 mod live;
 mod measure;
 mod model;

@@ -29,7 +29,7 @@ use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 
 use crate::scan::ScanExec;
-use exec::RunAggregateExec;
+pub(crate) use exec::RunAggregateExec;
 use folds::FoldPlan;
 pub(crate) use keys::codes;
 

@@ -17,6 +17,7 @@ use crate::ahead::AskAhead;
 use crate::allowance::Share;
 use crate::error::from_datafusion;
 use crate::last::LastRows;
+use crate::latest::LatestGroups;
 use crate::model::Models;
 use crate::options::EngineOptions;
 use crate::parse::MAX_RECURSION;
@@ -83,6 +84,7 @@ pub(crate) fn state(
         .with_optimizer_rule(Arc::new(LastRows))
         .with_physical_optimizer_rule(Arc::new(AskAhead))
         .with_physical_optimizer_rule(Arc::new(RunAggregates))
+        .with_physical_optimizer_rule(Arc::new(LatestGroups))
         .with_physical_optimizer_rule(Arc::new(Yielding))
         // Nothing is read from files or URLs by SQL.
         .with_table_factories(Default::default())

@@ -5,6 +5,7 @@ mod filled;
 mod functions;
 mod json;
 mod last;
+mod latest;
 mod live;
 mod model;
 mod narrowing;

@@ -73,6 +73,17 @@ impl RunAggregateExec {
     }
 }
 
+impl RunAggregateExec {
+    /// What rows are grouped by.
+    pub(crate) fn groups(&self) -> &[Arc<dyn PhysicalExpr>] {
+        &self.groups
+    }
+
+    pub(crate) fn input(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.input
+    }
+}
+
 impl DisplayAs for RunAggregateExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let groups: Vec<String> = self.groups.iter().map(ToString::to_string).collect();
