@@ -51,6 +51,7 @@ mod session;
 mod table_call;
 mod table_function;
 mod tables;
+mod together;
 mod tumble;
 mod view;
 mod windows;

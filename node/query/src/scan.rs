@@ -7,6 +7,7 @@
 
 mod counters;
 mod display;
+mod inline;
 mod wanted;
 
 use std::sync::Arc;
@@ -42,6 +43,7 @@ use crate::pushdown::{Pushed, is_folded};
 use crate::rows::QueryStats;
 use crate::runs::codes;
 use counters::Counters;
+use inline::Inline;
 
 /// Batches that a scan may be ahead of its reader.
 const BATCHES_AHEAD: usize = 2;
@@ -72,6 +74,8 @@ pub(crate) struct ScanExec {
     moving: Vec<Arc<Moving>>,
     /// What a step above finds out while it runs, and by which columns.
     within: Vec<(Arc<dyn Narrowing>, usize)>,
+    /// Whether whoever asks for rows does the reading.
+    inline: bool,
     /// Of each partition only the last row is read: of these partitions, or of all.
     last_rows: Option<Arc<Option<Vec<Vec<u8>>>>>,
     properties: Arc<PlanProperties>,
@@ -104,6 +108,7 @@ impl ScanExec {
             condition: None,
             moving: Vec::new(),
             within: Vec::new(),
+            inline: false,
             last_rows: None,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
@@ -383,6 +388,10 @@ impl ExecutionPlan for ScanExec {
             now_ms: self.now_ms,
         };
         let (snapshot, schema) = (self.snapshot.clone(), self.schema.clone());
+        if self.inline {
+            let rows = Inline::new(snapshot, request, schema, counters);
+            return Ok(Box::pin(rows));
+        }
         let mut builder = RecordBatchReceiverStreamBuilder::new(self.schema.clone(), BATCHES_AHEAD);
         let sender = builder.tx();
         builder.spawn_blocking(move || {

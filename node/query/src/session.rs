@@ -22,6 +22,7 @@ use crate::model::Models;
 use crate::options::EngineOptions;
 use crate::parse::MAX_RECURSION;
 use crate::runs::RunAggregates;
+use crate::together::Together;
 use crate::yielding::Yielding;
 use crate::{bucket, extremes, gapfill, growth, json, model, series, tumble, windows};
 
@@ -85,6 +86,7 @@ pub(crate) fn state(
         .with_physical_optimizer_rule(Arc::new(AskAhead))
         .with_physical_optimizer_rule(Arc::new(RunAggregates))
         .with_physical_optimizer_rule(Arc::new(LatestGroups))
+        .with_physical_optimizer_rule(Arc::new(Together))
         .with_physical_optimizer_rule(Arc::new(Yielding))
         // Nothing is read from files or URLs by SQL.
         .with_table_factories(Default::default())

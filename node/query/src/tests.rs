@@ -14,6 +14,7 @@ mod predicate;
 mod queries;
 mod runs;
 mod series;
+mod together;
 mod windows;
 mod writing;
 

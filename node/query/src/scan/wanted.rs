@@ -78,6 +78,16 @@ impl ScanExec {
         scan
     }
 
+    /// The same scan for a step that runs on a thread of its own; `None` where rows are not read range by range.
+    pub(crate) fn on_thread(&self) -> Option<Self> {
+        self.reads_ranges().then(|| {
+            let mut scan = self.clone();
+            scan.metrics = ExecutionPlanMetricsSet::new();
+            scan.inline = true;
+            scan
+        })
+    }
+
     /// Whether rows are looked at for this column before the others are read.
     pub(super) fn looks_at(&self, column: ColumnId) -> bool {
         let filter = self.filter.as_ref();
