@@ -385,6 +385,7 @@ impl ExecutionPlan for ScanExec {
             limit: self.limit,
             reverse: self.reverse,
             any_order: !self.ordered && self.limit.is_none() && self.partitions.len() > 1,
+            small_batches: self.inline,
             now_ms: self.now_ms,
         };
         let (snapshot, schema) = (self.snapshot.clone(), self.schema.clone());

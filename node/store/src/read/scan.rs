@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use activestore_sst::ZonePredicate;
+use activestore_sst::{VECTOR_ROWS, ZonePredicate};
 use activestore_types::{ColumnId, DataType, Error, KeyRange, Result, TableSchema};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -22,6 +22,7 @@ use super::piece::{Fragment, VECTORS_HELD_MAX};
 use super::resolve::{Cells, Resolver};
 use crate::memtable::prefix::PrefixShape;
 
+mod apart;
 mod file;
 pub(super) mod merge;
 pub(super) mod piece;
@@ -29,11 +30,9 @@ pub(super) mod source;
 mod view;
 mod weave;
 
-use file::FileSource;
 use merge::{Merge, Step};
 use piece::Pieces;
-use source::{Alone, Plan, Source};
-use view::ViewSource;
+use source::{Alone, Plan};
 
 /// What to scan.
 #[derive(Clone, Debug, Default)]
@@ -57,9 +56,12 @@ pub struct ScanRequest {
     pub limit: Option<usize>,
     /// From the last key to the first.
     pub reverse: bool,
-    /// The order does not matter: rows that come in turn from several files need not be put into one.
+    /// The order does not matter: rows that come in turn from several files need not be put into one, and what was
+    /// written of one time may come apart from that of another.
     /// Each row still comes once, the rows of one range before those of the next.
     pub any_order: bool,
+    /// Batches may be as small as a vector: a reader at hand takes one as it was decoded sooner than a copy of several.
+    pub small_batches: bool,
     /// The time that decides what has expired, in milliseconds since 1970.
     pub now_ms: u64,
 }
@@ -96,6 +98,8 @@ pub struct Scan {
     /// In the order that they are to be read, the next one last.
     ranges: Vec<KeyRange>,
     merge: Option<Merge>,
+    /// What of the range comes behind it, the next one last.
+    behind: Vec<Merge>,
     pieces: Pieces,
     fragments: Vec<Fragment>,
     spans: Vec<Span>,
@@ -107,6 +111,7 @@ pub struct Scan {
     output: Coalescer,
     schema: SchemaRef,
     left: usize,
+    small_batches: bool,
     done: bool,
 }
 
@@ -177,12 +182,14 @@ impl Scan {
             narrowed,
             ranges,
             merge: None,
+            behind: Vec::new(),
             fragments: Vec::new(),
             spans: Vec::new(),
             picker: Picker::new(Arc::clone(&schema)),
             output: Coalescer::new(Arc::clone(&schema)),
             schema,
             left: request.limit.unwrap_or(usize::MAX),
+            small_batches: request.small_batches,
             done: false,
             snapshot,
         })
@@ -212,13 +219,12 @@ impl Scan {
                 continue;
             }
             let Some(merge) = &mut self.merge else {
-                match self.ranges.pop() {
-                    Some(range) => {
-                        self.merge =
-                            self.snapshot
-                                .scan_sources(&range, &self.plan, &mut self.pieces)?
-                    }
-                    None => self.finish()?,
+                if let Some(next) = self.behind.pop() {
+                    self.merge = Some(next);
+                } else if let Some(range) = self.ranges.pop() {
+                    self.behind = self.snapshot.merges(&range, &self.plan, &mut self.pieces)?;
+                } else {
+                    self.finish()?;
                 }
                 continue;
             };
@@ -234,7 +240,10 @@ impl Scan {
             let (pieces, fragments) = (&mut self.pieces, &mut self.fragments);
             match merge.step(&alone, pieces, fragments, &mut self.spans)? {
                 Step::End => self.merge = None,
-                Step::Run => self.pick_run()?,
+                Step::Run => {
+                    self.pick_run()?;
+                    self.copy_out_vector()?;
+                }
                 Step::Key => self.pick()?,
             }
         }
@@ -243,6 +252,7 @@ impl Scan {
     fn finish(&mut self) -> Result<()> {
         self.copy_out()?;
         self.merge = None;
+        self.behind.clear();
         self.done = true;
         self.output.flush()
     }
@@ -318,6 +328,17 @@ impl Scan {
         Ok(())
     }
 
+    /// Hands rows out where a vector's worth of them is enough.
+    fn copy_out_vector(&mut self) -> Result<()> {
+        // Of rows that are looked at first few may be left.
+        let free = self.small_batches && self.filter.is_none();
+        if free && self.picker.rows() >= VECTOR_ROWS {
+            self.copy_out()?;
+            self.output.flush()?;
+        }
+        Ok(())
+    }
+
     /// Copies the picked rows into the output and lets the pieces go.
     fn copy_out(&mut self) -> Result<()> {
         if let Some(filter) = &self.filter {
@@ -341,37 +362,9 @@ impl Iterator for Scan {
             // What comes after a failure would have a hole.
             self.done = true;
             self.merge = None;
+            self.behind.clear();
         }
         next.transpose()
-    }
-}
-
-impl Snapshot {
-    /// The sources of a range, ready to be merged; `None` where there is nothing.
-    pub(super) fn scan_sources(
-        &self,
-        range: &KeyRange,
-        plan: &Arc<Plan>,
-        pieces: &mut Pieces,
-    ) -> Result<Option<Merge>> {
-        if !range.end.is_empty() && range.start >= range.end {
-            return Ok(None);
-        }
-        let prefix = single_partition(&self.0.schema, range);
-        let views = self.0.views.iter();
-        let mut sources: Vec<Source> = views
-            .filter_map(|view| {
-                let source = ViewSource::new(view, range, plan.reverse, pieces.wanted());
-                source.map(Source::View)
-            })
-            .collect();
-        for file in &self.0.files {
-            if prefix.is_none_or(|prefix| file.sst.may_hold_partition(prefix)) {
-                let source = FileSource::new(&file.sst, plan, range, pieces)?;
-                sources.extend(source.map(|source| Source::File(Box::new(source))));
-            }
-        }
-        Ok((!sources.is_empty()).then(|| Merge::new(sources, plan)))
     }
 }
 

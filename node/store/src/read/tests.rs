@@ -1,6 +1,7 @@
 //! Whatever the history of flushes and compactions, a table shows what a naive per-cell model
 //! shows: scans of any range in either direction, point reads, predicates, limits and digests.
 
+mod apart;
 mod bulk;
 mod fragments;
 mod histories;

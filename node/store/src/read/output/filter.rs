@@ -88,43 +88,41 @@ impl Picker {
     }
 
     fn keep_where(&mut self, holds: &BooleanArray) {
+        let held = match holds.nulls() {
+            Some(nulls) => holds.values() & nulls.inner(),
+            None => holds.values().clone(),
+        };
+        let mut slices = held.set_slices();
+        let mut slice = slices.next();
         let mut kept = Vec::with_capacity(self.picks.len());
         let (mut rows, mut at) = (0, 0);
-        let is_held = |row: usize| holds.is_valid(row) && holds.value(row);
         for pick in &self.picks {
-            let span = match pick {
-                Pick::Rows(span) => *span,
-                Pick::Cells(_) => {
-                    if is_held(at) {
-                        kept.push(*pick);
-                        rows += 1;
-                    }
-                    at += 1;
-                    continue;
-                }
-            };
-            let mut place = 0;
-            while place < span.rows {
-                if !is_held(at + place) {
-                    place += 1;
-                    continue;
-                }
-                let run = (place..span.rows).take_while(|place| is_held(at + place));
-                let run = run.count();
-                let start = if span.reverse {
-                    span.start + span.rows - place - run
-                } else {
-                    span.start + place
+            let end = at
+                + match pick {
+                    Pick::Rows(span) => span.rows,
+                    Pick::Cells(_) => 1,
                 };
-                kept.push(Pick::Rows(Span {
-                    start,
-                    rows: run,
-                    ..span
-                }));
-                rows += run;
-                place += run;
+            while let Some((from, to)) = slice.filter(|(from, _)| *from < end) {
+                let (first, last) = (from.max(at), to.min(end));
+                kept.push(match pick {
+                    Pick::Cells(_) => *pick,
+                    Pick::Rows(span) => Pick::Rows(Span {
+                        start: if span.reverse {
+                            span.start + (end - last)
+                        } else {
+                            span.start + (first - at)
+                        },
+                        rows: last - first,
+                        ..*span
+                    }),
+                });
+                rows += last - first;
+                if to > end {
+                    break;
+                }
+                slice = slices.next();
             }
-            at += span.rows;
+            at = end;
         }
         self.picks = kept;
         self.rows = rows;

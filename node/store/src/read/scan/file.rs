@@ -72,6 +72,12 @@ impl FileSource {
         Ok((!source.vectors.is_empty()).then_some(source))
     }
 
+    /// The first and the last time of its file.
+    pub(crate) fn times(&self) -> Option<(i64, i64)> {
+        let meta = self.sst.meta();
+        meta.min_time_ns.zip(meta.max_time_ns)
+    }
+
     fn next_vector(&self) -> Option<usize> {
         if self.vectors.is_empty() {
             None

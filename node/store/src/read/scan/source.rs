@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use activestore_sst::ZonePredicate;
-use activestore_types::{Result, TableSchema};
+use activestore_types::{ColumnId, Result, TableSchema};
 
 use super::file::FileSource;
 use super::piece::Pieces;
@@ -77,6 +77,14 @@ impl Head for Source {
 }
 
 impl Source {
+    /// The first and the last time of what it may hold, by the column of the key that is the time.
+    pub(crate) fn times(&self, time: ColumnId) -> Option<(i64, i64)> {
+        match self {
+            Source::View(view) => view.times(time),
+            Source::File(file) => file.times(),
+        }
+    }
+
     pub(crate) fn load(&mut self, pieces: &mut Pieces) -> Result<()> {
         match self {
             Source::View(_) => Ok(()),

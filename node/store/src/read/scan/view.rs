@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use activestore_types::{ColumnId, KeyRange, Result};
+use arrow::array::AsArray;
+use arrow::datatypes::TimestampNanosecondType;
 
 use super::piece::{Held, Pieces, Slot};
 use super::source::Alone;
@@ -51,6 +53,22 @@ impl ViewSource {
             reverse,
             simple,
         })
+    }
+
+    /// The first and the last time of the chunks that its rows lie in.
+    pub(crate) fn times(&self, time: ColumnId) -> Option<(i64, i64)> {
+        let mut found: Option<(i64, i64)> = None;
+        for chunk in (0..self.chunks.len()).filter_map(|chunk| self.chunks.get(chunk)) {
+            let times = chunk.batch.column(time)?;
+            let times = times.array.as_primitive_opt::<TimestampNanosecondType>()?;
+            let values = times.values();
+            let (Some(first), Some(last)) = (values.iter().min(), values.iter().max()) else {
+                continue;
+            };
+            let (least, greatest) = found.unwrap_or((*first, *last));
+            found = Some((least.min(*first), greatest.max(*last)));
+        }
+        found
     }
 
     /// The row that comes after so many others.
