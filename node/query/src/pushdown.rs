@@ -19,6 +19,7 @@ use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::scalar::ScalarValue;
 
+pub(crate) use condition::zone_value;
 use condition::{Limits, read};
 pub(crate) use ranges::intersect;
 

@@ -6,6 +6,7 @@
 //! that one gives, states to be merged, so nothing is right or wrong by the order: where rows come in any
 //! order, runs are short, and groups that come again are merged as those of other partitions are.
 
+mod distinct;
 mod exec;
 mod folds;
 mod keys;
@@ -28,7 +29,8 @@ use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 
 use crate::scan::ScanExec;
-use exec::RunAggregateExec;
+pub(crate) use exec::RunAggregateExec;
+use folds::FoldPlan;
 pub(crate) use keys::codes;
 
 /// The rule; it comes behind DataFusion's own.
@@ -98,7 +100,7 @@ fn by_runs(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> 
     let Some(folds) = folds::plans(aggregate.aggr_expr(), &schema)? else {
         return Ok(None);
     };
-    let input = coded(aggregate.input(), &bare_columns(aggregate, &groups))?;
+    let input = coded(aggregate.input(), &bare_columns(&folds, &groups))?;
     if !single {
         let step = RunAggregateExec::new(input, groups, folds, aggregate.schema());
         return Ok(Some(Arc::new(step)));
@@ -138,26 +140,22 @@ fn is_scan(plan: &Arc<dyn ExecutionPlan>) -> bool {
     passes && plan.children().into_iter().all(is_scan)
 }
 
-/// The columns of the input that are grouped by as they are, and for nothing else.
-fn bare_columns(aggregate: &AggregateExec, groups: &[Arc<dyn PhysicalExpr>]) -> Vec<usize> {
-    let bare = groups
-        .iter()
-        .filter_map(|expr| expr.downcast_ref::<Column>());
+/// The columns of the input that are grouped by or told apart as they are, and used for nothing else.
+fn bare_columns(folds: &[FoldPlan], groups: &[Arc<dyn PhysicalExpr>]) -> Vec<usize> {
+    let arguments = folds.iter().filter_map(|fold| {
+        let argument = fold.argument.as_ref()?;
+        Some((argument, fold.takes_codes()))
+    });
+    let mut bare: Vec<usize> = Vec::new();
     let mut used: Vec<usize> = Vec::new();
-    let others = groups
-        .iter()
-        .filter(|expr| expr.downcast_ref::<Column>().is_none())
-        .cloned();
-    let arguments = aggregate
-        .aggr_expr()
-        .iter()
-        .flat_map(|one| one.expressions());
-    for expr in others.chain(arguments) {
-        used.extend(collect_columns(&expr).iter().map(Column::index));
+    for (expr, takes_codes) in groups.iter().map(|group| (group, true)).chain(arguments) {
+        match expr.downcast_ref::<Column>() {
+            Some(column) if takes_codes => bare.push(column.index()),
+            _ => used.extend(collect_columns(expr).iter().map(Column::index)),
+        }
     }
-    bare.map(Column::index)
-        .filter(|index| !used.contains(index))
-        .collect()
+    bare.retain(|index| !used.contains(index));
+    bare
 }
 
 /// The same input with those of these columns that are text as codes of a dictionary, where nothing on
@@ -167,7 +165,7 @@ fn coded(plan: &Arc<dyn ExecutionPlan>, columns: &[usize]) -> Result<Arc<dyn Exe
         return Ok(plan.clone());
     }
     if let Some(scan) = plan.downcast_ref::<ScanExec>() {
-        return Ok(Arc::new(scan.with_codes(columns)));
+        return Ok(Arc::new(scan.unmoved()?.with_codes(columns)));
     }
     let mut below = Vec::new();
     let mut used: Vec<usize> = Vec::new();

@@ -6,16 +6,19 @@
 //! backwards, is taken over whole, its limit with it.
 
 mod counters;
+mod display;
+mod inline;
 mod outlet;
+mod wanted;
 
-use std::fmt;
 use std::sync::Arc;
 
-use activestore_store::{LastRequest, RowFilter, ScanRequest, ScanStats, Snapshot};
+use activestore_store::{LastRequest, Narrowing, RowFilter, ScanRequest, ScanStats, Snapshot};
 use activestore_types::{ColumnId, DataType, KeyRange};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, Statistics, internal_err};
@@ -23,25 +26,26 @@ use datafusion::execution::TaskContext;
 use datafusion::physical_expr::expressions::Column as PhysicalColumn;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
+use datafusion::physical_plan::filter_pushdown::{
+    ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown,
+};
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::sort_pushdown::SortOrderPushdownResult;
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
-    SendableRecordBatchStream,
+    ExecutionPlan, Partitioning, PlanProperties, SendableRecordBatchStream,
 };
 
-use crate::ahead::Ahead;
 use crate::error::to_datafusion;
+use crate::narrowing::Moving;
 use crate::pushdown::{Pushed, is_folded};
 use crate::rows::QueryStats;
 use crate::runs::codes;
 use counters::Counters;
+use inline::Inline;
 
 /// Up to so many keys are read one by one; the vectors of more are decoded whole.
 const POINTS_MAX: usize = 64;
-/// Key ranges that EXPLAIN shows as bytes.
-const RANGES_SHOWN: usize = 2;
 
 /// Scans one table.
 #[derive(Clone)]
@@ -61,6 +65,14 @@ pub(crate) struct ScanExec {
     codes: Vec<ColumnId>,
     /// What rows are looked at for before all of their columns are read.
     filter: Option<Arc<dyn RowFilter>>,
+    /// The condition of a step above that the filter is of, apart from what moves.
+    condition: Option<Arc<dyn PhysicalExpr>>,
+    /// Conditions that narrow while the scan runs.
+    moving: Vec<Arc<Moving>>,
+    /// What a step above finds out while it runs, and by which columns.
+    within: Vec<(Arc<dyn Narrowing>, usize)>,
+    /// Whether whoever asks for rows does the reading.
+    inline: bool,
     /// Of each partition only the last row is read: of these partitions, or of all.
     last_rows: Option<Arc<Option<Vec<Vec<u8>>>>>,
     properties: Arc<PlanProperties>,
@@ -90,6 +102,10 @@ impl ScanExec {
             ordered: false,
             codes: Vec::new(),
             filter: None,
+            condition: None,
+            moving: Vec::new(),
+            within: Vec::new(),
+            inline: false,
             last_rows: None,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
@@ -124,6 +140,7 @@ impl ScanExec {
             if let (Some(id), Some(field)) = (self.columns.get(*place), fields.get_mut(*place))
                 && text(id)
                 && !scan.codes.contains(id)
+                && !scan.looks_at(*id)
             {
                 *field = Arc::new(field.as_ref().clone().with_data_type(codes()));
                 scan.codes.push(*id);
@@ -138,20 +155,6 @@ impl ScanExec {
             self.partitions.len(),
         ));
         scan
-    }
-
-    /// The same scan, which looks at some columns before it reads the others; `None` where that is not worth it.
-    pub(crate) fn with_filter(&self, predicate: &Arc<dyn PhysicalExpr>) -> Result<Option<Self>> {
-        if !self.reads_ranges() || self.limit.is_some() || self.filter.is_some() {
-            return Ok(None);
-        }
-        let filter = Ahead::new(predicate, &self.columns)?;
-        Ok(filter.map(|filter| {
-            let mut scan = self.clone();
-            scan.metrics = ExecutionPlanMetricsSet::new();
-            scan.filter = Some(Arc::new(filter));
-            scan
-        }))
     }
 
     /// Adds what this scan did to a query's statistics.
@@ -281,83 +284,6 @@ impl ScanExec {
     }
 }
 
-impl fmt::Debug for ScanExec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ScanExec({})", self.snapshot.schema().name)
-    }
-}
-
-impl DisplayAs for ScanExec {
-    fn fmt_as(&self, _kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = self
-            .schema
-            .fields()
-            .iter()
-            .map(|field| field.name().as_str())
-            .collect();
-        write!(
-            f,
-            "ScanExec: table={}, columns=[{}]",
-            self.snapshot.schema().name,
-            names.join(", ")
-        )?;
-        if !self.pushed.key_text.is_empty() {
-            write!(f, ", key=[{}]", self.pushed.key_text.join(" AND "))?;
-        }
-        if let Some(ranges) = &self.pushed.ranges {
-            let shown: Vec<String> = ranges
-                .iter()
-                .take(RANGES_SHOWN)
-                .map(|range| format!("{}..{}", Hex(&range.start), Hex(&range.end)))
-                .collect();
-            let more = if ranges.len() > shown.len() {
-                ", …"
-            } else {
-                ""
-            };
-            write!(f, ", ranges={} [{}{more}]", ranges.len(), shown.join(", "))?;
-        }
-        if let Some(filter) = &self.filter {
-            write!(f, ", columns looked at first={}", filter.columns().len())?;
-        }
-        if !self.codes.is_empty() {
-            write!(f, ", codes={}", self.codes.len())?;
-        }
-        if self.points().is_some() {
-            write!(f, ", point reads")?;
-        }
-        if self.last_rows.is_some() {
-            write!(f, ", last rows")?;
-        }
-        if !self.pushed.zone_text.is_empty() {
-            write!(f, ", zones=[{}]", self.pushed.zone_text.join(" AND "))?;
-        }
-        if self.ordered {
-            let order = if self.reverse {
-                "reverse key order"
-            } else {
-                "key order"
-            };
-            write!(f, ", {order}")?;
-        }
-        if let Some(limit) = self.limit {
-            write!(f, ", limit={limit}")?;
-        }
-        write!(f, ", partitions={}", self.partitions.len())
-    }
-}
-
-struct Hex<'a>(&'a [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for byte in self.0.iter().take(24) {
-            write!(f, "{byte:02x}")?;
-        }
-        f.write_str(if self.0.len() > 24 { "…" } else { "" })
-    }
-}
-
 impl ExecutionPlan for ScanExec {
     fn name(&self) -> &'static str {
         "ScanExec"
@@ -373,9 +299,39 @@ impl ExecutionPlan for ScanExec {
 
     fn apply_expressions(
         &self,
-        _visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+        visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
+        for moving in &self.moving {
+            if visit(moving.condition())? == TreeNodeRecursion::Stop {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
         Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn handle_child_pushdown_result(
+        &self,
+        phase: FilterPushdownPhase,
+        pushed: ChildPushdownResult,
+        _config: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        let asked = &pushed.parent_filters;
+        let narrowed = match phase {
+            FilterPushdownPhase::Pre => None,
+            FilterPushdownPhase::Post => self.narrowed(asked.iter().map(|one| &one.filter))?,
+        };
+        // Whoever asks goes on asking: rows that are not wanted may come.
+        let asked = vec![PushedDown::No; asked.len()];
+        let answer = FilterPushdownPropagation::with_parent_pushdown_result(asked);
+        Ok(match narrowed {
+            Some(scan) => answer.with_updated_node(Arc::new(scan) as Arc<dyn ExecutionPlan>),
+            None => answer,
+        })
+    }
+
+    fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
+        // What was wanted of the rows of one turn says nothing about the next.
+        Ok(Arc::new(self.unmoved()?))
     }
 
     fn with_new_children(
@@ -415,13 +371,18 @@ impl ExecutionPlan for ScanExec {
             ranges: ranges.clone(),
             predicates: self.pushed.zones.clone(),
             filter: self.filter.clone(),
+            narrowing: self.narrowing(),
             limit: self.limit,
             reverse: self.reverse,
-            // Several partitions arrive in no order anyway.
             any_order: !self.ordered && self.limit.is_none() && self.partitions.len() > 1,
+            small_batches: self.inline,
             now_ms: self.now_ms,
         };
         let (snapshot, schema) = (self.snapshot.clone(), self.schema.clone());
+        if self.inline {
+            let rows = Inline::new(snapshot, request, schema, counters);
+            return Ok(Box::pin(rows));
+        }
         Ok(outlet::stream(&self.schema, move |outlet| {
             let mut scan = snapshot.scan(request).map_err(to_datafusion)?;
             let mut before = ScanStats::default();

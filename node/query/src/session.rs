@@ -17,12 +17,14 @@ use crate::ahead::AskAhead;
 use crate::allowance::Share;
 use crate::error::from_datafusion;
 use crate::last::LastRows;
+use crate::latest::LatestGroups;
 use crate::model::Models;
 use crate::options::EngineOptions;
 use crate::parse::MAX_RECURSION;
 use crate::runs::RunAggregates;
+use crate::together::Together;
 use crate::yielding::Yielding;
-use crate::{bucket, gapfill, growth, json, model, series, tumble, windows};
+use crate::{bucket, extremes, gapfill, growth, json, model, series, tumble, windows};
 
 /// The one catalog; keyspaces are its schemas.
 pub(crate) const CATALOG: &str = "activestore";
@@ -55,6 +57,10 @@ pub(crate) fn state(
     settings.execution.time_zone = None;
     // Scans split themselves where that pays; dealing rows out again costs more and loses their order.
     settings.optimizer.enable_round_robin_repartition = false;
+    // Aggregates want no less for each column that they have no bound of yet, which DataFusion forgets: `max(a), max(b)`
+    // would lose rows in which only b is the greatest. What joins want is not looked at either.
+    settings.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    settings.optimizer.enable_join_dynamic_filter_pushdown = false;
     // A sort must fit a small node's budget, and there is nothing to spill to.
     settings.execution.sort_spill_reservation_bytes = (options.memory_bytes / 64).min(1 << 20);
     let runtime = RuntimeEnvBuilder::new()
@@ -79,6 +85,8 @@ pub(crate) fn state(
         .with_optimizer_rule(Arc::new(LastRows))
         .with_physical_optimizer_rule(Arc::new(AskAhead))
         .with_physical_optimizer_rule(Arc::new(RunAggregates))
+        .with_physical_optimizer_rule(Arc::new(LatestGroups))
+        .with_physical_optimizer_rule(Arc::new(Together))
         .with_physical_optimizer_rule(Arc::new(Yielding))
         // Nothing is read from files or URLs by SQL.
         .with_table_factories(Default::default())
@@ -105,6 +113,7 @@ fn register(state: &mut SessionState, models: &Arc<dyn Models>) -> datafusion::c
         state.register_udaf(Arc::new(udaf))?;
     }
     growth::bound(state)?;
+    extremes::order(state)?;
     state.register_expr_planner(Arc::new(json::Operators))
 }
 

@@ -5,13 +5,16 @@ mod filled;
 mod functions;
 mod json;
 mod last;
+mod latest;
 mod live;
 mod model;
+mod narrowing;
 mod planning;
 mod predicate;
 mod queries;
 mod runs;
 mod series;
+mod together;
 mod windows;
 mod writing;
 

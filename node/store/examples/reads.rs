@@ -170,4 +170,3 @@ fn fill(store: &Store, fleet: &Fleet, shape: Shape) -> Result<()> {
     }
     Ok(())
 }
-

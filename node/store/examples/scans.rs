@@ -74,14 +74,19 @@ impl RowFilter for AtLeast {
         let column = rows.columns().first();
         let values = column.and_then(|column| column.as_primitive_opt::<Float64Type>());
         let values = values.ok_or_else(|| Error::internal("the field is no number"))?;
-        Ok(BooleanArray::from_unary(values, |value| value >= self.least))
+        Ok(BooleanArray::from_unary(values, |value| {
+            value >= self.least
+        }))
     }
 }
 
 fn main() -> Result<()> {
     let fleet = Fleet::asked();
     let asked = std::env::args().nth(3).unwrap_or_default();
-    println!("{} devices, {} rows each; ns a row", fleet.devices, fleet.ticks);
+    println!(
+        "{} devices, {} rows each; ns a row",
+        fleet.devices, fleet.ticks
+    );
     for (name, files, place) in SHAPES {
         if !name.contains(&asked) {
             continue;

@@ -45,8 +45,8 @@ pub use disks::table_disk;
 pub use governor::PauseReason;
 pub use options::{StoreOptions, WalSync};
 pub use read::{
-    Digest, FragmentPiece, LastRequest, LastRows, RowFilter, Scan, ScanRequest, ScanStats, Share,
-    Snapshot, StampedCell, StampedCells, Trace, WalkedRow,
+    Digest, FragmentPiece, LastRequest, LastRows, Narrowing, RowFilter, Scan, ScanRequest,
+    ScanStats, Share, Snapshot, StampedCell, StampedCells, Trace, WalkedRow, Wanted, WantedValues,
 };
 pub use stats::{CompactionInfo, FileGroup, SstInfo, StoreStats, TableStats};
 pub use store::Store;

@@ -278,7 +278,8 @@ fn show(value: &ScalarValue) -> String {
     text.chars().take(64).collect()
 }
 
-fn zone_value(value: &ScalarValue) -> Option<ZoneValue> {
+/// The value as zone maps have it; `None` where its type has none.
+pub(crate) fn zone_value(value: &ScalarValue) -> Option<ZoneValue> {
     Some(match value {
         ScalarValue::Boolean(Some(value)) => ZoneValue::Bool(*value),
         ScalarValue::Int32(Some(value)) | ScalarValue::Date32(Some(value)) => {

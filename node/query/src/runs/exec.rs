@@ -31,6 +31,8 @@ const GROUPS_MAX: usize = 65_536;
 const TRIED_ROWS: usize = 65_536;
 /// Rows a run, on average, below which looking groups up is not worth it here: it is done once, in the step behind.
 const SHORT_RUN: usize = 2;
+/// Bytes of groups and states that are held at most, as with their number.
+const BYTES_MAX: usize = 64 << 20;
 /// Bytes of a state of one aggregate, at about.
 const STATE_BYTES: usize = 16;
 /// Rows of a batch that is put out.
@@ -68,6 +70,17 @@ impl RunAggregateExec {
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         }
+    }
+}
+
+impl RunAggregateExec {
+    /// What rows are grouped by.
+    pub(crate) fn groups(&self) -> &[Arc<dyn PhysicalExpr>] {
+        &self.groups
+    }
+
+    pub(crate) fn input(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.input
     }
 }
 
@@ -241,8 +254,10 @@ impl Folding {
         self.tried.rows += rows;
         self.tried.runs += self.runs.len();
         self.runs_seen.add(self.runs.len());
-        let bytes = self.groups.bytes() + groups * STATE_BYTES * self.folds.len();
-        if forget || groups >= GROUPS_MAX || self.memory.try_resize(bytes).is_err() {
+        let states: usize = self.folds.iter().map(|fold| fold.bytes()).sum();
+        let bytes = self.groups.bytes() + groups * STATE_BYTES * self.folds.len() + states;
+        let full = groups >= GROUPS_MAX || bytes > BYTES_MAX;
+        if forget || full || self.memory.try_resize(bytes).is_err() {
             self.hand_on()?;
         }
         Ok(())

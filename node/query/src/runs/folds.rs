@@ -16,7 +16,9 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::expressions::Literal;
 
+use super::distinct::{self, Distinct};
 use super::table::Run;
+use crate::extremes::{rank, rank_short};
 
 /// Sums that are added up side by side: one alone would wait for each addition.
 const LANES: usize = 8;
@@ -37,6 +39,7 @@ enum Kind {
     SumFloat,
     SumLong,
     Average,
+    Distinct,
     Extreme { kind: ArrowType, most: bool },
 }
 
@@ -60,11 +63,13 @@ fn plan(aggregate: &AggregateFunctionExpr, schema: &SchemaRef) -> Result<Option<
     let [argument] = arguments.as_slice() else {
         return Ok(None);
     };
-    if aggregate.is_distinct() || !aggregate.order_bys().is_empty() {
+    if !aggregate.order_bys().is_empty() {
         return Ok(None);
     }
     let given = argument.data_type(schema)?;
     let kind = match (aggregate.fun().name(), &given) {
+        ("count", ArrowType::Utf8) if aggregate.is_distinct() => Kind::Distinct,
+        _ if aggregate.is_distinct() => return Ok(None),
         ("count", _) => Kind::Count,
         ("sum", ArrowType::Float64) => Kind::SumFloat,
         ("sum", ArrowType::Int64) => Kind::SumLong,
@@ -81,6 +86,7 @@ fn plan(aggregate: &AggregateFunctionExpr, schema: &SchemaRef) -> Result<Option<
         Kind::Count | Kind::SumLong => vec![ArrowType::Int64],
         Kind::SumFloat => vec![ArrowType::Float64],
         Kind::Average => vec![ArrowType::UInt64, ArrowType::Float64],
+        Kind::Distinct => vec![distinct::state()],
         Kind::Extreme { kind, .. } => vec![kind.clone()],
     };
     if !states.iter().copied().eq(&wanted) {
@@ -108,12 +114,18 @@ fn has_extremes(kind: &ArrowType) -> bool {
 }
 
 impl FoldPlan {
+    /// Whether text may come to it as codes.
+    pub(super) fn takes_codes(&self) -> bool {
+        matches!(self.kind, Kind::Distinct)
+    }
+
     pub(super) fn start(&self) -> Box<dyn Fold> {
         match &self.kind {
             Kind::Count => Box::new(Count::default()),
             Kind::SumFloat => Box::new(Sums::<false>::default()),
             Kind::Average => Box::new(Sums::<true>::default()),
             Kind::SumLong => Box::new(LongSums::default()),
+            Kind::Distinct => Box::new(Distinct::default()),
             Kind::Extreme { kind, most } => match kind {
                 ArrowType::Int32 => extreme::<Int32Type>(kind, *most),
                 ArrowType::Date32 => extreme::<Date32Type>(kind, *most),
@@ -130,6 +142,10 @@ impl FoldPlan {
 pub(super) trait Fold: Send {
     /// Adds the rows of runs; `groups` is how many there are by now.
     fn add(&mut self, argument: Option<&ArrayRef>, runs: &[Run], groups: usize) -> Result<()>;
+    /// About what the states hold beside a few numbers for each group.
+    fn bytes(&self) -> usize {
+        0
+    }
     /// The states, as columns; forgets them.
     fn take(&mut self) -> Vec<ArrayRef>;
 }
@@ -252,7 +268,7 @@ impl Fold for LongSums {
     }
 }
 
-/// The least or the greatest value, in the total order: NaN is above all numbers.
+/// The least or the greatest value; floats in the order of [`crate::extremes`].
 struct Extreme<T: ArrowPrimitiveType> {
     kind: ArrowType,
     most: bool,
@@ -260,7 +276,7 @@ struct Extreme<T: ArrowPrimitiveType> {
     any: Vec<bool>,
 }
 
-fn extreme<T: ArrowPrimitiveType>(kind: &ArrowType, most: bool) -> Box<dyn Fold> {
+fn extreme<T: ArrowPrimitiveType<Native: Ranked>>(kind: &ArrowType, most: bool) -> Box<dyn Fold> {
     Box::new(Extreme::<T> {
         kind: kind.clone(),
         most,
@@ -269,7 +285,7 @@ fn extreme<T: ArrowPrimitiveType>(kind: &ArrowType, most: bool) -> Box<dyn Fold>
     })
 }
 
-impl<T: ArrowPrimitiveType> Fold for Extreme<T> {
+impl<T: ArrowPrimitiveType<Native: Ranked>> Fold for Extreme<T> {
     fn add(&mut self, argument: Option<&ArrayRef>, runs: &[Run], groups: usize) -> Result<()> {
         self.values.resize(groups, T::Native::default());
         self.any.resize(groups, false);
@@ -277,9 +293,9 @@ impl<T: ArrowPrimitiveType> Fold for Extreme<T> {
         let most = self.most;
         let better = |one: T::Native, other: T::Native| {
             let wins = if most {
-                other.is_gt(one)
+                other.is_above(one)
             } else {
-                other.is_lt(one)
+                one.is_above(other)
             };
             if wins { other } else { one }
         };
@@ -313,6 +329,35 @@ impl<T: ArrowPrimitiveType> Fold for Extreme<T> {
         let values = std::mem::take(&mut self.values);
         let array = PrimitiveArray::<T>::new(values.into(), Some(any));
         vec![Arc::new(array.with_data_type(self.kind.clone()))]
+    }
+}
+
+/// What extremes are taken of.
+trait Ranked: ArrowNativeTypeOp {
+    fn is_above(self, other: Self) -> bool;
+}
+
+impl Ranked for i32 {
+    fn is_above(self, other: Self) -> bool {
+        self > other
+    }
+}
+
+impl Ranked for i64 {
+    fn is_above(self, other: Self) -> bool {
+        self > other
+    }
+}
+
+impl Ranked for f32 {
+    fn is_above(self, other: Self) -> bool {
+        rank_short(self) > rank_short(other)
+    }
+}
+
+impl Ranked for f64 {
+    fn is_above(self, other: Self) -> bool {
+        rank(self) > rank(other)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, UInt32Array};
 use arrow::compute::{cast, concat, take};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType as ArrowType, SchemaRef};
 use datafusion::common::{HashMap, Result, internal_datafusion_err};
 
 use super::keys::Keys;
@@ -97,9 +97,17 @@ impl Groups {
         self.marks = marks;
         if !new.is_empty() {
             let new = UInt32Array::from(new);
-            let values = columns.iter().map(|column| take(column, &new, None));
+            let values = columns.iter().map(|column| {
+                let values = take(column, &new, None)?;
+                // Codes would keep a batch's whole dictionary for a few of its values.
+                match values.data_type() {
+                    ArrowType::Dictionary(_, text) => cast(&values, text),
+                    _ => Ok(values),
+                }
+            });
             let values = values.collect::<std::result::Result<Vec<_>, _>>()?;
-            self.bytes += new.len() * 4 * values.len();
+            let sizes = values.iter().map(|values| values.get_array_memory_size());
+            self.bytes += sizes.sum::<usize>();
             self.values.push(values);
         }
         Ok(())
@@ -125,8 +133,8 @@ impl Groups {
             return number;
         }
         let key: Arc<[u8]> = Arc::from(self.key.as_slice());
-        // The key twice over, its places in the table and the list, and its values.
-        self.bytes += 2 * key.len() + 96;
+        // The key, and its places in the table and the list.
+        self.bytes += key.len() + 96;
         self.numbers.insert(key.clone(), number);
         self.groups.push(Group { key, next: number });
         number

@@ -196,6 +196,15 @@ impl Picker {
                 field.name()
             )));
         }
+        if let [Pick::Rows(span)] = self.picks.as_slice()
+            && !span.reverse
+            && let Some(Some(array)) = held.get(span.piece)
+            && array.data_type() == kind
+            && array.len() == span.rows
+        {
+            // A vector as it was decoded.
+            return Ok(Arc::clone(array));
+        }
         let columns = self.schema.fields().len();
         let stretches = self.picks.iter().map(|pick| match pick {
             Pick::Rows(span) => Stretch::Cells(*span),

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use activestore_sst::ZonePredicate;
+use activestore_sst::{VECTOR_ROWS, ZonePredicate};
 use activestore_types::{ColumnId, DataType, Error, KeyRange, Result, TableSchema};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -16,6 +16,7 @@ use super::Snapshot;
 use super::codes::coded_schema;
 use super::copy::Span;
 use super::keys::KeyShape;
+use super::narrowing::{Narrowed, Narrowing};
 use super::output::{BATCH_ROWS, Coalescer, Filtered, Picker, RowFilter, output_schema};
 use super::piece::{Fragment, VECTORS_HELD_MAX};
 use super::resolve::{Cells, Resolver};
@@ -50,6 +51,9 @@ pub struct ScanRequest {
     /// What rows are looked at for before all of their columns are read. Rows that it does not hold of may be left
     /// out; the caller checks the rest. It is not asked where there is a limit.
     pub filter: Option<Arc<dyn RowFilter>>,
+    /// What narrows while the scan runs. Rows that it does not want may be left out; the caller checks the rest. It is
+    /// not asked where there is a limit.
+    pub narrowing: Vec<Arc<dyn Narrowing>>,
     /// Rows wanted at most.
     pub limit: Option<usize>,
     /// From the last key to the first.
@@ -57,6 +61,8 @@ pub struct ScanRequest {
     /// The order does not matter: rows that come in turn from several files need not be put into one, and files of
     /// other times come one after the other. Each row still comes once, the rows of one range before those of the next.
     pub any_order: bool,
+    /// Batches may be as small as a vector: a reader at hand takes one as it was decoded sooner than a copy of several.
+    pub small_batches: bool,
     /// The time that decides what has expired, in milliseconds since 1970.
     pub now_ms: u64,
 }
@@ -89,6 +95,7 @@ pub struct Scan {
     snapshot: Snapshot,
     plan: Arc<Plan>,
     value_predicates: Vec<ZonePredicate>,
+    narrowed: Narrowed,
     /// In the order that they are to be read, the next one last.
     ranges: Vec<KeyRange>,
     merge: Option<Merge>,
@@ -105,6 +112,7 @@ pub struct Scan {
     output: Coalescer,
     schema: SchemaRef,
     left: usize,
+    small_batches: bool,
     done: bool,
 }
 
@@ -140,6 +148,8 @@ impl Scan {
             ranges.reverse();
         }
         let filter = request.filter.filter(|_| request.limit.is_none());
+        let free = request.limit.is_none();
+        let narrowed = Narrowed(if free { request.narrowing } else { Vec::new() });
         let ahead = filter.as_ref().map_or(&[][..], |filter| filter.columns());
         let (key_predicates, value_predicates) = split_predicates(&table, request.predicates);
         // Text is put together once, from codes, whether or not it leaves as codes.
@@ -151,6 +161,7 @@ impl Scan {
         let plan = Plan {
             shape: Arc::new(KeyShape::of(&table)),
             key_predicates,
+            narrowed: narrowed.clone(),
             reverse: request.reverse,
             any_order: request.any_order,
         };
@@ -169,6 +180,7 @@ impl Scan {
             filtered: Filtered::default(),
             now_ms: request.now_ms,
             value_predicates,
+            narrowed,
             ranges,
             merge: None,
             merges: Vec::new(),
@@ -178,6 +190,7 @@ impl Scan {
             output: Coalescer::new(Arc::clone(&schema)),
             schema,
             left: request.limit.unwrap_or(usize::MAX),
+            small_batches: request.small_batches,
             done: false,
             snapshot,
         })
@@ -227,11 +240,15 @@ impl Scan {
                 now_ms: self.now_ms,
                 room: (BATCH_ROWS - self.picker.rows()).min(self.left),
                 predicates: &self.value_predicates,
+                narrowed: &self.narrowed,
             };
             let (pieces, fragments) = (&mut self.pieces, &mut self.fragments);
             match merge.step(&alone, pieces, fragments, &mut self.spans)? {
                 Step::End => self.merge = None,
-                Step::Run => self.pick_run()?,
+                Step::Run => {
+                    self.pick_run()?;
+                    self.copy_out_vector()?;
+                }
                 Step::Key => self.pick()?,
             }
         }
@@ -331,6 +348,17 @@ impl Scan {
     fn copy_out_if_full(&mut self) -> Result<()> {
         if self.picker.rows() >= BATCH_ROWS || self.pieces.vectors() > VECTORS_HELD_MAX {
             self.copy_out()?;
+        }
+        Ok(())
+    }
+
+    /// Hands rows out where a vector's worth of them is enough.
+    fn copy_out_vector(&mut self) -> Result<()> {
+        // Of rows that are looked at first few may be left.
+        let free = self.small_batches && self.filter.is_none();
+        if free && self.picker.rows() >= VECTOR_ROWS {
+            self.copy_out()?;
+            self.output.flush()?;
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ use arrow::datatypes::TimestampNanosecondType;
 use super::Snapshot;
 use super::digest::Sum;
 use super::keys::KeyShape;
+use super::narrowing::Narrowed;
 use super::piece::VECTORS_HELD_MAX;
 use super::resolve::{Cells, Resolver};
 use super::scan::piece::Pieces;
@@ -117,6 +118,7 @@ impl Snapshot {
         let plan = Arc::new(Plan {
             shape: Arc::new(KeyShape::of(schema)),
             key_predicates: predicate.into_iter().collect(),
+            narrowed: Narrowed::default(),
             reverse: false,
             any_order: false,
         });

@@ -260,6 +260,18 @@ impl Sst {
         matches.unwrap_or(true)
     }
 
+    /// Whether a vector may hold a row in which the column is NULL or absent.
+    pub fn may_lack(&self, v: usize, column: ColumnId) -> bool {
+        let Some(column) = self.column(ColumnKind::Cells(column)) else {
+            return true;
+        };
+        let lacks = self.at(v).and_then(|at| {
+            let index = column.index(&at.page)?;
+            Ok(index.zones.lacks(at.place()))
+        });
+        lacks.unwrap_or(true)
+    }
+
     /// Whether the file may hold rows of the partition with this encoded prefix.
     pub fn may_hold_partition(&self, encoded_partition_prefix: &[u8]) -> bool {
         self.filter.may_hold(encoded_partition_prefix)

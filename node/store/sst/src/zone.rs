@@ -199,6 +199,11 @@ impl Zones {
         self.below(vector, predicate.low.as_ref()) && self.above(vector, predicate.high.as_ref())
     }
 
+    /// Whether a cell of a vector has no value.
+    pub(crate) fn lacks(&self, vector: usize) -> bool {
+        self.missing.get(vector).is_none_or(|missing| *missing > 0)
+    }
+
     /// The least and the greatest value of a vector of integers; `None` for one without a value.
     pub(crate) fn ints(&self, vector: usize, rows: usize) -> Option<(u64, u64)> {
         let missing = *self.missing.get(vector)?;

@@ -98,7 +98,10 @@ impl FileSource {
     fn skip_pruned(&mut self, pieces: &mut Pieces) -> Result<()> {
         while let Some(next) = self.next_vector() {
             let wanted = |predicate| self.sst.may_match(next, predicate);
-            if self.plan.key_predicates.iter().all(wanted) {
+            let narrowed = &self.plan.narrowed;
+            if self.plan.key_predicates.iter().all(wanted)
+                && !narrowed.excludes_keys(self.sst.schema(), &self.sst, next)
+            {
                 return self.note_edge(next);
             }
             pieces.stats.vectors_pruned += 1;
@@ -284,6 +287,7 @@ impl FileSource {
     fn wanted(&self, vector: usize, alone: &Alone<'_>) -> bool {
         let mut predicates = alone.predicates.iter();
         predicates.all(|predicate| self.sst.may_match(vector, predicate))
+            && !alone.narrowed.excludes(&self.sst, vector)
     }
 
     /// Takes the next vector as it is and moves past it.

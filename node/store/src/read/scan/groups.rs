@@ -77,7 +77,7 @@ impl Snapshot {
 /// Sources whose times overlap, directly or by others, together. The time is of the key, so rows of other times are
 /// of other keys.
 fn grouped(mut sources: Vec<Timed>) -> Vec<Vec<Source>> {
-    // The last group is merged first: that of the earliest times.
+    // The last group is merged first: that of the latest times, since what narrows a scan mostly asks for the latest.
     let times = |timed: &Timed| timed.0.unwrap_or((i64::MIN, i64::MAX));
     sources.sort_by_key(|timed| std::cmp::Reverse(times(timed).1));
     let mut groups: Vec<Vec<Source>> = Vec::new();
@@ -93,6 +93,7 @@ fn grouped(mut sources: Vec<Timed>) -> Vec<Vec<Source>> {
         }
         first = first.min(from);
     }
+    groups.reverse();
     groups
 }
 

@@ -14,6 +14,7 @@ use super::piece::Pieces;
 use super::view::ViewSource;
 use crate::read::keys::KeyShape;
 use crate::read::lead::Head;
+use crate::read::narrowing::Narrowed;
 use crate::read::piece::Fragment;
 use crate::version::{Origins, TombstoneMap};
 
@@ -31,6 +32,7 @@ pub(crate) struct Alone<'a> {
     pub(crate) room: usize,
     /// Predicates on columns outside the key.
     pub(crate) predicates: &'a [ZonePredicate],
+    pub(crate) narrowed: &'a Narrowed,
 }
 
 /// What all sources of a scan share.
@@ -39,6 +41,7 @@ pub(crate) struct Plan {
     /// Predicates on key columns: a vector that none of its rows satisfies holds no fragment of a
     /// wanted key, whatever else is merged.
     pub(crate) key_predicates: Vec<ZonePredicate>,
+    pub(crate) narrowed: Narrowed,
     pub(crate) reverse: bool,
     /// Whether rows of several files may come in another order than their keys'.
     pub(crate) any_order: bool,
@@ -50,6 +53,7 @@ impl Plan {
         Plan {
             shape: Arc::new(KeyShape::of(schema)),
             key_predicates: Vec::new(),
+            narrowed: Narrowed::default(),
             reverse: false,
             any_order: false,
         }

@@ -135,7 +135,7 @@ proptest! {
             backward.reverse();
             prop_assert_eq!(&scan(ScanRequest { reverse: true, ..base.clone() }), &backward);
             for reverse in [false, true] {
-                let mut any = scan(ScanRequest { any_order: true, reverse, ..base.clone() });
+                let mut any = scan(ScanRequest { any_order: true, small_batches: !reverse, reverse, ..base.clone() });
                 let sign = if descending { -1 } else { 1 };
                 any.sort_unstable_by_key(|((device, at), _)| (*device, sign * at));
                 prop_assert_eq!(&any, &expected);

@@ -119,7 +119,7 @@ fn settled(later: &[Op]) -> Hlc {
     Hlc(stamps.min().unwrap_or(u64::MAX))
 }
 
-fn replay(ops: &[Op]) -> (Table, Model) {
+pub(super) fn replay(ops: &[Op]) -> (Table, Model) {
     replay_on(Table::new(), ops)
 }
 
