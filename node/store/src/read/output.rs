@@ -16,6 +16,7 @@ use super::resolve::Cells;
 use super::scan::piece::Pieces;
 
 mod filter;
+mod narrow;
 
 pub(crate) use filter::Filtered;
 pub use filter::RowFilter;

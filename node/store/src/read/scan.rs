@@ -368,6 +368,7 @@ impl Scan {
         if let Some(filter) = &self.filter {
             self.picker
                 .keep(filter.as_ref(), &mut self.pieces, &mut self.filtered)?;
+            self.picker.narrow(&mut self.pieces);
             self.pieces.stats.rows_filtered = self.filtered.dropped;
             if self.filtered.is_idle() {
                 self.filter = None;

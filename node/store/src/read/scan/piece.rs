@@ -26,6 +26,8 @@ pub(crate) struct Vector {
     index: usize,
     /// Which of its rows are wanted, if not all.
     part: Option<Range<usize>>,
+    /// Whether a part is read as the vectors around it are.
+    in_order: bool,
     stamped: OnceLock<RowBatch>,
     /// Those of the wanted columns that are looked at before the others.
     ahead: OnceLock<Vec<BatchColumn>>,
@@ -42,6 +44,7 @@ impl Vector {
             reader: Arc::clone(reader),
             index,
             part: None,
+            in_order: false,
             stamped: OnceLock::new(),
             ahead: OnceLock::new(),
             cells: OnceLock::new(),
@@ -60,6 +63,25 @@ impl Vector {
             part: Some(rows),
             ..Vector::new(reader, sst, index)
         }
+    }
+
+    /// Some rows of this vector, to be decoded without the others; what is looked at first is there already.
+    fn cut(&self, rows: Range<usize>) -> Self {
+        let mut part = Vector::part(&self.reader, &self.sst, self.index, rows.clone());
+        part.in_order = true;
+        if let Some(ahead) = self.ahead.get() {
+            let set = |column: &BatchColumn| {
+                let set = column.set.as_ref();
+                set.map(|set| set.slice(rows.start, rows.len()))
+            };
+            let slice = |column: &BatchColumn| BatchColumn {
+                id: column.id,
+                array: column.array.slice(rows.start, rows.len()),
+                set: set(column),
+            };
+            part.ahead.get_or_init(|| ahead.iter().map(slice).collect());
+        }
+        part
     }
 
     /// The rows' stamps.
@@ -92,13 +114,15 @@ impl Vector {
     }
 
     fn read(&self, wanted: &[ColumnId], codes: &[ColumnId]) -> Result<Vec<BatchColumn>> {
+        let mut reader = self.reader.lock();
         if let Some(rows) = &self.part {
-            let read = self
-                .sst
-                .read_rows(self.index, rows.clone(), wanted, false)?;
+            let (index, rows) = (self.index, rows.clone());
+            let read = match self.in_order {
+                true => reader.read_rows(index, rows, wanted)?,
+                false => self.sst.read_rows(index, rows, wanted, false)?,
+            };
             return Ok(read.columns);
         }
-        let mut reader = self.reader.lock();
         if codes.iter().any(|id| wanted.contains(id)) {
             return read_coded(&mut reader, self.index, wanted, codes);
         }
@@ -209,6 +233,20 @@ impl Pieces {
             return Some(&column.array);
         }
         self.column(piece, wanted).map(|column| &column.array)
+    }
+
+    /// Whether nothing but what is looked at first was read of a vector.
+    pub(crate) fn is_fresh(&self, piece: usize) -> bool {
+        let held = self.list.get(piece).map(|piece| &piece.held);
+        matches!(held, Some(Held::Vector(one)) if one.part.is_none() && one.cells.get().is_none())
+    }
+
+    /// Adds a piece of some rows of a vector.
+    pub(crate) fn push_part(&mut self, piece: usize, rows: Range<usize>) -> Option<usize> {
+        let Held::Vector(vector) = self.held(piece)? else {
+            return None;
+        };
+        Some(self.push(Held::Vector(Arc::new(vector.cut(rows)))))
     }
 
     /// Rises whenever the pieces are let go.

@@ -58,6 +58,21 @@ impl SequentialReader {
         self.read_batch(v, columns, true)
     }
 
+    /// Some rows of a vector, as [`Sst::read_rows`] without stamps.
+    ///
+    /// # Errors
+    /// As [`Sst::read_rows`].
+    pub fn read_rows(
+        &mut self,
+        v: usize,
+        rows: Range<usize>,
+        columns: &[ColumnId],
+    ) -> Result<RowBatch> {
+        let (sst, how) = self.enter(v);
+        let batch = sst.read_batch(v, Some(rows), columns, false, how);
+        batch.map_err(|error| error.context(&sst.path))
+    }
+
     /// The file, and how its vector `v` is read, which comes next.
     pub(super) fn enter(&mut self, v: usize) -> (&Sst, Reading<'_>) {
         // A first vector says nothing about the next one; columns of one vector may come in parts.
