@@ -520,11 +520,9 @@ impl Wal {
     /// Bytes of the full segments between the one with a record and the one that is being written.
     pub(crate) fn bytes_behind(&self, from: Lsn) -> u64 {
         let segments = self.segments.lock();
-        let full = segments.split_last().map_or(&[][..], |(_, full)| full);
-        let later = full
-            .iter()
-            .filter(|segment| segment.header.first_lsn > from);
-        later.map(|segment| segment.length).sum()
+        let full = segments.iter().rev().skip(1);
+        let behind = full.filter(|segment| segment.header.first_lsn > from);
+        behind.map(|segment| segment.length).sum()
     }
 
     pub(crate) fn segment_count(&self) -> usize {

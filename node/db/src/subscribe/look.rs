@@ -161,9 +161,10 @@ impl Looking {
                     row,
                     stamp: 0,
                 };
-                tell(self.erased(keys.clone(), place));
                 if foreign {
                     self.tell_left(glance, keys, place, tell)?;
+                } else {
+                    tell(self.erased(keys, place));
                 }
             }
             self.highest = self.highest.max(Some(range.hlc));
@@ -225,7 +226,8 @@ impl Looking {
         }
     }
 
-    /// Another node's delete of a range may be older than rows that are in it here: they are told behind it.
+    /// Another node's delete of a range may be older than rows that are in it here: they are told behind it. Whoever goes
+    /// on from one of these events gets all of them again: only the last one's place is behind the range.
     fn tell_left(
         &mut self,
         glance: &mut Glance<'_>,
@@ -238,11 +240,13 @@ impl Looking {
         self.read.all = true;
         let scan = snapshot.scan(ScanRequest {
             columns: self.query.needed().to_vec(),
-            ranges: vec![keys],
+            ranges: vec![keys.clone()],
             limit: Some(LEFT_ROWS_MAX + 1),
             now_ms: glance.now_ms,
             ..ScanRequest::default()
         })?;
+        let before = place.before();
+        let mut waits = self.erased(keys, before);
         let mut left = 0;
         for rows in scan {
             let rows = rows?;
@@ -257,16 +261,24 @@ impl Looking {
             let (_, rows) = self.query.rows(&with_schema(&rows, self.query.input())?)?;
             let list = (0..rows.num_rows()).map(|at| Change {
                 what: What::Upsert(at),
-                place,
+                place: before,
             });
-            tell(Changes {
+            if rows.num_rows() == 0 {
+                continue;
+            }
+            let next = Changes {
                 list: list.collect(),
                 keys: RecordBatch::new_empty(self.key_schema.clone()),
                 rows,
                 ranges: Vec::new(),
                 node: self.node,
-            });
+            };
+            tell(std::mem::replace(&mut waits, next));
         }
+        if let Some(last) = waits.list.last_mut() {
+            last.place = place;
+        }
+        tell(waits);
         Ok(())
     }
 

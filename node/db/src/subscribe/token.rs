@@ -30,6 +30,18 @@ impl Place {
         }
     }
 
+    /// Before the range of keys that this is the place behind: ranges are the first rows of a record.
+    pub(super) fn before(&self) -> Place {
+        match self.row.checked_sub(1) {
+            None => Place::behind(Lsn(self.lsn.0.saturating_sub(1))),
+            Some(row) => Place {
+                row,
+                stamp: 0,
+                ..*self
+            },
+        }
+    }
+
     /// The first record that may hold something behind the place.
     pub(super) fn next(&self) -> Lsn {
         match self.row {

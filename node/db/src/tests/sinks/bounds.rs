@@ -1,0 +1,65 @@
+//! What is held of the log for a sink that cannot send, and what happens then.
+
+use super::*;
+use crate::Setback;
+
+#[test]
+fn the_oldest_are_left_out_and_counted_where_too_much_of_the_log_would_be_held() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let sink =
+            "CREATE SINK s TO 'https://h/' WITH (hold_mib = 20, batch = 100, max_retry = '1 s')
+            AS SELECT device, n FROM plant.t WHERE temp > 80";
+        let (db, receivers) = with_sink(dir.path(), sink).await;
+        let down = Arc::new(Mutex::new(true));
+        for _ in 0..10_000 {
+            let down = down.clone();
+            receivers.then(move |parcels| match *down.lock() {
+                true => Carried {
+                    taken: 0,
+                    setback: Some(Setback::Later("it is down".to_owned(), None)),
+                },
+                false => Carried::all(parcels.len()),
+            });
+        }
+        db.carry_by(Arc::new(receivers.clone())).unwrap();
+        // What compresses to nothing would hold nothing.
+        let mut random = vec![0_u8; 700 << 10];
+        let total = 100;
+        for n in 0..total {
+            db.inner.env.rng.fill(&mut random);
+            let hex: String = random
+                .iter()
+                .map(|byte| char::from(b'0' + byte % 64))
+                .collect();
+            let hex = hex.replace('\'', "_");
+            run(
+                &db,
+                &format!(
+                    "INSERT INTO plant.t (device, n, temp, more) VALUES ('a', {n}, 90, '{hex}')"
+                ),
+            )
+            .await;
+        }
+        eventually(
+            &db,
+            "SELECT skipped > 0, held_bytes <= 2 * 20 * 1024 * 1024 FROM system.sinks",
+            &["true|true"],
+        )
+        .await;
+        *down.lock() = false;
+        eventually(
+            &db,
+            &format!("SELECT state, sent + skipped = {total}, sent > 0 FROM system.sinks"),
+            &["current|true|true"],
+        )
+        .await;
+        assert!(kinds(&db).contains(&"sink_skipped"));
+        // What arrived is the newest, in order.
+        let bodies = receivers.bodies();
+        let first = total - bodies.len();
+        let wanted: Vec<String> = (first..total).map(|n| format!("a|{n}")).collect();
+        assert_eq!(bodies, wanted);
+        db.shutdown().await.unwrap();
+    });
+}
