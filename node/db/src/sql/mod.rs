@@ -87,7 +87,8 @@ impl Db {
         let counts = &self.inner.counts;
         counts.statements.fetch_add(1, Ordering::Relaxed);
         let watch = self.watch(&statement);
-        let run = |statement| self.run(statement, params).instrument(watch.span.clone());
+        // In a box: a future of all that a statement can be takes much of a stack.
+        let run = |statement| Box::pin(self.run(statement, params)).instrument(watch.span.clone());
         let done = match self.checked(|rights| rights.check(&statement)) {
             Ok(()) => run(statement).await.inspect_err(|error| {
                 // What a query may not name is found as it is planned.
