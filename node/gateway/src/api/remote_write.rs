@@ -93,7 +93,7 @@ async fn take(
     }
     let mut parsed = read(shared, &mut room, packed, length, version, options).await?;
     shared.resize_room(&mut room, parsed.rows_bytes).await?;
-    let refused = storing::store(&db, &mut parsed, samples).await?;
+    let refused = storing::store(&db, &mut parsed, samples, storing::SEARCH_MAX).await?;
     shared.remote_writes.stored(&parsed, length);
     if let Some(error) = refused
         && *samples == 0
