@@ -36,12 +36,13 @@ pub(super) async fn insert(
     })?;
     let mut room = shared.body_room(&parts.headers).await?;
     let bytes = read_body(&parts.headers, body, shared.options.body_bytes_max).await?;
-    let rows = RowsRoom::of(&shared, bytes.len(), &rows_room::TEXT);
+    let mut rows = RowsRoom::of(&shared, bytes.len(), &rows_room::TEXT);
     let made = rows.make(&shared, &mut room, move |bytes_max| {
         let parsed = parse(&bytes, format, name.clone(), schema.clone(), bytes_max)?;
         Ok((!parsed.too_large).then_some(parsed))
     });
     let parsed = made.await?.ok_or_else(|| rows.exceeded())?;
+    rows.settle(&mut room, rows_room::bytes_of(&parsed.batches));
     Ok(answer(&store(&db, parsed, partial).await?))
 }
 
