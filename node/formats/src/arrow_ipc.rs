@@ -17,6 +17,7 @@ mod plain;
 pub use bounds::Bounds;
 pub use file::ArrowFile;
 pub use plain::plain;
+use plain::plain_bytes;
 
 /// What the rows of one body may come to once they are unpacked and spread out.
 const BODY_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -30,8 +31,14 @@ pub struct ArrowReader<'a> {
     table: TableName,
     ttl_s: Option<u64>,
     create: Option<KeyHint>,
+    /// What columns come to that are packed, as they say.
+    unpacked: u64,
     /// What columns came to that were spread out.
     spread: u64,
+    /// What the rows may come to, and those so far.
+    rows_bytes_max: usize,
+    rows_bytes: usize,
+    exceeded: bool,
     failed: bool,
 }
 
@@ -41,16 +48,32 @@ impl<'a> ArrowReader<'a> {
     /// # Errors
     /// `Invalid` where the bytes are no whole Arrow IPC stream, or would take more memory than a body may.
     pub fn new(body: &'a [u8], table: TableName) -> Result<Self> {
-        look_at(body)?;
+        let unpacked = look_at(body)?;
         let reader = guarded(|| StreamReader::try_new(body, None))?;
         Ok(ArrowReader {
             reader,
             table,
             ttl_s: None,
             create: None,
+            unpacked,
             spread: 0,
+            rows_bytes_max: usize::MAX,
+            rows_bytes: 0,
+            exceeded: false,
             failed: false,
         })
+    }
+
+    /// Sets what the rows may come to. The batches end before more is unpacked or spread out.
+    #[must_use]
+    pub fn within(mut self, rows_bytes_max: usize) -> Self {
+        self.rows_bytes_max = rows_bytes_max;
+        self
+    }
+
+    /// Whether the batches ended because the rows come to more than they may.
+    pub fn is_exceeded(&self) -> bool {
+        self.exceeded
     }
 
     /// Sets the rows' time to live in seconds and the key to create the table with.
@@ -82,9 +105,19 @@ impl Iterator for ArrowReader<'_> {
 impl ArrowReader<'_> {
     /// The next batch, with plain columns.
     fn read(&mut self) -> Result<Option<RecordBatch>> {
+        let unpacked = usize::try_from(self.unpacked).unwrap_or(usize::MAX);
+        self.exceeded |= unpacked > self.rows_bytes_max;
+        if self.exceeded {
+            return Ok(None);
+        }
         let Some(batch) = guarded(|| self.reader.next().transpose())? else {
             return Ok(None);
         };
+        self.rows_bytes = self.rows_bytes.saturating_add(plain_bytes(&batch)?);
+        self.exceeded = self.rows_bytes > self.rows_bytes_max;
+        if self.exceeded {
+            return Ok(None);
+        }
         let plain = plain(&batch)?;
         for (before, after) in batch.columns().iter().zip(plain.columns()) {
             if !Arc::ptr_eq(before, after) {
@@ -98,14 +131,15 @@ impl ArrowReader<'_> {
     }
 }
 
-/// Looks at all messages of a body before any of them is read: Arrow's reader takes the memory that they announce.
-fn look_at(body: &[u8]) -> Result<()> {
+/// Looks at all messages of a body before any of them is read: Arrow's reader takes the memory that they announce. Gives
+/// what packed columns come to.
+fn look_at(body: &[u8]) -> Result<u64> {
     let (mut bounds, mut left, mut unpacked) = (Bounds::default(), body, 0_u64);
     while let Some((head, body)) = message(&mut left)? {
         unpacked = unpacked.saturating_add(bounds.check(head, body)?);
         within(unpacked, "unpacked")?;
     }
-    Ok(())
+    Ok(unpacked)
 }
 
 fn within(bytes: u64, when: &str) -> Result<()> {

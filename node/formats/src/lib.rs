@@ -1,5 +1,6 @@
-//! Arrow and Parquet as bytes: bodies and files of record batches. What comes in is looked at before a reader believes
-//! it, since what a few bytes say of themselves may be more than there is memory. This crate knows no table.
+//! Arrow and Parquet as bytes: bodies and files of record batches. Arrow that comes in is looked at before a reader
+//! believes it, since what a few bytes say of themselves may be more than there is memory; Parquet comes in as files of
+//! the operator's own alone. This crate knows no table.
 
 pub mod arrow_ipc;
 pub mod parquet;

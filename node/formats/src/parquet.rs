@@ -1,18 +1,8 @@
-//! Parquet: rows of a file or of a body, and the way back. Of what comes in nothing is believed before it was looked at:
-//! how many columns and row groups there are, how large a page becomes, and what a value that a dictionary names once
-//! takes in all rows that name it. What a reader does not expect in hostile bytes may panic in it; that is an error of
-//! the bytes.
+//! Parquet: rows of a file, and the way back. Files are their operator's own: what one says of its pages is believed, and
+//! only damage that its reader panics over is an error of the file here.
 
 #[cfg(feature = "parquet")]
-mod compact;
-#[cfg(feature = "parquet")]
-mod footer;
-#[cfg(feature = "parquet")]
-mod pages;
-#[cfg(feature = "parquet")]
 mod reader;
-#[cfg(feature = "parquet")]
-mod source;
 #[cfg(feature = "parquet")]
 mod writer;
 
@@ -27,7 +17,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use activestore_types::Error;
 use activestore_types::Result;
 use arrow::record_batch::RecordBatch;
-use bytes::Bytes;
 
 #[cfg(not(feature = "parquet"))]
 pub use absent::ParquetWriter;
@@ -63,43 +52,29 @@ pub struct ParquetReader {
 }
 
 impl ParquetReader {
-    /// The rows of a file behind the first `left` of them, of which none remains.
+    /// The rows of a file behind the first `left` of them, of which none remains; of the columns only those that are
+    /// named, in the file's order, or all where none is.
     ///
     /// # Errors
-    /// `Invalid` where it is not whole Parquet, or more than is taken, and where this build does not read Parquet.
-    pub fn of_file(file: File, at_once: AtOnce, left: &mut u64) -> Result<ParquetReader> {
+    /// `Invalid` where it is not whole Parquet or lacks a column, and where this build does not read Parquet.
+    pub fn of_file(
+        file: File,
+        columns: &[String],
+        at_once: AtOnce,
+        left: &mut u64,
+    ) -> Result<ParquetReader> {
         #[cfg(feature = "parquet")]
         {
-            Self::of(source::Source::File(file.into()), at_once, left)
+            let (rows, total) = reader::Rows::open(file, columns, at_once, left)?;
+            Ok(ParquetReader {
+                batches: Box::new(rows),
+                total,
+            })
         }
         #[cfg(not(feature = "parquet"))]
         {
-            absent::reader(&file, at_once, left)
+            absent::reader(&file, columns, at_once, left)
         }
-    }
-
-    /// The rows of a body.
-    ///
-    /// # Errors
-    /// As [`ParquetReader::of_file`].
-    pub fn of_bytes(bytes: Bytes, at_once: AtOnce) -> Result<ParquetReader> {
-        #[cfg(feature = "parquet")]
-        {
-            Self::of(source::Source::Bytes(bytes), at_once, &mut 0)
-        }
-        #[cfg(not(feature = "parquet"))]
-        {
-            absent::reader(&bytes, at_once, &mut 0)
-        }
-    }
-
-    #[cfg(feature = "parquet")]
-    fn of(source: source::Source, at_once: AtOnce, left: &mut u64) -> Result<ParquetReader> {
-        let (rows, total) = reader::Rows::open(source, at_once, left)?;
-        Ok(ParquetReader {
-            batches: Box::new(rows),
-            total,
-        })
     }
 
     /// How many rows there are in all.
@@ -118,13 +93,16 @@ impl Iterator for ParquetReader {
 
 #[cfg(feature = "parquet")]
 fn broken_file(error: parquet::errors::ParquetError) -> Error {
-    Error::invalid(format!("the bytes are not whole Parquet: {error}"))
+    Error::invalid(format!("the file is not whole Parquet: {error}"))
 }
 
 #[cfg(feature = "parquet")]
 fn guarded<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(read))
-        .unwrap_or_else(|_| Err(compact::broken("they are damaged")))
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+        Err(Error::invalid(
+            "the file is not whole Parquet: it is damaged",
+        ))
+    })
 }
 
 #[cfg(all(test, feature = "parquet"))]

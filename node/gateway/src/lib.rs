@@ -38,6 +38,7 @@ mod query_threads;
 #[cfg(feature = "prometheus")]
 mod remote_writes;
 mod request;
+mod room;
 mod rows_room;
 mod server;
 mod unread;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 #[cfg(any(feature = "flight", feature = "pgwire"))]
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use activestore_db::Db;
 use activestore_types::{Error, Result};
@@ -37,6 +36,7 @@ use crate::query_threads::QueryThreads;
 #[cfg(feature = "prometheus")]
 use crate::remote_writes::RemoteWrites;
 use crate::request::check_browser;
+use crate::room::Pool;
 use crate::unread::Unread;
 
 /// What every handler sees.
@@ -54,19 +54,14 @@ pub struct Shared {
     pub(crate) queries: QueryThreads,
     listener: SocketAddr,
     requests: Arc<Semaphore>,
-    bodies: Arc<Semaphore>,
-    bodies_units: usize,
+    bodies: Pool,
+    /// What is made of bodies: nobody waits for room of a pool with room of it in hand.
+    pub(crate) made: Pool,
     #[cfg(feature = "flight")]
     pub(crate) flight: OnceLock<Arc<crate::flight::Tally>>,
     #[cfg(feature = "pgwire")]
     pub(crate) pg: OnceLock<Arc<Tally>>,
 }
-
-/// How long a request waits for room for its body before it is turned away.
-const ROOM_WAIT_MAX: Duration = Duration::from_secs(1);
-
-/// One kibibyte of the bound on request bodies.
-const BODY_UNIT: usize = 1024;
 
 impl Shared {
     /// Becomes true when the gateway is asked to end.
@@ -78,7 +73,7 @@ impl Shared {
     /// it announces nothing or comes packed.
     ///
     /// # Errors
-    /// `Overloaded` when there is no room within [`ROOM_WAIT_MAX`].
+    /// `Overloaded` when there is no room within the time that requests wait.
     pub(crate) async fn body_room(&self, headers: &HeaderMap) -> Result<OwnedSemaphorePermit> {
         let most = self.options.body_bytes_max;
         let announced = headers
@@ -91,48 +86,10 @@ impl Shared {
     /// Reserves so many bytes of the bound on bodies that are held at once, or all of it where that is less.
     ///
     /// # Errors
-    /// `Overloaded` when there is no room within [`ROOM_WAIT_MAX`].
+    /// `Overloaded` when there is no room within the time that requests wait.
     pub(crate) async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit> {
-        self.take_room(self.room_units(bytes)).await
-    }
-
-    /// Makes what is reserved so many bytes: gives back what is over at once, or waits for what is missing.
-    ///
-    /// # Errors
-    /// `Overloaded` when there is no room within [`ROOM_WAIT_MAX`].
-    pub(crate) async fn resize_room(
-        &self,
-        room: &mut OwnedSemaphorePermit,
-        bytes: usize,
-    ) -> Result<()> {
-        let (held, wanted) = (room.num_permits(), self.room_units(bytes));
-        if wanted > held {
-            room.merge(self.take_room(wanted - held).await?);
-        } else {
-            drop(room.split(held - wanted));
-        }
-        Ok(())
-    }
-
-    fn room_units(&self, bytes: usize) -> usize {
-        bytes.div_ceil(BODY_UNIT).min(self.bodies_units)
-    }
-
-    async fn take_room(&self, units: usize) -> Result<OwnedSemaphorePermit> {
-        let room = self
-            .bodies
-            .clone()
-            .acquire_many_owned(u32::try_from(units).unwrap_or(u32::MAX));
-        match tokio::time::timeout(ROOM_WAIT_MAX, room).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ => {
-                self.metrics.refused();
-                Err(
-                    Error::overloaded("the node is holding as many bodies of requests as it may")
-                        .with_hint("send the request again in a second"),
-                )
-            }
-        }
+        let room = self.bodies.take(bytes).await;
+        room.inspect_err(|_| self.metrics.refused())
     }
 }
 
@@ -166,7 +123,6 @@ impl Gateway {
             .map_err(|error| bind_error("HTTP", "--http", options.listen, &error))?;
         let local_addr = listener.local_addr()?;
         let room = options.bodies_bytes_max.max(options.body_bytes_max);
-        let bodies_units = room.div_ceil(BODY_UNIT);
         let shared = Arc::new(Shared {
             db,
             hooks,
@@ -179,8 +135,8 @@ impl Gateway {
             queries: QueryThreads::start(options.query_threads)?,
             listener: local_addr,
             requests: Arc::new(Semaphore::new(options.requests_max)),
-            bodies: Arc::new(Semaphore::new(bodies_units)),
-            bodies_units,
+            bodies: Pool::new(room),
+            made: Pool::new(room),
             #[cfg(feature = "flight")]
             flight: OnceLock::new(),
             #[cfg(feature = "pgwire")]

@@ -8,6 +8,7 @@ mod auth;
 #[cfg(feature = "console")]
 #[path = "http/console.rs"]
 mod console;
+#[cfg(feature = "parquet")]
 #[path = "http/parquet.rs"]
 mod parquet;
 #[cfg(feature = "prometheus")]

@@ -152,7 +152,7 @@ fn parquet_rows(opened: Opened, left: &mut u64, total: &mut Option<u64>) -> Resu
         rows: PIECE_ROWS,
     };
     let file = opened.input.into_plain()?.into_file()?;
-    let rows = ParquetReader::of_file(file, at_once, left)?;
+    let rows = ParquetReader::of_file(file, &[], at_once, left)?;
     *total = Some(rows.rows_total());
     Ok(Box::new(rows))
 }

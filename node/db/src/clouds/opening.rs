@@ -8,7 +8,7 @@ use activestore_env::{Env, Keyring};
 use activestore_types::{Error, Lsn, NodeId, Result};
 use parking_lot::Mutex;
 
-use super::{Clouds, Further, Kept};
+use super::{Clouds, Further, Kept, OWN_CLOUD};
 use crate::events::Kind;
 use crate::identity::Identity;
 use crate::options::{DbOptions, FullOutbox, FurtherCloud};
@@ -104,6 +104,12 @@ impl FurtherCloud {
             .with_hint(format!(
                 "a name has up to {NAME_MAX} small letters, digits and '-'; it becomes a directory"
             )));
+        }
+        if self.name == OWN_CLOUD {
+            return Err(Error::invalid(format!(
+                "no further cloud can be named '{OWN_CLOUD}': the node's own cloud is"
+            ))
+            .with_hint("give it another name"));
         }
         let is_pattern = |pattern: &String| match pattern.split_once('.') {
             Some((keyspace, table)) => {

@@ -308,13 +308,13 @@ fn read(
                 .with_batch_size(BATCH_ROWS);
             Box::new(RowReader::of_json(file, reader.build_decoder()?))
         }
-        FileFormat::Arrow => Box::new(ArrowFile::open(file.into_inner())?),
+        FileFormat::Arrow => Box::new(ArrowFile::open(file.into_inner(), columns)?),
         FileFormat::Parquet => {
             let at_once = AtOnce {
                 bytes: BATCH_BYTES,
                 rows: BATCH_ROWS,
             };
-            let rows = ParquetReader::of_file(file.into_inner(), at_once, &mut 0)?;
+            let rows = ParquetReader::of_file(file.into_inner(), columns, at_once, &mut 0)?;
             Box::new(rows.map(|batch| plain(&batch?)))
         }
     };

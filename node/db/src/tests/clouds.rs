@@ -252,3 +252,13 @@ fn clouds_that_cannot_be_are_refused() {
     let many = (0..9).map(|n| FurtherCloud::named(&format!("c{n}")));
     assert!(with(many.collect()).contains("at most"));
 }
+
+#[test]
+fn no_further_cloud_has_the_name_of_the_own_one() {
+    dr().check().unwrap();
+    let error = FurtherCloud::named("own").check().unwrap_err();
+    assert!(
+        error.to_string().contains("the node's own cloud"),
+        "{error}"
+    );
+}

@@ -29,9 +29,24 @@ pub struct Bounds {
     held: u64,
     /// What was copied for them to grow.
     grown: u64,
+    /// Columns that are passed over.
+    passed: u64,
 }
 
 impl Bounds {
+    /// Bounds of messages of which so many columns are not read: they may come to as much again for each of these.
+    pub fn passing(columns: usize) -> Self {
+        Bounds {
+            passed: u64::try_from(columns).unwrap_or(u64::MAX),
+            ..Bounds::default()
+        }
+    }
+
+    /// What a message may come to.
+    pub(super) fn unpacked_max(&self) -> u64 {
+        UNPACKED_BYTES_MAX.saturating_mul(self.passed.saturating_add(1))
+    }
+
     /// Looks at the next message: its head, and the body that belongs to it. Gives the bytes that its packed columns
     /// come to.
     ///
@@ -48,13 +63,17 @@ impl Bounds {
             }
             MessageHeader::RecordBatch => {
                 let batch = message.header_as_record_batch();
-                unpacked(&batch.ok_or_else(|| broken("what it holds"))?, body)
+                unpacked(
+                    &batch.ok_or_else(|| broken("what it holds"))?,
+                    body,
+                    self.unpacked_max(),
+                )
             }
             MessageHeader::DictionaryBatch => {
                 let dictionary = message.header_as_dictionary_batch();
                 let dictionary = dictionary.ok_or_else(|| broken("what it holds"))?;
                 let batch = dictionary.data().ok_or_else(|| broken("what it holds"))?;
-                let unpacked = unpacked(&batch, body)?;
+                let unpacked = unpacked(&batch, body, self.unpacked_max())?;
                 let rows = u64::try_from(batch.length()).unwrap_or(0);
                 let bytes = [head.len(), body.len()]
                     .into_iter()
@@ -81,9 +100,10 @@ impl Bounds {
         };
         self.held = self.held.saturating_sub(before).saturating_add(now);
         self.dictionaries.insert(id, now);
-        if self.held > DICTIONARIES_BYTES_MAX {
+        let most = DICTIONARIES_BYTES_MAX.saturating_mul(self.passed.saturating_add(1));
+        if self.held > most {
             return Err(Error::invalid(format!(
-                "the dictionaries come to {} bytes; at most {DICTIONARIES_BYTES_MAX} are taken",
+                "the dictionaries come to {} bytes; at most {most} are taken",
                 self.held
             ))
             .with_hint("send columns of many values without a dictionary"));
@@ -100,7 +120,7 @@ impl Bounds {
 }
 
 /// Looks at rows and where their columns lie; the bytes that packed ones come to.
-fn unpacked(batch: &RecordBatch<'_>, body: &[u8]) -> Result<u64> {
+fn unpacked(batch: &RecordBatch<'_>, body: &[u8], most: u64) -> Result<u64> {
     if !(0..=ROWS_MAX).contains(&batch.length()) {
         return Err(Error::invalid(format!(
             "a batch says that it has {} rows; at most {ROWS_MAX} are taken",
@@ -140,9 +160,9 @@ fn unpacked(batch: &RecordBatch<'_>, body: &[u8]) -> Result<u64> {
         let announced = u64::try_from(announced).map_err(|_| broken("a length"))?;
         unpacked = unpacked.saturating_add(announced);
     }
-    if unpacked > UNPACKED_BYTES_MAX {
+    if unpacked > most {
         return Err(Error::invalid(format!(
-            "a batch comes to {unpacked} bytes when it is unpacked; at most {UNPACKED_BYTES_MAX} are taken"
+            "a batch comes to {unpacked} bytes when it is unpacked; at most {most} are taken"
         ))
         .with_hint("send rows in smaller batches"));
     }

@@ -1,6 +1,7 @@
 //! Files of Arrow's file format: a stream's messages, and a footer that says where each lies. Each is looked at before
 //! Arrow's reader gets it, as those of bodies are.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,8 +21,6 @@ use super::{Bounds, message, plain};
 const TAIL_BYTES: usize = 10;
 /// The longest footer: it names each message by 24 bytes.
 const FOOTER_BYTES_MAX: usize = 16 << 20;
-/// The longest message with its head.
-const MESSAGE_BYTES_MAX: usize = 256 << 20;
 
 /// Yields the record batches of a file, with plain columns.
 pub struct ArrowFile {
@@ -34,14 +33,15 @@ pub struct ArrowFile {
 }
 
 impl ArrowFile {
-    /// Reads the footer and all dictionaries.
+    /// Reads the footer and all dictionaries. Of the columns only those that are named are read, in the file's order, or
+    /// all where none is.
     ///
     /// # Errors
-    /// `Invalid` where the file is no whole Arrow file, or would take more memory than it may.
-    pub fn open(file: File) -> Result<Self> {
+    /// `Invalid` where the file is no whole Arrow file, lacks a column, or would take more memory than it may.
+    pub fn open(file: File, columns: &[String]) -> Result<Self> {
         let length = file.metadata()?.len();
         let footer = footer(&file, length)?;
-        let (decoder, dictionaries, batches) = guarded(|| {
+        let (schema, version, dictionaries, batches) = guarded(|| {
             let footer =
                 root_as_footer(&footer).map_err(|error| ArrowError::IpcError(error.to_string()))?;
             let schema = footer
@@ -51,16 +51,29 @@ impl ArrowFile {
             let dictionaries = footer.dictionaries().into_iter().flatten();
             let batches = footer.recordBatches().into_iter().flatten();
             Ok((
-                FileDecoder::new(schema, footer.version()),
+                schema,
+                footer.version(),
                 dictionaries.copied().collect::<Vec<Block>>(),
                 batches.copied().collect::<Vec<Block>>(),
             ))
         })?;
+        let fields = schema.fields().len();
+        let mut decoder = FileDecoder::new(schema.clone(), version);
+        let mut passed = 0;
+        if !columns.is_empty() {
+            let places = columns.iter().map(|name| {
+                let place = schema.index_of(name);
+                place.map_err(|error| Error::invalid(format!("the file: {error}")))
+            });
+            let places = places.collect::<Result<BTreeSet<usize>>>()?;
+            passed = fields - places.len();
+            decoder = decoder.with_projection(places.into_iter().collect());
+        }
         let mut opened = ArrowFile {
             file,
             length,
             decoder,
-            bounds: Bounds::default(),
+            bounds: Bounds::passing(passed),
             batches: batches.into_iter(),
             failed: false,
         };
@@ -89,9 +102,10 @@ impl ArrowFile {
             size(block.bodyLength())?,
         );
         let bytes = head.checked_add(body).ok_or_else(cut)?;
-        if bytes > MESSAGE_BYTES_MAX {
+        let most = self.bounds.unpacked_max();
+        if u64::try_from(bytes).is_ok_and(|bytes| bytes > most) {
             return Err(Error::invalid(format!(
-                "a batch of the file has {bytes} bytes; at most {MESSAGE_BYTES_MAX} are taken"
+                "a batch of the file has {bytes} bytes; at most {most} are taken"
             ))
             .with_hint("write rows in smaller batches"));
         }

@@ -13,6 +13,8 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 const SPREAD_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The largest value of a fixed width: a decimal of 256 bits.
 const FIXED_BYTES: usize = 32;
+/// Where a value ends.
+const OFFSET_BYTES: usize = 4;
 
 /// The batch with plain columns; those that are plain already are the same ones.
 ///
@@ -36,28 +38,53 @@ pub fn plain(batch: &RecordBatch) -> Result<RecordBatch> {
     )?)
 }
 
-fn spread(field: &Field, array: &ArrayRef) -> Result<ArrayRef> {
-    let (bytes, wanted) = match array.data_type() {
+/// What the batch comes to with plain columns, before any of them is spread out.
+///
+/// # Errors
+/// As [`plain`].
+pub(super) fn plain_bytes(batch: &RecordBatch) -> Result<usize> {
+    let mut bytes = 0_usize;
+    for (field, array) in batch.schema().fields().iter().zip(batch.columns()) {
+        let column = match wanted(field, array)? {
+            Some((values, _)) => values.saturating_add(array.len().saturating_mul(OFFSET_BYTES)),
+            None => array.to_data().get_slice_memory_size()?,
+        };
+        bytes = bytes.saturating_add(column);
+    }
+    Ok(bytes)
+}
+
+/// What a column is spread out to, and what its values come to then; `None` where it is plain.
+fn wanted(field: &Field, array: &ArrayRef) -> Result<Option<(usize, DataType)>> {
+    Ok(Some(match array.data_type() {
         DataType::Dictionary(_, values) if values.is_nested() || names_values(values) => {
             return Err(nested(field));
         }
         DataType::Dictionary(_, values) => {
             let dictionary = array.as_any_dictionary();
-            if dictionary.values().is_empty() {
-                return Ok(new_null_array(values, array.len()));
-            }
-            let lengths = lengths(dictionary.values());
-            let keys = dictionary.normalized_keys();
-            let each = keys
-                .iter()
-                .map(|key| lengths.get(*key).copied().unwrap_or(FIXED_BYTES));
-            (total(each), values.as_ref().clone())
+            let bytes = if dictionary.values().is_empty() {
+                0
+            } else {
+                let lengths = lengths(dictionary.values());
+                let keys = dictionary.normalized_keys();
+                let each = keys
+                    .iter()
+                    .map(|key| lengths.get(*key).copied().unwrap_or(FIXED_BYTES));
+                total(each)
+            };
+            (bytes, values.as_ref().clone())
         }
         DataType::Utf8View => (views(array.as_string_view().views()), DataType::Utf8),
         DataType::BinaryView => (views(array.as_binary_view().views()), DataType::Binary),
         DataType::RunEndEncoded(_, _) => return Err(nested(field)),
         data_type if data_type.is_nested() => return Err(nested(field)),
-        _ => return Ok(array.clone()),
+        _ => return Ok(None),
+    }))
+}
+
+fn spread(field: &Field, array: &ArrayRef) -> Result<ArrayRef> {
+    let Some((bytes, wanted)) = wanted(field, array)? else {
+        return Ok(array.clone());
     };
     if bytes > SPREAD_BYTES_MAX {
         return Err(Error::invalid(format!(
@@ -65,6 +92,11 @@ fn spread(field: &Field, array: &ArrayRef) -> Result<ArrayRef> {
             field.name()
         ))
         .with_hint("send rows in smaller batches"));
+    }
+    let names_none = matches!(array.data_type(), DataType::Dictionary(_, _))
+        && array.as_any_dictionary().values().is_empty();
+    if names_none {
+        return Ok(new_null_array(&wanted, array.len()));
     }
     Ok(cast(array, &wanted)?)
 }

@@ -8,7 +8,7 @@ use arrow::record_batch::RecordBatch;
 
 use super::{AtOnce, ParquetReader};
 
-pub(super) fn reader<T>(_: &T, _: AtOnce, _: &mut u64) -> Result<ParquetReader> {
+pub(super) fn reader<T>(_: &T, _: &[String], _: AtOnce, _: &mut u64) -> Result<ParquetReader> {
     Err(missing("read"))
 }
 

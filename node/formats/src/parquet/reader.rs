@@ -1,19 +1,18 @@
 //! Rows of Parquet, row group by row group. How many are decoded at once follows what the last ones took: what the
 //! file says of its size is packed, and a value that many rows share counts once there.
 
+use std::fs::File;
 use std::ops::Range;
 
 use activestore_types::{Error, Result};
 use arrow::record_batch::RecordBatch;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
     ParquetRecordBatchReaderBuilder,
 };
-use parquet::file::reader::{ChunkReader, Length};
 
-use super::compact::cut;
-use super::source::Source;
-use super::{AtOnce, broken_file, footer, guarded, pages};
+use super::{AtOnce, broken_file, guarded};
 use crate::values_bytes;
 
 /// How many rows are decoded first, where the file does not say that they are large.
@@ -25,8 +24,9 @@ const GROWTH: usize = 16;
 
 /// The rows of a file.
 pub(super) struct Rows {
-    source: Source,
+    file: File,
     metadata: ArrowReaderMetadata,
+    columns: ProjectionMask,
     wanted: AtOnce,
     /// Row groups that are not begun.
     groups: Range<usize>,
@@ -35,8 +35,6 @@ pub(super) struct Rows {
     group: usize,
     passed: usize,
     at_once: usize,
-    /// How many the row group allows at once.
-    allowed: usize,
     /// Not after large rows in the same row group, so that rows of both kinds by turns do not open it again and again.
     grows: bool,
     failed: bool,
@@ -45,11 +43,16 @@ pub(super) struct Rows {
 impl Rows {
     /// The rows behind the first `left` of them, of which none remains. Row groups that are done are not read. Gives
     /// how many there are in all, too.
-    pub(super) fn open(source: Source, wanted: AtOnce, left: &mut u64) -> Result<(Rows, u64)> {
+    pub(super) fn open(
+        file: File,
+        columns: &[String],
+        wanted: AtOnce,
+        left: &mut u64,
+    ) -> Result<(Rows, u64)> {
         let metadata = guarded(|| {
-            check_head(&source)?;
-            ArrowReaderMetadata::load(&source, ArrowReaderOptions::new()).map_err(broken_file)
+            ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(broken_file)
         })?;
+        let columns = mask(&metadata, columns)?;
         let size = |number: i64| u64::try_from(number).unwrap_or(0);
         let groups = metadata.metadata().row_groups();
         // What a row takes at least on average, where it takes most.
@@ -78,14 +81,14 @@ impl Rows {
         }
         let row_bytes = usize::try_from(row_bytes).unwrap_or(usize::MAX);
         let rows = Rows {
-            source,
+            file,
             metadata,
+            columns,
             groups: first..count,
             reader: None,
             group: first,
             passed: usize::try_from(std::mem::take(left)).unwrap_or(usize::MAX),
             at_once: wanted.fitting(row_bytes).min(FIRST_ROWS),
-            allowed: 1,
             grows: true,
             failed: false,
             wanted,
@@ -104,9 +107,6 @@ impl Rows {
                     };
                     self.group = group;
                     self.grows = true;
-                    let groups = self.metadata.metadata().row_groups();
-                    let group = groups.get(group).ok_or_else(cut)?;
-                    self.allowed = pages::rows_at_once(&self.source, group)?;
                     self.open_group()?
                 }
             };
@@ -122,11 +122,11 @@ impl Rows {
     }
 
     /// The row group at hand from the rows on that are passed.
-    fn open_group(&mut self) -> Result<ParquetRecordBatchReader> {
-        self.at_once = self.at_once.min(self.allowed);
-        let source = self.source.clone();
+    fn open_group(&self) -> Result<ParquetRecordBatchReader> {
+        let file = self.file.try_clone()?;
         let builder =
-            ParquetRecordBatchReaderBuilder::new_with_metadata(source, self.metadata.clone())
+            ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
+                .with_projection(self.columns.clone())
                 .with_row_groups(vec![self.group])
                 .with_offset(self.passed)
                 .with_batch_size(self.at_once);
@@ -137,8 +137,7 @@ impl Rows {
     fn adapt(&mut self, batch: &RecordBatch) {
         let fitting = self
             .wanted
-            .fitting(values_bytes(batch) / batch.num_rows().max(1))
-            .min(self.allowed);
+            .fitting(values_bytes(batch) / batch.num_rows().max(1));
         let wanted = if fitting < self.at_once / 2 {
             self.grows = false;
             fitting
@@ -152,19 +151,17 @@ impl Rows {
     }
 }
 
-/// Looks at the head of a file before anything of it is believed.
-fn check_head(source: &Source) -> Result<()> {
-    let length = source.len();
-    let tail = length
-        .checked_sub(footer::TAIL_BYTES as u64)
-        .ok_or_else(cut)?;
-    let bytes = |from: u64, to: u64| {
-        let length = usize::try_from(to - from).map_err(|_| cut())?;
-        source.get_bytes(from, length).map_err(broken_file)
-    };
-    let end = bytes(tail, length)?;
-    let place = footer::place(length, *end.first_chunk().ok_or_else(cut)?)?;
-    footer::check(&bytes(place, tail)?)
+/// The columns of these names, or all where none is named. What others hold is not even read.
+fn mask(metadata: &ArrowReaderMetadata, columns: &[String]) -> Result<ProjectionMask> {
+    if columns.is_empty() {
+        return Ok(ProjectionMask::all());
+    }
+    let places = columns.iter().map(|name| {
+        let place = metadata.schema().index_of(name);
+        place.map_err(|error| Error::invalid(format!("the file: {error}")))
+    });
+    let places = places.collect::<Result<Vec<usize>>>()?;
+    Ok(ProjectionMask::roots(metadata.parquet_schema(), places))
 }
 
 impl Iterator for Rows {

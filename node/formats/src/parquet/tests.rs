@@ -1,20 +1,20 @@
-//! Rows of Parquet: however large they are, what is decoded at once is bounded, and what is damaged or says too much of
-//! itself is an error.
+//! Rows of Parquet: however large they are, few are decoded at once, and what is damaged is an error.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
-mod hostile;
-
+use std::io::Write;
 use std::sync::Arc;
 
 use ::parquet::arrow::ArrowWriter;
 use ::parquet::file::properties::WriterProperties;
+use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use arrow::array::{
     ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array,
-    Int64Array, StringArray, TimestampNanosecondArray,
+    Int64Array, ListArray, StringArray, TimestampNanosecondArray,
 };
 use arrow::compute::concat_batches;
 use arrow::datatypes::Int64Type;
+use bytes::Bytes;
 
 use super::*;
 use crate::values_bytes;
@@ -52,7 +52,7 @@ fn file(lengths: &[usize], group: usize) -> File {
 
 /// The batches behind so many rows.
 fn batches(file: &File, mut left: u64) -> Vec<RecordBatch> {
-    let reader = ParquetReader::of_file(file.try_clone().unwrap(), PIECE, &mut left).unwrap();
+    let reader = ParquetReader::of_file(file.try_clone().unwrap(), &[], PIECE, &mut left).unwrap();
     assert_eq!(left, 0);
     reader.map(|batch| batch.unwrap()).collect()
 }
@@ -167,19 +167,26 @@ fn written(batch: &RecordBatch, group_bytes: usize) -> Vec<u8> {
     std::mem::take(writer.out())
 }
 
+/// A file of these bytes.
+fn of_bytes(bytes: &[u8], columns: &[String]) -> Result<ParquetReader> {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    ParquetReader::of_file(file, columns, PIECE, &mut 0)
+}
+
 #[test]
 fn what_is_written_comes_back() {
     let batch = every_kind(50_000);
     // In one row group, and in many.
     for group_bytes in [1 << 30, 1] {
         let bytes = written(&batch, group_bytes);
-        let reader = ParquetReader::of_bytes(bytes.into(), PIECE).unwrap();
+        let reader = of_bytes(&bytes, &[]).unwrap();
         assert_eq!(reader.rows_total(), 50_000);
         let found: Vec<_> = reader.map(|batch| batch.unwrap()).collect();
         assert_eq!(concat_batches(&batch.schema(), &found).unwrap(), batch);
     }
     let none = every_kind(0);
-    let reader = ParquetReader::of_bytes(written(&none, 1).into(), PIECE).unwrap();
+    let reader = of_bytes(&written(&none, 1), &[]).unwrap();
     assert_eq!(reader.count(), 0);
 }
 
@@ -197,4 +204,72 @@ fn a_row_group_is_written_once_it_is_large_enough() {
     writer.finish().unwrap();
     assert!(most > 0 && most < 256 << 10, "{most}");
     assert!(writer.bytes_written() > 0);
+}
+
+#[test]
+fn only_the_columns_that_are_named_are_read() {
+    let rows = 70;
+    let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows));
+    let lists = ListArray::from_iter_primitive::<Int64Type, _, _>(
+        (0..rows).map(|row| Some(vec![Some(row)])),
+    );
+    let batch = RecordBatch::try_from_iter([
+        ("lists", Arc::new(lists) as ArrayRef),
+        ("a", numbers.clone()),
+        ("b", numbers),
+    ])
+    .unwrap();
+    let bytes = written(&batch, 1 << 20);
+    let names = ["b".to_owned(), "a".to_owned()];
+    let found: Vec<_> = of_bytes(&bytes, &names)
+        .unwrap()
+        .map(|batch| batch.unwrap())
+        .collect();
+    assert_eq!(found[0].num_columns(), 2);
+    assert_eq!(found[0].schema().field(0).name(), "a");
+    let rows = found.iter().map(RecordBatch::num_rows).sum::<usize>();
+    assert_eq!(rows, 70);
+    let missing = of_bytes(&bytes, &["c".to_owned()]).err().unwrap();
+    assert!(missing.to_string().contains("the file"), "{missing}");
+}
+
+#[test]
+fn a_file_of_very_many_columns_is_read() {
+    let numbers: ArrayRef = Arc::new(Float64Array::from_iter_values((0..5_000).map(f64::from)));
+    let names: Vec<String> = (0..500).map(|column| format!("c{column}")).collect();
+    let columns = names.iter().map(|name| (name.as_str(), numbers.clone()));
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let bytes = written(&batch, 32 << 20);
+    let found: Vec<_> = of_bytes(&bytes, &[])
+        .unwrap()
+        .map(|batch| batch.unwrap())
+        .collect();
+    assert_eq!(concat_batches(&batch.schema(), &found).unwrap(), batch);
+}
+
+#[test]
+fn wide_rows_do_not_make_a_row_group_of_each_batch() {
+    for width in [50, 150, 2_000] {
+        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..10));
+        let names: Vec<String> = (0..width).map(|column| format!("c{column}")).collect();
+        let columns = names.iter().map(|name| (name.as_str(), numbers.clone()));
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let mut writer = ParquetWriter::new(Vec::new(), batch.schema(), 8 << 20).unwrap();
+        for _ in 0..20 {
+            writer.write(&batch).unwrap();
+        }
+        let bytes = writer.into_inner().unwrap();
+        let reader = SerializedFileReader::new(Bytes::from(bytes)).unwrap();
+        assert_eq!(reader.metadata().num_row_groups(), 1, "{width}");
+    }
+}
+
+#[test]
+fn a_file_that_is_cut_or_is_none_is_an_error() {
+    let whole = written(&every_kind(40), 1);
+    for cut in (0..whole.len()).step_by(11) {
+        let read = of_bytes(&whole[..cut], &[]).and_then(Iterator::collect::<Result<Vec<_>>>);
+        let error = read.unwrap_err();
+        assert!(error.to_string().contains("whole Parquet"), "{error}");
+    }
 }

@@ -13,6 +13,12 @@ use parquet::file::properties::WriterProperties;
 /// Rows that are given to the writer at once, so that a row group is not much larger than it may be.
 const WRITE_ROWS: usize = 8192;
 
+/// Up to how many columns have dictionaries: each has tables of its own, 74 KiB while they are empty.
+const DICTIONARIES_MAX: usize = 64;
+
+/// How many times its bytes a row group may hold in memory before it is written.
+const MEMORY: usize = 4;
+
 /// Writes rows as Parquet.
 pub struct ParquetWriter<W: Write + Send> {
     writer: ArrowWriter<W>,
@@ -26,6 +32,7 @@ impl<W: Write + Send> ParquetWriter<W> {
     /// `Invalid` for a type that Parquet does not have.
     pub fn new(out: W, schema: SchemaRef, group_bytes: usize) -> Result<Self> {
         let properties = WriterProperties::builder()
+            .set_dictionary_enabled(schema.fields().len() <= DICTIONARIES_MAX)
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .build();
         let writer = ArrowWriter::try_new(out, schema, Some(properties)).map_err(unwritable)?;
@@ -44,7 +51,10 @@ impl<W: Write + Send> ParquetWriter<W> {
         for start in (0..rows).step_by(WRITE_ROWS) {
             let part = batch.slice(start, WRITE_ROWS.min(rows - start));
             self.writer.write(&part).map_err(unwritable)?;
-            if self.writer.memory_size() > self.group_bytes {
+            // What a column takes before it has a row says nothing of the row group.
+            let large = self.writer.in_progress_size() > self.group_bytes
+                || self.writer.memory_size() > self.group_bytes.saturating_mul(MEMORY);
+            if large {
                 self.writer.flush().map_err(unwritable)?;
             }
         }

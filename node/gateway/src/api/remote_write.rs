@@ -78,8 +78,6 @@ async fn take(
     let most = shared.options.body_bytes_max;
     let mut room = shared.body_room(&parts.headers).await?;
     let packed = read_body(&parts.headers, body, most).await?;
-    // Who announced nothing has held the most that there is, and would wait with it for those who do the same.
-    shared.resize_room(&mut room, packed.len()).await?;
     let length = prometheus::unpacked_len(&packed)?;
     if length > most {
         return Err(Refusal::with_status(
@@ -91,9 +89,12 @@ async fn take(
             ),
         ));
     }
-    let mut parsed = read(shared, &mut room, packed, length, version, options).await?;
-    shared.resize_room(&mut room, parsed.rows_bytes).await?;
-    let refused = storing::store(&db, &mut parsed, samples).await?;
+    let mut rows = RowsRoom::of(shared, length, &ROWS)
+        .at_most(ROWS_BYTES_MAX)
+        .unpacked(packed.len());
+    let mut parsed = read(shared, &mut rows, &mut room, packed, version, options).await?;
+    rows.settle(&mut room, parsed.rows_bytes);
+    let refused = storing::store(&db, &mut parsed, samples, storing::SEARCH_MAX).await?;
     shared.remote_writes.stored(&parsed, length);
     if let Some(error) = refused
         && *samples == 0
@@ -109,13 +110,12 @@ async fn take(
 /// Unpacks a body and makes rows of it.
 async fn read(
     shared: &Shared,
+    rows: &mut RowsRoom,
     room: &mut OwnedSemaphorePermit,
     mut packed: Bytes,
-    length: usize,
     version: Version,
     mut options: RemoteWriteOptions,
 ) -> Result<RemoteWrite> {
-    let rows = RowsRoom::of(shared, length, &ROWS).at_most(ROWS_BYTES_MAX);
     let most = rows.most();
     let mut unpacked = None;
     let made = rows.make(shared, room, move |bytes_max| {

@@ -67,13 +67,14 @@ async fn write(
     let mut options = options(&parameters, keyspace_parameter)?;
     let mut room = shared.body_room(&parts.headers).await?;
     let bytes = read_body(&parts.headers, body, shared.options.body_bytes_max).await?;
-    let rows = RowsRoom::of(shared, bytes.len(), &rows_room::TEXT);
-    let parsed = rows.make(shared, &mut room, move |bytes_max| {
+    let mut rows = RowsRoom::of(shared, bytes.len(), &rows_room::TEXT);
+    let made = rows.make(shared, &mut room, move |bytes_max| {
         options.rows_bytes_max = bytes_max;
         let parsed = line_protocol::parse(&bytes, &options);
         Ok((!parsed.too_large).then_some(parsed))
     });
-    let parsed = parsed.await?.ok_or_else(|| rows.exceeded())?;
+    let parsed = made.await?.ok_or_else(|| rows.exceeded())?;
+    rows.settle(&mut room, rows_room::bytes_of(&parsed.batches));
     store(&db, parsed, accepts_part(&parameters)?).await
 }
 

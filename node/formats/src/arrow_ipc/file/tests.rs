@@ -4,7 +4,7 @@
 
 use std::io::Write;
 
-use arrow::array::{ArrayRef, AsArray, DictionaryArray, Int64Array};
+use arrow::array::{ArrayRef, AsArray, DictionaryArray, Int64Array, ListArray};
 use arrow::datatypes::{DataType, Int32Type, Int64Type};
 use arrow::ipc::CompressionType;
 use arrow::ipc::writer::{FileWriter, IpcWriteOptions};
@@ -37,7 +37,7 @@ fn file(packed: Option<CompressionType>) -> Vec<u8> {
 fn read(bytes: &[u8]) -> Result<Vec<RecordBatch>> {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
-    ArrowFile::open(file)?.collect()
+    ArrowFile::open(file, &[])?.collect()
 }
 
 #[test]
@@ -56,6 +56,42 @@ fn rows_come_back_with_plain_columns() {
             assert_eq!(numbers.value(999), 9);
         }
     }
+}
+
+#[test]
+fn only_the_columns_that_are_named_are_read() {
+    let lists = ListArray::from_iter_primitive::<Int64Type, _, _>([Some(vec![Some(1)])]);
+    let numbers: ArrayRef = Arc::new(Int64Array::from(vec![7]));
+    let batch = RecordBatch::try_from_iter([
+        ("lists", Arc::new(lists) as ArrayRef),
+        ("a", numbers.clone()),
+        ("b", numbers),
+    ])
+    .unwrap();
+    let file = || {
+        let file = tempfile::tempfile().unwrap();
+        let mut writer = FileWriter::try_new(&file, &batch.schema()).unwrap();
+        writer.write(&batch).unwrap();
+        writer.finish().unwrap();
+        drop(writer);
+        file
+    };
+    let named = |names: &[&str]| {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        ArrowFile::open(file(), &names)?.collect::<Result<Vec<_>>>()
+    };
+    let found = named(&["b", "a"]).unwrap();
+    assert_eq!(
+        found,
+        [batch.project(&[1, 2]).unwrap()].map(|batch| plain(&batch).unwrap())
+    );
+    assert!(
+        named(&[])
+            .unwrap_err()
+            .to_string()
+            .contains("which no column holds")
+    );
+    assert!(named(&["c"]).unwrap_err().to_string().contains("the file"));
 }
 
 #[test]

@@ -10,6 +10,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// As long as it takes.
+const PATIENCE: Duration = Duration::from_secs(3_600);
+
 /// A database that is told to have lost a table so many times, after the table was dropped indeed.
 struct Dropping {
     db: Db,
@@ -96,7 +99,7 @@ fn written(
             ..RemoteWrite::default()
         };
         let mut samples = 0;
-        let done = store(&tables, &mut parsed, &mut samples).await;
+        let done = store(&tables, &mut parsed, &mut samples, PATIENCE).await;
         tables.db.shutdown().await.unwrap();
         (done, parsed, samples)
     })
@@ -177,7 +180,7 @@ fn chosen(rows: u32, wrong: BTreeSet<u32>) -> (Choosy, RemoteWrite, u64) {
     };
     let mut samples = 0;
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let done = runtime.block_on(store(&tables, &mut parsed, &mut samples));
+    let done = runtime.block_on(store(&tables, &mut parsed, &mut samples, PATIENCE));
     assert_eq!(done.unwrap().is_some(), !tables.wrong.is_empty());
     (tables, parsed, samples)
 }
@@ -208,4 +211,53 @@ fn a_table_that_takes_nothing_is_told_so_after_a_bounded_number_of_writes() {
     assert_eq!((samples, parsed.samples, parsed.refused_samples), (0, 0, 0));
     assert_eq!(parsed.refused_tables.len(), 1);
     assert!(*tables.writes.lock() <= 2 * PARTS_MAX + 1);
+}
+
+/// Two tables of so many rows each; the first takes nothing, the second all but one row.
+fn two_tables(rows: u32, search_max: Duration) -> (Choosy, RemoteWrite, u64) {
+    let of = |table, first: u32| {
+        let mut all = batch(table);
+        all.rows = rows as usize;
+        let values: Float64Array = (first..first + rows)
+            .map(|row| Some(f64::from(row)))
+            .collect();
+        all.columns[0].array = Arc::new(StringArray::from(vec!["a"; rows as usize]));
+        all.columns[1].array = Arc::new(values);
+        all
+    };
+    let tables = Choosy {
+        wrong: (0..=rows).collect(),
+        taken: Mutex::default(),
+        writes: Mutex::default(),
+    };
+    let mut parsed = RemoteWrite {
+        batches: vec![of("a", 0), of("b", rows)],
+        samples: 2 * u64::from(rows),
+        ..RemoteWrite::default()
+    };
+    let mut samples = 0;
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let done = runtime.block_on(store(&tables, &mut parsed, &mut samples, search_max));
+    assert!(done.unwrap().is_some());
+    (tables, parsed, samples)
+}
+
+#[test]
+fn a_table_that_takes_nothing_costs_no_sample_of_another() {
+    let (tables, parsed, samples) = two_tables(2_000, PATIENCE);
+    assert_eq!((samples, parsed.samples), (1_999, 1_999));
+    assert_eq!(
+        (parsed.refused_samples, parsed.refused_tables.len()),
+        (1, 1)
+    );
+    assert_eq!(tables.taken.lock().len(), 1_999);
+}
+
+#[test]
+fn what_is_not_tried_in_time_is_refused_and_said_to_be() {
+    let (tables, parsed, samples) = two_tables(2_000, Duration::ZERO);
+    assert_eq!((samples, *tables.writes.lock()), (0, 1));
+    assert_eq!((parsed.samples, parsed.refused_tables.len()), (0, 2));
+    let told = parsed.left_out().unwrap();
+    assert!(told.contains("took too long"), "{told}");
 }
