@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use activestore_query::{ViewQuery, Within, cast_lossless, quote};
 use activestore_types::{ColumnId, Error, Result, encode_keys};
-use arrow::array::{ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::TimestampNanosecondType;
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
@@ -114,8 +114,17 @@ impl Upkeep {
                 let expires = cells().map(|cell| cell.expiry_ms);
                 let expires = expires.filter(|moment| *moment > now_ms).min();
                 self.joined.expiring.set((place, key.clone()), expires);
-                // What is older than all that was written says that the row was there.
-                if quiet.is_some_and(|first| cells().any(|cell| cell.hlc.0 < first)) {
+                // What is older than all that was written says that the row was there. Only a value does: a cell that
+                // is NULL is shown as well where the newest write alone holds the row, and the row may have been gone.
+                let stored = columns.iter().flatten().zip(&held);
+                let mut stored = stored.filter(|(id, _)| !reference.table.is_key(**id));
+                let was_there = |first: u64| {
+                    stored.any(|(_, cell)| {
+                        let cell = cell.as_ref();
+                        cell.is_some_and(|cell| cell.hlc.0 < first && cell.value.is_valid(0))
+                    })
+                };
+                if quiet.is_some_and(was_there) {
                     continue;
                 }
                 let values = values(&reference.table, key);

@@ -99,6 +99,32 @@ fn a_write_of_what_no_view_reads_computes_nothing() {
 }
 
 #[test]
+fn a_write_of_what_no_view_reads_brings_a_row_back_that_had_expired() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let world = SimEnv::seeded(7);
+        world.clock.set_ms(1_767_225_600_000);
+        let db = Db::open_in(DbOptions::new(dir.path(), Role::Edge), world.env()).unwrap();
+        run(&db, BASE).await;
+        run(&db, PLACES).await;
+        run(&db, "INSERT INTO plant.t (device, ts, v) VALUES ('a', '2026-01-01', 1)").await;
+        let counted = "SELECT tumble(t.ts, '1 minute') AS w, count(*) AS n FROM plant.t t JOIN plant.places p ON p.device = t.device GROUP BY w";
+        run(&db, &format!("CREATE MATERIALIZED VIEW plant.counted AS {counted}")).await;
+        // The older cell is there and says nothing of the row: it is NULL.
+        run(&db, "INSERT INTO plant.places (device, site) VALUES ('a', NULL)").await;
+        run(&db, "INSERT INTO plant.places (device, seen) VALUES ('a', '2026-01-01') USING TTL 5").await;
+        agrees(&db, "plant.counted", counted).await;
+        world.clock.advance(Duration::from_secs(6));
+        agrees(&db, "plant.counted", counted).await;
+        assert!(rows(&db, "SELECT n FROM plant.counted").await.is_empty());
+        run(&db, "INSERT INTO plant.places (device, seen) VALUES ('a', '2026-01-02')").await;
+        agrees(&db, "plant.counted", counted).await;
+        assert_eq!(rows(&db, "SELECT n FROM plant.counted").await, ["1"]);
+        db.shutdown().await.unwrap();
+    });
+}
+
+#[test]
 fn rows_that_expire_are_no_longer_looked_up_also_where_the_node_was_down() {
     runtime().block_on(async {
         let dir = tempfile::tempdir().unwrap();
@@ -132,11 +158,15 @@ fn rows_that_expire_are_no_longer_looked_up_also_where_the_node_was_down() {
         assert_eq!(rows(&db, "SELECT device FROM plant.places").await, ["b"]);
         // It expires while nobody waits.
         world.clock.advance(Duration::from_secs(60));
-        while !rows(&db, "SELECT * FROM plant.sites").await.is_empty() {
-            world.clock.advance(Duration::from_millis(100));
-            db.inner.views.redefined();
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        let goes = async {
+            while !rows(&db, "SELECT * FROM plant.sites").await.is_empty() {
+                world.clock.advance(Duration::from_millis(100));
+                db.inner.views.redefined();
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let gone = tokio::time::timeout(Duration::from_secs(60), goes).await;
+        gone.expect("what expired goes from the view by itself");
         run(&db, "ALTER TABLE plant.places SET (ttl = 'none'); INSERT INTO plant.places (device, site) VALUES ('c', 'east')").await;
         assert_eq!(sums(&db).await, "east|4");
         db.shutdown().await.unwrap();
@@ -210,9 +240,13 @@ fn joins_that_no_view_can_follow_are_refused_with_what_to_write() {
         run(&db, "DROP MATERIALIZED VIEW plant.u; ALTER TABLE plant.marks SET (keep_local = '1 h')").await;
         assert!(fails(&db, &marked).await.to_string().contains("keep_local"));
         run(&db, "DROP MATERIALIZED VIEW plant.v; DROP TABLE plant.limits").await;
-        while !db.inner.store.notes(b"view").is_empty() {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let forgets = async {
+            while !db.inner.store.notes(b"view").is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let forgotten = tokio::time::timeout(Duration::from_secs(60), forgets).await;
+        forgotten.expect("the notes of a dropped view are forgotten");
         db.shutdown().await.unwrap();
     });
 }
