@@ -86,6 +86,15 @@ impl Joined {
         }
     }
 
+    /// The moment up to which nothing of what the view holds has expired, with what is noted of it: a row whose moment has
+    /// come is no longer among those that expire, and the view holds it until the note moves, with what follows from it.
+    pub(super) fn holds_until_ms(&self, noted: Option<u64>) -> u64 {
+        match self.follows {
+            true => self.first_ms().min(noted.unwrap_or(0)),
+            false => NEVER,
+        }
+    }
+
     /// Takes what is known of single rows as a change of all. Whether anything was.
     pub(super) fn give_up(&mut self) -> bool {
         let had = !self.is_idle();

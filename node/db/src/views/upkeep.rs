@@ -41,7 +41,7 @@ pub(super) struct Upkeep {
     /// What of the tables that it looks something up in is not in it.
     pub(super) joined: Joined,
     /// What is noted of when rows of theirs expire first.
-    noted_expiry: Option<u64>,
+    pub(super) noted_expiry: Option<u64>,
     /// When the first of them does.
     pub(super) wakes_at: Option<Duration>,
     pub(super) newest_ns: i64,

@@ -54,3 +54,21 @@ fn a_start_behind_a_moment_changes_all_rows_and_one_before_it_none() {
         assert_eq!(joined.take().is_none(), all, "{noted:?}");
     }
 }
+
+#[test]
+fn what_has_expired_is_held_until_the_note_of_it_moves() {
+    let mut joined = Joined::new(Some(NEVER), true);
+    joined.expiring.set(row(1), Some(50));
+    joined.expiring.set(row(2), Some(90));
+    assert_eq!(joined.holds_until_ms(Some(50)), 50);
+    // The row is on its way: marked, looked for or computed.
+    joined.expire(60);
+    assert!(joined.take().is_some());
+    assert_eq!((joined.first_ms(), joined.holds_until_ms(Some(50))), (90, 50));
+    assert_eq!(joined.holds_until_ms(Some(90)), 90);
+    // One that was written since the note, and one of which nothing is noted yet.
+    joined.expiring.set(row(3), Some(70));
+    assert_eq!(joined.holds_until_ms(Some(90)), 70);
+    assert_eq!(joined.holds_until_ms(None), 0);
+    assert_eq!(Joined::default().holds_until_ms(None), NEVER);
+}
