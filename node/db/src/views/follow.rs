@@ -16,6 +16,7 @@ use futures::StreamExt;
 use tokio::runtime::Runtime;
 
 use super::compute::full;
+use super::expiring::Expiring;
 use super::reference::{Hunt, is_anchored, values};
 use super::saved::Region;
 use super::upkeep::Upkeep;
@@ -68,8 +69,7 @@ impl Upkeep {
         now_ms: u64,
         goes_on: &dyn Fn() -> bool,
     ) -> Result<()> {
-        self.joined.expiring.forget();
-        let expiring = &mut self.joined.expiring;
+        let mut expiring = Expiring::default();
         for (place, reference) in query.references.iter().enumerate() {
             let Some(snapshot) = inner.snapshot_of(&reference.table)? else {
                 continue;
@@ -81,7 +81,9 @@ impl Upkeep {
                 Ok(goes_on())
             })?;
         }
-        self.joined.is_unknown = !goes_on();
+        if goes_on() {
+            self.joined.learned(expiring);
+        }
         Ok(())
     }
 

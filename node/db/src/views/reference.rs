@@ -50,6 +50,8 @@ pub(super) struct Joined {
     pub(super) expiring: Expiring,
     /// Whether nobody knows when rows expire.
     pub(super) is_unknown: bool,
+    /// When the first row expires, as it was noted before the start; until it is known which one that is.
+    unlearned_ms: Option<u64>,
     /// All rows may have changed.
     everything: bool,
     /// Windows of the next stretch of the base.
@@ -61,7 +63,7 @@ impl Joined {
     pub(super) fn new(noted: Option<u64>, holds_rows: bool) -> Joined {
         Joined {
             follows: true,
-            expiring: Expiring::beyond(noted.filter(|moment| *moment != NEVER)),
+            unlearned_ms: noted,
             is_unknown: noted != Some(NEVER),
             everything: noted.is_none() && holds_rows,
             ..Joined::default()
@@ -106,9 +108,17 @@ impl Joined {
         had
     }
 
+    /// When rows expire is known.
+    pub(super) fn learned(&mut self, expiring: Expiring) {
+        self.expiring = expiring;
+        self.is_unknown = false;
+        self.unlearned_ms = None;
+    }
+
     /// Everything is computed anew.
     pub(super) fn forget(&mut self) {
         self.give_up();
+        self.unlearned_ms = None;
         self.expiring.forget();
         self.is_unknown = self.follows;
     }
@@ -131,13 +141,15 @@ impl Joined {
 
     /// Rows whose moment has come changed.
     pub(super) fn expire(&mut self, now_ms: u64) {
-        if self.expiring.is_over_beyond(now_ms) {
+        let unnamed = self.unlearned_ms.is_some_and(|moment| moment <= now_ms);
+        if unnamed || self.expiring.is_over_beyond(now_ms) {
             self.forget();
             self.everything = true;
         }
         while let Some(row) = self.expiring.due(now_ms) {
             self.change(row, None);
         }
+        self.is_unknown |= self.expiring.runs_low();
     }
 
     /// Rows of a reference table in the log.

@@ -176,6 +176,34 @@ fn rows_that_expire_are_no_longer_looked_up_also_where_the_node_was_down() {
 }
 
 #[test]
+fn rows_beyond_those_that_are_remembered_expire_one_by_one() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let world = SimEnv::seeded(7);
+        world.clock.set_ms(1_767_225_600_000);
+        let db = Db::open_in(DbOptions::new(dir.path(), Role::Edge), world.env()).unwrap();
+        run(&db, BASE).await;
+        run(&db, PLACES).await;
+        // In the order of their keys those that expire last come first, and there is room for two in a test.
+        for place in 0..9 {
+            let lasts = 90 - place * 10;
+            run(&db, &format!("INSERT INTO plant.places (device, site) VALUES ('d{place}', 'north') USING TTL {lasts}; INSERT INTO plant.t (device, ts, v) VALUES ('d{place}', '2026-01-01', 1)")).await;
+        }
+        run(&db, &format!("CREATE MATERIALIZED VIEW plant.named AS {NAMED}")).await;
+        agrees(&db, "plant.named", NAMED).await;
+        world.clock.advance(Duration::from_secs(1));
+        for gone in 1..=9 {
+            world.clock.advance(Duration::from_secs(10));
+            agrees(&db, "plant.named", NAMED).await;
+            // Each by itself: nothing was computed for all rows.
+            assert_eq!(figure(&db, "activestore_view_reference_rows_total", "plant.named"), f64::from(gone));
+            assert_eq!(rows(&db, "SELECT count(site) FROM plant.named").await, [(9 - gone).to_string()]);
+        }
+        db.shutdown().await.unwrap();
+    });
+}
+
+#[test]
 fn names_stay_what_they_were_when_another_table_gets_a_column_of_them() {
     runtime().block_on(async {
         let dir = tempfile::tempdir().unwrap();

@@ -64,7 +64,10 @@ fn what_has_expired_is_held_until_the_note_of_it_moves() {
     // The row is on its way: marked, looked for or computed.
     joined.expire(60);
     assert!(joined.take().is_some());
-    assert_eq!((joined.first_ms(), joined.holds_until_ms(Some(50))), (90, 50));
+    assert_eq!(
+        (joined.first_ms(), joined.holds_until_ms(Some(50))),
+        (90, 50)
+    );
     assert_eq!(joined.holds_until_ms(Some(90)), 90);
     // One that was written since the note, and one of which nothing is noted yet.
     joined.expiring.set(row(3), Some(70));
