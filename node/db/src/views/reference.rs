@@ -24,8 +24,10 @@ use crate::subscribe::key_value;
 pub(super) const PREFIX: &[u8] = b"view-expires/";
 /// No row expires.
 const NEVER: u64 = u64::MAX;
-/// Changed rows that are remembered one by one.
+/// With so many changed rows no more of the log is looked at before they are followed …
 const CHANGED_MAX: usize = 8_192;
+/// … and beyond so many, which one record may change, all rows may have changed.
+const CHANGED_AT_ONCE_MAX: usize = 65_536;
 /// Changed rows that the base is looked through for at once.
 const TOGETHER_MAX: usize = 512;
 
@@ -73,6 +75,11 @@ impl Joined {
     /// Whether rows are to be followed at their time.
     pub(super) fn has_work(&self) -> bool {
         !self.changed.is_empty() || !self.hunts.is_empty() || self.everything || self.is_unknown
+    }
+
+    /// Whether changed rows are to be followed before more of the log is looked at.
+    pub(super) fn is_full(&self) -> bool {
+        self.changed.len() >= CHANGED_MAX
     }
 
     /// Whether all that the log said is in the view, or marked.
@@ -128,7 +135,7 @@ impl Joined {
         if self.everything {
             return;
         }
-        if self.changed.len() >= CHANGED_MAX && !self.changed.contains_key(&row) {
+        if self.changed.len() >= CHANGED_AT_ONCE_MAX && !self.changed.contains_key(&row) {
             self.give_up();
             self.everything = true;
             return;

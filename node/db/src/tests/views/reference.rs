@@ -88,6 +88,20 @@ fn a_write_of_what_no_view_reads_computes_nothing() {
         }
         let after: Vec<f64> = views.iter().map(|(name, _)| followed(name)).collect();
         assert_eq!(before, after);
+        // Nor do many at once, which are more than are looked at together.
+        let many = |columns: &str, value: &str| format!("INSERT INTO plant.places ({columns}) SELECT 'd' || i, {value} FROM generate_series(1, 9000) AS s(i)");
+        run(&db, &many("device, site", "'far'")).await;
+        for (name, query) in views {
+            agrees(&db, name, query).await;
+        }
+        let computed = |name| figure(&db, "activestore_view_recomputed_rows_total", name);
+        let before: Vec<(f64, f64)> = views.iter().map(|(name, _)| (followed(name), computed(name))).collect();
+        run(&db, &many("device, seen", "TIMESTAMP '2026-01-01T00:00:00'")).await;
+        for (name, query) in views {
+            agrees(&db, name, query).await;
+        }
+        let after: Vec<(f64, f64)> = views.iter().map(|(name, _)| (followed(name), computed(name))).collect();
+        assert_eq!(before, after);
         // The same write makes a row where there was none.
         run(&db, "INSERT INTO plant.places (device, seen) VALUES ('b', '2026-01-01')").await;
         for (name, query) in views {

@@ -27,11 +27,12 @@ fn writes_of_what_is_not_read_stay_quiet_until_one_is_not() {
 #[test]
 fn rows_that_are_too_many_are_all() {
     let mut joined = Joined::new(Some(NEVER), true);
-    for number in 0..CHANGED_MAX {
+    for number in 0..CHANGED_AT_ONCE_MAX {
         joined.change(row(number), None);
+        assert_eq!(joined.is_full(), number + 1 >= CHANGED_MAX);
     }
-    assert!(joined.take().is_some());
-    for number in 0..=CHANGED_MAX {
+    assert!(joined.take().is_some() && !joined.is_full());
+    for number in 0..=CHANGED_AT_ONCE_MAX {
         joined.change(row(number), None);
     }
     assert!(joined.changed.is_empty() && !joined.is_idle());
