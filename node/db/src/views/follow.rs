@@ -94,6 +94,7 @@ impl Upkeep {
         rows: &BTreeMap<(usize, Vec<u8>), Option<u64>>,
         now_ms: u64,
     ) -> Result<()> {
+        let mut all = Vec::new();
         for (place, reference) in query.references.iter().enumerate() {
             let mut rows = rows.iter().filter(|((of, _), _)| *of == place).peekable();
             if rows.peek().is_none() {
@@ -132,6 +133,10 @@ impl Upkeep {
                 let values = values(&reference.table, key);
                 followed.push(values.ok_or_else(|| Error::internal("a key that is none"))?);
             }
+            all.push((reference, followed));
+        }
+        // Not before all could be read: else they would be looked for twice.
+        for (reference, followed) in all {
             self.done.references_followed += followed.len() as u64;
             if reference.by.iter().all(Option::is_none) && !followed.is_empty() {
                 self.dirty.add(Region::all());

@@ -31,6 +31,9 @@ const CHANGED_AT_ONCE_MAX: usize = 65_536;
 /// Changed rows that the base is looked through for at once.
 const TOGETHER_MAX: usize = 512;
 
+/// Times that the base is to be looked through, beyond which all of it is computed anew.
+const HUNTS_MAX: usize = 64;
+
 /// A stretch of the base that is still to be looked through for rows that look up some of the changed ones.
 #[derive(Clone, Debug)]
 pub(super) struct Hunt {
@@ -210,21 +213,51 @@ impl Joined {
         }
     }
 
-    /// The base is looked through for rows that look these up.
+    /// The base is looked through for rows that look these up: together with others that wait for the same, while there is
+    /// room. Where too much waits, all rows may have changed.
     pub(super) fn hunt(&mut self, reference: &Reference, rows: &[Vec<ArrayRef>]) -> Result<()> {
-        for rows in rows.chunks(TOGETHER_MAX) {
+        let by = || reference.by.iter().enumerate();
+        let by = || by().filter_map(|(place, column)| column.map(|column| (place, column)));
+        let mut rest = rows;
+        while !rest.is_empty() && !self.everything {
+            let columns = || by().map(|(_, column)| column);
+            let at = self.hunts.iter().position(|hunt| hunt.takes(columns()));
+            let together = at.and_then(|at| self.hunts.get(at));
+            let known = together.map_or(0, Hunt::values);
+            let room = TOGETHER_MAX.saturating_sub(known).min(rest.len());
+            let (rows, left) = rest.split_at(room);
+            rest = left;
             let mut among = Vec::new();
-            for (place, column) in reference.by.iter().enumerate() {
-                let Some(column) = column else {
-                    continue;
-                };
+            for (number, (place, column)) in by().enumerate() {
+                let known = together.and_then(|hunt| hunt.among.get(number));
+                let known = known.map(|(_, values)| values.as_ref());
                 let values = rows.iter().filter_map(|row| row.get(place));
-                let values: Vec<&dyn Array> = values.map(AsRef::as_ref).collect();
-                among.push((*column, concat(&values)?));
+                let values = known.into_iter().chain(values.map(AsRef::as_ref));
+                among.push((column, concat(&values.collect::<Vec<&dyn Array>>())?));
             }
-            self.hunts.push_back(Hunt { among, left: None });
+            if let Some(hunt) = at.and_then(|at| self.hunts.get_mut(at)) {
+                hunt.among = among;
+            } else if self.hunts.len() < HUNTS_MAX {
+                self.hunts.push_back(Hunt { among, left: None });
+            } else {
+                self.give_up();
+                self.everything = true;
+            }
         }
         Ok(())
+    }
+}
+
+impl Hunt {
+    /// Whether it has not begun, is by these columns, and has room for more values.
+    fn takes(&self, by: impl Iterator<Item = ColumnId>) -> bool {
+        let columns = self.among.iter().map(|(column, _)| *column);
+        self.left.is_none() && self.values() < TOGETHER_MAX && columns.eq(by)
+    }
+
+    /// How many rows it looks for.
+    fn values(&self) -> usize {
+        self.among.first().map_or(0, |(_, values)| values.len())
     }
 }
 
