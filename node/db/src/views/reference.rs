@@ -41,6 +41,8 @@ pub(super) struct Hunt {
     pub(super) among: Vec<(ColumnId, ArrayRef)>,
     /// The first moment and the last one; `None` before it is known where the base begins and ends.
     pub(super) left: Option<(i64, i64)>,
+    /// Stretches one after the other in which nothing was found.
+    pub(super) empty: u32,
 }
 
 /// What of reference tables is not in the view yet.
@@ -238,7 +240,11 @@ impl Joined {
             if let Some(hunt) = at.and_then(|at| self.hunts.get_mut(at)) {
                 hunt.among = among;
             } else if self.hunts.len() < HUNTS_MAX {
-                self.hunts.push_back(Hunt { among, left: None });
+                self.hunts.push_back(Hunt {
+                    among,
+                    left: None,
+                    empty: 0,
+                });
             } else {
                 self.give_up();
                 self.everything = true;
