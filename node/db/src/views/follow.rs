@@ -335,5 +335,6 @@ fn within(
         among: among
             .map(|(id, values)| Ok((name(query, *id)?, values.clone())))
             .collect::<Result<_>>()?,
+        beside: Vec::new(),
     })
 }
