@@ -21,6 +21,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, Result as DataFusionResult};
 use datafusion::datasource::source_as_provider;
 use datafusion::execution::SessionState;
+use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableScan, lit};
 use datafusion::scalar::ScalarValue;
 use futures::FutureExt;
@@ -71,6 +72,8 @@ pub struct Within {
     pub to: i64,
     /// Columns with the values that they have.
     pub among: Vec<(String, ArrayRef)>,
+    /// The same of columns of other tables: what a query looks up, of which it needs no more.
+    pub beside: Vec<(TableName, String, ArrayRef)>,
 }
 
 impl Engine {
@@ -141,28 +144,60 @@ impl Within {
     /// A table's scan, of that part alone.
     fn over(&self, scan: TableScan) -> DataFusionResult<LogicalPlan> {
         let provider = source_as_provider(&scan.source)?;
-        let table = provider.downcast_ref::<StoredTable>();
-        if table.is_none_or(|table| table.table().name != self.table) {
+        let Some(table) = provider.downcast_ref::<StoredTable>() else {
             return Ok(LogicalPlan::TableScan(scan));
-        }
+        };
+        let table = table.table();
         let named = |name: &str| Expr::Column(Column::new(Some(scan.table_name.clone()), name));
         let moment = |ns: i64| lit(ScalarValue::TimestampNanosecond(Some(ns), None));
-        let mut condition = named(&self.time)
-            .gt_eq(moment(self.from))
-            .and(named(&self.time).lt_eq(moment(self.to)));
-        for (name, values) in &self.among {
+        let is_it = table.name == self.table;
+        let mut conditions = Vec::new();
+        if is_it {
+            conditions.push(named(&self.time).gt_eq(moment(self.from)));
+            conditions.push(named(&self.time).lt_eq(moment(self.to)));
+        }
+        let among = self.among.iter().filter(|_| is_it);
+        let among = among.map(|(name, values)| (name, values));
+        let beside = self.beside.iter().filter(|(of, ..)| *of == table.name);
+        let beside = beside.map(|(_, name, values)| (name, values));
+        for (name, values) in among.chain(beside) {
             let values = (0..values.len())
                 .map(|row| ScalarValue::try_from_array(values, row).map(lit))
                 .collect::<DataFusionResult<Vec<Expr>>>()?;
-            condition = condition.and(named(name).in_list(values, false));
+            conditions.push(named(name).in_list(values, false));
         }
-        LogicalPlanBuilder::from(LogicalPlan::TableScan(scan))
-            .filter(condition)?
-            .build()
+        let scan = LogicalPlan::TableScan(scan);
+        match conjunction(conditions) {
+            None => Ok(scan),
+            Some(condition) => LogicalPlanBuilder::from(scan).filter(condition)?.build(),
+        }
     }
 }
 
 impl ViewQuery {
+    /// What rows of the base with these values can look up: columns of reference tables with the values that they have.
+    /// A table that is joined twice is looked up by each join's own columns, and is read whole.
+    pub fn looked_up(&self, among: &[(ColumnId, ArrayRef)]) -> Vec<(TableName, String, ArrayRef)> {
+        let mut all = Vec::new();
+        for reference in &self.references {
+            let table = &reference.table;
+            let same = self
+                .references
+                .iter()
+                .filter(|one| one.table.id == table.id);
+            if same.count() > 1 {
+                continue;
+            }
+            for (key, by) in table.key_columns().zip(&reference.by) {
+                let values = among.iter().find(|(id, _)| Some(*id) == *by);
+                if let Some(((_, values), column)) = values.zip(table.column_by_id(key.id)) {
+                    all.push((table.name.clone(), column.name.clone(), values.clone()));
+                }
+            }
+        }
+        all
+    }
+
     /// The columns of the view's key: those of its partition key, and those that order its rows.
     pub fn key(&self) -> (Vec<String>, Vec<String>) {
         let name = |place: &usize| self.columns.get(*place).map(|(name, _)| name.clone());

@@ -170,6 +170,7 @@ impl Computed<'_> {
             among: among
                 .map(|(id, values)| Ok((name(*id)?, values.clone())))
                 .collect::<Result<_>>()?,
+            beside: self.query.looked_up(&part.among),
         })
     }
 
@@ -190,6 +191,7 @@ impl Computed<'_> {
             among: among
                 .map(|(place, values)| Ok((name(place)?, values)))
                 .collect::<Result<_>>()?,
+            beside: Vec::new(),
         })
     }
 

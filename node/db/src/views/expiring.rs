@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Rows whose moments are remembered.
-const ROWS_MAX: usize = 65_536;
+/// Rows whose moments are remembered: those that expire first.
+const ROWS_MAX: usize = if cfg!(test) { 2 } else { 65_536 };
+/// With fewer than these left, those behind them are learned.
+const ROWS_LOW: usize = ROWS_MAX / 2;
 
 /// A row: the place of its table among those of the view, and its encoded key.
 pub(super) type Row = (usize, Vec<u8>);
@@ -13,19 +15,11 @@ pub(super) type Row = (usize, Vec<u8>);
 pub(super) struct Expiring {
     rows: BTreeMap<Row, u64>,
     moments: BTreeSet<(u64, Row)>,
-    /// The first moment of those that there was no room for.
+    /// The first moment of those that there was no room for; all that are remembered come before it, or with it.
     beyond: Option<u64>,
 }
 
 impl Expiring {
-    /// Those of which no more is known than the first moment.
-    pub(super) fn beyond(first_ms: Option<u64>) -> Expiring {
-        Expiring {
-            beyond: first_ms,
-            ..Expiring::default()
-        }
-    }
-
     /// When something of a row expires first; `None` where nothing of it does.
     pub(super) fn set(&mut self, row: Row, expires_ms: Option<u64>) {
         if let Some(known) = self.rows.remove(&row) {
@@ -34,15 +28,18 @@ impl Expiring {
         let Some(expires_ms) = expires_ms else {
             return;
         };
-        if self.rows.len() >= ROWS_MAX {
-            let first = self
-                .beyond
-                .map_or(expires_ms, |known| known.min(expires_ms));
-            self.beyond = Some(first);
+        // What expires behind a row that is not remembered is not either: so those that are come before all others.
+        if self.beyond.is_some_and(|beyond| beyond <= expires_ms) {
             return;
         }
         self.rows.insert(row.clone(), expires_ms);
         self.moments.insert((expires_ms, row));
+        if self.rows.len() > ROWS_MAX
+            && let Some((last, row)) = self.moments.pop_last()
+        {
+            self.rows.remove(&row);
+            self.beyond = Some(last);
+        }
     }
 
     /// The first moment.
@@ -62,6 +59,11 @@ impl Expiring {
     /// Whether the moment of a row has come that nobody can name.
     pub(super) fn is_over_beyond(&self, now_ms: u64) -> bool {
         self.beyond.is_some_and(|moment| moment <= now_ms)
+    }
+
+    /// Whether those that there was no room for are to be learned, before their moments come.
+    pub(super) fn runs_low(&self) -> bool {
+        self.beyond.is_some() && self.rows.len() <= ROWS_LOW
     }
 
     pub(super) fn forget(&mut self) {

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use activestore_query::{ViewQuery, Within, cast_lossless, quote};
 use activestore_types::{ColumnId, Error, Result, encode_keys};
-use arrow::array::{ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::TimestampNanosecondType;
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
 use tokio::runtime::Runtime;
 
 use super::compute::full;
+use super::expiring::Expiring;
 use super::reference::{Hunt, is_anchored, values};
 use super::saved::Region;
 use super::upkeep::Upkeep;
@@ -24,6 +25,8 @@ use crate::db::Inner;
 
 /// Regions that are made of changed rows at once; beyond them the base is looked through.
 const REGIONS_AT_ONCE: usize = 16;
+/// Windows of a stretch of the base at the most: it is looked through without a rest.
+const STRETCH_WINDOWS_MAX: i64 = 16_384;
 /// How long the base is looked through in one go.
 const HUNT_WORK: Duration = Duration::from_millis(250);
 
@@ -68,8 +71,7 @@ impl Upkeep {
         now_ms: u64,
         goes_on: &dyn Fn() -> bool,
     ) -> Result<()> {
-        self.joined.expiring.forget();
-        let expiring = &mut self.joined.expiring;
+        let mut expiring = Expiring::default();
         for (place, reference) in query.references.iter().enumerate() {
             let Some(snapshot) = inner.snapshot_of(&reference.table)? else {
                 continue;
@@ -81,7 +83,9 @@ impl Upkeep {
                 Ok(goes_on())
             })?;
         }
-        self.joined.is_unknown = !goes_on();
+        if goes_on() {
+            self.joined.learned(expiring);
+        }
         Ok(())
     }
 
@@ -92,6 +96,7 @@ impl Upkeep {
         rows: &BTreeMap<(usize, Vec<u8>), Option<u64>>,
         now_ms: u64,
     ) -> Result<()> {
+        let mut all = Vec::new();
         for (place, reference) in query.references.iter().enumerate() {
             let mut rows = rows.iter().filter(|((of, _), _)| *of == place).peekable();
             if rows.peek().is_none() {
@@ -114,13 +119,26 @@ impl Upkeep {
                 let expires = cells().map(|cell| cell.expiry_ms);
                 let expires = expires.filter(|moment| *moment > now_ms).min();
                 self.joined.expiring.set((place, key.clone()), expires);
-                // What is older than all that was written says that the row was there.
-                if quiet.is_some_and(|first| cells().any(|cell| cell.hlc.0 < first)) {
+                // What is older than all that was written says that the row was there. Only a value does: a cell that
+                // is NULL is shown as well where the newest write alone holds the row, and the row may have been gone.
+                let stored = columns.iter().flatten().zip(&held);
+                let mut stored = stored.filter(|(id, _)| !reference.table.is_key(**id));
+                let was_there = |first: u64| {
+                    stored.any(|(_, cell)| {
+                        let cell = cell.as_ref();
+                        cell.is_some_and(|cell| cell.hlc.0 < first && cell.value.is_valid(0))
+                    })
+                };
+                if quiet.is_some_and(was_there) {
                     continue;
                 }
                 let values = values(&reference.table, key);
                 followed.push(values.ok_or_else(|| Error::internal("a key that is none"))?);
             }
+            all.push((reference, followed));
+        }
+        // Not before all could be read: else they would be looked for twice.
+        for (reference, followed) in all {
             self.done.references_followed += followed.len() as u64;
             if reference.by.iter().all(Option::is_none) && !followed.is_empty() {
                 self.dirty.add(Region::all());
@@ -151,12 +169,7 @@ impl Upkeep {
             }
             let left = match hunt.left {
                 Some(left) => Some(left),
-                None => {
-                    let view = self.schema(inner)?;
-                    let computed = self.computed(inner, query, &view);
-                    let all = within(query, (i64::MIN, i64::MAX), &[])?;
-                    runtime.block_on(computed.ends(&query.base.name, &all))?
-                }
+                None => self.ends(inner, runtime, query, (i64::MIN, i64::MAX))?,
             };
             // Windows that the base may have lost a part of stay as they are.
             let since = self.floor_ns(inner).map(|floor| first_since(query, floor));
@@ -169,17 +182,36 @@ impl Upkeep {
             let width = query.windows.next(slot).saturating_sub(slot).max(1);
             let stretch = width.saturating_mul(self.joined.step.max(1));
             let last = from.saturating_add(stretch - 1).min(to);
-            self.mark_found(inner, runtime, query, &hunt, (from, last))?;
-            let rest = (last < to).then(|| (last.saturating_add(1), to));
+            let found = self.done.references_found;
+            if !self.mark_found(inner, runtime, query, &hunt, (from, last), goes_on)? {
+                self.joined.step = (self.joined.step / 2).max(1);
+                break;
+            }
+            let empty = match self.done.references_found == found {
+                true => hunt.empty.saturating_add(1),
+                false => 0,
+            };
+            let mut rest = (last < to).then(|| (last.saturating_add(1), to));
+            // Where nothing was for long the next row may be far away; looked for ever more seldom, since it may not be.
+            if let Some(stretch) = rest
+                && self.joined.step >= STRETCH_WINDOWS_MAX
+                && empty.is_power_of_two()
+            {
+                rest = self.ends(inner, runtime, query, stretch)?;
+            }
             match (rest, self.joined.hunts.front_mut()) {
-                (Some(rest), Some(front)) => front.left = Some(rest),
+                (Some(rest), Some(front)) => {
+                    front.left = Some(rest);
+                    front.empty = empty;
+                }
                 _ => {
                     self.joined.hunts.pop_front();
                 }
             }
             let took = inner.env.clock.monotonic().saturating_sub(began);
             if took < STEP_SHORT {
-                self.joined.step = self.joined.step.max(1).saturating_mul(2);
+                let longer = self.joined.step.max(1).saturating_mul(2);
+                self.joined.step = longer.min(STRETCH_WINDOWS_MAX);
             } else if took > STEP_LONG {
                 self.joined.step = (self.joined.step / 2).max(1);
             }
@@ -187,7 +219,22 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Marks the groups and windows of rows of a stretch of the base that look changed rows up.
+    /// The first and the last moment of a stretch of the base at which it has rows.
+    fn ends(
+        &self,
+        inner: &Inner,
+        runtime: &Runtime,
+        query: &ViewQuery,
+        stretch: (i64, i64),
+    ) -> Result<Option<(i64, i64)>> {
+        let view = self.schema(inner)?;
+        let computed = self.computed(inner, query, &view);
+        let stretch = within(query, stretch, &[])?;
+        runtime.block_on(computed.ends(&query.base.name, &stretch))
+    }
+
+    /// Marks the groups and windows of rows of a stretch of the base that look changed rows up. Whether it came to its end:
+    /// not where there is no room for more, of a stretch that can be shorter, or where it is to stop.
     fn mark_found(
         &mut self,
         inner: &Inner,
@@ -195,7 +242,8 @@ impl Upkeep {
         query: &ViewQuery,
         hunt: &Hunt,
         stretch: (i64, i64),
-    ) -> Result<()> {
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<bool> {
         let within = within(query, stretch, &hunt.among)?;
         let mut names = vec![quote(&within.time)];
         for (id, _) in &query.anchors {
@@ -210,10 +258,17 @@ impl Upkeep {
             let mut stream = inner.engine.query_within(&sql, &within).await?.stream;
             while let Some(batch) = stream.next().await {
                 let batch = batch?;
+                let is_full = self.dirty.is_full();
+                if !goes_on() || (is_full && self.joined.step > 1) {
+                    return Ok(false);
+                }
+                if is_full {
+                    self.dirty.widen(&query.windows);
+                }
                 self.done.references_found += batch.num_rows() as u64;
                 self.mark_rows(query, &batch)?;
             }
-            Ok(())
+            Ok(true)
         })
     }
 
@@ -280,5 +335,6 @@ fn within(
         among: among
             .map(|(id, values)| Ok((name(query, *id)?, values.clone())))
             .collect::<Result<_>>()?,
+        beside: Vec::new(),
     })
 }

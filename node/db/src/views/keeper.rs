@@ -113,7 +113,7 @@ impl Keeper {
             }
             let hurry = hurry.contains(&one.id);
             one.mind_moments(inner);
-            let due = hurry || one.dirty.is_full() || one.due_at().is_some_and(|due| due <= now);
+            let due = hurry || one.is_full() || one.due_at().is_some_and(|due| due <= now);
             if due {
                 one.work(inner, &self.runtime, hurry, &goes_on);
             } else {
@@ -149,7 +149,7 @@ impl Keeper {
             let Some(from) = next.filter(|from| *from <= newest) else {
                 return Ok(());
             };
-            if views.is_closing() || self.all.iter().any(|one| one.dirty.is_full()) {
+            if views.is_closing() || self.all.iter().any(Upkeep::is_full) {
                 return Ok(());
             }
             let records = match store.log(from, LOG_STEP_BYTES) {

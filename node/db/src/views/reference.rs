@@ -24,10 +24,15 @@ use crate::subscribe::key_value;
 pub(super) const PREFIX: &[u8] = b"view-expires/";
 /// No row expires.
 const NEVER: u64 = u64::MAX;
-/// Changed rows that are remembered one by one.
+/// With so many changed rows no more of the log is looked at before they are followed …
 const CHANGED_MAX: usize = 8_192;
+/// … and beyond so many, which one record may change, all rows may have changed.
+const CHANGED_AT_ONCE_MAX: usize = 65_536;
 /// Changed rows that the base is looked through for at once.
 const TOGETHER_MAX: usize = 512;
+
+/// Times that the base is to be looked through, beyond which all of it is computed anew.
+const HUNTS_MAX: usize = 64;
 
 /// A stretch of the base that is still to be looked through for rows that look up some of the changed ones.
 #[derive(Clone, Debug)]
@@ -36,6 +41,8 @@ pub(super) struct Hunt {
     pub(super) among: Vec<(ColumnId, ArrayRef)>,
     /// The first moment and the last one; `None` before it is known where the base begins and ends.
     pub(super) left: Option<(i64, i64)>,
+    /// Stretches one after the other in which nothing was found.
+    pub(super) empty: u32,
 }
 
 /// What of reference tables is not in the view yet.
@@ -50,6 +57,8 @@ pub(super) struct Joined {
     pub(super) expiring: Expiring,
     /// Whether nobody knows when rows expire.
     pub(super) is_unknown: bool,
+    /// When the first row expires, as it was noted before the start; until it is known which one that is.
+    unlearned_ms: Option<u64>,
     /// All rows may have changed.
     everything: bool,
     /// Windows of the next stretch of the base.
@@ -61,7 +70,7 @@ impl Joined {
     pub(super) fn new(noted: Option<u64>, holds_rows: bool) -> Joined {
         Joined {
             follows: true,
-            expiring: Expiring::beyond(noted.filter(|moment| *moment != NEVER)),
+            unlearned_ms: noted,
             is_unknown: noted != Some(NEVER),
             everything: noted.is_none() && holds_rows,
             ..Joined::default()
@@ -71,6 +80,11 @@ impl Joined {
     /// Whether rows are to be followed at their time.
     pub(super) fn has_work(&self) -> bool {
         !self.changed.is_empty() || !self.hunts.is_empty() || self.everything || self.is_unknown
+    }
+
+    /// Whether changed rows are to be followed before more of the log is looked at.
+    pub(super) fn is_full(&self) -> bool {
+        self.changed.len() >= CHANGED_MAX
     }
 
     /// Whether all that the log said is in the view, or marked.
@@ -86,6 +100,15 @@ impl Joined {
         }
     }
 
+    /// The moment up to which nothing of what the view holds has expired, with what is noted of it: a row whose moment has
+    /// come is no longer among those that expire, and the view holds it until the note moves, with what follows from it.
+    pub(super) fn holds_until_ms(&self, noted: Option<u64>) -> u64 {
+        match self.follows {
+            true => self.first_ms().min(noted.unwrap_or(0)),
+            false => NEVER,
+        }
+    }
+
     /// Takes what is known of single rows as a change of all. Whether anything was.
     pub(super) fn give_up(&mut self) -> bool {
         let had = !self.is_idle();
@@ -97,9 +120,17 @@ impl Joined {
         had
     }
 
+    /// When rows expire is known.
+    pub(super) fn learned(&mut self, expiring: Expiring) {
+        self.expiring = expiring;
+        self.is_unknown = false;
+        self.unlearned_ms = None;
+    }
+
     /// Everything is computed anew.
     pub(super) fn forget(&mut self) {
         self.give_up();
+        self.unlearned_ms = None;
         self.expiring.forget();
         self.is_unknown = self.follows;
     }
@@ -109,7 +140,7 @@ impl Joined {
         if self.everything {
             return;
         }
-        if self.changed.len() >= CHANGED_MAX && !self.changed.contains_key(&row) {
+        if self.changed.len() >= CHANGED_AT_ONCE_MAX && !self.changed.contains_key(&row) {
             self.give_up();
             self.everything = true;
             return;
@@ -122,13 +153,15 @@ impl Joined {
 
     /// Rows whose moment has come changed.
     pub(super) fn expire(&mut self, now_ms: u64) {
-        if self.expiring.is_over_beyond(now_ms) {
+        let unnamed = self.unlearned_ms.is_some_and(|moment| moment <= now_ms);
+        if unnamed || self.expiring.is_over_beyond(now_ms) {
             self.forget();
             self.everything = true;
         }
         while let Some(row) = self.expiring.due(now_ms) {
             self.change(row, None);
         }
+        self.is_unknown |= self.expiring.runs_low();
     }
 
     /// Rows of a reference table in the log.
@@ -182,21 +215,55 @@ impl Joined {
         }
     }
 
-    /// The base is looked through for rows that look these up.
+    /// The base is looked through for rows that look these up: together with others that wait for the same, while there is
+    /// room. Where too much waits, all rows may have changed.
     pub(super) fn hunt(&mut self, reference: &Reference, rows: &[Vec<ArrayRef>]) -> Result<()> {
-        for rows in rows.chunks(TOGETHER_MAX) {
+        let by = || reference.by.iter().enumerate();
+        let by = || by().filter_map(|(place, column)| column.map(|column| (place, column)));
+        let mut rest = rows;
+        while !rest.is_empty() && !self.everything {
+            let columns = || by().map(|(_, column)| column);
+            let at = self.hunts.iter().position(|hunt| hunt.takes(columns()));
+            let together = at.and_then(|at| self.hunts.get(at));
+            let known = together.map_or(0, Hunt::values);
+            let room = TOGETHER_MAX.saturating_sub(known).min(rest.len());
+            let (rows, left) = rest.split_at(room);
+            rest = left;
             let mut among = Vec::new();
-            for (place, column) in reference.by.iter().enumerate() {
-                let Some(column) = column else {
-                    continue;
-                };
+            for (number, (place, column)) in by().enumerate() {
+                let known = together.and_then(|hunt| hunt.among.get(number));
+                let known = known.map(|(_, values)| values.as_ref());
                 let values = rows.iter().filter_map(|row| row.get(place));
-                let values: Vec<&dyn Array> = values.map(AsRef::as_ref).collect();
-                among.push((*column, concat(&values)?));
+                let values = known.into_iter().chain(values.map(AsRef::as_ref));
+                among.push((column, concat(&values.collect::<Vec<&dyn Array>>())?));
             }
-            self.hunts.push_back(Hunt { among, left: None });
+            if let Some(hunt) = at.and_then(|at| self.hunts.get_mut(at)) {
+                hunt.among = among;
+            } else if self.hunts.len() < HUNTS_MAX {
+                self.hunts.push_back(Hunt {
+                    among,
+                    left: None,
+                    empty: 0,
+                });
+            } else {
+                self.give_up();
+                self.everything = true;
+            }
         }
         Ok(())
+    }
+}
+
+impl Hunt {
+    /// Whether it has not begun, is by these columns, and has room for more values.
+    fn takes(&self, by: impl Iterator<Item = ColumnId>) -> bool {
+        let columns = self.among.iter().map(|(column, _)| *column);
+        self.left.is_none() && self.values() < TOGETHER_MAX && columns.eq(by)
+    }
+
+    /// How many rows it looks for.
+    fn values(&self) -> usize {
+        self.among.first().map_or(0, |(_, values)| values.len())
     }
 }
 

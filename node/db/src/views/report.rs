@@ -15,7 +15,7 @@ pub(crate) struct ViewReport {
     settled: Lsn,
     /// All up to there was looked at.
     seen: Lsn,
-    /// When a row that it looks up expires first, in milliseconds since 1970.
+    /// Before this nothing of what it holds has expired, in milliseconds since 1970.
     expires_ms: u64,
     pub(crate) state: &'static str,
     /// How much of what is looked at as a whole is done, from 0 to 1.
@@ -59,7 +59,7 @@ impl Upkeep {
                 Lsn(self.saved.upto)
             },
             seen: Lsn(self.next.0.saturating_sub(1)),
-            expires_ms: self.joined.first_ms(),
+            expires_ms: self.joined.holds_until_ms(self.noted_expiry),
             state,
             progress,
             lag_s: lag.map_or(0.0, |lag| lag.as_secs_f64()),

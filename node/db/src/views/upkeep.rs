@@ -41,7 +41,7 @@ pub(super) struct Upkeep {
     /// What of the tables that it looks something up in is not in it.
     pub(super) joined: Joined,
     /// What is noted of when rows of theirs expire first.
-    noted_expiry: Option<u64>,
+    pub(super) noted_expiry: Option<u64>,
     /// When the first of them does.
     pub(super) wakes_at: Option<Duration>,
     pub(super) newest_ns: i64,
@@ -159,6 +159,11 @@ impl Upkeep {
         self.dirty.is_empty() && !self.joined.has_work() && self.is_noted
     }
 
+    /// Whether it has as much as it can remember, and no more of the log is to be looked at before it is worked on.
+    pub(super) fn is_full(&self) -> bool {
+        self.dirty.is_full() || self.joined.is_full()
+    }
+
     /// Understands the query anew.
     pub(super) fn compile(&mut self, inner: &Inner, runtime: &Runtime) {
         match runtime.block_on(inner.engine.view(&self.def.query)) {
@@ -268,9 +273,10 @@ impl Upkeep {
         let moved = self.saved.upto.saturating_add(1) < self.next.0;
         let works = self.dirty.count() > 0 || !self.joined.is_idle();
         let idle = !works && moved && behind >= NOTED_EVERY_BYTES;
-        let too_far = self.dirty.is_full() || behind >= HELD_LOG_BYTES_MAX;
-        if works && too_far && self.query.is_some() {
-            self.widen(behind >= HELD_LOG_BYTES_MAX);
+        // Changed rows that are still so many could not be followed, and others do not wait for that.
+        let stuck = behind >= HELD_LOG_BYTES_MAX || self.joined.is_full();
+        if works && (self.dirty.is_full() || stuck) && self.query.is_some() {
+            self.widen(stuck);
         } else if !idle && self.is_noted {
             return;
         }

@@ -58,7 +58,8 @@ impl Upkeep {
         }
         let mut rest = REST_FACTOR;
         let followed = self.follow(inner, runtime, &query, goes_on);
-        let worked = followed.and_then(|()| self.pieces(inner, runtime, &query, goes_on));
+        // What is marked does not wait for a row that cannot be read.
+        let worked = self.pieces(inner, runtime, &query, goes_on);
         let worked = worked.and_then(|()| {
             let ends = began + REGIONS_WORK;
             while let Some(region) = self.dirty.regions.first().cloned() {
@@ -71,7 +72,7 @@ impl Upkeep {
             Ok(())
         });
         let ailing = self.ailing.take();
-        match worked {
+        match worked.and(followed) {
             Ok(()) => {
                 if let Some(error) = &ailing {
                     self.ails(inner, error);

@@ -132,7 +132,10 @@ impl Shape {
                 column.and_then(|(from, column)| self.sources.same_in(of, from, column.id));
             match column.filter(|id| base.is_key(*id)) {
                 Some(id) => anchors.push((id, place)),
-                None => others.push(place),
+                None => {
+                    self.sources.check_group(group)?;
+                    others.push(place);
+                }
             }
         }
         Ok(ViewQuery {

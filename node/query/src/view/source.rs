@@ -18,7 +18,7 @@ use crate::provider::StoredTable;
 /// Reference tables of one view.
 const REFERENCES_MAX: usize = 8;
 /// What a join of a view looks like, for a hint.
-const EXAMPLE: &str = "FROM plant.readings r LEFT JOIN plant.devices d ON d.device = r.device GROUP BY r.device, d.name, tumble(r.ts, '1 hour')";
+const EXAMPLE: &str = "FROM plant.readings r LEFT JOIN plant.devices d ON d.device = r.device GROUP BY r.device, coalesce(d.name, 'unknown'), tumble(r.ts, '1 hour')";
 
 /// A table that rows of the base find one row in.
 #[derive(Clone, Debug)]
@@ -192,6 +192,29 @@ impl Sources {
         let place = self.all.iter().position(named)?;
         let known = self.all.get(place)?.table.column(&column.name)?;
         Some((place, known))
+    }
+
+    /// Refuses a group by a bare column of a table behind `LEFT JOIN`: a part of a view's key is not NULL, so rows that find
+    /// nothing would be in no group, though they are in those of the query.
+    ///
+    /// # Errors
+    /// `Invalid`, with what to write instead.
+    pub(super) fn check_group(&self, group: &Expr) -> Result<()> {
+        let Expr::Column(named) = group else {
+            return Ok(());
+        };
+        let known = self.column(named);
+        let source = known.and_then(|(place, _)| self.all.get(place));
+        match source.filter(|source| source.outer) {
+            None => Ok(()),
+            Some(source) => Err(Error::invalid(format!(
+                "the view groups by '{}' of {}, which stands behind LEFT JOIN: rows that find nothing there have no value of it, and would be in no group",
+                named.name, source.table.name
+            ))
+            .with_hint(format!(
+                "group by what such rows are to be called: coalesce({named}, 'unknown'), or join them without LEFT to leave them out"
+            ))),
+        }
     }
 
     /// The column of the base that has the same value as this one in all rows of the query, where there is one.

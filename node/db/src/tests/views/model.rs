@@ -15,10 +15,10 @@ enum Step {
     DeleteDevice(u8),
     DeleteAll,
     /// A row of a table that is looked up: its site, the lowest value of its rows, and for how many seconds.
-    Place(u8, Option<u8>, i8, Option<u8>),
-    /// The same of single columns: of one that views read, or of one that none does.
+    Place(u8, Option<u8>, Option<i8>, Option<u8>),
+    /// The same of single columns: of one that views read, or of one that none does, for how many seconds.
     Move(u8, u8),
-    Touch(u8, u8),
+    Touch(u8, u8, Option<u8>),
     Forget(u8),
     ForgetAll,
     Name(u8, u8),
@@ -31,7 +31,7 @@ enum Step {
     Look,
 }
 
-const VIEWS: [(&str, &str); 8] = [
+const VIEWS: [(&str, &str); 9] = [
     (
         "k.plain",
         "SELECT d, tumble(ts, '10 seconds') AS w, count(*) AS n, sum(v) AS total, min(v) AS low FROM k.t GROUP BY d, w",
@@ -61,6 +61,11 @@ const VIEWS: [(&str, &str); 8] = [
         "k.names",
         "SELECT hop(t.ts, '10 seconds', '35 seconds') AS w, count(l.line) AS n, sum(t.v) AS total FROM k.t t LEFT JOIN k.l l ON t.line = l.line GROUP BY w HAVING count(l.name) > 0",
     ),
+    // Nothing of what is looked up is read but that it is there.
+    (
+        "k.there",
+        "SELECT tumble(t.ts, '30 seconds') AS w, count(*) AS n FROM k.t t JOIN k.p p ON p.d = t.d GROUP BY w",
+    ),
     // What is looked up is a view.
     (
         "k.beside",
@@ -77,10 +82,11 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0_u8..3, 0_u8..90, 0_u8..40).prop_map(|(d, at, more)| Step::DeleteRange(d, at, at + more)),
         1 => (0_u8..3).prop_map(Step::DeleteDevice),
         1 => Just(Step::DeleteAll),
-        4 => (0_u8..3, prop::option::of(0_u8..3), any::<i8>(), prop::option::of(1_u8..20))
+        4 => (0_u8..3, prop::option::of(0_u8..3), prop::option::of(any::<i8>()), prop::option::of(1_u8..20))
             .prop_map(|(d, site, low, ttl)| Step::Place(d, site, low, ttl)),
         2 => (0_u8..3, 0_u8..3).prop_map(|(d, site)| Step::Move(d, site)),
-        2 => (0_u8..3, any::<u8>()).prop_map(|(d, seen)| Step::Touch(d, seen)),
+        2 => (0_u8..3, any::<u8>(), prop::option::of(1_u8..20))
+            .prop_map(|(d, seen, ttl)| Step::Touch(d, seen, ttl)),
         2 => (0_u8..3).prop_map(Step::Forget),
         1 => Just(Step::ForgetAll),
         3 => (0_u8..3, 0_u8..3).prop_map(|(line, name)| Step::Name(line, name)),
@@ -95,6 +101,11 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn at(seconds: u8) -> String {
     format!("to_timestamp_nanos({seconds} * 1000000000)")
+}
+
+/// For how many seconds what is written lasts.
+fn lasting(ttl: Option<u8>) -> String {
+    ttl.map_or(String::new(), |ttl| format!("USING TTL {ttl}"))
 }
 
 async fn look(db: &Db) {
@@ -171,10 +182,13 @@ async fn play(steps: Vec<Step>, early: bool) {
             }
             Step::Place(d, site, low, ttl) => {
                 let site = site.map_or("NULL".to_owned(), |site| format!("'s{site}'"));
-                let ttl = ttl.map_or(String::new(), |ttl| format!("USING TTL {ttl}"));
-                let sql =
-                    format!("INSERT INTO k.p (d, site, low) VALUES ('d{d}', {site}, {low}) {ttl}");
-                run(&db, &sql).await;
+                let low = low.map_or("NULL".to_owned(), |low| low.to_string());
+                let values = format!("('d{d}', {site}, {low}) {}", lasting(ttl));
+                run(
+                    &db,
+                    &format!("INSERT INTO k.p (d, site, low) VALUES {values}"),
+                )
+                .await;
             }
             Step::Move(d, site) => {
                 run(
@@ -183,12 +197,9 @@ async fn play(steps: Vec<Step>, early: bool) {
                 )
                 .await;
             }
-            Step::Touch(d, seen) => {
-                run(
-                    &db,
-                    &format!("INSERT INTO k.p (d, seen) VALUES ('d{d}', {seen})"),
-                )
-                .await;
+            Step::Touch(d, seen, ttl) => {
+                let values = format!("('d{d}', {seen}) {}", lasting(ttl));
+                run(&db, &format!("INSERT INTO k.p (d, seen) VALUES {values}")).await;
             }
             Step::Forget(d) => {
                 run(&db, &format!("DELETE FROM k.p WHERE d = 'd{d}'")).await;

@@ -88,12 +88,52 @@ fn a_write_of_what_no_view_reads_computes_nothing() {
         }
         let after: Vec<f64> = views.iter().map(|(name, _)| followed(name)).collect();
         assert_eq!(before, after);
+        // Nor do many at once, which are more than are looked at together.
+        let many = |columns: &str, value: &str| format!("INSERT INTO plant.places ({columns}) SELECT 'd' || i, {value} FROM generate_series(1, 9000) AS s(i)");
+        run(&db, &many("device, site", "'far'")).await;
+        for (name, query) in views {
+            agrees(&db, name, query).await;
+        }
+        let computed = |name| figure(&db, "activestore_view_recomputed_rows_total", name);
+        let before: Vec<(f64, f64)> = views.iter().map(|(name, _)| (followed(name), computed(name))).collect();
+        run(&db, &many("device, seen", "TIMESTAMP '2026-01-01T00:00:00'")).await;
+        for (name, query) in views {
+            agrees(&db, name, query).await;
+        }
+        let after: Vec<(f64, f64)> = views.iter().map(|(name, _)| (followed(name), computed(name))).collect();
+        assert_eq!(before, after);
         // The same write makes a row where there was none.
         run(&db, "INSERT INTO plant.places (device, seen) VALUES ('b', '2026-01-01')").await;
         for (name, query) in views {
             agrees(&db, name, query).await;
         }
         assert_eq!(rows(&db, "SELECT n FROM plant.counted").await, ["2"]);
+        db.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn a_write_of_what_no_view_reads_brings_a_row_back_that_had_expired() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let world = SimEnv::seeded(7);
+        world.clock.set_ms(1_767_225_600_000);
+        let db = Db::open_in(DbOptions::new(dir.path(), Role::Edge), world.env()).unwrap();
+        run(&db, BASE).await;
+        run(&db, PLACES).await;
+        run(&db, "INSERT INTO plant.t (device, ts, v) VALUES ('a', '2026-01-01', 1)").await;
+        let counted = "SELECT tumble(t.ts, '1 minute') AS w, count(*) AS n FROM plant.t t JOIN plant.places p ON p.device = t.device GROUP BY w";
+        run(&db, &format!("CREATE MATERIALIZED VIEW plant.counted AS {counted}")).await;
+        // The older cell is there and says nothing of the row: it is NULL.
+        run(&db, "INSERT INTO plant.places (device, site) VALUES ('a', NULL)").await;
+        run(&db, "INSERT INTO plant.places (device, seen) VALUES ('a', '2026-01-01') USING TTL 5").await;
+        agrees(&db, "plant.counted", counted).await;
+        world.clock.advance(Duration::from_secs(6));
+        agrees(&db, "plant.counted", counted).await;
+        assert!(rows(&db, "SELECT n FROM plant.counted").await.is_empty());
+        run(&db, "INSERT INTO plant.places (device, seen) VALUES ('a', '2026-01-02')").await;
+        agrees(&db, "plant.counted", counted).await;
+        assert_eq!(rows(&db, "SELECT n FROM plant.counted").await, ["1"]);
         db.shutdown().await.unwrap();
     });
 }
@@ -132,16 +172,48 @@ fn rows_that_expire_are_no_longer_looked_up_also_where_the_node_was_down() {
         assert_eq!(rows(&db, "SELECT device FROM plant.places").await, ["b"]);
         // It expires while nobody waits.
         world.clock.advance(Duration::from_secs(60));
-        while !rows(&db, "SELECT * FROM plant.sites").await.is_empty() {
-            world.clock.advance(Duration::from_millis(100));
-            db.inner.views.redefined();
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        let goes = async {
+            while !rows(&db, "SELECT * FROM plant.sites").await.is_empty() {
+                world.clock.advance(Duration::from_millis(100));
+                db.inner.views.redefined();
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let gone = tokio::time::timeout(Duration::from_secs(60), goes).await;
+        gone.expect("what expired goes from the view by itself");
         run(&db, "ALTER TABLE plant.places SET (ttl = 'none'); INSERT INTO plant.places (device, site) VALUES ('c', 'east')").await;
         assert_eq!(sums(&db).await, "east|4");
         db.shutdown().await.unwrap();
         drop(db);
         assert_eq!(sums(&open()).await, "east|4");
+    });
+}
+
+#[test]
+fn rows_beyond_those_that_are_remembered_expire_one_by_one() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let world = SimEnv::seeded(7);
+        world.clock.set_ms(1_767_225_600_000);
+        let db = Db::open_in(DbOptions::new(dir.path(), Role::Edge), world.env()).unwrap();
+        run(&db, BASE).await;
+        run(&db, PLACES).await;
+        // In the order of their keys those that expire last come first, and there is room for two in a test.
+        for place in 0..9 {
+            let lasts = 90 - place * 10;
+            run(&db, &format!("INSERT INTO plant.places (device, site) VALUES ('d{place}', 'north') USING TTL {lasts}; INSERT INTO plant.t (device, ts, v) VALUES ('d{place}', '2026-01-01', 1)")).await;
+        }
+        run(&db, &format!("CREATE MATERIALIZED VIEW plant.named AS {NAMED}")).await;
+        agrees(&db, "plant.named", NAMED).await;
+        world.clock.advance(Duration::from_secs(1));
+        for gone in 1..=9 {
+            world.clock.advance(Duration::from_secs(10));
+            agrees(&db, "plant.named", NAMED).await;
+            // Each by itself: nothing was computed for all rows.
+            assert_eq!(figure(&db, "activestore_view_reference_rows_total", "plant.named"), f64::from(gone));
+            assert_eq!(rows(&db, "SELECT count(site) FROM plant.named").await, [(9 - gone).to_string()]);
+        }
+        db.shutdown().await.unwrap();
     });
 }
 
@@ -196,6 +268,17 @@ fn joins_that_no_view_can_follow_are_refused_with_what_to_write() {
             let told = told(&db, &from(joins)).await;
             assert!(told.contains(says), "{joins}: {told}");
         }
+        // Rows that find nothing would be in no group.
+        let named = "CREATE MATERIALIZED VIEW plant.v AS SELECT NAMED AS place, tumble(t.ts, '1 s') AS w, count(*) AS n FROM plant.t t LEFT JOIN plant.places p ON p.device = t.device GROUP BY NAMED, w";
+        for column in ["p.site", "p.device"] {
+            let told = told(&db, &named.replace("NAMED", column)).await;
+            assert!(told.contains("behind LEFT JOIN") && told.contains(&format!("coalesce({column}, 'unknown')")), "{told}");
+        }
+        run(&db, "INSERT INTO plant.t (device, ts, v) VALUES ('a', '2026-01-01', 1); INSERT INTO plant.t (device, ts, v) VALUES ('b', '2026-01-01', 1); INSERT INTO plant.places (device, site) VALUES ('a', 'north')").await;
+        run(&db, &named.replace("NAMED", "coalesce(p.site, 'unknown')")).await;
+        run(&db, "REFRESH MATERIALIZED VIEW plant.v").await;
+        assert_eq!(rows(&db, "SELECT place, n FROM plant.v ORDER BY place").await, ["north|1", "unknown|1"]);
+        run(&db, "DROP MATERIALIZED VIEW plant.v").await;
         // A part of the key may be a constant.
         run(&db, &from("plant.t t JOIN plant.limits l ON l.site = t.line AND l.kind = 'hot' AND t.v > l.high")).await;
         for sql in ["DROP TABLE plant.limits", "DROP TABLE plant.t"] {
@@ -210,9 +293,13 @@ fn joins_that_no_view_can_follow_are_refused_with_what_to_write() {
         run(&db, "DROP MATERIALIZED VIEW plant.u; ALTER TABLE plant.marks SET (keep_local = '1 h')").await;
         assert!(fails(&db, &marked).await.to_string().contains("keep_local"));
         run(&db, "DROP MATERIALIZED VIEW plant.v; DROP TABLE plant.limits").await;
-        while !db.inner.store.notes(b"view").is_empty() {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let forgets = async {
+            while !db.inner.store.notes(b"view").is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let forgotten = tokio::time::timeout(Duration::from_secs(60), forgets).await;
+        forgotten.expect("the notes of a dropped view are forgotten");
         db.shutdown().await.unwrap();
     });
 }

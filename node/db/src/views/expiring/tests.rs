@@ -22,15 +22,28 @@ fn a_row_is_due_at_the_last_moment_that_was_said() {
 }
 
 #[test]
-fn what_there_is_no_room_for_is_due_as_a_whole() {
+fn those_that_expire_first_are_remembered_and_the_others_learned_before_they_do() {
     let mut expiring = Expiring::default();
-    for number in 0..ROWS_MAX {
-        expiring.set(row(number), Some(1_000));
+    let far = |number: usize| 1_000 + number as u64;
+    for number in 0..=ROWS_MAX {
+        expiring.set(row(number), Some(far(number)));
     }
-    expiring.set(row(ROWS_MAX), Some(20));
-    expiring.set(row(ROWS_MAX + 1), Some(30));
+    // One that comes before all that are known takes the place of the last.
+    expiring.set(row(ROWS_MAX + 1), Some(20));
+    assert_eq!(
+        (expiring.rows.len(), expiring.moments.len()),
+        (ROWS_MAX, ROWS_MAX)
+    );
     assert_eq!(expiring.first(), Some(20));
-    assert!(!expiring.is_over_beyond(19) && expiring.is_over_beyond(20));
+    assert_eq!(expiring.beyond, Some(far(ROWS_MAX - 1)));
+    assert!(!expiring.runs_low() && !expiring.is_over_beyond(far(ROWS_MAX - 1) - 1));
+    // A known one that lasts longer now is one of the others.
+    expiring.set(row(ROWS_MAX + 1), Some(far(ROWS_MAX)));
+    assert_eq!(expiring.first(), Some(far(0)));
+    while expiring.rows.len() > ROWS_LOW {
+        assert!(expiring.due(far(ROWS_MAX)).is_some());
+    }
+    assert!(expiring.runs_low() && expiring.is_over_beyond(far(ROWS_MAX - 1)));
     expiring.forget();
-    assert_eq!(expiring.first(), None);
+    assert!(expiring.first().is_none() && !expiring.runs_low());
 }

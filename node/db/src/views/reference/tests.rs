@@ -1,5 +1,10 @@
 //! What is remembered of changed rows is bounded, and forgets nothing that matters.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::StringArray;
+
 use super::*;
 
 fn row(number: usize) -> Row {
@@ -27,11 +32,12 @@ fn writes_of_what_is_not_read_stay_quiet_until_one_is_not() {
 #[test]
 fn rows_that_are_too_many_are_all() {
     let mut joined = Joined::new(Some(NEVER), true);
-    for number in 0..CHANGED_MAX {
+    for number in 0..CHANGED_AT_ONCE_MAX {
         joined.change(row(number), None);
+        assert_eq!(joined.is_full(), number + 1 >= CHANGED_MAX);
     }
-    assert!(joined.take().is_some());
-    for number in 0..=CHANGED_MAX {
+    assert!(joined.take().is_some() && !joined.is_full());
+    for number in 0..=CHANGED_AT_ONCE_MAX {
         joined.change(row(number), None);
     }
     assert!(joined.changed.is_empty() && !joined.is_idle());
@@ -53,4 +59,56 @@ fn a_start_behind_a_moment_changes_all_rows_and_one_before_it_none() {
         joined.expire(50);
         assert_eq!(joined.take().is_none(), all, "{noted:?}");
     }
+}
+
+#[test]
+fn what_has_expired_is_held_until_the_note_of_it_moves() {
+    let mut joined = Joined::new(Some(NEVER), true);
+    joined.expiring.set(row(1), Some(50));
+    joined.expiring.set(row(2), Some(90));
+    assert_eq!(joined.holds_until_ms(Some(50)), 50);
+    // The row is on its way: marked, looked for or computed.
+    joined.expire(60);
+    assert!(joined.take().is_some());
+    assert_eq!(
+        (joined.first_ms(), joined.holds_until_ms(Some(50))),
+        (90, 50)
+    );
+    assert_eq!(joined.holds_until_ms(Some(90)), 90);
+    // One that was written since the note, and one of which nothing is noted yet.
+    joined.expiring.set(row(3), Some(70));
+    assert_eq!(joined.holds_until_ms(Some(90)), 70);
+    assert_eq!(joined.holds_until_ms(None), 0);
+    assert_eq!(Joined::default().holds_until_ms(None), NEVER);
+}
+
+#[test]
+fn what_is_looked_for_waits_together_and_is_bounded() {
+    let mut table = sample_table("k", "p");
+    table.partition_key.truncate(1);
+    table.clustering_key.clear();
+    let reference = |column| Reference {
+        table: Arc::new(table.clone()),
+        by: vec![Some(ColumnId(column))],
+        used: BTreeSet::new(),
+    };
+    let rows = |many: usize| {
+        let value =
+            |row: usize| vec![Arc::new(StringArray::from(vec![row.to_string()])) as ArrayRef];
+        (0..many).map(value).collect::<Vec<_>>()
+    };
+    let held = |joined: &Joined| joined.hunts.iter().map(Hunt::values).collect::<Vec<_>>();
+    let mut joined = Joined::new(Some(NEVER), true);
+    joined.hunt(&reference(1), &rows(3)).unwrap();
+    joined.hunt(&reference(2), &rows(1)).unwrap();
+    joined.hunt(&reference(1), &rows(TOGETHER_MAX)).unwrap();
+    assert_eq!(held(&joined), [TOGETHER_MAX, 1, 3]);
+    // One that has begun takes no more.
+    joined.hunts[1].left = Some((0, 9));
+    joined.hunt(&reference(2), &rows(2)).unwrap();
+    assert_eq!(held(&joined), [TOGETHER_MAX, 1, 3, 2]);
+    joined
+        .hunt(&reference(1), &rows(HUNTS_MAX * TOGETHER_MAX))
+        .unwrap();
+    assert!(joined.hunts.is_empty() && joined.take().is_none());
 }
