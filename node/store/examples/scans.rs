@@ -51,7 +51,7 @@ fn in_stretches(files: usize, device: usize, tick: usize) -> Vec<usize> {
 
 fn a_tenth_twice(files: usize, device: usize, tick: usize) -> Vec<usize> {
     let one = tick % files;
-    if chance(device, tick) / 10_000 % 10 == 0 {
+    if (chance(device, tick) / 10_000).is_multiple_of(10) {
         vec![one, (one + 1) % files]
     } else {
         vec![one]

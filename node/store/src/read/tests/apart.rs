@@ -22,7 +22,10 @@ fn writes(times: std::ops::Range<i64>, hlc: u64) -> Vec<Write> {
         .collect()
 }
 
-fn read(table: &Table, any_order: bool) -> (Vec<((u8, i64), Row)>, ScanStats) {
+/// Rows by their keys.
+type Found = Vec<((u8, i64), Row)>;
+
+fn read(table: &Table, any_order: bool) -> (Found, ScanStats) {
     let request = ScanRequest {
         columns: ALL.to_vec(),
         any_order,
@@ -34,7 +37,7 @@ fn read(table: &Table, any_order: bool) -> (Vec<((u8, i64), Row)>, ScanStats) {
     (rows(&found), scan.stats())
 }
 
-fn sorted(mut rows: Vec<((u8, i64), Row)>) -> Vec<((u8, i64), Row)> {
+fn sorted(mut rows: Found) -> Found {
     rows.sort_by_key(|((device, at), _)| (*device, -at));
     rows
 }
