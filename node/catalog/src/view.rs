@@ -171,8 +171,7 @@ impl CatalogState {
         name: &TableName,
         view: &'a ViewDef,
     ) -> impl Iterator<Item = &'a TableName> {
-        let joined = self.joined.get(name).into_iter().flatten();
-        std::iter::once(&view.base).chain(joined)
+        std::iter::once(&view.base).chain(self.joined.get(name).into_iter().flatten())
     }
 
     /// The view with this name.
@@ -210,9 +209,9 @@ pub(crate) fn create(
         return Ok(());
     }
     state.table(&def.base)?;
-    joined
-        .iter()
-        .try_for_each(|table| state.table(table).map(|_| ()))?;
+    for table in &joined {
+        state.table(table)?;
+    }
     if state.views.len() >= MAX_VIEWS {
         return Err(Error::invalid(format!(
             "a node keeps at most {MAX_VIEWS} materialized views"

@@ -88,7 +88,8 @@ impl Carried {
                 format!("it was answered {status}, and no redirect is followed"),
                 retry_after,
             ),
-            401..=405 | 407 | 408 | 410 | 421 | 423 | 425 | 429 => {
+            // 409 as well: a hook that knows ids says so of one that it is still busy with.
+            401..=405 | 407..=410 | 421 | 423 | 425 | 426 | 429 | 431 | 451 => {
                 Setback::Later(format!("it was answered {status}"), retry_after)
             }
             400..=499 => Setback::Refused(format!("it was answered {status}")),

@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use activestore_catalog::{SinkDef, SinkOptions};
-use activestore_types::{Error, Result};
+use activestore_types::{Error, Lsn, Result};
 
 use super::port::{Carried, Carrier, Parcel, SinkLine};
 use super::saved::{Counts, Saved};
@@ -46,6 +46,11 @@ pub(super) struct Worker {
     /// Failures in a row, and refusals of the first event.
     tries: u32,
     refusals: u32,
+    /// Whether it was told that it fails: once, until a whole batch went through.
+    is_failing: bool,
+    /// The record that the last reading failed at, and one that was tried so often.
+    failed_at: Option<Lsn>,
+    unread: Option<(Lsn, u32)>,
     retry_at: Duration,
     error: Option<String>,
     counts: Counts,
@@ -98,6 +103,9 @@ impl Worker {
             batch: 1,
             tries: 0,
             refusals: 0,
+            is_failing: false,
+            failed_at: None,
+            unread: None,
             retry_at: Duration::ZERO,
             error: None,
             counts: Counts::default(),
@@ -250,6 +258,9 @@ impl Worker {
                 Ok(()) if self.waiting() < wanted && !self.at_end => return Next::Again,
                 // What was read before it goes first.
                 Err(error) if self.waiting() == 0 => {
+                    if self.leaves_record_out(inner, &error) {
+                        return Next::Again;
+                    }
                     self.setback(inner, &error.to_string(), None);
                     return Next::Wait(self.retry_at, false);
                 }

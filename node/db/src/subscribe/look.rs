@@ -39,6 +39,10 @@ pub(super) struct Looking {
     /// Those that the query was compiled with, or stood under since.
     pub(super) definitions: Definitions,
     leaving: bool,
+    /// Whether ranges that are deleted are told.
+    ranges: bool,
+    /// The record that could not be looked at.
+    failed: Option<Lsn>,
     node: NodeId,
     key_schema: SchemaRef,
     /// Nothing up to there is told any more.
@@ -68,12 +72,24 @@ impl Looking {
             query,
             definitions,
             leaving,
+            ranges: true,
+            failed: None,
             node,
             after,
             highest,
             above_all: highest.is_some(),
             read: Read::default(),
         }
+    }
+
+    /// Ranges that are deleted are not told.
+    pub(super) fn without_ranges(&mut self) {
+        self.ranges = false;
+    }
+
+    /// The record that could not be looked at, after an error that is one record's.
+    pub(super) fn failed(&self) -> Option<Lsn> {
+        self.failed
     }
 
     /// Rows were told as they are, all of those that are written up to a record.
@@ -126,7 +142,9 @@ impl Looking {
             if record.lsn < self.after.next() {
                 continue;
             }
+            self.failed = Some(record.lsn);
             self.record(glance, record, tell)?;
+            self.failed = None;
             self.after = Place::behind(record.lsn);
         }
         Ok(())
@@ -160,11 +178,13 @@ impl Looking {
                     lsn: record.lsn,
                     row,
                     stamp: 0,
+                    among: None,
                 };
-                if foreign {
-                    self.tell_left(glance, keys, place, tell)?;
-                } else {
-                    tell(self.erased(keys, place));
+                // Who hears of no range needs not hear what is left in it.
+                match foreign {
+                    _ if !self.ranges => {}
+                    true => self.tell_left(glance, keys, place, tell)?,
+                    false => tell(self.erased(keys, place)),
                 }
             }
             self.highest = self.highest.max(Some(range.hlc));
@@ -246,8 +266,13 @@ impl Looking {
             ..ScanRequest::default()
         })?;
         let before = place.before();
-        let mut waits = self.erased(keys, before);
-        let mut left = 0;
+        // Of another moment, other rows may be left: their ids are other ones.
+        let among = |number: usize| Place {
+            among: Some((upto, u32::try_from(number).unwrap_or(u32::MAX))),
+            ..before
+        };
+        let mut waits = self.erased(keys, among(0));
+        let (mut left, mut number) = (0, 0);
         for rows in scan {
             let rows = rows?;
             left += rows.num_rows();
@@ -261,7 +286,7 @@ impl Looking {
             let (_, rows) = self.query.rows(&with_schema(&rows, self.query.input())?)?;
             let list = (0..rows.num_rows()).map(|at| Change {
                 what: What::Upsert(at),
-                place: before,
+                place: among(number + 1 + at),
             });
             if rows.num_rows() == 0 {
                 continue;
@@ -273,6 +298,7 @@ impl Looking {
                 ranges: Vec::new(),
                 node: self.node,
             };
+            number += next.rows.num_rows();
             tell(std::mem::replace(&mut waits, next));
         }
         if let Some(last) = waits.list.last_mut() {

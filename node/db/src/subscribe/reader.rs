@@ -50,6 +50,11 @@ impl Spot {
         Spot::of(Place::behind(inner.store.last_lsn()), inner)
     }
 
+    /// Behind a record.
+    pub(crate) fn past(lsn: Lsn, inner: &Inner) -> Spot {
+        Spot::of(Place::behind(lsn), inner)
+    }
+
     /// Before a record.
     pub(crate) fn before(lsn: Lsn, inner: &Inner) -> Spot {
         Spot::of(Place::behind(Lsn(lsn.0.saturating_sub(1))), inner)
@@ -78,11 +83,18 @@ impl Change {
 }
 
 impl LogReader {
-    /// Compiles the query under the node's own rights, to be asked of what follows a place.
+    /// Compiles the query under the node's own rights, to be asked of what follows a place; `ranges` where those that are
+    /// deleted are told.
     ///
     /// # Errors
     /// Why it cannot be compiled.
-    pub(crate) fn begin(inner: &Inner, sql: &str, leaving: bool, from: &Spot) -> Result<LogReader> {
+    pub(crate) fn begin(
+        inner: &Inner,
+        sql: &str,
+        leaving: bool,
+        ranges: bool,
+        from: &Spot,
+    ) -> Result<LogReader> {
         let place = Place::read(&from.token, inner.node)?;
         let wish = Wish {
             statement: Subscribe {
@@ -98,13 +110,21 @@ impl LogReader {
         let known = Definitions::now(inner);
         let query = futures::executor::block_on(wish.compile(inner))?;
         let highest = clocks_went_ahead(inner);
-        let looking = Looking::new(query, known, leaving, inner.node, place, highest);
+        let mut looking = Looking::new(query, known, leaving, inner.node, place, highest);
+        if !ranges {
+            looking.without_ranges();
+        }
         Ok(LogReader { wish, looking })
     }
 
     /// Behind everything that was read.
     pub(crate) fn spot(&self, inner: &Inner) -> Spot {
         Spot::of(self.looking.after(), inner)
+    }
+
+    /// The record that the last error was about, where it was about one: others can be read.
+    pub(crate) fn failed(&self) -> Option<Lsn> {
+        self.looking.failed()
     }
 
     /// Reads on. After an error it has to be begun anew.

@@ -7,7 +7,7 @@ pub(super) const ALL_ROWS: u32 = u32::MAX;
 /// Characters of the node's identity in a token: enough to notice another node's.
 const NODE_CHARS: usize = 8;
 /// No token is longer.
-const TOKEN_BYTES_MAX: usize = 64;
+const TOKEN_BYTES_MAX: usize = 96;
 
 /// Behind which row of which record a subscription stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,9 @@ pub(super) struct Place {
     /// The row's stamp, by which a record is known again that a crash or a backup has put in the place of
     /// another one; 0 where the place is no row's.
     pub(super) stamp: u64,
+    /// Tells events apart that have this place together: the last record that was written when they were found, and
+    /// their number among them. Only their ids show it: to go on from one of them is to go on from the place.
+    pub(super) among: Option<(Lsn, u32)>,
 }
 
 impl Place {
@@ -27,6 +30,7 @@ impl Place {
             lsn,
             row: ALL_ROWS,
             stamp: 0,
+            among: None,
         }
     }
 
@@ -37,6 +41,7 @@ impl Place {
             Some(row) => Place {
                 row,
                 stamp: 0,
+                among: None,
                 ..*self
             },
         }
@@ -51,13 +56,17 @@ impl Place {
     }
 
     pub(super) fn token(&self, node: NodeId) -> String {
-        format!(
+        let place = format!(
             "{}.{:x}.{:x}.{:x}",
             short(node),
             self.lsn.0,
             self.row,
             self.stamp
-        )
+        );
+        match self.among {
+            Some((upto, number)) => format!("{place}.{:x}.{number:x}", upto.0),
+            None => place,
+        }
     }
 
     /// # Errors
@@ -71,7 +80,7 @@ impl Place {
             return Err(wrong());
         }
         let parts: Vec<&str> = token.split('.').collect();
-        let [of, lsn, row, stamp] = parts.as_slice() else {
+        let ([of, lsn, row, stamp] | [of, lsn, row, stamp, _, _]) = parts.as_slice() else {
             return Err(wrong());
         };
         let number = |text: &str| {
@@ -81,10 +90,14 @@ impl Place {
                 .flatten()
                 .ok_or_else(wrong)
         };
+        for among in parts.iter().skip(4) {
+            number(among)?;
+        }
         let place = Place {
             lsn: Lsn(number(lsn)?),
             row: u32::try_from(number(row)?).map_err(|_| wrong())?,
             stamp: number(stamp)?,
+            among: None,
         };
         if *of != short(node) {
             return Err(Error::invalid("the token to go on from is another node's")

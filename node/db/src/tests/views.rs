@@ -5,6 +5,7 @@ mod aged;
 mod ailing;
 mod crashes;
 mod edges;
+mod hunts;
 mod model;
 mod names;
 mod reference;

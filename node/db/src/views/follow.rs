@@ -147,7 +147,7 @@ impl Upkeep {
                     self.dirty.add(looking_up(&reference.by, values)?);
                 }
             } else {
-                self.joined.hunt(reference, &followed)?;
+                self.joined.hunt(&reference.by, &followed)?;
             }
         }
         Ok(())

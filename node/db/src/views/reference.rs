@@ -215,11 +215,11 @@ impl Joined {
         }
     }
 
-    /// The base is looked through for rows that look these up: together with others that wait for the same, while there is
+    /// The base is looked through for rows that look these up by columns of theirs: together with others that wait for the same, while there is
     /// room. Where too much waits, all rows may have changed.
-    pub(super) fn hunt(&mut self, reference: &Reference, rows: &[Vec<ArrayRef>]) -> Result<()> {
-        let by = || reference.by.iter().enumerate();
-        let by = || by().filter_map(|(place, column)| column.map(|column| (place, column)));
+    pub(super) fn hunt(&mut self, by: &[Option<ColumnId>], rows: &[Vec<ArrayRef>]) -> Result<()> {
+        let places = || by.iter().enumerate();
+        let by = || places().filter_map(|(place, column)| column.map(|column| (place, column)));
         let mut rest = rows;
         while !rest.is_empty() && !self.everything {
             let columns = || by().map(|(_, column)| column);

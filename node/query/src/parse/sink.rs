@@ -35,10 +35,11 @@ impl fmt::Debug for SinkStatement {
 
 /// After `CREATE SINK`. Options stand before `AS` or behind the query.
 pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    // From the first word on: whoever leaves one out has a secret in its place.
+    cursor.conceal();
     let if_not_exists = cursor.if_not_exists()?;
     let name = cursor.identifier("the name of a sink")?;
     cursor.expect_word("TO")?;
-    cursor.conceal();
     let address = cursor.string("the address of a web hook or a broker")?;
     let mut options = with_options(cursor)?;
     cursor.expect_word("AS")?;
@@ -63,6 +64,7 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
 
 /// After `ALTER SINK`.
 pub(super) fn alter(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    cursor.conceal();
     let name = cursor.identifier("the name of a sink")?;
     let change = if cursor.word("PAUSE") {
         SinkChange::Pause { name, paused: true }
@@ -72,7 +74,6 @@ pub(super) fn alter(cursor: &mut Cursor<'_>) -> Result<Statement> {
             paused: false,
         }
     } else {
-        cursor.conceal();
         let set = match cursor.word("SET") {
             true => cursor.options()?,
             false => BTreeMap::new(),

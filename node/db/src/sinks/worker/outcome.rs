@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use activestore_types::{KeyHint, NamedBatch, Result, TableName};
+use activestore_types::{ErrorKind, KeyHint, NamedBatch, Result, TableName};
 use arrow::array::TimestampNanosecondArray;
 
 use super::Worker;
@@ -36,8 +36,9 @@ impl Worker {
                 self.batch = self.batch.saturating_mul(2).clamp(1, whole);
             }
             Some(Setback::Later(why, after)) => {
+                // Part of the pause stays until a whole batch went through: some brokers take one, and close.
                 if taken > 0 {
-                    self.tries = 0;
+                    self.tries /= 2;
                 }
                 self.setback(inner, &why, after);
             }
@@ -81,7 +82,11 @@ impl Worker {
             && let Err(error) = self.set_aside(inner, into, &id, why, body)
         {
             let error = error.context("what the receiver refused cannot be set aside");
-            return self.setback(inner, &error.to_string(), None);
+            if error.kind() != ErrorKind::DiskFull {
+                return self.setback(inner, &error.to_string(), None);
+            }
+            // To wait would hold the log, and so keep the disk full.
+            tracing::warn!(sink = %self.name, %error, "an event that was refused is counted alone");
         }
         let text = format!("sink {} left out event {id}: {why}", self.name);
         tracing::warn!(sink = %self.name, id, why, "a receiver does not want an event; it is left out");
@@ -146,7 +151,7 @@ impl Worker {
 
     /// It goes on after a failure.
     pub(super) fn recovered(&mut self, inner: &Inner) {
-        if self.tries > 0 {
+        if std::mem::take(&mut self.is_failing) {
             let text = format!("sink {} sends again after {} tries", self.name, self.tries);
             tracing::info!(sink = %self.name, tries = self.tries, "a sink sends again");
             inner.events.tell(Kind::SinkRecovered, None, text);
@@ -163,7 +168,7 @@ impl Worker {
         }
         self.counts.retried += 1;
         self.tries = self.tries.saturating_add(1);
-        if self.tries == 1 {
+        if !std::mem::replace(&mut self.is_failing, true) {
             tracing::warn!(sink = %self.name, why, "a sink could not send; it tries again");
             let text = format!("sink {} cannot send, and tries again: {why}", self.name);
             inner.events.tell(Kind::SinkFailing, None, text);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use activestore_catalog::OnBehind;
-use activestore_types::{ErrorKind, Result};
+use activestore_types::{Error, ErrorKind, Lsn, Result};
 
 use super::Worker;
 use crate::db::Inner;
@@ -33,15 +33,16 @@ impl Worker {
             return Ok(());
         };
         let leaving = ready.options.leaving;
+        let tells_gone = leaving || ready.options.deletes;
+        self.failed_at = None;
         let mut reader = match ready.reader.take() {
             Some(reader) => reader,
-            None => LogReader::begin(inner, &ready.def.query, leaving, &from)?,
+            None => LogReader::begin(inner, &ready.def.query, leaving, tells_gone, &from)?,
         };
         match reader.read(inner) {
             Ok(Stretch::Read(changes, at_end)) => {
                 self.at_end = at_end;
                 self.read_to = Some(reader.spot(inner));
-                let tells_gone = leaving || ready.options.deletes;
                 ready.reader = Some(reader);
                 for mut changes in changes {
                     if !tells_gone {
@@ -68,8 +69,45 @@ impl Worker {
                 self.stands_at(Spot::before(from.needs, inner));
                 Err(error)
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                self.failed_at = reader.failed();
+                Err(error)
+            }
         }
+    }
+
+    /// A record that cannot be told, say since a function fails on a row of it, is left out after some attempts: nothing
+    /// behind it would ever be sent. One that the store cannot give now is not.
+    pub(super) fn leaves_record_out(&mut self, inner: &Inner, error: &Error) -> bool {
+        let speaks_of_it = matches!(
+            error.kind(),
+            ErrorKind::Invalid | ErrorKind::Overloaded | ErrorKind::Internal
+        );
+        let Some(lsn) = self.failed_at.filter(|_| speaks_of_it) else {
+            return false;
+        };
+        let tried = match self.unread {
+            Some((before, tried)) if before == lsn => tried.saturating_add(1),
+            _ => 1,
+        };
+        self.unread = Some((lsn, tried));
+        let attempts = self.ready.as_ref().map(|ready| ready.options.attempts);
+        if attempts.is_none_or(|attempts| tried < attempts) {
+            return false;
+        }
+        self.pass_record(inner, lsn, error);
+        true
+    }
+
+    /// Goes on behind a record, and says that nobody knows what was in it.
+    fn pass_record(&mut self, inner: &Inner, lsn: Lsn, error: &Error) {
+        self.stands_at(Spot::past(lsn, inner));
+        (self.unread, self.refusals) = (None, 0);
+        self.counts.skipped += 1;
+        let what = format!(
+            "the events of a record were left out, nobody knows how many (counted as one): it cannot be read: {error}"
+        );
+        self.left_out(inner, &what);
     }
 
     pub(super) fn stands_at(&mut self, spot: Spot) {
@@ -132,15 +170,23 @@ impl Worker {
             self.spot.clone_from(&self.read_to);
             let now = inner.env.clock.monotonic();
             if let Err(error) = self.read(inner, now) {
-                tracing::warn!(sink = %self.name, %error, "what a sink leaves out could not be read; it goes on with what is written from now on");
-                let end = Spot::now(inner);
-                self.queue.clear();
-                self.stands_at(end);
+                if let Some(lsn) = self.failed_at {
+                    self.pass_record(inner, lsn, &error);
+                    continue;
+                }
+                let what = format!(
+                    "it goes on with what is written from now on; events were left out, nobody knows how many: the log could not be read: {error}"
+                );
+                self.stands_at(Spot::now(inner));
+                self.left_out(inner, &what);
                 break;
             }
         }
-        self.head_since = None;
+        (self.head_since, self.refusals) = (None, 0);
         let count = self.counts.skipped - before;
+        if count == 0 {
+            return;
+        }
         let more = format!("{count} events were left out: too much of the log was held for it");
         self.left_out(inner, &more);
     }

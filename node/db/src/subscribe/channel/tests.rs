@@ -22,6 +22,7 @@ fn changes(lsn: u64, events: usize) -> Changes {
             lsn: Lsn(lsn),
             row: row as u32,
             stamp: 1,
+            among: None,
         },
     });
     Changes {

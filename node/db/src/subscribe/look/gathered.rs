@@ -92,6 +92,7 @@ impl Gathered {
                 lsn,
                 row: first.saturating_add(row),
                 stamp: batch.hlc.get(row as usize).copied().unwrap_or(0),
+                among: None,
             },
         });
         Ok(Changes {

@@ -63,3 +63,43 @@ fn the_oldest_are_left_out_and_counted_where_too_much_of_the_log_would_be_held()
         db.shutdown().await.unwrap();
     });
 }
+
+#[test]
+fn a_record_that_cannot_be_told_does_not_hold_up_what_follows() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let sink = "CREATE SINK s TO 'https://h/' WITH (attempts = 2, max_retry = '1 s')
+            AS SELECT device, 12 / n AS part FROM plant.t";
+        let (db, receivers) = with_sink(dir.path(), sink).await;
+        write(&db, "a", 1..2, 90).await;
+        write(&db, "a", 0..1, 90).await;
+        write(&db, "a", 2..3, 90).await;
+        db.carry_by(Arc::new(receivers.clone())).unwrap();
+        eventually(&db, STANDS, &["current|2|0|1"]).await;
+        assert_eq!(receivers.bodies(), ["a|12", "a|6"]);
+        let told = kinds(&db);
+        assert_eq!(
+            told.iter().filter(|kind| **kind == "sink_skipped").count(),
+            1
+        );
+        db.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn a_receiver_that_takes_one_and_goes_away_is_told_of_once() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let (db, receivers) = with_sink(dir.path(), SINK).await;
+        write(&db, "a", 0..8, 90).await;
+        for _ in 0..4 {
+            receivers.then(|_| Carried::later(1, "it closed"));
+        }
+        db.carry_by(Arc::new(receivers.clone())).unwrap();
+        eventually(&db, STANDS, &["current|8|0|0"]).await;
+        let wanted: Vec<String> = (0..8).map(|n| format!("a|{n}|90.0")).collect();
+        assert_eq!(receivers.bodies(), wanted);
+        assert_eq!(kinds(&db), ["sink_failing", "sink_recovered"]);
+        db.shutdown().await.unwrap();
+    });
+}

@@ -7,6 +7,10 @@ use activestore_query::ColumnFunction;
 use activestore_types::DataType;
 use arrow::array::ArrayRef;
 
+use std::collections::BTreeSet;
+
+use super::super::flowing_down::adopt;
+use super::super::shipping::ship;
 use super::*;
 
 /// Writes until the log has given back what was in it at first.
@@ -202,4 +206,45 @@ fn a_thread_that_falls_behind_the_log_holds_nothing_and_says_what_is_missing() {
         other.until(&mut drops, &("d".into(), 2), 2.0).await;
         db.shutdown().await.unwrap();
     });
+}
+
+#[test]
+fn every_event_of_another_nodes_range_delete_has_an_id_of_its_own() {
+    runtime().block_on(async {
+        let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let cloud = open(dirs[0].path(), Role::Cloud);
+        run(&cloud, &TABLE.replace("'up'", "'both'")).await;
+        let edge = open(dirs[1].path(), Role::Edge);
+        adopt(&edge, &cloud);
+        // Older than the rows that it meets.
+        run(&edge, "DELETE FROM k.t WHERE device = 'd'").await;
+        put(&cloud, 0, 50).await;
+        let subscription = subscribe(&cloud, "true", "leaving = true", None).await;
+        ship(&edge, &cloud);
+        run(&cloud, "INSERT INTO k.t (device, seq) VALUES ('zz', 0)").await;
+        let ids = ids_through_zz(subscription).await;
+        assert_eq!(ids.len(), 52);
+        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 52);
+        // Whoever was cut off in the middle is told of all of them once more.
+        let again = subscribe(&cloud, "true", "leaving = true", Some(&ids[20])).await;
+        assert_eq!(ids_through_zz(again).await.len(), 52);
+        let rest = subscribe(&cloud, "true", "leaving = true", Some(&ids[50])).await;
+        assert_eq!(ids_through_zz(rest).await, ids[51..]);
+        edge.shutdown().await.unwrap();
+        cloud.shutdown().await.unwrap();
+    });
+}
+
+/// The ids of what is told up to the row 'zz'.
+async fn ids_through_zz(mut subscription: Subscription) -> Vec<String> {
+    let mut holder = Holder::default();
+    let mut ids = Vec::new();
+    while !holder.rows.contains_key(&("zz".to_owned(), 0)) {
+        let told = next(&mut subscription).await.unwrap();
+        if let Told::Changes(changes) = &told {
+            ids.extend(changes.list.iter().map(|change| changes.token(change)));
+        }
+        holder.hear(told);
+    }
+    ids
 }

@@ -1,6 +1,5 @@
 //! What is remembered of changed rows is bounded, and forgets nothing that matters.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::StringArray;
@@ -84,14 +83,7 @@ fn what_has_expired_is_held_until_the_note_of_it_moves() {
 
 #[test]
 fn what_is_looked_for_waits_together_and_is_bounded() {
-    let mut table = sample_table("k", "p");
-    table.partition_key.truncate(1);
-    table.clustering_key.clear();
-    let reference = |column| Reference {
-        table: Arc::new(table.clone()),
-        by: vec![Some(ColumnId(column))],
-        used: BTreeSet::new(),
-    };
+    let by = |column| [Some(ColumnId(column)), None];
     let rows = |many: usize| {
         let value =
             |row: usize| vec![Arc::new(StringArray::from(vec![row.to_string()])) as ArrayRef];
@@ -99,16 +91,16 @@ fn what_is_looked_for_waits_together_and_is_bounded() {
     };
     let held = |joined: &Joined| joined.hunts.iter().map(Hunt::values).collect::<Vec<_>>();
     let mut joined = Joined::new(Some(NEVER), true);
-    joined.hunt(&reference(1), &rows(3)).unwrap();
-    joined.hunt(&reference(2), &rows(1)).unwrap();
-    joined.hunt(&reference(1), &rows(TOGETHER_MAX)).unwrap();
+    joined.hunt(&by(1), &rows(3)).unwrap();
+    joined.hunt(&by(2), &rows(1)).unwrap();
+    joined.hunt(&by(1), &rows(TOGETHER_MAX)).unwrap();
     assert_eq!(held(&joined), [TOGETHER_MAX, 1, 3]);
     // One that has begun takes no more.
     joined.hunts[1].left = Some((0, 9));
-    joined.hunt(&reference(2), &rows(2)).unwrap();
+    joined.hunt(&by(2), &rows(2)).unwrap();
     assert_eq!(held(&joined), [TOGETHER_MAX, 1, 3, 2]);
     joined
-        .hunt(&reference(1), &rows(HUNTS_MAX * TOGETHER_MAX))
+        .hunt(&by(1), &rows(HUNTS_MAX * TOGETHER_MAX))
         .unwrap();
     assert!(joined.hunts.is_empty() && joined.take().is_none());
 }

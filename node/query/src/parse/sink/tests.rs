@@ -142,6 +142,11 @@ fn what_is_no_sink_is_refused_without_a_word_of_its_secrets() {
             "CREATE SINK s TO 'https://h/' 's3cret'".to_owned(),
             "expected AS",
         ),
+        ("CREATE SINK s 'https://h/s3cret'".to_owned(), "expected TO"),
+        (
+            "CREATE SINK 'https://h/s3cret'".to_owned(),
+            "the name of a sink",
+        ),
         ("ALTER SINK s 's3cret'".to_owned(), "PAUSE"),
         (
             "ALTER SINK s SET (header_authorization = (s3cret))".to_owned(),
