@@ -24,6 +24,17 @@ const QUERY: &str =
     "SELECT device, tumble(ts, '1 minute') AS w, count(*) AS n, sum(v) AS total, max(v) AS high
     FROM plant.t GROUP BY device, w";
 
+/// When the clocks of these tests begin: with the year 2026.
+const MIDNIGHT_MS: u64 = 1_767_225_600_000;
+
+/// A database and the world that it lives in, whose clock goes on where it is told to.
+fn opened(dir: &Path) -> (SimEnv, Db) {
+    let world = SimEnv::seeded(7);
+    world.clock.set_ms(MIDNIGHT_MS);
+    let db = Db::open_in(DbOptions::new(dir, Role::Edge), world.env()).unwrap();
+    (world, db)
+}
+
 /// A view of the query, and whether it holds what the query says, once it was brought up to date.
 async fn agrees(db: &Db, view: &str, query: &str) {
     run(db, &format!("REFRESH MATERIALIZED VIEW {view}")).await;
@@ -226,9 +237,7 @@ fn rows_behind_the_watermark_are_counted_and_dropped_where_that_is_said() {
 fn a_view_keeps_what_its_table_has_lost_to_its_age() {
     runtime().block_on(async {
         let dir = tempfile::tempdir().unwrap();
-        let world = SimEnv::seeded(7);
-        world.clock.set_ms(1_767_225_600_000);
-        let db = Db::open_in(DbOptions::new(dir.path(), Role::Edge), world.env()).unwrap();
+        let (world, db) = opened(dir.path());
         run(&db, BASE).await;
         run(&db, "ALTER TABLE plant.t SET (ttl = '1 h')").await;
         run(&db, &format!("CREATE MATERIALIZED VIEW plant.v WITH (ttl = 'none') AS {QUERY}")).await;

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
-use super::runs::{many, row, table, write};
+use super::runs::{batches, many, written};
 use super::*;
 
 const ORDERS: [&str; 12] = [
@@ -45,17 +45,10 @@ proptest! {
 
     #[test]
     fn the_first_rows_are_those_of_all(
-        batches in prop::collection::vec((prop::collection::vec(row(), 1..30), any::<bool>(), any::<bool>()), 1..5),
+        batches in batches(),
         ascending in any::<bool>(), limit in 1_usize..12,
     ) {
-        let world = World::new();
-        let schema = table(&world, if ascending { "ts" } else { "-ts" });
-        for (rows, flush, partial) in &batches {
-            write(&world, &schema, rows, *partial);
-            if *flush {
-                world.store.flush().unwrap();
-            }
-        }
+        let world = written(&batches, ascending);
         let engine = engine(&world);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {

@@ -63,6 +63,27 @@ pub(super) fn table(world: &World, time: &str) -> Arc<TableSchema> {
     world.create("runs", &columns, 1, &[time])
 }
 
+/// Rows that are written together; whether they go into a file then, and whether some leave `temp` as it was.
+type Batches = Vec<(Vec<Row>, bool, bool)>;
+
+pub(super) fn batches() -> impl Strategy<Value = Batches> {
+    let rows = prop::collection::vec(row(), 1..30);
+    prop::collection::vec((rows, any::<bool>(), any::<bool>()), 1..5)
+}
+
+/// A table with these rows, the earliest of a device first or last.
+pub(super) fn written(batches: &Batches, ascending: bool) -> Arc<World> {
+    let world = World::new();
+    let schema = table(&world, if ascending { "ts" } else { "-ts" });
+    for (rows, flush, partial) in batches {
+        write(&world, &schema, rows, *partial);
+        if *flush {
+            world.store.flush().unwrap();
+        }
+    }
+    world
+}
+
 /// Writes rows as one batch. Every third leaves `temp` as it was.
 pub(super) fn write(world: &World, schema: &TableSchema, rows: &[Row], partial: bool) {
     let temp = rows
@@ -165,17 +186,10 @@ proptest! {
 
     #[test]
     fn a_grouping_by_runs_gives_what_one_by_rows_gives(
-        batches in prop::collection::vec((prop::collection::vec(row(), 1..30), any::<bool>(), any::<bool>()), 1..5),
+        batches in batches(),
         ascending in any::<bool>(),
     ) {
-        let world = World::new();
-        let schema = table(&world, if ascending { "ts" } else { "-ts" });
-        for (rows, flush, partial) in &batches {
-            write(&world, &schema, rows, *partial);
-            if *flush {
-                world.store.flush().unwrap();
-            }
-        }
+        let world = written(&batches, ascending);
         let engine = engine(&world);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {

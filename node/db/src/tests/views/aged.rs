@@ -2,18 +2,10 @@
 
 use super::*;
 
-const MIDNIGHT_MS: u64 = 1_767_225_600_000;
 const TABLE: &str = "CREATE KEYSPACE plant WITH (sync = 'up');
     CREATE TABLE plant.i (device BIGINT, ts TIMESTAMP, v BIGINT, PRIMARY KEY ((device), ts)) WITH (ttl = '1 h')";
 const BY_DEVICE: &str =
     "SELECT device, tumble(ts, '1 minute') AS w, sum(v) AS total FROM plant.i GROUP BY device, w";
-
-fn opened(dir: &std::path::Path) -> (SimEnv, Db) {
-    let world = SimEnv::seeded(7);
-    world.clock.set_ms(MIDNIGHT_MS);
-    let db = Db::open_in(DbOptions::new(dir, Role::Edge), world.env()).unwrap();
-    (world, db)
-}
 
 #[test]
 fn a_delete_touches_no_old_windows_but_those_it_names() {

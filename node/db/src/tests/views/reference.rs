@@ -116,9 +116,7 @@ fn a_write_of_what_no_view_reads_computes_nothing() {
 fn a_write_of_what_no_view_reads_brings_a_row_back_that_had_expired() {
     runtime().block_on(async {
         let dir = tempfile::tempdir().unwrap();
-        let world = SimEnv::seeded(7);
-        world.clock.set_ms(1_767_225_600_000);
-        let db = Db::open_in(DbOptions::new(dir.path(), Role::Edge), world.env()).unwrap();
+        let (world, db) = opened(dir.path());
         run(&db, BASE).await;
         run(&db, PLACES).await;
         run(&db, "INSERT INTO plant.t (device, ts, v) VALUES ('a', '2026-01-01', 1)").await;
@@ -142,10 +140,8 @@ fn a_write_of_what_no_view_reads_brings_a_row_back_that_had_expired() {
 fn rows_that_expire_are_no_longer_looked_up_also_where_the_node_was_down() {
     runtime().block_on(async {
         let dir = tempfile::tempdir().unwrap();
-        let world = SimEnv::seeded(7);
-        world.clock.set_ms(1_767_225_600_000);
+        let (world, db) = opened(dir.path());
         let open = || Db::open_in(DbOptions::new(dir.path(), Role::Edge), world.env()).unwrap();
-        let db = open();
         run(&db, BASE).await;
         run(&db, PLACES).await;
         run(&db, "ALTER TABLE plant.places SET (ttl = '1 h')").await;
@@ -193,9 +189,7 @@ fn rows_that_expire_are_no_longer_looked_up_also_where_the_node_was_down() {
 fn rows_beyond_those_that_are_remembered_expire_one_by_one() {
     runtime().block_on(async {
         let dir = tempfile::tempdir().unwrap();
-        let world = SimEnv::seeded(7);
-        world.clock.set_ms(1_767_225_600_000);
-        let db = Db::open_in(DbOptions::new(dir.path(), Role::Edge), world.env()).unwrap();
+        let (world, db) = opened(dir.path());
         run(&db, BASE).await;
         run(&db, PLACES).await;
         // In the order of their keys those that expire last come first, and there is room for two in a test.
@@ -326,9 +320,7 @@ fn who_makes_a_view_may_read_all_of_its_tables() {
 fn windows_that_the_table_has_lost_keep_what_was_looked_up_then() {
     runtime().block_on(async {
         let dir = tempfile::tempdir().unwrap();
-        let world = SimEnv::seeded(7);
-        world.clock.set_ms(1_767_225_600_000);
-        let db = Db::open_in(DbOptions::new(dir.path(), Role::Edge), world.env()).unwrap();
+        let (world, db) = opened(dir.path());
         run(&db, BASE).await;
         run(&db, PLACES).await;
         run(&db, "ALTER TABLE plant.t SET (ttl = '1 h'); INSERT INTO plant.places (device, site) VALUES ('a', 'north')").await;
