@@ -31,6 +31,7 @@ mod duration;
 mod file;
 mod grant;
 mod keeping;
+mod late;
 mod names;
 mod options;
 mod plugin;
@@ -53,6 +54,7 @@ pub use duration::{format_duration_s, parse_duration};
 pub use file::Catalog;
 pub use grant::{Grant, Privilege, Scope};
 pub use keeping::{Keeping, KeepingOptions};
+pub use late::{Late, late_table};
 pub use names::{
     MAX_COLUMNS, MAX_NAME_BYTES, check_column_name, check_identifier, check_keyspace_name,
     check_plugin_name, check_table_name, nearest,
@@ -67,7 +69,7 @@ pub use rollout::{
 pub use sharing::{FilterDef, Sharing, SharingOptions};
 pub use sink::{MAX_SINKS, OnBehind, SinkAddress, SinkChange, SinkDef, SinkOptions};
 pub use state::{CatalogState, DEFAULT_KEYSPACE, SYSTEM_KEYSPACE};
-pub use view::{Late, MAX_VIEWS, ViewDef, ViewOptions};
+pub use view::{MAX_VIEWS, ViewDef, ViewOptions};
 
 #[cfg(test)]
 mod tests;

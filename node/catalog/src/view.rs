@@ -13,6 +13,7 @@ use crate::apply::{add_columns, alter_options, create_table, drop_table, exists,
 use crate::bundle::Bundle;
 use crate::definition::{ProcessorDef, TableDefinition};
 use crate::duration::parse_duration;
+use crate::late::{self, Late};
 use crate::names::nearest;
 use crate::options::TableOptions;
 use crate::state::{CatalogState, missing};
@@ -26,26 +27,6 @@ const REFRESH_MS_MAX: u64 = 86_400_000;
 const REFRESH_MS: u64 = 1_000;
 /// Views that one node keeps.
 pub const MAX_VIEWS: usize = 256;
-
-/// What becomes of rows whose window the watermark has passed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Late {
-    /// Their window is computed again.
-    #[default]
-    Update,
-    /// They change nothing any more, and are counted.
-    Drop,
-}
-
-impl Late {
-    /// As an option says it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Late::Update => "update",
-            Late::Drop => "drop",
-        }
-    }
-}
 
 /// What a view is made of, beside its table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,8 +71,9 @@ impl Default for ViewOptions {
 }
 
 impl ViewOptions {
-    const NAMES: [&'static str; 7] = [
+    const NAMES: [&'static str; 8] = [
         "late",
+        "late_table",
         "allowed_lateness",
         "watermark",
         "refresh",
@@ -109,17 +91,8 @@ impl ViewOptions {
         let mut table = BTreeMap::new();
         for (name, value) in options {
             match name.as_str() {
-                "late" => {
-                    parsed.late = match value.to_ascii_lowercase().as_str() {
-                        "update" => Late::Update,
-                        "drop" => Late::Drop,
-                        _ => {
-                            return Err(Error::invalid(format!(
-                                "late = '{value}' is unknown: 'update' or 'drop' expected"
-                            )));
-                        }
-                    }
-                }
+                // Read together.
+                "late" | "late_table" => {}
                 "allowed_lateness" | "watermark" => {
                     parsed.lateness_ms = millis(&parse_duration(value)?);
                 }
@@ -147,6 +120,8 @@ impl ViewOptions {
                 }
             }
         }
+        let said = |name: &str| options.get(name).map(String::as_str);
+        parsed.late = Late::parse(said("late"), said("late_table"))?;
         parsed.table = TableOptions::parse(&table)?;
         if parsed.table.sync == Some(SyncMode::Both) {
             return Err(two_writers());
@@ -209,9 +184,10 @@ pub(crate) fn create(
         return Ok(());
     }
     state.table(&def.base)?;
-    for table in &joined {
-        state.table(table)?;
-    }
+    joined
+        .iter()
+        .try_for_each(|table| state.table(table).map(|_| ()))?;
+    late::check(state, &definition.name, &def)?;
     if state.views.len() >= MAX_VIEWS {
         return Err(Error::invalid(format!(
             "a node keeps at most {MAX_VIEWS} materialized views"
@@ -223,6 +199,7 @@ pub(crate) fn create(
     let is_table = state.tables.contains_key(name) && !state.views.contains_key(name);
     if takes_over && is_table && def.base != *name && !joined.contains(name) {
         check_users(state, &definition.name)?;
+        late::check_users(state, &definition.name)?;
         take_over(state, definition)?;
     } else {
         create_table(state, definition, false)?;
@@ -299,6 +276,7 @@ pub(crate) fn check_drop(state: &CatalogState, name: &TableName) -> Result<()> {
         );
     }
     sink::check_drop(state, name)?;
+    late::check_users(state, name)?;
     check_users(state, name)
 }
 

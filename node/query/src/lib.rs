@@ -80,7 +80,7 @@ pub use prepare::{Described, ParamTypes};
 pub use rows::{BatchStream, QueryStats, Rows, StatsHandle};
 pub use table_function::{RowFunction, RowRun};
 pub use tables::Tables;
-pub use view::{Reference, ViewQuery, ViewWindows, Within};
+pub use view::{LeftOut, Reference, ViewQuery, ViewWindows, Within};
 pub use write::{DeletePlan, quote};
 
 #[cfg(test)]

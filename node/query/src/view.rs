@@ -7,6 +7,8 @@
 //! looked at together.
 
 mod aliases;
+mod late;
+mod sessions;
 mod shape;
 mod source;
 mod windows;
@@ -32,6 +34,7 @@ use crate::prepare::worked_out;
 use crate::provider::StoredTable;
 use crate::rows::Rows;
 
+pub use late::LeftOut;
 pub use source::Reference;
 pub use windows::ViewWindows;
 
@@ -72,6 +75,8 @@ pub struct Within {
     pub to: i64,
     /// Columns with the values that they have.
     pub among: Vec<(String, ArrayRef)>,
+    /// Rows that are not in it.
+    pub but: Option<LeftOut>,
     /// The same of columns of other tables: what a query looks up, of which it needs no more.
     pub beside: Vec<(TableName, String, ArrayRef)>,
 }
@@ -127,50 +132,85 @@ impl Engine {
         sql: &str,
         within: &Within,
     ) -> Result<LogicalPlan> {
+        worked_out(self.narrowed(state, sql, within).await?, state)
+    }
+
+    /// The plan of a query over a part of one of its tables, of which windows are not worked out.
+    async fn narrowed(
+        &self,
+        state: &SessionState,
+        sql: &str,
+        within: &Within,
+    ) -> Result<LogicalPlan> {
         let plan = self
             .unbound(state, sql, self.parsed(state, sql)?, &[])
             .await?;
+        let late = self.left_out(state, within).await?;
         let narrowed = plan
-            .transform_up(|node| match node {
-                LogicalPlan::TableScan(scan) => within.over(scan).map(Transformed::yes),
-                other => Ok(Transformed::no(other)),
+            .transform_up(|node| {
+                let LogicalPlan::TableScan(scan) = node else {
+                    return Ok(Transformed::no(node));
+                };
+                let provider = source_as_provider(&scan.source)?;
+                let stored = provider.downcast_ref::<StoredTable>();
+                let Some(of) = stored.map(|stored| stored.table().name.clone()) else {
+                    return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
+                };
+                if of != within.table {
+                    return within.beside(scan, &of).map(Transformed::yes);
+                }
+                let table = scan.table_name.clone();
+                let rows = within.over(scan)?;
+                let rows = match (&within.but, &late) {
+                    (Some(but), Some(late)) => but.from(rows, &table, late.clone())?,
+                    _ => rows,
+                };
+                Ok(Transformed::yes(rows))
             })
             .map_err(from_datafusion)?;
-        worked_out(narrowed.data, state)
+        Ok(narrowed.data)
     }
 }
 
 impl Within {
-    /// A table's scan, of that part alone.
+    /// A scan of the table, or of one with its key, of that part alone.
     fn over(&self, scan: TableScan) -> DataFusionResult<LogicalPlan> {
-        let provider = source_as_provider(&scan.source)?;
-        let Some(table) = provider.downcast_ref::<StoredTable>() else {
-            return Ok(LogicalPlan::TableScan(scan));
-        };
-        let table = table.table();
-        let named = |name: &str| Expr::Column(Column::new(Some(scan.table_name.clone()), name));
+        let time = Expr::Column(Column::new(Some(scan.table_name.clone()), &self.time));
         let moment = |ns: i64| lit(ScalarValue::TimestampNanosecond(Some(ns), None));
-        let is_it = table.name == self.table;
-        let mut conditions = Vec::new();
-        if is_it {
-            conditions.push(named(&self.time).gt_eq(moment(self.from)));
-            conditions.push(named(&self.time).lt_eq(moment(self.to)));
+        let mut conditions = vec![
+            time.clone().gt_eq(moment(self.from)),
+            time.lt_eq(moment(self.to)),
+        ];
+        for (name, values) in &self.among {
+            conditions.push(one_of(&scan, name, values)?);
         }
-        let among = self.among.iter().filter(|_| is_it);
-        let among = among.map(|(name, values)| (name, values));
-        let beside = self.beside.iter().filter(|(of, ..)| *of == table.name);
-        let beside = beside.map(|(_, name, values)| (name, values));
-        for (name, values) in among.chain(beside) {
-            let values = (0..values.len())
-                .map(|row| ScalarValue::try_from_array(values, row).map(lit))
-                .collect::<DataFusionResult<Vec<Expr>>>()?;
-            conditions.push(named(name).in_list(values, false));
-        }
-        let scan = LogicalPlan::TableScan(scan);
-        match conjunction(conditions) {
-            None => Ok(scan),
-            Some(condition) => LogicalPlanBuilder::from(scan).filter(condition)?.build(),
-        }
+        meeting(scan, conditions)
+    }
+
+    /// A scan of another table, of what of it is needed.
+    fn beside(&self, scan: TableScan, of: &TableName) -> DataFusionResult<LogicalPlan> {
+        let meant = self.beside.iter().filter(|(table, ..)| table == of);
+        let conditions = meant.map(|(_, name, values)| one_of(&scan, name, values));
+        let conditions = conditions.collect::<DataFusionResult<_>>()?;
+        meeting(scan, conditions)
+    }
+}
+
+/// That a column of a scan has one of these values.
+fn one_of(scan: &TableScan, name: &str, values: &ArrayRef) -> DataFusionResult<Expr> {
+    let column = Expr::Column(Column::new(Some(scan.table_name.clone()), name));
+    let values = (0..values.len())
+        .map(|row| ScalarValue::try_from_array(values, row).map(lit))
+        .collect::<DataFusionResult<Vec<Expr>>>()?;
+    Ok(column.in_list(values, false))
+}
+
+/// The rows of a scan that meet all conditions.
+fn meeting(scan: TableScan, conditions: Vec<Expr>) -> DataFusionResult<LogicalPlan> {
+    let scan = LogicalPlan::TableScan(scan);
+    match conjunction(conditions) {
+        None => Ok(scan),
+        Some(condition) => LogicalPlanBuilder::from(scan).filter(condition)?.build(),
     }
 }
 

@@ -17,7 +17,7 @@ use datafusion::logical_expr::{
     ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
-pub(crate) use hop::widths as hop_widths;
+pub(crate) use hop::{fixed_ns, widths as hop_widths};
 
 use crate::bucket::{TIMESTAMP, moment_type, width_type};
 

@@ -57,7 +57,14 @@ impl Rights {
                 if state.tables.contains_key(&view.name) && !state.views.contains_key(&view.name) {
                     self.table(Privilege::Drop, &view.name)?;
                 }
-                Ok(())
+                match view.options.late.table() {
+                    None => Ok(()),
+                    Some(late) if state.tables.contains_key(late) => {
+                        self.table(Privilege::Select, late)?;
+                        self.table(Privilege::Insert, late)
+                    }
+                    Some(late) => self.keyspace(Privilege::Create, &late.keyspace),
+                }
             }
             Statement::CreateSink(_) => self.superuser("make sinks, which reach other hosts"),
             Statement::RefreshView { name } => self.table(Privilege::Alter, name),

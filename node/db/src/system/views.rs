@@ -106,6 +106,13 @@ pub(super) fn views(relations: &Relations) -> Result<RecordBatch> {
         ),
         ("late", text(all.iter().map(|(_, def, _)| def.late.name()))),
         (
+            "late_table",
+            optional(
+                all.iter()
+                    .map(|(_, def, _)| def.late.table().map(ToString::to_string)),
+            ),
+        ),
+        (
             "allowed_lateness_s",
             seconds(&|(_, def, _)| def.lateness_ms as f64 / 1e3),
         ),

@@ -6,10 +6,12 @@ mod ailing;
 mod crashes;
 mod edges;
 mod hunts;
+mod late;
 mod model;
 mod names;
 mod reference;
 mod refused;
+mod sessions;
 
 use activestore_env::SimEnv;
 

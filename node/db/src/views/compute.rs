@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use activestore_query::{Engine, ViewQuery, Within, cast_lossless, quote};
+use activestore_query::{Engine, LeftOut, ViewQuery, Within, cast_lossless, quote};
 use activestore_types::{ColumnId, Error, KeyBuffer, Result, TableName, TableSchema, encode_keys};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array};
 use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
@@ -15,7 +15,7 @@ use futures::StreamExt;
 use super::dirty::Piece;
 
 /// Rows of a view that are compared at once.
-const ROWS_MAX: usize = 100_000;
+pub(super) const ROWS_MAX: usize = 100_000;
 
 /// Windows, of all groups or of those with some values.
 pub(super) struct Part<'a> {
@@ -29,6 +29,10 @@ pub(super) struct Part<'a> {
     pub(super) piece: Option<&'a Piece>,
     /// Whether windows are meant as well that the table may have lost a part of to its age.
     pub(super) aged: bool,
+    /// Of sessions, those that begin up to there.
+    pub(super) aged_to: i64,
+    /// Whether sessions that began before are done.
+    pub(super) clean: bool,
 }
 
 /// What is to be written to the view.
@@ -47,6 +51,8 @@ pub(super) struct Computed<'a> {
     pub(super) sql: &'a str,
     pub(super) query: &'a ViewQuery,
     pub(super) view: &'a TableSchema,
+    /// Rows of the table that are not of the view.
+    pub(super) left_out: Option<LeftOut>,
 }
 
 impl Computed<'_> {
@@ -60,19 +66,17 @@ impl Computed<'_> {
         part: &Part<'_>,
         floor: &dyn Fn() -> Option<i64>,
     ) -> Result<Option<Difference>> {
+        if let Some(gap) = self.query.windows.gap() {
+            return self.difference_of_sessions(gap, part, floor).await;
+        }
         let base = self.within_base(part)?;
-        let Some(now) = self.rows(self.sql, &base, part).await? else {
+        let meant =
+            |batch: RecordBatch| Ok(filter_record_batch(&batch, &self.belongs(&batch, part)?)?);
+        let Some(now) = self.rows(self.sql, &base, &meant).await? else {
             return Ok(None);
         };
-        let columns = self.query.columns.iter();
-        let columns: Vec<String> = columns.map(|(name, _)| quote(name)).collect();
-        let sql = format!(
-            "SELECT {} FROM {}",
-            columns.join(", "),
-            full(&self.view.name)
-        );
         let held = self.within_view(part)?;
-        let Some(before) = self.rows(&sql, &held, part).await? else {
+        let Some(before) = self.rows(&self.sql_of_view(), &held, &meant).await? else {
             return Ok(None);
         };
         // Asked behind the reads: rows that went before them are of before it.
@@ -86,6 +90,17 @@ impl Computed<'_> {
             }
             None => self.compared(&before, &now).map(Some),
         }
+    }
+
+    /// What reads the view's own rows.
+    pub(super) fn sql_of_view(&self) -> String {
+        let columns = self.query.columns.iter();
+        let columns: Vec<String> = columns.map(|(name, _)| quote(name)).collect();
+        format!(
+            "SELECT {} FROM {}",
+            columns.join(", "),
+            full(&self.view.name)
+        )
     }
 
     /// The rows of windows that begin at a moment or later, or that somebody deleted rows of.
@@ -120,10 +135,10 @@ impl Computed<'_> {
         let windows = &self.query.windows;
         let base = self.within_base(part)?;
         let base = self.ends(&self.query.base.name, &base).await?;
-        let base =
-            base.map(|(first, last)| (windows.first(windows.slot(first)), windows.slot(last)));
+        let base = base.map(|(first, last)| (windows.from(first), windows.upto(last)));
         let held = self.within_view(part)?;
         let held = self.ends(&self.view.name, &held).await?;
+        let held = held.map(|(first, last)| (first, windows.upto(last).max(last)));
         Ok(match (base, held) {
             (Some(base), Some(held)) => Some((base.0.min(held.0), base.1.max(held.1))),
             (base, held) => base.or(held),
@@ -152,62 +167,79 @@ impl Computed<'_> {
     }
 
     fn within_base(&self, part: &Part<'_>) -> Result<Within> {
+        let to = self.query.windows.end(part.to).saturating_sub(1);
+        self.of_base(part.from, to.max(part.to), &part.among)
+    }
+
+    /// The table's rows of a stretch of time.
+    pub(super) fn of_base(
+        &self,
+        from: i64,
+        to: i64,
+        among: &[(ColumnId, ArrayRef)],
+    ) -> Result<Within> {
         let name = |id: ColumnId| {
             let column = self.query.base.column_by_id(id);
             column.map(|column| column.name.clone()).ok_or_else(lost)
         };
-        let among = part.among.iter();
         Ok(Within {
             table: self.query.base.name.clone(),
             time: name(self.query.time)?,
-            from: part.from,
-            to: self
-                .query
-                .windows
-                .end(part.to)
-                .saturating_sub(1)
-                .max(part.to),
+            from,
+            to,
             among: among
+                .iter()
                 .map(|(id, values)| Ok((name(*id)?, values.clone())))
                 .collect::<Result<_>>()?,
-            beside: self.query.looked_up(&part.among),
+            but: self.left_out.clone(),
+            beside: self.query.looked_up(among),
         })
     }
 
     fn within_view(&self, part: &Part<'_>) -> Result<Within> {
+        self.of_view(part.from, part.to, &part.among)
+    }
+
+    /// The view's rows whose windows begin in a stretch of time.
+    pub(super) fn of_view(
+        &self,
+        from: i64,
+        to: i64,
+        among: &[(ColumnId, ArrayRef)],
+    ) -> Result<Within> {
         let name = |place: usize| {
             let column = self.query.columns.get(place);
             column.map(|(name, _)| name.clone()).ok_or_else(lost)
         };
-        let among = part.among.iter().filter_map(|(id, values)| {
+        let among = among.iter().filter_map(|(id, values)| {
             let anchor = self.query.anchors.iter().find(|(anchor, _)| anchor == id)?;
             Some((anchor.1, values.clone()))
         });
         Ok(Within {
             table: self.view.name.clone(),
             time: name(self.query.window)?,
-            from: part.from,
-            to: part.to,
+            from,
+            to,
             among: among
                 .map(|(place, values)| Ok((name(place)?, values)))
                 .collect::<Result<_>>()?,
+            but: None,
             beside: Vec::new(),
         })
     }
 
-    /// The rows of a query that belong to the part, in the view's columns; `None` for too many.
-    async fn rows(
+    /// The rows of a query that are meant, in the view's columns; `None` for too many.
+    pub(super) async fn rows(
         &self,
         sql: &str,
         within: &Within,
-        part: &Part<'_>,
+        meant: &dyn Fn(RecordBatch) -> Result<RecordBatch>,
     ) -> Result<Option<RecordBatch>> {
         let mut stream = self.engine.query_within(sql, within).await?.stream;
         let mut kept = Vec::new();
         let mut rows = 0;
         while let Some(batch) = stream.next().await {
-            let batch = self.as_stored(&batch?)?;
-            let batch = filter_record_batch(&batch, &self.belongs(&batch, part)?)?;
+            let batch = meant(self.as_stored(&batch?)?)?;
             rows += batch.num_rows();
             if rows > ROWS_MAX {
                 return Ok(None);
@@ -218,7 +250,7 @@ impl Computed<'_> {
     }
 
     /// The view's columns in the order of the query, of which each may hold NULL: so much a query leaves open.
-    fn schema(&self) -> Arc<Schema> {
+    pub(super) fn schema(&self) -> Arc<Schema> {
         let columns = self.query.columns.iter();
         let columns = columns.filter_map(|(name, _)| self.view.column(name));
         let fields = columns.map(|column| self.view.arrow_field(column).with_nullable(true));
@@ -277,7 +309,7 @@ impl Computed<'_> {
     }
 
     /// What leads from the rows before to those that are now.
-    fn compared(&self, before: &RecordBatch, now: &RecordBatch) -> Result<Difference> {
+    pub(super) fn compared(&self, before: &RecordBatch, now: &RecordBatch) -> Result<Difference> {
         let fields = before.schema();
         let fields = fields.fields().iter();
         let fields = fields.map(|field| SortField::new(field.data_type().clone()));
@@ -332,6 +364,6 @@ pub(super) fn full(table: &TableName) -> String {
     format!("{}.{}", quote(&table.keyspace), quote(&table.table))
 }
 
-fn lost() -> Error {
+pub(super) fn lost() -> Error {
     Error::internal("a materialized view and its query do not have the same columns")
 }

@@ -37,7 +37,7 @@ impl Db {
                 }
             }
             inner.check_view_joins(&joined)?;
-            inner.change(Change::CreateView {
+            inner.make_view(Change::CreateView {
                 definition,
                 def: ViewDef {
                     query: query.text,

@@ -149,6 +149,7 @@ impl Dirty {
                 last.to = last.to.max(region.to);
                 last.bounded &= region.bounded;
                 last.aged &= region.aged;
+                last.clean = false;
             }
             None => self.regions_aside.push(region),
         }
@@ -180,6 +181,7 @@ impl Dirty {
                 region.from = region.from.min(known.from);
                 region.to = region.to.max(known.to);
                 region.bounded &= known.bounded;
+                region.clean = false;
             }
             !meets
         });
@@ -193,6 +195,7 @@ impl Dirty {
                 bounded: false,
                 // Nobody deleted what is between them.
                 aged: false,
+                clean: false,
             });
             self.regions.extend(one);
         }
@@ -206,9 +209,10 @@ impl Dirty {
             let region = Region {
                 among: Vec::new(),
                 from: windows.first(*first),
-                to: *last,
+                to: windows.upto(windows.next(*last).saturating_sub(1)),
                 bounded: true,
                 aged: false,
+                clean: false,
             };
             self.forget();
             self.add(region);

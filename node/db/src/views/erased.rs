@@ -55,10 +55,10 @@ pub(super) fn region(query: &ViewQuery, range: KeyRange) -> Region {
                 (from, to)
             };
             if let Some(ns) = moment(&first) {
-                region.from = query.windows.first(query.windows.slot(ns));
+                region.from = query.windows.from(ns);
             }
             if let Some(ns) = moment(&last) {
-                region.to = query.windows.slot(ns);
+                region.to = query.windows.upto(ns);
             }
             break;
         }

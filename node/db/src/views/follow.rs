@@ -335,6 +335,7 @@ fn within(
         among: among
             .map(|(id, values)| Ok((name(query, *id)?, values.clone())))
             .collect::<Result<_>>()?,
+        but: None,
         beside: Vec::new(),
     })
 }

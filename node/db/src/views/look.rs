@@ -4,7 +4,7 @@ use activestore_catalog::Late;
 use activestore_query::ViewQuery;
 use activestore_store::LogRecord;
 use activestore_types::{Error, KeyBuffer, KeyRange, Lsn, Result, RowBatch, encode_keys};
-use arrow::array::AsArray;
+use arrow::array::{AsArray, BooleanArray};
 use arrow::datatypes::TimestampNanosecondType;
 
 use super::erased;
@@ -48,7 +48,7 @@ impl Upkeep {
             }
             for batch in &record.set.batches {
                 if batch.table == query.base.id {
-                    self.rows(&query, batch, at)?;
+                    self.rows(&query, batch, at, record.lsn)?;
                 }
                 for (place, reference) in query.references.iter().enumerate() {
                     if batch.table == reference.table.id {
@@ -71,7 +71,12 @@ impl Upkeep {
         self.next = self.next.max(next);
     }
 
-    fn rows(&mut self, query: &ViewQuery, batch: &RowBatch, at: Moment) -> Result<()> {
+    /// Marks what rows of a record touch.
+    fn rows(&mut self, query: &ViewQuery, batch: &RowBatch, at: Moment, lsn: Lsn) -> Result<()> {
+        // Its late rows were written before the node started: none is late any more.
+        let sent = lsn.0 <= self.saved.late_upto;
+        // It was in the table already when something was computed: late rows may have been counted in.
+        let counted = lsn <= self.read_upto && self.def.late.table().is_some();
         let column = |id| {
             let column = batch.column(id).map(|column| column.array.clone());
             column.ok_or_else(|| Error::internal("a row of the log lacks a part of its key"))
@@ -84,7 +89,8 @@ impl Upkeep {
         let watermark = self.watermark_ns();
         let mut last: Option<(&[u8], i64, bool)> = None;
         let mut newest = i64::MIN;
-        for row in 0..batch.rows.min(times.len()) {
+        let mut kept = vec![false; batch.rows];
+        for (row, kept) in (0..times.len()).zip(&mut kept) {
             let ns = times.value(row);
             let slot = query.windows.slot(ns);
             let deletes = batch.tombstone.as_ref();
@@ -93,11 +99,16 @@ impl Upkeep {
             if ns <= at.now_ns && !deletes {
                 newest = newest.max(ns);
             }
-            let late =
-                !deletes && watermark.is_some_and(|moment| query.windows.end(slot) <= moment);
-            let aged = !deletes && at.floor_ns.is_some_and(|floor| slot < floor);
-            self.late += u64::from(late || aged);
-            if aged || (late && self.def.late == Late::Drop) {
+            let late = !deletes
+                && !sent
+                && watermark.is_some_and(|moment| query.windows.closes(ns) <= moment);
+            let aged = !deletes
+                && at
+                    .floor_ns
+                    .is_some_and(|floor| query.windows.aged(ns) < floor);
+            *kept = !sent && (late || aged);
+            self.late += u64::from(*kept);
+            if aged || (late && !counted && self.def.late != Late::Update) {
                 continue;
             }
             let group = groups.as_ref().map_or(&[][..], |groups| groups.key(row));
@@ -111,6 +122,9 @@ impl Upkeep {
             }
         }
         self.newest_ns = self.newest_ns.max(newest);
+        if self.def.late.table().is_some() {
+            self.late_rows.add(batch, &BooleanArray::from(kept))?;
+        }
         Ok(())
     }
 }

@@ -15,10 +15,12 @@ mod erased;
 mod expiring;
 mod follow;
 mod keeper;
+mod late;
 mod look;
 mod reference;
 mod report;
 mod saved;
+mod sessions;
 mod upkeep;
 mod work;
 

@@ -107,7 +107,7 @@ type Figure = (
     fn(&ViewReport, Lsn) -> f64,
 );
 
-const FIGURES: [Figure; 13] = [
+const FIGURES: [Figure; 15] = [
     (
         "activestore_view_lag_records",
         "Records of the log that are not in the view yet.",
@@ -161,6 +161,18 @@ const FIGURES: [Figure; 13] = [
         "Rows of the table that came after the view's watermark, or after the table's age.",
         CounterKind::Counter,
         |view, _| view.late as f64,
+    ),
+    (
+        "activestore_view_late_rows_kept_total",
+        "Late rows that were written into the view's table of late rows.",
+        CounterKind::Counter,
+        |view, _| view.done.late_kept as f64,
+    ),
+    (
+        "activestore_view_late_rows_lost_total",
+        "Late rows that could not be written into the view's table of late rows before the log had to be let go.",
+        CounterKind::Counter,
+        |view, _| view.done.late_lost as f64,
     ),
     (
         "activestore_view_failures_total",

@@ -8,8 +8,10 @@ use super::reference;
 
 /// The prefix of the notes.
 pub(super) const PREFIX: &[u8] = b"view/";
-/// The layout of the note.
+/// The layout of the note …
 const VERSION: u8 = 1;
+/// … with how far late rows were written behind it.
+const VERSION_LATE: u8 = 2;
 
 /// What a view has to look at anew as a whole: windows, of all groups or of those with some values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +27,9 @@ pub(super) struct Region {
     /// Whether windows are computed as well that the table may have lost a part of to its age: of a view that holds
     /// nothing yet, and those that somebody deleted.
     pub(super) aged: bool,
+    /// Whether sessions that began before it are done: known while it is gone through, and looked for anew otherwise.
+    #[serde(skip)]
+    pub(super) clean: bool,
 }
 
 impl Region {
@@ -36,6 +41,7 @@ impl Region {
             to: i64::MAX,
             bounded: false,
             aged: false,
+            clean: false,
         }
     }
 }
@@ -52,6 +58,9 @@ pub(super) struct Saved {
     pub(super) newest_ns: i64,
     /// Rows that came after the watermark.
     pub(super) late: u64,
+    /// The last record whose late rows are in their table, where that is beyond the one whose rows are in the view.
+    #[serde(skip)]
+    pub(super) late_upto: u64,
 }
 
 impl Saved {
@@ -68,19 +77,35 @@ impl Saved {
             }],
             newest_ns: i64::MIN,
             late: 0,
+            late_upto: 0,
         }
     }
 
     /// What is noted of a view; `None` where nothing is, or what a newer program wrote: then it is made anew.
     pub(super) fn read(store: &Store, view: TableId) -> Option<Saved> {
         let bytes = store.note(&key(view))?;
-        let saved: Saved = postcard::from_bytes(&bytes).ok()?;
-        (saved.version == VERSION).then_some(saved)
+        let (mut saved, rest): (Saved, _) = postcard::take_from_bytes(&bytes).ok()?;
+        saved.late_upto = match saved.version {
+            VERSION => 0,
+            VERSION_LATE => postcard::from_bytes(rest).ok()?,
+            _ => return None,
+        };
+        saved.version = VERSION;
+        Some(saved)
     }
 
     pub(super) fn note(&self, view: TableId) -> Result<Note> {
-        let value = postcard::to_stdvec(self)
-            .map_err(|error| Error::internal(format!("the note of a view: {error}")))?;
+        let unwritten = |error| Error::internal(format!("the note of a view: {error}"));
+        let ahead = self.late_upto > self.upto;
+        let version = if ahead { VERSION_LATE } else { VERSION };
+        let noted = Saved {
+            version,
+            ..self.clone()
+        };
+        let mut value = postcard::to_stdvec(&noted).map_err(unwritten)?;
+        if ahead {
+            value.extend(postcard::to_stdvec(&self.late_upto).map_err(unwritten)?);
+        }
         Ok(Note {
             key: key(view),
             value: Some(value),

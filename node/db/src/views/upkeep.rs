@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 
 use super::compute::Difference;
 use super::dirty::Dirty;
+use super::late::LateRows;
 use super::reference::{Joined, expiry_note, noted_expiry};
 use super::saved::{Region, Saved};
 use crate::db::Inner;
@@ -46,6 +47,10 @@ pub(super) struct Upkeep {
     pub(super) wakes_at: Option<Duration>,
     pub(super) newest_ns: i64,
     pub(super) late: u64,
+    /// Those that are not in their table yet.
+    pub(super) late_rows: LateRows,
+    /// The last record whose rows may have been in the table when something was computed.
+    pub(super) read_upto: Lsn,
     /// When it is to be worked on next.
     pub(super) due: Duration,
     pub(super) error: Option<String>,
@@ -78,6 +83,8 @@ pub(super) struct Done {
     /// Rows of reference tables whose change was followed, and rows of the base that were found for them.
     pub(super) references_followed: u64,
     pub(super) references_found: u64,
+    pub(super) late_kept: u64,
+    pub(super) late_lost: u64,
 }
 
 impl Upkeep {
@@ -105,6 +112,8 @@ impl Upkeep {
             wakes_at: None,
             newest_ns: saved.newest_ns,
             late: saved.late,
+            late_rows: LateRows::default(),
+            read_upto: last,
             due: Duration::ZERO,
             error: None,
             failures: 0,
@@ -156,12 +165,13 @@ impl Upkeep {
 
     /// Whether all that it has seen is in it.
     pub(super) fn is_current(&self) -> bool {
-        self.dirty.is_empty() && !self.joined.has_work() && self.is_noted
+        let marked = !self.dirty.is_empty() || self.joined.has_work();
+        !marked && self.late_rows.is_empty() && self.is_noted
     }
 
     /// Whether it has as much as it can remember, and no more of the log is to be looked at before it is worked on.
     pub(super) fn is_full(&self) -> bool {
-        self.dirty.is_full() || self.joined.is_full()
+        self.dirty.is_full() || self.joined.is_full() || self.late_rows.is_full()
     }
 
     /// Understands the query anew.
@@ -174,7 +184,8 @@ impl Upkeep {
 
     /// When there is something to be done for it: what is behind at its time, what could not be computed later.
     pub(super) fn due_at(&self) -> Option<Duration> {
-        let works = self.dirty.has_work() || self.joined.has_work() || !self.is_noted;
+        let marked = self.dirty.has_work() || self.joined.has_work();
+        let works = marked || !self.late_rows.is_empty() || !self.is_noted;
         let works = works.then_some(self.due);
         let expires = self.wakes_at.map(|moment| moment.max(self.due));
         let retries = self
@@ -244,7 +255,12 @@ impl Upkeep {
         self.commit(inner, Effects::default(), true)
     }
 
-    fn commit(&mut self, inner: &Inner, effects: Effects, last: bool) -> Result<()> {
+    /// Notes what is done of it, though not all is that it has seen.
+    pub(super) fn note_so_far(&mut self, inner: &Inner) -> Result<()> {
+        self.commit(inner, Effects::default(), false)
+    }
+
+    fn commit(&mut self, inner: &Inner, mut effects: Effects, last: bool) -> Result<()> {
         let mut saved = self.saved.clone();
         saved.regions = self.dirty.all_regions();
         let settled = last && self.dirty.count() == 0 && self.joined.is_idle();
@@ -254,11 +270,18 @@ impl Upkeep {
             saved.newest_ns = self.newest_ns;
             saved.late = self.late;
         }
+        let late = self.staged_late(inner)?;
+        if !late.is_empty() {
+            effects.upserts.extend(late);
+            saved.late_upto = self.next.0.saturating_sub(1);
+            saved.late = self.late;
+        }
         let mut notes = vec![saved.note(self.id)?];
         if let Some(first_ms) = expiry.filter(|_| expiry != self.noted_expiry) {
             notes.push(expiry_note(self.id, first_ms));
         }
         inner.write_view(effects, notes)?;
+        self.late_written();
         self.noted_expiry = expiry.or(self.noted_expiry);
         self.saved = saved;
         self.is_noted = true;
@@ -275,12 +298,18 @@ impl Upkeep {
         let idle = !works && moved && behind >= NOTED_EVERY_BYTES;
         // Changed rows that are still so many could not be followed, and others do not wait for that.
         let stuck = behind >= HELD_LOG_BYTES_MAX || self.joined.is_full();
-        if works && (self.dirty.is_full() || stuck) && self.query.is_some() {
+        let too_far = stuck || self.is_full();
+        if works && too_far && self.query.is_some() {
             self.widen(stuck);
         } else if !idle && self.is_noted {
             return;
         }
-        if let Err(error) = self.note(inner) {
+        let noted = if too_far {
+            self.note_at_last(inner)
+        } else {
+            self.note(inner)
+        };
+        if let Err(error) = noted {
             self.failed(inner, &error);
         }
     }
@@ -315,7 +344,7 @@ impl Upkeep {
     pub(super) fn let_log_go(&mut self, inner: &Inner) {
         self.widen(true);
         if self.saved.upto.saturating_add(1) < self.next.0
-            && let Err(error) = self.note(inner)
+            && let Err(error) = self.note_at_last(inner)
         {
             self.failed(inner, &error);
         }

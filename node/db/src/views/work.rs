@@ -57,9 +57,13 @@ impl Upkeep {
             self.dirty.retry();
         }
         let mut rest = REST_FACTOR;
-        let followed = self.follow(inner, runtime, &query, goes_on);
-        // What is marked does not wait for a row that cannot be read.
-        let worked = self.pieces(inner, runtime, &query, goes_on);
+        let sent = self.send_late(inner);
+        let mut followed = Ok(());
+        let worked = sent.and_then(|()| {
+            followed = self.follow(inner, runtime, &query, goes_on);
+            // What is marked does not wait for a row that cannot be read.
+            self.pieces(inner, runtime, &query, goes_on)
+        });
         let worked = worked.and_then(|()| {
             let ends = began + REGIONS_WORK;
             while let Some(region) = self.dirty.regions.first().cloned() {
@@ -71,6 +75,7 @@ impl Upkeep {
             }
             Ok(())
         });
+        self.read_upto = inner.store.last_lsn();
         let ailing = self.ailing.take();
         match worked.and(followed) {
             Ok(()) => {
@@ -104,7 +109,8 @@ impl Upkeep {
     ) -> Result<()> {
         let ends = inner.env.clock.monotonic() + PIECES_WORK;
         if let Some(floor) = self.floor_ns(inner) {
-            self.late += self.dirty.forget_aged(floor) as u64;
+            let slots = query.windows.since(floor);
+            self.late += self.dirty.forget_aged(slots) as u64;
         }
         let mut pieces: VecDeque<Piece> = self.dirty.take(&query.windows).into();
         let (mut done, mut failed) = (0, 0);
@@ -159,6 +165,8 @@ impl Upkeep {
             among: anchors_of(query, piece.slots.keys().map(Vec::as_slice)),
             piece: Some(piece),
             aged: false,
+            aged_to: i64::MAX,
+            clean: false,
         };
         match self.difference(inner, runtime, query, &part) {
             Ok(Some(difference)) => self.write(inner, difference, last).map(|()| None),
@@ -187,13 +195,15 @@ impl Upkeep {
                 Some((id, key_value(data_type, false, key)?.0))
             })
             .collect();
-        let aged = region.aged;
-        let part = |from: i64, to: i64| Part {
+        let (aged, aged_to) = (region.aged, query.windows.before(region.to));
+        let part = |from: i64, to: i64, clean: bool| Part {
             from,
             to,
             among: among.clone(),
             piece: None,
             aged,
+            aged_to,
+            clean,
         };
         let floor = self.floor_ns(inner).filter(|_| !region.aged);
         if let Some(floor) = floor {
@@ -203,12 +213,15 @@ impl Upkeep {
                 self.extent = None;
                 return self.note(inner);
             }
+            region.clean &= first <= region.from;
             region.from = region.from.max(first);
         }
         if !region.bounded {
             let view = self.schema(inner)?;
             let computed = self.computed(inner, query, &view);
-            let extent = runtime.block_on(computed.extent(&part(region.from, region.to)))?;
+            // A session that goes on into it from before is of it, too.
+            let from = query.windows.since(region.from);
+            let extent = runtime.block_on(computed.extent(&part(from, region.to, false)))?;
             let Some((first, last)) = extent else {
                 self.dirty.regions.remove(0);
                 self.extent = None;
@@ -230,30 +243,37 @@ impl Upkeep {
             step += 1;
         }
         let more = behind <= region.to && behind > to;
-        let difference = match self.difference(inner, runtime, query, &part(region.from, to)) {
-            Ok(Some(difference)) => difference,
-            Err(error) if is_of_all(&error) => return Err(error),
-            // Shorter ones may be computed.
-            _ if step > 1 => {
-                self.step = step / 2;
-                return Ok(());
-            }
-            not => {
-                self.ailing = Some(not.err().unwrap_or_else(too_many_groups));
-                let to = region.from;
-                let rest = more.then(|| Region {
-                    from: behind,
-                    ..region.clone()
-                });
-                self.dirty.regions.splice(..1, rest);
-                self.dirty.set_region_aside(Region { to, ..region });
-                if more {
+        let difference =
+            match self.difference(inner, runtime, query, &part(region.from, to, region.clean)) {
+                Ok(Some(difference)) => difference,
+                Err(error) if is_of_all(&error) => return Err(error),
+                // Shorter ones may be computed.
+                _ if step > 1 => {
+                    self.step = step / 2;
                     return Ok(());
                 }
-                self.extent = None;
-                return self.note(inner);
-            }
-        };
+                not => {
+                    self.ailing = Some(not.err().unwrap_or_else(too_many_groups));
+                    let to = region.from;
+                    let rest = more.then(|| Region {
+                        from: behind,
+                        clean: true,
+                        ..region.clone()
+                    });
+                    self.dirty.regions.splice(..1, rest);
+                    let clean = false;
+                    self.dirty.set_region_aside(Region {
+                        to,
+                        clean,
+                        ..region
+                    });
+                    if more {
+                        return Ok(());
+                    }
+                    self.extent = None;
+                    return self.note(inner);
+                }
+            };
         let took = inner.env.clock.monotonic().saturating_sub(began);
         if took < STEP_SHORT {
             self.step = (self.step * 2).min(STEP_WINDOWS_MAX);
@@ -264,6 +284,7 @@ impl Upkeep {
             from: behind,
             // Where nothing was, what comes next may be far away.
             bounded: difference.looked_at > 0,
+            clean: true,
             ..region
         });
         let changes = difference.upserts.is_some() || difference.gone.is_some();
@@ -299,6 +320,7 @@ impl Upkeep {
             sql: &self.def.query,
             query,
             view,
+            left_out: self.left_out(&query.base),
         }
     }
 
@@ -317,7 +339,7 @@ impl Upkeep {
 }
 
 /// The values of each column that groups are told apart by.
-fn anchors_of<'a>(
+pub(super) fn anchors_of<'a>(
     query: &ViewQuery,
     groups: impl Iterator<Item = &'a [u8]>,
 ) -> Vec<(ColumnId, ArrayRef)> {
@@ -345,7 +367,9 @@ fn anchors_of<'a>(
 /// The first window that begins at a moment or later.
 pub(super) fn first_since(query: &ViewQuery, ns: i64) -> i64 {
     let slot = query.windows.slot(ns);
-    if slot < ns {
+    if query.windows.gap().is_some() {
+        ns
+    } else if slot < ns {
         query.windows.next(slot)
     } else {
         slot

@@ -114,13 +114,22 @@ impl Shape {
         }
         let Some((window, time, windows)) = window else {
             return Err(Error::invalid("the view groups by no window of time").with_hint(format!(
-                "GROUP BY tumble(ts, '1 minute'), time_bucket('1 hour', ts) or hop(ts, '1 minute', '5 minutes'): {EXAMPLE}"
+                "GROUP BY tumble(ts, '1 minute'), time_bucket('1 hour', ts), hop(ts, '1 minute', '5 minutes') or session(ts, '30 minutes'): {EXAMPLE}"
             )));
         };
         let (of, time) = self.time(&time)?;
         let references = self.sources.references(of)?;
         let base = self.sources.all.get(of).map(|source| source.table.clone());
         let base = base.ok_or_else(|| Error::internal("a view without its table"))?;
+        if windows.gap().is_some() && !references.is_empty() {
+            return Err(Error::invalid(
+                "a view by session() joins no other table: where its sessions begin would hang on what is looked up",
+            )
+            .with_hint(format!(
+                "make the view by session() of {} alone, and join where it is read, or in a view by tumble(), time_bucket() or hop()",
+                base.name
+            )));
+        }
         let (mut anchors, mut others) = (Vec::new(), Vec::new());
         for (group, place) in groups {
             let column = match group {

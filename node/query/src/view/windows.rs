@@ -7,7 +7,7 @@ use datafusion::scalar::ScalarValue;
 
 use crate::bucket::Buckets;
 use crate::tumble::width_ns;
-use crate::windows::hop_widths;
+use crate::windows::{fixed_ns, hop_widths};
 
 /// Months of a year, and an hour that a clock is turned back by is in one of them.
 const WINDOWS_OF_A_YEAR: usize = 12;
@@ -24,6 +24,9 @@ enum Kind {
     Buckets(Buckets),
     /// `hop`: one begins every so often, and all have one width.
     Hop { slide: i64, width: i64 },
+    /// `session`: as long as less than a gap is between a row and the next. Nobody tells them from a row alone: the
+    /// stretches that this divides time into are as wide as the gap, and lie in no certain session.
+    Session(i64),
 }
 
 impl ViewWindows {
@@ -57,6 +60,10 @@ impl ViewWindows {
                 let buckets = Buckets::of_args(&constants)?;
                 time(1).map(|time| (time, ViewWindows(Kind::Buckets(buckets))))
             }
+            "session" => {
+                let gap = fixed_ns(&constant(1)?)?;
+                time(0).map(|time| (time, ViewWindows::sessions(gap)))
+            }
             _ => None,
         })
     }
@@ -74,10 +81,23 @@ impl ViewWindows {
         })
     }
 
+    /// Windows that end where no row comes for a gap in nanoseconds, above zero.
+    pub fn sessions(gap: i64) -> ViewWindows {
+        ViewWindows(Kind::Session(gap.max(1)))
+    }
+
+    /// The gap that ends a session; `None` for windows that a moment alone tells.
+    pub fn gap(&self) -> Option<i64> {
+        match &self.0 {
+            Kind::Session(gap) => Some(*gap),
+            Kind::Tumble(_) | Kind::Buckets(_) | Kind::Hop { .. } => None,
+        }
+    }
+
     /// The stretch that a moment lies in, by its start: all moments of it are in the same windows, or nearly so.
     pub fn slot(&self, ns: i64) -> i64 {
         match &self.0 {
-            Kind::Tumble(width) => floor(ns, *width),
+            Kind::Tumble(width) | Kind::Session(width) => floor(ns, *width),
             Kind::Buckets(buckets) => buckets.start_of(ns),
             Kind::Hop { slide, .. } => floor(ns, *slide),
         }
@@ -90,12 +110,66 @@ impl ViewWindows {
                 let back = (width - 1).div_euclid(*slide).saturating_mul(*slide);
                 slot.saturating_sub(back)
             }
-            Kind::Tumble(_) | Kind::Buckets(_) => slot,
+            Kind::Tumble(_) | Kind::Buckets(_) | Kind::Session(_) => slot,
         }
     }
 
-    /// How long a window lasts at the most, around a moment: those of months differ.
+    /// The first start of a window that changes with rows from a moment on. Of sessions that began before it is told
+    /// by the rows around it.
+    pub fn from(&self, ns: i64) -> i64 {
+        match &self.0 {
+            Kind::Session(_) => ns,
+            _ => self.first(self.slot(ns)),
+        }
+    }
+
+    /// The last start of a window that changes with rows up to a moment: without them, what comes within a gap begins a
+    /// session of its own.
+    pub fn upto(&self, ns: i64) -> i64 {
+        match &self.0 {
+            Kind::Session(gap) => ns.saturating_add(*gap),
+            _ => self.slot(ns),
+        }
+    }
+
+    /// The moment from which on the window of a row is closed. That of a session is told as if the row were alone.
+    pub fn closes(&self, ns: i64) -> i64 {
+        match &self.0 {
+            Kind::Session(gap) => ns.saturating_add(*gap),
+            _ => self.end(self.slot(ns)),
+        }
+    }
+
+    /// The moment that belongs to a row's age: the window begins there, but for a session, which nobody can tell.
+    pub fn aged(&self, ns: i64) -> i64 {
+        match &self.0 {
+            Kind::Session(_) => ns,
+            _ => self.slot(ns),
+        }
+    }
+
+    /// The first moment from which on rows, or a stretch of time, reach to this one: of sessions, less than a gap before.
+    pub fn since(&self, ns: i64) -> i64 {
+        match &self.0 {
+            Kind::Session(gap) => ns.saturating_sub(gap - 1),
+            _ => ns,
+        }
+    }
+
+    /// The last moment that changes windows up to this start and no others; the end of time is its own.
+    pub fn before(&self, start: i64) -> i64 {
+        match &self.0 {
+            Kind::Session(gap) if start < i64::MAX => start.saturating_sub(*gap),
+            _ => start,
+        }
+    }
+
+    /// How long a window lasts at the most, around a moment: those of months differ. A session lasts as long as it
+    /// likes; what begins one is told from rows of a gap before, and it is looked at until a gap is behind it.
     pub fn longest(&self, ns: i64) -> i64 {
+        if let Kind::Session(gap) = &self.0 {
+            return gap.saturating_mul(2);
+        }
         let mut start = self.slot(ns);
         let mut longest = 0;
         for _ in 0..WINDOWS_OF_A_YEAR {
@@ -108,7 +182,7 @@ impl ViewWindows {
     /// The start of the window behind another one.
     pub fn next(&self, start: i64) -> i64 {
         match &self.0 {
-            Kind::Tumble(width) => start.saturating_add(*width),
+            Kind::Tumble(width) | Kind::Session(width) => start.saturating_add(*width),
             Kind::Buckets(buckets) => buckets.next(start),
             Kind::Hop { slide, .. } => start.saturating_add(*slide),
         }
@@ -118,7 +192,7 @@ impl ViewWindows {
     pub fn end(&self, start: i64) -> i64 {
         match &self.0 {
             Kind::Hop { width, .. } => start.saturating_add(*width),
-            Kind::Tumble(_) | Kind::Buckets(_) => self.next(start),
+            Kind::Tumble(_) | Kind::Buckets(_) | Kind::Session(_) => self.next(start),
         }
     }
 }

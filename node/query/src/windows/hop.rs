@@ -108,7 +108,7 @@ pub(crate) fn widths(slide: &ScalarValue, width: &ScalarValue) -> Result<(i64, i
 }
 
 /// A width in nanoseconds; months have no fixed one.
-pub(super) fn fixed_ns(width: &ScalarValue) -> Result<i64> {
+pub(crate) fn fixed_ns(width: &ScalarValue) -> Result<i64> {
     let ns = match width {
         ScalarValue::Utf8(Some(text)) => i64::try_from(parse_duration(text)?.as_nanos()).ok(),
         ScalarValue::IntervalMonthDayNano(Some(interval)) if interval.months == 0 => {

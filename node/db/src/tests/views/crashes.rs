@@ -26,6 +26,7 @@ async fn play(seed: u64) {
     };
     let hours = "SELECT device, tumble(w, '5 minutes') AS h, sum(n) AS n, max(high) AS high FROM plant.v GROUP BY device, h";
     let sites = "SELECT p.site, tumble(t.ts, '2 minutes') AS w, count(*) AS n, sum(t.v) AS total FROM plant.t t JOIN plant.p p ON p.device = t.device GROUP BY p.site, w";
+    let visits = "SELECT device, session(ts, '20 seconds') AS s, count(*) AS n, sum(v) AS total, max(ts) AS last FROM plant.t GROUP BY device, s";
     let mut db = open();
     run(&db, BASE).await;
     run(
@@ -38,6 +39,11 @@ async fn play(seed: u64) {
         &format!("CREATE MATERIALIZED VIEW plant.sites AS {sites}"),
     )
     .await;
+    run(
+        &db,
+        &format!("CREATE MATERIALIZED VIEW plant.s AS {visits}"),
+    )
+    .await;
     run(&db, &format!("CREATE MATERIALIZED VIEW plant.v AS {QUERY}")).await;
     run(&db, &format!("CREATE MATERIALIZED VIEW plant.h AS {hours}")).await;
     for cut in 0..CUTS {
@@ -48,18 +54,19 @@ async fn play(seed: u64) {
         for _ in 0..300 {
             let (device, second) = (rng.below(3), rng.below(900));
             let ts = format!("to_timestamp_nanos({second} * 1000000000)");
-            let sql = match rng.below(16) {
+            let sql = match rng.below(17) {
                 0 => format!("DELETE FROM plant.t WHERE device = 'd{device}' AND ts < {ts}"),
                 1 => format!("DELETE FROM plant.t WHERE device = 'd{device}' AND ts = {ts}"),
                 2 => "REFRESH MATERIALIZED VIEW plant.v".to_owned(),
                 3 => "REFRESH MATERIALIZED VIEW plant.h".to_owned(),
-                4 => {
+                4 => "REFRESH MATERIALIZED VIEW plant.s".to_owned(),
+                5 => {
                     let _cut = db.inner.store.flush();
                     continue;
                 }
-                5 => "REFRESH MATERIALIZED VIEW plant.sites".to_owned(),
-                6 => format!("DELETE FROM plant.p WHERE device = 'd{device}'"),
-                7..=9 => format!(
+                6 => "REFRESH MATERIALIZED VIEW plant.sites".to_owned(),
+                7 => format!("DELETE FROM plant.p WHERE device = 'd{device}'"),
+                8..=10 => format!(
                     "INSERT INTO plant.p (device, site) VALUES ('d{device}', 's{}')",
                     second % 3
                 ),
@@ -77,6 +84,7 @@ async fn play(seed: u64) {
         agrees(&db, "plant.v", QUERY).await;
         agrees(&db, "plant.h", hours).await;
         agrees(&db, "plant.sites", sites).await;
+        agrees(&db, "plant.s", visits).await;
     }
     db.shutdown().await.unwrap();
 }

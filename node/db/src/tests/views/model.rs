@@ -31,7 +31,7 @@ enum Step {
     Look,
 }
 
-const VIEWS: [(&str, &str); 9] = [
+const VIEWS: [(&str, &str); 12] = [
     (
         "k.plain",
         "SELECT d, tumble(ts, '10 seconds') AS w, count(*) AS n, sum(v) AS total, min(v) AS low FROM k.t GROUP BY d, w",
@@ -70,6 +70,18 @@ const VIEWS: [(&str, &str); 9] = [
     (
         "k.beside",
         "SELECT a.d, tumble(a.w, '30 seconds') AS half, sum(a.n) AS n, sum(o.n) AS more FROM k.plain a JOIN k.above o ON o.d = a.d AND o.b = a.w GROUP BY a.d, half",
+    ),
+    (
+        "k.visits",
+        "SELECT d, session(ts, '7 seconds') AS s, count(*) AS n, sum(v) AS total, max(ts) AS last FROM k.t GROUP BY d, s",
+    ),
+    (
+        "k.runs",
+        "SELECT session(ts, '4 seconds') AS s, line, count(*) AS n, min(v) AS low FROM k.t WHERE v > -40 GROUP BY s, line HAVING count(*) > 1",
+    ),
+    (
+        "k.days",
+        "SELECT tumble(s, '30 seconds') AS b, sum(n) AS n, max(last) AS last FROM k.visits GROUP BY b",
     ),
 ];
 

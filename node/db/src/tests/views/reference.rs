@@ -262,6 +262,9 @@ fn joins_that_no_view_can_follow_are_refused_with_what_to_write() {
             let told = told(&db, &from(joins)).await;
             assert!(told.contains(says), "{joins}: {told}");
         }
+        let by_session = from("plant.t t LEFT JOIN plant.places p ON p.device = t.device");
+        let told_of = told(&db, &by_session.replace("tumble", "session")).await;
+        assert!(told_of.contains("make the view by session() of plant.t alone"), "{told_of}");
         // Rows that find nothing would be in no group.
         let named = "CREATE MATERIALIZED VIEW plant.v AS SELECT NAMED AS place, tumble(t.ts, '1 s') AS w, count(*) AS n FROM plant.t t LEFT JOIN plant.places p ON p.device = t.device GROUP BY NAMED, w";
         for column in ["p.site", "p.device"] {

@@ -18,6 +18,7 @@ fn region(among: u8, from: i64, to: i64) -> Region {
         to,
         bounded: true,
         aged: false,
+        clean: false,
     }
 }
 

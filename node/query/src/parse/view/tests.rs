@@ -45,6 +45,10 @@ fn options_stand_before_the_query_or_behind_it() {
         (5_000, Late::Update)
     );
     assert_eq!(plain.options.table.ttl_s, Some(86_400));
+    let aside = read(&format!(
+        "CREATE MATERIALIZED VIEW v WITH (late = 'table', late_table = 'p.late') AS {query}"
+    ));
+    assert_eq!(aside.options.late, Late::Table(TableName::new("p", "late")));
 }
 
 #[test]
@@ -61,7 +65,7 @@ fn what_does_not_fit_is_refused_in_a_sentence() {
         ),
         (
             "CREATE MATERIALIZED VIEW v WITH (late = 'maybe') AS SELECT 1",
-            "'update' or 'drop'",
+            "'update', 'drop' or 'table'",
         ),
         (
             "CREATE MATERIALIZED VIEW v WITH (late = 'drop') AS SELECT 1 FROM t WITH (late = 'drop')",
