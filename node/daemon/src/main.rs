@@ -33,6 +33,12 @@ use clap::Parser;
 
 use cli::{Cli, Command};
 
+/// Queries take and give back arrays of a few KiB by the thousand, which the allocator of most C libraries is slow at
+/// and keeps much memory of.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The request failed.
 const EXIT_FAILED: u8 = 1;
 

@@ -17,7 +17,7 @@ use super::scan::ScanRequest;
 const SHORT_RUN: usize = 2;
 
 /// Whether a column of this type comes by codes.
-pub(super) fn is_coded(kind: &ArrowType) -> bool {
+pub(crate) fn is_coded(kind: &ArrowType) -> bool {
     matches!(kind, ArrowType::Dictionary(codes, _) if **codes == ArrowType::Int32)
 }
 
@@ -76,19 +76,27 @@ pub(super) fn read_coded(
     Ok(columns)
 }
 
+/// The runs of a vector; `None` where codes are not how it is stored, or save nothing.
+fn runs(
+    reader: &mut SequentialReader,
+    vector: usize,
+    column: ColumnId,
+) -> Result<Option<Vec<(usize, u32)>>> {
+    let runs = reader.read_codes(vector, column)?;
+    let rows = reader.sst().vector_rows(vector);
+    Ok(runs.filter(|runs| runs.len() <= rows / SHORT_RUN))
+}
+
 fn dictionary(
     reader: &mut SequentialReader,
     vector: usize,
     column: ColumnId,
 ) -> Result<Option<ArrayRef>> {
-    let Some(runs) = reader.read_codes(vector, column)? else {
+    let Some(runs) = runs(reader, vector, column)? else {
         return Ok(None);
     };
     let sst = Arc::clone(reader.sst());
     let rows = sst.vector_rows(vector);
-    if runs.len() > rows / SHORT_RUN {
-        return Ok(None);
-    }
     let codes = sst.codes(column)?;
     let mut values = StringBuilder::with_capacity(runs.len(), 0);
     let mut keys = Vec::with_capacity(rows);
@@ -110,14 +118,7 @@ pub(super) fn copy_codes(
     pieces: &[Option<&ArrayRef>],
     stretches: impl Iterator<Item = Stretch>,
 ) -> Result<ArrayRef> {
-    let mut out = Coded {
-        keys: Vec::with_capacity(rows),
-        values: StringBuilder::new(),
-        bytes: 0,
-        last: 0,
-        nulls: NullBufferBuilder::new(rows),
-        count: 0,
-    };
+    let mut out = Coded::new(rows);
     // Where the values of a piece begin among those of the output.
     let mut bases: Vec<Option<i32>> = vec![None; pieces.len()];
     for stretch in stretches {
@@ -214,6 +215,59 @@ pub(super) fn copy_texts(
     Ok(Arc::new(array.map_err(|_| not_text())?))
 }
 
+/// A column by codes in the making, of whole vectors one behind the other.
+pub(crate) struct CodedColumn {
+    id: ColumnId,
+    out: Coded,
+}
+
+impl CodedColumn {
+    /// A column of so many rows.
+    pub(crate) fn new(id: ColumnId, rows: usize) -> Self {
+        CodedColumn {
+            id,
+            out: Coded::new(rows),
+        }
+    }
+
+    /// Which column.
+    pub(crate) fn id(&self) -> ColumnId {
+        self.id
+    }
+
+    /// Adds a vector.
+    ///
+    /// # Errors
+    /// What reading it says; `Overloaded` where the text is more than a column can hold.
+    pub(crate) fn add(&mut self, reader: &mut SequentialReader, vector: usize) -> Result<()> {
+        let rows = reader.sst().vector_rows(vector);
+        if let Some(runs) = runs(reader, vector, self.id)? {
+            let codes = reader.sst().codes(self.id)?;
+            let ends = runs.iter().skip(1).map(|(start, _)| *start);
+            for ((start, code), end) in runs.iter().zip(ends.chain([rows])) {
+                let value = codes.value(*code)?;
+                self.out.push_run(value, end.saturating_sub(*start))?;
+            }
+            return Ok(());
+        }
+        let read = reader.read(vector, &[self.id])?;
+        let Some(column) = read.columns.first() else {
+            self.out.push_nulls(rows);
+            return Ok(());
+        };
+        let text = column.array.as_string_opt::<i32>().ok_or_else(not_text)?;
+        self.out.push_text(text, Span::all(0, text.len()))
+    }
+
+    /// The rows that came.
+    ///
+    /// # Errors
+    /// `Internal` for codes without their values.
+    pub(crate) fn finish(mut self) -> Result<ArrayRef> {
+        by_codes(self.out.keys, self.out.values.finish(), self.out.nulls)
+    }
+}
+
 /// A column in the making.
 struct Coded {
     keys: Vec<i32>,
@@ -227,6 +281,29 @@ struct Coded {
 }
 
 impl Coded {
+    fn new(rows: usize) -> Self {
+        Coded {
+            keys: Vec::with_capacity(rows),
+            values: StringBuilder::new(),
+            bytes: 0,
+            last: 0,
+            nulls: NullBufferBuilder::new(rows),
+            count: 0,
+        }
+    }
+
+    /// Adds rows of one value.
+    fn push_run(&mut self, value: &[u8], rows: usize) -> Result<()> {
+        let key = if self.count > 0 && self.last() == value {
+            self.count - 1
+        } else {
+            self.push_value(std::str::from_utf8(value).map_err(|_| not_text())?)?
+        };
+        self.keys.resize(self.keys.len() + rows, key);
+        self.nulls.append_n_non_nulls(rows);
+        Ok(())
+    }
+
     fn push_nulls(&mut self, rows: usize) {
         self.keys.resize(self.keys.len() + rows, 0);
         self.nulls.append_n_nulls(rows);

@@ -24,6 +24,18 @@ pub(crate) struct Span {
     pub(crate) reverse: bool,
 }
 
+impl Span {
+    /// All so many rows of a piece, in their order.
+    pub(crate) fn all(piece: usize, rows: usize) -> Self {
+        Span {
+            piece,
+            start: 0,
+            rows,
+            reverse: false,
+        }
+    }
+}
+
 /// A part of a column to be made.
 pub(crate) enum Stretch {
     Cells(Span),

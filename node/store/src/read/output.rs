@@ -17,6 +17,7 @@ use super::scan::piece::Pieces;
 
 mod filter;
 mod narrow;
+mod whole;
 
 pub(crate) use filter::Filtered;
 pub use filter::RowFilter;
@@ -277,7 +278,11 @@ impl Coalescer {
     /// Adds what was picked, as one batch.
     pub(crate) fn push_picked(&mut self, picker: &mut Picker, pieces: &mut Pieces) -> Result<()> {
         if picker.rows() > 0 {
-            self.push(picker.finish(pieces)?)?;
+            let batch = match picker.finish_whole(pieces)? {
+                Some(batch) => batch,
+                None => picker.finish(pieces)?,
+            };
+            self.push(batch)?;
         }
         pieces.clear();
         Ok(())

@@ -61,7 +61,7 @@ pub struct ScanRequest {
     /// The order does not matter: rows that come in turn from several files need not be put into one, and files of
     /// other times come one after the other. Each row still comes once, the rows of one range before those of the next.
     pub any_order: bool,
-    /// Batches may be as small as a vector: a reader at hand takes one as it was decoded sooner than a copy of several.
+    /// The first batches may be as small as a vector: a reader at hand may find out by them that it wants no more.
     pub small_batches: bool,
     /// The time that decides what has expired, in milliseconds since 1970.
     pub now_ms: u64,
@@ -112,7 +112,8 @@ pub struct Scan {
     output: Coalescer,
     schema: SchemaRef,
     left: usize,
-    small_batches: bool,
+    /// Rows that are enough for a batch; more and more, so that whoever takes one batch and leaves has little read in vain.
+    enough_rows: usize,
     done: bool,
 }
 
@@ -190,7 +191,11 @@ impl Scan {
             output: Coalescer::new(Arc::clone(&schema)),
             schema,
             left: request.limit.unwrap_or(usize::MAX),
-            small_batches: request.small_batches,
+            enough_rows: if request.small_batches {
+                VECTOR_ROWS
+            } else {
+                BATCH_ROWS
+            },
             done: false,
             snapshot,
         })
@@ -247,7 +252,7 @@ impl Scan {
                 Step::End => self.merge = None,
                 Step::Run => {
                     self.pick_run()?;
-                    self.copy_out_vector()?;
+                    self.copy_out_early()?;
                 }
                 Step::Key => self.pick()?,
             }
@@ -352,13 +357,13 @@ impl Scan {
         Ok(())
     }
 
-    /// Hands rows out where a vector's worth of them is enough.
-    fn copy_out_vector(&mut self) -> Result<()> {
+    /// Hands rows out where fewer than a full batch are enough.
+    fn copy_out_early(&mut self) -> Result<()> {
         // Of rows that are looked at first few may be left.
-        let free = self.small_batches && self.filter.is_none();
-        if free && self.picker.rows() >= VECTOR_ROWS {
+        if self.filter.is_none() && self.picker.rows() >= self.enough_rows {
             self.copy_out()?;
             self.output.flush()?;
+            self.enough_rows = BATCH_ROWS.min(self.enough_rows * 2);
         }
         Ok(())
     }

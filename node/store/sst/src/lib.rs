@@ -63,7 +63,7 @@ pub use block::{VECTOR_ROWS, decode_array, encode_array};
 pub use cache::BlockCache;
 pub use meta::{ColumnMeta, SstMeta};
 pub use page::Fence;
-pub use reader::{Codes, SequentialReader, Sst, StampZone};
+pub use reader::{Codes, SequentialReader, Sst, StampZone, WideColumn};
 pub use writer::{SstOptions, SstWriter};
 pub use zone::{ZonePredicate, ZoneValue};
 

@@ -38,11 +38,13 @@ mod layout;
 mod point;
 mod stamps;
 mod stored;
+mod wide;
 
 pub use ahead::SequentialReader;
 pub use codes::Codes;
 pub use stamps::StampZone;
 pub(crate) use stored::Dictionary;
+pub use wide::WideColumn;
 
 /// What of its index a file keeps in memory that was opened without a cache, in bytes.
 const INDEX_BYTES_ALONE: usize = 4 << 20;

@@ -16,6 +16,8 @@ use crate::read::piece::Fragment;
 pub(crate) use crate::read::piece::Slot;
 use crate::read::resolve::Cells;
 
+mod whole;
+
 /// A reader that a source shares with the vectors it read.
 pub(crate) type SharedReader = Arc<Mutex<SequentialReader>>;
 
@@ -378,10 +380,8 @@ impl Cells for Pieces {
 }
 
 fn bytes(columns: &[BatchColumn]) -> u64 {
-    let sizes = columns.iter();
-    sizes
-        .map(|column| column.array.get_buffer_memory_size() as u64)
-        .sum()
+    let size = |column: &BatchColumn| column.array.get_buffer_memory_size() as u64;
+    columns.iter().map(size).sum()
 }
 
 fn places(columns: &[BatchColumn], wanted: &[ColumnId]) -> Vec<Option<usize>> {

@@ -20,8 +20,10 @@ use super::zip::Zipper;
 use super::{Encoding, Family, VECTOR_ROWS, bitmap, ints};
 
 mod read;
+mod wide;
 
 pub(crate) use read::{Shared, Vector, decode_codes, decode_rows, decode_vector, probe};
+pub(crate) use wide::{decode_wide, is_wide};
 
 const TAG_MASK: u8 = 0x0f;
 const HAS_NULLS: u8 = 0x10;

@@ -26,7 +26,7 @@ pub(super) struct StoredColumn {
     /// Which part of each page is its own.
     part: usize,
     pub(super) dictionary: Option<Section>,
-    family: Family,
+    pub(super) family: Family,
     pub(super) data_type: ArrowType,
     /// A dictionary that is too heavy for the cache.
     heavy: OnceLock<Arc<Dictionary>>,

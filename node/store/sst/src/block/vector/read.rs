@@ -1,5 +1,6 @@
 //! Reading a vector, whole or for a few rows.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -89,11 +90,64 @@ pub(crate) fn decode_rows(
     budget: &mut usize,
 ) -> Result<Vector> {
     let family = Family::of(data_type)?;
-    if rows > VECTOR_ROWS {
-        return Err(Error::corrupt(format!("a vector of {rows} rows")));
-    }
+    let Opened {
+        set,
+        present,
+        encoding,
+        zipped,
+        payload,
+    } = open(bytes, rows)?;
     if wanted.start > wanted.end || wanted.end > rows {
         return Err(Error::internal("rows beyond those of a vector are read"));
+    }
+    let of_wanted = |bits: BooleanBuffer| {
+        if wanted.len() == rows {
+            bits
+        } else {
+            bits.slice(wanted.start, wanted.len())
+        }
+    };
+    let present = present.map(|present| NullBuffer::new(of_wanted(present)));
+    let mut bytes = Cursor::new(&payload);
+    let array = if encoding == Encoding::Null {
+        new_null_array(data_type, wanted.len())
+    } else {
+        let payload = Payload {
+            bytes: &mut bytes,
+            encoding,
+            rows,
+            wanted: wanted.clone(),
+            data_type,
+            present,
+            zipped,
+        };
+        payload.decode(family, shared, budget)?
+    };
+    bytes.finish()?;
+    Ok(Vector {
+        array,
+        set: set.map(of_wanted),
+    })
+}
+
+/// A vector whose payload is still to be decoded.
+pub(super) struct Opened<'a> {
+    /// Which cells the rows set; `None` means all.
+    set: Option<BooleanBuffer>,
+    /// Which cells have a value; `None` means all.
+    pub(super) present: Option<BooleanBuffer>,
+    pub(super) encoding: Encoding,
+    zipped: bool,
+    pub(super) payload: Cow<'a, [u8]>,
+}
+
+/// Reads what stands before the payload of a vector of `rows` cells, and unpacks that.
+///
+/// # Errors
+/// As [`decode_vector`].
+pub(super) fn open(bytes: &[u8], rows: usize) -> Result<Opened<'_>> {
+    if rows > VECTOR_ROWS {
+        return Err(Error::corrupt(format!("a vector of {rows} rows")));
     }
     let mut bytes = Cursor::new(bytes);
     let tag = bytes.byte()?;
@@ -109,38 +163,19 @@ pub(crate) fn decode_rows(
         (Some(set), None) => Some(set.clone()),
         (None, nulls) => nulls,
     };
-    let of_wanted = |bits: BooleanBuffer| {
-        if wanted.len() == rows {
-            bits
-        } else {
-            bits.slice(wanted.start, wanted.len())
-        }
-    };
-    let present = present.map(|present| NullBuffer::new(of_wanted(present)));
     let encoding = Encoding::from_tag(tag & TAG_MASK)?;
-    let unpacked;
-    if tag & ZIPPED != 0 {
-        unpacked = expand(bytes)?;
-        bytes = Cursor::new(&unpacked);
-    }
-    let array = if encoding == Encoding::Null {
-        new_null_array(data_type, wanted.len())
+    let zipped = tag & ZIPPED != 0;
+    let payload = if zipped {
+        Cow::Owned(expand(bytes)?)
     } else {
-        let payload = Payload {
-            bytes: &mut bytes,
-            encoding,
-            rows,
-            wanted: wanted.clone(),
-            data_type,
-            present,
-            zipped: tag & ZIPPED != 0,
-        };
-        payload.decode(family, shared, budget)?
+        Cow::Borrowed(bytes.take_rest())
     };
-    bytes.finish()?;
-    Ok(Vector {
-        array,
-        set: set.map(of_wanted),
+    Ok(Opened {
+        set,
+        present,
+        encoding,
+        zipped,
+        payload,
     })
 }
 
