@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use activestore_types::{ColumnId, Error, Result};
 use arrow::array::{Array, ArrayRef, BooleanArray};
-use arrow::datatypes::Schema;
+use arrow::datatypes::{FieldRef, Schema};
 use arrow::record_batch::RecordBatch;
 
 use super::{Pick, Picker, record_batch};
@@ -55,24 +55,21 @@ impl Picker {
         if self.rows == 0 {
             return Ok(());
         }
-        for piece in self.used(pieces.count()) {
-            pieces.load_ahead(piece)?;
-        }
         let mut fields = Vec::new();
-        let mut arrays: Vec<ArrayRef> = Vec::new();
-        let singles = self.singles();
+        let mut places = Vec::new();
         for id in filter.columns() {
             let place = pieces.wanted().iter().position(|wanted| wanted == id);
             let field = place.and_then(|place| Some((place, self.schema.fields().get(place)?)));
             let Some((place, field)) = field else {
                 return Err(Error::internal("a filter of columns that are not read"));
             };
-            let held: Vec<Option<&ArrayRef>> = (0..pieces.count())
-                .map(|piece| pieces.ahead(piece, place))
-                .collect();
-            arrays.push(self.column(place, field, &held, singles.as_ref())?);
+            places.push(place);
             fields.push(field.clone());
         }
+        let arrays = match self.ahead_whole(filter.columns(), &fields, pieces)? {
+            Some(arrays) => arrays,
+            None => self.ahead(&places, &fields, pieces)?,
+        };
         let schema = Arc::new(Schema::new(fields));
         let holds = filter.holds(&record_batch(&schema, arrays, self.rows)?)?;
         if holds.len() != self.rows {
@@ -85,6 +82,26 @@ impl Picker {
         filtered.seen += before as u64;
         filtered.dropped += (before - self.rows) as u64;
         Ok(())
+    }
+
+    /// What is looked at of the picked rows: these fields, at these places among the wanted columns.
+    fn ahead(
+        &self,
+        places: &[usize],
+        fields: &[FieldRef],
+        pieces: &mut Pieces,
+    ) -> Result<Vec<ArrayRef>> {
+        for piece in self.used(pieces.count()) {
+            pieces.load_ahead(piece)?;
+        }
+        let singles = self.singles();
+        let column = |(place, field): (&usize, &FieldRef)| {
+            let held: Vec<Option<&ArrayRef>> = (0..pieces.count())
+                .map(|piece| pieces.ahead(piece, *place))
+                .collect();
+            self.column(*place, field, &held, singles.as_ref())
+        };
+        places.iter().zip(fields).map(column).collect()
     }
 
     /// Keeps the rows that it holds of.

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use activestore_sst::WideColumn;
-use activestore_types::{BatchColumn, Error, Result};
+use activestore_types::{BatchColumn, ColumnId, Error, Result};
 use arrow::array::{Array, ArrayRef};
+use arrow::datatypes::FieldRef;
 use arrow::record_batch::RecordBatch;
 
 use super::{Pick, Picker, record_batch};
@@ -24,11 +25,7 @@ impl Picker {
         if self.picks.len() < VECTORS_MIN || self.schema.fields().is_empty() {
             return Ok(None);
         }
-        let unread = self.picks.iter().map(|pick| match pick {
-            Pick::Rows(span) => Some((span.piece, pieces.unread(span)?)),
-            Pick::Cells(_) => None,
-        });
-        let Some(vectors) = unread.collect::<Option<Vec<(usize, Arc<Vector>)>>>() else {
+        let Some(vectors) = self.unread(pieces) else {
             return Ok(None);
         };
         let arrays = self.decode_whole(&vectors, pieces)?;
@@ -38,6 +35,51 @@ impl Picker {
         let rows = std::mem::take(&mut self.rows);
         self.picks.clear();
         record_batch(&self.schema, arrays, rows).map(Some)
+    }
+
+    /// What is looked at of the picked rows, where they are such vectors and it is cells of 64 bits; the vectors know it
+    /// then.
+    ///
+    /// # Errors
+    /// What reading it says.
+    pub(super) fn ahead_whole(
+        &self,
+        ids: &[ColumnId],
+        fields: &[FieldRef],
+        pieces: &mut Pieces,
+    ) -> Result<Option<Vec<ArrayRef>>> {
+        let column = |(id, field): (&ColumnId, &FieldRef)| {
+            WideColumn::new(*id, field.data_type(), self.rows)
+        };
+        let columns = ids.iter().zip(fields).map(column);
+        let Some(mut wide) = columns.collect::<Option<Vec<WideColumn>>>() else {
+            return Ok(None);
+        };
+        let Some(vectors) = self.unread(pieces).filter(|_| !wide.is_empty()) else {
+            return Ok(None);
+        };
+        for (_, vector) in &vectors {
+            vector.add_to(&mut wide, &mut [], &[], &[])?;
+        }
+        let arrays = wide.into_iter().map(WideColumn::finish);
+        let arrays = arrays.collect::<Result<Vec<ArrayRef>>>()?;
+        let mut start = 0;
+        for (_, vector) in &vectors {
+            start += vector.know(ids, &arrays, start);
+        }
+        pieces.stats.vectors_read += vectors.len() as u64;
+        let bytes = arrays.iter().map(Array::get_buffer_memory_size);
+        pieces.stats.bytes_decoded += bytes.sum::<usize>() as u64;
+        Ok(Some(arrays))
+    }
+
+    /// The vectors, with their pieces, that the picked rows are; `None` where they are anything else.
+    fn unread(&self, pieces: &Pieces) -> Option<Vec<(usize, Arc<Vector>)>> {
+        let unread = |pick: &Pick| match pick {
+            Pick::Rows(span) => Some((span.piece, pieces.unread(span)?)),
+            Pick::Cells(_) => None,
+        };
+        self.picks.iter().map(unread).collect()
     }
 
     fn decode_whole(

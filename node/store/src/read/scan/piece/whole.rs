@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use activestore_sst::WideColumn;
 use activestore_types::{BatchColumn, ColumnId, Result};
+use arrow::array::{Array, ArrayRef};
 
 use super::{Held, Pieces, Vector};
 use crate::read::codes::CodedColumn;
@@ -41,6 +42,21 @@ impl Vector {
             return Ok(Vec::new());
         }
         self.read(apart, codes)
+    }
+
+    /// Notes cells that were read with those of others, its own from `start` on; how many rows it has.
+    ///
+    /// Whose rows are all handed out as they are is merged with nothing, so that it does not matter which are set.
+    pub(crate) fn know(&self, ids: &[ColumnId], arrays: &[ArrayRef], start: usize) -> usize {
+        let rows = self.sst.vector_rows(self.index);
+        let column = |(id, array): (&ColumnId, &ArrayRef)| BatchColumn {
+            id: *id,
+            array: array.slice(start, rows.min(array.len().saturating_sub(start))),
+            set: None,
+        };
+        self.ahead
+            .get_or_init(|| ids.iter().zip(arrays).map(column).collect());
+        rows
     }
 }
 
