@@ -6,8 +6,10 @@
 //! that one gives, states to be merged, so nothing is right or wrong by the order: where rows come in any
 //! order, runs are short, and groups that come again are merged as those of other partitions are.
 
+mod covered;
 mod distinct;
 mod exec;
+mod extreme;
 mod folds;
 mod keys;
 mod table;
@@ -68,7 +70,6 @@ impl PhysicalOptimizerRule for RunAggregates {
 fn by_runs(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let group_by = aggregate.group_expr();
     let plain = group_by.is_single()
-        && !group_by.is_empty()
         && aggregate.limit_options().is_none()
         && aggregate.filter_expr().iter().all(Option::is_none);
     if !plain || !is_scan(aggregate.input()) {
@@ -89,7 +90,8 @@ fn by_runs(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> 
     for expr in &groups {
         known &= keys::is_known(&expr.data_type(&schema)?);
     }
-    if !known || !groups.iter().any(follows) {
+    // Without any there is one run from the first row to the last.
+    if !known || !groups.is_empty() && !groups.iter().any(follows) {
         return Ok(None);
     }
     let single = match aggregate.mode() {

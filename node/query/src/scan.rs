@@ -13,7 +13,9 @@ mod wanted;
 
 use std::sync::Arc;
 
-use activestore_store::{LastRequest, Narrowing, RowFilter, ScanRequest, ScanStats, Snapshot};
+use activestore_store::{
+    Covering, LastRequest, Narrowing, RowFilter, ScanRequest, ScanStats, Snapshot,
+};
 use activestore_types::{ColumnId, DataType, KeyRange};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -268,6 +270,81 @@ impl ScanExec {
         }
     }
 
+    /// The columns that it reads, in their order.
+    pub(crate) fn columns(&self) -> &[ColumnId] {
+        &self.columns
+    }
+
+    /// As `execute`; `covering` takes vectors as a whole where it can, and their rows do not come.
+    pub(crate) fn execute_covered(
+        &self,
+        partition: usize,
+        covering: Arc<dyn Covering>,
+    ) -> Result<SendableRecordBatchStream> {
+        self.run(partition, Some(covering))
+    }
+
+    /// Reads one partition; `covering` takes of it what it can as a whole.
+    fn run(
+        &self,
+        partition: usize,
+        covering: Option<Arc<dyn Covering>>,
+    ) -> Result<SendableRecordBatchStream> {
+        let Some(ranges) = self.partitions.get(partition) else {
+            return internal_err!("a scan has no partition {partition}");
+        };
+        let counters = Counters::new(&self.metrics, partition);
+        if let Some(keys) = self.points() {
+            let (scan, keys) = (self.clone(), keys.to_vec());
+            return Ok(outlet::stream(&self.schema, move |outlet| {
+                let batch = scan.read_points(&keys)?;
+                counters.rows.add(batch.num_rows());
+                outlet.push(Ok(batch));
+                Ok(())
+            }));
+        }
+        if let Some(partitions) = &self.last_rows {
+            return Ok(self.execute_last(partitions.as_ref().clone(), counters));
+        }
+        let is_covering = covering.is_some();
+        let request = ScanRequest {
+            columns: self.columns.clone(),
+            codes: self.codes.clone(),
+            ranges: ranges.clone(),
+            predicates: self.pushed.zones.clone(),
+            filter: self.filter.clone(),
+            narrowing: self.narrowing(),
+            covering,
+            limit: self.limit,
+            reverse: self.reverse,
+            // Whoever takes vectors as a whole cannot mind in which order.
+            any_order: !self.ordered
+                && self.limit.is_none()
+                && (self.partitions.len() > 1 || is_covering),
+            small_batches: self.inline,
+            now_ms: self.now_ms,
+        };
+        let (snapshot, schema) = (self.snapshot.clone(), self.schema.clone());
+        if self.inline {
+            let rows = Inline::new(snapshot, request, schema, counters);
+            return Ok(Box::pin(rows));
+        }
+        Ok(outlet::stream(&self.schema, move |outlet| {
+            let mut scan = snapshot.scan(request).map_err(to_datafusion)?;
+            let mut before = ScanStats::default();
+            while let Some(batch) = scan.next() {
+                let now = scan.stats();
+                counters.add(&before, &now);
+                before = now;
+                if !outlet.push(labelled_or_failed(batch, &schema)) {
+                    return Ok(());
+                }
+            }
+            counters.add(&before, &scan.stats());
+            Ok(())
+        }))
+    }
+
     fn estimate(&self) -> usize {
         let rows = usize::try_from(self.snapshot.row_count_estimate()).unwrap_or(usize::MAX);
         let rows = match self.last_rows.as_deref() {
@@ -349,54 +426,7 @@ impl ExecutionPlan for ScanExec {
         partition: usize,
         _context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        let Some(ranges) = self.partitions.get(partition) else {
-            return internal_err!("a scan has no partition {partition}");
-        };
-        let counters = Counters::new(&self.metrics, partition);
-        if let Some(keys) = self.points() {
-            let (scan, keys) = (self.clone(), keys.to_vec());
-            return Ok(outlet::stream(&self.schema, move |outlet| {
-                let batch = scan.read_points(&keys)?;
-                counters.rows.add(batch.num_rows());
-                outlet.push(Ok(batch));
-                Ok(())
-            }));
-        }
-        if let Some(partitions) = &self.last_rows {
-            return Ok(self.execute_last(partitions.as_ref().clone(), counters));
-        }
-        let request = ScanRequest {
-            columns: self.columns.clone(),
-            codes: self.codes.clone(),
-            ranges: ranges.clone(),
-            predicates: self.pushed.zones.clone(),
-            filter: self.filter.clone(),
-            narrowing: self.narrowing(),
-            limit: self.limit,
-            reverse: self.reverse,
-            any_order: !self.ordered && self.limit.is_none() && self.partitions.len() > 1,
-            small_batches: self.inline,
-            now_ms: self.now_ms,
-        };
-        let (snapshot, schema) = (self.snapshot.clone(), self.schema.clone());
-        if self.inline {
-            let rows = Inline::new(snapshot, request, schema, counters);
-            return Ok(Box::pin(rows));
-        }
-        Ok(outlet::stream(&self.schema, move |outlet| {
-            let mut scan = snapshot.scan(request).map_err(to_datafusion)?;
-            let mut before = ScanStats::default();
-            while let Some(batch) = scan.next() {
-                let now = scan.stats();
-                counters.add(&before, &now);
-                before = now;
-                if !outlet.push(labelled_or_failed(batch, &schema)) {
-                    return Ok(());
-                }
-            }
-            counters.add(&before, &scan.stats());
-            Ok(())
-        }))
+        self.run(partition, None)
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

@@ -1,6 +1,7 @@
 //! The engine against a store on a simulated disk.
 
 mod allowance;
+mod covered;
 mod filled;
 mod functions;
 mod json;

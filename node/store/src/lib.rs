@@ -38,15 +38,17 @@ mod worker;
 pub mod write_set;
 
 pub use activestore_sst::{
-    ColumnMeta, SstMeta, VECTOR_ROWS, ZonePredicate, ZoneValue, decode_array, encode_array,
+    ColumnMeta, SstMeta, Sum, Summary, VECTOR_ROWS, ZonePredicate, ZoneValue, decode_array,
+    encode_array,
 };
 pub use compaction::evict::{Evicted, Eviction};
 pub use disks::table_disk;
 pub use governor::PauseReason;
 pub use options::{StoreOptions, WalSync};
 pub use read::{
-    Digest, FragmentPiece, LastRequest, LastRows, Narrowing, RowFilter, Scan, ScanRequest,
-    ScanStats, Share, Snapshot, StampedCell, StampedCells, Trace, WalkedRow, Wanted, WantedValues,
+    Covering, Digest, FragmentPiece, Known, LastRequest, LastRows, Narrowing, RowFilter, Scan,
+    ScanRequest, ScanStats, Share, Snapshot, StampedCell, StampedCells, Trace, WalkedRow, Wanted,
+    WantedValues,
 };
 pub use stats::{CompactionInfo, FileGroup, SstInfo, StoreStats, TableStats};
 pub use store::Store;

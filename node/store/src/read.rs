@@ -18,6 +18,7 @@ use crate::version::{Origins, Stamp, TableFile, TableVersion, TombstoneMap};
 
 mod codes;
 mod copy;
+mod covering;
 mod digest;
 mod ends;
 mod fragments;
@@ -34,6 +35,7 @@ mod split;
 mod walk;
 
 pub use activestore_sst::{ZonePredicate, ZoneValue};
+pub use covering::{Covering, Known};
 pub use digest::Digest;
 pub use fragments::FragmentPiece;
 pub use last::{LastRequest, LastRows};

@@ -22,8 +22,10 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt, stream};
 
+use super::covered::Covered;
 use super::folds::{Fold, FoldPlan};
 use super::table::{Groups, Run};
+use crate::scan::ScanExec;
 
 /// Groups that are held at most; their states are then handed on, and counting begins anew.
 const GROUPS_MAX: usize = 65_536;
@@ -81,6 +83,13 @@ impl RunAggregateExec {
 
     pub(crate) fn input(&self) -> &Arc<dyn ExecutionPlan> {
         &self.input
+    }
+
+    /// The scan of a whole table below, and who takes vectors of it unread; `None` where rows have to be seen.
+    fn covered(&self) -> Option<(&ScanExec, Arc<Covered>)> {
+        let scan = self.input.downcast_ref::<ScanExec>();
+        let scan = scan.filter(|_| self.groups.is_empty())?;
+        Some((scan, Covered::of(&self.folds, scan.columns())?))
     }
 }
 
@@ -143,7 +152,13 @@ impl ExecutionPlan for RunAggregateExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        let input = self.input.execute(partition, context.clone())?;
+        let (input, covered) = match self.covered() {
+            Some((scan, covered)) => {
+                let input = scan.execute_covered(partition, covered.clone())?;
+                (input, Some(covered))
+            }
+            None => (self.input.execute(partition, context.clone())?, None),
+        };
         let consumer = MemoryConsumer::new(format!("RunAggregateExec[{partition}]"));
         let state = Folding {
             arguments: self
@@ -155,6 +170,7 @@ impl ExecutionPlan for RunAggregateExec {
             exprs: self.groups.clone(),
             groups: Groups::default(),
             runs: Vec::new(),
+            covered,
             schema: self.schema.clone(),
             memory: consumer.register(context.memory_pool()),
             tried: Tried::default(),
@@ -174,6 +190,7 @@ impl ExecutionPlan for RunAggregateExec {
                     Some(batch) => state.add(&batch?)?,
                     None => {
                         state.tried.ended = true;
+                        state.add_covered()?;
                         state.hand_on()?;
                     }
                 }
@@ -212,6 +229,8 @@ struct Folding {
     folds: Vec<Box<dyn Fold>>,
     groups: Groups,
     runs: Vec<Run>,
+    /// What vectors that were not read come to.
+    covered: Option<Arc<Covered>>,
     schema: SchemaRef,
     memory: MemoryReservation,
     tried: Tried,
@@ -259,6 +278,19 @@ impl Folding {
         let full = groups >= GROUPS_MAX || bytes > BYTES_MAX;
         if forget || full || self.memory.try_resize(bytes).is_err() {
             self.hand_on()?;
+        }
+        Ok(())
+    }
+
+    /// Adds what vectors that were not read come to.
+    fn add_covered(&mut self) -> Result<()> {
+        let Some(totals) = self.covered.as_ref().and_then(|covered| covered.take()) else {
+            return Ok(());
+        };
+        // A batch without columns and rows has the one group that there is.
+        self.groups.runs(&[], 1, false, &mut self.runs)?;
+        for (fold, total) in self.folds.iter_mut().zip(&totals) {
+            fold.cover(total);
         }
         Ok(())
     }

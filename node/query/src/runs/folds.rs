@@ -3,22 +3,22 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, Float64Array, Int64Array, PrimitiveArray,
-    UInt64Array,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, Float64Array, Int64Array, UInt64Array,
 };
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{
-    ArrowNativeTypeOp, DataType as ArrowType, Date32Type, Float32Type, Float64Type, Int32Type,
-    Int64Type, SchemaRef, TimeUnit, TimestampNanosecondType,
+    DataType as ArrowType, Date32Type, Float32Type, Float64Type, Int32Type, Int64Type, SchemaRef,
+    TimeUnit, TimestampNanosecondType,
 };
 use datafusion::common::{Result, internal_err};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::expressions::Literal;
 
+use super::covered::Total;
 use super::distinct::{self, Distinct};
+use super::extreme::extreme;
 use super::table::Run;
-use crate::extremes::{rank, rank_short};
 
 /// Sums that are added up side by side: one alone would wait for each addition.
 const LANES: usize = 8;
@@ -26,7 +26,7 @@ const LANES: usize = 8;
 /// An aggregate and what it is about.
 #[derive(Clone, Debug)]
 pub(super) struct FoldPlan {
-    kind: Kind,
+    pub(super) kind: Kind,
     /// `None` where rows are counted, whatever is in them.
     pub(super) argument: Option<Arc<dyn PhysicalExpr>>,
     /// For EXPLAIN.
@@ -34,7 +34,7 @@ pub(super) struct FoldPlan {
 }
 
 #[derive(Clone, Debug)]
-enum Kind {
+pub(super) enum Kind {
     Count,
     SumFloat,
     SumLong,
@@ -142,6 +142,8 @@ impl FoldPlan {
 pub(super) trait Fold: Send {
     /// Adds the rows of runs; `groups` is how many there are by now.
     fn add(&mut self, argument: Option<&ArrayRef>, runs: &[Run], groups: usize) -> Result<()>;
+    /// Adds what vectors that were not read come to, to the first group; only where [`FoldPlan`] can be answered so.
+    fn cover(&mut self, _total: &Total) {}
     /// About what the states hold beside a few numbers for each group.
     fn bytes(&self) -> usize {
         0
@@ -165,6 +167,13 @@ impl Fold for Count {
             }
         }
         Ok(())
+    }
+
+    fn cover(&mut self, total: &Total) {
+        self.counts.resize(self.counts.len().max(1), 0);
+        if let Some(count) = self.counts.first_mut() {
+            *count += i64::try_from(total.values).unwrap_or(i64::MAX);
+        }
     }
 
     fn take(&mut self) -> Vec<ArrayRef> {
@@ -205,6 +214,16 @@ impl<const AVERAGE: bool> Fold for Sums<AVERAGE> {
             };
         }
         Ok(())
+    }
+
+    fn cover(&mut self, total: &Total) {
+        let groups = self.sums.len().max(1);
+        self.sums.resize(groups, 0.0);
+        self.counts.resize(groups, 0);
+        if let (Some(sum), Some(count)) = (self.sums.first_mut(), self.counts.first_mut()) {
+            *sum += total.sum();
+            *count += total.values;
+        }
     }
 
     fn take(&mut self) -> Vec<ArrayRef> {
@@ -261,6 +280,16 @@ impl Fold for LongSums {
         Ok(())
     }
 
+    fn cover(&mut self, total: &Total) {
+        let groups = self.sums.len().max(1);
+        self.sums.resize(groups, 0);
+        self.any.resize(groups, false);
+        if let (Some(sum), Some(any)) = (self.sums.first_mut(), self.any.first_mut()) {
+            *sum = sum.wrapping_add(total.wrapped());
+            *any |= total.values > 0;
+        }
+    }
+
     fn take(&mut self) -> Vec<ArrayRef> {
         let any: NullBuffer = std::mem::take(&mut self.any).into();
         let sums = std::mem::take(&mut self.sums);
@@ -268,106 +297,15 @@ impl Fold for LongSums {
     }
 }
 
-/// The least or the greatest value; floats in the order of [`crate::extremes`].
-struct Extreme<T: ArrowPrimitiveType> {
-    kind: ArrowType,
-    most: bool,
-    values: Vec<T::Native>,
-    any: Vec<bool>,
-}
-
-fn extreme<T: ArrowPrimitiveType<Native: Ranked>>(kind: &ArrowType, most: bool) -> Box<dyn Fold> {
-    Box::new(Extreme::<T> {
-        kind: kind.clone(),
-        most,
-        values: Vec::new(),
-        any: Vec::new(),
-    })
-}
-
-impl<T: ArrowPrimitiveType<Native: Ranked>> Fold for Extreme<T> {
-    fn add(&mut self, argument: Option<&ArrayRef>, runs: &[Run], groups: usize) -> Result<()> {
-        self.values.resize(groups, T::Native::default());
-        self.any.resize(groups, false);
-        let (values, nulls) = numbers::<T>(argument)?;
-        let most = self.most;
-        let better = |one: T::Native, other: T::Native| {
-            let wins = if most {
-                other.is_above(one)
-            } else {
-                one.is_above(other)
-            };
-            if wins { other } else { one }
-        };
-        for run in runs {
-            let (Some(held), Some(any), Some(values)) = (
-                self.values.get_mut(run.group),
-                self.any.get_mut(run.group),
-                values.get(run.start..run.start + run.rows),
-            ) else {
-                return internal_err!("a run lies outside its batch");
-            };
-            let found = match nulls {
-                None => values.iter().copied().reduce(better),
-                Some(nulls) => {
-                    let nulls = nulls.slice(run.start, run.rows);
-                    let valid = values.iter().zip(nulls.iter());
-                    let valid = valid.filter(|(_, valid)| *valid);
-                    valid.map(|(value, _)| *value).reduce(better)
-                }
-            };
-            if let Some(found) = found {
-                *held = if *any { better(*held, found) } else { found };
-                *any = true;
-            }
-        }
-        Ok(())
-    }
-
-    fn take(&mut self) -> Vec<ArrayRef> {
-        let any: NullBuffer = std::mem::take(&mut self.any).into();
-        let values = std::mem::take(&mut self.values);
-        let array = PrimitiveArray::<T>::new(values.into(), Some(any));
-        vec![Arc::new(array.with_data_type(self.kind.clone()))]
-    }
-}
-
-/// What extremes are taken of.
-trait Ranked: ArrowNativeTypeOp {
-    fn is_above(self, other: Self) -> bool;
-}
-
-impl Ranked for i32 {
-    fn is_above(self, other: Self) -> bool {
-        self > other
-    }
-}
-
-impl Ranked for i64 {
-    fn is_above(self, other: Self) -> bool {
-        self > other
-    }
-}
-
-impl Ranked for f32 {
-    fn is_above(self, other: Self) -> bool {
-        rank_short(self) > rank_short(other)
-    }
-}
-
-impl Ranked for f64 {
-    fn is_above(self, other: Self) -> bool {
-        rank(self) > rank(other)
-    }
-}
-
 /// The values of an argument, and which are NULL if any.
-type Numbers<'a, T> = (
+pub(super) type Numbers<'a, T> = (
     &'a [<T as ArrowPrimitiveType>::Native],
     Option<&'a NullBuffer>,
 );
 
-fn numbers<T: ArrowPrimitiveType>(argument: Option<&ArrayRef>) -> Result<Numbers<'_, T>> {
+pub(super) fn numbers<T: ArrowPrimitiveType>(
+    argument: Option<&ArrayRef>,
+) -> Result<Numbers<'_, T>> {
     match argument.and_then(|array| array.as_primitive_opt::<T>()) {
         Some(array) => {
             let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0);

@@ -6,6 +6,7 @@ use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricB
 pub(super) struct Counters {
     pub(super) rows: Count,
     pub(super) vectors_read: Count,
+    vectors_covered: Count,
     vectors_pruned: Count,
     keys_merged: Count,
     rows_filtered: Count,
@@ -18,6 +19,7 @@ impl Counters {
         Counters {
             rows: counter("rows_scanned"),
             vectors_read: counter("vectors_read"),
+            vectors_covered: counter("vectors_covered"),
             vectors_pruned: counter("vectors_pruned"),
             keys_merged: counter("keys_merged"),
             rows_filtered: counter("rows_filtered"),
@@ -31,6 +33,7 @@ impl Counters {
             [
                 stats.rows,
                 stats.vectors_read,
+                stats.vectors_covered,
                 stats.vectors_pruned,
                 stats.keys_merged,
                 stats.rows_filtered,
@@ -40,6 +43,7 @@ impl Counters {
         let counts = [
             &self.rows,
             &self.vectors_read,
+            &self.vectors_covered,
             &self.vectors_pruned,
             &self.keys_merged,
             &self.rows_filtered,

@@ -51,6 +51,17 @@ pub(super) fn row() -> impl Strategy<Value = Row> {
         )
 }
 
+/// The row at another time; plain ones neither delete nor expire, and short ones have small numbers.
+pub(super) fn moved(row: &Row, by: i64, plain: bool, short: bool) -> Row {
+    Row {
+        second: row.second + by,
+        n: row.n.map(|n| if short { n % 1_000 } else { n }),
+        deleted: row.deleted && !plain,
+        expires: row.expires && !plain,
+        ..row.clone()
+    }
+}
+
 pub(super) fn table(world: &World, time: &str) -> Arc<TableSchema> {
     let columns = [
         ("device", DataType::Text),

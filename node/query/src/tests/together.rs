@@ -26,6 +26,10 @@ async fn what_makes_little_of_much_runs_where_rows_are_read() {
         ),
         (
             "SELECT count(*), avg(temp) FROM plant.runs WHERE n > 5",
+            "RunAggregateExec",
+        ),
+        (
+            "SELECT stddev(temp) FROM plant.runs",
             "AggregateExec: mode=Partial",
         ),
         (

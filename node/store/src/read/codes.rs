@@ -13,6 +13,10 @@ use arrow::datatypes::{DataType as ArrowType, Field, Int32Type, Schema, SchemaRe
 use super::copy::{Span, Stretch, outside};
 use super::scan::ScanRequest;
 
+mod column;
+
+pub(crate) use column::CodedColumn;
+
 /// Rows a run, on average, below which codes save nothing.
 const SHORT_RUN: usize = 2;
 
@@ -215,59 +219,6 @@ pub(super) fn copy_texts(
     Ok(Arc::new(array.map_err(|_| not_text())?))
 }
 
-/// A column by codes in the making, of whole vectors one behind the other.
-pub(crate) struct CodedColumn {
-    id: ColumnId,
-    out: Coded,
-}
-
-impl CodedColumn {
-    /// A column of so many rows.
-    pub(crate) fn new(id: ColumnId, rows: usize) -> Self {
-        CodedColumn {
-            id,
-            out: Coded::new(rows),
-        }
-    }
-
-    /// Which column.
-    pub(crate) fn id(&self) -> ColumnId {
-        self.id
-    }
-
-    /// Adds a vector.
-    ///
-    /// # Errors
-    /// What reading it says; `Overloaded` where the text is more than a column can hold.
-    pub(crate) fn add(&mut self, reader: &mut SequentialReader, vector: usize) -> Result<()> {
-        let rows = reader.sst().vector_rows(vector);
-        if let Some(runs) = runs(reader, vector, self.id)? {
-            let codes = reader.sst().codes(self.id)?;
-            let ends = runs.iter().skip(1).map(|(start, _)| *start);
-            for ((start, code), end) in runs.iter().zip(ends.chain([rows])) {
-                let value = codes.value(*code)?;
-                self.out.push_run(value, end.saturating_sub(*start))?;
-            }
-            return Ok(());
-        }
-        let read = reader.read(vector, &[self.id])?;
-        let Some(column) = read.columns.first() else {
-            self.out.push_nulls(rows);
-            return Ok(());
-        };
-        let text = column.array.as_string_opt::<i32>().ok_or_else(not_text)?;
-        self.out.push_text(text, Span::all(0, text.len()))
-    }
-
-    /// The rows that came.
-    ///
-    /// # Errors
-    /// `Internal` for codes without their values.
-    pub(crate) fn finish(mut self) -> Result<ArrayRef> {
-        by_codes(self.out.keys, self.out.values.finish(), self.out.nulls)
-    }
-}
-
 /// A column in the making.
 struct Coded {
     keys: Vec<i32>,
@@ -380,11 +331,22 @@ impl Coded {
 }
 
 fn by_codes(keys: Vec<i32>, values: StringArray, mut nulls: NullBufferBuilder) -> Result<ArrayRef> {
+    // One look at the greatest and the least is a fraction of what Arrow's own, key by key, takes.
+    let greatest = keys.iter().copied().fold(0, i32::max);
+    let least = keys.iter().copied().fold(0, i32::min);
+    let fits = usize::try_from(greatest).is_ok_and(|greatest| greatest < values.len().max(1));
     let keys = Int32Array::new(keys.into(), nulls.finish());
-    let array = DictionaryArray::try_new(keys, Arc::new(values));
-    Ok(Arc::new(array.map_err(|error| {
-        Error::internal(format!("codes without their values: {error}"))
-    })?))
+    let any = keys.null_count() < keys.len();
+    if least < 0 || !fits || any && values.is_empty() {
+        return Err(Error::internal("codes without their values"));
+    }
+    #[expect(
+        unsafe_code,
+        reason = "what Arrow would look at for each key was looked at"
+    )]
+    // SAFETY: every key is a place among the values.
+    let array = unsafe { DictionaryArray::new_unchecked(keys, Arc::new(values)) };
+    Ok(Arc::new(array))
 }
 
 fn too_long() -> Error {

@@ -15,6 +15,7 @@ use arrow::record_batch::RecordBatch;
 use super::Snapshot;
 use super::codes::coded_schema;
 use super::copy::Span;
+use super::covering::Covering;
 use super::keys::KeyShape;
 use super::narrowing::{Narrowed, Narrowing};
 use super::output::{BATCH_ROWS, Coalescer, Filtered, Picker, RowFilter, output_schema};
@@ -27,6 +28,7 @@ pub(super) mod merge;
 mod pause;
 pub(super) mod piece;
 pub(super) mod source;
+mod stats;
 mod strand;
 mod view;
 mod weave;
@@ -35,6 +37,7 @@ pub(super) use groups::single_partition;
 use merge::{Merge, Step};
 use piece::{Held, Pieces};
 use source::{Alone, Plan};
+pub use stats::ScanStats;
 
 /// What to scan.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +57,8 @@ pub struct ScanRequest {
     /// What narrows while the scan runs. Rows that it does not want may be left out; the caller checks the rest. It is
     /// not asked where there is a limit.
     pub narrowing: Vec<Arc<dyn Narrowing>>,
+    /// Who takes vectors as a whole by what is known of them. It is not asked where there is a limit or a filter.
+    pub covering: Option<Arc<dyn Covering>>,
     /// Rows wanted at most.
     pub limit: Option<usize>,
     /// From the last key to the first.
@@ -67,35 +72,13 @@ pub struct ScanRequest {
     pub now_ms: u64,
 }
 
-/// What a scan did so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ScanStats {
-    /// Vectors whose cells were decoded.
-    pub vectors_read: u64,
-    /// Vectors whose keys were read, to merge them with others or to cut them at the range's ends.
-    pub keys_read: u64,
-    /// Vectors shown as they were, their keys unread.
-    pub vectors_whole: u64,
-    /// Vectors skipped by the predicates or because all of it has expired.
-    pub vectors_pruned: u64,
-    /// Rows that nothing was merged with and nobody resolved, shown or not.
-    pub rows_run: u64,
-    /// Keys merged row by row.
-    pub keys_merged: u64,
-    /// Bytes of the cells that were decoded, as arrays hold them.
-    pub bytes_decoded: u64,
-    /// Rows left out by the filter.
-    pub rows_filtered: u64,
-    /// Rows put out.
-    pub rows: u64,
-}
-
 /// A running scan. It holds its snapshot and a bounded number of decoded vectors, never the table.
 pub struct Scan {
     snapshot: Snapshot,
     plan: Arc<Plan>,
     value_predicates: Vec<ZonePredicate>,
     narrowed: Narrowed,
+    covering: Option<Arc<dyn Covering>>,
     /// In the order that they are to be read, the next one last.
     ranges: Vec<KeyRange>,
     merge: Option<Merge>,
@@ -148,8 +131,9 @@ impl Scan {
         if !request.reverse {
             ranges.reverse();
         }
-        let filter = request.filter.filter(|_| request.limit.is_none());
         let free = request.limit.is_none();
+        let filter = request.filter.filter(|_| free);
+        let covering = request.covering.filter(|_| free && filter.is_none());
         let narrowed = Narrowed(if free { request.narrowing } else { Vec::new() });
         let ahead = filter.as_ref().map_or(&[][..], |filter| filter.columns());
         let (key_predicates, value_predicates) = split_predicates(&table, request.predicates);
@@ -182,6 +166,7 @@ impl Scan {
             now_ms: request.now_ms,
             value_predicates,
             narrowed,
+            covering,
             ranges,
             merge: None,
             merges: Vec::new(),
@@ -246,6 +231,7 @@ impl Scan {
                 room: (BATCH_ROWS - self.picker.rows()).min(self.left),
                 predicates: &self.value_predicates,
                 narrowed: &self.narrowed,
+                covering: self.covering.as_deref(),
             };
             let (pieces, fragments) = (&mut self.pieces, &mut self.fragments);
             match merge.step(&alone, pieces, fragments, &mut self.spans)? {

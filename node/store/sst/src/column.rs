@@ -63,6 +63,7 @@ impl ColumnWriter {
         for start in (0..rows).step_by(VECTOR_ROWS) {
             self.index.push_stored(0);
             self.index.zones.push_empty(VECTOR_ROWS.min(rows - start));
+            self.index.sums.push_empty();
         }
     }
 
@@ -87,6 +88,7 @@ impl ColumnWriter {
             let set_nulls = set.clone().map(NullBuffer::new);
             let present = NullBuffer::union(cells.nulls(), set_nulls.as_ref());
             self.index.zones.push(&cells, present.as_ref())?;
+            self.index.sums.push(&cells, present.as_ref())?;
             let begin = out.len();
             let encoding =
                 self.encoder

@@ -15,9 +15,11 @@ use crate::block::{Family, VECTOR_ROWS};
 use crate::meta::SstMeta;
 
 /// The first and the last eight bytes of a file; the last byte is the format's version.
-pub(crate) const MAGIC: [u8; 8] = *b"ASTSST\0\x02";
+pub(crate) const MAGIC: [u8; 8] = *b"ASTSST\0\x03";
 /// From this version on sections may be compressed, and zones of floats are encoded as floats.
 pub(crate) const PACKED_SINCE: u8 = 2;
+/// From this version on the index tells the sum of each vector of numbers.
+pub(crate) const SUMS_SINCE: u8 = 3;
 /// Footer length, footer checksum, magic.
 pub(crate) const TAIL_BYTES: usize = 16;
 /// Rows of a full row group. All columns of a few vectors lie side by side, so that a row is one read

@@ -6,6 +6,7 @@ use activestore_types::{Error, Result};
 use crate::block::Family;
 use crate::block::cursor::Cursor;
 use crate::block::dictionary::Values;
+use crate::sum::Sums;
 use crate::zone::{Zones, push_ints, read_ints};
 
 /// A vector of up to this many bytes stands in the index.
@@ -21,6 +22,7 @@ pub(crate) struct IndexBuilder {
     inline: Values,
     any_inline: bool,
     pub(crate) zones: Zones,
+    pub(crate) sums: Sums,
 }
 
 impl IndexBuilder {
@@ -32,6 +34,7 @@ impl IndexBuilder {
             inline: Values::default(),
             any_inline: false,
             zones: Zones::new(family),
+            sums: Sums::new(family),
         }
     }
 
@@ -64,6 +67,7 @@ impl IndexBuilder {
             Values::default().encode(&mut out);
         }
         self.zones.encode(&mut out);
+        self.sums.encode(&mut out);
         out
     }
 }
@@ -76,6 +80,7 @@ pub(crate) struct ColumnIndex {
     lengths: Vec<u32>,
     inline: Values,
     pub(crate) zones: Zones,
+    pub(crate) sums: Sums,
 }
 
 /// Where a vector's bytes are.
@@ -118,6 +123,7 @@ impl ColumnIndex {
         let inline_bytes_max = vectors.saturating_mul(INLINE_BYTES_MAX);
         let inline = Values::decode(&mut bytes, vectors, inline_bytes_max)?;
         let zones = Zones::decode(&mut bytes, family, version, vectors)?;
+        let sums = Sums::decode(&mut bytes, family, version, vectors)?;
         bytes.finish()?;
         let mut starts = Vec::with_capacity(vectors);
         let mut groups = groups.zip(chunks).peekable();
@@ -136,6 +142,7 @@ impl ColumnIndex {
             lengths,
             inline,
             zones,
+            sums,
         })
     }
 

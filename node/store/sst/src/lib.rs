@@ -56,6 +56,7 @@ pub mod meta;
 mod newest;
 mod page;
 mod reader;
+mod sum;
 mod writer;
 pub mod zone;
 
@@ -63,7 +64,8 @@ pub use block::{VECTOR_ROWS, decode_array, encode_array};
 pub use cache::BlockCache;
 pub use meta::{ColumnMeta, SstMeta};
 pub use page::Fence;
-pub use reader::{Codes, SequentialReader, Sst, StampZone, WideColumn};
+pub use reader::{Codes, SequentialReader, Sst, StampZone, Summary, WideColumn};
+pub use sum::Sum;
 pub use writer::{SstOptions, SstWriter};
 pub use zone::{ZonePredicate, ZoneValue};
 

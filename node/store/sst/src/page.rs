@@ -10,11 +10,10 @@ use activestore_types::{Error, Result};
 use crate::block::Family;
 use crate::block::cursor::{Cursor, push_varint};
 use crate::block::dictionary::Values;
-use crate::footer::PACKED_SINCE;
 use crate::index::{ColumnIndex, IndexBuilder};
 
 /// Memory of what the index says about a vector of a column, once it is decoded, about.
-const ENTRY_BYTES: usize = 64;
+const ENTRY_BYTES: usize = 72;
 /// What a column takes in a page beside its entries: its slot, and allocations of its lists.
 const COLUMN_BYTES: usize = size_of::<OnceLock<ColumnIndex>>() + 160;
 /// What a page takes in memory, about; at least one row group has a place in it.
@@ -64,7 +63,7 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// From the bytes of a page, for the vectors from `first` on, of at most so many columns.
+    /// From the bytes of a page in a file of this version, for the vectors from `first` on, of at most so many columns.
     ///
     /// # Errors
     /// `Corrupt` for bytes that [`encode`] does not write.
@@ -74,6 +73,7 @@ impl Page {
         groups: Vec<usize>,
         vectors: usize,
         parts_max: usize,
+        version: u8,
     ) -> Result<Self> {
         let mut cursor = Cursor::new(&bytes);
         let fences = Values::decode(&mut cursor, vectors, usize::MAX)?;
@@ -89,7 +89,7 @@ impl Page {
             cursor.take(length)?;
             parts.push(start..start + length);
         }
-        Page::of(first, groups, vectors, fences, bytes, parts, PACKED_SINCE)
+        Page::of(first, groups, vectors, fences, bytes, parts, version)
     }
 
     /// From parts that lie in `bytes`.

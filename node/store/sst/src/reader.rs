@@ -3,7 +3,7 @@
 //! checked against its checksum before it is decoded. Nothing is merged here.
 
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use activestore_env::{Disk, DiskFile};
 use activestore_types::{BatchColumn, ColumnId, Error, KeyRange, Result, RowBatch, TableSchema};
@@ -38,16 +38,20 @@ mod layout;
 mod point;
 mod stamps;
 mod stored;
+mod summary;
 mod wide;
 
 pub use ahead::SequentialReader;
 pub use codes::Codes;
 pub use stamps::StampZone;
 pub(crate) use stored::Dictionary;
+pub use summary::Summary;
 pub use wide::WideColumn;
 
 /// What of its index a file keeps in memory that was opened without a cache, in bytes.
 const INDEX_BYTES_ALONE: usize = 4 << 20;
+/// Pages of which a file knows that they were used last.
+const RECENT_PAGES: usize = 4;
 
 /// An open SSTable: immutable, shared between threads. What it says about its vectors is read page by
 /// page when it is needed, and kept within the bytes of its cache.
@@ -72,9 +76,30 @@ pub struct Sst {
     cache: Arc<BlockCache>,
     file_number: u64,
     no_dictionary: Arc<Dictionary>,
-    /// The page used last, with its number, where pages are too heavy for the cache.
-    heavy: Mutex<Option<(usize, Arc<Page>)>>,
+    /// Pages used last, each at the remainder of its number: scans ask for one again and again, at several places at once.
+    recent: [Mutex<Recent>; RECENT_PAGES],
     newest: Option<Newest>,
+}
+
+/// The page that was asked for last of some.
+#[derive(Default)]
+enum Recent {
+    #[default]
+    Nothing,
+    /// For as long as the cache has it.
+    Cached(Weak<Page>),
+    /// Too heavy for the cache.
+    Held(Arc<Page>),
+}
+
+impl Recent {
+    fn page(&self) -> Option<Arc<Page>> {
+        match self {
+            Recent::Nothing => None,
+            Recent::Cached(page) => page.upgrade(),
+            Recent::Held(page) => Some(Arc::clone(page)),
+        }
+    }
 }
 
 /// The newest rows of the file's partitions.
@@ -151,7 +176,7 @@ impl Sst {
             cache: Arc::clone(cache),
             file_number: cache.number_file(),
             no_dictionary: Arc::new(Dictionary::None),
-            heavy: Mutex::new(None),
+            recent: std::array::from_fn(|_| Mutex::default()),
             newest: footer.newest.map(|section| Newest {
                 section,
                 sst: OnceLock::new(),

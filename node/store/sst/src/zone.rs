@@ -204,6 +204,34 @@ impl Zones {
         self.missing.get(vector).is_none_or(|missing| *missing > 0)
     }
 
+    /// How many cells of a vector have no value.
+    pub(crate) fn missing(&self, vector: usize) -> Option<usize> {
+        let missing = *self.missing.get(vector)?;
+        usize::try_from(missing).ok()
+    }
+
+    /// The least and the greatest value of a vector that has some, where the bounds are values of it.
+    pub(crate) fn exact(&self, vector: usize) -> Option<(ZoneValue, ZoneValue)> {
+        match &self.bounds {
+            Bounds::Ints { low, high } => {
+                let value = |bound: &u64| ZoneValue::Int(bound.cast_signed());
+                Some((value(low.get(vector)?), value(high.get(vector)?)))
+            }
+            Bounds::Wide { low, high } => Some((
+                ZoneValue::Decimal(*low.get(vector)?),
+                ZoneValue::Decimal(*high.get(vector)?),
+            )),
+            Bounds::Floats { low, high } => {
+                // A NaN makes both infinite, and a zero stands for both that there are.
+                let exact = |bound: &&f64| bound.is_finite() && **bound != 0.0;
+                let (low, high) = (low.get(vector)?, high.get(vector)?);
+                let exact = exact(&low) && exact(&high);
+                exact.then_some((ZoneValue::Float(*low), ZoneValue::Float(*high)))
+            }
+            Bounds::Strings { .. } => None,
+        }
+    }
+
     /// The least and the greatest value of a vector of integers; `None` for one without a value.
     pub(crate) fn ints(&self, vector: usize, rows: usize) -> Option<(u64, u64)> {
         let missing = *self.missing.get(vector)?;
@@ -366,7 +394,7 @@ pub(crate) fn read_ints(bytes: &mut Cursor<'_>, count: usize) -> Result<Vec<u64>
 }
 
 /// Appends any number of floats, each stretch of them behind the tag of its encoding.
-fn push_floats(values: &[f64], out: &mut Vec<u8>) {
+pub(crate) fn push_floats(values: &[f64], out: &mut Vec<u8>) {
     let mut history = FloatHistory::default();
     let mut payload = Vec::new();
     for part in values.chunks(VECTOR_ROWS) {
@@ -377,7 +405,10 @@ fn push_floats(values: &[f64], out: &mut Vec<u8>) {
 }
 
 /// Reads what [`push_floats`] wrote.
-fn read_floats(bytes: &mut Cursor<'_>, count: usize) -> Result<Vec<f64>> {
+///
+/// # Errors
+/// `Corrupt` for other bytes.
+pub(crate) fn read_floats(bytes: &mut Cursor<'_>, count: usize) -> Result<Vec<f64>> {
     let mut values = Vec::new();
     let mut lanes = [0; VECTOR_ROWS];
     while values.len() < count {

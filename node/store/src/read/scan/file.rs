@@ -11,6 +11,7 @@ use super::piece::{Held, Pieces, SharedReader, Slot, Vector};
 use super::source::{Alone, Plan};
 use super::strand::{Strand, Worth};
 use crate::read::copy::Span;
+use crate::read::covering::Known;
 use crate::read::keys::VectorKeys;
 use crate::read::piece::Fragment;
 use crate::version::Stamp;
@@ -288,6 +289,22 @@ impl FileSource {
         let mut predicates = alone.predicates.iter();
         predicates.all(|predicate| self.sst.may_match(vector, predicate))
             && !alone.narrowed.excludes(&self.sst, vector)
+    }
+
+    /// Whether somebody takes the next vector, of which all rows show, by what is known of it.
+    pub(crate) fn is_covered(&self, alone: &Alone<'_>) -> Result<bool> {
+        match (alone.covering, self.next_vector()) {
+            (Some(covering), Some(next)) => covering.cover(&Known::of(&self.sst, next)),
+            _ => Ok(false),
+        }
+    }
+
+    /// Moves past the next vector, which was taken otherwise.
+    pub(crate) fn pass_whole(&mut self, pieces: &mut Pieces) -> Result<Option<Span>> {
+        self.drop_vector();
+        self.skip_pruned(pieces)?;
+        pieces.stats.vectors_covered += 1;
+        Ok(None)
     }
 
     /// Takes the next vector as it is and moves past it.

@@ -77,8 +77,13 @@ impl Merge {
                 && let Some(shows) = file.whole(other, alone)?
             {
                 self.lead.forget();
+                let covered = shows && file.is_covered(alone)?;
                 if let Some(Source::File(file)) = self.sources.get_mut(lead) {
-                    spans.extend(file.take_whole(shows, pieces)?);
+                    let taken = match covered {
+                        true => file.pass_whole(pieces)?,
+                        false => file.take_whole(shows, pieces)?,
+                    };
+                    spans.extend(taken);
                 }
                 return Ok(Step::Run);
             }

@@ -12,6 +12,7 @@ use activestore_types::{Result, TableSchema};
 use super::file::FileSource;
 use super::piece::Pieces;
 use super::view::ViewSource;
+use crate::read::covering::Covering;
 use crate::read::keys::KeyShape;
 use crate::read::lead::Head;
 use crate::read::narrowing::Narrowed;
@@ -33,6 +34,7 @@ pub(crate) struct Alone<'a> {
     /// Predicates on columns outside the key.
     pub(crate) predicates: &'a [ZonePredicate],
     pub(crate) narrowed: &'a Narrowed,
+    pub(crate) covering: Option<&'a dyn Covering>,
 }
 
 /// What all sources of a scan share.

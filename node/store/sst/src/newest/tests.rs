@@ -8,6 +8,7 @@ use arrow::array::{ArrayRef, AsArray, Float64Array, StringArray, TimestampNanose
 use arrow::datatypes::{Float64Type, TimestampNanosecondType};
 
 use super::*;
+use crate::footer::MAGIC;
 use crate::tables::{self, DEVICE, TEMP, TS};
 use crate::{Sst, SstMeta};
 
@@ -134,7 +135,7 @@ fn damaged_ones_are_left_alone() {
     let file = disk.open("1.sst").unwrap();
     let bytes = file.read_vec(0, file.len().unwrap() as usize).unwrap();
     let starts = bytes.windows(8).enumerate();
-    let mut starts = starts.filter(|(_, bytes)| *bytes == b"ASTSST\0\x02");
+    let mut starts = starts.filter(|(_, bytes)| *bytes == MAGIC);
     let (inner, _) = starts.nth(1).unwrap();
     for at in [inner + 3, inner + 20, inner + 300] {
         file.write_at(at as u64, &[bytes[at] ^ 0x10]).unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use activestore_types::{Error, Result};
 
-use super::{Place, Sst};
+use super::{Place, RECENT_PAGES, Recent, Sst};
 use crate::block::VECTOR_ROWS;
 use crate::block::cursor::Cursor;
 use crate::block::dictionary::Values;
@@ -184,16 +184,22 @@ impl Sst {
             file: self.file_number,
             part: Part::Page(number as u32),
         };
-        // Of pages that are too heavy for the cache the file keeps the last.
-        if let Some((held, page)) = &*self.heavy.lock()
-            && *held == number
+        let recent = self.recent.get(number % RECENT_PAGES);
+        let first = self.pages.get(number).map(|place| place.vector);
+        if let Some(recent) = recent
+            && let Some(page) = recent.lock().page()
+            && Some(page.first) == first
         {
-            return Ok(Arc::clone(page));
+            return Ok(page);
         }
         let index = self.cache.index();
         let page = index.page(key, || self.load_page(number))?;
-        if !index.takes(page.weight()) {
-            *self.heavy.lock() = Some((number, Arc::clone(&page)));
+        if let Some(recent) = recent {
+            *recent.lock() = if index.takes(page.weight()) {
+                Recent::Cached(Arc::downgrade(&page))
+            } else {
+                Recent::Held(Arc::clone(&page))
+            };
         }
         Ok(page)
     }
@@ -219,7 +225,7 @@ impl Sst {
                 let bytes = self.section(place.section)?;
                 // A part for each hidden column and each of the schema.
                 let parts_max = self.schema.columns.len() + 4;
-                Page::decode(bytes, place.vector, groups, count, parts_max)
+                Page::decode(bytes, place.vector, groups, count, parts_max, self.version)
             }
         }
     }
