@@ -313,7 +313,8 @@ impl LastRows {
     }
 
     fn copy_out(&mut self) -> Result<()> {
-        self.output.push_picked(&mut self.picker, &mut self.pieces)
+        self.output
+            .push_picked(&mut self.picker, &mut self.pieces, false)
     }
 }
 

@@ -275,12 +275,22 @@ impl Coalescer {
         Ok(())
     }
 
-    /// Adds what was picked, as one batch.
-    pub(crate) fn push_picked(&mut self, picker: &mut Picker, pieces: &mut Pieces) -> Result<()> {
+    /// Adds what was picked, as one batch; `is_filtered` says that a vector may have few rows of it.
+    pub(crate) fn push_picked(
+        &mut self,
+        picker: &mut Picker,
+        pieces: &mut Pieces,
+        is_filtered: bool,
+    ) -> Result<()> {
         if picker.rows() > 0 {
-            let batch = match picker.finish_whole(pieces)? {
+            let batch = match picker.finish_unread(pieces)? {
                 Some(batch) => batch,
-                None => picker.finish(pieces)?,
+                None => {
+                    if is_filtered {
+                        picker.narrow(pieces);
+                    }
+                    picker.finish(pieces)?
+                }
             };
             self.push(batch)?;
         }

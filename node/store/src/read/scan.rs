@@ -356,16 +356,17 @@ impl Scan {
 
     /// Copies the picked rows into the output and lets the pieces go.
     fn copy_out(&mut self) -> Result<()> {
+        let is_filtered = self.filter.is_some();
         if let Some(filter) = &self.filter {
             self.picker
                 .keep(filter.as_ref(), &mut self.pieces, &mut self.filtered)?;
-            self.picker.narrow(&mut self.pieces);
             self.pieces.stats.rows_filtered = self.filtered.dropped;
             if self.filtered.is_idle() {
                 self.filter = None;
             }
         }
-        self.output.push_picked(&mut self.picker, &mut self.pieces)
+        self.output
+            .push_picked(&mut self.picker, &mut self.pieces, is_filtered)
     }
 }
 

@@ -1,25 +1,33 @@
-//! A column by codes of whole vectors.
+//! Columns of text in the making, of rows of vectors one behind the other.
+
+use std::ops::Range;
+use std::sync::Arc;
 
 use activestore_sst::SequentialReader;
 use activestore_types::{ColumnId, Result};
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, StringArray, StringBuilder};
+use arrow::datatypes::DataType as ArrowType;
 
-use super::{Coded, by_codes, not_text, runs};
+use super::{Coded, by_codes, is_coded, not_text, runs, too_long};
 use crate::read::copy::Span;
 
-/// A column by codes in the making, of whole vectors one behind the other.
+/// A column of text. Rows of one value are taken together, whether it is to leave by codes or not.
 pub(crate) struct CodedColumn {
     id: ColumnId,
+    /// Whether it leaves by codes.
+    is_coded: bool,
     out: Coded,
 }
 
 impl CodedColumn {
-    /// A column of so many rows.
-    pub(crate) fn new(id: ColumnId, rows: usize) -> Self {
-        CodedColumn {
+    /// A column of so many rows; `None` where it is not text.
+    pub(crate) fn new(id: ColumnId, kind: &ArrowType, rows: usize) -> Option<Self> {
+        let is_coded = is_coded(kind);
+        (is_coded || *kind == ArrowType::Utf8).then(|| CodedColumn {
             id,
+            is_coded,
             out: Coded::new(rows),
-        }
+        })
     }
 
     /// Which column.
@@ -27,35 +35,77 @@ impl CodedColumn {
         self.id
     }
 
-    /// Adds a vector.
+    /// Adds cells of a vector: those of these rows, which ascend.
     ///
     /// # Errors
     /// What reading it says; `Overloaded` where the text is more than a column can hold.
-    pub(crate) fn add(&mut self, reader: &mut SequentialReader, vector: usize) -> Result<()> {
+    pub(crate) fn add(
+        &mut self,
+        reader: &mut SequentialReader,
+        vector: usize,
+        wanted: &[Range<usize>],
+    ) -> Result<()> {
         let rows = reader.sst().vector_rows(vector);
         if let Some(runs) = runs(reader, vector, self.id)? {
             let codes = reader.sst().codes(self.id)?;
             let ends = runs.iter().skip(1).map(|(start, _)| *start);
-            for ((start, code), end) in runs.iter().zip(ends.chain([rows])) {
-                let value = codes.value(*code)?;
-                self.out.push_run(value, end.saturating_sub(*start))?;
+            let mut runs = runs.iter().zip(ends.chain([rows])).peekable();
+            for wanted in wanted {
+                let mut at = wanted.start;
+                while at < wanted.end
+                    && let Some(((_, code), end)) = runs.peek()
+                {
+                    let to = wanted.end.min(*end);
+                    if at < to {
+                        self.out.push_run(codes.value(*code)?, to - at)?;
+                        at = to;
+                    }
+                    if to == *end || *end <= at {
+                        runs.next();
+                    }
+                }
             }
             return Ok(());
         }
-        let read = reader.read(vector, &[self.id])?;
-        let Some(column) = read.columns.first() else {
-            self.out.push_nulls(rows);
-            return Ok(());
-        };
-        let text = column.array.as_string_opt::<i32>().ok_or_else(not_text)?;
-        self.out.push_text(text, Span::all(0, text.len()))
+        for wanted in wanted {
+            let read = match wanted.len() == rows {
+                true => reader.read(vector, &[self.id])?,
+                false => reader.read_rows(vector, wanted.clone(), &[self.id])?,
+            };
+            let Some(column) = read.columns.first() else {
+                self.out.push_nulls(wanted.len());
+                continue;
+            };
+            let text: &StringArray = column.array.as_string_opt().ok_or_else(not_text)?;
+            self.out.push_text(text, Span::all(0, text.len()))?;
+        }
+        Ok(())
     }
 
     /// The rows that came.
     ///
     /// # Errors
-    /// `Internal` for codes without their values.
+    /// `Internal` for codes without their values; `Overloaded` where the text is more than a column can hold.
     pub(crate) fn finish(mut self) -> Result<ArrayRef> {
-        by_codes(self.out.keys, self.out.values.finish(), self.out.nulls)
+        let values = self.out.values.finish();
+        if self.is_coded {
+            return by_codes(self.out.keys, values, self.out.nulls);
+        }
+        let mut nulls = self.out.nulls;
+        let nulls = nulls.finish();
+        let keys = self.out.keys.iter().map(|key| usize::try_from(*key).ok());
+        let present = |row: usize| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
+        let mut bytes = 0_usize;
+        let mut text = StringBuilder::with_capacity(keys.len(), self.out.bytes);
+        for (row, key) in keys.enumerate() {
+            let value = key.filter(|key| present(row) && *key < values.len());
+            let value = value.map(|key| values.value(key));
+            bytes += value.map_or(0, str::len);
+            if i32::try_from(bytes).is_err() {
+                return Err(too_long());
+            }
+            text.append_option(value);
+        }
+        Ok(Arc::new(text.finish()))
     }
 }

@@ -1,7 +1,5 @@
-//! Whole vectors, one behind the other, that nothing was read of yet: they are decoded into the output's own arrays,
-//! rather than each into some of its own that are copied together then.
-
-use std::sync::Arc;
+//! Rows of vectors, one behind the other, that nothing was read of yet but what is looked at first: they are decoded into
+//! the output's own arrays, rather than each vector into some of its own that rows are copied from then.
 
 use activestore_sst::WideColumn;
 use activestore_types::{BatchColumn, ColumnId, Error, Result};
@@ -10,26 +8,32 @@ use arrow::datatypes::FieldRef;
 use arrow::record_batch::RecordBatch;
 
 use super::{Pick, Picker, record_batch};
-use crate::read::codes::{CodedColumn, is_coded};
-use crate::read::scan::piece::{Pieces, Vector};
-
-/// Fewer of them go the way of others: one alone is handed out as it was decoded.
-const VECTORS_MIN: usize = 2;
+use crate::read::codes::CodedColumn;
+use crate::read::scan::piece::{Picked, Pieces};
 
 impl Picker {
-    /// The picked rows, where they are such vectors; the picker is empty then.
+    /// The picked rows, where they are of such vectors; the picker is empty then.
     ///
     /// # Errors
     /// What reading them says.
-    pub(crate) fn finish_whole(&mut self, pieces: &mut Pieces) -> Result<Option<RecordBatch>> {
-        if self.picks.len() < VECTORS_MIN || self.schema.fields().is_empty() {
+    pub(crate) fn finish_unread(&mut self, pieces: &mut Pieces) -> Result<Option<RecordBatch>> {
+        if self.schema.fields().is_empty() {
             return Ok(None);
         }
-        let Some(vectors) = self.unread(pieces) else {
+        let Some(picked) = self.picked(pieces) else {
             return Ok(None);
         };
-        let arrays = self.decode_whole(&vectors, pieces)?;
-        pieces.stats.vectors_read += vectors.len() as u64;
+        let known = |picked: &Picked| picked.vector.is_known();
+        match picked.as_slice() {
+            // One alone is handed out as it was decoded.
+            [one] if one.is_whole() && !known(one) => return Ok(None),
+            // Vectors that rows come from in turn are decoded once for all of them.
+            many if !are_distinct(many) => return Ok(None),
+            _ => {}
+        }
+        let arrays = self.decode(&picked, pieces)?;
+        let unknown = picked.iter().filter(|picked| !known(picked)).count();
+        pieces.stats.vectors_read += unknown as u64;
         let bytes = arrays.iter().map(Array::get_buffer_memory_size);
         pieces.stats.bytes_decoded += bytes.sum::<usize>() as u64;
         let rows = std::mem::take(&mut self.rows);
@@ -37,8 +41,8 @@ impl Picker {
         record_batch(&self.schema, arrays, rows).map(Some)
     }
 
-    /// What is looked at of the picked rows, where they are such vectors and it is cells of 64 bits; the vectors know it
-    /// then.
+    /// What is looked at of the picked rows, where they are whole vectors of which nothing was read, and it is cells of 64
+    /// bits; the vectors know it then.
     ///
     /// # Errors
     /// What reading it says.
@@ -55,54 +59,53 @@ impl Picker {
         let Some(mut wide) = columns.collect::<Option<Vec<WideColumn>>>() else {
             return Ok(None);
         };
-        let Some(vectors) = self.unread(pieces).filter(|_| !wide.is_empty()) else {
+        let whole = |picked: &Picked| picked.is_whole() && !picked.vector.is_known();
+        let picked = self
+            .picked(pieces)
+            .filter(|picked| picked.iter().all(whole));
+        let Some(picked) = picked.filter(|_| !wide.is_empty()) else {
             return Ok(None);
         };
-        for (_, vector) in &vectors {
-            vector.add_to(&mut wide, &mut [], &[], &[])?;
+        for picked in &picked {
+            picked.add_to(&mut wide, &mut [], &[], &[])?;
         }
         let arrays = wide.into_iter().map(WideColumn::finish);
         let arrays = arrays.collect::<Result<Vec<ArrayRef>>>()?;
         let mut start = 0;
-        for (_, vector) in &vectors {
-            start += vector.know(ids, &arrays, start);
+        for picked in &picked {
+            start += picked.vector.know(ids, &arrays, start);
         }
-        pieces.stats.vectors_read += vectors.len() as u64;
+        pieces.stats.vectors_read += picked.len() as u64;
         let bytes = arrays.iter().map(Array::get_buffer_memory_size);
         pieces.stats.bytes_decoded += bytes.sum::<usize>() as u64;
         Ok(Some(arrays))
     }
 
-    /// The vectors, with their pieces, that the picked rows are; `None` where they are anything else.
-    fn unread(&self, pieces: &Pieces) -> Option<Vec<(usize, Arc<Vector>)>> {
-        let unread = |pick: &Pick| match pick {
-            Pick::Rows(span) => Some((span.piece, pieces.unread(span)?)),
+    fn picked(&self, pieces: &Pieces) -> Option<Vec<Picked>> {
+        pieces.picked(self.picks.iter().map(|pick| match pick {
+            Pick::Rows(span) => Some(*span),
             Pick::Cells(_) => None,
-        };
-        self.picks.iter().map(unread).collect()
+        }))
     }
 
-    fn decode_whole(
-        &self,
-        vectors: &[(usize, Arc<Vector>)],
-        pieces: &Pieces,
-    ) -> Result<Vec<ArrayRef>> {
-        let (mut wide, mut coded, mut apart) = (Vec::new(), Vec::new(), Vec::new());
+    fn decode(&self, picked: &[Picked], pieces: &Pieces) -> Result<Vec<ArrayRef>> {
+        let (mut wide, mut text, mut apart) = (Vec::new(), Vec::new(), Vec::new());
         for (field, id) in self.schema.fields().iter().zip(pieces.wanted()) {
-            if let Some(column) = WideColumn::new(*id, field.data_type(), self.rows) {
+            let kind = field.data_type();
+            if let Some(column) = WideColumn::new(*id, kind, self.rows) {
                 wide.push(column);
-            } else if is_coded(field.data_type()) {
-                coded.push(CodedColumn::new(*id, self.rows));
+            } else if let Some(column) = CodedColumn::new(*id, kind, self.rows) {
+                text.push(column);
             } else {
                 apart.push(*id);
             }
         }
-        let mut read: Vec<(usize, Vec<BatchColumn>)> = Vec::with_capacity(vectors.len());
-        for (piece, vector) in vectors {
-            let columns = vector.add_to(&mut wide, &mut coded, &apart, pieces.codes())?;
-            read.push((*piece, columns));
+        let mut read: Vec<(usize, Vec<BatchColumn>)> = Vec::with_capacity(picked.len());
+        for picked in picked {
+            let columns = picked.add_to(&mut wide, &mut text, &apart, pieces.codes())?;
+            read.push((picked.piece, columns));
         }
-        let (mut wide, mut coded) = (wide.into_iter().peekable(), coded.into_iter().peekable());
+        let (mut wide, mut text) = (wide.into_iter().peekable(), text.into_iter().peekable());
         let mut arrays = Vec::with_capacity(self.schema.fields().len());
         for (place, field) in self.schema.fields().iter().enumerate() {
             let id = pieces.wanted().get(place).copied();
@@ -111,7 +114,7 @@ impl Picker {
                 arrays.push(column.finish()?);
                 continue;
             }
-            if let Some(column) = coded.next_if(|column| column.id() == id) {
+            if let Some(column) = text.next_if(|column| column.id() == id) {
                 arrays.push(column.finish()?);
                 continue;
             }
@@ -126,4 +129,10 @@ impl Picker {
         }
         Ok(arrays)
     }
+}
+
+fn are_distinct(picked: &[Picked]) -> bool {
+    let mut pieces: Vec<usize> = picked.iter().map(|picked| picked.piece).collect();
+    pieces.sort_unstable();
+    pieces.windows(2).all(|pair| pair.first() != pair.last())
 }

@@ -17,6 +17,7 @@ pub(crate) use crate::read::piece::Slot;
 use crate::read::resolve::Cells;
 
 mod whole;
+pub(crate) use whole::Picked;
 
 /// A reader that a source shares with the vectors it read.
 pub(crate) type SharedReader = Arc<Mutex<SequentialReader>>;

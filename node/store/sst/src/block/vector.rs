@@ -23,7 +23,7 @@ mod read;
 mod wide;
 
 pub(crate) use read::{Shared, Vector, decode_codes, decode_rows, decode_vector, probe};
-pub(crate) use wide::{decode_wide, is_wide};
+pub(crate) use wide::{decode_wide, decode_wide_rows, is_wide, pick};
 
 const TAG_MASK: u8 = 0x0f;
 const HAS_NULLS: u8 = 0x10;

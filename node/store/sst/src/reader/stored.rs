@@ -1,9 +1,10 @@
 //! The columns of a file, and what their vectors share.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use activestore_types::{Error, Result, TableSchema};
 use arrow::datatypes::DataType as ArrowType;
+use parking_lot::Mutex;
 
 use super::Sst;
 use crate::block::Family;
@@ -30,6 +31,8 @@ pub(super) struct StoredColumn {
     pub(super) data_type: ArrowType,
     /// A dictionary that is too heavy for the cache.
     heavy: OnceLock<Arc<Dictionary>>,
+    /// What the cache gave last.
+    recent: Mutex<Weak<Dictionary>>,
 }
 
 /// What the vectors of a column share.
@@ -98,6 +101,7 @@ impl StoredColumn {
             family,
             data_type,
             heavy: OnceLock::new(),
+            recent: Mutex::default(),
         })
     }
 
@@ -119,6 +123,9 @@ impl Sst {
         };
         if let Some(heavy) = column.heavy.get() {
             return Ok(Arc::clone(heavy));
+        }
+        if let Some(recent) = column.recent.lock().upgrade() {
+            return Ok(recent);
         }
         let key = IndexKey {
             file: self.file_number,
@@ -142,6 +149,7 @@ impl Sst {
         if !self.cache.index().takes(dictionary.weight()) {
             return Ok(Arc::clone(column.heavy.get_or_init(|| dictionary)));
         }
+        *column.recent.lock() = Arc::downgrade(&dictionary);
         Ok(dictionary)
     }
 }

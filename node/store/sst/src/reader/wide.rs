@@ -1,14 +1,16 @@
 //! Columns of 64-bit cells, several vectors of them read into one array.
 
+use std::ops::Range;
+
 use activestore_types::{ColumnId, Error, Result};
-use arrow::array::{ArrayData, ArrayRef, NullBufferBuilder, make_array};
-use arrow::buffer::Buffer;
+use arrow::array::{Array, ArrayData, ArrayRef, NullBufferBuilder, make_array};
+use arrow::buffer::{Buffer, NullBuffer};
 use arrow::datatypes::{DataType as ArrowType, TimeUnit};
 
 use super::ahead::SequentialReader;
 use super::layout::At;
 use super::{Reading, Sst};
-use crate::block::vector::{decode_wide, is_wide};
+use crate::block::vector::{decode_wide, decode_wide_rows, is_wide, pick};
 use crate::footer::ColumnKind;
 
 /// Whether cells of this type are 64 bits each.
@@ -65,19 +67,42 @@ impl WideColumn {
         Ok(make_array(data))
     }
 
-    /// Adds a vector.
-    fn add(&mut self, sst: &Sst, at: &At, how: &Reading<'_>) -> Result<()> {
-        let end = self.rows + at.rows;
-        let out = self.values.get_mut(self.rows..end);
-        let out = out.ok_or_else(|| Error::internal("a column of more rows than were to come"))?;
-        self.rows = end;
+    /// Adds some cells of a column of 64-bit cells that was read already.
+    ///
+    /// # Errors
+    /// `Internal` for another column, and rows that it does not have or there is no room for.
+    pub fn add_read(&mut self, array: &ArrayRef, wanted: &[Range<usize>]) -> Result<()> {
+        let data = array.to_data();
+        let values = match data.buffers() {
+            [values] if *array.data_type() == self.data_type => values.typed_data::<u64>(),
+            _ => return Err(Error::internal("a column is made of cells of another")),
+        };
+        let values = values.get(data.offset()..).unwrap_or(&[]);
+        let count = wanted.iter().map(Range::len).sum();
+        pick(values, wanted, self.room(count)?)?;
+        self.add_nulls(array.nulls(), wanted, count);
+        Ok(())
+    }
+
+    /// Adds cells of a vector: those of these rows, or all.
+    fn add(
+        &mut self,
+        sst: &Sst,
+        at: &At,
+        wanted: Option<&[Range<usize>]>,
+        how: &Reading<'_>,
+    ) -> Result<()> {
+        let all = [0..at.rows];
+        let rows = wanted.unwrap_or(&all);
+        let count = rows.iter().map(Range::len).sum();
         let column = sst.column(ColumnKind::Cells(self.id));
         let bytes = match column {
             Some(column) => sst.bytes(column, at, how)?.map(|bytes| (column, bytes)),
             None => None,
         };
         let Some((column, bytes)) = bytes else {
-            self.nulls.append_n_nulls(at.rows);
+            self.room(count)?;
+            self.nulls.append_n_nulls(count);
             return Ok(());
         };
         if column.data_type != self.data_type || !is_wide(column.family) {
@@ -87,20 +112,49 @@ impl WideColumn {
             )));
         }
         let dictionary = sst.dictionary(column)?;
-        match decode_wide(bytes, column.family, dictionary.shared(), out)? {
-            None => self.nulls.append_n_non_nulls(at.rows),
-            Some(nulls) => self.nulls.append_buffer(&nulls),
-        }
+        let (family, shared) = (column.family, dictionary.shared());
+        let out = self.room(count)?;
+        let nulls = match wanted {
+            None => decode_wide(bytes, family, shared, out)?,
+            Some(wanted) => decode_wide_rows(bytes, at.rows, wanted, family, shared, out)?,
+        };
+        self.add_nulls(nulls.as_ref(), rows, count);
         Ok(())
+    }
+
+    /// Where the next cells go.
+    fn room(&mut self, count: usize) -> Result<&mut [u64]> {
+        let start = self.rows;
+        self.rows += count;
+        let room = self.values.get_mut(start..start + count);
+        room.ok_or_else(|| Error::internal("a column of more rows than were to come"))
+    }
+
+    fn add_nulls(&mut self, nulls: Option<&NullBuffer>, rows: &[Range<usize>], count: usize) {
+        let Some(nulls) = nulls else {
+            self.nulls.append_n_non_nulls(count);
+            return;
+        };
+        for rows in rows {
+            self.nulls
+                .append_buffer(&nulls.slice(rows.start, rows.len()));
+        }
     }
 }
 
 impl SequentialReader {
-    /// Adds the cells of a vector to each of these columns, NULL where the file has none.
+    /// Adds the cells of a vector to each of these columns, NULL where the file has none: those of the rows in these ranges,
+    /// one behind the other, or all.
     ///
     /// # Errors
     /// As [`Sst::read`], and `Internal` where a column has no room for them.
-    pub fn read_wide(&mut self, v: usize, columns: &mut [WideColumn]) -> Result<()> {
+    pub fn read_wide<'c>(
+        &mut self,
+        v: usize,
+        wanted: Option<&[Range<usize>]>,
+        columns: impl Iterator<Item = &'c mut WideColumn>,
+    ) -> Result<()> {
+        let mut columns: Vec<&mut WideColumn> = columns.collect();
         let (sst, mut how) = self.enter(v);
         let mut read = || {
             let at = sst.at(v)?;
@@ -111,7 +165,7 @@ impl SequentialReader {
             sst.prepare(&stored, &at, &mut how)?;
             columns
                 .iter_mut()
-                .try_for_each(|column| column.add(sst, &at, &how))
+                .try_for_each(|column| column.add(sst, &at, wanted, &how))
         };
         read().map_err(|error: Error| error.context(&sst.path))
     }

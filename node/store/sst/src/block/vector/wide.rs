@@ -1,4 +1,6 @@
-//! Reading a vector of 64-bit cells into memory that is there: the buffer of a longer array, of which it is a part.
+//! Reading cells of 64 bits into memory that is there: the buffer of an array that they are a part of.
+
+use std::ops::Range;
 
 use activestore_types::{Error, Result};
 use arrow::buffer::NullBuffer;
@@ -7,15 +9,20 @@ use super::read::{Opened, Shared, open};
 use crate::block::cursor::Cursor;
 use crate::block::floats::Floats;
 use crate::block::ints::Ints;
+use crate::block::numbers::Numbers;
 use crate::block::pack::Lanes;
 use crate::block::{Encoding, Family, VECTOR_ROWS};
+
+/// Up to so many stretches of up to so many rows are decoded apart; of more the whole vector is.
+const FEW_STRETCHES: usize = 6;
+const FEW_ROWS: usize = 64;
 
 /// Whether values of a family are 64 bits each, as an array holds them.
 pub(crate) fn is_wide(family: Family) -> bool {
     matches!(family, Family::BigInt | Family::Double | Family::Timestamp)
 }
 
-/// Reads the cells of a vector of as many as `out` holds, as their bits, and says which have a value; `None` means all.
+/// Reads all cells of a vector of as many as `out` holds, as their bits, and says which have a value; `None` means all.
 /// What stands in the place of one without is unspecified.
 ///
 /// # Errors
@@ -28,50 +35,136 @@ pub(crate) fn decode_wide(
 ) -> Result<Option<NullBuffer>> {
     let rows = out.len();
     let opened = open(bytes, rows)?;
-    if opened.encoding == Encoding::Null {
-        out.fill(0);
-        return Ok(Some(NullBuffer::new_null(rows)));
-    }
-    if let Ok(lanes) = <&mut Lanes>::try_from(&mut *out) {
-        decode(&opened, rows, family, shared, lanes)?;
-    } else {
-        // The last of its row group.
-        let mut lanes: Lanes = [0; VECTOR_ROWS];
-        decode(&opened, rows, family, shared, &mut lanes)?;
-        for (to, from) in out.iter_mut().zip(lanes) {
-            *to = from;
+    match Cells::parse(&opened, rows, family, shared)? {
+        None => {
+            out.fill(0);
+            return Ok(Some(NullBuffer::new_null(rows)));
         }
+        Some(cells) => match <&mut Lanes>::try_from(&mut *out) {
+            Ok(lanes) => cells.decode(rows, lanes)?,
+            Err(_) => {
+                // The last of its row group.
+                let mut lanes: Lanes = [0; VECTOR_ROWS];
+                cells.decode(rows, &mut lanes)?;
+                pick(&lanes, &[0..rows], out)?;
+            }
+        },
     }
     Ok(opened.present.map(NullBuffer::new))
 }
 
-fn decode(
-    opened: &Opened<'_>,
+/// Reads some cells of a vector of `rows`: those of the ranges, one behind the other. Says of all cells of the vector
+/// which have a value.
+///
+/// # Errors
+/// As [`decode_wide`]; `Internal` for rows that the vector does not have, or that `out` does not hold.
+pub(crate) fn decode_wide_rows(
+    bytes: &[u8],
     rows: usize,
+    wanted: &[Range<usize>],
     family: Family,
     shared: Shared<'_>,
-    lanes: &mut Lanes,
-) -> Result<()> {
-    let mut bytes = Cursor::new(&opened.payload);
-    match (family, opened.encoding) {
-        (Family::BigInt | Family::Double, Encoding::Numbers) => {
-            let numbers = shared
-                .numbers
-                .ok_or_else(|| Error::corrupt("a column's dictionary of numbers is missing"))?;
-            Ints::parse(&mut bytes, rows)?.decode(lanes)?;
-            numbers.look_up(lanes.get_mut(..rows).unwrap_or_default())?;
+    out: &mut [u64],
+) -> Result<Option<NullBuffer>> {
+    let opened = open(bytes, rows)?;
+    let Some(cells) = Cells::parse(&opened, rows, family, shared)? else {
+        out.fill(0);
+        return Ok(Some(NullBuffer::new_null(rows)));
+    };
+    if wanted.len() <= FEW_STRETCHES && out.len() <= FEW_ROWS {
+        let mut rest = out;
+        for rows in wanted {
+            let (head, tail) = rest.split_at_mut_checked(rows.len()).ok_or_else(beyond)?;
+            cells.read(rows.start, head)?;
+            rest = tail;
         }
-        (Family::BigInt | Family::Timestamp, Encoding::FrameOfReference) => {
-            Ints::parse(&mut bytes, rows)?.decode(lanes)?;
-        }
-        (Family::Double, encoding) => {
-            Floats::parse::<f64>(&mut bytes, encoding, rows)?.decode(lanes)?;
-        }
-        (Family::BigInt | Family::Timestamp, other) => {
-            let name = other.name();
-            return Err(Error::corrupt(format!("{name} is no encoding of integers")));
-        }
-        _ => return Err(Error::internal("cells that are not of 64 bits")),
+    } else {
+        let mut lanes: Lanes = [0; VECTOR_ROWS];
+        cells.decode(rows, &mut lanes)?;
+        pick(lanes.get(..rows).unwrap_or(&[]), wanted, out)?;
     }
-    bytes.finish()
+    Ok(opened.present.map(NullBuffer::new))
+}
+
+/// Puts the values of the ranges one behind the other.
+///
+/// # Errors
+/// `Internal` for rows that there are not, or that `out` does not hold.
+pub(crate) fn pick(values: &[u64], wanted: &[Range<usize>], out: &mut [u64]) -> Result<()> {
+    let mut to = 0;
+    for rows in wanted {
+        let values = values.get(rows.clone()).ok_or_else(beyond)?;
+        let out = out.get_mut(to..to + values.len()).ok_or_else(beyond)?;
+        out.copy_from_slice(values);
+        to += values.len();
+    }
+    Ok(())
+}
+
+fn beyond() -> Error {
+    Error::internal("rows beyond those of a vector are read")
+}
+
+/// A parsed payload.
+enum Cells<'a> {
+    Ints(Ints<'a>),
+    Numbers(Ints<'a>, &'a Numbers),
+    Floats(Floats<'a>),
+}
+
+impl<'a> Cells<'a> {
+    /// `None` where no cell has a value.
+    fn parse(
+        opened: &'a Opened<'_>,
+        rows: usize,
+        family: Family,
+        shared: Shared<'a>,
+    ) -> Result<Option<Self>> {
+        let mut bytes = Cursor::new(&opened.payload);
+        let cells = match (family, opened.encoding) {
+            (_, Encoding::Null) => None,
+            (Family::BigInt | Family::Double, Encoding::Numbers) => {
+                let numbers = shared
+                    .numbers
+                    .ok_or_else(|| Error::corrupt("a column's dictionary of numbers is missing"))?;
+                Some(Cells::Numbers(Ints::parse(&mut bytes, rows)?, numbers))
+            }
+            (Family::BigInt | Family::Timestamp, Encoding::FrameOfReference) => {
+                Some(Cells::Ints(Ints::parse(&mut bytes, rows)?))
+            }
+            (Family::Double, encoding) => {
+                let floats = Floats::parse::<f64>(&mut bytes, encoding, rows)?;
+                Some(Cells::Floats(floats))
+            }
+            (Family::BigInt | Family::Timestamp, other) => {
+                let name = other.name();
+                return Err(Error::corrupt(format!("{name} is no encoding of integers")));
+            }
+            _ => return Err(Error::internal("cells that are not of 64 bits")),
+        };
+        bytes.finish()?;
+        Ok(cells)
+    }
+
+    fn decode(&self, rows: usize, lanes: &mut Lanes) -> Result<()> {
+        match self {
+            Cells::Ints(ints) => ints.decode(lanes),
+            Cells::Numbers(codes, numbers) => {
+                codes.decode(lanes)?;
+                numbers.look_up(lanes.get_mut(..rows).unwrap_or_default())
+            }
+            Cells::Floats(floats) => floats.decode(lanes),
+        }
+    }
+
+    fn read(&self, first: usize, out: &mut [u64]) -> Result<()> {
+        match self {
+            Cells::Ints(ints) => ints.read(first, out),
+            Cells::Numbers(codes, numbers) => {
+                codes.read(first, out)?;
+                numbers.look_up(out)
+            }
+            Cells::Floats(floats) => floats.read(first, out),
+        }
+    }
 }
