@@ -15,6 +15,7 @@ mod governor;
 mod listeners;
 mod mqtt;
 mod peers;
+mod rest;
 mod settings;
 mod sink;
 mod uplinks;
@@ -42,6 +43,7 @@ use listeners::Listeners;
 use mqtt::Mqtt;
 pub use peers::EDGES_IDENTITY_DIR;
 use peers::{IDENTITY_DIR, Peers};
+use rest::Rest;
 pub use settings::Settings;
 
 /// Threads for blocking work (syncs of the log, plugins); more work waits.
@@ -125,6 +127,7 @@ async fn serve(settings: Settings) -> Result<()> {
             "this node is for development: plugins are run whoever made them. In production leave out --dev and allow_unsigned, and name those whom you trust in [plugins] trusted_keys"
         );
     }
+    let _rest = Rest::start();
     tokio::select! {
         _ = terminate.recv() => tracing::info!("stopping on SIGTERM"),
         _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),

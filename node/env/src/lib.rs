@@ -17,6 +17,7 @@
 
 mod memory;
 mod named;
+mod program;
 
 pub mod clock;
 pub mod disk;
@@ -33,6 +34,7 @@ use activestore_types::Result;
 pub use clock::Clock;
 pub use disk::{Disk, DiskFile};
 pub use named::open_no_link;
+pub use program::let_go_of_program;
 pub use real::{RealClock, RealDisk, RealRng};
 pub use rng::Rng;
 pub use seal::{Keyring, MasterKey, ValueSealer};
