@@ -34,6 +34,21 @@ impl CatalogState {
             ))
             .with_hint(format!("name another table in refused_into; {} is what the view is made of", view.base)));
         }
+        self.check_no_way_back(def)?;
+        let table = self.tables.get(into);
+        table.map_or(Ok(()), |table| check_fits(def, table))
+    }
+
+    /// Whether what a sink's receiver refuses stays where it is kept: a table that it is taken to may have come to lead
+    /// back to the sink by another node's definitions.
+    ///
+    /// # Errors
+    /// `Invalid`, where it would come back.
+    pub fn check_no_way_back(&self, def: &SinkDef) -> Result<()> {
+        let (_, options) = def.parsed()?;
+        let Some(into) = &options.refused_into else {
+            return Ok(());
+        };
         if self.leads_to(into, &def.base)? {
             return Err(Error::invalid(format!(
                 "what the receiver of sink '{}' refuses would come back to it from {into}",
@@ -41,8 +56,7 @@ impl CatalogState {
             ))
             .with_hint("name another table in refused_into: one that leads to the sink's own by no processor, no materialized view and no other sink"));
         }
-        let table = self.tables.get(into);
-        table.map_or(Ok(()), |table| check_fits(def, table))
+        Ok(())
     }
 
     /// Whether rows of a table come to be rows of another one, or are of it.

@@ -177,8 +177,15 @@ fn what_is_refused_comes_back_to_no_sink() {
     other.apply(back()).unwrap();
     let bundle = other.state().bundle();
     let state = catalog.apply(Change::AdoptBundle(bundle)).unwrap();
-    let error = state.check_refused_into(state.sink("t").unwrap());
+    let error = state.check_no_way_back(state.sink("t").unwrap());
     assert!(error.unwrap_err().to_string().contains(comes_back));
     // Nothing else is refused for what is so already.
+    catalog
+        .apply(Change::Sink(SinkChange::Alter {
+            name: "t".to_owned(),
+            set: [("batch".to_owned(), "3".to_owned())].into(),
+            reset: [].into(),
+        }))
+        .unwrap();
     catalog.apply(create(named("plant.more"))).unwrap();
 }

@@ -26,7 +26,7 @@ pub trait SinkLine: Send {
     /// An event in the receiver's words. One that there are none for is left out.
     ///
     /// # Errors
-    /// `Internal` for a value that has no such form.
+    /// `Internal` for a value that has no such form, `Invalid` for what the receiver's way of speaking cannot carry.
     fn parcel(&self, changes: &Changes, change: &Change) -> Result<Parcel>;
 
     /// Hands parcels over, in their order. It comes to an end within [`SinkOptions::timeout`], all of it: the look-up of

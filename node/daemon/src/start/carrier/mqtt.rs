@@ -6,7 +6,7 @@ use activestore_db::{
     Carried, Change, Changes, Parcel, Setback, SinkAddress, SinkLine, SinkOptions, What,
 };
 use activestore_gateway::encode::{change_object, text_cell};
-use activestore_types::Result;
+use activestore_types::{Error, Result};
 
 use super::packet::{self, KEEP_ALIVE_S, Reply};
 use super::stream::{Names, Stream, Trouble};
@@ -176,26 +176,20 @@ impl SinkLine for Broker {
             }
             text
         };
+        let topic = self.address.topic(value);
+        if !packet::is_topic(&topic) {
+            return Err(Error::invalid(
+                "its topic is empty, or longer than MQTT can carry",
+            ));
+        }
         Ok(Parcel {
             id: changes.token(change),
-            topic: self.address.topic(value),
+            topic,
             body: change_object(changes, change, &self.head)?,
         })
     }
 
     fn carry(&mut self, parcels: &[Parcel]) -> Carried {
-        let fits = parcels
-            .iter()
-            .take_while(|parcel| packet::is_topic(&parcel.topic));
-        let fitting = fits.count();
-        let Some(parcels) = parcels.get(..fitting).filter(|some| !some.is_empty()) else {
-            return Carried {
-                taken: 0,
-                setback: Some(Setback::Refused(
-                    "its topic is empty, or longer than MQTT can carry".to_owned(),
-                )),
-            };
-        };
         let (taken, setback) = self.publish(parcels, Instant::now() + self.timeout);
         if setback.is_some() {
             // What comes after it on this connection is anybody's guess.

@@ -139,7 +139,13 @@ impl Worker {
                             self.suspicion.left_out();
                         }
                     }
-                    _ => may_pass(self, &why, None),
+                    verdict => {
+                        if verdict == Verdict::Alone {
+                            // Something else is sent from now on: soon.
+                            self.tries = 0;
+                        }
+                        may_pass(self, &why, None);
+                    }
                 }
             }
             Some(Setback::Refused(why)) => {
@@ -219,7 +225,7 @@ impl Worker {
             return Ok(());
         };
         // What another node says of tables and processors was taken as it came.
-        inner.catalog.state().check_refused_into(&ready.def)?;
+        inner.catalog.state().check_no_way_back(&ready.def)?;
         let body = parcel.map(|parcel| String::from_utf8_lossy(&parcel.body));
         let row = batch(vec![
             ("sink", text([self.name.as_str()])),

@@ -2,7 +2,6 @@
 //! made again under a name.
 
 use super::*;
-use crate::Setback;
 
 /// What each try was given, by the numbers of the rows.
 fn tried(receivers: &Receivers) -> Vec<Vec<u32>> {
@@ -198,13 +197,8 @@ fn a_sink_of_a_name_that_was_there_begins_anew_at_its_answer() {
         }
         run(&db, "DROP SINK hot").await;
         run(&db, SINK).await;
-        receivers.then(|parcels| Carried {
-            taken: 0,
-            setback: Some(Setback::Later(
-                "not yet".to_owned(),
-                Some(Duration::from_secs(900 + parcels.len() as u64)),
-            )),
-        });
+        let long = Some(Duration::from_secs(900));
+        receivers.then(move |parcels| Carried::by_status(503, long, parcels.len()));
         write(&db, "a", 1..2, 90).await;
         eventually(&db, "SELECT state FROM system.sinks", &["failing"]).await;
         let_go.send(()).unwrap();
