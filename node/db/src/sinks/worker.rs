@@ -179,6 +179,9 @@ impl Worker {
         let next = match self.prepare(inner, def) {
             Ok(()) => self.advance(inner, def.paused, now),
             Err(error) => {
+                if self.is_too_far_behind(inner) {
+                    self.skip(inner);
+                }
                 self.setback(inner, &error.to_string(), None);
                 Next::Wait(self.retry_at, false)
             }
@@ -222,6 +225,11 @@ impl Worker {
                 self.retry_at = Duration::ZERO;
             }
             if ready.def == *def {
+                if ready.line.is_none() {
+                    // It went with a thread that panicked.
+                    let (address, options) = def.parsed()?;
+                    ready.line = Some(self.carrier.line(&self.name, &address, &options)?);
+                }
                 return Ok(());
             }
             // Somebody has changed something: it is tried at once.

@@ -45,8 +45,8 @@ impl Worker {
                 self.conclude(&inner, &outcome.parcels, outcome.carried);
             }
             Err(error) => {
-                // Made ready anew: the line is gone with its thread.
-                (self.ready, self.overtaken) = (None, false);
+                // The line is gone with its thread, and another one is made.
+                self.overtaken = false;
                 self.setback(&inner, &error.to_string(), None);
             }
         }

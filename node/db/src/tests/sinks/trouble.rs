@@ -222,3 +222,20 @@ fn a_sink_of_a_name_that_was_there_begins_anew_at_its_answer() {
         db.shutdown().await.unwrap();
     });
 }
+
+#[test]
+fn a_way_to_a_receiver_that_panics_is_made_anew() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let (db, receivers) = with_sink(dir.path(), SINK).await;
+        write(&db, "a", 0..3, 90).await;
+        for _ in 0..2 {
+            receivers.then(|_| panic!("a defect"));
+        }
+        db.carry_by(Arc::new(receivers.clone())).unwrap();
+        eventually(&db, STANDS, &["current|3|0|0"]).await;
+        assert_eq!(receivers.tried.lock().len(), 3);
+        assert_eq!(kinds(&db), ["sink_failing", "sink_recovered"]);
+        db.shutdown().await.unwrap();
+    });
+}
