@@ -1,7 +1,7 @@
 //! What compiles plugins in C, JavaScript and Python, for the tests that build some: clang through apt, the
 //! others into a folder under the target directory. What cannot be installed is named, and its tests are
-//! skipped: a machine without network or without rights runs all others. The browser that the console is tested in, and
-//! the peers of the sync's measurement, through apt.
+//! skipped: a machine without network or without rights runs all others. The browser that the console is tested in, the
+//! broker that sinks are tested with and the peers of the sync's measurement, through apt.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,9 @@ pub fn ensure() {
     if let Err(why) = browser() {
         eprintln!("── the console is not tested in a browser: {why}");
     }
+    if let Err(why) = broker() {
+        eprintln!("── sinks are not tested with mosquitto: {why}");
+    }
 }
 
 /// Installs the peers that the sync is measured beside, after saying so.
@@ -34,7 +37,6 @@ pub fn ensure() {
 /// # Errors
 /// A sentence that names what cannot be installed.
 pub fn ensure_peers() -> Result<(), String> {
-    let is_there = |program: &str| succeeds("sh", &["-c", &format!("command -v {program}")]);
     if ["mosquitto", "nats-server", "nft", "tc"]
         .into_iter()
         .all(is_there)
@@ -45,6 +47,10 @@ pub fn ensure_peers() -> Result<(), String> {
         "installing mosquitto, nats-server, nftables and iproute2, which the sync is measured beside and with",
         &["mosquitto", "nats-server", "nftables", "iproute2"],
     )
+}
+
+fn is_there(program: &str) -> bool {
+    succeeds("sh", &["-c", &format!("command -v {program}")])
 }
 
 fn c() -> Result<(), String> {
@@ -64,6 +70,17 @@ fn browser() -> Result<(), String> {
     install(
         "installing chromium and chromium-driver, which the console is tested in",
         &["chromium", "chromium-driver"],
+    )
+}
+
+fn broker() -> Result<(), String> {
+    let programs = ["mosquitto", "mosquitto_passwd", "mosquitto_sub"];
+    if programs.into_iter().all(is_there) {
+        return Ok(());
+    }
+    install(
+        "installing mosquitto and its clients, which sinks are tested with",
+        &["mosquitto", "mosquitto-clients"],
     )
 }
 

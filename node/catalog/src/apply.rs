@@ -20,7 +20,9 @@ use crate::{keeping, plugin, role, rollout, sharing, sink, view};
 /// The state after `change`; equal to `before` (version included) where nothing changed.
 pub(crate) fn apply(before: &CatalogState, change: Change) -> Result<CatalogState> {
     let mut next = before.clone();
+    let is_foreign = matches!(change, Change::AdoptBundle(_));
     step(&mut next, change)?;
+    sink::check_after(before, &next, is_foreign)?;
     // How long a wave has been watched is nothing that an edge must hear of.
     let rollouts = std::mem::take(&mut next.rollouts);
     let same_offers = rollout::same_offers(&before.rollouts, &rollouts);
@@ -332,13 +334,10 @@ pub(crate) fn drop_table(
     if_exists: bool,
 ) -> Result<()> {
     check_keyspace_name(&name.keyspace)?;
-    if !state.tables.contains_key(name) {
-        return if if_exists {
-            Ok(())
-        } else {
-            state.table(name).map(drop)
-        };
+    if if_exists && !state.tables.contains_key(name) {
+        return Ok(());
     }
+    state.table(name)?;
     view::check_drop(state, name)?;
     let all = state.processors.values();
     let users = all

@@ -6,6 +6,7 @@ mod changes;
 mod classes;
 mod conflicts;
 mod keeping;
+mod refused;
 mod reopening;
 mod roles;
 mod rollouts;

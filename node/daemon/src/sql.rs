@@ -2,6 +2,7 @@
 
 mod completer;
 mod highlighter;
+mod history;
 mod lexer;
 mod meta;
 mod prompt;

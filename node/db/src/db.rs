@@ -472,6 +472,7 @@ impl Inner {
         let _turn = self.changing.lock();
         let before = self.catalog.state();
         self.check_views_after(&change)?;
+        self.check_sinks_after(&change)?;
         let state = self.catalog.apply(change)?;
         for (name, schema) in &state.tables {
             if before.tables.get(name) != Some(schema) {

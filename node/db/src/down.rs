@@ -141,7 +141,7 @@ impl Inner {
     pub(crate) fn wake_sealers(&self, news: News) {
         self.subscribers.wake();
         self.views.wake();
-        self.sinks.wake();
+        self.sinks.wake(self.store.log_bytes());
         self.outboxes().for_each(|outbox| outbox.committed(news));
         if let Some(stream) = self.down.stream.read().as_ref() {
             stream.committed(news);

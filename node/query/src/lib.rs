@@ -66,7 +66,7 @@ pub use direct::DirectRows;
 pub use engine::{Engine, MAX_CONCURRENT_QUERIES};
 pub use function::ColumnFunction;
 pub use kept::KeptPlan;
-pub use live::LiveQuery;
+pub use live::{LiveFor, LiveQuery};
 pub use model::{Models, Predict};
 pub use options::{EngineOptions, EngineStats};
 pub use params::{MAX_PARAMS, Param};

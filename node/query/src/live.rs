@@ -1,6 +1,8 @@
 //! A query that is asked of the rows of one table as they are written: conditions and expressions, compiled once,
 //! over whole batches. What looks at more than one row is refused: that is what a view keeps.
 
+mod refusal;
+
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,11 +13,10 @@ use arrow::compute::{and, cast, filter, filter_record_batch, prep_null_mask_filt
 use arrow::datatypes::{DataType as ArrowType, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::DFSchema;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::source_as_provider;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use futures::FutureExt;
@@ -26,6 +27,8 @@ use crate::error::{from_datafusion, panicked};
 use crate::params::Param;
 use crate::parse::{Statement, parse};
 use crate::provider::StoredTable;
+pub use refusal::LiveFor;
+use refusal::{check, not_stored, refused};
 
 /// A query over rows as they come.
 pub struct LiveQuery {
@@ -52,23 +55,26 @@ impl fmt::Debug for LiveQuery {
 }
 
 impl Engine {
-    /// Compiles a query that is to be asked of rows as they are written; `params` fill `$1`, `$2`, ….
+    /// Compiles a query that is to be asked of rows as they are written, `by` whom; `params` fill `$1`, `$2`, ….
     ///
     /// # Errors
     /// As [`Engine::query`] for what cannot be planned; `Invalid` for what looks at more than one row, at another
     /// table, or at the time.
-    pub async fn live(&self, sql: &str, params: &[Value]) -> Result<LiveQuery> {
+    pub async fn live(&self, by: LiveFor, sql: &str, params: &[Value]) -> Result<LiveQuery> {
         let mut statements = parse(sql)?;
         let (Some(Statement::Query { sql }), true) = (statements.pop(), statements.is_empty())
         else {
-            return Err(Error::invalid("what is subscribed to is one query"));
+            return Err(Error::invalid(match by {
+                LiveFor::Subscription => "what is subscribed to is one query",
+                LiveFor::Sink => "what a sink sends is what one query gives",
+            }));
         };
         let state = self.session()?;
         let compiled = AssertUnwindSafe(async {
             let plan = self.plan(&state, &sql, &Param::all(params)).await?;
             let analyzer = state.analyzer();
             let plan = analyzer.execute_and_check(plan, state.config_options(), |_, _| {});
-            LiveQuery::compile(&state, &plan.map_err(from_datafusion)?)
+            LiveQuery::compile(by, &state, &plan.map_err(from_datafusion)?)
         })
         .catch_unwind()
         .await;
@@ -77,12 +83,12 @@ impl Engine {
 }
 
 impl LiveQuery {
-    fn compile(state: &SessionState, plan: &LogicalPlan) -> Result<Self> {
+    fn compile(by: LiveFor, state: &SessionState, plan: &LogicalPlan) -> Result<Self> {
         let mut nodes = Vec::new();
         let mut at = plan;
         let scan = loop {
             for expr in at.expressions() {
-                check(&expr)?;
+                check(by, &expr)?;
             }
             at = match at {
                 LogicalPlan::TableScan(scan) => break scan,
@@ -95,17 +101,13 @@ impl LiveQuery {
                     node.input.as_ref()
                 }
                 LogicalPlan::SubqueryAlias(node) => node.input.as_ref(),
-                other => return Err(refused(other)),
+                other => return Err(refused(by, other)),
             };
         };
         nodes.reverse();
         let provider = source_as_provider(&scan.source).map_err(from_datafusion)?;
         let Some(table) = provider.downcast_ref::<StoredTable>() else {
-            return Err(Error::invalid(format!(
-                "{} is made when it is asked for: nothing is written to it that could be told",
-                scan.table_name
-            ))
-            .with_hint("subscribe to a table of your own, and ask this one again and again"));
+            return Err(not_stored(by, &scan.table_name));
         };
         let table = table.table().clone();
         let places = needed(&nodes, &table)?;
@@ -314,57 +316,4 @@ fn physical(state: &SessionState, expr: Expr, fields: &DFSchema) -> Result<Arc<d
     state
         .create_physical_expr(simplified.unalias(), fields)
         .map_err(from_datafusion)
-}
-
-/// Refuses what cannot be asked of one row by itself.
-fn check(expr: &Expr) -> Result<()> {
-    let mut wrong = None;
-    expr.apply(|expr| {
-        wrong = match expr {
-            Expr::ScalarFunction(call)
-                if call.func.signature().volatility == Volatility::Stable =>
-            {
-                Some(
-                    Error::invalid(format!(
-                        "{}() stays what it is for a whole statement, and a subscription has no end",
-                        call.func.name()
-                    ))
-                    .with_hint("compare with a moment that you give, or leave the comparison to who reads the events"),
-                )
-            }
-            Expr::AggregateFunction(_) => Some(beyond("an aggregate")),
-            Expr::WindowFunction(_) => Some(beyond("a window function")),
-            Expr::Exists(_) | Expr::InSubquery(_) | Expr::ScalarSubquery(_) => {
-                Some(beyond("a query inside of it"))
-            }
-            _ => return Ok(TreeNodeRecursion::Continue),
-        };
-        Ok(TreeNodeRecursion::Stop)
-    })
-    .map_err(from_datafusion)?;
-    match wrong {
-        None => Ok(()),
-        Some(error) => Err(error),
-    }
-}
-
-fn refused(node: &LogicalPlan) -> Error {
-    beyond(match node {
-        LogicalPlan::Aggregate(_) => "groups or aggregates",
-        LogicalPlan::Join(_) => "a join",
-        LogicalPlan::Sort(_) => "ORDER BY",
-        LogicalPlan::Limit(_) => "LIMIT",
-        LogicalPlan::Distinct(_) => "DISTINCT",
-        LogicalPlan::Window(_) => "a window function",
-        LogicalPlan::Union(_) => "UNION",
-        LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => "no table",
-        _ => "more than a table",
-    })
-}
-
-fn beyond(what: &str) -> Error {
-    Error::invalid(format!(
-        "SUBSCRIBE tells the rows of one table as they are written, and this query has {what}"
-    ))
-    .with_hint("subscribe to columns, expressions and a WHERE over one table; materialized views keep groups by windows of time, as tables that can be subscribed to")
 }

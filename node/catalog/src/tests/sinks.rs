@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::{create, keyspace, named};
 use crate::*;
 
-fn sink(name: &str, base: &str, address: &str, options: &[(&str, &str)]) -> Change {
+pub(super) fn sink(name: &str, base: &str, address: &str, options: &[(&str, &str)]) -> Change {
     let options = options.iter();
     Change::Sink(SinkChange::Create {
         def: SinkDef {

@@ -5,7 +5,7 @@ use activestore_types::{DataType, ErrorKind, SyncMode, TableName};
 use super::{create, keyspace, named, plugin, processor};
 use crate::*;
 
-fn view(name: &str, base: &str, sync: SyncMode) -> Change {
+pub(super) fn view(name: &str, base: &str, sync: SyncMode) -> Change {
     let mut definition = named(name);
     definition.options.sync = Some(sync);
     Change::CreateView {

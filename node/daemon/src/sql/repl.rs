@@ -1,26 +1,23 @@
 //! The interactive session.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use activestore_types::{Error, Result};
 use reedline::{
-    ColumnarMenu, DefaultHinter, Emacs, FileBackedHistory, KeyCode, KeyModifiers, MenuBuilder,
-    Reedline, ReedlineEvent, ReedlineMenu, Signal, default_emacs_keybindings,
+    ColumnarMenu, DefaultHinter, Emacs, KeyCode, KeyModifiers, MenuBuilder, Reedline,
+    ReedlineEvent, ReedlineMenu, Signal, default_emacs_keybindings,
 };
 
 use super::completer::{KnownNames, Names, SqlCompleter};
 use super::highlighter::SqlColours;
+use super::history::DiscreetHistory;
 use super::lexer::statements;
 use super::meta::{self, COMMANDS, Meta};
 use super::prompt::{SqlPrompt, UntilSemicolon};
 use super::session::Session;
 use crate::client::SqlAnswer;
 use crate::sql::table::Grid;
-
-/// How many lines the history keeps.
-const HISTORY_LINES: usize = 5_000;
 
 const MENU: &str = "completions";
 
@@ -208,21 +205,10 @@ fn editor(names: KnownNames) -> Reedline {
         .with_validator(Box::new(UntilSemicolon))
         .with_edit_mode(Box::new(Emacs::new(keys)))
         .use_bracketed_paste(true);
-    match history_file().and_then(|path| FileBackedHistory::with_file(HISTORY_LINES, path).ok()) {
+    match DiscreetHistory::open() {
         Some(history) => editor
             .with_history(Box::new(history))
             .with_history_exclusion_prefix(Some(" ".to_owned())),
         None => editor,
     }
-}
-
-/// `$XDG_STATE_HOME/activestore/history`, by default under `~/.local/state`.
-fn history_file() -> Option<PathBuf> {
-    let state = std::env::var_os("XDG_STATE_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
-        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))?;
-    let dir = state.join("activestore");
-    std::fs::create_dir_all(&dir).ok()?;
-    Some(dir.join("history"))
 }

@@ -2,6 +2,7 @@
 
 mod mqtt;
 mod packet;
+mod stream;
 mod web;
 
 use std::sync::OnceLock;

@@ -174,6 +174,20 @@ fn editor(browser: &Browser) {
     );
     assert!(browser.text("#result").contains("plant.readings"));
     browser.picture("plan");
+    // What holds a secret is run and not kept.
+    statement(
+        browser,
+        "ALTER SINK no_such SET (header_authorization = 's3cret')",
+        "#run",
+    );
+    assert!(
+        browser.text("#result").contains("no_such"),
+        "{}",
+        browser.text("#result")
+    );
+    let kept = browser.run("return JSON.stringify({ ...localStorage })");
+    let kept = kept.as_str().unwrap();
+    assert!(kept.contains("GRUOP") && !kept.contains("s3cret"), "{kept}");
     browser.click("#history");
     browser.until("document.querySelectorAll('.history button').length >= 4");
     browser.click(".history button:nth-child(2)");

@@ -7,6 +7,7 @@ mod clouds;
 mod configurations;
 mod console;
 mod developer;
+mod door;
 mod files;
 mod fleet;
 mod flowing_down;

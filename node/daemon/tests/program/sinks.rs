@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::door::{Door, Place};
 use super::process::{Node, eventually};
 use super::webhook::read;
 
@@ -158,22 +160,72 @@ fn every_event_arrives_in_order_however_often_node_and_receiver_fail() {
 }
 
 #[test]
+fn an_event_that_a_hook_chokes_on_and_one_without_words_hold_up_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let taken = Arc::new(Mutex::new(Vec::new()));
+    let kept = taken.clone();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let Some(request) = read(&mut stream) else {
+                continue;
+            };
+            let event: Value = serde_json::from_str(&request.body).unwrap();
+            let n = event["row"]["n"].as_u64().unwrap();
+            if n != 4 {
+                kept.lock().unwrap().push(n);
+                let _ = stream.write_all(
+                    b"HTTP/1.1 204 ok\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+                );
+            }
+        }
+    });
+    let node = Node::start(dir.path(), &[]);
+    node.execute(TABLE);
+    // A map by numbers has no form in JSON.
+    node.execute(&format!(
+        "CREATE SINK hot TO 'http://{address}/' WITH (attempts = 3, max_retry = '1 s', refused_into = 'k.refused') AS
+         SELECT n, CASE WHEN n = 2 THEN map(make_array(n), make_array(temp)) END AS m FROM k.t"
+    ));
+    node.execute("INSERT INTO k.t (device, n, temp) VALUES ('a', 1, 1), ('a', 2, 1), ('a', 3, 1), ('a', 4, 1), ('a', 5, 1)");
+    eventually("the last event", || {
+        let stands = node.rows("SELECT state, sent, refused, skipped FROM system.sinks");
+        (stands == ["current,3,2,0"]).then_some(())
+    });
+    assert_eq!(*taken.lock().unwrap(), [1, 3, 5]);
+    let reasons = node.rows("SELECT reason, event IS NULL FROM k.refused ORDER BY event");
+    assert_eq!(reasons.len(), 2);
+    assert!(
+        reasons[0].contains("broke off upon it 3 times") && reasons[0].ends_with("false"),
+        "{reasons:?}"
+    );
+    assert!(
+        reasons[1].contains("cannot be put into words") && reasons[1].ends_with("true"),
+        "{reasons:?}"
+    );
+    assert_eq!(node.stop(), Some(0));
+}
+
+#[test]
 fn a_node_is_the_broker_of_another_and_both_are_killed() {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("broker.toml");
-    // A free port with nobody behind it: the broker comes back to it.
-    let place = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = place.local_addr().unwrap();
-    drop(place);
+    // Nobody is behind it yet, and the broker comes back to it.
+    let door = Door::new();
     std::fs::write(
         &config,
         "[[mqtt.topics]]\ntopic = \"plant/+/hot\"\ntable = \"k.got\"\nformat = \"json\"\n",
     )
     .unwrap();
     let config = config.to_str().unwrap().to_owned();
-    let address = address.to_string();
+    let address = door.address();
     let broker_dir = dir.path().join("broker");
-    let start_broker = || Node::start(&broker_dir, &["--config", &config, "--mqtt", &address]);
+    let start_broker = || {
+        let broker = Node::start(&broker_dir, &["--config", &config, "--mqtt", "127.0.0.1:0"]);
+        door.leads_to(Some(Place::Port(broker.listener("mqtt"))));
+        broker
+    };
     let node_dir = dir.path().join("node");
     let node = Node::start(&node_dir, &[]);
     node.execute(TABLE);
@@ -205,6 +257,7 @@ fn a_node_is_the_broker_of_another_and_both_are_killed() {
     eventually("the first hundred", || {
         (sent(&node) == ["true,current"]).then_some(())
     });
+    door.leads_to(None);
     drop(broker);
     insert(&node, 100);
     let broker = start_broker();
@@ -216,24 +269,28 @@ fn a_node_is_the_broker_of_another_and_both_are_killed() {
     assert_eq!(broker.stop(), Some(0));
 }
 
-/// A mosquitto at a free port, of a directory of its own; killed at the end.
-struct Mosquitto(Child, u16);
+/// A mosquitto behind a port that is held, of a directory of its own; killed at the end.
+struct Mosquitto(Child, Door);
 
 impl Mosquitto {
+    /// Starts one; `None` where it is not installed, which is said.
     fn start(dir: &std::path::Path) -> Option<Mosquitto> {
-        let place = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = place.local_addr().unwrap().port();
-        drop(place);
         let passwords = dir.join("passwords");
         let made = Command::new("mosquitto_passwd")
             .args(["-b", "-c"])
             .arg(&passwords)
             .args(["alarms", "open sesame"])
             .status();
-        made.ok().filter(std::process::ExitStatus::success)?;
-        let config = dir.join("mosquitto.conf");
+        let clients = Command::new("mosquitto_sub").arg("--help").output();
+        if made.is_err() || clients.is_err() {
+            eprintln!("skipped: mosquitto is not installed (Debian: mosquitto mosquitto-clients)");
+            return None;
+        }
+        assert!(made.unwrap().success(), "mosquitto_passwd");
+        let (config, socket) = (dir.join("mosquitto.conf"), dir.join("socket"));
         let text = format!(
-            "listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {}\nuser root\n",
+            "listener 0 {}\nallow_anonymous false\npassword_file {}\nuser root\n",
+            socket.display(),
             passwords.display()
         );
         std::fs::write(&config, text).unwrap();
@@ -243,11 +300,11 @@ impl Mosquitto {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .ok()?;
-        eventually("a broker", || {
-            TcpStream::connect(("127.0.0.1", port)).ok().map(drop)
-        });
-        Some(Mosquitto(child, port))
+            .unwrap();
+        let broker = Mosquitto(child, Door::new());
+        eventually("a broker", || UnixStream::connect(&socket).ok().map(drop));
+        broker.1.leads_to(Some(Place::Socket(socket)));
+        Some(broker)
     }
 }
 
@@ -262,7 +319,6 @@ impl Drop for Mosquitto {
 fn mosquitto_takes_what_a_sink_publishes() {
     let dir = tempfile::tempdir().unwrap();
     let Some(broker) = Mosquitto::start(dir.path()) else {
-        eprintln!("left out: there is no mosquitto (apt-get install mosquitto mosquitto-clients)");
         return;
     };
     let node = Node::start(&dir.path().join("node"), &[]);
@@ -270,7 +326,7 @@ fn mosquitto_takes_what_a_sink_publishes() {
     node.execute(&format!(
         "CREATE SINK out TO 'mqtt://127.0.0.1:{}/plant/{{device}}' WITH (user = 'alarms', password = 'wrong', retain = true, max_retry = '1 s')
          AS SELECT device, n FROM k.t",
-        broker.1
+        broker.1.address().port()
     ));
     node.execute("INSERT INTO k.t (device, n) VALUES ('a', 1), ('b', 2), ('a', 3)");
     eventually("a refusal", || {
@@ -287,7 +343,7 @@ fn mosquitto_takes_what_a_sink_publishes() {
             "-h",
             "127.0.0.1",
             "-p",
-            &broker.1.to_string(),
+            &broker.1.address().port().to_string(),
             "-u",
             "alarms",
             "-P",

@@ -5,6 +5,7 @@
 //! place is a note ([`saved`]), written a second after something was delivered at the latest: so a crash repeats what
 //! was sent in that second, under the same ids, and loses nothing. The log is held for sinks, up to a bound for each.
 
+mod kept;
 mod port;
 mod report;
 mod saved;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use activestore_catalog::{CatalogState, Change, SinkAddress, SinkChange, SinkDef};
 use activestore_env::Clock;
-use activestore_query::SinkStatement;
+use activestore_query::{LiveFor, SinkStatement};
 use activestore_store::WriteSet;
 use activestore_types::{Error, Lsn, Result};
 use parking_lot::{Condvar, Mutex};
@@ -29,7 +30,7 @@ use crate::subscribe::Spot;
 pub use port::{Carried, Carrier, Parcel, Setback, SinkLine};
 use report::SinkReport;
 pub(crate) use report::sinks;
-use saved::{Counts, PREFIX, Saved, name_of, removed};
+use saved::{Counts, PREFIX, Saved, tidied};
 use worker::Worker;
 
 /// A sink's thread begins anew so long after a panic.
@@ -49,6 +50,7 @@ pub(crate) struct Sinks {
 struct State {
     carrier: Option<Arc<dyn Carrier>>,
     seen: Seen,
+    log_bytes: u64,
     /// By a sink's own number.
     all: BTreeMap<[u8; 16], Standing>,
 }
@@ -85,12 +87,15 @@ impl Sinks {
         }
     }
 
-    /// Records were committed.
-    pub(crate) fn wake(&self) {
+    /// Records were committed, and so much was appended to the log since the store was opened.
+    pub(crate) fn wake(&self, log_bytes: u64) {
         if !self.followed.load(Ordering::Acquire) {
             return;
         }
-        self.state.lock().seen.commits += 1;
+        let mut state = self.state.lock();
+        state.seen.commits += 1;
+        state.log_bytes = state.log_bytes.max(log_bytes);
+        drop(state);
         self.woken.notify_all();
     }
 
@@ -116,9 +121,9 @@ impl Sinks {
         self.state.lock().seen
     }
 
-    /// Waits until there is something new, or until a moment; records that are committed count if `for_commits`. False
-    /// when the database ends.
-    fn wait(&self, seen: Seen, until: Duration, for_commits: bool) -> bool {
+    /// Waits until there is something new, until a moment, or until the log has grown to so many bytes; records that are
+    /// committed count if `for_commits`. False when the database ends.
+    fn wait(&self, seen: Seen, until: Duration, for_commits: bool, log_bytes: u64) -> bool {
         let mut state = self.state.lock();
         loop {
             if self.is_closing() {
@@ -127,7 +132,9 @@ impl Sinks {
             let now = state.seen;
             let is_new = (now.news, now.awaited) != (seen.news, seen.awaited);
             let left = until.saturating_sub(self.clock.monotonic());
-            if is_new || (for_commits && now.commits != seen.commits) || left.is_zero() {
+            let has_commits = now.commits != seen.commits;
+            let has_grown = has_commits && state.log_bytes >= log_bytes;
+            if is_new || (for_commits && has_commits) || has_grown || left.is_zero() {
                 return true;
             }
             self.woken.wait_for(&mut state, left);
@@ -157,7 +164,10 @@ impl Db {
         if statement.if_not_exists && state.sinks.contains_key(&statement.name) {
             return Ok(made());
         }
-        let query = self.engine().live(&statement.query, &[]).await?;
+        let query = self
+            .engine()
+            .live(LiveFor::Sink, &statement.query, &[])
+            .await?;
         let address = SinkAddress::parse(&statement.address)?;
         for column in address.columns() {
             if query.output().field_with_name(column).is_err() {
@@ -215,7 +225,7 @@ impl Inner {
     /// A new sink: its place is durable before it is told of.
     fn begin_sink(&self, name: &str, id: [u8; 16]) -> Result<()> {
         let here = Spot::now(self);
-        let saved = Saved::new(id, here.token, Counts::default());
+        let saved = Saved::new(id, here.token, Counts::default(), None);
         self.store.commit(WriteSet {
             notes: vec![saved.note(name)?],
             ..WriteSet::default()
@@ -273,13 +283,8 @@ impl Inner {
     /// When the machine has no thread left.
     fn run_sinks(self: &Arc<Self>) -> Result<()> {
         // Before the definitions: a place is noted after its sink was defined.
-        let notes = self.store.notes(PREFIX).into_iter();
-        let definitions = self.catalog.state();
-        let orphans = notes.filter_map(|(key, _)| {
-            let name = name_of(&key)?;
-            (!definitions.sinks.contains_key(name)).then(|| removed(name))
-        });
-        let notes: Vec<_> = orphans.collect();
+        let notes = self.store.notes(PREFIX);
+        let notes = tidied(&notes, &self.catalog.state().sinks);
         if !notes.is_empty() {
             self.store.commit(WriteSet {
                 notes,
@@ -342,7 +347,7 @@ impl Sinks {
                 "the thread of a sink panicked; it begins anew where it stood"
             );
             let until = self.clock.monotonic() + WAITS_AFTER_PANIC;
-            if !self.wait(self.seen(), until, false) {
+            if !self.wait(self.seen(), until, false, u64::MAX) {
                 return;
             }
         }

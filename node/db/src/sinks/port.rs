@@ -23,13 +23,14 @@ pub trait Carrier: Send + Sync {
 
 /// The way to one receiver.
 pub trait SinkLine: Send {
-    /// An event in the receiver's words.
+    /// An event in the receiver's words. One that there are none for is left out.
     ///
     /// # Errors
-    /// `Internal` for a value that has no such form.
+    /// `Internal` for a value that has no such form, `Invalid` for what the receiver's way of speaking cannot carry.
     fn parcel(&self, changes: &Changes, change: &Change) -> Result<Parcel>;
 
-    /// Hands parcels over, in their order. It comes to an end within a few times [`SinkOptions::timeout`].
+    /// Hands parcels over, in their order. It comes to an end within [`SinkOptions::timeout`], all of it: the look-up of
+    /// a name, the connection, what is sent and what is answered.
     fn carry(&mut self, parcels: &[Parcel]) -> Carried;
 }
 
@@ -58,8 +59,12 @@ pub struct Carried {
 pub enum Setback {
     /// The receiver does not want it.
     Refused(String),
-    /// It may take it later: why not now, and how long it wants to be left alone.
+    /// It says that it may take it later: why not now, and how long it wants to be left alone.
     Later(String, Option<Duration>),
+    /// Nobody was there, or nobody said anything in time.
+    Away(String),
+    /// The connection broke off while it was under way, and nobody knows whether because of it.
+    BrokeOff(String),
 }
 
 impl Carried {
@@ -71,11 +76,27 @@ impl Carried {
         }
     }
 
-    /// Some arrived, and then something went wrong that may pass.
+    /// Some arrived, and then the receiver said that it would not have more now.
     pub fn later(taken: usize, why: impl Into<String>) -> Carried {
         Carried {
             taken,
             setback: Some(Setback::Later(why.into(), None)),
+        }
+    }
+
+    /// Some arrived, and then there was nobody any more.
+    pub fn away(taken: usize, why: impl Into<String>) -> Carried {
+        Carried {
+            taken,
+            setback: Some(Setback::Away(why.into())),
+        }
+    }
+
+    /// Some arrived, and then the connection broke off.
+    pub fn broke_off(taken: usize, why: impl Into<String>) -> Carried {
+        Carried {
+            taken,
+            setback: Some(Setback::BrokeOff(why.into())),
         }
     }
 

@@ -1,8 +1,10 @@
 //! The thread of one sink: it reads, sends, tries again, and notes how far it is.
 
+mod bearer;
 mod outcome;
 mod place;
 mod reading;
+mod suspicion;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -11,19 +13,25 @@ use std::time::Duration;
 use activestore_catalog::{SinkDef, SinkOptions};
 use activestore_types::{Error, Lsn, Result};
 
-use super::port::{Carried, Carrier, Parcel, SinkLine};
+use super::port::{Carrier, Parcel, SinkLine};
 use super::saved::{Counts, Saved};
 use super::{Seen, Sinks};
 use crate::db::Inner;
 use crate::subscribe::{Changes, LogReader, Spot};
 use crate::visit::Visits;
+use bearer::Bearer;
+use suspicion::Suspicion;
 
 /// How long after a delivery its place is noted at the latest: what a crash repeats.
 const NOTED_EVERY: Duration = Duration::from_secs(1);
 /// Looks at the log are so far apart.
 const GATHER: Duration = Duration::from_millis(20);
-/// How long a thread sleeps at most: then it looks whether too much of the log is held for it.
+/// How long a thread sleeps at most.
 const NAP: Duration = Duration::from_secs(5);
+/// While something is on its way, it looks so often whether too much of the log is held for it …
+const LOOKS_EVERY: Duration = Duration::from_millis(100);
+/// … and while it waits, after so much more of the log at the earliest.
+const LOOKS_AFTER_BYTES: u64 = 1 << 20;
 
 /// A sink, in the hands of its thread.
 pub(super) struct Worker {
@@ -32,6 +40,8 @@ pub(super) struct Worker {
     carrier: Arc<dyn Carrier>,
     /// What it was made ready for; `None` until it was.
     ready: Option<Ready>,
+    /// Begun with the first event.
+    bearer: Option<Bearer>,
     /// Of what waits: the changes, and the next of each.
     queue: VecDeque<(Changes, usize)>,
     /// Behind what was delivered, and behind what was read.
@@ -43,9 +53,16 @@ pub(super) struct Worker {
     head_since: Option<Duration>,
     /// Events of one batch now: less where one of them is not wanted.
     batch: usize,
+    /// The last event of a batch that did not go through: it goes again as it was composed, under the same key.
+    composed: Option<String>,
+    /// Whether what was on its way was left out meanwhile: too much of the log was held for it.
+    overtaken: bool,
     /// Failures in a row, and refusals of the first event.
     tries: u32,
     refusals: u32,
+    suspicion: Suspicion,
+    /// How often the first event could not be put into the table for refused ones.
+    unkept: u32,
     /// Whether it was told that it fails: once, until a whole batch went through.
     is_failing: bool,
     /// The record that the last reading failed at, and one that was tried so often.
@@ -55,13 +72,16 @@ pub(super) struct Worker {
     error: Option<String>,
     counts: Counts,
     noted: Noted,
+    /// It looks at what is held of the log once that has grown so far.
+    look_at: u64,
 }
 
 /// The definition, read, and what is made of it.
 struct Ready {
     def: SinkDef,
     options: SinkOptions,
-    line: Box<dyn SinkLine>,
+    /// Away while something is on its way.
+    line: Option<Box<dyn SinkLine>>,
     /// Begun anew after an error.
     reader: Option<LogReader>,
 }
@@ -94,6 +114,7 @@ impl Worker {
             id,
             carrier,
             ready: None,
+            bearer: None,
             queue: VecDeque::new(),
             spot: None,
             read_to: None,
@@ -101,8 +122,12 @@ impl Worker {
             read_at: Duration::ZERO,
             head_since: None,
             batch: 1,
+            composed: None,
+            overtaken: false,
             tries: 0,
             refusals: 0,
+            suspicion: Suspicion::default(),
+            unkept: 0,
             is_failing: false,
             failed_at: None,
             unread: None,
@@ -110,6 +135,7 @@ impl Worker {
             error: None,
             counts: Counts::default(),
             noted: Noted::default(),
+            look_at: u64::MAX,
         }
     }
 
@@ -129,18 +155,7 @@ impl Worker {
                 Next::Gone => return,
                 Next::Again => !sinks.is_closing(),
                 Next::Wait(until, for_commits) => self.waits(sinks, seen, until, for_commits),
-                Next::Carry(parcels) => {
-                    let carried = match &mut self.ready {
-                        Some(ready) => ready.line.carry(&parcels),
-                        None => Carried::later(0, "the sink is not ready"),
-                    };
-                    let Some(inner) = visits.enter(weak) else {
-                        return;
-                    };
-                    self.conclude(&inner, &parcels, carried);
-                    self.tell(&inner);
-                    !sinks.is_closing()
-                }
+                Next::Carry(parcels) => self.carries(parcels, sinks, visits, weak),
             };
             if !goes_on {
                 return;
@@ -149,9 +164,8 @@ impl Worker {
     }
 
     fn waits(&self, sinks: &Sinks, seen: Seen, until: Duration, for_commits: bool) -> bool {
-        // Also where nobody commits: the log may be held for too long.
         let until = until.min(sinks.clock.monotonic() + NAP);
-        sinks.wait(seen, until, for_commits)
+        sinks.wait(seen, until, for_commits, self.look_at)
     }
 
     fn step(&mut self, inner: &Inner, is_awaited: bool) -> Next {
@@ -165,11 +179,15 @@ impl Worker {
         let next = match self.prepare(inner, def) {
             Ok(()) => self.advance(inner, def.paused, now),
             Err(error) => {
+                if self.is_too_far_behind(inner) {
+                    self.skip(inner);
+                }
                 self.setback(inner, &error.to_string(), None);
                 Next::Wait(self.retry_at, false)
             }
         };
         self.mind_place(inner, now, is_awaited);
+        self.look_at = self.looks_at(inner);
         self.tell(inner);
         next
     }
@@ -187,7 +205,9 @@ impl Worker {
             Some(Ok(spot)) if spot.needs <= end.needs => spot,
             _ => end,
         };
-        self.counts = saved.map_or_else(Counts::default, |saved| saved.counts);
+        if let Some(saved) = saved {
+            (self.counts, self.composed) = (saved.counts, saved.composed);
+        }
         self.noted = Noted {
             spot: Some(spot.clone()),
             counts: self.counts,
@@ -205,10 +225,16 @@ impl Worker {
                 self.retry_at = Duration::ZERO;
             }
             if ready.def == *def {
+                if ready.line.is_none() {
+                    // It went with a thread that panicked.
+                    let (address, options) = def.parsed()?;
+                    ready.line = Some(self.carrier.line(&self.name, &address, &options)?);
+                }
                 return Ok(());
             }
             // Somebody has changed something: it is tried at once.
             (self.refusals, self.retry_at) = (0, Duration::ZERO);
+            (self.suspicion, self.unkept) = (Suspicion::default(), 0);
         }
         if inner.env.clock.monotonic() < self.retry_at {
             return Err(Error::overloaded(
@@ -221,7 +247,7 @@ impl Worker {
         self.ready = Some(Ready {
             def: def.clone(),
             options,
-            line,
+            line: Some(line),
             reader: None,
         });
         // What waits may have been read for other options.
@@ -251,7 +277,7 @@ impl Worker {
         if now < self.retry_at {
             return Next::Wait(self.retry_at, false);
         }
-        let wanted = self.batch;
+        let wanted = self.wanted();
         let has_read = self.waiting() < wanted && !(self.at_end && now < self.read_at + GATHER);
         if has_read {
             match self.read(inner, now) {
@@ -273,6 +299,7 @@ impl Worker {
             }
             return self.rests(now, has_read);
         }
+        let wanted = self.wanted();
         let since = *self.head_since.get_or_insert(now);
         let max_delay = self.ready.as_ref().map(|ready| ready.options.max_delay);
         let by = since + max_delay.unwrap_or_default();
@@ -283,13 +310,21 @@ impl Worker {
             };
         }
         match self.pack(inner) {
-            Ok(parcels) if parcels.is_empty() => Next::Again,
-            Ok(parcels) => Next::Carry(parcels),
-            Err(error) => {
-                self.setback(inner, &error.to_string(), None);
-                Next::Wait(self.retry_at, false)
-            }
+            parcels if parcels.is_empty() => Next::Again,
+            parcels => Next::Carry(parcels),
         }
+    }
+
+    /// How many events go next: those of a batch that did not go through, where it is still there.
+    fn wanted(&self) -> usize {
+        if self.suspicion.goes_alone() {
+            return 1;
+        }
+        let composed = self.composed.as_deref().and_then(|last| {
+            let mut next = self.next_events().take(self.batch);
+            next.position(|(changes, change)| changes.token(change) == last)
+        });
+        composed.map_or(self.batch, |last| last + 1)
     }
 
     /// Nothing is there to be sent.
@@ -304,3 +339,6 @@ impl Worker {
         Next::Wait(until, true)
     }
 }
+
+#[cfg(test)]
+mod tests;

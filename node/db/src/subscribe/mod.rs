@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use activestore_query::{Statement, Subscribe, WhenSlow, parse};
+use activestore_query::{LiveFor, Statement, Subscribe, WhenSlow, parse};
 use activestore_types::{Error, ErrorKind, Lsn, Result};
 use parking_lot::{Condvar, Mutex};
 use serde_json::Value;
@@ -132,6 +132,7 @@ impl Db {
             statement,
             params,
             principal: self.principal.clone(),
+            by: LiveFor::Subscription,
         };
         let begun = Subscription::begin(self, wish, from.or(own.as_deref())).await;
         begun.map_err(|error| {

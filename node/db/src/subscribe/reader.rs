@@ -1,7 +1,7 @@
 //! The log read by one who holds it: what a query makes of the records from a place on, in steps that its reader asks
 //! for. Nothing waits in a queue, and nobody is dropped: who reads slowly reads later.
 
-use activestore_query::{Subscribe, WhenSlow};
+use activestore_query::{LiveFor, Subscribe, WhenSlow};
 use activestore_store::LogRecord;
 use activestore_types::{ErrorKind, Hlc, Lsn, Result};
 
@@ -106,6 +106,7 @@ impl LogReader {
             },
             params: Vec::new(),
             principal: Principal::Node,
+            by: LiveFor::Sink,
         };
         let known = Definitions::now(inner);
         let query = futures::executor::block_on(wish.compile(inner))?;

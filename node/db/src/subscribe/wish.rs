@@ -1,7 +1,7 @@
 //! What somebody subscribed to, and with whose rights.
 
 use activestore_catalog::Privilege;
-use activestore_query::{LiveQuery, Subscribe};
+use activestore_query::{LiveFor, LiveQuery, Subscribe};
 use activestore_types::Result;
 use serde_json::Value;
 
@@ -15,6 +15,7 @@ pub(super) struct Wish {
     pub(super) statement: Subscribe,
     pub(super) params: Vec<Value>,
     pub(super) principal: Principal,
+    pub(super) by: LiveFor,
 }
 
 impl Wish {
@@ -22,7 +23,9 @@ impl Wish {
     /// As [`activestore_query::Engine::live`]; `Denied` for what may not be read or called.
     pub(super) async fn compile(&self, inner: &Inner) -> Result<LiveQuery> {
         let engine = inner.engine_of(&self.principal);
-        engine.live(&self.statement.sql, &self.params).await
+        engine
+            .live(self.by, &self.statement.sql, &self.params)
+            .await
     }
 
     /// # Errors

@@ -14,6 +14,7 @@ use super::*;
 use crate::{Carried, Carrier, Change, Changes, Parcel, SinkAddress, SinkLine, SinkOptions, What};
 
 mod bounds;
+mod trouble;
 
 const TABLE: &str = "CREATE KEYSPACE plant;
     CREATE TABLE plant.t (device TEXT, n BIGINT, temp DOUBLE, more TEXT, PRIMARY KEY ((device), n))";
@@ -29,6 +30,8 @@ type Fate = Box<dyn FnMut(&[Parcel]) -> Carried + Send>;
 #[derive(Clone, Default)]
 struct Receivers {
     got: Arc<Mutex<Vec<Parcel>>>,
+    /// What each try was given.
+    tried: Arc<Mutex<Vec<Vec<Parcel>>>>,
     fates: Arc<Mutex<VecDeque<Fate>>>,
 }
 
@@ -71,6 +74,9 @@ impl SinkLine for Line {
         let cells: Vec<String> = cells
             .map(|column| array_value_to_string(column, row).unwrap())
             .collect();
+        if cells.first().is_some_and(|cell| cell == "wordless") {
+            return Err(Error::internal("a value has no JSON form"));
+        }
         let op = match change.what {
             What::Upsert(_) => "",
             What::Delete(_) => "delete ",
@@ -87,6 +93,7 @@ impl SinkLine for Line {
     }
 
     fn carry(&mut self, parcels: &[Parcel]) -> Carried {
+        self.0.tried.lock().push(parcels.to_vec());
         let fate = self.0.fates.lock().pop_front();
         let carried = fate.map_or_else(|| Carried::all(parcels.len()), |mut fate| fate(parcels));
         let taken = parcels.get(..carried.taken).unwrap().iter().cloned();

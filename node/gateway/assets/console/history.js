@@ -7,14 +7,15 @@ const LENGTH_MAX = 20_000;
 export function statements() {
   try {
     const kept = JSON.parse(localStorage.getItem(KEY) ?? "[]");
-    return Array.isArray(kept) ? kept.filter(text => typeof text === "string") : [];
+    return Array.isArray(kept) ? kept.filter(text => typeof text === "string" && !isSecret(text)) : [];
   } catch {
     return [];
   }
 }
 
-/** Whether a statement holds what should not lie in a browser. */
-const isSecret = text => /password|encryption_key|\btoken\b/i.test(text);
+/** Whether a statement holds what should not lie in a browser. The command line goes by the same words. */
+const isSecret = text => /password|encryption_key|\btoken\b|\bheader_/i.test(text)
+  || (/\bsink\b/i.test(text) && /\b(create|alter)\b|:\/\//i.test(text));
 
 export function remember(text) {
   if (text.length > LENGTH_MAX || isSecret(text)) return;

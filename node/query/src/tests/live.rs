@@ -91,7 +91,7 @@ proptest! {
                 engine.query(sql, &crate::Param::all(&params(sql))).await.unwrap().collect().await.unwrap()
             });
             let mut stored = cells(&stored);
-            let live = block(engine.live(sql, &params(sql))).unwrap();
+            let live = block(engine.live(LiveFor::Subscription, sql, &params(sql))).unwrap();
             let (picks, told) = live.rows(&given(&batch, &live)).unwrap();
             let schema = told.schema();
             prop_assert_eq!(schema.fields(), live.output().fields());
@@ -132,7 +132,7 @@ fn only_the_columns_that_are_looked_at_are_wanted_and_keys_are_judged_alone_wher
         ),
         ("SELECT 1 FROM plant.t", &["device"], true),
     ] {
-        let live = block(engine.live(sql, &[])).unwrap();
+        let live = block(engine.live(LiveFor::Subscription, sql, &[])).unwrap();
         let names: Vec<&str> = live
             .input()
             .fields()
@@ -146,7 +146,12 @@ fn only_the_columns_that_are_looked_at_are_wanted_and_keys_are_judged_alone_wher
         );
         assert_eq!(live.needed().len(), wanted.len());
     }
-    let live = block(engine.live("SELECT note FROM plant.t WHERE device > 'd000'", &[])).unwrap();
+    let live = block(engine.live(
+        LiveFor::Subscription,
+        "SELECT note FROM plant.t WHERE device > 'd000'",
+        &[],
+    ))
+    .unwrap();
     let fits = live.keys(&given(&batch, &live)).unwrap();
     assert_eq!(fits, BooleanArray::from(vec![false, true]));
 }
@@ -174,14 +179,26 @@ fn what_looks_at_more_than_one_row_is_refused_and_a_guest_that_panics_is_an_erro
         "SELECT device FROM plant.t; SELECT 1",
         "SELECT * FROM information_schema.tables",
     ] {
-        let error = block(engine.live(sql, &[])).err();
-        let error = error.unwrap_or_else(|| panic!("{sql} was taken"));
-        assert_eq!(error.kind(), ErrorKind::Invalid, "{sql}: {error}");
+        for (by, others) in [
+            (LiveFor::Subscription, ["a sink", "can have sinks"]),
+            (LiveFor::Sink, ["SUBSCRIBE", "subscri"]),
+        ] {
+            let error = block(engine.live(by, sql, &[])).err();
+            let error = error.unwrap_or_else(|| panic!("{sql} was taken"));
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{sql}: {error}");
+            let said = format!("{error} {:?}", error.hint());
+            assert!(!others.iter().any(|word| said.contains(word)), "{said}");
+        }
     }
     engine
         .register(twice("breaks", |_, _| panic!("a defect")))
         .unwrap();
-    let live = block(engine.live("SELECT breaks(temp) FROM plant.t", &[])).unwrap();
+    let live = block(engine.live(
+        LiveFor::Subscription,
+        "SELECT breaks(temp) FROM plant.t",
+        &[],
+    ))
+    .unwrap();
     let error = live.rows(&given(&batch, &live)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Internal, "{error}");
 }

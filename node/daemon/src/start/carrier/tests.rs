@@ -12,6 +12,8 @@ use activestore_db::{Carried, Carrier, Parcel, Setback, SinkAddress, SinkLine, S
 use super::SinkCarrier;
 use super::packet::{self, Reply};
 
+mod endings;
+
 /// Longer than any receiver of these tests is waited for.
 const SLOW: Duration = Duration::from_secs(20);
 
@@ -37,10 +39,18 @@ fn parcels(count: usize) -> Vec<Parcel> {
 
 /// A receiver that does this with its one connection.
 fn serve(work: impl FnOnce(TcpStream) + Send + 'static) -> (u16, std::thread::JoinHandle<()>) {
+    let (listener, thread) = serve_once(work);
+    (listener.local_addr().unwrap().port(), thread)
+}
+
+/// The same, at a port that stays its own and at which nobody answers then.
+fn serve_once(
+    work: impl FnOnce(TcpStream) + Send + 'static,
+) -> (TcpListener, std::thread::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let thread = std::thread::spawn(move || work(listener.accept().unwrap().0));
-    (port, thread)
+    let accepts = listener.try_clone().unwrap();
+    let thread = std::thread::spawn(move || work(accepts.accept().unwrap().0));
+    (listener, thread)
 }
 
 fn head(stream: &mut TcpStream) -> String {
@@ -55,7 +65,9 @@ fn head(stream: &mut TcpStream) -> String {
 
 fn later(carried: &Carried) -> (usize, &str) {
     match &carried.setback {
-        Some(Setback::Later(why, _)) => (carried.taken, why),
+        Some(Setback::Later(why, _) | Setback::Away(why) | Setback::BrokeOff(why)) => {
+            (carried.taken, why)
+        }
         other => panic!("{other:?}"),
     }
 }

@@ -1,5 +1,6 @@
 //! A web hook: one POST for each batch, under a key that stays the same however often it is sent.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use activestore_db::{Carried, Change, Changes, Parcel, SinkLine, SinkOptions};
@@ -71,6 +72,20 @@ fn key(parcels: &[Parcel]) -> String {
     }
 }
 
+/// Whether a connection that was there is no more, and no answer came on it.
+fn breaks_off(error: &ureq::Error) -> bool {
+    let ureq::Error::Io(error) = error else {
+        return false;
+    };
+    matches!(
+        error.kind(),
+        ErrorKind::BrokenPipe
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::UnexpectedEof
+    )
+}
+
 impl SinkLine for WebHook {
     fn parcel(&self, changes: &Changes, change: &Change) -> Result<Parcel> {
         Ok(Parcel {
@@ -89,7 +104,7 @@ impl SinkLine for WebHook {
             .header("idempotency-key", key(parcels))
             .body(self.body(parcels));
         let Ok(request) = request else {
-            return Carried::later(0, "the address is not one that HTTP can carry");
+            return Carried::away(0, "the address is not one that HTTP can carry");
         };
         let request = self
             .agent
@@ -103,7 +118,13 @@ impl SinkLine for WebHook {
                 parcels.len(),
             ),
             // The path may be secret.
-            Err(error) => Carried::later(0, error.to_string().replace(&self.url, "the address")),
+            Err(error) => {
+                let why = error.to_string().replace(&self.url, "the address");
+                match breaks_off(&error) {
+                    true => Carried::broke_off(0, why),
+                    false => Carried::away(0, why),
+                }
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use activestore_types::Lsn;
 use super::{NOTED_EVERY, Worker};
 use crate::db::Inner;
 use crate::sinks::report::SinkReport;
-use crate::sinks::saved::{Saved, removed};
+use crate::sinks::saved::{Saved, key, removed};
 
 /// The place of a sink that has nothing to send is noted after so much of the log.
 const NOTED_EVERY_BYTES: u64 = 4 * 1024 * 1024;
@@ -46,16 +46,21 @@ impl Worker {
 
     pub(super) fn saved(&self) -> Option<Saved> {
         let token = self.spot.as_ref()?.token.clone();
-        Some(Saved::new(self.id, token, self.counts))
+        Some(Saved::new(
+            self.id,
+            token,
+            self.counts,
+            self.composed.clone(),
+        ))
     }
 
-    /// The sink was dropped: its place goes, unless another one has its name.
+    /// The sink was dropped: its place goes.
     pub(super) fn forget(&self, inner: &Inner) {
         if Saved::read(&inner.store, &self.name, self.id).is_none() {
             return;
         }
         let forgotten = inner.store.commit(WriteSet {
-            notes: vec![removed(&self.name)],
+            notes: vec![removed(key(&self.name, self.id))],
             ..WriteSet::default()
         });
         if let Err(error) = forgotten {

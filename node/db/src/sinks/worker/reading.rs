@@ -5,11 +5,12 @@ use std::time::Duration;
 use activestore_catalog::OnBehind;
 use activestore_types::{Error, ErrorKind, Lsn, Result};
 
-use super::Worker;
+use super::suspicion::Suspicion;
+use super::{LOOKS_AFTER_BYTES, Worker};
 use crate::db::Inner;
 use crate::events::Kind;
 use crate::sinks::port::Parcel;
-use crate::subscribe::{LogReader, Spot, Stretch, What};
+use crate::subscribe::{Change, Changes, LogReader, Spot, Stretch, What};
 
 /// Bytes of one event; a larger one is left out.
 const EVENT_BYTES_MAX: usize = 4 << 20;
@@ -118,31 +119,45 @@ impl Worker {
         self.at_end = false;
     }
 
-    /// The next events in the receiver's words. One that is too large is left out.
-    pub(super) fn pack(&mut self, inner: &Inner) -> Result<Vec<Parcel>> {
-        let mut parcels = Vec::new();
-        let mut bytes = 0;
-        let Some(ready) = &self.ready else {
-            return Ok(parcels);
-        };
-        let waiting = self.queue.iter().flat_map(|(changes, next)| {
+    /// What waits, the oldest first.
+    pub(super) fn next_events(&self) -> impl Iterator<Item = (&Changes, &Change)> {
+        self.queue.iter().flat_map(|(changes, next)| {
             let list = changes.list.iter().skip(*next);
             list.map(move |change| (changes, change))
-        });
-        let mut too_large = false;
-        for (changes, change) in waiting.take(self.batch) {
-            let parcel = ready.line.parcel(changes, change)?;
-            too_large = parcel.body.len() > EVENT_BYTES_MAX;
+        })
+    }
+
+    /// The next events in the receiver's words. One that is too large is left out, and so is one that there are no words
+    /// for.
+    pub(super) fn pack(&mut self, inner: &Inner) -> Vec<Parcel> {
+        let mut parcels = Vec::new();
+        let mut bytes = 0;
+        let Some(line) = self.ready.as_ref().and_then(|ready| ready.line.as_ref()) else {
+            return parcels;
+        };
+        let mut unfit = None;
+        for (changes, change) in self.next_events().take(self.wanted()) {
+            let parcel = match line.parcel(changes, change) {
+                Ok(parcel) if parcel.body.len() > EVENT_BYTES_MAX => {
+                    unfit = Some("it is larger than 4 MiB".to_owned());
+                    break;
+                }
+                Ok(parcel) => parcel,
+                Err(error) => {
+                    unfit = Some(format!("it cannot be put into words: {error}"));
+                    break;
+                }
+            };
             bytes += parcel.body.len();
-            if too_large || (!parcels.is_empty() && bytes > BATCH_BYTES_MAX) {
+            if !parcels.is_empty() && bytes > BATCH_BYTES_MAX {
                 break;
             }
             parcels.push(parcel);
         }
-        if parcels.is_empty() && too_large {
-            self.refuse(inner, "it is larger than 4 MiB", &[]);
+        if let Some(why) = unfit.filter(|_| parcels.is_empty()) {
+            self.refuse(inner, &why, None);
         }
-        Ok(parcels)
+        parcels
     }
 
     /// Whether more of the log is held for it than may be.
@@ -156,6 +171,20 @@ impl Worker {
         };
         let held = inner.store.log_bytes_behind(spot.needs);
         ready.options.on_behind == OnBehind::Skip && held > (ready.options.hold_mib << 20) / part
+    }
+
+    /// How far the log grows before more of it can be held than may be.
+    pub(super) fn looks_at(&self, inner: &Inner) -> u64 {
+        let (Some(ready), Some(spot)) = (&self.ready, &self.spot) else {
+            return u64::MAX;
+        };
+        if ready.options.on_behind != OnBehind::Skip {
+            return u64::MAX;
+        }
+        let held = inner.store.log_bytes_behind(spot.needs);
+        let left = (ready.options.hold_mib << 20).saturating_sub(held);
+        let bytes = inner.store.log_bytes();
+        bytes.saturating_add(left.max(LOOKS_AFTER_BYTES))
     }
 
     /// Leaves the oldest events out, until half of what may be held is.
@@ -182,7 +211,8 @@ impl Worker {
                 break;
             }
         }
-        (self.head_since, self.refusals) = (None, 0);
+        (self.head_since, self.refusals, self.composed) = (None, 0, None);
+        self.suspicion = Suspicion::default();
         let count = self.counts.skipped - before;
         if count == 0 {
             return;

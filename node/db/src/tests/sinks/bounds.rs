@@ -3,6 +3,22 @@
 use super::*;
 use crate::Setback;
 
+/// Rows of 700 KiB of which nothing compresses: what does would hold nothing.
+async fn write_much(db: &Db, count: usize) {
+    let mut random = vec![0_u8; 700 << 10];
+    for n in 0..count {
+        db.inner.env.rng.fill(&mut random);
+        let hex: String = random
+            .iter()
+            .map(|byte| char::from(b'0' + byte % 64))
+            .collect();
+        let hex = hex.replace('\'', "_");
+        let sql =
+            format!("INSERT INTO plant.t (device, n, temp, more) VALUES ('a', {n}, 90, '{hex}')");
+        run(db, &sql).await;
+    }
+}
+
 #[test]
 fn the_oldest_are_left_out_and_counted_where_too_much_of_the_log_would_be_held() {
     runtime().block_on(async {
@@ -23,24 +39,8 @@ fn the_oldest_are_left_out_and_counted_where_too_much_of_the_log_would_be_held()
             });
         }
         db.carry_by(Arc::new(receivers.clone())).unwrap();
-        // What compresses to nothing would hold nothing.
-        let mut random = vec![0_u8; 700 << 10];
         let total = 100;
-        for n in 0..total {
-            db.inner.env.rng.fill(&mut random);
-            let hex: String = random
-                .iter()
-                .map(|byte| char::from(b'0' + byte % 64))
-                .collect();
-            let hex = hex.replace('\'', "_");
-            run(
-                &db,
-                &format!(
-                    "INSERT INTO plant.t (device, n, temp, more) VALUES ('a', {n}, 90, '{hex}')"
-                ),
-            )
-            .await;
-        }
+        write_much(&db, total).await;
         eventually(
             &db,
             "SELECT skipped > 0, held_bytes <= 2 * 20 * 1024 * 1024 FROM system.sinks",
@@ -59,6 +59,47 @@ fn the_oldest_are_left_out_and_counted_where_too_much_of_the_log_would_be_held()
         let bodies = receivers.bodies();
         let first = total - bodies.len();
         let wanted: Vec<String> = (first..total).map(|n| format!("a|{n}")).collect();
+        assert_eq!(bodies, wanted);
+        db.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn too_much_is_held_for_no_receiver_that_takes_its_time_either() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let sink = "CREATE SINK s TO 'https://h/' WITH (hold_mib = 20, batch = 100) AS
+            SELECT device, n FROM plant.t WHERE temp > 80";
+        let (db, receivers) = with_sink(dir.path(), sink).await;
+        let (let_go, held) = std::sync::mpsc::channel::<()>();
+        receivers.then(move |parcels| {
+            let _ = held.recv();
+            Carried::all(parcels.len())
+        });
+        db.carry_by(Arc::new(receivers.clone())).unwrap();
+        let total = 80;
+        write_much(&db, total).await;
+        // All of it while the first try is under way.
+        eventually(
+            &db,
+            "SELECT skipped > 0, sent, held_bytes <= 2 * 20 * 1024 * 1024 FROM system.sinks",
+            &["true|0|true"],
+        )
+        .await;
+        assert_eq!(receivers.tried.lock().len(), 1);
+        let_go.send(()).unwrap();
+        // What was under way was taken after all, and nothing is counted twice.
+        eventually(
+            &db,
+            &format!("SELECT state, sent + skipped = {total} FROM system.sinks"),
+            &["current|true"],
+        )
+        .await;
+        let first = receivers.tried.lock()[0].len();
+        let bodies = receivers.bodies();
+        let mut wanted: Vec<String> = (0..first).map(|n| format!("a|{n}")).collect();
+        let rest = bodies.len() - first;
+        wanted.extend((total - rest..total).map(|n| format!("a|{n}")));
         assert_eq!(bodies, wanted);
         db.shutdown().await.unwrap();
     });
