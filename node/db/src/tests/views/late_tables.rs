@@ -238,3 +238,29 @@ fn a_place_in_another_log_says_nothing_of_late_rows() {
         db.shutdown().await.unwrap();
     });
 }
+
+#[test]
+fn who_names_a_table_for_late_rows_may_change_read_and_write_it() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open(dir.path(), Role::Edge);
+        run(&db, BASE).await;
+        run(&db, &format!("CREATE TABLE plant.late ({COLUMNS}, {KEY}); CREATE KEYSPACE other")).await;
+        run(&db, "CREATE ROLE admin WITH LOGIN SUPERUSER PASSWORD 'open sesame'; CREATE ROLE maker WITH LOGIN; GRANT CREATE ON KEYSPACE plant TO maker; GRANT SELECT ON plant.t TO maker").await;
+        let maker = super::super::auth::role(&db, "maker");
+        let takes = |table: &str| format!("CREATE MATERIALIZED VIEW plant.v WITH (late = 'table', late_table = '{table}') AS {STRICT}");
+        for missing in ["ALTER", "SELECT", "INSERT"] {
+            let error = fails(&maker, &takes("plant.late")).await;
+            assert!(error.to_string().contains(missing), "{error}");
+            run(&db, &format!("GRANT {missing} ON plant.late TO maker")).await;
+        }
+        run(&maker, &takes("plant.late")).await;
+        run(&db, "DROP MATERIALIZED VIEW plant.v").await;
+        let error = fails(&maker, &takes("other.late")).await;
+        assert!(error.to_string().contains("CREATE"), "{error}");
+        assert!(!db.inner.catalog.state().tables.contains_key(&"other.late".parse().unwrap()));
+        run(&db, "GRANT CREATE ON KEYSPACE other TO maker").await;
+        run(&maker, &takes("other.late")).await;
+        db.shutdown().await.unwrap();
+    });
+}
