@@ -261,14 +261,16 @@ impl Inner {
         options: &TableOptions,
     ) -> Result<()> {
         let kept = options.ttl_s.is_some() || options.keeping.keep_local_s.is_some();
-        if !kept && options.sync.is_none() {
-            return Ok(());
-        }
         for (view, def) in &state.views {
-            let late = def.late.table();
-            let Some(late) = late.filter(|late| *late == table || def.base == *table) else {
+            let Some(late) = def.late.table() else {
                 continue;
             };
+            let is_late = late == table;
+            let concerned =
+                (is_late && options.sync.is_some()) || (kept && (is_late || def.base == *table));
+            if !concerned {
+                continue;
+            }
             if let Some(why) = self.unfit_late(state, late, &def.base, Some((table, options))) {
                 return Err(
                     Error::invalid(format!("materialized view {view}: {why}")).with_hint(format!(
