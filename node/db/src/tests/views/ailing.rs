@@ -27,7 +27,8 @@ fn one_group_that_cannot_be_computed_holds_no_other() {
             assert!(error.to_string().contains("zero"), "{error}");
             let held = format!("SELECT count(*), min(share), max(share) FROM plant.broken WHERE w = to_timestamp_nanos({minute} * 60000000000)");
             let share = 100 / value;
-            assert_eq!(rows(&db, &held).await, [format!("49|{share}|{share}")]);
+            // What one round had no time for comes with the next.
+            eventually(&db, &held, &[&format!("49|{share}|{share}")]).await;
         }
         // Through a restart, and as the history of a view that is made later: all windows but those of it.
         db.shutdown().await.unwrap();
