@@ -49,17 +49,6 @@ async fn agrees(db: &Db, view: &str, query: &str) {
     assert_eq!(held, said, "{view}");
 }
 
-/// Waits for what another thread does, for a minute at most.
-async fn until(mut done: impl AsyncFnMut() -> bool) {
-    let waits = async {
-        while !done().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let came = tokio::time::timeout(Duration::from_secs(60), waits).await;
-    came.expect("it comes to pass within a minute");
-}
-
 async fn told(db: &Db, sql: &str) -> String {
     let error = fails(db, sql).await;
     format!("{error} {}", error.hint().unwrap_or_default())
