@@ -2,25 +2,26 @@
 //! looked at for them: so each goes there once, also where the node is killed in between. What is computed leaves out
 //! what that table holds, so a row is in the view or there, whatever is computed again later.
 
-use activestore_catalog::{CatalogState, Change, TableOptions, late_table};
+use activestore_catalog::Change;
 use activestore_query::LeftOut;
 use activestore_types::{
-    BatchColumn, Error, ErrorKind, Hlc, NamedBatch, NamedColumn, Result, RowBatch, SyncMode,
-    TableName, TableSchema,
+    BatchColumn, ErrorKind, Hlc, Lsn, NamedBatch, NamedColumn, Result, RowBatch, TableSchema,
 };
 use arrow::array::{BooleanArray, BooleanBufferBuilder};
 use arrow::buffer::ScalarBuffer;
 use arrow::compute::filter;
 
-use super::defining::one_way;
 use super::saved::Region;
 use super::upkeep::Upkeep;
 use crate::db::Inner;
 use crate::events::Kind;
+use crate::write::effect::Effects;
 use crate::write::resolve::Staged;
 
-/// Late rows that are remembered until they are written, in bytes.
+/// Late rows that are remembered until they are written, in bytes …
 const LATE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// … and those that are written in one record, but for rows that came in one: the log takes no record of any length.
+const PART_BYTES_MAX: usize = if cfg!(test) { 256 } else { 8 * 1024 * 1024 };
 /// A row whose life differs by more than this from what its table gives was given one of its own, in milliseconds:
 /// its stamp is no earlier than its write, and a little later where many rows are written at once.
 const OWN_LIFE_MS: u64 = 1_000;
@@ -28,11 +29,18 @@ const OWN_LIFE_MS: u64 = 1_000;
 /// Late rows that are not written yet, as the log has them.
 #[derive(Debug, Default)]
 pub(super) struct LateRows {
-    batches: Vec<RowBatch>,
+    batches: Vec<LateBatch>,
     rows: u64,
     bytes: usize,
     /// Why the last ones could not be written that were lost.
     pub(super) why_lost: Option<String>,
+}
+
+/// Late rows of one record of the log.
+#[derive(Debug)]
+struct LateBatch {
+    lsn: Lsn,
+    batch: RowBatch,
 }
 
 impl LateRows {
@@ -48,7 +56,7 @@ impl LateRows {
     ///
     /// # Errors
     /// `Internal` for a batch whose columns differ in length.
-    pub(super) fn add(&mut self, batch: &RowBatch, late: &BooleanArray) -> Result<()> {
+    pub(super) fn add(&mut self, lsn: Lsn, batch: &RowBatch, late: &BooleanArray) -> Result<()> {
         let rows = late.true_count();
         if rows == 0 {
             return Ok(());
@@ -81,13 +89,34 @@ impl LateRows {
         };
         self.rows += rows as u64;
         self.bytes += taken.memory_bytes();
-        self.batches.push(taken);
+        self.batches.push(LateBatch { lsn, batch: taken });
         Ok(())
     }
 
-    fn clear(&mut self) {
-        self.batches.clear();
-        (self.rows, self.bytes) = (0, 0);
+    /// How many batches are written next: those of whole records, so that a place in the log tells which are written.
+    fn part(&self) -> usize {
+        let (mut count, mut bytes) = (0, 0);
+        for record in self.batches.chunk_by(|one, other| one.lsn == other.lsn) {
+            let all = record.iter().map(|late| late.batch.memory_bytes());
+            bytes += all.sum::<usize>();
+            if count > 0 && bytes > PART_BYTES_MAX {
+                break;
+            }
+            count += record.len();
+        }
+        count
+    }
+
+    /// Takes out the first batches. How many rows they are.
+    fn take(&mut self, count: usize) -> u64 {
+        let count = count.min(self.batches.len());
+        let mut rows = 0;
+        for late in self.batches.drain(..count) {
+            rows += late.batch.rows as u64;
+            self.bytes = self.bytes.saturating_sub(late.batch.memory_bytes());
+        }
+        self.rows = self.rows.saturating_sub(rows);
+        rows
     }
 }
 
@@ -103,12 +132,41 @@ impl Upkeep {
         self.note_so_far(inner)
     }
 
-    /// The late rows as they are written, with columns that the table got since.
+    /// Writes late rows that are too many for one record, but for the last of them, which go with what is noted.
+    ///
+    /// # Errors
+    /// As a write.
+    pub(super) fn send_late_parts(&mut self, inner: &Inner) -> Result<()> {
+        loop {
+            let part = self.late_rows.part();
+            let Some(behind) = self.late_rows.batches.get(part) else {
+                return Ok(());
+            };
+            let mut saved = self.saved.clone();
+            saved.regions = self.dirty.all_regions();
+            saved.late_upto = behind.lsn.0.saturating_sub(1);
+            let rest = self.late_rows.batches.iter().skip(part);
+            let rest: usize = rest.map(|late| late.batch.rows).sum();
+            saved.late = self.late.saturating_sub(rest as u64);
+            let effects = Effects {
+                upserts: self.staged_late(inner, part)?,
+                ..Effects::default()
+            };
+            inner.write_view(effects, vec![saved.note(self.id)?])?;
+            self.saved = saved;
+            self.is_noted = true;
+            self.done.late_kept += self.late_rows.take(part);
+        }
+    }
+
+    /// The first late rows as they are written, with columns that the table got since.
     ///
     /// # Errors
     /// Where they do not fit.
-    pub(super) fn staged_late(&self, inner: &Inner) -> Result<Vec<Staged>> {
-        let Some(name) = self.def.late.table().filter(|_| !self.late_rows.is_empty()) else {
+    pub(super) fn staged_late(&self, inner: &Inner, part: usize) -> Result<Vec<Staged>> {
+        let taken = self.late_rows.batches.iter().take(part);
+        let taken: Vec<&RowBatch> = taken.map(|late| &late.batch).collect();
+        let Some(name) = self.def.late.table().filter(|_| !taken.is_empty()) else {
             return Ok(Vec::new());
         };
         let state = inner.catalog.state();
@@ -116,7 +174,7 @@ impl Upkeep {
         let mut grown = Vec::new();
         let late = state.table(name)?;
         let mut batches = Vec::new();
-        for batch in &self.late_rows.batches {
+        for batch in &taken {
             let mut columns = Vec::new();
             for column in &batch.columns {
                 // One that was dropped from the definitions says nothing any more.
@@ -151,7 +209,7 @@ impl Upkeep {
             })?;
         }
         let now_ms = inner.wall_ms();
-        let staged = batches.iter().zip(&self.late_rows.batches);
+        let staged = batches.iter().zip(taken);
         let staged = staged.map(|(named, batch)| {
             let staged = inner.resolve_one(named)?;
             let expiry_ms = expiry_ms(batch, base, &staged, now_ms);
@@ -165,8 +223,7 @@ impl Upkeep {
 
     /// The late rows are written.
     pub(super) fn late_written(&mut self) {
-        self.done.late_kept += self.late_rows.rows;
-        self.late_rows.clear();
+        self.done.late_kept += self.late_rows.take(usize::MAX);
     }
 
     /// Writes late rows because somebody needs the log, which is held within a bound, or they are as many as can be
@@ -193,16 +250,16 @@ impl Upkeep {
         inner.events.tell(Kind::LateRowsLost, None, text.clone());
         let floor_ns = self.floor_ns(inner);
         let query = self.query.clone();
-        for batch in std::mem::take(&mut self.late_rows.batches) {
+        let lost = std::mem::take(&mut self.late_rows);
+        for late in lost.batches {
             let touched = query
                 .as_ref()
-                .map(|query| self.touch(query, &batch, floor_ns, &Some));
+                .map(|query| self.touch(query, &late.batch, floor_ns, &Some));
             if !matches!(touched, Some(Ok(()))) {
                 self.dirty.add(Region::all());
             }
         }
         self.done.late_lost += rows;
-        self.late_rows.clear();
         self.late_rows.why_lost = Some(text);
         Ok(())
     }
@@ -214,129 +271,6 @@ impl Upkeep {
         let key = key.filter_map(|key| Some(base.column_by_id(key.id)?.name.clone()));
         let key = key.collect();
         Some(LeftOut { table, key })
-    }
-}
-
-impl Inner {
-    /// Makes the table for late rows where there is none. Whether it was made.
-    ///
-    /// # Errors
-    /// As `CREATE TABLE`.
-    pub(super) fn make_late_table(&self, name: &TableName, base: &TableName) -> Result<bool> {
-        let state = self.catalog.state();
-        if state.tables.contains_key(name) {
-            return Ok(false);
-        }
-        let inherited = state.keyspace(&name.keyspace)?.sync;
-        let sync = one_way(inherited, self.options.role);
-        self.change(Change::CreateTable {
-            definition: late_table(name, state.table(base)?, sync),
-            if_not_exists: false,
-        })?;
-        Ok(true)
-    }
-
-    /// Refuses a table for late rows that these cannot be written into here, or that does not keep them for as long as
-    /// the base does: what went from it would be counted in.
-    ///
-    /// # Errors
-    /// `Invalid`.
-    fn check_late_table(&self, late: &TableName, base: &TableName) -> Result<()> {
-        let state = self.catalog.state();
-        match self.unfit_late(&state, late, base, None) {
-            None => Ok(()),
-            Some(why) => Err(Error::invalid(why)
-                .with_hint("name another table; where there is none of that name it is made")),
-        }
-    }
-
-    /// Refuses options of a table with which late rows could not be written or kept any more.
-    ///
-    /// # Errors
-    /// `Invalid`, naming a view.
-    pub(super) fn check_late_after(
-        &self,
-        state: &CatalogState,
-        table: &TableName,
-        options: &TableOptions,
-    ) -> Result<()> {
-        let kept = options.ttl_s.is_some() || options.keeping.keep_local_s.is_some();
-        for (view, def) in &state.views {
-            let Some(late) = def.late.table() else {
-                continue;
-            };
-            let is_late = late == table;
-            let concerned =
-                (is_late && options.sync.is_some()) || (kept && (is_late || def.base == *table));
-            if !concerned {
-                continue;
-            }
-            if let Some(why) = self.unfit_late(state, late, &def.base, Some((table, options))) {
-                return Err(
-                    Error::invalid(format!("materialized view {view}: {why}")).with_hint(format!(
-                        "change both tables, or DROP MATERIALIZED VIEW {view} first"
-                    )),
-                );
-            }
-        }
-        Ok(())
-    }
-
-    /// Why a table cannot take late rows, maybe once options of it or of the base are set.
-    pub(super) fn unfit_late(
-        &self,
-        state: &CatalogState,
-        late: &TableName,
-        base: &TableName,
-        set: Option<(&TableName, &TableOptions)>,
-    ) -> Option<String> {
-        let given = |name: &TableName| {
-            let set = set.filter(|(table, _)| *table == name);
-            set.map(|(_, options)| options.clone()).unwrap_or_default()
-        };
-        let there = state.tables.get(late)?;
-        let sync = given(late).sync.unwrap_or(there.sync);
-        if sync == SyncMode::Down && self.options.role.has_cloud() {
-            return Some(format!(
-                "late rows are made here, so those of {late} cannot come down from the cloud: say sync = 'up', or sync = 'none'"
-            ));
-        }
-        let kept_ms = |name| self.kept_ms(state, name, &given(name)).unwrap_or(u64::MAX);
-        (kept_ms(late) < kept_ms(base)).then(|| {
-            format!(
-                "{late} keeps its rows for less time than {base} does, and what went from it would be counted in: give it the same ttl and keep_local, or longer ones"
-            )
-        })
-    }
-
-    /// Makes a view, and its table for late rows with it, which goes again where the view cannot be made.
-    ///
-    /// # Errors
-    /// As the definitions.
-    pub(super) fn make_view(&self, change: Change) -> Result<()> {
-        let Change::CreateView {
-            definition, def, ..
-        } = &change
-        else {
-            return Err(Error::internal("this makes no view"));
-        };
-        let late = def.late.table().filter(|late| **late != definition.name);
-        let made = match late {
-            Some(late) if self.make_late_table(late, &def.base)? => Some(late.clone()),
-            Some(late) => {
-                self.check_late_table(late, &def.base)?;
-                None
-            }
-            None => None,
-        };
-        let outcome = self.change(change).map(|_| ());
-        if let (Err(_), Some(name)) = (&outcome, made) {
-            let if_exists = true;
-            if let Err(error) = self.change(Change::DropTable { name, if_exists }) {
-                tracing::warn!(%error, "a table for late rows stays, though the view was not made");
-            }
-        }
-        outcome
     }
 }
 

@@ -141,7 +141,7 @@ impl Upkeep {
         }
         self.newest_ns = self.newest_ns.max(newest);
         if self.def.late.table().is_some() {
-            self.late_rows.add(batch, &BooleanArray::from(kept))?;
+            self.late_rows.add(lsn, batch, &BooleanArray::from(kept))?;
         }
         Ok(())
     }

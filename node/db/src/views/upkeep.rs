@@ -260,6 +260,7 @@ impl Upkeep {
     }
 
     fn commit(&mut self, inner: &Inner, mut effects: Effects, last: bool) -> Result<()> {
+        self.send_late_parts(inner)?;
         let mut saved = self.saved.clone();
         saved.regions = self.dirty.all_regions();
         let settled = last && self.dirty.count() == 0 && self.joined.is_idle();
@@ -269,7 +270,7 @@ impl Upkeep {
             saved.newest_ns = self.newest_ns;
             saved.late = self.late;
         }
-        let late = self.staged_late(inner)?;
+        let late = self.staged_late(inner, usize::MAX)?;
         if !late.is_empty() {
             effects.upserts.extend(late);
             saved.late_upto = self.next.0.saturating_sub(1);
