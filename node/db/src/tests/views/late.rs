@@ -175,6 +175,24 @@ async fn take(db: &Db, taken: &mut BTreeSet<String>, seed: u64) -> bool {
     true
 }
 
+/// Which rows are late, by the numbers that they hold: those whose minute ended a minute before the newest that came.
+#[derive(Default)]
+struct Judged {
+    newest: Option<u64>,
+    late: BTreeSet<u64>,
+}
+
+impl Judged {
+    fn came(&mut self, nanos: u64, number: u64) {
+        const MINUTE: u64 = 60_000_000_000;
+        let closes = nanos - nanos % MINUTE + MINUTE;
+        if self.newest.is_some_and(|newest| closes + MINUTE <= newest) {
+            self.late.insert(number);
+        }
+        self.newest = self.newest.max(Some(nanos));
+    }
+}
+
 async fn play(seed: u64) {
     let dir = tempfile::tempdir().unwrap();
     let world = SimEnv::with_disk(seed, SimDiskOptions::default());
@@ -200,13 +218,16 @@ async fn play(seed: u64) {
         ),
     )
     .await;
-    let mut taken = BTreeSet::new();
+    // Rows of before it stands are none of those that it judges.
+    run(&db, "REFRESH MATERIALIZED VIEW plant.sites").await;
+    let (mut taken, mut judged) = (BTreeSet::new(), Judged::default());
     let (mut number, mut before) = (0, 0);
     for cut in 0..4 {
         world.disk.set_options(SimDiskOptions {
             power_cut_at: Some(world.disk.ops() + 1 + rng.below(120)),
             ..SimDiskOptions::default()
         });
+        let mut unanswered = None;
         for _ in 0..300 {
             number += 1;
             // Time goes on, and some of what comes is of long before; no key comes twice.
@@ -251,8 +272,15 @@ async fn play(seed: u64) {
             if rng.below(8) == 0 {
                 before = nanos;
             }
+            let comes = sql
+                .starts_with("INSERT INTO plant.t ")
+                .then_some((nanos, number));
             if db.sql(&sql, &[]).await.is_err() {
+                unanswered = comes;
                 break;
+            }
+            if let Some((nanos, number)) = comes {
+                judged.came(nanos, number);
             }
         }
         let _dark = db.shutdown().await;
@@ -267,6 +295,17 @@ async fn play(seed: u64) {
             agrees_without(&db).await;
         }
         agrees(&db, "plant.sites", SITES_WITHOUT).await;
+        if takes {
+            if let Some((nanos, number)) = unanswered {
+                let there = format!("SELECT 1 FROM plant.t WHERE v = {number}");
+                if !rows(&db, &there).await.is_empty() {
+                    judged.came(nanos, number);
+                }
+            }
+            let late = rows(&db, "SELECT v FROM plant.sites_late ORDER BY v").await;
+            let wanted: Vec<String> = judged.late.iter().map(u64::to_string).collect();
+            assert_eq!(late, wanted, "seed {seed}, cut {cut}");
+        }
     }
     db.shutdown().await.unwrap();
 }
