@@ -312,7 +312,8 @@ async fn play(seed: u64) {
 
 #[test]
 fn each_late_row_goes_into_its_table_once_through_power_cuts() {
-    for seed in 1..=6 {
+    // The last of them is one in which the power goes between two records that late rows are written in.
+    for seed in (1..=6).chain([14]) {
         runtime().block_on(play(seed));
     }
 }
