@@ -6,7 +6,7 @@
 //! and the difference is listed in `disagreements`: one odd column must not keep a fleet from its
 //! next plugin.
 
-use activestore_types::{Result, TableSchema};
+use activestore_types::{Result, SyncMode, TableSchema};
 
 use crate::apply::{add_columns, alter_options, check_processor, create_table};
 use crate::at_limit;
@@ -14,6 +14,7 @@ use crate::bundle::Bundle;
 use crate::conflicts;
 use crate::definition::TableDefinition;
 use crate::keeping;
+use crate::late;
 use crate::names::{check_identifier, check_keyspace_name, check_plugin_name};
 use crate::plugin::MAX_PLUGIN_VERSIONS;
 use crate::role;
@@ -59,8 +60,23 @@ pub(crate) fn adopt(state: &mut CatalogState, mut bundle: Bundle) -> Result<()> 
                     }
                 }
                 let grown = add_columns(&table, &wanted, true)?;
-                let altered = alter_options(&grown, &definition.options)?;
-                state.tables.insert(definition.name.clone(), altered);
+                let mut options = definition.options.clone();
+                let view = late::view_of(state, &definition.name);
+                if let Some(view) = view.filter(|_| options.sync == Some(SyncMode::Down)) {
+                    disagreements.push(format!(
+                        "table {} takes the late rows of {view} here, so its rows do not come down",
+                        definition.name
+                    ));
+                    options.sync = None;
+                }
+                let name = &definition.name;
+                let altered = alter_options(&grown, &options)?;
+                state.tables.insert(name.clone(), altered);
+                if let Err(error) = late::check_columns(state, name) {
+                    disagreements.push(format!("new columns of {name} are left out here: {error}"));
+                    let altered = alter_options(&table, &options)?;
+                    state.tables.insert(name.clone(), altered);
+                }
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::grant::Scope;
 use crate::names::{MAX_COLUMNS, check_column_name, check_identifier, check_keyspace_name};
 use crate::options::TableOptions;
 use crate::state::{CatalogState, DEFAULT_KEYSPACE, missing};
-use crate::{keeping, plugin, role, rollout, sharing, sink, view};
+use crate::{keeping, late, plugin, role, rollout, sharing, sink, view};
 
 /// The state after `change`; equal to `before` (version included) where nothing changed.
 pub(crate) fn apply(before: &CatalogState, change: Change) -> Result<CatalogState> {
@@ -65,8 +65,8 @@ fn step(state: &mut CatalogState, change: Change) -> Result<()> {
         } => {
             view::check_columns(state, &table)?;
             let grown = add_columns(state.table(&table)?, &columns, if_not_exists)?;
-            state.tables.insert(table, grown);
-            Ok(())
+            state.tables.insert(table.clone(), grown);
+            late::check_columns(state, &table)
         }
         Change::AlterOptions { table, options } => {
             view::check_options(state, &table, &options)?;

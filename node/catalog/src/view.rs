@@ -207,8 +207,10 @@ pub(crate) fn create(
     if !joined.is_empty() {
         state.joined.insert(definition.name.clone(), joined);
     }
+    let base = def.base.clone();
     state.views.insert(definition.name.clone(), def);
-    Ok(())
+    late::check_circle(state, &base)?;
+    late::check_circle(state, &definition.name)
 }
 
 /// A table becomes the view. Rows of a view that go up make a table at the cloud, and its definitions bring that to
@@ -333,9 +335,16 @@ pub(crate) fn check_options(
     }
 }
 
-/// Refuses a processor that would write into a view, or see what is written to it: a processor may change rows and
-/// turn them away.
+/// Refuses a processor that would write into a view, or see what is written to it or to its table of late rows: a
+/// processor may change rows and turn them away.
 pub(crate) fn check_processed(state: &CatalogState, processor: &ProcessorDef) -> Result<()> {
+    if let Some(view) = late::view_of(state, &processor.table) {
+        return Err(Error::invalid(format!(
+            "{} takes the late rows of the materialized view {view} as they were written, and a processor could change them",
+            processor.table
+        ))
+        .with_hint("put the processor on the table that the view stands on"));
+    }
     if let Some(view) = state.views.get(&processor.table) {
         return Err(Error::invalid(format!(
             "{} is a materialized view: a processor could change its rows, and nobody but its query says what it holds",

@@ -114,6 +114,17 @@ pub(crate) async fn try_rows(db: &Db, sql: &str) -> Result<Vec<String>> {
     Ok(lines)
 }
 
+/// Waits for what another thread does, for five minutes at most: the machine may be busy.
+pub(crate) async fn until(mut done: impl AsyncFnMut() -> bool) {
+    let waits = async {
+        while !done().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let came = tokio::time::timeout(Duration::from_secs(300), waits).await;
+    came.expect("it comes to pass in time");
+}
+
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -232,3 +232,102 @@ fn processors_and_what_is_said_of_a_table_pass_a_view_by() {
         assert!(odd.len() == 2 && odd[0].contains("'sees'") && odd[1].contains("'writes'"));
     }
 }
+
+fn strict(name: &str, base: &str, late: &str) -> Change {
+    let mut change = view(name, base, SyncMode::None);
+    if let Change::CreateView { def, .. } = &mut change {
+        def.late = Late::Table(late.parse().unwrap());
+    }
+    change
+}
+
+#[test]
+fn rows_never_lead_back_to_the_table_that_they_come_from() {
+    let catalog = Catalog::in_memory().unwrap();
+    catalog.apply(keyspace("plant")).unwrap();
+    for name in ["plant.a", "plant.b", "plant.c"] {
+        catalog.apply(create(named(name))).unwrap();
+    }
+    catalog
+        .apply(Change::PutPlugin(plugin("anomaly", "1", 1)))
+        .unwrap();
+    catalog
+        .apply(strict("plant.v", "plant.a", "plant.b"))
+        .unwrap();
+    catalog
+        .apply(view("plant.over", "plant.b", SyncMode::None))
+        .unwrap();
+    let refused = |change: Change, words: &str| {
+        let error = catalog.apply(change).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+    };
+    refused(strict("plant.w", "plant.b", "plant.a"), "come back");
+    catalog
+        .apply(processor("on", "plant.c", Some("plant.a")))
+        .unwrap();
+    refused(strict("plant.w", "plant.b", "plant.c"), "processor 'on'");
+    catalog
+        .apply(strict("plant.w", "plant.b", "plant.x"))
+        .unwrap_err();
+    catalog.apply(create(named("plant.x"))).unwrap();
+    catalog
+        .apply(strict("plant.w", "plant.b", "plant.x"))
+        .unwrap();
+    refused(processor("on_late", "plant.x", None), "late rows of");
+    // By way of three.
+    catalog.apply(create(named("plant.y"))).unwrap();
+    refused(strict("plant.z", "plant.x", "plant.a"), "come back");
+    catalog
+        .apply(strict("plant.z", "plant.x", "plant.y"))
+        .unwrap();
+}
+
+#[test]
+fn another_nodes_definitions_leave_a_table_of_late_rows_fit_for_them() {
+    let (here, there) = (Catalog::in_memory().unwrap(), Catalog::in_memory().unwrap());
+    for catalog in [&here, &there] {
+        catalog.apply(keyspace("plant")).unwrap();
+        for name in ["plant.t", "plant.late", "plant.out"] {
+            let mut definition = named(name);
+            definition.options.sync = Some(SyncMode::Up);
+            catalog.apply(create(definition)).unwrap();
+        }
+        let plugin = Change::PutPlugin(plugin("anomaly", "1", 1));
+        catalog.apply(plugin).unwrap();
+    }
+    here.apply(strict("plant.v", "plant.t", "plant.late"))
+        .unwrap();
+    let column = |table: &str, data_type| Change::AddColumns {
+        table: name(table),
+        columns: vec![("more".into(), data_type)],
+        if_not_exists: false,
+    };
+    there.apply(column("plant.t", DataType::Int)).unwrap();
+    there.apply(column("plant.late", DataType::Text)).unwrap();
+    let down = TableOptions::parse(&[("sync".to_owned(), "down".to_owned())].into()).unwrap();
+    there
+        .apply(Change::AlterOptions {
+            table: name("plant.late"),
+            options: down,
+        })
+        .unwrap();
+    there
+        .apply(processor("sees", "plant.late", Some("plant.out")))
+        .unwrap();
+    for _ in 0..2 {
+        let state = here
+            .apply(Change::AdoptBundle(there.state().bundle()))
+            .unwrap();
+        let late = state.table(&name("plant.late")).unwrap();
+        assert_eq!(late.sync, SyncMode::Up);
+        let base = state.table(&name("plant.t")).unwrap();
+        let both = [late, base].map(|table| table.column("more").map(|column| column.data_type));
+        assert!(both.contains(&None) && both[0] != both[1], "{both:?}");
+        assert!(state.processors.is_empty());
+        let odd = state.disagreements.join("; ");
+        for words in ["do not come down", "left out here", "'sees'"] {
+            assert!(odd.contains(words), "{odd}");
+        }
+    }
+}

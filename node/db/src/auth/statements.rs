@@ -60,6 +60,8 @@ impl Rights {
                 match view.options.late.table() {
                     None => Ok(()),
                     Some(late) if state.tables.contains_key(late) => {
+                        // It gets the columns that the base gets, and is held to what the view needs.
+                        self.table(Privilege::Alter, late)?;
                         self.table(Privilege::Select, late)?;
                         self.table(Privilege::Insert, late)
                     }

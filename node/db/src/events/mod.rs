@@ -82,6 +82,8 @@ pub(crate) enum Kind {
     SinkSkipped,
     /// A receiver did not want an event of a sink.
     SinkRefused,
+    /// Late rows of a view could not be written into their table.
+    LateRowsLost,
 }
 
 impl Kind {
@@ -111,6 +113,7 @@ impl Kind {
             Kind::SinkRecovered => "sink_recovered",
             Kind::SinkSkipped => "sink_skipped",
             Kind::SinkRefused => "sink_refused",
+            Kind::LateRowsLost => "late_rows_lost",
         }
     }
 
@@ -130,6 +133,7 @@ impl Kind {
                 | Kind::SinkRecovered
                 | Kind::SinkSkipped
                 | Kind::SinkRefused
+                | Kind::LateRowsLost
         )
     }
 }

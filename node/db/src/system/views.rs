@@ -112,6 +112,14 @@ pub(super) fn views(relations: &Relations) -> Result<RecordBatch> {
                     .map(|(_, def, _)| def.late.table().map(ToString::to_string)),
             ),
         ),
+        ("late_rows_lost", told(&ViewReport::late_lost)),
+        (
+            "late_error",
+            optional(
+                all.iter()
+                    .map(|(_, _, report)| report.and_then(|report| report.late_error.clone())),
+            ),
+        ),
         (
             "allowed_lateness_s",
             seconds(&|(_, def, _)| def.lateness_ms as f64 / 1e3),

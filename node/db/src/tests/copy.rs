@@ -175,23 +175,12 @@ async fn a_file_of_a_statement_that_went_away_is_not_there() {
             let db = db.clone();
             async move { db.sql(&sql, &[]).await.map(|_| ()) }
         });
-        until(|| part.exists()).await;
+        until(async || part.exists()).await;
         copying.abort();
         assert!(copying.await.unwrap_err().is_cancelled());
-        until(|| !part.exists()).await;
+        until(async || !part.exists()).await;
         assert!(std::fs::read(&whole).unwrap() == b"as it was", "{format}");
     }
-}
-
-/// Waits for what another thread does.
-async fn until(done: impl Fn() -> bool) {
-    for _ in 0..6_000 {
-        if done() {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    panic!("it did not come to pass within a minute");
 }
 
 #[tokio::test]

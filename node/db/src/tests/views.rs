@@ -7,6 +7,7 @@ mod crashes;
 mod edges;
 mod hunts;
 mod late;
+mod late_tables;
 mod model;
 mod names;
 mod reference;
@@ -16,6 +17,7 @@ mod sessions;
 use activestore_env::SimEnv;
 
 use super::flowing_down::adopt;
+use super::reach::eventually;
 use super::shipping::ship_sealed;
 use super::*;
 
@@ -171,9 +173,7 @@ fn views_stand_on_views_and_go_in_their_order() {
         run(&db, "DROP MATERIALIZED VIEW plant.hours; DROP MATERIALIZED VIEW plant.v; DROP TABLE plant.t").await;
         assert!(rows(&db, "SELECT * FROM system.views").await.is_empty());
         // Their places are forgotten a little later.
-        while !db.inner.store.notes(b"view/").is_empty() {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until(async || db.inner.store.notes(b"view/").is_empty()).await;
         db.shutdown().await.unwrap();
     });
 }

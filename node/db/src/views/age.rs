@@ -10,7 +10,7 @@ use crate::db::Inner;
 
 impl Inner {
     /// How long a table keeps its rows at this node, in milliseconds, once options are set; `None` for ever.
-    fn kept_ms(
+    pub(super) fn kept_ms(
         &self,
         state: &CatalogState,
         table: &TableName,
@@ -83,6 +83,7 @@ impl Inner {
         if comes && state.views.contains_key(table) {
             return Err(comes_down());
         }
+        self.check_late_after(&state, table, options)?;
         let evicts =
             self.options.role.has_cloud() && options.keeping.keep_local_s.flatten().is_some();
         let mut looking_up = state
@@ -125,7 +126,12 @@ impl Upkeep {
                 "rows of {table} go from this node by its keep_local, so the view does not find them any more: keep them here, or make the view at the cloud"
             ));
         }
-        let kept_ms = inner.kept_ms(&state, &self.def.base, &TableOptions::default())?;
+        let base = &self.def.base;
+        let late = self.def.late.table();
+        if let Some(why) = late.and_then(|late| inner.unfit_late(&state, late, base, None)) {
+            return Some(why);
+        }
+        let kept_ms = inner.kept_ms(&state, base, &TableOptions::default())?;
         (kept_ms < self.def.needs_ms).then(|| {
             format!(
                 "{} keeps its rows for {} seconds and the view needs them for {}, so its windows are not computed any more: keep them longer, or make a view of shorter windows",

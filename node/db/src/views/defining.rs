@@ -141,17 +141,21 @@ impl Inner {
                 return Err(comes_down());
             }
             Some(_) => {}
-            // One writer, one way.
             None => {
-                definition.options.sync = Some(match (inherited, self.options.role) {
-                    (SyncMode::Both, Role::Cloud) => SyncMode::Down,
-                    (SyncMode::Both, _) => SyncMode::Up,
-                    (SyncMode::Down, _) if below => SyncMode::None,
-                    (inherited, _) => inherited,
-                });
+                definition.options.sync = Some(one_way(inherited, self.options.role));
             }
         }
         Ok(definition)
+    }
+}
+
+/// How rows that are made at a node travel, in a keyspace: one writer, one way.
+pub(super) fn one_way(inherited: SyncMode, role: Role) -> SyncMode {
+    match (inherited, role) {
+        (SyncMode::Both, Role::Cloud) => SyncMode::Down,
+        (SyncMode::Both, _) => SyncMode::Up,
+        (SyncMode::Down, role) if role.has_cloud() => SyncMode::None,
+        (inherited, _) => inherited,
     }
 }
 

@@ -140,16 +140,18 @@ impl Keeper {
         views.tell(self.all.iter().map(|one| one.report(inner)).collect());
     }
 
-    /// Shows the views what was committed, until there is nothing more or one of them has as much as it can remember.
+    /// Shows the views what was committed, until there is nothing more or they have as much as they can remember.
     fn read_log(&mut self, inner: &Inner, views: &Views) -> Result<()> {
         let store = &inner.store;
         loop {
             let newest = store.last_lsn();
-            let next = self.all.iter().map(|one| one.next).min();
+            // One that is full is worked on first, and the others do not wait for it.
+            let open = self.all.iter().filter(|one| !one.is_full());
+            let next = open.map(|one| one.next).min();
             let Some(from) = next.filter(|from| *from <= newest) else {
                 return Ok(());
             };
-            if views.is_closing() || self.all.iter().any(Upkeep::is_full) {
+            if views.is_closing() {
                 return Ok(());
             }
             let records = match store.log(from, LOG_STEP_BYTES) {
@@ -171,9 +173,13 @@ impl Keeper {
             let upto = records.last().map_or(newest, |last| last.lsn);
             let next = Lsn(upto.0.saturating_add(1));
             let now_ns = inner.wall_ns();
-            for one in &mut self.all {
+            let state = inner.catalog.state();
+            for one in self.all.iter_mut().filter(|one| !one.is_full()) {
                 let floor_ns = one.floor_ns(inner);
-                let looked = one.look(&records, next, Moment { now_ns, floor_ns });
+                let late = one.def.late.table();
+                let late = late.and_then(|late| state.tables.get(late)).cloned();
+                let at = Moment { now_ns, floor_ns };
+                let looked = one.look(&records, next, at, late.as_deref());
                 if let Err(error) = looked {
                     one.skip(next);
                     one.failed(inner, &error);

@@ -2,27 +2,45 @@
 //! looked at for them: so each goes there once, also where the node is killed in between. What is computed leaves out
 //! what that table holds, so a row is in the view or there, whatever is computed again later.
 
-use activestore_catalog::{CatalogState, Change, late_table};
+use activestore_catalog::Change;
 use activestore_query::LeftOut;
 use activestore_types::{
-    BatchColumn, Error, NamedBatch, NamedColumn, Result, RowBatch, SyncMode, TableName, TableSchema,
+    BatchColumn, ErrorKind, Hlc, Lsn, NamedBatch, NamedColumn, Result, RowBatch, TableSchema,
 };
 use arrow::array::{BooleanArray, BooleanBufferBuilder};
+use arrow::buffer::ScalarBuffer;
 use arrow::compute::filter;
 
+use super::saved::Region;
 use super::upkeep::Upkeep;
 use crate::db::Inner;
+use crate::events::Kind;
+use crate::write::effect::Effects;
 use crate::write::resolve::Staged;
 
-/// Late rows that are remembered until they are written, in bytes.
+/// Late rows that are remembered until they are written, in bytes …
 const LATE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// … and those that are written in one record, but for rows that came in one: the log takes no record of any length.
+const PART_BYTES_MAX: usize = if cfg!(test) { 256 } else { 8 * 1024 * 1024 };
+/// A row whose life differs by more than this from what its table gives was given one of its own, in milliseconds:
+/// its stamp is no earlier than its write, and a little later where many rows are written at once.
+const OWN_LIFE_MS: u64 = 1_000;
 
 /// Late rows that are not written yet, as the log has them.
 #[derive(Debug, Default)]
 pub(super) struct LateRows {
-    batches: Vec<RowBatch>,
+    batches: Vec<LateBatch>,
     rows: u64,
     bytes: usize,
+    /// Why the last ones could not be written that were lost.
+    pub(super) why_lost: Option<String>,
+}
+
+/// Late rows of one record of the log.
+#[derive(Debug)]
+struct LateBatch {
+    lsn: Lsn,
+    batch: RowBatch,
 }
 
 impl LateRows {
@@ -38,7 +56,7 @@ impl LateRows {
     ///
     /// # Errors
     /// `Internal` for a batch whose columns differ in length.
-    pub(super) fn add(&mut self, batch: &RowBatch, late: &BooleanArray) -> Result<()> {
+    pub(super) fn add(&mut self, lsn: Lsn, batch: &RowBatch, late: &BooleanArray) -> Result<()> {
         let rows = late.true_count();
         if rows == 0 {
             return Ok(());
@@ -56,23 +74,49 @@ impl LateRows {
                 set,
             })
         });
+        let of = |all: &ScalarBuffer<u64>| {
+            let picked = all.iter().zip(late).filter(|(_, late)| *late == Some(true));
+            picked.map(|(number, _)| *number).collect()
+        };
         let taken = RowBatch {
             table: batch.table,
             rows,
             columns: columns.collect::<Result<_>>()?,
-            hlc: Vec::<u64>::new().into(),
+            hlc: of(&batch.hlc),
             origin: Vec::<u32>::new().into(),
-            expiry_ms: None,
+            expiry_ms: batch.expiry_ms.as_ref().map(of),
             tombstone: None,
         };
         self.rows += rows as u64;
         self.bytes += taken.memory_bytes();
-        self.batches.push(taken);
+        self.batches.push(LateBatch { lsn, batch: taken });
         Ok(())
     }
 
-    fn clear(&mut self) {
-        *self = LateRows::default();
+    /// How many batches are written next: those of whole records, so that a place in the log tells which are written.
+    fn part(&self) -> usize {
+        let (mut count, mut bytes) = (0, 0);
+        for record in self.batches.chunk_by(|one, other| one.lsn == other.lsn) {
+            let all = record.iter().map(|late| late.batch.memory_bytes());
+            bytes += all.sum::<usize>();
+            if count > 0 && bytes > PART_BYTES_MAX {
+                break;
+            }
+            count += record.len();
+        }
+        count
+    }
+
+    /// Takes out the first batches. How many rows they are.
+    fn take(&mut self, count: usize) -> u64 {
+        let count = count.min(self.batches.len());
+        let mut rows = 0;
+        for late in self.batches.drain(..count) {
+            rows += late.batch.rows as u64;
+            self.bytes = self.bytes.saturating_sub(late.batch.memory_bytes());
+        }
+        self.rows = self.rows.saturating_sub(rows);
+        rows
     }
 }
 
@@ -88,12 +132,41 @@ impl Upkeep {
         self.note_so_far(inner)
     }
 
-    /// The late rows as they are written, with columns that the table got since.
+    /// Writes late rows that are too many for one record, but for the last of them, which go with what is noted.
+    ///
+    /// # Errors
+    /// As a write.
+    pub(super) fn send_late_parts(&mut self, inner: &Inner) -> Result<()> {
+        loop {
+            let part = self.late_rows.part();
+            let Some(behind) = self.late_rows.batches.get(part) else {
+                return Ok(());
+            };
+            let mut saved = self.saved.clone();
+            saved.regions = self.dirty.all_regions();
+            saved.late_upto = behind.lsn.0.saturating_sub(1);
+            let rest = self.late_rows.batches.iter().skip(part);
+            let rest: usize = rest.map(|late| late.batch.rows).sum();
+            saved.late = self.late.saturating_sub(rest as u64);
+            let effects = Effects {
+                upserts: self.staged_late(inner, part)?,
+                ..Effects::default()
+            };
+            inner.write_view(effects, vec![saved.note(self.id)?])?;
+            self.saved = saved;
+            self.is_noted = true;
+            self.done.late_kept += self.late_rows.take(part);
+        }
+    }
+
+    /// The first late rows as they are written, with columns that the table got since.
     ///
     /// # Errors
     /// Where they do not fit.
-    pub(super) fn staged_late(&self, inner: &Inner) -> Result<Vec<Staged>> {
-        let Some(name) = self.def.late.table().filter(|_| !self.late_rows.is_empty()) else {
+    pub(super) fn staged_late(&self, inner: &Inner, part: usize) -> Result<Vec<Staged>> {
+        let taken = self.late_rows.batches.iter().take(part);
+        let taken: Vec<&RowBatch> = taken.map(|late| &late.batch).collect();
+        let Some(name) = self.def.late.table().filter(|_| !taken.is_empty()) else {
             return Ok(Vec::new());
         };
         let state = inner.catalog.state();
@@ -101,7 +174,7 @@ impl Upkeep {
         let mut grown = Vec::new();
         let late = state.table(name)?;
         let mut batches = Vec::new();
-        for batch in &self.late_rows.batches {
+        for batch in &taken {
             let mut columns = Vec::new();
             for column in &batch.columns {
                 // One that was dropped from the definitions says nothing any more.
@@ -135,33 +208,60 @@ impl Upkeep {
                 if_not_exists: true,
             })?;
         }
-        let staged = batches.iter().map(|batch| inner.resolve_one(batch));
+        let now_ms = inner.wall_ms();
+        let staged = batches.iter().zip(taken);
+        let staged = staged.map(|(named, batch)| {
+            let staged = inner.resolve_one(named)?;
+            let expiry_ms = expiry_ms(batch, base, &staged, now_ms);
+            Ok(Staged {
+                expiry_ms,
+                ..staged
+            })
+        });
         staged.collect()
     }
 
     /// The late rows are written.
     pub(super) fn late_written(&mut self) {
-        self.done.late_kept += self.late_rows.rows;
-        self.late_rows.clear();
+        self.done.late_kept += self.late_rows.take(usize::MAX);
     }
 
-    /// Notes where the view stands though late rows cannot be written: somebody needs the log, which is held within a
-    /// bound. They are counted as lost.
+    /// Writes late rows because somebody needs the log, which is held within a bound, or they are as many as can be
+    /// remembered. Those that cannot be written are counted as lost, and belong to the view again: a row is there or in
+    /// their table.
     ///
     /// # Errors
-    /// As a write.
-    pub(super) fn note_at_last(&mut self, inner: &Inner) -> Result<()> {
-        let Err(error) = self.note(inner) else {
+    /// Where nothing can be written at all: then nothing is lost either.
+    pub(super) fn let_late_go(&mut self, inner: &Inner) -> Result<()> {
+        let Err(error) = self.send_late(inner) else {
             return Ok(());
         };
-        if self.late_rows.is_empty() || self.staged_late(inner).is_ok() {
+        if matches!(error.kind(), ErrorKind::Poisoned | ErrorKind::Closed) {
             return Err(error);
         }
-        tracing::error!(view = %self.name, rows = self.late_rows.rows, %error, "late rows of a materialized view could not be written before the log had to be let go");
-        self.error = Some(error.to_string());
-        self.done.late_lost += self.late_rows.rows;
-        self.late_rows.clear();
-        self.note(inner)
+        let rows = self.late_rows.rows;
+        let table = self.def.late.table().map(ToString::to_string);
+        let text = format!(
+            "{rows} late rows of the materialized view {} could not be written into {} before the log had to be let go, and are counted in instead: {error}",
+            self.name,
+            table.unwrap_or_default()
+        );
+        tracing::error!(view = %self.name, rows, %error, "late rows of a materialized view could not be written before the log had to be let go; they are counted in instead");
+        inner.events.tell(Kind::LateRowsLost, None, text.clone());
+        let floor_ns = self.floor_ns(inner);
+        let query = self.query.clone();
+        let lost = std::mem::take(&mut self.late_rows);
+        for late in lost.batches {
+            let touched = query
+                .as_ref()
+                .map(|query| self.touch(query, &late.batch, floor_ns, &Some));
+            if !matches!(touched, Some(Ok(()))) {
+                self.dirty.add(Region::all());
+            }
+        }
+        self.done.late_lost += rows;
+        self.late_rows.why_lost = Some(text);
+        Ok(())
     }
 
     /// What its query leaves out.
@@ -174,52 +274,26 @@ impl Upkeep {
     }
 }
 
-impl Inner {
-    /// Makes the table for late rows where there is none. Whether it was made.
-    ///
-    /// # Errors
-    /// As `CREATE TABLE`.
-    pub(super) fn make_late_table(&self, name: &TableName, base: &TableName) -> Result<bool> {
-        let state = self.catalog.state();
-        if state.tables.contains_key(name) {
-            return Ok(false);
-        }
-        let definition = late_table(name, state.table(base)?, self.late_sync(&state, name)?);
-        self.change(Change::CreateTable {
-            definition,
-            if_not_exists: false,
-        })?;
-        Ok(true)
-    }
-
-    /// Rows that come down are the cloud's alone, and these are made here.
-    fn late_sync(&self, state: &CatalogState, name: &TableName) -> Result<Option<SyncMode>> {
-        let inherited = state.keyspace(&name.keyspace)?.sync;
-        let below = self.options.role.has_cloud();
-        Ok((below && inherited == SyncMode::Down).then_some(SyncMode::None))
-    }
-
-    /// Makes a view, and its table for late rows with it, which goes again where the view cannot be made.
-    ///
-    /// # Errors
-    /// As the definitions.
-    pub(super) fn make_view(&self, change: Change) -> Result<()> {
-        let Change::CreateView {
-            definition, def, ..
-        } = &change
-        else {
-            return Err(Error::internal("this makes no view"));
+/// When late rows expire: those that were given a life of their own when it ends, the others as their table says.
+fn expiry_ms(
+    batch: &RowBatch,
+    base: &TableSchema,
+    late: &Staged,
+    now_ms: u64,
+) -> Option<ScalarBuffer<u64>> {
+    let millis = |seconds: u64| seconds.saturating_mul(1_000);
+    let by_table = late
+        .ttl_s
+        .map_or(0, |ttl_s| now_ms.saturating_add(millis(ttl_s)));
+    let expiry_ms = batch.expiry_ms.as_ref()?;
+    let rows = expiry_ms.iter().zip(batch.hlc.iter());
+    let each = rows.map(|(expiry, hlc)| {
+        let life = expiry.saturating_sub(Hlc(*hlc).wall_ms());
+        let of_base = match base.ttl_s {
+            Some(ttl_s) => life.abs_diff(millis(ttl_s)) <= OWN_LIFE_MS,
+            None => *expiry == 0,
         };
-        let late = def.late.table().filter(|late| **late != definition.name);
-        let made = match late {
-            Some(late) if self.make_late_table(late, &def.base)? => Some(late.clone()),
-            _ => None,
-        };
-        let outcome = self.change(change).map(|_| ());
-        if let (Err(_), Some(name)) = (&outcome, made) {
-            let if_exists = true;
-            self.change(Change::DropTable { name, if_exists })?;
-        }
-        outcome
-    }
+        if of_base { by_table } else { *expiry }
+    });
+    Some(each.collect())
 }

@@ -3,12 +3,14 @@
 use activestore_catalog::Late;
 use activestore_query::ViewQuery;
 use activestore_store::LogRecord;
-use activestore_types::{Error, KeyBuffer, KeyRange, Lsn, Result, RowBatch, encode_keys};
-use arrow::array::{AsArray, BooleanArray};
+use activestore_types::{
+    ColumnId, Error, KeyBuffer, KeyRange, Lsn, Result, RowBatch, TableSchema, encode_keys,
+};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, PrimitiveArray};
 use arrow::datatypes::TimestampNanosecondType;
 
 use super::erased;
-use super::saved::Region;
+use super::saved::{Region, key};
 use super::upkeep::Upkeep;
 
 /// The moment at which records are looked at.
@@ -19,26 +21,44 @@ pub(super) struct Moment {
     pub(super) floor_ns: Option<i64>,
 }
 
+/// The times of rows, and the groups that they are in: none where there is one.
+type Places = (PrimitiveArray<TimestampNanosecondType>, Option<KeyBuffer>);
+
 impl Upkeep {
-    /// Marks what the records touch, of those that it has not seen; all before `next` are among them.
+    /// Marks what the records touch, of those that it has not seen; all before `next` are among them. `late` is its
+    /// table of late rows: the view leaves out what is there, whoever writes or deletes it.
     ///
     /// # Errors
     /// `Internal` for rows that are not of the table.
-    pub(super) fn look(&mut self, records: &[LogRecord], next: Lsn, at: Moment) -> Result<()> {
+    pub(super) fn look(
+        &mut self,
+        records: &[LogRecord],
+        next: Lsn,
+        at: Moment,
+        late: Option<&TableSchema>,
+    ) -> Result<()> {
         let Some(query) = self.query.clone() else {
             // Nobody knows what a record would be to it.
             self.skip(next);
             return Ok(());
         };
         let from = self.next;
+        let own = key(self.id);
         for record in records.iter().filter(|record| record.lsn >= from) {
+            // Its own were marked where they came from.
+            let late = late.filter(|_| record.set.notes.iter().all(|note| note.key != own));
+            let is_late = |table| late.is_some_and(|late| late.id == table);
             for range in &record.set.tombstones {
-                if range.table == query.base.id {
+                let of_base = range.table == query.base.id;
+                if of_base || is_late(range.table) {
                     let keys = KeyRange {
                         start: range.start.clone(),
                         end: range.end.clone(),
                     };
-                    self.dirty.add(erased::region(&query, keys));
+                    let region = erased::region(&query, keys);
+                    // Nobody deleted what the base has lost to its age.
+                    let aged = of_base && region.aged;
+                    self.dirty.add(Region { aged, ..region });
                 }
                 for (place, reference) in query.references.iter().enumerate() {
                     if range.table == reference.table.id {
@@ -49,6 +69,13 @@ impl Upkeep {
             for batch in &record.set.batches {
                 if batch.table == query.base.id {
                     self.rows(&query, batch, at, record.lsn)?;
+                }
+                if let Some(late) = late.filter(|late| late.id == batch.table) {
+                    let id = |id| {
+                        let column = late.column(&query.base.column_by_id(id)?.name)?;
+                        Some(column.id)
+                    };
+                    self.touch(&query, batch, at.floor_ns, &id)?;
                 }
                 for (place, reference) in query.references.iter().enumerate() {
                     if batch.table == reference.table.id {
@@ -75,17 +102,7 @@ impl Upkeep {
     fn rows(&mut self, query: &ViewQuery, batch: &RowBatch, at: Moment, lsn: Lsn) -> Result<()> {
         // Its late rows were written before the node started: none is late any more.
         let sent = lsn.0 <= self.saved.late_upto;
-        // It was in the table already when something was computed: late rows may have been counted in.
-        let counted = lsn <= self.read_upto && self.def.late.table().is_some();
-        let column = |id| {
-            let column = batch.column(id).map(|column| column.array.clone());
-            column.ok_or_else(|| Error::internal("a row of the log lacks a part of its key"))
-        };
-        let times = column(query.time)?;
-        let Some(times) = times.as_primitive_opt::<TimestampNanosecondType>() else {
-            return Err(Error::internal("the time of a row of the log is none"));
-        };
-        let groups = groups(query, &column)?;
+        let (times, groups) = places(query, batch, &Some)?;
         let watermark = self.watermark_ns();
         let mut last: Option<(&[u8], i64, bool)> = None;
         let mut newest = i64::MIN;
@@ -108,7 +125,8 @@ impl Upkeep {
                     .is_some_and(|floor| query.windows.aged(ns) < floor);
             *kept = !sent && (late || aged);
             self.late += u64::from(*kept);
-            if aged || (late && !counted && self.def.late != Late::Update) {
+            // One that goes into a table of its own is left out from then on, and a row with its key may be counted in.
+            if aged || (late && self.def.late == Late::Drop) {
                 continue;
             }
             let group = groups.as_ref().map_or(&[][..], |groups| groups.key(row));
@@ -123,15 +141,55 @@ impl Upkeep {
         }
         self.newest_ns = self.newest_ns.max(newest);
         if self.def.late.table().is_some() {
-            self.late_rows.add(batch, &BooleanArray::from(kept))?;
+            self.late_rows.add(lsn, batch, &BooleanArray::from(kept))?;
+        }
+        Ok(())
+    }
+
+    /// Marks the windows of rows of the base, or of a table with its key whose columns `id` tells, but for those that
+    /// begin before a moment.
+    ///
+    /// # Errors
+    /// `Internal` for rows that lack a part of their key.
+    pub(super) fn touch(
+        &mut self,
+        query: &ViewQuery,
+        batch: &RowBatch,
+        floor_ns: Option<i64>,
+        id: &dyn Fn(ColumnId) -> Option<ColumnId>,
+    ) -> Result<()> {
+        let (times, groups) = places(query, batch, id)?;
+        for (row, ns) in times.values().iter().enumerate() {
+            if floor_ns.is_none_or(|floor| query.windows.aged(*ns) >= floor) {
+                let group = groups.as_ref().map_or(&[][..], |groups| groups.key(row));
+                self.dirty.mark(group, query.windows.slot(*ns));
+            }
         }
         Ok(())
     }
 }
 
+fn places(
+    query: &ViewQuery,
+    batch: &RowBatch,
+    id: &dyn Fn(ColumnId) -> Option<ColumnId>,
+) -> Result<Places> {
+    let column = |of| {
+        let column = id(of).and_then(|id| batch.column(id));
+        column
+            .map(|column| column.array.clone())
+            .ok_or_else(|| Error::internal("a row of the log lacks a part of its key"))
+    };
+    let times = column(query.time)?;
+    let Some(times) = times.as_primitive_opt::<TimestampNanosecondType>() else {
+        return Err(Error::internal("the time of a row of the log is none"));
+    };
+    Ok((times.clone(), groups(query, &column)?))
+}
+
 fn groups(
     query: &ViewQuery,
-    column: &dyn Fn(activestore_types::ColumnId) -> Result<arrow::array::ArrayRef>,
+    column: &dyn Fn(ColumnId) -> Result<ArrayRef>,
 ) -> Result<Option<KeyBuffer>> {
     if query.anchors.is_empty() {
         return Ok(None);

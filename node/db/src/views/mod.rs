@@ -16,6 +16,7 @@ mod expiring;
 mod follow;
 mod keeper;
 mod late;
+mod late_table;
 mod look;
 mod reference;
 mod report;

@@ -23,6 +23,8 @@ pub(crate) struct ViewReport {
     pub(crate) lag_s: f64,
     pub(crate) watermark_ns: Option<i64>,
     pub(crate) late: u64,
+    /// Why the last late rows could not be written that were lost.
+    pub(crate) late_error: Option<String>,
     pub(crate) dirty: u64,
     pub(crate) regions: u64,
     pub(crate) error: Option<String>,
@@ -65,6 +67,7 @@ impl Upkeep {
             lag_s: lag.map_or(0.0, |lag| lag.as_secs_f64()),
             watermark_ns: self.watermark_ns(),
             late: self.late,
+            late_error: self.late_rows.why_lost.clone(),
             dirty: self.dirty.count() as u64,
             regions: regions.len() as u64,
             error,
@@ -91,6 +94,11 @@ impl ViewReport {
 
     pub(crate) fn rows_deleted(&self) -> u64 {
         self.done.rows_deleted
+    }
+
+    /// Late rows that could not be written into their table, since the start.
+    pub(crate) fn late_lost(&self) -> u64 {
+        self.done.late_lost
     }
 
     /// Records that were not looked at yet.
@@ -170,7 +178,7 @@ const FIGURES: [Figure; 15] = [
     ),
     (
         "activestore_view_late_rows_lost_total",
-        "Late rows that could not be written into the view's table of late rows before the log had to be let go.",
+        "Late rows that could not be written into the view's table of late rows before the log had to be let go, and are counted in instead.",
         CounterKind::Counter,
         |view, _| view.done.late_lost as f64,
     ),

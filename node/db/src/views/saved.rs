@@ -113,7 +113,7 @@ impl Saved {
     }
 }
 
-fn key(view: TableId) -> Vec<u8> {
+pub(super) fn key(view: TableId) -> Vec<u8> {
     [PREFIX, view.0.to_string().as_bytes()].concat()
 }
 

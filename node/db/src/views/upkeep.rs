@@ -49,8 +49,6 @@ pub(super) struct Upkeep {
     pub(super) late: u64,
     /// Those that are not in their table yet.
     pub(super) late_rows: LateRows,
-    /// The last record whose rows may have been in the table when something was computed.
-    pub(super) read_upto: Lsn,
     /// When it is to be worked on next.
     pub(super) due: Duration,
     pub(super) error: Option<String>,
@@ -113,7 +111,6 @@ impl Upkeep {
             newest_ns: saved.newest_ns,
             late: saved.late,
             late_rows: LateRows::default(),
-            read_upto: last,
             due: Duration::ZERO,
             error: None,
             failures: 0,
@@ -135,7 +132,7 @@ impl Upkeep {
     pub(super) fn begin(&mut self, inner: &Inner, runtime: &Runtime) {
         self.compile(inner, runtime);
         // One beyond it is of another log: of before a crash that lost its end, or of a backup.
-        if self.saved.upto > inner.store.last_lsn().0 {
+        if self.saved.upto.max(self.saved.late_upto) > inner.store.last_lsn().0 {
             self.missed(inner, "the log ends before it");
         }
     }
@@ -148,6 +145,8 @@ impl Upkeep {
         self.dirty.add(Region::all());
         self.joined.forget();
         self.next = Lsn(inner.store.last_lsn().0.saturating_add(1));
+        // Of another log it says nothing of the rows that come.
+        self.saved.late_upto = 0;
         self.done.rebuilds += 1;
     }
 
@@ -261,6 +260,7 @@ impl Upkeep {
     }
 
     fn commit(&mut self, inner: &Inner, mut effects: Effects, last: bool) -> Result<()> {
+        self.send_late_parts(inner)?;
         let mut saved = self.saved.clone();
         saved.regions = self.dirty.all_regions();
         let settled = last && self.dirty.count() == 0 && self.joined.is_idle();
@@ -270,7 +270,7 @@ impl Upkeep {
             saved.newest_ns = self.newest_ns;
             saved.late = self.late;
         }
-        let late = self.staged_late(inner)?;
+        let late = self.staged_late(inner, usize::MAX)?;
         if !late.is_empty() {
             effects.upserts.extend(late);
             saved.late_upto = self.next.0.saturating_sub(1);
@@ -294,22 +294,22 @@ impl Upkeep {
     pub(super) fn mind_log(&mut self, inner: &Inner) {
         let behind = inner.store.log_bytes().saturating_sub(self.noted_at_bytes);
         let moved = self.saved.upto.saturating_add(1) < self.next.0;
-        let works = self.dirty.count() > 0 || !self.joined.is_idle();
-        let idle = !works && moved && behind >= NOTED_EVERY_BYTES;
         // Changed rows that are still so many could not be followed, and others do not wait for that.
         let stuck = behind >= HELD_LOG_BYTES_MAX || self.joined.is_full();
+        if (stuck || self.late_rows.is_full())
+            && let Err(error) = self.let_late_go(inner)
+        {
+            return self.failed(inner, &error);
+        }
+        let works = self.dirty.count() > 0 || !self.joined.is_idle();
+        let idle = !works && moved && behind >= NOTED_EVERY_BYTES;
         let too_far = stuck || self.is_full();
         if works && too_far && self.query.is_some() {
             self.widen(stuck);
         } else if !idle && self.is_noted {
             return;
         }
-        let noted = if too_far {
-            self.note_at_last(inner)
-        } else {
-            self.note(inner)
-        };
-        if let Err(error) = noted {
+        if let Err(error) = self.note(inner) {
             self.failed(inner, &error);
         }
     }
@@ -342,10 +342,14 @@ impl Upkeep {
 
     /// Notes the view's place at once: somebody waits for the log. What is marked becomes a region.
     pub(super) fn let_log_go(&mut self, inner: &Inner) {
-        self.widen(true);
-        if self.saved.upto.saturating_add(1) < self.next.0
-            && let Err(error) = self.note_at_last(inner)
-        {
+        let gone = self.let_late_go(inner).and_then(|()| {
+            self.widen(true);
+            if self.saved.upto.saturating_add(1) < self.next.0 {
+                self.note(inner)?;
+            }
+            Ok(())
+        });
+        if let Err(error) = gone {
             self.failed(inner, &error);
         }
     }

@@ -75,7 +75,6 @@ impl Upkeep {
             }
             Ok(())
         });
-        self.read_upto = inner.store.last_lsn();
         let ailing = self.ailing.take();
         match worked.and(followed) {
             Ok(()) => {

@@ -457,6 +457,10 @@ impl Staged {
                 column.set = Some(set.as_boolean().values().clone());
             }
         }
+        self.expiry_ms = self.expiry_ms.take().map(|all| {
+            let kept = all.iter().zip(keep).filter(|(_, keep)| *keep == Some(true));
+            kept.map(|(expiry, _)| *expiry).collect()
+        });
         self.rows = keep.true_count();
         Ok(())
     }

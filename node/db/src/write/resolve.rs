@@ -13,6 +13,7 @@ use activestore_types::{
     TableSchema,
 };
 use arrow::array::Array;
+use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::DataType as ArrowType;
 
 /// A batch that knows its table; not stamped yet.
@@ -22,6 +23,8 @@ pub(crate) struct Staged {
     pub(crate) rows: usize,
     pub(crate) columns: Vec<BatchColumn>,
     pub(crate) ttl_s: Option<u64>,
+    /// When each row expires, in milliseconds since 1970 and 0 for never, where `ttl_s` does not say it.
+    pub(crate) expiry_ms: Option<ScalarBuffer<u64>>,
     /// Which statement of a batch it comes from: later ones are stamped later.
     pub(crate) place: usize,
 }
@@ -68,6 +71,7 @@ pub(crate) fn resolve(
     }
     Ok(Staged {
         ttl_s: batch.ttl_s.or(schema.ttl_s),
+        expiry_ms: None,
         rows: batch.rows,
         columns,
         schema,

@@ -59,10 +59,11 @@ impl Inner {
 fn upsert(batch: Staged, first: Hlc, wall_ms: u64) -> RowBatch {
     let rows = batch.rows;
     let mut stamped = RowBatch::upsert(batch.schema.id, rows, batch.columns, first, OriginId(0));
-    stamped.expiry_ms = batch.ttl_s.map(|ttl_s| {
+    let by_ttl = batch.ttl_s.map(|ttl_s| {
         let expiry = wall_ms.saturating_add(ttl_s.saturating_mul(1_000));
         std::iter::repeat_n(expiry, rows).collect()
     });
+    stamped.expiry_ms = batch.expiry_ms.or(by_ttl);
     stamped
 }
 

@@ -168,15 +168,12 @@ fn rows_that_expire_are_no_longer_looked_up_also_where_the_node_was_down() {
         assert_eq!(rows(&db, "SELECT device FROM plant.places").await, ["b"]);
         // It expires while nobody waits.
         world.clock.advance(Duration::from_secs(60));
-        let goes = async {
-            while !rows(&db, "SELECT * FROM plant.sites").await.is_empty() {
-                world.clock.advance(Duration::from_millis(100));
-                db.inner.views.redefined();
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        };
-        let gone = tokio::time::timeout(Duration::from_secs(60), goes).await;
-        gone.expect("what expired goes from the view by itself");
+        until(async || {
+            world.clock.advance(Duration::from_millis(100));
+            db.inner.views.redefined();
+            rows(&db, "SELECT * FROM plant.sites").await.is_empty()
+        })
+        .await;
         run(&db, "ALTER TABLE plant.places SET (ttl = 'none'); INSERT INTO plant.places (device, site) VALUES ('c', 'east')").await;
         assert_eq!(sums(&db).await, "east|4");
         db.shutdown().await.unwrap();
@@ -290,13 +287,7 @@ fn joins_that_no_view_can_follow_are_refused_with_what_to_write() {
         run(&db, "DROP MATERIALIZED VIEW plant.u; ALTER TABLE plant.marks SET (keep_local = '1 h')").await;
         assert!(fails(&db, &marked).await.to_string().contains("keep_local"));
         run(&db, "DROP MATERIALIZED VIEW plant.v; DROP TABLE plant.limits").await;
-        let forgets = async {
-            while !db.inner.store.notes(b"view").is_empty() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let forgotten = tokio::time::timeout(Duration::from_secs(60), forgets).await;
-        forgotten.expect("the notes of a dropped view are forgotten");
+        until(async || db.inner.store.notes(b"view").is_empty()).await;
         db.shutdown().await.unwrap();
     });
 }
