@@ -14,6 +14,7 @@ mod predicate;
 mod queries;
 mod runs;
 mod series;
+mod sessions;
 mod together;
 mod windows;
 mod writing;

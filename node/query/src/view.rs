@@ -79,6 +79,9 @@ pub struct Within {
     pub but: Option<LeftOut>,
     /// The same of columns of other tables: what a query looks up, of which it needs no more.
     pub beside: Vec<(TableName, String, ArrayRef)>,
+    /// Whether one reader takes the rows in the order of the key: then what groups them by columns of the key and by
+    /// sessions holds one session at a time, and none of its rows.
+    pub in_order: bool,
 }
 
 impl Engine {
@@ -121,9 +124,21 @@ impl Engine {
     /// # Errors
     /// As [`Engine::query`].
     pub async fn query_within(&self, sql: &str, within: &Within) -> Result<Rows> {
-        let state = self.session()?;
+        let state = self.session_within(within)?;
         let planning = self.plan_within(&state, sql, within);
         self.launch(&state, planning, None).await
+    }
+
+    /// The state that a query over a part of a table starts from.
+    fn session_within(&self, within: &Within) -> Result<SessionState> {
+        let mut state = self.session()?;
+        if within.in_order {
+            let options = state.config_mut().options_mut();
+            options.execution.target_partitions = 1;
+            // The rows of one that is held come in no order.
+            options.optimizer.join_reordering = false;
+        }
+        Ok(state)
     }
 
     async fn plan_within(
