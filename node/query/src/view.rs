@@ -33,6 +33,7 @@ use crate::error::{from_datafusion, panicked};
 use crate::prepare::worked_out;
 use crate::provider::StoredTable;
 use crate::rows::Rows;
+use crate::scan::InKeyOrder;
 
 pub use late::LeftOut;
 pub use source::Reference;
@@ -133,6 +134,7 @@ impl Engine {
     fn session_within(&self, within: &Within) -> Result<SessionState> {
         let mut state = self.session()?;
         if within.in_order {
+            state.config_mut().set_extension(Arc::new(InKeyOrder));
             let options = state.config_mut().options_mut();
             options.execution.target_partitions = 1;
             // The rows of one that is held come in no order.

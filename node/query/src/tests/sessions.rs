@@ -64,11 +64,6 @@ async fn a_session_of_many_rows_takes_the_memory_of_few() {
                 "SELECT device, session(ts, '30 s') AS s, count(*) AS n, sum(v) AS total FROM plant.visits {condition} GROUP BY device, s"
             );
             let mut found = engine.query_within(&sql, &within).await.unwrap();
-            let plan = found.stats.plan.clone().unwrap();
-            let plan = datafusion::physical_plan::displayable(plan.as_ref())
-                .indent(true)
-                .to_string();
-            println!("{but} {condition}\n{plan}");
             let first = found.stream.next().await.unwrap().unwrap();
             assert!(first.num_rows() < 4, "{but} {condition}");
             // It was told before the long one was read.
