@@ -7,7 +7,7 @@ use activestore_env::{SimDiskOptions, SimRng};
 
 use super::*;
 
-const SEEDS: u64 = 8;
+const SEEDS: u64 = 5;
 const STEPS: u64 = 90;
 const GAP_S: i64 = 10;
 const TTL_S: i64 = 60;
