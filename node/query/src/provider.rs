@@ -16,7 +16,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 
 use crate::pushdown::{Pushed, intersect, is_exact, push_down};
-use crate::scan::ScanExec;
+use crate::scan::{InKeyOrder, ScanExec};
 
 /// Below this many stored rows one partition does the work.
 const ROWS_WORTH_SPLITTING: u64 = 32_768;
@@ -162,6 +162,8 @@ impl TableProvider for StoredTable {
         );
         Ok(Arc::new(match last.flatten() {
             Some(partitions) => scan.of_last_rows(partitions),
+            // Of one partition, which reads one range behind the other.
+            None if state.config().get_extension::<InKeyOrder>().is_some() => scan.in_key_order(),
             None => scan,
         }))
     }

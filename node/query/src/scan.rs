@@ -8,6 +8,7 @@
 mod counters;
 mod display;
 mod inline;
+mod order;
 mod outlet;
 mod wanted;
 
@@ -45,6 +46,7 @@ use crate::rows::QueryStats;
 use crate::runs::codes;
 use counters::Counters;
 use inline::Inline;
+pub(crate) use order::InKeyOrder;
 
 /// Up to so many keys are read one by one; the vectors of more are decoded whole.
 const POINTS_MAX: usize = 64;

@@ -15,6 +15,7 @@ mod predicate;
 mod queries;
 mod runs;
 mod series;
+mod sessions;
 mod together;
 mod windows;
 mod writing;

@@ -33,6 +33,7 @@ use crate::error::{from_datafusion, panicked};
 use crate::prepare::worked_out;
 use crate::provider::StoredTable;
 use crate::rows::Rows;
+use crate::scan::InKeyOrder;
 
 pub use late::LeftOut;
 pub use source::Reference;
@@ -79,6 +80,9 @@ pub struct Within {
     pub but: Option<LeftOut>,
     /// The same of columns of other tables: what a query looks up, of which it needs no more.
     pub beside: Vec<(TableName, String, ArrayRef)>,
+    /// Whether one reader takes the rows in the order of the key: then what groups them by columns of the key and by
+    /// sessions holds one session at a time, and none of its rows.
+    pub in_order: bool,
 }
 
 impl Engine {
@@ -121,9 +125,22 @@ impl Engine {
     /// # Errors
     /// As [`Engine::query`].
     pub async fn query_within(&self, sql: &str, within: &Within) -> Result<Rows> {
-        let state = self.session()?;
+        let state = self.session_within(within)?;
         let planning = self.plan_within(&state, sql, within);
         self.launch(&state, planning, None).await
+    }
+
+    /// The state that a query over a part of a table starts from.
+    fn session_within(&self, within: &Within) -> Result<SessionState> {
+        let mut state = self.session()?;
+        if within.in_order {
+            state.config_mut().set_extension(Arc::new(InKeyOrder));
+            let options = state.config_mut().options_mut();
+            options.execution.target_partitions = 1;
+            // The rows of one that is held come in no order.
+            options.optimizer.join_reordering = false;
+        }
+        Ok(state)
     }
 
     async fn plan_within(

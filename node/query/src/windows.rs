@@ -159,9 +159,16 @@ fn sessions(aggregate: &Aggregate, place: usize, call: &ScalarFunction) -> Resul
     };
     let others = aggregate.group_expr.iter().enumerate();
     let others = others.filter(|(at, _)| *at != place);
+    let mut others: Vec<Expr> = others.map(|(_, expr)| expr.clone()).collect();
+    // As the table has its columns, which is mostly the order of its key: then rows are not sorted for it.
+    let schema = aggregate.input.schema();
+    others.sort_by_key(|expr| match expr {
+        Expr::Column(column) => schema.maybe_index_of_column(column).unwrap_or(usize::MAX),
+        _ => usize::MAX,
+    });
     let start = session::udwf()
         .call(call.args.clone())
-        .partition_by(others.map(|(_, expr)| expr.clone()).collect())
+        .partition_by(others)
         .order_by(vec![ts.clone().sort(true, true)])
         .build()?;
     let column = Column::from_name(start.schema_name().to_string());

@@ -13,6 +13,8 @@ mod names;
 mod reference;
 mod refused;
 mod sessions;
+mod sessions_aged;
+mod sessions_lost;
 
 use activestore_env::SimEnv;
 

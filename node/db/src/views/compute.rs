@@ -1,9 +1,10 @@
 //! A part of a view computed anew from its tables, and what of the view's rows that changes.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use activestore_query::{Engine, LeftOut, ViewQuery, Within, cast_lossless, quote};
+use activestore_query::{Engine, LeftOut, StatsHandle, ViewQuery, Within, cast_lossless, quote};
 use activestore_types::{ColumnId, Error, KeyBuffer, Result, TableName, TableSchema, encode_keys};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array};
 use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
@@ -15,7 +16,7 @@ use futures::StreamExt;
 use super::dirty::Piece;
 
 /// Rows of a view that are compared at once.
-pub(super) const ROWS_MAX: usize = 100_000;
+pub(super) const ROWS_MAX: usize = if cfg!(test) { 5_000 } else { 100_000 };
 
 /// Windows, of all groups or of those with some values.
 pub(super) struct Part<'a> {
@@ -43,6 +44,10 @@ pub(super) struct Difference {
     pub(super) gone: Option<RecordBatch>,
     /// Rows that were computed, and those that were there.
     pub(super) looked_at: usize,
+    /// Whether anything is there, of the table or of the view.
+    pub(super) there: bool,
+    /// What was touched of sessions that the table has not whole, and that stay as they are.
+    pub(super) passed_over: u64,
 }
 
 /// A view as it is computed.
@@ -53,6 +58,8 @@ pub(super) struct Computed<'a> {
     pub(super) view: &'a TableSchema,
     /// Rows of the table that are not of the view.
     pub(super) left_out: Option<LeftOut>,
+    /// Counts the rows of tables that are read for it.
+    pub(super) rows_read: &'a Cell<u64>,
 }
 
 impl Computed<'_> {
@@ -72,11 +79,14 @@ impl Computed<'_> {
         let base = self.within_base(part)?;
         let meant =
             |batch: RecordBatch| Ok(filter_record_batch(&batch, &self.belongs(&batch, part)?)?);
-        let Some(now) = self.rows(self.sql, &base, &meant).await? else {
+        let Some(now) = self.rows(self.sql, &base, &meant, ROWS_MAX).await? else {
             return Ok(None);
         };
         let held = self.within_view(part)?;
-        let Some(before) = self.rows(&self.sql_of_view(), &held, &meant).await? else {
+        let Some(before) = self
+            .rows(&self.sql_of_view(), &held, &meant, ROWS_MAX)
+            .await?
+        else {
             return Ok(None);
         };
         // Asked behind the reads: rows that went before them are of before it.
@@ -133,7 +143,10 @@ impl Computed<'_> {
     /// As the queries.
     pub(super) async fn extent(&self, part: &Part<'_>) -> Result<Option<(i64, i64)>> {
         let windows = &self.query.windows;
-        let base = self.within_base(part)?;
+        let mut base = self.within_base(part)?;
+        // Late rows make it a little longer at the most, and telling them apart would hold what is between the ends.
+        base.but = None;
+        base.in_order = false;
         let base = self.ends(&self.query.base.name, &base).await?;
         let base = base.map(|(first, last)| (windows.from(first), windows.upto(last)));
         let held = self.within_view(part)?;
@@ -152,18 +165,23 @@ impl Computed<'_> {
     ) -> Result<Option<(i64, i64)>> {
         let time = quote(&within.time);
         let sql = format!("SELECT min({time}), max({time}) FROM {}", full(table));
-        let rows = self
-            .engine
-            .query_within(&sql, within)
-            .await?
-            .collect()
-            .await?;
+        let found = self.engine.query_within(&sql, within).await?;
+        let stats = found.stats.clone();
+        let rows = found.collect().await?;
+        self.has_read(&stats);
         let end = |place: usize| {
             let column = rows.first()?.columns().get(place)?;
             let moments = column.as_primitive_opt::<TimestampNanosecondType>()?;
             (moments.len() > moments.null_count()).then(|| moments.value(0))
         };
         Ok(end(0).zip(end(1)))
+    }
+
+    /// Counts what a query read.
+    pub(super) fn has_read(&self, stats: &StatsHandle) {
+        let read = stats.read().rows_scanned;
+        self.rows_read
+            .set(self.rows_read.get().saturating_add(read));
     }
 
     fn within_base(&self, part: &Part<'_>) -> Result<Within> {
@@ -193,6 +211,7 @@ impl Computed<'_> {
                 .collect::<Result<_>>()?,
             but: self.left_out.clone(),
             beside: self.query.looked_up(among),
+            in_order: self.query.windows.gap().is_some(),
         })
     }
 
@@ -225,27 +244,31 @@ impl Computed<'_> {
                 .collect::<Result<_>>()?,
             but: None,
             beside: Vec::new(),
+            in_order: false,
         })
     }
 
-    /// The rows of a query that are meant, in the view's columns; `None` for too many.
+    /// The rows of a query that are meant, in the view's columns; `None` for more than these.
     pub(super) async fn rows(
         &self,
         sql: &str,
         within: &Within,
         meant: &dyn Fn(RecordBatch) -> Result<RecordBatch>,
+        most: usize,
     ) -> Result<Option<RecordBatch>> {
-        let mut stream = self.engine.query_within(sql, within).await?.stream;
+        let found = self.engine.query_within(sql, within).await?;
+        let (mut stream, stats) = (found.stream, found.stats);
         let mut kept = Vec::new();
         let mut rows = 0;
         while let Some(batch) = stream.next().await {
             let batch = meant(self.as_stored(&batch?)?)?;
             rows += batch.num_rows();
-            if rows > ROWS_MAX {
+            if rows > most {
                 return Ok(None);
             }
             kept.push(batch);
         }
+        self.has_read(&stats);
         Ok(Some(concat_batches(&self.schema(), &kept)?))
     }
 
@@ -342,6 +365,8 @@ impl Computed<'_> {
             upserts: picked(now, other)?,
             gone: gone.map(|rows| self.key_columns(&rows)).transpose()?,
             looked_at: before.num_rows() + now.num_rows(),
+            there: before.num_rows() + now.num_rows() > 0,
+            passed_over: 0,
         })
     }
 

@@ -142,13 +142,16 @@ impl Dirty {
         let full = self.regions_aside.len() >= ASIDE_REGIONS_MAX;
         match self.regions_aside.last_mut().filter(|_| full) {
             Some(last) => {
+                let meets = last.among == region.among
+                    && (last.from <= region.to && region.from <= last.to);
+                // Nobody deleted what is between them.
+                last.aged &= region.aged && meets;
                 if last.among != region.among {
                     last.among.clear();
                 }
                 last.from = last.from.min(region.from);
                 last.to = last.to.max(region.to);
                 last.bounded &= region.bounded;
-                last.aged &= region.aged;
                 last.clean = false;
             }
             None => self.regions_aside.push(region),

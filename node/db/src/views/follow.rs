@@ -18,9 +18,10 @@ use tokio::runtime::Runtime;
 use super::compute::full;
 use super::expiring::Expiring;
 use super::reference::{Hunt, is_anchored, values};
+use super::regions::{STEP_LONG, STEP_SHORT};
 use super::saved::Region;
 use super::upkeep::Upkeep;
-use super::work::{STEP_LONG, STEP_SHORT, first_since};
+use super::work::first_since;
 use crate::db::Inner;
 
 /// Regions that are made of changed rows at once; beyond them the base is looked through.
@@ -337,5 +338,6 @@ fn within(
             .collect::<Result<_>>()?,
         but: None,
         beside: Vec::new(),
+        in_order: false,
     })
 }

@@ -3,7 +3,7 @@
 //! One thread follows the committed records for all views ([`keeper`]) and marks the groups and windows that each
 //! touches ([`look`], [`dirty`]), also of tables that a view looks something up in ([`reference`], [`follow`]). Every so
 //! often the marked ones are computed anew from the table ([`compute`]) and what differs is written ([`work`],
-//! [`upkeep`]), with the view's place in the log in the same record ([`saved`]). Nothing is added up from record to record:
+//! [`regions`], [`upkeep`]), with the view's place in the log in the same record ([`saved`]). Nothing is added up from record to record:
 //! an update, a delete, a late row or a merge with another node's write cannot make a view wrong, and after a crash the same
 //! groups are computed once more.
 
@@ -19,6 +19,7 @@ mod late;
 mod late_table;
 mod look;
 mod reference;
+mod regions;
 mod report;
 mod saved;
 mod sessions;

@@ -72,7 +72,10 @@ impl Upkeep {
             regions: regions.len() as u64,
             error,
             tries: self.tries,
-            done: self.done,
+            done: Done {
+                rows_read: self.rows_read.get(),
+                ..self.done
+            },
         }
     }
 }
@@ -115,7 +118,7 @@ type Figure = (
     fn(&ViewReport, Lsn) -> f64,
 );
 
-const FIGURES: [Figure; 15] = [
+const FIGURES: [Figure; 16] = [
     (
         "activestore_view_lag_records",
         "Records of the log that are not in the view yet.",
@@ -151,6 +154,12 @@ const FIGURES: [Figure; 15] = [
         "Rows of the view that were computed or compared.",
         CounterKind::Counter,
         |view, _| view.done.rows_looked_at as f64,
+    ),
+    (
+        "activestore_view_read_rows_total",
+        "Rows of tables, and of the view itself, that were read to compute or compare it.",
+        CounterKind::Counter,
+        |view, _| view.done.rows_read as f64,
     ),
     (
         "activestore_view_written_rows_total",

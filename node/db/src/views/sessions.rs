@@ -3,8 +3,9 @@
 //! until nothing is there for a gap, for each group by itself, and all sessions between are computed and compared.
 
 mod found;
+mod whole;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use activestore_types::{ColumnId, KeyBuffer, Result, encode_split_keys};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, TimestampNanosecondArray};
@@ -13,12 +14,15 @@ use arrow::datatypes::TimestampNanosecondType;
 use arrow::record_batch::RecordBatch;
 
 use super::compute::{Computed, Difference, Part, ROWS_MAX, lost};
-use super::dirty::Piece;
 use super::work::anchors_of;
 use found::Found;
+use whole::Whole;
 
 /// Groups whose sessions reach far beyond what was touched and that are computed together.
 const FAR_GROUPS: usize = 256;
+/// Sessions that are compared at once. A stretch as wide as the gap touches three of a group at the most: one that ends
+/// less than a gap before it, one that begins in it, and one that begins less than a gap behind it.
+const SESSIONS_MAX: usize = 3 * ROWS_MAX;
 
 /// Groups that are computed by one query.
 struct Portion<'a> {
@@ -73,52 +77,61 @@ impl Computed<'_> {
         part: &Part<'_>,
         floor: &dyn Fn() -> Option<i64>,
     ) -> Result<Option<Difference>> {
-        let Some(found) = self.found(gap, part).await? else {
+        // A row that came too late is still in the table and would let a session begin before what the table has whole.
+        let since = floor().filter(|_| !part.aged).unwrap_or(i64::MIN);
+        let Some(found) = self.found(gap, part, since).await? else {
             return Ok(None);
         };
         let far: Vec<&Vec<u8>> = found.far.iter().collect();
+        let together = match self.query.anchors.is_empty() {
+            // All of them are read anyway.
+            true => far.len().max(1),
+            false => FAR_GROUPS,
+        };
         let mut portions = vec![Self::near(&found, part)];
-        portions.extend(
-            far.chunks(FAR_GROUPS)
-                .map(|far| self.far(&found, part, far)),
-        );
+        portions.extend(far.chunks(together).map(|far| self.far(&found, part, far)));
         let sql = self.sql_of_view();
         let (mut before, mut now) = (Vec::new(), Vec::new());
         let mut rows = 0;
         for portion in &portions {
             let meant = |batch: RecordBatch| self.meant(&batch, part, &found, portion);
             let (from, to) = portion.rows;
-            let base = self.of_base(from, to, &portion.among)?;
+            let base = self.of_base(from.max(since), to, &portion.among)?;
             let (from, to) = portion.starts;
             let held = self.of_view(from, to, &portion.among)?;
             let (Some(computed), Some(there)) = (
-                self.rows(self.sql, &base, &meant).await?,
-                self.rows(&sql, &held, &meant).await?,
+                self.rows(self.sql, &base, &meant, SESSIONS_MAX).await?,
+                self.rows(&sql, &held, &meant, SESSIONS_MAX).await?,
             ) else {
                 return Ok(None);
             };
             rows += computed.num_rows() + there.num_rows();
-            if rows > 2 * ROWS_MAX {
+            if rows > 2 * SESSIONS_MAX {
                 return Ok(None);
             }
             now.push(computed);
             before.push(there);
         }
         let schema = self.schema();
-        let before = concat_batches(&schema, &before)?;
-        let now = concat_batches(&schema, &now)?;
+        let mut before = concat_batches(&schema, &before)?;
+        let mut now = concat_batches(&schema, &now)?;
+        let mut passed_over = 0;
         // Asked behind the reads: rows that went before them are of before it.
-        match floor().filter(|_| !(part.aged && part.aged_to == i64::MAX)) {
-            Some(floor) => {
-                let whole = self.whole_since(&before, &now, floor, gap)?;
-                let (before, now) = (
-                    self.kept(&before, &whole, floor.saturating_add(gap), part, true)?,
-                    self.kept(&now, &whole, floor.saturating_add(gap), part, false)?,
-                );
-                self.compared(&before, &now).map(Some)
-            }
-            None => self.compared(&before, &now).map(Some),
+        if let Some(floor) = floor().filter(|_| !(part.aged && part.aged_to == i64::MAX)) {
+            let floor = floor.max(since);
+            let whole = Whole::of(self, &found, part, &before, (floor, gap))?;
+            let gone = whole.held(self, &before)?;
+            let Some(gone) = self.without_ongoing(gone, part, (floor, gap)).await? else {
+                return Ok(None);
+            };
+            passed_over = whole.passed_over(&self.query.windows);
+            (before, now) = (gone, whole.computed(self, &now)?);
         }
+        Ok(Some(Difference {
+            passed_over,
+            there: found.there,
+            ..self.compared(&before, &now)?
+        }))
     }
 
     /// Groups whose sessions are all in the page.
@@ -201,67 +214,5 @@ impl Computed<'_> {
         let columns = columns.map(|place| column(place).cloned());
         let groups = Groups::of(columns.collect::<Result<_>>()?, self.query.anchors.len())?;
         Ok((starts, groups))
-    }
-
-    /// The first session of each group that the table surely has whole, though rows of a gap before it may be gone: one
-    /// that the view knows to have begun so.
-    fn whole_since(
-        &self,
-        before: &RecordBatch,
-        now: &RecordBatch,
-        floor: i64,
-        gap: i64,
-    ) -> Result<BTreeMap<Vec<u8>, i64>> {
-        let mut whole: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
-        let known = floor..floor.saturating_add(gap);
-        let (starts, groups) = self.starts(before)?;
-        for row in 0..before.num_rows() {
-            let start = starts.value(row);
-            if known.contains(&start) {
-                let first = whole.entry(groups.at(row).0.to_vec()).or_insert(start);
-                *first = start.min(*first);
-            }
-        }
-        // A row that came since may have let it begin earlier.
-        let (starts, groups) = self.starts(now)?;
-        let mut earlier: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
-        for row in 0..now.num_rows() {
-            let (group, start) = (groups.at(row).0, starts.value(row));
-            if start >= floor && whole.get(group).is_some_and(|first| start <= *first) {
-                let nearest = earlier.entry(group.to_vec()).or_insert(start);
-                *nearest = start.max(*nearest);
-            }
-        }
-        whole.extend(earlier);
-        Ok(whole)
-    }
-
-    /// The rows of sessions that the table has whole, or that somebody deleted rows of.
-    fn kept(
-        &self,
-        rows: &RecordBatch,
-        whole: &BTreeMap<Vec<u8>, i64>,
-        since: i64,
-        part: &Part<'_>,
-        held: bool,
-    ) -> Result<RecordBatch> {
-        let (starts, groups) = self.starts(rows)?;
-        let windows = &self.query.windows;
-        let keeps: BooleanArray = (0..rows.num_rows())
-            .map(|row| {
-                let start = starts.value(row);
-                let (group, anchors) = groups.at(row);
-                let since = whole.get(group).map_or(since, |first| since.min(*first));
-                let erased = part.aged && (part.from..=part.aged_to).contains(&start);
-                let deleted = || {
-                    let anchors = anchored(group, anchors);
-                    let slot = windows.slot(start);
-                    let deletes = |piece: &Piece| piece.deletes(anchors, slot, windows);
-                    held && part.piece.is_some_and(deletes)
-                };
-                Some(start >= since || erased || deleted())
-            })
-            .collect();
-        Ok(filter_record_batch(rows, &keeps)?)
     }
 }

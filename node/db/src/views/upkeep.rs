@@ -1,5 +1,6 @@
 //! One view: what of the log it has seen, what of it is behind, and the steps that bring it up to date.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,12 +69,15 @@ pub(super) struct Upkeep {
     /// Since when it is behind.
     pub(super) behind_since: Option<Duration>,
     pub(super) done: Done,
+    /// Rows of tables that were read to compute it.
+    pub(super) rows_read: Cell<u64>,
 }
 
 /// What was done for a view since the start.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Done {
     pub(super) rows_looked_at: u64,
+    pub(super) rows_read: u64,
     pub(super) rows_written: u64,
     pub(super) rows_deleted: u64,
     pub(super) failures: u64,
@@ -122,6 +126,7 @@ impl Upkeep {
             extent: None,
             behind_since: None,
             done: Done::default(),
+            rows_read: Cell::new(0),
             saved,
         };
         upkeep.dirty.regions.clone_from(&upkeep.saved.regions);

@@ -1,5 +1,4 @@
-//! The work that brings a view up to date: marked groups in pieces, regions in steps that are as long as they take little
-//! time.
+//! The work that brings a view up to date: marked groups in pieces, and regions in steps.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,7 +12,6 @@ use tokio::runtime::Runtime;
 
 use super::compute::{Computed, Difference, Part};
 use super::dirty::Piece;
-use super::saved::Region;
 use super::upkeep::Upkeep;
 use crate::db::Inner;
 use crate::subscribe::key_value;
@@ -28,12 +26,6 @@ const PIECES_WORK: Duration = Duration::from_secs(1);
 const FAILURES_MAX: usize = 64;
 /// How long regions are worked on in one go.
 const REGIONS_WORK: Duration = Duration::from_millis(250);
-/// A step of a region that took less is followed by one twice as long …
-pub(super) const STEP_SHORT: Duration = Duration::from_millis(100);
-/// … and one that took more by one half as long.
-pub(super) const STEP_LONG: Duration = Duration::from_millis(500);
-/// Windows of one step of a region at the most.
-const STEP_WINDOWS_MAX: usize = 16_384;
 
 impl Upkeep {
     /// Brings the view up to date as far as it has seen the log, or a part of the way: the log and the other views wait
@@ -168,138 +160,19 @@ impl Upkeep {
             clean: false,
         };
         match self.difference(inner, runtime, query, &part) {
-            Ok(Some(difference)) => self.write(inner, difference, last).map(|()| None),
+            Ok(Some(difference)) => {
+                let passed_over = difference.passed_over;
+                self.late += passed_over;
+                let written = self.write(inner, difference, last);
+                if written.is_err() {
+                    self.late -= passed_over;
+                }
+                written.map(|()| None)
+            }
             Ok(None) => Ok(Some(too_many_groups())),
             Err(error) if is_of_all(&error) => Err(error),
             Err(error) => Ok(Some(error)),
         }
-    }
-
-    /// One step of the first region.
-    fn region(
-        &mut self,
-        inner: &Inner,
-        runtime: &Runtime,
-        query: &ViewQuery,
-        mut region: Region,
-    ) -> Result<()> {
-        let whole = region.clone();
-        let began = inner.env.clock.monotonic();
-        let among: Vec<(ColumnId, ArrayRef)> = region
-            .among
-            .iter()
-            .filter_map(|(id, key)| {
-                let id = ColumnId(*id);
-                let data_type = query.base.column_by_id(id)?.data_type;
-                Some((id, key_value(data_type, false, key)?.0))
-            })
-            .collect();
-        let (aged, aged_to) = (region.aged, query.windows.before(region.to));
-        let part = |from: i64, to: i64, clean: bool| Part {
-            from,
-            to,
-            among: among.clone(),
-            piece: None,
-            aged,
-            aged_to,
-            clean,
-        };
-        let floor = self.floor_ns(inner).filter(|_| !region.aged);
-        if let Some(floor) = floor {
-            let first = first_since(query, floor);
-            if first > region.to {
-                self.dirty.regions.remove(0);
-                self.extent = None;
-                return self.note(inner);
-            }
-            region.clean &= first <= region.from;
-            region.from = region.from.max(first);
-        }
-        if !region.bounded {
-            let view = self.schema(inner)?;
-            let computed = self.computed(inner, query, &view);
-            // A session that goes on into it from before is of it, too.
-            let from = query.windows.since(region.from);
-            let extent = runtime.block_on(computed.extent(&part(from, region.to, false)))?;
-            let Some((first, last)) = extent else {
-                self.dirty.regions.remove(0);
-                self.extent = None;
-                return self.note(inner);
-            };
-            region.from = region.from.max(first);
-            region.to = region.to.min(last);
-            region.bounded = true;
-            self.extent.get_or_insert((region.from, region.to));
-            if let Some(first) = self.dirty.regions.first_mut() {
-                first.clone_from(&region);
-            }
-        }
-        let mut to = region.from;
-        let mut behind = query.windows.next(to);
-        let mut step = 1;
-        while step < self.step && behind <= region.to && behind > to {
-            (to, behind) = (behind, query.windows.next(behind));
-            step += 1;
-        }
-        let more = behind <= region.to && behind > to;
-        let difference =
-            match self.difference(inner, runtime, query, &part(region.from, to, region.clean)) {
-                Ok(Some(difference)) => difference,
-                Err(error) if is_of_all(&error) => return Err(error),
-                // Shorter ones may be computed.
-                _ if step > 1 => {
-                    self.step = step / 2;
-                    return Ok(());
-                }
-                not => {
-                    self.ailing = Some(not.err().unwrap_or_else(too_many_groups));
-                    let to = region.from;
-                    let rest = more.then(|| Region {
-                        from: behind,
-                        clean: true,
-                        ..region.clone()
-                    });
-                    self.dirty.regions.splice(..1, rest);
-                    let clean = false;
-                    self.dirty.set_region_aside(Region {
-                        to,
-                        clean,
-                        ..region
-                    });
-                    if more {
-                        return Ok(());
-                    }
-                    self.extent = None;
-                    return self.note(inner);
-                }
-            };
-        let took = inner.env.clock.monotonic().saturating_sub(began);
-        if took < STEP_SHORT {
-            self.step = (self.step * 2).min(STEP_WINDOWS_MAX);
-        } else if took > STEP_LONG {
-            self.step = (self.step / 2).max(1);
-        }
-        let rest = more.then_some(Region {
-            from: behind,
-            // Where nothing was, what comes next may be far away.
-            bounded: difference.looked_at > 0,
-            clean: true,
-            ..region
-        });
-        let changes = difference.upserts.is_some() || difference.gone.is_some();
-        let ends = rest.is_none();
-        self.dirty.regions.splice(..1, rest);
-        if ends {
-            self.extent = None;
-        }
-        if !changes && !ends {
-            return Ok(()); // it is noted with the next rows, or at the end
-        }
-        let written = self.write(inner, difference, true);
-        if written.is_err() {
-            self.dirty.add(whole);
-        }
-        written
     }
 
     pub(super) fn schema(&self, inner: &Inner) -> Result<Arc<TableSchema>> {
@@ -320,10 +193,11 @@ impl Upkeep {
             query,
             view,
             left_out: self.left_out(&query.base),
+            rows_read: &self.rows_read,
         }
     }
 
-    fn difference(
+    pub(super) fn difference(
         &self,
         inner: &Inner,
         runtime: &Runtime,
@@ -376,14 +250,14 @@ pub(super) fn first_since(query: &ViewQuery, ns: i64) -> i64 {
 }
 
 /// Whether an error is about everything, so that less would meet it as well.
-fn is_of_all(error: &Error) -> bool {
+pub(super) fn is_of_all(error: &Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::NotFound | ErrorKind::DiskFull | ErrorKind::Poisoned | ErrorKind::Closed
     )
 }
 
-fn too_many_groups() -> Error {
+pub(super) fn too_many_groups() -> Error {
     Error::new(
         ErrorKind::Overloaded,
         "one window of the view has more groups than can be compared at once",

@@ -56,7 +56,7 @@ impl Engine {
 }
 
 impl LeftOut {
-    /// The rows of a table without those.
+    /// The rows of a table without those, which are the fewer: the keys are held, and the rows go by in their order.
     pub(super) fn from(
         &self,
         rows: LogicalPlan,
@@ -68,9 +68,9 @@ impl LeftOut {
             key.map(|name| Column::new(Some(relation.clone()), name))
                 .collect::<Vec<_>>()
         };
-        let key = (of(table.clone()), of(TableReference::bare(LATE)));
-        LogicalPlanBuilder::from(rows)
-            .join(late, JoinType::LeftAnti, key, None)?
+        let key = (of(TableReference::bare(LATE)), of(table.clone()));
+        LogicalPlanBuilder::from(late)
+            .join(rows, JoinType::RightAnti, key, None)?
             .build()
     }
 }

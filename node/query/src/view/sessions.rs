@@ -28,7 +28,7 @@ impl Engine {
         query: &ViewQuery,
         within: &Within,
     ) -> Result<Rows> {
-        let state = self.session()?;
+        let state = self.session_within(within)?;
         let planning = self.plan_sessions(&state, sql, query, within);
         self.launch(&state, planning, None).await
     }

@@ -123,12 +123,21 @@ impl ViewWindows {
         }
     }
 
-    /// The last start of a window that changes with rows up to a moment: without them, what comes within a gap begins a
-    /// session of its own.
+    /// The end of what changes with rows up to a moment: the last window that they lie in, but for sessions, of which
+    /// [`ViewWindows::last`] tells it.
     pub fn upto(&self, ns: i64) -> i64 {
         match &self.0 {
-            Kind::Session(gap) => ns.saturating_add(*gap),
+            Kind::Session(_) => ns,
             _ => self.slot(ns),
+        }
+    }
+
+    /// The last start of a window that changes where [`ViewWindows::upto`] ends: without the rows up to there, what comes
+    /// within a gap begins a session of its own.
+    pub fn last(&self, upto: i64) -> i64 {
+        match &self.0 {
+            Kind::Session(gap) => upto.saturating_add(*gap),
+            _ => upto,
         }
     }
 
@@ -140,10 +149,11 @@ impl ViewWindows {
         }
     }
 
-    /// The moment that belongs to a row's age: the window begins there, but for a session, which nobody can tell.
+    /// The moment that belongs to a row's age: the window begins there. A session may have begun a gap before, with rows
+    /// that are gone.
     pub fn aged(&self, ns: i64) -> i64 {
         match &self.0 {
-            Kind::Session(_) => ns,
+            Kind::Session(gap) => ns.saturating_sub(*gap),
             _ => self.slot(ns),
         }
     }
@@ -153,14 +163,6 @@ impl ViewWindows {
         match &self.0 {
             Kind::Session(gap) => ns.saturating_sub(gap - 1),
             _ => ns,
-        }
-    }
-
-    /// The last moment that changes windows up to this start and no others; the end of time is its own.
-    pub fn before(&self, start: i64) -> i64 {
-        match &self.0 {
-            Kind::Session(gap) if start < i64::MAX => start.saturating_sub(*gap),
-            _ => start,
         }
     }
 

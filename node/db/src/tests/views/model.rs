@@ -31,7 +31,7 @@ enum Step {
     Look,
 }
 
-const VIEWS: [(&str, &str); 12] = [
+const VIEWS: [(&str, &str); 14] = [
     (
         "k.plain",
         "SELECT d, tumble(ts, '10 seconds') AS w, count(*) AS n, sum(v) AS total, min(v) AS low FROM k.t GROUP BY d, w",
@@ -82,6 +82,15 @@ const VIEWS: [(&str, &str); 12] = [
     (
         "k.days",
         "SELECT tumble(s, '30 seconds') AS b, sum(n) AS n, max(last) AS last FROM k.visits GROUP BY b",
+    ),
+    // Sessions of windows, and of sessions.
+    (
+        "k.busy",
+        "SELECT d, session(w, '11 seconds') AS s, sum(n) AS n, max(w) AS last FROM k.plain GROUP BY d, s",
+    ),
+    (
+        "k.stays",
+        "SELECT session(s, '20 seconds') AS stay, count(*) AS visits, sum(n) AS n FROM k.visits GROUP BY stay",
     ),
 ];
 

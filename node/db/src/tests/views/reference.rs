@@ -11,7 +11,7 @@ const PLACES: &str =
 const SITES: &str = "SELECT p.site, tumble(t.ts, '1 minute') AS w, count(*) AS n, sum(t.v) AS total FROM plant.t t JOIN plant.places p ON p.device = t.device GROUP BY p.site, w";
 const NAMED: &str = "SELECT t.device, tumble(t.ts, '1 minute') AS w, count(*) AS n, max(p.site) AS site FROM plant.t t LEFT JOIN plant.places p ON p.device = t.device GROUP BY t.device, w";
 
-fn figure(db: &Db, name: &str, view: &str) -> f64 {
+pub(super) fn figure(db: &Db, name: &str, view: &str) -> f64 {
     let mut all = db.counters().into_iter();
     let found = all.find(|one| one.name == name && one.labels[0].1 == view);
     found.unwrap().value

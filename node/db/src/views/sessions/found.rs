@@ -11,8 +11,9 @@ use arrow::datatypes::{Int64Type, TimestampNanosecondType};
 use futures::StreamExt;
 
 use super::super::compute::{Computed, Part, ROWS_MAX, lost};
+use super::super::dirty::Piece;
 use super::super::work::anchors_of;
-use super::{FAR_GROUPS, Groups, anchored};
+use super::{FAR_GROUPS, Groups, SESSIONS_MAX, anchored};
 
 /// Gaps of the first page that is read beyond what was touched …
 const PAGE_GAPS: i64 = 16;
@@ -22,17 +23,18 @@ const PAGE_ROWS_FEW: u64 = 50_000;
 const PAGE_ROWS_MANY: u64 = 200_000;
 
 /// A session as it is found in the table: its group's key, how much of that are anchors, its first and last row.
-struct Session<'a> {
-    group: &'a [u8],
+pub(super) struct Session<'a> {
+    pub(super) group: &'a [u8],
     anchors: usize,
-    first: i64,
+    pub(super) first: i64,
     last: i64,
 }
 
-/// What of one group is computed: stretches of time around which nothing is for a gap.
+/// What of one group is computed: stretches of time around which nothing is for a gap, and the sessions in them, in order.
 pub(super) struct Group {
     pub(super) anchors: usize,
     pub(super) stretches: Vec<(i64, i64)>,
+    pub(super) sessions: Vec<(i64, i64)>,
 }
 
 /// What of each group is computed.
@@ -44,36 +46,51 @@ pub(super) struct Found {
     pub(super) groups: BTreeMap<Vec<u8>, Group>,
     /// Those of them whose stretches go beyond the page.
     pub(super) far: BTreeSet<Vec<u8>>,
+    /// Whether any rows are in the page.
+    pub(super) there: bool,
 }
 
 impl Computed<'_> {
-    /// The stretches of each group that has rows around a part; `None` where they are too many.
-    pub(super) async fn found(&self, gap: i64, part: &Part<'_>) -> Result<Option<Found>> {
+    /// The stretches of each group that has rows around a part; `None` where they are too many. What began before a
+    /// moment is not looked at from its beginning.
+    pub(super) async fn found(
+        &self,
+        gap: i64,
+        part: &Part<'_>,
+        since: i64,
+    ) -> Result<Option<Found>> {
         let reach = gap - 1;
         let end = self.query.windows.end(part.to).saturating_sub(1);
         let page = (part.from.saturating_sub(reach), end.saturating_add(reach));
         let mut sessions: BTreeMap<Vec<u8>, (usize, Vec<(i64, i64)>)> = BTreeMap::new();
         let mut count = 0;
         let within = self.of_base(page.0, page.1, &part.among)?;
-        self.each_session(&within, &mut |session| {
-            let anchors = anchored(session.group, session.anchors);
-            if part
-                .piece
-                .is_none_or(|piece| piece.slots.contains_key(anchors))
-            {
-                count += 1;
-                let of = match sessions.get_mut(session.group) {
-                    Some(of) => of,
-                    None => sessions
-                        .entry(session.group.to_vec())
-                        .or_insert((session.anchors, Vec::new())),
+        let mut too_many = false;
+        let rows = self
+            .each_session(&within, &mut |session| {
+                let (first, last) = (session.first, session.last);
+                let meant = match part.piece {
+                    Some(piece) => {
+                        let anchors = anchored(session.group, session.anchors);
+                        is_met(piece, anchors, (first, last), gap)
+                    }
+                    None => first <= end && (!part.clean || first >= part.from),
                 };
-                of.1.push((session.first, session.last));
-            }
-            count <= ROWS_MAX
-        })
-        .await?;
-        if count > ROWS_MAX {
+                if meant {
+                    count += 1;
+                    let of = match sessions.get_mut(session.group) {
+                        Some(of) => of,
+                        None => sessions
+                            .entry(session.group.to_vec())
+                            .or_insert((session.anchors, Vec::new())),
+                    };
+                    of.1.push((first, last));
+                }
+                too_many = count > SESSIONS_MAX || sessions.len() > ROWS_MAX;
+                !too_many
+            })
+            .await?;
+        if too_many {
             return Ok(None);
         }
         let mut found = Found {
@@ -81,6 +98,7 @@ impl Computed<'_> {
             upto: part.piece.map_or(end, |_| i64::MAX),
             groups: BTreeMap::new(),
             far: BTreeSet::new(),
+            there: rows > 0,
         };
         for (group, (anchors, mut there)) in sessions {
             there.sort_unstable();
@@ -91,27 +109,39 @@ impl Computed<'_> {
                     let touched = touched.map(|slot| (*slot, slot.saturating_add(gap - 1)));
                     joined(touched.collect(), &there, gap)
                 }
-                None => vec![around((part.from, end), &there, part.clean)],
+                None => vec![around((part.from, end), &there)],
             };
             let reaches = |(first, last): &(i64, i64)| {
-                (!part.clean && *first < page.0.saturating_add(reach))
+                (!part.clean && *first < page.0.saturating_add(reach) && *first >= since)
                     || *last > page.1.saturating_sub(reach)
             };
             if stretches.iter().any(reaches) {
                 found.far.insert(group.clone());
             }
-            found.groups.insert(group, Group { anchors, stretches });
+            let known = Group {
+                anchors,
+                stretches,
+                sessions: there,
+            };
+            found.groups.insert(group, known);
         }
         if !part.clean {
-            self.follow(gap, part, &mut found, true).await?;
+            self.follow(gap, part, &mut found, Some(since)).await?;
         }
-        self.follow(gap, part, &mut found, false).await?;
+        self.follow(gap, part, &mut found, None).await?;
         Ok(Some(found))
     }
 
-    /// Reads on in pages, back or forward, until each group has a gap there.
-    async fn follow(&self, gap: i64, part: &Part<'_>, found: &mut Found, back: bool) -> Result<()> {
+    /// Reads on in pages, back to a moment or forward, until each group has a gap there.
+    async fn follow(
+        &self,
+        gap: i64,
+        part: &Part<'_>,
+        found: &mut Found,
+        back_to: Option<i64>,
+    ) -> Result<()> {
         let reach = gap - 1;
+        let back = back_to.is_some();
         let mut edge = if back { found.page.0 } else { found.page.1 };
         let mut width = gap.saturating_mul(PAGE_GAPS);
         let mut open: BTreeMap<Vec<u8>, (i64, i64)> = BTreeMap::new();
@@ -126,9 +156,9 @@ impl Computed<'_> {
         }
         loop {
             open.retain(|group, stretch| {
-                let goes_on = match back {
-                    true => stretch.0 < edge.saturating_add(reach),
-                    false => stretch.1 > edge.saturating_sub(reach),
+                let goes_on = match back_to {
+                    Some(since) => stretch.0 < edge.saturating_add(reach) && stretch.0 >= since,
+                    None => stretch.1 > edge.saturating_sub(reach),
                 };
                 let known = found
                     .groups
@@ -184,10 +214,20 @@ impl Computed<'_> {
                 let Some(stretch) = open.get_mut(&group) else {
                     continue;
                 };
+                let sessions = found
+                    .groups
+                    .get_mut(&group)
+                    .map(|known| &mut known.sessions);
                 if back && stretch.0.saturating_sub(last) < gap {
                     stretch.0 = first;
+                    if let Some(known) = sessions.and_then(|all| all.first_mut()) {
+                        known.0 = first;
+                    }
                 } else if !back && first.saturating_sub(stretch.1) < gap {
                     stretch.1 = last;
+                    if let Some(known) = sessions.and_then(|all| all.last_mut()) {
+                        known.1 = last;
+                    }
                 }
             }
             edge = if back { page.0 } else { page.1 };
@@ -201,13 +241,14 @@ impl Computed<'_> {
 
     /// Shows the sessions of a part of the table, one by one, until it is said that they are enough. How many rows they
     /// have.
-    async fn each_session(
+    pub(super) async fn each_session(
         &self,
         within: &Within,
         see: &mut dyn FnMut(&Session<'_>) -> bool,
     ) -> Result<u64> {
         let found = self.engine.sessions_within(self.sql, self.query, within);
-        let mut stream = found.await?.stream;
+        let found = found.await?;
+        let (mut stream, stats) = (found.stream, found.stats);
         let anchors = self.query.anchors.iter().map(|(_, place)| *place);
         let places: Vec<usize> = anchors.chain(self.query.others.iter().copied()).collect();
         let mut rows = 0_u64;
@@ -247,11 +288,20 @@ impl Computed<'_> {
                 }
             }
         }
+        self.has_read(&stats);
         Ok(rows)
     }
 }
 
 impl Found {
+    /// The session of a group that a moment lies in.
+    pub(super) fn session(&self, group: &[u8], at: i64) -> Option<(i64, i64)> {
+        let sessions = &self.groups.get(group)?.sessions;
+        let place = sessions.partition_point(|(_, last)| *last < at);
+        let session = sessions.get(place).copied();
+        session.filter(|(first, _)| *first <= at)
+    }
+
     /// Whether a session of a group is of the part, by its start.
     pub(super) fn holds(
         &self,
@@ -298,18 +348,23 @@ fn joined(touched: Vec<(i64, i64)>, sessions: &[(i64, i64)], gap: i64) -> Vec<(i
     meant.map(|(stretch, _)| stretch).collect()
 }
 
-/// A stretch of time that is looked at as a whole, from the first row of what goes on into it, unless that was done, to the
-/// last row of what begins in it.
-fn around((from, to): (i64, i64), sessions: &[(i64, i64)], clean: bool) -> (i64, i64) {
-    let begins = sessions.iter().filter(|(first, _)| *first <= to);
+/// A stretch of time that is looked at as a whole, from the first row of what goes on into it to the last row of what
+/// begins in it.
+fn around((from, to): (i64, i64), sessions: &[(i64, i64)]) -> (i64, i64) {
     let mut around = (from, to);
-    for (first, last) in begins {
-        if !clean {
-            around.0 = around.0.min(*first);
-        }
-        around.1 = around.1.max(*last);
+    for (first, last) in sessions {
+        around = (around.0.min(*first), around.1.max(*last));
     }
     around
+}
+
+/// Whether a session is less than a gap from what of its group was touched: two of them meet there only, since nothing is
+/// between them otherwise.
+fn is_met(piece: &Piece, anchors: &[u8], (first, last): (i64, i64), gap: i64) -> bool {
+    let from = first.saturating_sub(gap - 1).saturating_sub(gap - 1);
+    let to = last.saturating_add(gap - 1);
+    let slots = piece.slots.get(anchors);
+    slots.is_some_and(|slots| slots.range(from..=to).next().is_some())
 }
 
 #[cfg(test)]

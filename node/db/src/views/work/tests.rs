@@ -7,6 +7,7 @@ use activestore_env::SimEnv;
 use super::*;
 use crate::tests::{rows, run, runtime};
 use crate::views::keeper;
+use crate::views::saved::Region;
 use crate::{Db, DbOptions, Role};
 
 #[test]
