@@ -4,8 +4,7 @@
 use std::io;
 use std::ops::Range;
 
-/// Lets go of what is mapped of the program's file, code and constants, that nothing was written to. What is needed of it
-/// again is found in the system's cache or in the file. Returns how many bytes of it were in memory.
+/// Lets go of what is mapped of the program's code. What is needed of it again is found in the system's cache or in the file. Returns how many bytes of it were in memory.
 ///
 /// # Errors
 /// What the system says; nothing on systems that do not tell what is mapped.
@@ -33,8 +32,8 @@ struct Mapping {
     resident: u64,
 }
 
-/// The mappings of a file that nobody can write to and nobody wrote to: addresses that the loader put into some are not
-/// in the file.
+/// The mappings of a file's code that nobody can write to and nobody wrote to. Constants are left alone: the loader puts
+/// addresses among them that are not in the file, and swaps may hide that it did.
 #[cfg_attr(
     not(target_os = "linux"),
     expect(dead_code, reason = "only Linux tells")
@@ -67,7 +66,7 @@ fn clean(smaps: &str, file: &str) -> Vec<Mapping> {
     found
 }
 
-/// A mapping of the file that nobody can write to, by its first line.
+/// A mapping of the file's code, by its first line.
 fn of_file(range: &str, line: &str, file: &str) -> Option<Mapping> {
     let (start, end) = range.split_once('-')?;
     let mut words = line.split_ascii_whitespace().skip(1);
@@ -75,7 +74,7 @@ fn of_file(range: &str, line: &str, file: &str) -> Option<Mapping> {
     // Behind offset, device and inode stands the path, which may have spaces.
     let path = line.splitn(6, ' ').nth(5)?.trim_start();
     let address = |hex| usize::from_str_radix(hex, 16).ok();
-    (matches!(rights, "r-xp" | "r--p") && path == file).then_some(Mapping {
+    (rights == "r-xp" && path == file).then_some(Mapping {
         range: address(start)?..address(end)?,
         resident: 0,
     })

@@ -10,7 +10,7 @@ pub mod seeds;
 use std::sync::{Arc, OnceLock};
 
 use activestore_env::{Disk, Env, SimDisk, SimDiskOptions, SimEnv};
-use activestore_sst::{Sst, SstOptions, SstWriter};
+use activestore_sst::{Sst, SstOptions, SstWriter, WideColumn};
 use activestore_store::{Note, ScanRequest, Store, StoreOptions, WriteSet};
 use activestore_types::{
     BatchColumn, ClusteringColumn, Column, ColumnId, CompactionMode, DataType, Hlc, KeyRange,
@@ -352,6 +352,20 @@ pub fn read_table_file(bytes: &[u8]) {
         let mut reader = sst.sequential();
         for column in &columns {
             let _ = reader.read_codes(v, *column);
+            let _ = sst.summary(v, *column);
+        }
+        let some = [0..rows / 5, rows / 3..rows / 2, rows - rows / 4..rows];
+        let count = some.iter().map(std::ops::Range::len).sum();
+        for (wanted, count) in [(None, rows), (Some(some.as_slice()), count)] {
+            let wide = sst.schema().columns.iter();
+            let wide = wide
+                .filter_map(|column| WideColumn::new(column.id, &column.data_type.arrow(), count));
+            let mut wide: Vec<WideColumn> = wide.collect();
+            if reader.read_wide(v, wanted, wide.iter_mut()).is_ok() {
+                for column in wide {
+                    assert_eq!(column.finish().unwrap().len(), count);
+                }
+            }
         }
         if let Ok(fence) = sst.fence(v) {
             let range = KeyRange::prefix(&fence);

@@ -115,14 +115,18 @@ fn ask(fold: &FoldPlan, columns: &[ColumnId]) -> Option<Ask> {
     };
     match fold.kind {
         Kind::Count => id(argument).map(Ask::Values),
-        Kind::SumLong => id(argument).map(Ask::Wrapped),
-        Kind::SumFloat | Kind::Average => match argument.downcast_ref::<CastExpr>() {
-            Some(cast) if *cast.cast_type() == ArrowType::Float64 => id(cast.expr()).map(Ask::Sum),
-            Some(_) => None,
-            None => id(argument).map(Ask::Sum),
-        },
+        Kind::SumLong => id(uncast(argument, &ArrowType::Int64)).map(Ask::Wrapped),
+        Kind::SumFloat | Kind::Average => id(uncast(argument, &ArrowType::Float64)).map(Ask::Sum),
         Kind::Extreme { .. } => id(argument).map(Ask::Bounds),
         Kind::Distinct => None,
+    }
+}
+
+/// What is cast to this type, which of whole numbers and floats is what sums are of; sums of other columns are not told.
+fn uncast<'a>(argument: &'a Arc<dyn PhysicalExpr>, kind: &ArrowType) -> &'a Arc<dyn PhysicalExpr> {
+    match argument.downcast_ref::<CastExpr>() {
+        Some(cast) if cast.cast_type() == kind => cast.expr(),
+        _ => argument,
     }
 }
 

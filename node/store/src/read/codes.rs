@@ -15,7 +15,7 @@ use super::scan::ScanRequest;
 
 mod column;
 
-pub(crate) use column::CodedColumn;
+pub(crate) use column::{CodedColumn, is_text_type};
 
 /// Rows a run, on average, below which codes save nothing.
 const SHORT_RUN: usize = 2;

@@ -64,7 +64,7 @@ pub use block::{VECTOR_ROWS, decode_array, encode_array};
 pub use cache::BlockCache;
 pub use meta::{ColumnMeta, SstMeta};
 pub use page::Fence;
-pub use reader::{Codes, SequentialReader, Sst, StampZone, Summary, WideColumn};
+pub use reader::{Codes, SequentialReader, Sst, StampZone, Summary, WideColumn, is_wide_type};
 pub use sum::Sum;
 pub use writer::{SstOptions, SstWriter};
 pub use zone::{ZonePredicate, ZoneValue};

@@ -46,7 +46,7 @@ pub use codes::Codes;
 pub use stamps::StampZone;
 pub(crate) use stored::Dictionary;
 pub use summary::Summary;
-pub use wide::WideColumn;
+pub use wide::{WideColumn, is_wide_type};
 
 /// What of its index a file keeps in memory that was opened without a cache, in bytes.
 const INDEX_BYTES_ALONE: usize = 4 << 20;
@@ -78,29 +78,14 @@ pub struct Sst {
     no_dictionary: Arc<Dictionary>,
     /// Pages used last, each at the remainder of its number: scans ask for one again and again, at several places at once.
     recent: [Mutex<Recent>; RECENT_PAGES],
+    /// The one used last where pages are too heavy for the cache.
+    heavy: Mutex<Option<Arc<Page>>>,
     newest: Option<Newest>,
 }
 
-/// The page that was asked for last of some.
+/// The page that was asked for last of some, by its number.
 #[derive(Default)]
-enum Recent {
-    #[default]
-    Nothing,
-    /// For as long as the cache has it.
-    Cached(Weak<Page>),
-    /// Too heavy for the cache.
-    Held(Arc<Page>),
-}
-
-impl Recent {
-    fn page(&self) -> Option<Arc<Page>> {
-        match self {
-            Recent::Nothing => None,
-            Recent::Cached(page) => page.upgrade(),
-            Recent::Held(page) => Some(Arc::clone(page)),
-        }
-    }
-}
+struct Recent(Option<(usize, Weak<Page>)>);
 
 /// The newest rows of the file's partitions.
 struct Newest {
@@ -177,6 +162,7 @@ impl Sst {
             file_number: cache.number_file(),
             no_dictionary: Arc::new(Dictionary::None),
             recent: std::array::from_fn(|_| Mutex::default()),
+            heavy: Mutex::new(None),
             newest: footer.newest.map(|section| Newest {
                 section,
                 sst: OnceLock::new(),

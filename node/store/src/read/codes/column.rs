@@ -4,12 +4,21 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use activestore_sst::SequentialReader;
-use activestore_types::{ColumnId, Result};
+use activestore_types::{ColumnId, Result, RowBatch};
 use arrow::array::{Array, ArrayRef, AsArray, StringArray, StringBuilder};
 use arrow::datatypes::DataType as ArrowType;
 
 use super::{Coded, by_codes, is_coded, not_text, runs, too_long};
-use crate::read::copy::Span;
+use crate::read::copy::{Span, outside};
+
+/// Up to so many stretches of up to so many rows of text that stands for itself are read apart.
+const FEW_STRETCHES: usize = 2;
+const FEW_ROWS: usize = 64;
+
+/// Whether a column of the output is text, by codes or not.
+pub(crate) fn is_text_type(kind: &ArrowType) -> bool {
+    is_coded(kind) || *kind == ArrowType::Utf8
+}
 
 /// A column of text. Rows of one value are taken together, whether it is to leave by codes or not.
 pub(crate) struct CodedColumn {
@@ -22,10 +31,9 @@ pub(crate) struct CodedColumn {
 impl CodedColumn {
     /// A column of so many rows; `None` where it is not text.
     pub(crate) fn new(id: ColumnId, kind: &ArrowType, rows: usize) -> Option<Self> {
-        let is_coded = is_coded(kind);
-        (is_coded || *kind == ArrowType::Utf8).then(|| CodedColumn {
+        is_text_type(kind).then(|| CodedColumn {
             id,
-            is_coded,
+            is_coded: is_coded(kind),
             out: Coded::new(rows),
         })
     }
@@ -67,17 +75,35 @@ impl CodedColumn {
             }
             return Ok(());
         }
+        let count: usize = wanted.iter().map(Range::len).sum();
+        if wanted.len() <= FEW_STRETCHES && count <= FEW_ROWS {
+            for wanted in wanted {
+                let read = reader.read_rows(vector, wanted.clone(), &[self.id])?;
+                self.add_read(&read, &[0..wanted.len()])?;
+            }
+            return Ok(());
+        }
+        // Each read of some of its rows unpacks what the others need too.
+        let read = reader.read(vector, &[self.id])?;
+        self.add_read(&read, wanted)
+    }
+
+    /// Adds cells that were read; NULL where the file has none.
+    fn add_read(&mut self, read: &RowBatch, wanted: &[Range<usize>]) -> Result<()> {
+        let Some(column) = read.columns.first() else {
+            self.out.push_nulls(wanted.iter().map(Range::len).sum());
+            return Ok(());
+        };
+        let text: &StringArray = column.array.as_string_opt().ok_or_else(not_text)?;
         for wanted in wanted {
-            let read = match wanted.len() == rows {
-                true => reader.read(vector, &[self.id])?,
-                false => reader.read_rows(vector, wanted.clone(), &[self.id])?,
+            if wanted.end > text.len() {
+                return Err(outside());
+            }
+            let span = Span {
+                start: wanted.start,
+                ..Span::all(0, wanted.len())
             };
-            let Some(column) = read.columns.first() else {
-                self.out.push_nulls(wanted.len());
-                continue;
-            };
-            let text: &StringArray = column.array.as_string_opt().ok_or_else(not_text)?;
-            self.out.push_text(text, Span::all(0, text.len()))?;
+            self.out.push_text(text, span)?;
         }
         Ok(())
     }

@@ -1,15 +1,20 @@
 //! Rows of vectors, one behind the other, that nothing was read of yet but what is looked at first: they are decoded into
 //! the output's own arrays, rather than each vector into some of its own that rows are copied from then.
 
-use activestore_sst::WideColumn;
+use std::ops::Range;
+
+use activestore_sst::{WideColumn, is_wide_type};
 use activestore_types::{BatchColumn, ColumnId, Error, Result};
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::FieldRef;
 use arrow::record_batch::RecordBatch;
 
 use super::{Pick, Picker, record_batch};
-use crate::read::codes::CodedColumn;
+use crate::read::codes::{CodedColumn, is_text_type};
 use crate::read::scan::piece::{Picked, Pieces};
+
+/// Rows of a vector that are worth to be read without the others.
+const FEW_ROWS: usize = 64;
 
 impl Picker {
     /// The picked rows, where they are of such vectors; the picker is empty then.
@@ -31,6 +36,12 @@ impl Picker {
             many if !are_distinct(many) => return Ok(None),
             _ => {}
         }
+        let count = |picked: &Picked| picked.rows.iter().map(Range::len).sum::<usize>();
+        let few = |picked: &Picked| !picked.is_whole() && count(picked) <= FEW_ROWS;
+        if self.has_apart() && picked.iter().any(few) {
+            // Cells of other lengths are read one by one there.
+            return Ok(None);
+        }
         let arrays = self.decode(&picked, pieces)?;
         let unknown = picked.iter().filter(|picked| !known(picked)).count();
         pieces.stats.vectors_read += unknown as u64;
@@ -38,6 +49,7 @@ impl Picker {
         pieces.stats.bytes_decoded += bytes.sum::<usize>() as u64;
         let rows = std::mem::take(&mut self.rows);
         self.picks.clear();
+        self.cells.clear();
         record_batch(&self.schema, arrays, rows).map(Some)
     }
 
@@ -79,6 +91,12 @@ impl Picker {
         let bytes = arrays.iter().map(Array::get_buffer_memory_size);
         pieces.stats.bytes_decoded += bytes.sum::<usize>() as u64;
         Ok(Some(arrays))
+    }
+
+    /// Whether it has columns that are read vector by vector.
+    fn has_apart(&self) -> bool {
+        let mut fields = self.schema.fields().iter();
+        fields.any(|field| !is_wide_type(field.data_type()) && !is_text_type(field.data_type()))
     }
 
     fn picked(&self, pieces: &Pieces) -> Option<Vec<Picked>> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use activestore_types::{Error, Result};
 
-use super::{Place, RECENT_PAGES, Recent, Sst};
+use super::{Place, RECENT_PAGES, Sst};
 use crate::block::VECTOR_ROWS;
 use crate::block::cursor::Cursor;
 use crate::block::dictionary::Values;
@@ -185,21 +185,21 @@ impl Sst {
             part: Part::Page(number as u32),
         };
         let recent = self.recent.get(number % RECENT_PAGES);
-        let first = self.pages.get(number).map(|place| place.vector);
-        if let Some(recent) = recent
-            && let Some(page) = recent.lock().page()
-            && Some(page.first) == first
-        {
+        let held = recent.and_then(|recent| {
+            let recent = recent.lock();
+            let (held, page) = recent.0.as_ref()?;
+            page.upgrade().filter(|_| *held == number)
+        });
+        if let Some(page) = held {
             return Ok(page);
         }
         let index = self.cache.index();
         let page = index.page(key, || self.load_page(number))?;
         if let Some(recent) = recent {
-            *recent.lock() = if index.takes(page.weight()) {
-                Recent::Cached(Arc::downgrade(&page))
-            } else {
-                Recent::Held(Arc::clone(&page))
-            };
+            recent.lock().0 = Some((number, Arc::downgrade(&page)));
+        }
+        if !index.takes(page.weight()) {
+            *self.heavy.lock() = Some(Arc::clone(&page));
         }
         Ok(page)
     }

@@ -1,6 +1,6 @@
 //! What the index says about the values of a vector: enough for some questions about all of them.
 
-use activestore_types::{ColumnId, Result};
+use activestore_types::{ColumnId, Error, Result};
 
 use super::Sst;
 use crate::footer::ColumnKind;
@@ -43,6 +43,9 @@ impl Sst {
         };
         let index = column.index(&at.page)?;
         let missing = index.zones.missing(at.place()).unwrap_or(at.rows);
+        if missing > at.rows {
+            return Err(Error::corrupt("a vector lacks more cells than it has"));
+        }
         let some = missing < at.rows;
         Ok(Summary {
             rows: at.rows,

@@ -14,7 +14,7 @@ use crate::block::vector::{decode_wide, decode_wide_rows, is_wide, pick};
 use crate::footer::ColumnKind;
 
 /// Whether cells of this type are 64 bits each.
-fn is_wide_type(kind: &ArrowType) -> bool {
+pub fn is_wide_type(kind: &ArrowType) -> bool {
     matches!(
         kind,
         ArrowType::Int64 | ArrowType::Float64 | ArrowType::Timestamp(TimeUnit::Nanosecond, _)
