@@ -18,7 +18,10 @@ impl Inner {
         let state = self.catalog.state();
         let into = match change {
             Change::Sink(SinkChange::Create { def, .. }) => kept_in(def),
-            Change::Sink(SinkChange::Alter { name, set, .. }) => {
+            // What stands, nobody is kept from changing anything else by.
+            Change::Sink(SinkChange::Alter { name, set, .. })
+                if set.contains_key("refused_into") =>
+            {
                 let changed = state.sinks.get(name).cloned().map(|mut def| {
                     def.options.extend(set.clone());
                     def

@@ -1,7 +1,7 @@
 //! Tables for late rows: made with the view where there is none, and refused where late rows could not be written into
 //! them or would not stay there.
 
-use activestore_catalog::{CatalogState, Change, TableOptions, late_table};
+use activestore_catalog::{CatalogState, Change, Sharing, TableOptions, late_table};
 use activestore_types::{Error, Result, SyncMode, TableName};
 
 use super::defining::one_way;
@@ -17,10 +17,15 @@ impl Inner {
         if state.tables.contains_key(name) {
             return Ok(false);
         }
-        let inherited = state.keyspace(&name.keyspace)?.sync;
-        let sync = one_way(inherited, self.options.role);
+        // Its rows are the base's, and go no further than they: those of which some are held back go nowhere.
+        let held_back = state.sharing.get(base).is_some_and(Sharing::holds_back);
+        let base = state.table(base)?;
+        let sync = match held_back {
+            true => SyncMode::None,
+            false => one_way(base.sync, self.options.role),
+        };
         self.change(Change::CreateTable {
-            definition: late_table(name, state.table(base)?, sync),
+            definition: late_table(name, base, sync),
             if_not_exists: false,
         })?;
         Ok(true)
@@ -64,7 +69,8 @@ impl Inner {
             if let Some(why) = self.unfit_late(state, late, &def.base, Some((table, options))) {
                 return Err(
                     Error::invalid(format!("materialized view {view}: {why}")).with_hint(format!(
-                        "change both tables, or DROP MATERIALIZED VIEW {view} first"
+                        "change {late}, which takes the late rows, first where rows are to be kept longer, {} first where shorter; or DROP MATERIALIZED VIEW {view}",
+                        def.base
                     )),
                 );
             }

@@ -1,6 +1,7 @@
 //! The work that brings a view up to date: marked groups in pieces, and regions in steps.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ const REGION_REST_FACTOR: u32 = 1;
 const PIECES_WORK: Duration = Duration::from_secs(1);
 /// … and how many pieces of them may fail in it.
 const FAILURES_MAX: usize = 64;
+/// How often whoever computes something looks whether the node is closing.
+const LOOK: Duration = Duration::from_millis(100);
 /// How long regions are worked on in one go.
 const REGIONS_WORK: Duration = Duration::from_millis(250);
 
@@ -207,7 +210,19 @@ impl Upkeep {
         let view = self.schema(inner)?;
         let computed = self.computed(inner, query, &view);
         let floor = || self.floor_ns(inner);
-        runtime.block_on(computed.difference(part, &floor))
+        runtime.block_on(async {
+            let mut difference = pin!(computed.difference(part, &floor));
+            loop {
+                match tokio::time::timeout(LOOK, &mut difference).await {
+                    Ok(difference) => return difference,
+                    // A session that never pauses is read whole, which nobody who closes waits for.
+                    Err(_) if inner.views.is_closing() => {
+                        return Err(Error::closed("the node is closing"));
+                    }
+                    Err(_) => {}
+                }
+            }
+        })
     }
 }
 

@@ -31,6 +31,8 @@ pub(super) struct Partition {
     last: Suffix,
     /// The length of the partition's prefix.
     prefix_len: u32,
+    /// Whether two rows may have one key; never forgotten, and not looked into where rows came out of order.
+    repeats: bool,
 }
 
 /// A clustering suffix: its first bytes as a number, which is all there is to a timestamp, and the
@@ -110,8 +112,12 @@ impl Partitions {
             return Ok(());
         };
         let (head, rest) = split_suffix(suffix);
-        let in_order = partition.tail.is_empty()
-            && (partition.sorted.is_empty() || partition.last.compare(head, rest).is_le());
+        let against = match partition.sorted.is_empty() {
+            true => Ordering::Less,
+            false => partition.last.compare(head, rest),
+        };
+        let in_order = partition.tail.is_empty() && against.is_le();
+        partition.repeats |= !in_order || against.is_eq();
         if in_order {
             partition.sorted.push(row);
             partition.last.set(head, rest);
@@ -190,6 +196,11 @@ impl Partitions {
 }
 
 impl Partition {
+    /// Whether two of its rows may have one key.
+    pub(super) fn may_repeat(&self) -> bool {
+        self.repeats
+    }
+
     /// Rows before `visible` whose key lies in `[start, end)` (an empty `end` is no bound), in key
     /// order, added to `out`. `chunks` holds every row of the index, visible or not.
     pub(super) fn select(

@@ -66,17 +66,23 @@ impl MemtableView {
 
     /// The visible rows of the range by key, fragments of one key by arrival.
     pub(crate) fn order(&self, range: &KeyRange) -> Vec<u32> {
+        self.select(range).0
+    }
+
+    /// As [`MemtableView::order`], and whether two of the rows may have one key.
+    pub(crate) fn select(&self, range: &KeyRange) -> (Vec<u32>, bool) {
         let mut rows = Vec::new();
         if self.rows == 0 {
-            return rows;
+            return (rows, false);
         }
         let inner = self.memtable.inner.read();
         let (start, end) = (range.start.as_slice(), range.end.as_slice());
         if let Some(prefix) = self.memtable.shape.single_partition(range) {
             if let Some(partition) = inner.partitions.get(super::prefix::hash(prefix), prefix) {
                 partition.select(start, end, self.rows, &inner.chunks, &mut rows);
+                return (rows, partition.may_repeat());
             }
-            return rows;
+            return (rows, false);
         }
         let mut partitions: Vec<_> = inner
             .partitions
@@ -86,10 +92,12 @@ impl MemtableView {
             })
             .collect();
         partitions.sort_unstable_by_key(|(prefix, _)| *prefix);
+        let mut may_repeat = false;
         for (_, partition) in partitions {
             partition.select(start, end, self.rows, &inner.chunks, &mut rows);
+            may_repeat |= partition.may_repeat();
         }
-        rows
+        (rows, may_repeat)
     }
 
     /// How many bytes of a key are its partition's prefix.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
@@ -242,7 +242,16 @@ impl Names {
         host: &str,
         ask: impl FnOnce() -> Found + Send + 'static,
     ) -> Attempt<Vec<SocketAddr>> {
-        let waits = match self.waits.take() {
+        // What was not found while nobody asked may be there by now.
+        let before = match self.waits.take() {
+            Some(waits) => match waits.try_recv() {
+                Ok(Ok(found)) => return Ok(found),
+                Err(TryRecvError::Empty) => Some(waits),
+                Ok(Err(_)) | Err(TryRecvError::Disconnected) => None,
+            },
+            None => None,
+        };
+        let waits = match before {
             Some(waits) => waits,
             None => {
                 let (tell, waits) = channel();

@@ -1,7 +1,7 @@
 //! A web hook: one POST for each batch, under a key that stays the same however often it is sent.
 
 use std::io::ErrorKind;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use activestore_db::{Carried, Change, Changes, Parcel, SinkLine, SinkOptions};
 use activestore_gateway::encode::change_object;
@@ -10,6 +10,10 @@ use ureq::Agent;
 use ureq::http::{HeaderMap, HeaderName, HeaderValue, Request};
 
 use crate::start::courier::retry_after;
+
+/// How long a receiver that broke a connection off is asked whether it is there.
+const ASKING_MAX: Duration = Duration::from_secs(5);
+const ASKING_MIN: Duration = Duration::from_millis(200);
 
 /// The way to a web hook.
 pub struct WebHook {
@@ -48,6 +52,20 @@ impl WebHook {
             timeout: options.timeout,
             batches: options.batch > 1,
         })
+    }
+
+    /// Whether somebody answers at the address who is asked about it alone: what stands in front of a receiver that is away
+    /// may let connections in all the same, and close them.
+    fn is_there(&self, end: Instant) -> bool {
+        let Ok(request) = Request::options(&self.url).body(()) else {
+            return false;
+        };
+        let left = end
+            .saturating_duration_since(Instant::now())
+            .max(ASKING_MIN);
+        let request = self.agent.configure_request(request);
+        let request = request.timeout_global(Some(left.min(ASKING_MAX))).build();
+        self.agent.run(request).is_ok()
     }
 
     fn body(&self, parcels: &[Parcel]) -> Vec<u8> {
@@ -106,6 +124,7 @@ impl SinkLine for WebHook {
         let Ok(request) = request else {
             return Carried::away(0, "the address is not one that HTTP can carry");
         };
+        let end = Instant::now() + self.timeout;
         let request = self
             .agent
             .configure_request(request)
@@ -120,7 +139,7 @@ impl SinkLine for WebHook {
             // The path may be secret.
             Err(error) => {
                 let why = error.to_string().replace(&self.url, "the address");
-                match breaks_off(&error) {
+                match breaks_off(&error) && self.is_there(end) {
                     true => Carried::broke_off(0, why),
                     false => Carried::away(0, why),
                 }

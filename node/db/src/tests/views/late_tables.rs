@@ -60,7 +60,7 @@ fn late_rows_that_cannot_be_written_hold_no_other_view_and_are_counted_in_at_las
         let db = Db::open(options).unwrap();
         let cloud = open(cloud_dir.path(), Role::Cloud);
         run(&db, "CREATE KEYSPACE plant; CREATE KEYSPACE out WITH (sync = 'up'); CREATE TABLE out.sent (n BIGINT PRIMARY KEY)").await;
-        run(&db, &format!("CREATE TABLE plant.t ({COLUMNS}, {KEY})")).await;
+        run(&db, &format!("CREATE TABLE plant.t ({COLUMNS}, {KEY}); CREATE TABLE out.late ({COLUMNS}, {KEY})")).await;
         let strict = "late = 'table', late_table = 'out.late', allowed_lateness = '1 minute'";
         run(&db, &format!("CREATE MATERIALIZED VIEW plant.v WITH ({strict}) AS {STRICT}; CREATE MATERIALIZED VIEW plant.other AS {STRICT}")).await;
         for (ts, v) in [("00:00:00", 1), ("00:01:30", 2), ("00:03:00", 4)] {
@@ -111,12 +111,21 @@ fn late_rows_travel_one_way() {
             let dir = tempfile::tempdir().unwrap();
             let db = open(dir.path(), role);
             run(&db, "CREATE KEYSPACE plant").await;
-            run(&db, &format!("CREATE TABLE plant.t ({COLUMNS}, {KEY})")).await;
             for (keyspace, sync) in ["both", "down", "up", "none"].iter().zip(syncs) {
                 run(&db, &format!("CREATE KEYSPACE k_{keyspace} WITH (sync = '{keyspace}')")).await;
-                run(&db, &format!("CREATE MATERIALIZED VIEW plant.{keyspace} WITH (late = 'table', late_table = 'k_{keyspace}.late') AS {STRICT}")).await;
+                run(&db, &format!("CREATE TABLE k_{keyspace}.t ({COLUMNS}, {KEY})")).await;
+                let query = STRICT.replace("plant.t", &format!("k_{keyspace}.t"));
+                run(&db, &format!("CREATE MATERIALIZED VIEW plant.{keyspace} WITH (late = 'table', late_table = 'k_{keyspace}.late') AS {query}")).await;
                 let told = format!("SELECT sync FROM system.tables WHERE keyspace = 'k_{keyspace}' AND name = 'late'");
                 assert_eq!(rows(&db, &told).await, [sync], "{role:?} {keyspace}");
+            }
+            // They go no further than the rows that came in time, whatever goes from their keyspace.
+            run(&db, &format!("CREATE TABLE k_up.kept ({COLUMNS}, {KEY}) WITH (sync = 'none'); CREATE TABLE k_up.some ({COLUMNS}, {KEY}) WITH (sync_where = 'v > 5')")).await;
+            for base in ["kept", "some"] {
+                let query = STRICT.replace("plant.t", &format!("k_up.{base}"));
+                run(&db, &format!("CREATE MATERIALIZED VIEW plant.v_{base} WITH (late = 'table', late_table = 'k_up.{base}_late') AS {query}")).await;
+                let told = format!("SELECT sync FROM system.tables WHERE keyspace = 'k_up' AND name = '{base}_late'");
+                assert_eq!(rows(&db, &told).await, ["none"], "{role:?} {base}");
             }
             db.shutdown().await.unwrap();
         }

@@ -22,6 +22,9 @@ const PAGE_ROWS_FEW: u64 = 50_000;
 /// … and one with more by one half as long.
 const PAGE_ROWS_MANY: u64 = 200_000;
 
+/// Of one group: how much of its key are anchors, and the first and the last row of each session.
+type Stretches = (usize, Vec<(i64, i64)>);
+
 /// A session as it is found in the table: its group's key, how much of that are anchors, its first and last row.
 pub(super) struct Session<'a> {
     pub(super) group: &'a [u8],
@@ -62,7 +65,7 @@ impl Computed<'_> {
         let reach = gap - 1;
         let end = self.query.windows.end(part.to).saturating_sub(1);
         let page = (part.from.saturating_sub(reach), end.saturating_add(reach));
-        let mut sessions: BTreeMap<Vec<u8>, (usize, Vec<(i64, i64)>)> = BTreeMap::new();
+        let mut sessions: BTreeMap<Vec<u8>, Stretches> = BTreeMap::new();
         let mut count = 0;
         let within = self.of_base(page.0, page.1, &part.among)?;
         let mut too_many = false;

@@ -79,7 +79,7 @@ impl CodedColumn {
         if wanted.len() <= FEW_STRETCHES && count <= FEW_ROWS {
             for wanted in wanted {
                 let read = reader.read_rows(vector, wanted.clone(), &[self.id])?;
-                self.add_read(&read, &[0..wanted.len()])?;
+                self.add_read(&read, std::slice::from_ref(&(0..wanted.len())))?;
             }
             return Ok(());
         }

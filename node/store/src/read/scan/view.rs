@@ -20,6 +20,8 @@ pub(crate) struct ViewSource {
     slots: Vec<Slot>,
     /// For each chunk whether any of its rows shows as it is when nothing else has its key.
     simple: Vec<bool>,
+    /// Whether that is so of all of them, and no two rows have one key: nothing has to be looked at row by row.
+    plain: bool,
 }
 
 impl ViewSource {
@@ -30,12 +32,12 @@ impl ViewSource {
         reverse: bool,
         wanted: &[ColumnId],
     ) -> Option<Self> {
-        let order = view.order(range);
+        let (order, may_repeat) = view.select(range);
         if order.is_empty() {
             return None;
         }
         let chunks = view.chunks().clone();
-        let simple = (0..chunks.len())
+        let simple: Vec<bool> = (0..chunks.len())
             .map(|chunk| {
                 chunks
                     .get(chunk)
@@ -49,6 +51,7 @@ impl ViewSource {
             high: order.len(),
             order,
             reverse,
+            plain: !may_repeat && simple.iter().all(|simple| *simple),
             simple,
         })
     }
@@ -130,6 +133,9 @@ impl ViewSource {
             + lower_bound(room.min(reach).saturating_sub(from), |place| {
                 key_at(from + place).is_some_and(before)
             });
+        if self.plain {
+            return rows;
+        }
         let mut key = head;
         for place in 0..rows {
             let chunk = self.row(place).map(|row| self.chunks.locate(row).0);

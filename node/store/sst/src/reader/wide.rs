@@ -92,8 +92,8 @@ impl WideColumn {
         wanted: Option<&[Range<usize>]>,
         how: &Reading<'_>,
     ) -> Result<()> {
-        let all = [0..at.rows];
-        let rows = wanted.unwrap_or(&all);
+        let all = 0..at.rows;
+        let rows = wanted.unwrap_or(std::slice::from_ref(&all));
         let count = rows.iter().map(Range::len).sum();
         let column = sst.column(ColumnKind::Cells(self.id));
         let bytes = match column {

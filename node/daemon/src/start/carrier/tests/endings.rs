@@ -3,6 +3,21 @@
 use super::super::stream::{Names, Trouble};
 use super::*;
 
+/// What is done with a connection.
+type Work = Box<dyn FnOnce(TcpStream) + Send>;
+
+/// A server of so many connections, one behind the other, at a port that stays its own.
+fn serve_each(works: Vec<Work>) -> (TcpListener, std::thread::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let accepts = listener.try_clone().unwrap();
+    let thread = std::thread::spawn(move || {
+        works
+            .into_iter()
+            .for_each(|work| work(accepts.accept().unwrap().0));
+    });
+    (listener, thread)
+}
+
 #[test]
 fn a_connection_that_breaks_off_upon_an_event_is_told_from_one_that_is_not_there() {
     // Let in, and closed upon the message; the message before it was taken.
@@ -55,13 +70,34 @@ fn a_connection_that_breaks_off_upon_an_event_is_told_from_one_that_is_not_there
         matches!(carried.setback, Some(Setback::Away(_))),
         "{carried:?}"
     );
-    // A hook that closes without a word, and one that does not answer.
-    let (held, server) = serve_once(|mut stream| drop(head(&mut stream)));
+    // A hook that closes upon an event without a word and answers what is asked of its address, and one that does not
+    // answer.
+    let (held, server) = serve_each(vec![
+        Box::new(|mut stream| drop(head(&mut stream))),
+        Box::new(|mut stream| {
+            assert!(head(&mut stream).starts_with("options / "));
+            let answer = b"HTTP/1.1 405 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            stream.write_all(answer).unwrap();
+        }),
+    ]);
     let port = held.local_addr().unwrap().port();
     let mut hook = line(&format!("http://127.0.0.1:{port}/"), &[("timeout", "10 s")]);
     let carried = hook.carry(&parcels(1));
     assert!(
         matches!(carried.setback, Some(Setback::BrokeOff(_))),
+        "{carried:?}"
+    );
+    server.join().unwrap();
+    // What lets everybody in and closes says nothing of the event.
+    let (closes, server) = serve_each(vec![
+        Box::new(|mut stream| drop(head(&mut stream))),
+        Box::new(drop),
+    ]);
+    let address = closes.local_addr().unwrap();
+    let mut hook = line(&format!("http://{address}/"), &[("timeout", "10 s")]);
+    let carried = hook.carry(&parcels(1));
+    assert!(
+        matches!(carried.setback, Some(Setback::Away(_))),
         "{carried:?}"
     );
     server.join().unwrap();

@@ -46,7 +46,7 @@ pub(crate) fn decode_wide(
                 // The last of its row group.
                 let mut lanes: Lanes = [0; VECTOR_ROWS];
                 cells.decode(rows, &mut lanes)?;
-                pick(&lanes, &[0..rows], out)?;
+                pick(&lanes, std::slice::from_ref(&(0..rows)), out)?;
             }
         },
     }
