@@ -10,7 +10,7 @@ use crate::process::{Node, eventually, run, said};
 /// A request: its first line, its headers in small letters, its body.
 #[derive(Clone, Debug)]
 pub struct Received {
-    line: String,
+    pub line: String,
     headers: Vec<String>,
     pub body: String,
 }
