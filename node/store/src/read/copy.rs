@@ -34,6 +34,14 @@ impl Span {
             reverse: false,
         }
     }
+
+    /// Whether the other's rows come right behind these.
+    pub(crate) fn adjoins(&self, next: &Span) -> bool {
+        self.piece == next.piece
+            && !self.reverse
+            && !next.reverse
+            && self.start + self.rows == next.start
+    }
 }
 
 /// A part of a column to be made.

@@ -15,6 +15,7 @@ use super::piece::Fragment;
 use super::resolve::Cells;
 use super::scan::piece::Pieces;
 
+mod by_vector;
 mod filter;
 mod narrow;
 mod whole;
@@ -24,6 +25,9 @@ pub use filter::RowFilter;
 
 /// Rows of an output batch, at most.
 pub(crate) const BATCH_ROWS: usize = 8192;
+
+/// Rows of a batch that is large enough to be handed out by itself.
+const LARGE_ROWS: usize = 1024;
 
 /// Stretches shorter than this many rows on average count as single rows.
 const SINGLY: usize = 4;
@@ -119,10 +123,7 @@ impl Picker {
     pub(crate) fn push_rows(&mut self, span: Span) {
         self.rows += span.rows;
         if let Some(Pick::Rows(before)) = self.picks.last_mut()
-            && before.piece == span.piece
-            && !before.reverse
-            && !span.reverse
-            && before.start + before.rows == span.start
+            && before.adjoins(&span)
         {
             before.rows += span.rows;
             return;
@@ -241,9 +242,10 @@ impl Picker {
     }
 }
 
-/// Joins small batches into large ones, in order.
+/// Joins small batches into large ones, in order where that matters.
 pub(crate) struct Coalescer {
     schema: SchemaRef,
+    is_in_order: bool,
     pending: Vec<RecordBatch>,
     rows: usize,
     ready: VecDeque<RecordBatch>,
@@ -253,10 +255,17 @@ impl Coalescer {
     pub(crate) fn new(schema: SchemaRef) -> Self {
         Coalescer {
             schema,
+            is_in_order: true,
             pending: Vec::new(),
             rows: 0,
             ready: VecDeque::new(),
         }
+    }
+
+    /// The same for batches whose order does not matter: large ones need not wait for small ones, nor be copied.
+    pub(crate) fn in_any_order(mut self) -> Self {
+        self.is_in_order = false;
+        self
     }
 
     /// Adds a batch of at most [`BATCH_ROWS`] rows.
@@ -282,20 +291,23 @@ impl Coalescer {
         pieces: &mut Pieces,
         is_filtered: bool,
     ) -> Result<()> {
-        if picker.rows() > 0 {
-            let batch = match picker.finish_unread(pieces)? {
-                Some(batch) => batch,
-                None => {
-                    if is_filtered {
-                        picker.narrow(pieces);
-                    }
-                    picker.finish(pieces)?
-                }
-            };
-            self.push(batch)?;
+        if picker.rows() == 0 {
+            return Ok(());
         }
-        pieces.clear();
-        Ok(())
+        let batch = match picker.finish_unread(pieces)? {
+            Some(batch) => batch,
+            None => {
+                if is_filtered {
+                    picker.narrow(pieces);
+                }
+                picker.finish(pieces)?
+            }
+        };
+        if !self.is_in_order && batch.num_rows() >= LARGE_ROWS {
+            self.ready.push_back(batch);
+            return Ok(());
+        }
+        self.push(batch)
     }
 
     /// Makes a batch of what is pending.

@@ -151,6 +151,11 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
+    /// The piece's number, where it has one in this epoch.
+    pub(crate) fn known(&self, epoch: u64) -> Option<usize> {
+        (self.epoch == epoch).then_some(self.piece)
+    }
+
     /// The piece's number in this epoch; it is added if it has none.
     pub(crate) fn number(&mut self, epoch: u64, add: impl FnOnce() -> usize) -> usize {
         if self.epoch != epoch {

@@ -24,6 +24,7 @@ use super::resolve::{Cells, Resolver};
 
 mod file;
 mod groups;
+mod leaving;
 pub(super) mod merge;
 mod pause;
 pub(super) mod piece;
@@ -63,8 +64,8 @@ pub struct ScanRequest {
     pub limit: Option<usize>,
     /// From the last key to the first.
     pub reverse: bool,
-    /// The order does not matter: rows that come in turn from several files need not be put into one, and files of
-    /// other times come one after the other. Each row still comes once, the rows of one range before those of the next.
+    /// The order does not matter: rows that come in turn from several files need not be put into one, they may come
+    /// vector by vector, and files of other times come one after the other. Each row still comes once.
     pub any_order: bool,
     /// The first batches may be as small as a vector: a reader at hand may find out by them that it wants no more.
     pub small_batches: bool,
@@ -93,6 +94,8 @@ pub struct Scan {
     filtered: Filtered,
     picker: Picker,
     output: Coalescer,
+    /// Whether rows leave vector by vector, since their order does not matter.
+    by_vector: bool,
     schema: SchemaRef,
     left: usize,
     /// Rows that are enough for a batch; more and more, so that whoever takes one batch and leaves has little read in vain.
@@ -132,6 +135,7 @@ impl Scan {
             ranges.reverse();
         }
         let free = request.limit.is_none();
+        let by_vector = free && request.any_order && !request.reverse;
         let filter = request.filter.filter(|_| free);
         let covering = request.covering.filter(|_| free && filter.is_none());
         let narrowed = Narrowed(if free { request.narrowing } else { Vec::new() });
@@ -173,7 +177,11 @@ impl Scan {
             fragments: Vec::new(),
             spans: Vec::new(),
             picker: Picker::new(Arc::clone(&schema)),
-            output: Coalescer::new(Arc::clone(&schema)),
+            output: match by_vector {
+                true => Coalescer::new(Arc::clone(&schema)).in_any_order(),
+                false => Coalescer::new(Arc::clone(&schema)),
+            },
+            by_vector,
             schema,
             left: request.limit.unwrap_or(usize::MAX),
             enough_rows: if request.small_batches {
@@ -228,7 +236,7 @@ impl Scan {
                 tombstones: self.snapshot.tombstones(),
                 origins: &self.snapshot.0.origins,
                 now_ms: self.now_ms,
-                room: (BATCH_ROWS - self.picker.rows()).min(self.left),
+                room: BATCH_ROWS.saturating_sub(self.picker.rows()).min(self.left),
                 predicates: &self.value_predicates,
                 narrowed: &self.narrowed,
                 covering: self.covering.as_deref(),
@@ -255,6 +263,13 @@ impl Scan {
 
     /// Picks rows as they are.
     fn pick_run(&mut self) -> Result<()> {
+        if self.by_vector {
+            for span in self.spans.drain(..) {
+                self.pieces.stats.rows_run += span.rows as u64;
+                self.picker.push_rows(span);
+            }
+            return self.copy_out_if_full();
+        }
         let mut next = 0;
         while self.left > 0
             && let Some(span) = self.spans.get(next).copied()
@@ -334,39 +349,6 @@ impl Scan {
             self.left -= 1;
         }
         self.copy_out_if_full()
-    }
-
-    fn copy_out_if_full(&mut self) -> Result<()> {
-        if self.picker.rows() >= BATCH_ROWS || self.pieces.vectors() > VECTORS_HELD_MAX {
-            self.copy_out()?;
-        }
-        Ok(())
-    }
-
-    /// Hands rows out where fewer than a full batch are enough.
-    fn copy_out_early(&mut self) -> Result<()> {
-        // Of rows that are looked at first few may be left.
-        if self.filter.is_none() && self.picker.rows() >= self.enough_rows {
-            self.copy_out()?;
-            self.output.flush()?;
-            self.enough_rows = BATCH_ROWS.min(self.enough_rows * 2);
-        }
-        Ok(())
-    }
-
-    /// Copies the picked rows into the output and lets the pieces go.
-    fn copy_out(&mut self) -> Result<()> {
-        let is_filtered = self.filter.is_some();
-        if let Some(filter) = &self.filter {
-            self.picker
-                .keep(filter.as_ref(), &mut self.pieces, &mut self.filtered)?;
-            self.pieces.stats.rows_filtered = self.filtered.dropped;
-            if self.filtered.is_idle() {
-                self.filter = None;
-            }
-        }
-        self.output
-            .push_picked(&mut self.picker, &mut self.pieces, is_filtered)
     }
 }
 

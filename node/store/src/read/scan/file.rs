@@ -491,6 +491,12 @@ impl FileSource {
         Some(pieces.slot(&mut self.slot, &held))
     }
 
+    /// The number of the loaded vector's piece, where rows of it were taken and others are still to come.
+    pub(crate) fn open_piece(&self, pieces: &Pieces) -> Option<usize> {
+        self.loaded.as_ref()?;
+        self.slot.known(pieces.epoch())
+    }
+
     /// The bounds of the stamps of the loaded vector, whose keys stand once.
     pub(crate) fn stamps(&self) -> Option<&StampZone> {
         let loaded = self.loaded.as_ref()?;

@@ -56,6 +56,23 @@ impl Merge {
         &self.key
     }
 
+    /// The files in the midst of a vector that rows were taken of: the source's place and its piece.
+    pub(crate) fn open_pieces(&self, pieces: &Pieces) -> Vec<(usize, usize)> {
+        let open = |(place, source): (usize, &Source)| match source {
+            Source::File(file) => Some((place, file.open_piece(pieces)?)),
+            Source::View(_) => None,
+        };
+        self.sources.iter().enumerate().filter_map(open).collect()
+    }
+
+    /// The piece of the vector that the file at this place is in the midst of.
+    pub(crate) fn piece(&mut self, place: usize, pieces: &mut Pieces) -> Option<usize> {
+        match self.sources.get_mut(place) {
+            Some(Source::File(file)) => file.piece(pieces),
+            _ => None,
+        }
+    }
+
     /// The next step of a scan: what stands alone is handed out without key work.
     pub(crate) fn step(
         &mut self,

@@ -10,6 +10,7 @@ use arrow::array::{Array, ArrayRef};
 use super::{Held, Pieces, Vector};
 use crate::read::codes::CodedColumn;
 use crate::read::copy::Span;
+use crate::read::covering::{Covering, Known};
 
 /// Rows of a vector: some, ascending, or all.
 pub(crate) struct Picked {
@@ -106,7 +107,10 @@ impl Pieces {
                     if last.piece == span.piece
                         && last.rows.last().is_some_and(|last| last.end <= rows.start) =>
                 {
-                    last.rows.push(rows);
+                    match last.rows.last_mut() {
+                        Some(last) if last.end == rows.start => last.end = rows.end,
+                        _ => last.rows.push(rows),
+                    }
                 }
                 _ => {
                     let Held::Vector(vector) = &self.list.get(span.piece)?.held else {
@@ -124,6 +128,24 @@ impl Pieces {
             }
         }
         Some(picked)
+    }
+
+    /// Whether somebody takes all rows of a vector, of which so many show and nothing was read, by what is known of it.
+    ///
+    /// # Errors
+    /// What looking at it says.
+    pub(crate) fn is_covered(
+        &self,
+        piece: usize,
+        rows: usize,
+        covering: &dyn Covering,
+    ) -> Result<bool> {
+        match self.list.get(piece).map(|piece| &piece.held) {
+            Some(Held::Vector(vector)) if rows == vector.rows() => {
+                covering.cover(&Known::of(&vector.sst, vector.index))
+            }
+            _ => Ok(false),
+        }
     }
 
     /// Those of the wanted columns that are read by codes.
