@@ -19,6 +19,8 @@ use datafusion::common::{Result as DataFusionResult, plan_err};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
+use datafusion::physical_expr::expressions::Literal;
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::scalar::ScalarValue;
 
 use crate::error::to_datafusion;
@@ -113,6 +115,20 @@ impl ScalarUDFImpl for TimeBucket {
             None => plan_err!("time_bucket() takes a width and a timestamp: {USAGE}"),
         }
     }
+}
+
+/// The moments that a call is about, and the buckets it puts them in; `None` for any other expression.
+pub(crate) fn of_call(expr: &Arc<dyn PhysicalExpr>) -> Option<(Arc<dyn PhysicalExpr>, Buckets)> {
+    let call = expr.downcast_ref::<ScalarFunctionExpr>()?;
+    call.fun().inner().downcast_ref::<TimeBucket>()?;
+    let mut constants = Vec::new();
+    for (place, arg) in call.args().iter().enumerate() {
+        if place != 1 {
+            constants.push(arg.downcast_ref::<Literal>()?.value().clone());
+        }
+    }
+    let buckets = Buckets::of_args(&constants).ok()?;
+    Some((call.args().get(1)?.clone(), buckets))
 }
 
 pub(crate) fn is_text(given: &ArrowType) -> bool {

@@ -11,6 +11,7 @@ mod distinct;
 mod exec;
 mod extreme;
 mod folds;
+mod grouped;
 mod keys;
 mod table;
 

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -24,6 +23,7 @@ use futures::{StreamExt, stream};
 
 use super::covered::Covered;
 use super::folds::{Fold, FoldPlan};
+use super::grouped::{GroupExpr, Grouped};
 use super::table::{Groups, Run};
 use crate::scan::ScanExec;
 
@@ -167,7 +167,7 @@ impl ExecutionPlan for RunAggregateExec {
                 .map(|fold| fold.argument.clone())
                 .collect(),
             folds: self.folds.iter().map(FoldPlan::start).collect(),
-            exprs: self.groups.clone(),
+            exprs: self.groups.iter().map(GroupExpr::new).collect(),
             groups: Groups::default(),
             runs: Vec::new(),
             covered,
@@ -224,7 +224,7 @@ impl Tried {
 
 /// One partition at work.
 struct Folding {
-    exprs: Vec<Arc<dyn PhysicalExpr>>,
+    exprs: Vec<GroupExpr>,
     arguments: Vec<Option<Arc<dyn PhysicalExpr>>>,
     folds: Vec<Box<dyn Fold>>,
     groups: Groups,
@@ -261,8 +261,8 @@ impl Folding {
         let columns = self
             .exprs
             .iter()
-            .map(value)
-            .collect::<Result<Vec<ArrayRef>>>()?;
+            .map(|expr| expr.of(batch))
+            .collect::<Result<Vec<Grouped>>>()?;
         let forget = self.tried.in_no_runs();
         self.groups.runs(&columns, rows, forget, &mut self.runs)?;
         let groups = self.groups.len();

@@ -1,11 +1,17 @@
 //! The values that rows are grouped by: where they change, and how one is written down to be looked up.
 
-use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use arrow::array::{Array, AsArray, StringArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{
     DataType as ArrowType, Date32Type, Int32Type, Int64Type, TimeUnit, TimestampNanosecondType,
 };
 use datafusion::common::{Result, internal_err};
+
+use super::grouped::Grouped;
+use crate::bucket::Buckets;
+
+/// Rows that are looked at together: mostly all of them have one value.
+const TOGETHER: usize = 32;
 
 /// Text by codes, as scans give it on request.
 pub(crate) fn codes() -> ArrowType {
@@ -27,19 +33,25 @@ pub(super) fn is_known(kind: &ArrowType) -> bool {
 /// One column of a batch that is grouped by.
 pub(super) enum Keys<'a> {
     Long(&'a [i64], Option<&'a NullBuffer>),
+    /// Moments, by the buckets that they lie in.
+    Bucket(&'a [i64], &'a Buckets),
     Int(&'a [i32], Option<&'a NullBuffer>),
     Text(&'a StringArray),
     Codes(&'a [i32], Option<&'a NullBuffer>, &'a StringArray),
 }
 
 impl<'a> Keys<'a> {
-    pub(super) fn of(array: &'a ArrayRef) -> Result<Self> {
+    pub(super) fn of(grouped: &'a Grouped) -> Result<Self> {
+        let array = grouped.array();
         let nulls = array.nulls();
         Ok(match array.data_type() {
             ArrowType::Int64 => Keys::Long(array.as_primitive::<Int64Type>().values(), nulls),
             ArrowType::Timestamp(TimeUnit::Nanosecond, _) => {
                 let moments = array.as_primitive::<TimestampNanosecondType>();
-                Keys::Long(moments.values(), nulls)
+                match grouped.buckets() {
+                    Some(buckets) => Keys::Bucket(moments.values(), buckets),
+                    None => Keys::Long(moments.values(), nulls),
+                }
             }
             ArrowType::Int32 => Keys::Int(array.as_primitive::<Int32Type>().values(), nulls),
             ArrowType::Date32 => Keys::Int(array.as_primitive::<Date32Type>().values(), nulls),
@@ -53,37 +65,42 @@ impl<'a> Keys<'a> {
         })
     }
 
-    /// Marks the rows whose value is not that of the row before. Equal values may be marked, too.
-    pub(super) fn mark(&self, marks: &mut [bool]) {
+    /// Appends the rows whose value is not that of the row before, the first left out. Rows of equal values may be among
+    /// them, and in any order.
+    pub(super) fn changes(&self, changes: &mut Vec<usize>) {
         let nulls = match self {
             Keys::Long(values, nulls) => {
-                mark_changes(values, marks);
+                push_changes(values, changes);
                 *nulls
             }
+            Keys::Bucket(moments, buckets) => {
+                push_steps(moments, buckets, changes);
+                None
+            }
             Keys::Int(values, nulls) | Keys::Codes(values, nulls, _) => {
-                mark_changes(values, marks);
+                push_changes(values, changes);
                 *nulls
             }
             Keys::Text(text) => {
                 let (offsets, data) = (text.value_offsets(), text.value_data());
                 let mut before: &[u8] = &[];
-                for (mark, pair) in marks.iter_mut().zip(offsets.windows(2)) {
+                for (row, pair) in offsets.windows(2).enumerate() {
                     let [from, to] = pair else { continue };
                     let range =
                         usize::try_from(*from).unwrap_or(0)..usize::try_from(*to).unwrap_or(0);
                     let value = data.get(range).unwrap_or(&[]);
-                    *mark |= value != before;
+                    if row > 0 && value != before {
+                        changes.push(row);
+                    }
                     before = value;
                 }
                 text.nulls()
             }
         };
         if let Some(nulls) = nulls.filter(|nulls| nulls.null_count() > 0) {
-            let mut before = false;
-            for (mark, valid) in marks.iter_mut().zip(nulls) {
-                *mark |= valid != before;
-                before = valid;
-            }
+            let pairs = nulls.iter().zip(nulls.iter().skip(1));
+            let differ = |(row, (before, valid))| (before != valid).then_some(row);
+            changes.extend((1..).zip(pairs).filter_map(differ));
         }
     }
 
@@ -95,6 +112,14 @@ impl<'a> Keys<'a> {
                 if let Some(value) = values.get(row).filter(|_| valid(nulls)) {
                     out.push(1);
                     out.extend_from_slice(&value.to_le_bytes());
+                    return;
+                }
+                None
+            }
+            Keys::Bucket(moments, buckets) => {
+                if let Some(moment) = moments.get(row) {
+                    out.push(1);
+                    out.extend_from_slice(&buckets.start_of(*moment).to_le_bytes());
                     return;
                 }
                 None
@@ -126,9 +151,46 @@ impl<'a> Keys<'a> {
     }
 }
 
-fn mark_changes<T: PartialEq>(values: &[T], marks: &mut [bool]) {
-    let pairs = values.iter().zip(values.iter().skip(1));
-    for (mark, (before, value)) in marks.iter_mut().skip(1).zip(pairs) {
-        *mark |= before != value;
+/// Appends the rows whose value is not that of the row before.
+fn push_changes<T: Copy + PartialEq>(values: &[T], changes: &mut Vec<usize>) {
+    let behind = values.get(1..).unwrap_or(&[]);
+    let pairs = values.chunks(TOGETHER).zip(behind.chunks(TOGETHER));
+    for (chunk, (before, values)) in pairs.enumerate() {
+        let pairs = before.iter().zip(values);
+        // Without a way out in the midst, which takes several at once.
+        if !pairs
+            .clone()
+            .fold(false, |any, (before, value)| any | (before != value))
+        {
+            continue;
+        }
+        let first = chunk * TOGETHER + 1;
+        let differ = |(row, (before, value))| (before != value).then_some(row);
+        changes.extend((first..).zip(pairs).filter_map(differ));
+    }
+}
+
+/// Appends the moments that lie in another bucket than the one before.
+fn push_steps(moments: &[i64], buckets: &Buckets, changes: &mut Vec<usize>) {
+    // Of no bucket, so that the first moment is looked up.
+    let (mut start, mut next) = (0, 0);
+    for (chunk, together) in moments.chunks(TOGETHER).enumerate() {
+        let inside = |moment: &i64| (start <= *moment) & (*moment < next);
+        if together
+            .iter()
+            .fold(true, |all, moment| all & inside(moment))
+        {
+            continue;
+        }
+        for (row, moment) in (chunk * TOGETHER..).zip(together) {
+            if (start..next).contains(moment) {
+                continue;
+            }
+            start = buckets.start_of(*moment);
+            next = buckets.next(start);
+            if row > 0 {
+                changes.push(row);
+            }
+        }
     }
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, UInt32Array};
-use arrow::compute::{cast, concat, take};
-use arrow::datatypes::{DataType as ArrowType, SchemaRef};
+use arrow::compute::{cast, concat};
+use arrow::datatypes::SchemaRef;
 use datafusion::common::{HashMap, Result, internal_datafusion_err};
 
+use super::grouped::Grouped;
 use super::keys::Keys;
 
 /// Rows of one group that lie side by side.
@@ -34,7 +35,8 @@ pub(super) struct Groups {
     last: usize,
     bytes: usize,
     key: Vec<u8>,
-    marks: Vec<bool>,
+    /// Where runs end.
+    ends: Vec<usize>,
 }
 
 impl Groups {
@@ -53,24 +55,24 @@ impl Groups {
     /// When the values cannot be kept.
     pub(super) fn runs(
         &mut self,
-        columns: &[ArrayRef],
+        columns: &[Grouped],
         rows: usize,
         forget: bool,
         runs: &mut Vec<Run>,
     ) -> Result<()> {
         let keys = columns.iter().map(Keys::of).collect::<Result<Vec<_>>>()?;
-        let mut marks = std::mem::take(&mut self.marks);
-        marks.clear();
-        marks.resize(rows, false);
-        for key in &keys {
-            key.mark(&mut marks);
+        let mut ends = std::mem::take(&mut self.ends);
+        ends.clear();
+        keys.iter().for_each(|key| key.changes(&mut ends));
+        if !ends.is_sorted_by(|one, next| one < next) {
+            ends.sort_unstable();
+            ends.dedup();
         }
+        ends.push(rows);
         runs.clear();
         let mut new: Vec<u32> = Vec::new();
         let mut start = 0;
-        while start < rows {
-            let behind = marks.get(start + 1..).unwrap_or(&[]);
-            let length = behind.iter().position(|mark| *mark).unwrap_or(behind.len()) + 1;
+        for end in ends.iter().copied().filter(|end| *end > 0) {
             self.key.clear();
             for key in &keys {
                 key.push(start, &mut self.key);
@@ -90,22 +92,15 @@ impl Groups {
             runs.push(Run {
                 group,
                 start,
-                rows: length,
+                rows: end - start,
             });
-            start += length;
+            start = end;
         }
-        self.marks = marks;
+        self.ends = ends;
         if !new.is_empty() {
             let new = UInt32Array::from(new);
-            let values = columns.iter().map(|column| {
-                let values = take(column, &new, None)?;
-                // Codes would keep a batch's whole dictionary for a few of its values.
-                match values.data_type() {
-                    ArrowType::Dictionary(_, text) => cast(&values, text),
-                    _ => Ok(values),
-                }
-            });
-            let values = values.collect::<std::result::Result<Vec<_>, _>>()?;
+            let values = columns.iter().map(|column| column.values(&new));
+            let values = values.collect::<Result<Vec<_>>>()?;
             let sizes = values.iter().map(|values| values.get_array_memory_size());
             self.bytes += sizes.sum::<usize>();
             self.values.push(values);

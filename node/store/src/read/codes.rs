@@ -331,13 +331,13 @@ impl Coded {
 }
 
 fn by_codes(keys: Vec<i32>, values: StringArray, mut nulls: NullBufferBuilder) -> Result<ArrayRef> {
-    // One look at the greatest and the least is a fraction of what Arrow's own, key by key, takes.
-    let greatest = keys.iter().copied().fold(0, i32::max);
-    let least = keys.iter().copied().fold(0, i32::min);
+    // One look at the greatest, as which a negative one counts too, is a fraction of what Arrow's own, key by key, takes.
+    let greatest = keys.iter().map(|key| key.cast_unsigned());
+    let greatest = greatest.fold(0, u32::max);
     let fits = usize::try_from(greatest).is_ok_and(|greatest| greatest < values.len().max(1));
     let keys = Int32Array::new(keys.into(), nulls.finish());
     let any = keys.null_count() < keys.len();
-    if least < 0 || !fits || any && values.is_empty() {
+    if !fits || any && values.is_empty() {
         return Err(Error::internal("codes without their values"));
     }
     #[expect(

@@ -19,7 +19,7 @@ use super::covering::Covering;
 use super::keys::KeyShape;
 use super::narrowing::{Narrowed, Narrowing};
 use super::output::{BATCH_ROWS, Coalescer, Filtered, Picker, RowFilter, output_schema};
-use super::piece::{Fragment, VECTORS_HELD_MAX};
+use super::piece::Fragment;
 use super::resolve::{Cells, Resolver};
 
 mod file;

@@ -36,6 +36,7 @@ mod kept;
 mod keys;
 mod layout;
 mod point;
+mod room;
 mod stamps;
 mod stored;
 mod summary;

@@ -4,11 +4,12 @@ use std::ops::Range;
 
 use activestore_types::{ColumnId, Error, Result};
 use arrow::array::{Array, ArrayData, ArrayRef, NullBufferBuilder, make_array};
-use arrow::buffer::{Buffer, NullBuffer};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType as ArrowType, TimeUnit};
 
 use super::ahead::SequentialReader;
 use super::layout::At;
+use super::room::Room;
 use super::{Reading, Sst};
 use crate::block::vector::{decode_wide, decode_wide_rows, is_wide, pick};
 use crate::footer::ColumnKind;
@@ -26,7 +27,7 @@ pub struct WideColumn {
     id: ColumnId,
     data_type: ArrowType,
     /// Of all rows that are to come.
-    values: Vec<u64>,
+    values: Room,
     nulls: NullBufferBuilder,
     /// How many came.
     rows: usize,
@@ -38,7 +39,7 @@ impl WideColumn {
         is_wide_type(data_type).then(|| WideColumn {
             id,
             data_type: data_type.clone(),
-            values: vec![0; rows],
+            values: Room::new(rows),
             nulls: NullBufferBuilder::new(rows),
             rows: 0,
         })
@@ -59,7 +60,7 @@ impl WideColumn {
         }
         let data = ArrayData::builder(self.data_type)
             .len(self.rows)
-            .add_buffer(Buffer::from_vec(self.values))
+            .add_buffer(self.values.into_buffer())
             .nulls(self.nulls.finish());
         let data = data.build();
         let data =
@@ -101,7 +102,7 @@ impl WideColumn {
             None => None,
         };
         let Some((column, bytes)) = bytes else {
-            self.room(count)?;
+            self.room(count)?.fill(0);
             self.nulls.append_n_nulls(count);
             return Ok(());
         };
@@ -126,7 +127,7 @@ impl WideColumn {
     fn room(&mut self, count: usize) -> Result<&mut [u64]> {
         let start = self.rows;
         self.rows += count;
-        let room = self.values.get_mut(start..start + count);
+        let room = self.values.cells().get_mut(start..start + count);
         room.ok_or_else(|| Error::internal("a column of more rows than were to come"))
     }
 
