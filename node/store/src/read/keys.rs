@@ -7,23 +7,37 @@ use std::sync::Arc;
 
 use activestore_sst::{Codes, SequentialReader, Sst};
 use activestore_types::key::push_text;
-use activestore_types::{ColumnId, Error, KeyBuffer, Result, TableSchema, encode_keys};
+use activestore_types::{ColumnId, DataType, Error, KeyBuffer, Result, TableSchema, encode_keys};
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::{DataType as ArrowType, Int64Type, TimeUnit, TimestampNanosecondType};
 
 use crate::memtable::prefix::PrefixShape;
 
+mod rows;
+
 /// How a table's keys are read; shared by the vectors of a scan.
 pub(crate) struct KeyShape {
     pub(crate) prefix: PrefixShape,
     partition: Vec<ColumnId>,
     clustering: Vec<(ColumnId, bool)>,
+    /// Whether the clustering key is one BIGINT or TIMESTAMP.
+    has_number: bool,
 }
 
 impl KeyShape {
     pub(crate) fn of(schema: &TableSchema) -> Self {
+        let is_long = |id: ColumnId| {
+            let column = schema.column_by_id(id);
+            column.is_some_and(|column| {
+                matches!(column.data_type, DataType::BigInt | DataType::Timestamp)
+            })
+        };
         KeyShape {
+            has_number: match schema.clustering_key.as_slice() {
+                [column] => is_long(column.id),
+                _ => false,
+            },
             prefix: PrefixShape::of(schema),
             partition: schema.partition_key.clone(),
             clustering: schema

@@ -314,7 +314,9 @@ impl LastRows {
 
     fn copy_out(&mut self) -> Result<()> {
         self.output
-            .push_picked(&mut self.picker, &mut self.pieces, false)
+            .push_picked(&mut self.picker, &mut self.pieces, false)?;
+        self.pieces.clear();
+        Ok(())
     }
 }
 

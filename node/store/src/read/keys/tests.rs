@@ -120,6 +120,23 @@ proptest! {
             let first = vector * VECTOR_ROWS;
             let read = VectorKeys::read(&mut reader, &shape, vector).unwrap();
             prop_assert_eq!(read.rows(), sst.vector_rows(vector));
+            let there = (first..first + read.rows()).map(|row| keys.key(row));
+            if let Some(made) = VectorKeys::of_rows(&shape, there) {
+                prop_assert_eq!(made.rows(), read.rows());
+                prop_assert_eq!(made.partitions(), read.partitions());
+                for row in 0..read.rows() {
+                    let mut key = Vec::new();
+                    made.push_key(row, &mut key);
+                    prop_assert_eq!(key.as_slice(), keys.key(first + row));
+                    prop_assert_eq!(made.partition_of(row), read.partition_of(row));
+                }
+                let mut numbers = [Vec::new(), Vec::new()];
+                made.push_numbers(made.partition_rows(0), false, &mut numbers[0]);
+                read.push_numbers(read.partition_rows(0), false, &mut numbers[1]);
+                prop_assert_eq!(&numbers[0], &numbers[1]);
+            } else {
+                prop_assert!(shape.clustering.len() != 1 || clustering[0].0 != NUMBER);
+            }
             for row in 0..read.rows() {
                 let mut key = Vec::new();
                 read.push_key(row, &mut key);

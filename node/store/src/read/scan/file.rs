@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::piece::{Held, Pieces, SharedReader, Slot, Vector};
 use super::source::{Alone, Plan};
-use super::strand::{Strand, Worth};
+use super::strand::{Stamped, Strand, Worth};
 use crate::read::copy::Span;
 use crate::read::covering::Known;
 use crate::read::keys::VectorKeys;
@@ -457,7 +457,7 @@ impl FileSource {
             shows: live && !unwanted,
             decides,
             stamps,
-            vector: &loaded.vector,
+            stamped: Stamped::Vector(&loaded.vector),
         };
         Ok(Some(Strand::new(
             source,

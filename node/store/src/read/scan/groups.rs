@@ -58,7 +58,7 @@ impl Snapshot {
             return Ok(sources);
         }
         for view in &self.0.views {
-            let source = ViewSource::new(view, range, plan.reverse, pieces.wanted());
+            let source = ViewSource::new(view, range, plan, pieces.wanted());
             sources.extend(source.map(|source| (view.times(), Source::View(source))));
         }
         let prefix = single_partition(&self.0.schema, range);

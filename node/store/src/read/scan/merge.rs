@@ -139,15 +139,11 @@ impl Merge {
 
     /// Whether the lead has loaded rows behind a run of so many, which others then come between.
     fn is_worth_weaving(&mut self, lead: usize, rows: usize) -> bool {
-        match self.sources.get(lead) {
-            Some(Source::File(file)) => {
-                self.sources.len() > 1 && rows < file.left() && self.pause.is_over()
-            }
-            _ => false,
-        }
+        let left = self.sources.get(lead).map_or(0, Source::left);
+        self.sources.len() > 1 && rows < left && self.pause.is_over()
     }
 
-    /// Hands out rows of several files that come in turn; whether it could.
+    /// Hands out rows of several sources that come in turn; whether it could.
     fn weave(
         &mut self,
         lead: usize,
@@ -162,7 +158,7 @@ impl Merge {
         for (index, source) in self.sources.iter().enumerate() {
             let strand = match source {
                 Source::File(file) => file.strand(index, alone, pieces.wanted())?,
-                Source::View(_) => None,
+                Source::View(view) => view.strand(index, alone, pieces.wanted()),
             };
             match strand {
                 Some(strand) => strands.push(strand),
@@ -200,10 +196,13 @@ impl Merge {
             else {
                 continue;
             };
-            if number.is_none()
-                && let Some(Source::File(file)) = self.sources.get_mut(*source)
-            {
-                *number = file.piece(pieces);
+            match self.sources.get_mut(*source) {
+                Some(Source::View(view)) => {
+                    view.push_spans(taken.rows.clone(), pieces, spans);
+                    continue;
+                }
+                Some(Source::File(file)) if number.is_none() => *number = file.piece(pieces),
+                _ => {}
             }
             spans.extend(number.map(|piece| Span {
                 piece,
@@ -213,10 +212,12 @@ impl Merge {
             }));
         }
         for (source, rows) in &passed {
-            if let Some(Source::File(file)) = self.sources.get_mut(*source)
-                && *rows > 0
-            {
-                file.take_run(*rows, false, pieces);
+            match self.sources.get_mut(*source) {
+                Some(Source::File(file)) if *rows > 0 => {
+                    file.take_run(*rows, false, pieces);
+                }
+                Some(Source::View(view)) => view.pass(*rows),
+                _ => {}
             }
         }
         let rows: usize = passed.iter().map(|(_, rows)| rows).sum();
@@ -230,11 +231,17 @@ impl Merge {
         Ok(rows > 0)
     }
 
-    /// Loads the files that may have rows among the loaded ones of the lead.
+    /// Loads the files that may have rows among the loaded ones of the lead, and looks at the next rows of memtables.
     fn load_beside(&mut self, lead: usize, pieces: &mut Pieces) -> Result<()> {
+        for source in &mut self.sources {
+            if let Source::View(view) = source {
+                view.look();
+            }
+        }
         let mut last = Vec::new();
         match self.sources.get(lead) {
             Some(Source::File(file)) if file.push_last(&mut last) => {}
+            Some(Source::View(view)) if view.push_last(&mut last) => {}
             _ => return Ok(()),
         }
         let mut loaded = false;

@@ -99,6 +99,14 @@ impl Source {
         }
     }
 
+    /// How many of the loaded rows are still to come.
+    pub(crate) fn left(&self) -> usize {
+        match self {
+            Source::View(view) => view.left(),
+            Source::File(file) => file.left(),
+        }
+    }
+
     /// How many of the next rows, all loaded, are the only fragments of their keys, none of them at
     /// or beyond `other`, the nearest bound of the other sources; and whether they show.
     pub(crate) fn run(&self, other: Option<&[u8]>, alone: &Alone<'_>) -> Result<(usize, bool)> {

@@ -1,4 +1,4 @@
-//! The next rows of one file as weaving sees them: their keys partition by partition, whether they show, and
+//! The next rows of one source as weaving sees them: their keys partition by partition, whether they show, and
 //! which of two rows of one key is the newer one.
 
 use std::cmp::Ordering;
@@ -8,11 +8,12 @@ use activestore_sst::StampZone;
 use activestore_types::Result;
 
 use super::piece::Vector;
+use super::view::ViewStretch;
 use crate::read::keys::VectorKeys;
 use crate::read::piece::Fragment;
 use crate::version::{Origins, Stamp};
 
-/// Rows of one loaded vector, each the only one of its key there.
+/// Rows of one loaded vector, or of a memtable, each the only one of its key there.
 pub(crate) struct Strand<'a> {
     /// Which source.
     pub(super) source: usize,
@@ -36,7 +37,23 @@ pub(crate) struct Worth<'a> {
     /// Whether the newest row of a key says all that is asked for, whatever is older.
     pub(super) decides: bool,
     pub(super) stamps: &'a StampZone,
-    pub(super) vector: &'a Vector,
+    pub(super) stamped: Stamped<'a>,
+}
+
+/// Where the stamp of each row stands.
+pub(crate) enum Stamped<'a> {
+    Vector(&'a Vector),
+    View(&'a ViewStretch),
+}
+
+impl Stamped<'_> {
+    fn stamp(&self, row: usize, origins: &Origins) -> Result<Stamp> {
+        let fragment = match self {
+            Stamped::Vector(vector) => Fragment::of(vector.stamps()?, 0, row),
+            Stamped::View(stretch) => stretch.fragment(row),
+        };
+        Ok(fragment.stamp(origins.as_ref()))
+    }
 }
 
 impl<'a> Strand<'a> {
@@ -166,10 +183,7 @@ impl<'a> Strand<'a> {
         if zone.max_hlc < others.min_hlc {
             return Ok(false);
         }
-        let stamp = |vector: &Vector, row: usize| -> Result<Stamp> {
-            let fragment = Fragment::of(vector.stamps()?, 0, row);
-            Ok(fragment.stamp(origins.as_ref()))
-        };
-        Ok(stamp(self.worth.vector, row)? > stamp(other.worth.vector, other_row)?)
+        let (mine, others) = (&self.worth.stamped, &other.worth.stamped);
+        Ok(mine.stamp(row, origins)? > others.stamp(other_row, origins)?)
     }
 }

@@ -1,14 +1,18 @@
 //! The rows of a memtable view as a source.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use activestore_types::{ColumnId, KeyRange, Result};
 
 use super::piece::{Held, Pieces, Slot};
-use super::source::Alone;
+use super::source::{Alone, Plan};
+
+pub(crate) use stretch::ViewStretch;
+
+mod stretch;
 use crate::memtable::{Chunk, Chunks, MemtableView};
 use crate::read::copy::Span;
-use crate::read::keys::lower_bound;
+use crate::read::keys::{KeyShape, lower_bound};
 use crate::read::piece::Fragment;
 
 pub(crate) struct ViewSource {
@@ -22,6 +26,13 @@ pub(crate) struct ViewSource {
     simple: Vec<bool>,
     /// Whether that is so of all of them, and no two rows have one key: nothing has to be looked at row by row.
     plain: bool,
+    shape: Arc<KeyShape>,
+    /// Whether one number tells the rows of a partition apart, as far as is known.
+    is_numbered: bool,
+    /// Some of the next rows, to be woven with those of files.
+    stretch: Option<ViewStretch>,
+    /// Whether the newest row of a key says all that the scan asks for; known once it was asked for.
+    decides: OnceLock<bool>,
 }
 
 impl ViewSource {
@@ -29,7 +40,7 @@ impl ViewSource {
     pub(crate) fn new(
         view: &MemtableView,
         range: &KeyRange,
-        reverse: bool,
+        plan: &Plan,
         wanted: &[ColumnId],
     ) -> Option<Self> {
         let (order, may_repeat) = view.select(range);
@@ -50,9 +61,13 @@ impl ViewSource {
             low: 0,
             high: order.len(),
             order,
-            reverse,
+            reverse: plan.reverse,
             plain: !may_repeat && simple.iter().all(|simple| *simple),
             simple,
+            shape: Arc::clone(&plan.shape),
+            is_numbered: true,
+            stretch: None,
+            decides: OnceLock::new(),
         })
     }
 

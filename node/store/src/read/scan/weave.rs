@@ -13,8 +13,8 @@ use crate::version::Origins;
 /// Rows of each strand that are looked at together, at least and at most.
 const WINDOW_ROWS: Range<usize> = 64..1024;
 
-/// Up to so many strands are compared pair by pair, which takes less than to sort their rows.
-const PAIRED_MAX: usize = 6;
+/// Up to so many pairs of strands are compared, which takes less than to sort their rows.
+const PAIRS_MAX: usize = 16;
 /// Rows that are passed together where they all come before the other's next one.
 const STEP_ROWS: usize = 8;
 
@@ -180,7 +180,32 @@ impl Loom {
         let turns = pairs.all(|(before, behind)| precede(before, behind))
             && around
                 .is_some_and(|(first, last)| precede(of(last), of(first).get(1..).unwrap_or(&[])));
-        turns || (numbers.len() <= PAIRED_MAX && !any_meet(numbers))
+        turns || self.are_disjoint()
+    }
+
+    /// Whether no number is in two members, as far as so many pairs tell. Those that lie apart need no look: files of other
+    /// times, mostly.
+    fn are_disjoint(&self) -> bool {
+        let numbers = |member: &usize| self.numbers.get(*member).map_or(&[][..], Vec::as_slice);
+        let mut pairs = 0;
+        let mut rest = self.order.as_slice();
+        while let Some((one, others)) = rest.split_first() {
+            let one = numbers(one);
+            let Some(last) = one.last() else {
+                rest = others;
+                continue;
+            };
+            // In the order of their first numbers: none that follows one that begins behind the last lies among these.
+            let among = others.iter().map(numbers);
+            for other in among.take_while(|other| other.first().is_none_or(|first| first <= last)) {
+                pairs += 1;
+                if pairs > PAIRS_MAX || meet(one, other) {
+                    return false;
+                }
+            }
+            rest = others;
+        }
+        true
     }
 
     /// Hands out all rows that were read, member by member.
@@ -331,18 +356,6 @@ fn precede(before: &[u64], behind: &[u64]) -> bool {
     let mut pairs = before.iter().zip(behind);
     let even = before.len() == behind.len() || before.len() == behind.len() + 1;
     even && pairs.all(|(before, behind)| before < behind)
-}
-
-/// Whether any two of the sorted lists have a number in common.
-fn any_meet(lists: &[Vec<u64>]) -> bool {
-    let mut rest = lists;
-    while let Some((one, others)) = rest.split_first() {
-        if others.iter().any(|other| meet(one, other)) {
-            return true;
-        }
-        rest = others;
-    }
-    false
 }
 
 /// Whether two sorted lists have a number in common.
