@@ -8,15 +8,14 @@
 mod counters;
 mod display;
 mod inline;
+mod last;
 mod order;
 mod outlet;
 mod wanted;
 
 use std::sync::Arc;
 
-use activestore_store::{
-    Covering, LastRequest, Narrowing, RowFilter, ScanRequest, ScanStats, Snapshot,
-};
+use activestore_store::{Covering, Narrowing, RowFilter, ScanRequest, ScanStats, Snapshot};
 use activestore_types::{ColumnId, DataType, KeyRange};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -214,34 +213,6 @@ impl ScanExec {
         (!keys.is_empty() && keys.len() <= POINTS_MAX && self.partitions.len() == 1).then_some(keys)
     }
 
-    /// The last rows of these partitions, or of all.
-    fn execute_last(
-        &self,
-        partitions: Option<Vec<Vec<u8>>>,
-        counters: Counters,
-    ) -> SendableRecordBatchStream {
-        let request = LastRequest {
-            columns: self.columns.clone(),
-            partitions,
-            now_ms: self.now_ms,
-        };
-        let (snapshot, schema) = (self.snapshot.clone(), self.schema.clone());
-        outlet::stream(&self.schema, move |outlet| {
-            let mut rows = snapshot.last_rows(request).map_err(to_datafusion)?;
-            for batch in rows.by_ref() {
-                if let Ok(batch) = &batch {
-                    counters.rows.add(batch.num_rows());
-                }
-                if !outlet.push(labelled_or_failed(batch, &schema)) {
-                    break;
-                }
-            }
-            let vectors = usize::try_from(rows.vectors_read()).unwrap_or(usize::MAX);
-            counters.vectors_read.add(vectors);
-            Ok(())
-        })
-    }
-
     /// The rows of these keys, in the order of the scan.
     fn read_points(&self, keys: &[Vec<u8>]) -> Result<RecordBatch> {
         let get = |key: &Vec<u8>| self.snapshot.get(key, &self.columns, self.now_ms);
@@ -283,14 +254,15 @@ impl ScanExec {
         partition: usize,
         covering: Arc<dyn Covering>,
     ) -> Result<SendableRecordBatchStream> {
-        self.run(partition, Some(covering))
+        self.run(partition, Some(covering), 1)
     }
 
-    /// Reads one partition; `covering` takes of it what it can as a whole.
+    /// Reads one partition; `covering` takes of it what it can as a whole. There are so many threads for it at most.
     fn run(
         &self,
         partition: usize,
         covering: Option<Arc<dyn Covering>>,
+        threads: usize,
     ) -> Result<SendableRecordBatchStream> {
         let Some(ranges) = self.partitions.get(partition) else {
             return internal_err!("a scan has no partition {partition}");
@@ -306,7 +278,7 @@ impl ScanExec {
             }));
         }
         if let Some(partitions) = &self.last_rows {
-            return Ok(self.execute_last(partitions.as_ref().clone(), counters));
+            return Ok(self.read_last(partitions.as_ref().clone(), threads, &counters));
         }
         let is_covering = covering.is_some();
         let request = ScanRequest {
@@ -426,9 +398,13 @@ impl ExecutionPlan for ScanExec {
     fn execute(
         &self,
         partition: usize,
-        _context: Arc<TaskContext>,
+        context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        self.run(partition, None)
+        self.run(
+            partition,
+            None,
+            context.session_config().target_partitions(),
+        )
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

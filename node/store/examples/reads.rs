@@ -89,8 +89,8 @@ fn read(snapshot: &Snapshot, columns: &[ColumnId], reverse: bool) -> Result<usiz
 fn last(snapshot: &Snapshot, columns: &[ColumnId]) -> Result<usize> {
     let request = LastRequest {
         columns: columns.to_vec(),
-        partitions: None,
         now_ms: NOW_MS,
+        ..LastRequest::default()
     };
     let mut rows = 0;
     for batch in snapshot.last_rows(request)? {

@@ -118,6 +118,11 @@ impl Snapshot {
         split::split(self, parts)
     }
 
+    /// The same for reads of whole partitions: no partition lies in two.
+    pub fn split_partitions(&self, parts: usize) -> Vec<KeyRange> {
+        split::split_partitions(self, parts)
+    }
+
     /// The highest stamp of a range tombstone over the key. One key does not pay for the map.
     fn covering(&self, key: &[u8]) -> Option<Stamp> {
         let inner = &self.0;

@@ -3,6 +3,7 @@
 use activestore_store::ScanStats;
 use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder};
 
+#[derive(Clone)]
 pub(super) struct Counters {
     pub(super) rows: Count,
     pub(super) vectors_read: Count,

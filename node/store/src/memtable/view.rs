@@ -114,10 +114,13 @@ impl MemtableView {
         partition.end(last, self.rows, &inner.chunks)
     }
 
-    /// [`MemtableView::end`] of every partition, in key order.
-    pub(crate) fn ends(&self, last: bool) -> Vec<(u32, bool)> {
+    /// [`MemtableView::end`] of every partition whose prefix lies in the range, in key order.
+    pub(crate) fn ends(&self, last: bool, range: &KeyRange) -> Vec<(u32, bool)> {
         let inner = self.memtable.inner.read();
-        let mut partitions: Vec<_> = inner.partitions.iter().collect();
+        let (start, end) = (range.start.as_slice(), range.end.as_slice());
+        let inside = |prefix: &[u8]| start <= prefix && (end.is_empty() || prefix < end);
+        let partitions = inner.partitions.iter();
+        let mut partitions: Vec<_> = partitions.filter(|(prefix, _)| inside(prefix)).collect();
         partitions.sort_unstable_by_key(|(prefix, _)| *prefix);
         partitions
             .into_iter()

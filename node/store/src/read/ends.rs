@@ -47,9 +47,13 @@ pub(super) struct ViewEnds {
 }
 
 impl ViewEnds {
-    /// With `all`, the head is the first partition's end; without it, there is none until a seek.
-    pub(super) fn new(view: &MemtableView, last: bool, all: bool) -> Self {
-        let mut rows = if all { view.ends(last) } else { Vec::new() };
+    /// With `all`, the head is the end of the first partition of those in this range; without it, there is none until a
+    /// seek.
+    pub(super) fn new(view: &MemtableView, last: bool, all: Option<&KeyRange>) -> Self {
+        let mut rows = match all {
+            Some(range) => view.ends(last, range),
+            None => Vec::new(),
+        };
         rows.reverse();
         let mut ends = ViewEnds {
             view: view.clone(),
@@ -108,12 +112,13 @@ pub(super) struct FileEnds {
 }
 
 impl FileEnds {
-    /// With `all`, the head is the first partition's end; without it, there is none until a seek.
+    /// With `all`, the head is the end of the first partition whose prefix is not below the range; without it, there is
+    /// none until a seek.
     pub(super) fn new(
         sst: &Arc<Sst>,
         shape: &Arc<KeyShape>,
         last: bool,
-        all: bool,
+        all: Option<&KeyRange>,
     ) -> Result<Self> {
         let newest = sst.newest();
         let sst = newest.unwrap_or(sst);
@@ -130,10 +135,29 @@ impl FileEnds {
             piece: None,
             vectors_read: 0,
         };
-        if all {
-            ends.enter(0, 0)?;
+        if let Some(range) = all {
+            ends.enter_at(&range.start)?;
         }
         Ok(ends)
+    }
+
+    /// Makes the first partition whose prefix is not below this one the head's.
+    fn enter_at(&mut self, prefix: &[u8]) -> Result<()> {
+        let behind = KeyRange {
+            start: prefix.to_vec(),
+            end: Vec::new(),
+        };
+        let vector = self.sst().vectors_in(&behind)?.start;
+        if vector >= self.sst().vectors() {
+            return Ok(());
+        }
+        let keys = self.keys(vector)?;
+        let row = keys.lower_bound(0..keys.rows(), prefix);
+        if row < keys.rows() {
+            let place = keys.partition_of(row);
+            return self.enter(vector, place);
+        }
+        self.enter(vector + 1, 0)
     }
 
     pub(super) fn sst(&self) -> &Arc<Sst> {

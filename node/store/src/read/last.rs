@@ -33,6 +33,8 @@ pub struct LastRequest {
     pub columns: Vec<ColumnId>,
     /// The encoded prefixes of the partitions, ascending, none twice; `None` means all.
     pub partitions: Option<Vec<Vec<u8>>>,
+    /// Of all partitions only those whose prefixes lie in this range.
+    pub range: KeyRange,
     /// The time that decides what has expired, in milliseconds since 1970.
     pub now_ms: u64,
 }
@@ -119,11 +121,13 @@ impl Snapshot {
             .is_none_or(|column| !column.descending);
         let mut sources: Vec<Ends> = Vec::new();
         for view in &self.0.views {
-            sources.push(Ends::View(ViewEnds::new(view, last, asked.is_none())));
+            let all = asked.is_none().then_some(&request.range);
+            sources.push(Ends::View(ViewEnds::new(view, last, all)));
         }
         for file in &self.0.files {
             if file.sst.meta().rows > 0 {
-                let ends = FileEnds::new(&file.sst, &shape, last, asked.is_none())?;
+                let all = asked.is_none().then_some(&request.range);
+                let ends = FileEnds::new(&file.sst, &shape, last, all)?;
                 sources.push(Ends::File(Box::new(ends)));
             }
         }
@@ -197,7 +201,10 @@ impl LastRows {
             return Ok(Some(prefix));
         }
         let heads = self.sources.iter().filter_map(Ends::head);
-        Ok(heads.map(|end| end.prefix()).min().map(<[u8]>::to_vec))
+        let end = self.request.range.end.as_slice();
+        let next = heads.map(|end| end.prefix()).min();
+        let next = next.filter(|prefix| end.is_empty() || *prefix < end);
+        Ok(next.map(<[u8]>::to_vec))
     }
 
     fn partition(&mut self, prefix: &[u8]) -> Result<()> {

@@ -3,6 +3,7 @@
 use activestore_types::KeyRange;
 
 use super::Snapshot;
+use crate::memtable::prefix::PrefixShape;
 
 /// Samples looked at for each part that is asked for: more would cut no better.
 const SAMPLES_PART: usize = 64;
@@ -10,6 +11,27 @@ const SAMPLES_PART: usize = 64;
 const PAGES_PART: usize = 4;
 /// Rows of a memtable that one sample stands for.
 const SAMPLE_ROWS: usize = 1024;
+
+/// The same, cut between partitions alone.
+pub(super) fn split_partitions(snapshot: &Snapshot, parts: usize) -> Vec<KeyRange> {
+    let shape = PrefixShape::of(snapshot.schema());
+    let ranges = split(snapshot, parts);
+    let starts = ranges.iter().skip(1).map(|range| range.start.as_slice());
+    let mut cuts: Vec<&[u8]> = starts
+        .filter_map(|start| start.get(..shape.prefix_len(start)?))
+        .collect();
+    cuts.dedup();
+    let mut whole = Vec::with_capacity(cuts.len() + 1);
+    let mut start: &[u8] = &[];
+    for end in cuts.into_iter().chain([&[][..]]) {
+        whole.push(KeyRange {
+            start: start.to_vec(),
+            end: end.to_vec(),
+        });
+        start = end;
+    }
+    whole
+}
 
 pub(super) fn split(snapshot: &Snapshot, parts: usize) -> Vec<KeyRange> {
     let parts = parts.max(1);

@@ -172,7 +172,7 @@ proptest! {
                     _ => newest.push(((*device, *at), *row)),
                 }
             }
-            let request = LastRequest { columns: ALL.to_vec(), partitions: None, now_ms };
+            let request = LastRequest { columns: ALL.to_vec(), now_ms, ..LastRequest::default() };
             let found: Vec<_> = snapshot.last_rows(request).unwrap().map(Result::unwrap).collect();
             prop_assert_eq!(rows(&found), newest);
         }

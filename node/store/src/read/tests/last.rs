@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use activestore_types::{ColumnId, ErrorKind};
+use activestore_types::{ColumnId, ErrorKind, KeyRange};
 use proptest::prelude::*;
 
 use super::histories::{NOW_MS, op, replay_on, with_own_stamps};
@@ -15,6 +15,7 @@ fn last(table: &Table, partitions: Option<Vec<Vec<u8>>>, now_ms: u64) -> Vec<((u
     let request = LastRequest {
         columns: ALL.to_vec(),
         partitions,
+        range: KeyRange::all(),
         now_ms,
     };
     let found = table.snapshot().last_rows(request).unwrap();
@@ -57,6 +58,17 @@ proptest! {
         for now_ms in [NOW_MS, 2000] {
             let newest = expected(&model, now_ms);
             prop_assert_eq!(last(&table, None, now_ms), in_order(&newest, |_| true));
+            for parts in 1..4 {
+                let ranges = table.snapshot().split_partitions(parts);
+                prop_assert!(ranges.len() <= parts);
+                let mut found = Vec::new();
+                for range in ranges {
+                    let request = LastRequest { columns: ALL.to_vec(), range, now_ms, ..LastRequest::default() };
+                    let batches = table.snapshot().last_rows(request).unwrap().map(Result::unwrap);
+                    found.extend(rows(&batches.collect::<Vec<_>>()));
+                }
+                prop_assert_eq!(found, in_order(&newest, |_| true));
+            }
             let wanted = |device: u8| asked.get(usize::from(device)).is_some_and(|asked| *asked);
             let prefixes = (0..4).filter(|device| wanted(*device)).map(partition).collect();
             prop_assert_eq!(
@@ -135,7 +147,7 @@ fn partitions_out_of_order_and_unknown_columns_are_refused() {
         let request = LastRequest {
             columns,
             partitions: Some(partitions),
-            now_ms: 0,
+            ..LastRequest::default()
         };
         table
             .snapshot()
