@@ -7,8 +7,10 @@ use crate::read::copy::Span;
 use crate::read::output::BATCH_ROWS;
 use crate::read::piece::VECTORS_HELD_MAX;
 
-/// Rows of vectors that are not at their end, at most, that are worth to be held back.
+/// Rows of vectors that are not at their end, and such vectors, at most, that are worth to be held back: of more, batches
+/// would be small.
 const HELD_BACK_MAX: usize = BATCH_ROWS / 2;
+const OPEN_MAX: usize = VECTORS_HELD_MAX / 2;
 
 impl Scan {
     pub(super) fn copy_out_if_full(&mut self) -> Result<()> {
@@ -50,7 +52,7 @@ impl Scan {
         let numbers: Vec<usize> = open.iter().map(|(_, piece)| *piece).collect();
         let held = self.picker.hold_back(&numbers);
         let rows: usize = held.iter().map(|span| span.rows).sum();
-        if self.picker.rows() == 0 || rows > HELD_BACK_MAX {
+        if self.picker.rows() == 0 || rows > HELD_BACK_MAX || open.len() > OPEN_MAX {
             held.into_iter()
                 .for_each(|span| self.picker.push_rows(span));
             return Ok(false);

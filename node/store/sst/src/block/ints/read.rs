@@ -195,18 +195,22 @@ impl<'a> Ints<'a> {
 
     /// Passes each run's value, unscaled, and its rows to `take`.
     fn each_run(&self, runs: &Runs<'a>, mut take: impl FnMut(u64, Range<usize>)) -> Result<()> {
-        let mut lengths: Lanes = [0; VECTOR_ROWS];
-        runs.lengths.unpack(1, &mut lengths);
-        let mut heads: Lanes = [0; VECTOR_ROWS];
-        runs.heads.unpack(&mut heads)?;
+        // There are few mostly, which room for a whole vector would take longer to be made for.
+        let mut lengths = [0_u64; CHAIN];
+        let mut heads = [0_u64; CHAIN];
         let mut end = 0;
-        for (length, head) in lengths.iter().zip(&heads).take(runs.count) {
-            let start = end;
-            end += *length as usize;
-            if end > self.rows {
-                return Err(too_long());
+        for first in (0..runs.count).step_by(CHAIN) {
+            let count = (runs.count - first).min(CHAIN);
+            runs.lengths.unpack_chain(first / CHAIN, 1, &mut lengths);
+            runs.heads.unpack_chain(first / CHAIN, &mut heads)?;
+            for (length, head) in lengths.iter().zip(&heads).take(count) {
+                let start = end;
+                end += *length as usize;
+                if end > self.rows {
+                    return Err(too_long());
+                }
+                take(*head, start..end);
             }
-            take(*head, start..end);
         }
         match end.cmp(&self.rows) {
             Ordering::Equal => Ok(()),
@@ -314,6 +318,14 @@ impl<'a> Patched<'a> {
         self.patch(0..self.rows, Some, out)
     }
 
+    /// The values of one chain.
+    fn unpack_chain(&self, chain: usize, out: &mut [u64; CHAIN]) -> Result<()> {
+        let start = chain * CHAIN;
+        self.packed.unpack_chain(chain, self.reference, out);
+        let place = |row: usize| row.checked_sub(start);
+        self.patch(start..start + CHAIN, place, out)
+    }
+
     /// A row's value, unless it stands aside.
     fn get(&self, row: usize) -> u64 {
         self.reference.wrapping_add(self.packed.get(row))
@@ -366,12 +378,7 @@ impl<'a> Patched<'a> {
     ) -> Result<()> {
         let start = chain * CHAIN;
         let mut deltas = [0_u64; CHAIN];
-        self.packed.unpack_chain(chain, self.reference, &mut deltas);
-        self.patch(
-            start..start + CHAIN,
-            |row| row.checked_sub(start),
-            &mut deltas,
-        )?;
+        self.unpack_chain(chain, &mut deltas)?;
         let base = bases.get(chain).copied().unwrap_or(0);
         let (from, to) = (range.start.max(start), range.end.min(start + CHAIN));
         // The first slot of a chain means nothing: the base stands there.
