@@ -1,5 +1,6 @@
 //! How picked rows leave a scan: copied out when there are enough of them, or when the pieces that they lie in grow many.
 
+use activestore_sst::VECTOR_ROWS;
 use activestore_types::Result;
 
 use super::Scan;
@@ -9,7 +10,7 @@ use crate::read::piece::VECTORS_HELD_MAX;
 
 /// Rows of vectors that are not at their end, and such vectors, at most, that are worth to be held back: of more, batches
 /// would be small.
-const HELD_BACK_MAX: usize = BATCH_ROWS / 2;
+const HELD_BACK_MAX: usize = BATCH_ROWS - VECTOR_ROWS;
 const OPEN_MAX: usize = VECTORS_HELD_MAX / 2;
 
 impl Scan {

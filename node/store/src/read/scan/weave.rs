@@ -10,13 +10,15 @@ use activestore_types::Result;
 use super::strand::Strand;
 use crate::version::Origins;
 
+mod lists;
+
+use lists::{meet, never_meet, precede};
+
 /// Rows of each strand that are looked at together, at least and at most.
 const WINDOW_ROWS: Range<usize> = 64..1024;
 
 /// Up to so many pairs of strands are compared, which takes less than to sort their rows.
 const PAIRS_MAX: usize = 16;
-/// Rows that are passed together where they all come before the other's next one.
-const STEP_ROWS: usize = 8;
 
 /// How the rows are to come.
 #[derive(Clone, Copy)]
@@ -176,16 +178,19 @@ impl Loom {
         if !any_order {
             return false;
         }
+        if self.are_disjoint(never_meet) {
+            return true;
+        }
         let around = self.order.first().zip(self.order.last());
         let turns = pairs.all(|(before, behind)| precede(before, behind))
             && around
                 .is_some_and(|(first, last)| precede(of(last), of(first).get(1..).unwrap_or(&[])));
-        turns || self.are_disjoint()
+        turns || self.are_disjoint(|one, other| !meet(one, other))
     }
 
-    /// Whether no number is in two members, as far as so many pairs tell. Those that lie apart need no look: files of other
-    /// times, mostly.
-    fn are_disjoint(&self) -> bool {
+    /// Whether no number is in two members, as far as so many pairs tell, of each of which `apart` says whether it has none
+    /// in common. Those of which one ends before the other begins need no look: files of other times, mostly.
+    fn are_disjoint(&self, apart: impl Fn(&[u64], &[u64]) -> bool) -> bool {
         let numbers = |member: &usize| self.numbers.get(*member).map_or(&[][..], Vec::as_slice);
         let mut pairs = 0;
         let mut rest = self.order.as_slice();
@@ -199,7 +204,7 @@ impl Loom {
             let among = others.iter().map(numbers);
             for other in among.take_while(|other| other.first().is_none_or(|first| first <= last)) {
                 pairs += 1;
-                if pairs > PAIRS_MAX || meet(one, other) {
+                if pairs > PAIRS_MAX || !apart(one, other) {
                     return false;
                 }
             }
@@ -349,33 +354,4 @@ fn shown(strand: &Strand<'_>, place: usize, from: usize, rows: usize) -> Option<
         strand: place,
         rows: strand.span(from, rows),
     })
-}
-
-/// Whether each number lies below the other's of the same place, and at most the last has no such other.
-fn precede(before: &[u64], behind: &[u64]) -> bool {
-    let mut pairs = before.iter().zip(behind);
-    let even = before.len() == behind.len() || before.len() == behind.len() + 1;
-    even && pairs.all(|(before, behind)| before < behind)
-}
-
-/// Whether two sorted lists have a number in common.
-fn meet(one: &[u64], other: &[u64]) -> bool {
-    let (mut left, mut right) = (0, 0);
-    while let (Some(a), Some(b)) = (one.get(left), other.get(right)) {
-        if one.get(left + STEP_ROWS).is_some_and(|far| far < b) {
-            left += STEP_ROWS;
-            continue;
-        }
-        if other.get(right + STEP_ROWS).is_some_and(|far| far < a) {
-            right += STEP_ROWS;
-            continue;
-        }
-        if a == b {
-            return true;
-        }
-        // Without a branch: which comes next is anyone's guess.
-        left += usize::from(a < b);
-        right += usize::from(b < a);
-    }
-    false
 }
