@@ -15,6 +15,7 @@ use arrow::datatypes::{
     Int64Type, TimestampNanosecondType, UInt32Type, UInt64Type,
 };
 
+use super::wide::Cells;
 use super::{HAS_NULLS, HAS_SET, TAG_MASK, ZIPPED};
 use crate::block::cursor::Cursor;
 use crate::block::dictionary::Values;
@@ -280,16 +281,16 @@ impl Payload<'_, '_> {
         budget: &mut usize,
     ) -> Result<ArrayRef> {
         match family {
-            Family::BigInt | Family::Double if self.encoding == Encoding::Numbers => {
-                let numbers = shared
-                    .numbers
-                    .ok_or_else(|| Error::corrupt("a column's dictionary of numbers is missing"))?;
-                self.encoding = Encoding::FrameOfReference;
-                let mut values = self.integers()?;
-                numbers.look_up(&mut values)?;
+            Family::BigInt | Family::Double | Family::Timestamp => {
+                let cells = Cells::parse(self.bytes, self.encoding, self.rows, family, shared)?;
+                let values = self.lanes(
+                    |out| cells.decode(self.rows, out),
+                    |first, out| cells.read(first, out),
+                )?;
                 let values = Buffer::from_vec(values);
                 Ok(match family {
                     Family::BigInt => self.primitive::<Int64Type>(values),
+                    Family::Timestamp => self.primitive::<TimestampNanosecondType>(values),
                     _ => self.primitive::<Float64Type>(values),
                 })
             }
@@ -302,7 +303,6 @@ impl Payload<'_, '_> {
             Family::Int => self.short::<Int32Type>(),
             Family::Date => self.short::<Date32Type>(),
             Family::Id => self.short::<UInt32Type>(),
-            Family::BigInt => self.long::<Int64Type>(),
             Family::Stamp if self.encoding == Encoding::Stamps => {
                 let map = shared.stamps;
                 let map = map.ok_or_else(|| Error::corrupt("a file's map of stamps is missing"))?;
@@ -311,8 +311,10 @@ impl Payload<'_, '_> {
                 map.to_stamps(&mut values)?;
                 Ok(self.primitive::<UInt64Type>(Buffer::from_vec(values)))
             }
-            Family::Stamp => self.long::<UInt64Type>(),
-            Family::Timestamp => self.long::<TimestampNanosecondType>(),
+            Family::Stamp => {
+                let values = self.integers()?;
+                Ok(self.primitive::<UInt64Type>(Buffer::from_vec(values)))
+            }
             Family::Decimal if self.encoding == Encoding::Wide => {
                 let wide = self.bytes.take(self.rows * 16)?.as_chunks::<16>().0;
                 let wide = wide.get(self.wanted.clone()).unwrap_or(&[]);
@@ -326,12 +328,12 @@ impl Payload<'_, '_> {
                 Ok(self.primitive::<Decimal128Type>(Buffer::from_vec(values)))
             }
             Family::Real => {
-                let patterns = self.floats::<f32>()?;
+                let floats = Floats::parse::<f32>(self.bytes, self.encoding, self.rows)?;
+                let patterns = self.lanes(
+                    |out| floats.decode(out),
+                    |first, out| floats.read(first, out),
+                )?;
                 Ok(self.primitive::<Float32Type>(narrow(&patterns)))
-            }
-            Family::Double => {
-                let patterns = self.floats::<f64>()?;
-                Ok(self.primitive::<Float64Type>(Buffer::from_vec(patterns)))
             }
             Family::Text | Family::Bytes => self.strings(family, shared, budget),
         }
@@ -380,19 +382,6 @@ impl Payload<'_, '_> {
             |out| integers.decode(out),
             |first, out| integers.read(first, out),
         )
-    }
-
-    fn floats<T: crate::block::floats::Real>(&mut self) -> Result<Vec<u64>> {
-        let floats = Floats::parse::<T>(self.bytes, self.encoding, self.rows)?;
-        self.lanes(
-            |out| floats.decode(out),
-            |first, out| floats.read(first, out),
-        )
-    }
-
-    fn long<T: ArrowPrimitiveType>(mut self) -> Result<ArrayRef> {
-        let values = self.integers()?;
-        Ok(self.primitive::<T>(Buffer::from_vec(values)))
     }
 
     fn short<T: ArrowPrimitiveType>(mut self) -> Result<ArrayRef> {

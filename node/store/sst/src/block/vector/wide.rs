@@ -35,7 +35,7 @@ pub(crate) fn decode_wide(
 ) -> Result<Option<NullBuffer>> {
     let rows = out.len();
     let opened = open(bytes, rows)?;
-    match Cells::parse(&opened, rows, family, shared)? {
+    match Cells::of(&opened, rows, family, shared)? {
         None => {
             out.fill(0);
             return Ok(Some(NullBuffer::new_null(rows)));
@@ -67,7 +67,7 @@ pub(crate) fn decode_wide_rows(
     out: &mut [u64],
 ) -> Result<Option<NullBuffer>> {
     let opened = open(bytes, rows)?;
-    let Some(cells) = Cells::parse(&opened, rows, family, shared)? else {
+    let Some(cells) = Cells::of(&opened, rows, family, shared)? else {
         out.fill(0);
         return Ok(Some(NullBuffer::new_null(rows)));
     };
@@ -106,47 +106,67 @@ fn beyond() -> Error {
 }
 
 /// A parsed payload.
-enum Cells<'a> {
+pub(super) enum Cells<'a, 'n> {
     Ints(Ints<'a>),
-    Numbers(Ints<'a>, &'a Numbers),
+    Numbers(Ints<'a>, &'n Numbers),
     Floats(Floats<'a>),
 }
 
-impl<'a> Cells<'a> {
-    /// `None` where no cell has a value.
-    fn parse(
+impl<'a, 'n> Cells<'a, 'n> {
+    /// Of a vector; `None` where no cell has a value.
+    fn of(
         opened: &'a Opened<'_>,
         rows: usize,
         family: Family,
-        shared: Shared<'a>,
+        shared: Shared<'n>,
     ) -> Result<Option<Self>> {
         let mut bytes = Cursor::new(&opened.payload);
-        let cells = match (family, opened.encoding) {
-            (_, Encoding::Null) => None,
-            (Family::BigInt | Family::Double, Encoding::Numbers) => {
-                let numbers = shared
-                    .numbers
-                    .ok_or_else(|| Error::corrupt("a column's dictionary of numbers is missing"))?;
-                Some(Cells::Numbers(Ints::parse(&mut bytes, rows)?, numbers))
-            }
-            (Family::BigInt | Family::Timestamp, Encoding::FrameOfReference) => {
-                Some(Cells::Ints(Ints::parse(&mut bytes, rows)?))
-            }
-            (Family::Double, encoding) => {
-                let floats = Floats::parse::<f64>(&mut bytes, encoding, rows)?;
-                Some(Cells::Floats(floats))
-            }
-            (Family::BigInt | Family::Timestamp, other) => {
-                let name = other.name();
-                return Err(Error::corrupt(format!("{name} is no encoding of integers")));
-            }
-            _ => return Err(Error::internal("cells that are not of 64 bits")),
+        let cells = match opened.encoding {
+            Encoding::Null => None,
+            encoding => Some(Cells::parse(&mut bytes, encoding, rows, family, shared)?),
         };
         bytes.finish()?;
         Ok(cells)
     }
 
-    fn decode(&self, rows: usize, lanes: &mut Lanes) -> Result<()> {
+    /// Takes a payload of `rows` cells.
+    ///
+    /// # Errors
+    /// `Corrupt` for bytes that no encoder of such cells writes; `Internal` for a family that is not [`is_wide`].
+    pub(super) fn parse(
+        bytes: &mut Cursor<'a>,
+        encoding: Encoding,
+        rows: usize,
+        family: Family,
+        shared: Shared<'n>,
+    ) -> Result<Self> {
+        match (family, encoding) {
+            (Family::BigInt | Family::Double, Encoding::Numbers) => {
+                let numbers = shared
+                    .numbers
+                    .ok_or_else(|| Error::corrupt("a column's dictionary of numbers is missing"))?;
+                Ok(Cells::Numbers(Ints::parse(bytes, rows)?, numbers))
+            }
+            (Family::BigInt | Family::Timestamp, Encoding::FrameOfReference) => {
+                Ok(Cells::Ints(Ints::parse(bytes, rows)?))
+            }
+            (Family::Double, encoding) => {
+                let floats = Floats::parse::<f64>(bytes, encoding, rows)?;
+                Ok(Cells::Floats(floats))
+            }
+            (Family::BigInt | Family::Timestamp, other) => {
+                let name = other.name();
+                Err(Error::corrupt(format!("{name} is no encoding of integers")))
+            }
+            _ => Err(Error::internal("cells that are not of 64 bits")),
+        }
+    }
+
+    /// All cells' bits, into the front of `lanes`.
+    ///
+    /// # Errors
+    /// As [`Ints::decode`].
+    pub(super) fn decode(&self, rows: usize, lanes: &mut Lanes) -> Result<()> {
         match self {
             Cells::Ints(ints) => ints.decode(lanes),
             Cells::Numbers(codes, numbers) => {
@@ -157,7 +177,11 @@ impl<'a> Cells<'a> {
         }
     }
 
-    fn read(&self, first: usize, out: &mut [u64]) -> Result<()> {
+    /// The bits of some cells, as many as `out` holds, from `first` on.
+    ///
+    /// # Errors
+    /// As [`Ints::read`].
+    pub(super) fn read(&self, first: usize, out: &mut [u64]) -> Result<()> {
         match self {
             Cells::Ints(ints) => ints.read(first, out),
             Cells::Numbers(codes, numbers) => {
