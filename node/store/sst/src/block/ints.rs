@@ -15,6 +15,7 @@ use super::cursor::{Cursor, push_signed, push_varint};
 use super::pack::{CHAIN, Lanes, bits, pack};
 use super::{Encoding, MISTAKES, VECTOR_ROWS};
 
+mod patched;
 mod plan;
 mod probe;
 mod read;

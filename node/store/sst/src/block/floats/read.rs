@@ -161,6 +161,11 @@ impl<'a> Floats<'a> {
         }
     }
 
+    /// As [`Ints::few_stretches`].
+    pub(crate) fn few_stretches(&self) -> usize {
+        self.integers.few_stretches()
+    }
+
     /// The patterns of some rows, as many as `out` holds, from `first` on.
     ///
     /// # Errors

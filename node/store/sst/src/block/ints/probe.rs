@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use activestore_types::Result;
 
-use super::read::{Body, Ints, Patched, Runs};
+use super::patched::Patched;
+use super::read::{Body, Ints, Runs};
 use crate::block::VECTOR_ROWS;
 use crate::block::pack::CHAIN;
 

@@ -13,8 +13,7 @@ use crate::block::numbers::Numbers;
 use crate::block::pack::Lanes;
 use crate::block::{Encoding, Family, VECTOR_ROWS};
 
-/// Up to so many stretches of up to so many rows are decoded apart; of more the whole vector is.
-const FEW_STRETCHES: usize = 6;
+/// Up to so many rows are decoded apart, where they lie in few stretches; of more the whole vector is.
 const FEW_ROWS: usize = 64;
 
 /// Whether values of a family are 64 bits each, as an array holds them.
@@ -71,7 +70,7 @@ pub(crate) fn decode_wide_rows(
         out.fill(0);
         return Ok(Some(NullBuffer::new_null(rows)));
     };
-    if wanted.len() <= FEW_STRETCHES && out.len() <= FEW_ROWS {
+    if wanted.len() <= cells.few_stretches() && out.len() <= FEW_ROWS {
         let mut rest = out;
         for rows in wanted {
             let (head, tail) = rest.split_at_mut_checked(rows.len()).ok_or_else(beyond)?;
@@ -174,6 +173,14 @@ impl<'a, 'n> Cells<'a, 'n> {
                 numbers.look_up(lanes.get_mut(..rows).unwrap_or_default())
             }
             Cells::Floats(floats) => floats.decode(lanes),
+        }
+    }
+
+    /// As [`Ints::few_stretches`].
+    fn few_stretches(&self) -> usize {
+        match self {
+            Cells::Ints(ints) | Cells::Numbers(ints, _) => ints.few_stretches(),
+            Cells::Floats(floats) => floats.few_stretches(),
         }
     }
 
