@@ -70,7 +70,7 @@ impl RowFilter for AtLeast {
         &self.columns
     }
 
-    fn holds(&self, rows: &RecordBatch) -> Result<BooleanArray> {
+    fn holds(&self, rows: &RecordBatch, _: &[Option<(i64, i64)>]) -> Result<BooleanArray> {
         let column = rows.columns().first();
         let values = column.and_then(|column| column.as_primitive_opt::<Float64Type>());
         let values = values.ok_or_else(|| Error::internal("the field is no number"))?;

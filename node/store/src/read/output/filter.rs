@@ -20,11 +20,12 @@ pub trait RowFilter: fmt::Debug + Send + Sync {
     /// The columns that it looks at, all of them among those that the scan reads.
     fn columns(&self) -> &[ColumnId];
 
-    /// Of which rows it holds; NULL does not. The batch has its columns, in their order.
+    /// Of which rows it holds; NULL does not. The batch has its columns, in their order, and `bounds` says of those of whole
+    /// numbers and moments between which values, both inclusive, all of theirs lie, where that is known and none is NULL.
     ///
     /// # Errors
     /// What keeps it from saying.
-    fn holds(&self, rows: &RecordBatch) -> Result<BooleanArray>;
+    fn holds(&self, rows: &RecordBatch, bounds: &[Option<(i64, i64)>]) -> Result<BooleanArray>;
 }
 
 /// How a filter did so far.
@@ -70,8 +71,10 @@ impl Picker {
             Some(arrays) => arrays,
             None => self.ahead(&places, &fields, pieces)?,
         };
+        let ids = filter.columns().iter();
+        let bounds: Vec<_> = ids.map(|id| self.bounds(*id, pieces)).collect();
         let schema = Arc::new(Schema::new(fields));
-        let holds = filter.holds(&record_batch(&schema, arrays, self.rows)?)?;
+        let holds = filter.holds(&record_batch(&schema, arrays, self.rows)?, &bounds)?;
         if holds.len() != self.rows {
             return Err(Error::internal(
                 "a filter that leaves rows out of its answer",
@@ -102,6 +105,21 @@ impl Picker {
             self.column(*place, field, &held, singles.as_ref())
         };
         places.iter().zip(fields).map(column).collect()
+    }
+
+    /// Between which numbers or moments the cells of a column lie, by the indexes of the files; `None` where that is not
+    /// known of all picked rows.
+    fn bounds(&self, id: ColumnId, pieces: &Pieces) -> Option<(i64, i64)> {
+        if self.cells.is_empty() {
+            let used = self.used(pieces.count());
+            let mut bounds = used.into_iter().map(|piece| pieces.bounds(piece, id));
+            let first = bounds.next()??;
+            return bounds.try_fold(first, |(low, high), bounds| {
+                let (least, greatest) = bounds?;
+                Some((low.min(least), high.max(greatest)))
+            });
+        }
+        None
     }
 
     /// Keeps the rows that it holds of.

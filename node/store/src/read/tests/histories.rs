@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use activestore_types::{ColumnId, Hlc, KeyRange, OriginId, Result};
 use arrow::array::{AsArray, BooleanArray};
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{Int64Type, TimestampNanosecondType};
 use arrow::record_batch::RecordBatch;
 use proptest::prelude::*;
 
@@ -205,7 +205,16 @@ impl RowFilter for Above {
         &self.0
     }
 
-    fn holds(&self, rows: &RecordBatch) -> Result<BooleanArray> {
+    fn holds(&self, rows: &RecordBatch, bounds: &[Option<(i64, i64)>]) -> Result<BooleanArray> {
+        for (column, bounds) in rows.columns().iter().zip(bounds) {
+            if let Some((low, high)) = bounds {
+                let moments = column.as_primitive_opt::<TimestampNanosecondType>();
+                let numbers = column.as_primitive_opt::<Int64Type>().map(|it| it.values());
+                let values = numbers.or(moments.map(|it| it.values())).unwrap();
+                assert!(values.iter().all(|value| (low..=high).contains(&value)));
+                assert_eq!(column.null_count(), 0);
+            }
+        }
         let numbers = rows.column(0).as_primitive::<Int64Type>().iter();
         Ok(numbers
             .map(|number| number.map(|number| number > self.1))

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use activestore_sst::WideColumn;
+use activestore_sst::{WideColumn, ZoneValue};
 use activestore_types::{BatchColumn, ColumnId, Result};
 use arrow::array::{Array, ArrayRef};
 
@@ -128,6 +128,20 @@ impl Pieces {
             }
         }
         Some(picked)
+    }
+
+    /// Between which numbers or moments the cells of a vector lie, where all have a value.
+    pub(crate) fn bounds(&self, piece: usize, column: ColumnId) -> Option<(i64, i64)> {
+        let Held::Vector(vector) = &self.list.get(piece)?.held else {
+            return None;
+        };
+        let summary = vector.sst.summary(vector.index, column).ok()?;
+        match summary.bounds {
+            Some((ZoneValue::Int(low), ZoneValue::Int(high))) if summary.missing == 0 => {
+                Some((low, high))
+            }
+            _ => None,
+        }
     }
 
     /// Whether somebody takes all rows of a vector, of which so many show and nothing was read, by what is known of it.
