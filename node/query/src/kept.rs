@@ -200,10 +200,13 @@ impl Kept {
         if self.known.is_fixed
             && let Ok(emptied) = emptied(plan.clone())
         {
+            // A table that the optimizer found not to be needed has to be there still.
+            let is_alone = self.known.tables.len() == 1;
+            let point = is_alone.then(|| Point::of(&emptied)).flatten();
             // Another run may have been faster, with the same.
             let _kept = self.optimized.set(Optimized {
-                point: Point::of(&emptied),
                 plan: emptied,
+                point,
             });
         }
         Ok(plan)

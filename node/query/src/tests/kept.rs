@@ -139,6 +139,16 @@ async fn another_definition_of_a_table_is_planned_anew() {
         }
         assert_eq!(again(&engine, sql).await.1, TIMES as u64, "{sql}");
     }
+    // One that is not needed has to be there too.
+    let columns = [("k", DataType::BigInt)];
+    let spare = world.create("spare", &columns, 1, &[]);
+    let joined = "SELECT n FROM plant.readings r LEFT JOIN plant.spare s ON 1 = 0 WHERE r.device = 'p1' AND r.ts = '2026-01-01T00:00:05'";
+    assert_eq!(kept(&engine, joined).await, ["5"]);
+    world.forget(&spare);
+    for _ in 0..TIMES {
+        let error = try_rows(&engine, joined, &[]).await.unwrap_err();
+        assert_eq!(error.kind(), activestore_types::ErrorKind::NotFound);
+    }
     // Gone, and there again with other columns.
     world.forget(&schema);
     for sql in all {
@@ -171,7 +181,7 @@ async fn time_moves_on_and_chance_is_taken_anew() {
     let engine = engine(&world);
     let recent = "SELECT count(*) FROM plant.readings WHERE device = 'p1' AND ts >= now() - interval '30 seconds'";
     let gaps = "SELECT time_bucket_gapfill('10 seconds', ts) AS b, count(n) FROM plant.readings WHERE ts >= now() AND ts < now() + interval '20 seconds' GROUP BY b ORDER BY b";
-    let days = "SELECT cast(now() AS DATE), now()";
+    let days = "SELECT cast(now() AS DATE) AS day, now()";
     assert_eq!(kept(&engine, recent).await, ["100"]);
     assert_eq!(
         kept(&engine, gaps).await,
