@@ -1,5 +1,5 @@
-//! The engine: SQL text to a running query. One state is shared by all; each query takes a copy of
-//! it with the node's clock in it, so that every `now()` of a statement is one moment.
+//! The engine: SQL text to a running query. One state is shared by all; each query has a session of
+//! its own with the node's clock in it, so that every `now()` of a statement is one moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,27 +9,27 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use activestore_types::{Error, Result};
-use chrono::DateTime;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::logical_expr::registry::FunctionRegistry;
-use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::{FutureExt, StreamExt, future, stream};
 use parking_lot::RwLock;
 use tokio::sync::Semaphore;
 
-use crate::access::{self, Access, Guarded};
+use crate::access::{Access, Guarded};
 use crate::aggregate::GroupFunction;
 use crate::allowance::{Time, timed};
 use crate::error::{from_datafusion, panicked};
 use crate::function::ColumnFunction;
+use crate::kept::Texts;
 use crate::measure::{Meters, Registered};
-use crate::model::{self, Models};
+use crate::model::Models;
 use crate::options::{Counters, EngineOptions, EngineStats};
 use crate::params::Param;
 use crate::parse::{Statement, parse};
 use crate::rows::{Rows, StatsHandle};
 use crate::session::{self, remove};
+use crate::sessions::Sessions;
 use crate::table_function::RowFunction;
 use crate::tables::{Keyspaces, Tables};
 
@@ -39,7 +39,9 @@ pub const MAX_CONCURRENT_QUERIES: usize = 64;
 /// Plans and runs queries over [`Tables`]. Shared between threads; clones share everything but the rights.
 #[derive(Clone)]
 pub struct Engine {
-    state: Arc<RwLock<SessionState>>,
+    pub(crate) sessions: Arc<Sessions>,
+    /// The plans of statements that came more than once.
+    texts: Arc<Texts>,
     /// What plugins registered, by name.
     pub(crate) functions: Arc<RwLock<BTreeMap<String, Registered>>>,
     models: Arc<dyn Models>,
@@ -78,7 +80,8 @@ impl Engine {
             .cloned()
             .collect();
         Ok(Engine {
-            state: Arc::new(RwLock::new(state)),
+            sessions: Arc::new(Sessions::new(state, &models)),
+            texts: Arc::new(Texts::new(options.memory_bytes)),
             functions: Arc::default(),
             models,
             builtin: Arc::new(builtin),
@@ -110,14 +113,21 @@ impl Engine {
 
     /// What the engine did so far.
     pub fn stats(&self) -> EngineStats {
-        let held = self.state.read().runtime_env().memory_pool.reserved();
+        let held = self
+            .sessions
+            .look(|state| state.runtime_env().memory_pool.reserved());
         let running = MAX_CONCURRENT_QUERIES.saturating_sub(self.running.available_permits());
+        let (plans_kept, plan_bytes) = self.texts.held();
         EngineStats {
             queries: self.counters.queries.load(Ordering::Relaxed),
             failed: self.counters.failed.load(Ordering::Relaxed),
             refused: self.counters.refused.load(Ordering::Relaxed),
             running: running as u64,
             memory_bytes: held as u64,
+            planned: self.counters.planned.load(Ordering::Relaxed),
+            plans_reused: self.counters.plans_reused.load(Ordering::Relaxed),
+            plans_kept: plans_kept as u64,
+            plan_bytes: plan_bytes as u64,
         }
     }
 
@@ -174,20 +184,32 @@ impl Engine {
 
     fn replace(&self, name: &str, function: Registered) -> Result<()> {
         self.check_name(name)?;
-        let mut state = self.state.write();
-        remove(&mut state, name);
-        function.register(&mut state).map_err(from_datafusion)?;
-        self.functions.write().insert(name.to_owned(), function);
-        Ok(())
+        let replaced = self.sessions.change(|state| {
+            remove(state, name);
+            function.register(state).map_err(from_datafusion)?;
+            self.functions.write().insert(name.to_owned(), function);
+            Ok(())
+        });
+        self.texts.clear();
+        replaced
     }
 
     /// Takes a function or an aggregate away from queries to come; a name that is not registered is left
     /// alone.
     pub fn deregister(&self, name: &str) {
         if !self.builtin.contains(name) {
-            remove(&mut self.state.write(), name);
-            self.functions.write().remove(name);
+            self.sessions.change(|state| {
+                remove(state, name);
+                self.functions.write().remove(name);
+            });
+            self.texts.clear();
         }
+    }
+
+    /// Whether a text is one query that has a plan: it need not be parsed to know that.
+    #[must_use]
+    pub fn knows(&self, sql: &str) -> bool {
+        self.texts.holds(sql)
     }
 
     /// Runs one `SELECT`, `WITH`, `VALUES`, `TABLE` or `EXPLAIN`; `params` fill `$1`, `$2`, ….
@@ -203,11 +225,19 @@ impl Engine {
         })
     }
 
-    async fn start(&self, sql: &str, params: &[Param]) -> Result<Rows> {
-        let mut statements = parse(sql)?;
-        let (sql, analyzes) = match (statements.pop(), statements.is_empty()) {
-            (Some(Statement::Query { sql }), true) => (sql, false),
-            (Some(Statement::Explain { sql, analyze }), true) => (sql, analyze),
+    async fn start(&self, text: &str, params: &[Param]) -> Result<Rows> {
+        // Who may not run it is told why by planning it.
+        if let Some(kept) = self.texts.find(text).filter(|kept| self.may_run(kept)) {
+            if let Some(rows) = self.run_kept(&kept, params).await? {
+                return Ok(rows);
+            }
+            self.texts.forget(text);
+        }
+        self.counters.planned.fetch_add(1, Ordering::Relaxed);
+        let mut statements = parse(text)?;
+        let (sql, explains, analyzes) = match (statements.pop(), statements.is_empty()) {
+            (Some(Statement::Query { sql }), true) => (sql, false, false),
+            (Some(Statement::Explain { sql, analyze }), true) => (sql, true, analyze),
             (_, false) => {
                 return Err(Error::invalid("a query is one statement")
                     .with_hint("send the statements one by one"));
@@ -215,25 +245,42 @@ impl Engine {
             _ => return Err(Error::invalid("the statement is not a query")),
         };
         let mut state = self.session()?;
+        if !explains {
+            // What is kept is what the whole text means.
+            let keeps = sql == text && self.texts.comes_again(text);
+            let planning = async {
+                let plan = if keeps {
+                    let (plan, kept) = self.plan_to_keep(&state, text, params).await?;
+                    if let Some(kept) = kept {
+                        self.texts.keep(text, kept);
+                    }
+                    plan
+                } else {
+                    self.plan(&state, text, params).await?
+                };
+                physical(&state, &plan).await
+            };
+            return self.launch(&state, planning, None).await;
+        }
         let meters = if analyzes {
             let mut functions = self.functions.read().clone();
             if let Some(access) = &self.access {
                 functions.retain(|name, _| access.may_call(name).is_ok());
             }
-            let meters = Meters::on(&mut state, &functions, &self.models());
+            let meters = Meters::on(state.own(), &functions, &self.models());
             Some(meters.map_err(from_datafusion)?)
         } else {
             None
         };
-        self.launch(&state, self.plan(&state, &sql, params), meters)
-            .await
+        let planning = async { physical(&state, &self.plan(&state, &sql, params).await?).await };
+        self.launch(&state, planning, meters).await
     }
 
     /// Runs what is being planned.
     pub(crate) async fn launch(
         &self,
         state: &SessionState,
-        planning: impl Future<Output = Result<LogicalPlan>>,
+        planning: impl Future<Output = Result<Arc<dyn ExecutionPlan>>>,
         meters: Option<Meters>,
     ) -> Result<Rows> {
         let permit = self.running.clone().try_acquire_owned().map_err(|_| {
@@ -244,14 +291,7 @@ impl Engine {
             )
             .with_hint("try again when one of them has ended")
         })?;
-        let planning = AssertUnwindSafe(async {
-            let plan = planning.await?;
-            state
-                .create_physical_plan(&plan)
-                .await
-                .map_err(from_datafusion)
-        })
-        .catch_unwind();
+        let planning = AssertUnwindSafe(planning).catch_unwind();
         let mut time = self.query_time.map(Time::new);
         let planned = match &mut time {
             Some(time) => time.spend(planning).await?,
@@ -289,7 +329,10 @@ impl Engine {
         Ok(Rows {
             schema,
             stream: Box::pin(stream),
-            stats: StatsHandle { plan: Some(plan) },
+            stats: StatsHandle {
+                plan: Some(plan),
+                points: 0,
+            },
         })
     }
 
@@ -306,7 +349,7 @@ impl Engine {
     }
 
     /// The models that a query may name.
-    fn models(&self) -> Arc<dyn Models> {
+    pub(crate) fn models(&self) -> Arc<dyn Models> {
         match &self.access {
             None => self.models.clone(),
             Some(access) => Arc::new(Guarded {
@@ -315,39 +358,15 @@ impl Engine {
             }),
         }
     }
+}
 
-    /// The shared state with the node's clock in it, and nothing in it that may not be used.
-    pub(crate) fn session(&self) -> Result<SessionState> {
-        let (mut state, denied) = {
-            let state = self.state.read();
-            let denied: Vec<String> = match &self.access {
-                None => Vec::new(),
-                Some(access) => {
-                    let functions = self.functions.read();
-                    let names = functions.keys();
-                    names
-                        .filter(|name| access.may_call(name).is_err())
-                        .cloned()
-                        .collect()
-                }
-            };
-            // Both are of one moment, so that no function slips in between.
-            (state.clone(), denied)
-        };
-        state.mark_start_execution();
-        let now = DateTime::from_timestamp_nanos(self.tables.now_ns());
-        state.execution_props_mut().query_execution_start_time = Some(now);
-        if let Some(access) = &self.access {
-            state.register_catalog_list(access::catalog(&self.tables, access));
-            for udf in model::udfs(&self.models()) {
-                state.register_udf(Arc::new(udf)).map_err(from_datafusion)?;
-            }
-            for name in &denied {
-                remove(&mut state, name);
-            }
-        }
-        Ok(state)
-    }
+/// The plan that runs.
+pub(crate) async fn physical(
+    state: &SessionState,
+    plan: &LogicalPlan,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let planned = state.create_physical_plan(plan).await;
+    planned.map_err(from_datafusion)
 }
 
 impl fmt::Debug for Engine {

@@ -11,13 +11,10 @@ use arrow::array::{ArrayRef, Int64Array, StringArray};
 use arrow::datatypes::{DataType as ArrowType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use datafusion::catalog::streaming::StreamingTable;
-use datafusion::catalog::{MemTable, SchemaProvider, TableProvider};
+use datafusion::catalog::{MemTable, SchemaProvider, Session, TableProvider};
 use datafusion::common::Result;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::streaming::PartitionStream;
-use futures::stream;
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
 
 use crate::error::to_datafusion;
 use crate::session::CATALOG;
@@ -126,11 +123,7 @@ impl SchemaProvider for Information {
         };
         let schema = schema(columns);
         let rows = match name {
-            "routines" => {
-                let routines = Routines(schema.clone());
-                let table = StreamingTable::try_new(schema, vec![Arc::new(routines)])?;
-                return Ok(Some(Arc::new(table)));
-            }
+            "routines" => return Ok(Some(Arc::new(Routines(schema)))),
             "schemata" => self.schemata(),
             "tables" => self.tables(),
             "columns" => self.columns()?,
@@ -341,35 +334,34 @@ fn batch(schema: &SchemaRef, rows: &[Vec<Cell>]) -> Result<RecordBatch> {
     Ok(RecordBatch::try_new(schema.clone(), columns.collect())?)
 }
 
-/// The functions that the query at hand may call, listed as it runs.
+/// The functions that the query at hand may call, listed as it is planned.
 #[derive(Debug)]
 struct Routines(SchemaRef);
 
-impl PartitionStream for Routines {
-    fn schema(&self) -> &SchemaRef {
-        &self.0
+#[async_trait]
+impl TableProvider for Routines {
+    fn schema(&self) -> SchemaRef {
+        self.0.clone()
     }
 
-    fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         let mut all = BTreeSet::new();
-        all.extend(
-            context
-                .scalar_functions()
-                .keys()
-                .map(|name| (name, "SCALAR")),
-        );
-        all.extend(
-            context
-                .aggregate_functions()
-                .keys()
-                .map(|name| (name, "AGGREGATE")),
-        );
-        all.extend(
-            context
-                .window_functions()
-                .keys()
-                .map(|name| (name, "WINDOW")),
-        );
+        let scalars = state.scalar_functions().keys();
+        all.extend(scalars.map(|name| (name, "SCALAR")));
+        let aggregates = state.aggregate_functions().keys();
+        all.extend(aggregates.map(|name| (name, "AGGREGATE")));
+        let windows = state.window_functions().keys();
+        all.extend(windows.map(|name| (name, "WINDOW")));
         let rows: Vec<Vec<Cell>> = all
             .into_iter()
             .map(|(name, kind)| {
@@ -382,10 +374,8 @@ impl PartitionStream for Routines {
                 ]
             })
             .collect();
-        let rows = batch(&self.0, &rows);
-        Box::pin(RecordBatchStreamAdapter::new(
-            self.0.clone(),
-            stream::iter([rows]),
-        ))
+        let rows = batch(&self.0, &rows)?;
+        let table = MemTable::try_new(self.0.clone(), vec![vec![rows]])?;
+        table.scan(state, projection, filters, limit).await
     }
 }

@@ -1,36 +1,41 @@
 //! Plans that are kept from one run of a statement to the next: the tables in them are names, which each run reads as
-//! they are then. A query that names whole keys by its parameters is not planned at all.
+//! they are then. A plan that always means the same is kept as the optimizer leaves it, and a query that names whole
+//! keys is not planned at all.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod known;
+mod point;
+mod texts;
+
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
-use activestore_types::{ColumnId, Error, Result, TableName, TableSchema};
+use activestore_store::Snapshot;
+use activestore_types::{Error, Result, TableName, TableSchema};
 use arrow::datatypes::SchemaRef;
-use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::catalog::{self, TableProvider};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Result as DataFusionResult, internal_err};
 use datafusion::datasource::{DefaultTableSource, source_as_provider};
-use datafusion::logical_expr::expr::Placeholder;
-use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{Expr, LogicalPlan, Operator, TableScan, TableType};
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
 use crate::access;
 use crate::engine::Engine;
 use crate::error::{from_datafusion, to_datafusion};
-use crate::params::{Param, bind, number};
+use crate::params::{MAX_PARAMS, Param, bind};
+use crate::pg_catalog;
 use crate::prepare::worked_out;
 use crate::provider::StoredTable;
-use crate::pushdown::push_down;
 use crate::rows::Rows;
+use crate::sessions::Session;
 use crate::tables::Tables;
-
-/// Up to so many keys are read one by one.
-const POINTS_MAX: usize = 64;
+use known::Known;
+use point::Point;
+pub(crate) use texts::Texts;
 
 /// A plan without the data that it is about.
 #[derive(Clone)]
@@ -47,6 +52,16 @@ impl KeptPlan {
 struct Kept {
     plan: LogicalPlan,
     point: Option<Point>,
+    known: Known,
+    /// The functions that were there: see [`crate::sessions::Sessions::generation`].
+    generation: u64,
+    /// As the optimizer left it, from its first run on; only where that is the same for each run.
+    optimized: OnceLock<Optimized>,
+}
+
+struct Optimized {
+    plan: LogicalPlan,
+    point: Option<Point>,
 }
 
 impl fmt::Debug for KeptPlan {
@@ -55,24 +70,18 @@ impl fmt::Debug for KeptPlan {
     }
 }
 
-/// A query of columns of one table whose filter may name whole keys.
-struct Point {
-    table: Arc<TableSchema>,
-    filter: Expr,
-    /// Whether each column of the key equals one value and nothing else is asked for.
-    one_key: bool,
-    columns: Vec<ColumnId>,
-    schema: SchemaRef,
-}
-
 /// A table by its name.
 #[derive(Debug)]
-struct Named(Arc<TableSchema>);
+struct Named {
+    table: Arc<TableSchema>,
+    /// Of each partition only its last row is wanted.
+    last_rows: bool,
+}
 
 #[async_trait]
 impl TableProvider for Named {
     fn schema(&self) -> SchemaRef {
-        self.0.arrow()
+        self.table.arrow()
     }
 
     fn table_type(&self) -> TableType {
@@ -81,7 +90,7 @@ impl TableProvider for Named {
 
     async fn scan(
         &self,
-        _state: &dyn Session,
+        _state: &dyn catalog::Session,
         _projection: Option<&Vec<usize>>,
         _filters: &[Expr],
         _limit: Option<usize>,
@@ -90,26 +99,23 @@ impl TableProvider for Named {
     }
 }
 
-/// Keeps a plan with its placeholders; `None` where it reads what is not a stored table.
-pub(crate) fn keep(plan: &LogicalPlan) -> Option<KeptPlan> {
-    let mut stored = true;
-    let kept = plan.clone().transform_up_with_subqueries(|node| {
+/// A plan of stored tables with their names in their place.
+fn emptied(plan: LogicalPlan) -> DataFusionResult<LogicalPlan> {
+    let emptied = plan.transform_up_with_subqueries(|node| {
         let LogicalPlan::TableScan(scan) = node else {
             return Ok(Transformed::no(node));
         };
         let provider = source_as_provider(&scan.source)?;
-        let Some(table) = provider.downcast_ref::<StoredTable>() else {
-            stored = false;
-            return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
+        let Some(stored) = provider.downcast_ref::<StoredTable>() else {
+            return internal_err!("a plan to be kept reads what is not stored");
         };
-        let named = Arc::new(Named(table.table().clone()));
-        Ok(Transformed::yes(over(scan, named)))
+        let named = Named {
+            table: stored.table().clone(),
+            last_rows: stored.is_of_last_rows(),
+        };
+        Ok(Transformed::yes(over(scan, Arc::new(named))))
     });
-    let plan = kept.ok()?.data;
-    stored.then(|| {
-        let point = point(&plan);
-        KeptPlan(Arc::new(Kept { plan, point }))
-    })
+    Ok(emptied?.data)
 }
 
 fn over(scan: TableScan, provider: Arc<dyn TableProvider>) -> LogicalPlan {
@@ -119,176 +125,202 @@ fn over(scan: TableScan, provider: Arc<dyn TableProvider>) -> LogicalPlan {
     })
 }
 
-/// The table of a scan in a kept plan.
-fn named(scan: &TableScan) -> Option<Arc<TableSchema>> {
+/// The table of a scan in a kept plan, as `look` sees it.
+fn named<T>(scan: &TableScan, look: impl FnOnce(&Named) -> T) -> Option<T> {
     let provider = source_as_provider(&scan.source).ok()?;
-    let named = provider.downcast_ref::<Named>()?;
-    Some(named.0.clone())
+    provider.downcast_ref::<Named>().map(look)
 }
 
-/// Columns over a filter over a table.
-fn point(plan: &LogicalPlan) -> Option<Point> {
-    let LogicalPlan::Projection(projection) = plan else {
-        return None;
-    };
-    let LogicalPlan::Filter(filter) = projection.input.as_ref() else {
-        return None;
-    };
-    let scan = match filter.input.as_ref() {
-        LogicalPlan::SubqueryAlias(alias) => alias.input.as_ref(),
-        input => input,
-    };
-    let LogicalPlan::TableScan(scan) = scan else {
-        return None;
-    };
-    let table = named(scan)?;
-    let mut columns = Vec::with_capacity(projection.expr.len());
-    for expression in &projection.expr {
-        let expression = match expression {
-            Expr::Alias(alias) => alias.expr.as_ref(),
-            expression => expression,
-        };
-        let Expr::Column(column) = expression else {
-            return None;
-        };
-        let id = table.column(&column.name)?.id;
-        if columns.contains(&id) {
-            return None;
+/// The tables of one run as they are at its moment: one statement sees a table at one moment, however often it names it.
+struct Moment {
+    now_ms: u64,
+    tables: BTreeMap<TableName, Snapshot>,
+}
+
+impl Moment {
+    /// `None` where a table is not what it was, or is no more.
+    fn of(kept: &Kept, tables: &dyn Tables) -> Result<Option<Moment>> {
+        let mut found = BTreeMap::new();
+        for table in &kept.known.tables {
+            let snapshot = tables.snapshot(&table.name)?;
+            let Some(snapshot) = snapshot.filter(|now| now.schema() == table) else {
+                return Ok(None);
+            };
+            found.insert(table.name.clone(), snapshot);
         }
-        columns.push(id);
+        Ok(Some(Moment {
+            now_ms: u64::try_from(tables.now_ns() / 1_000_000).unwrap_or(0),
+            tables: found,
+        }))
     }
-    Some(Point {
-        one_key: names_one_key(&table, &filter.predicate),
-        table,
-        filter: filter.predicate.clone(),
-        columns,
-        schema: Arc::new(projection.schema.as_arrow().clone()),
-    })
+
+    /// The plan over its tables.
+    fn filled(&self, plan: &LogicalPlan) -> Result<LogicalPlan> {
+        let mut stored: BTreeMap<(&TableName, bool), Arc<StoredTable>> = BTreeMap::new();
+        let filled = plan.clone().transform_up_with_subqueries(|node| {
+            let LogicalPlan::TableScan(scan) = node else {
+                return Ok(Transformed::no(node));
+            };
+            let wanted = named(&scan, |named| (named.table.name.clone(), named.last_rows));
+            let found = wanted.and_then(|(name, last_rows)| {
+                let (name, snapshot) = self.tables.get_key_value(&name)?;
+                Some((name, snapshot, last_rows))
+            });
+            let Some((name, snapshot, last_rows)) = found else {
+                let unknown = Error::internal("a kept plan with a table of its own");
+                return Err(to_datafusion(unknown));
+            };
+            let table = stored.entry((name, last_rows)).or_insert_with(|| {
+                let table = StoredTable::new(snapshot.clone(), self.now_ms);
+                Arc::new(if last_rows {
+                    table.by_last_rows()
+                } else {
+                    table
+                })
+            });
+            Ok(Transformed::yes(over(scan, table.clone())))
+        });
+        Ok(filled.map_err(from_datafusion)?.data)
+    }
 }
 
-/// Whether a filter is an equation for each column of the key and nothing else.
-fn names_one_key(table: &TableSchema, filter: &Expr) -> bool {
-    let conditions = split_conjunction(filter);
-    let named: BTreeSet<&str> = conditions.iter().filter_map(|it| equated(it)).collect();
-    let mut key = table.columns.iter().take(table.key_len());
-    conditions.len() == table.key_len() && key.all(|column| named.contains(column.name.as_str()))
-}
-
-/// The column that has to equal a value.
-fn equated(condition: &Expr) -> Option<&str> {
-    let Expr::BinaryExpr(equation) = condition else {
-        return None;
-    };
-    let sides = (equation.left.as_ref(), equation.right.as_ref());
-    match (equation.op, sides) {
-        (
-            Operator::Eq,
-            (Expr::Column(column), Expr::Placeholder(_) | Expr::Literal(..))
-            | (Expr::Placeholder(_) | Expr::Literal(..), Expr::Column(column)),
-        ) => Some(&column.name),
-        _ => None,
+impl Kept {
+    /// The plan that the physical planner takes, over tables of this moment.
+    fn optimized(
+        &self,
+        moment: &Moment,
+        params: &[Param],
+        state: &SessionState,
+    ) -> Result<LogicalPlan> {
+        if let Some(optimized) = self.optimized.get() {
+            return moment.filled(&optimized.plan);
+        }
+        let plan = worked_out(bind(moment.filled(&self.plan)?, params)?, state)?;
+        let plan = state.optimize(&plan).map_err(from_datafusion)?;
+        if self.known.is_fixed
+            && let Ok(emptied) = emptied(plan.clone())
+        {
+            // A table that the optimizer found not to be needed has to be there still.
+            let is_alone = self.known.tables.len() == 1;
+            let point = is_alone.then(|| Point::of(&emptied)).flatten();
+            // Another run may have been faster, with the same.
+            let _kept = self.optimized.set(Optimized {
+                plan: emptied,
+                point,
+            });
+        }
+        Ok(plan)
     }
 }
 
 impl Engine {
-    /// Runs a plan that was kept; `None` where a table of it is not what it was, so that it has to be planned anew.
+    /// Keeps a plan with its placeholders, which was made in this session; `None` where it reads what is not a stored
+    /// table.
+    pub(crate) fn kept(&self, plan: &LogicalPlan, session: &Session) -> Option<KeptPlan> {
+        let mut known = Known::of(plan)?;
+        let plan = emptied(plan.clone()).ok()?;
+        let plugins = self.functions.read();
+        known.calls.retain(|name| plugins.contains_key(name));
+        Some(KeptPlan(Arc::new(Kept {
+            point: Point::of(&plan),
+            plan,
+            known,
+            generation: session.generation(),
+            optimized: OnceLock::new(),
+        })))
+    }
+
+    /// The plan of a query, its parameters bound, and what can be kept of it for the next run.
+    pub(crate) async fn plan_to_keep(
+        &self,
+        state: &Session,
+        sql: &str,
+        params: &[Param],
+    ) -> Result<(LogicalPlan, Option<KeptPlan>)> {
+        let parsed = self.parsed(state, sql)?;
+        let plan = self.unbound(state, sql, parsed, params).await?;
+        // What PostgreSQL's catalog shows, and the functions about it, are of who asks.
+        let kept = if pg_catalog::mentions(sql) {
+            None
+        } else {
+            self.kept(&plan, state)
+        };
+        Ok((worked_out(bind(plan, params)?, state)?, kept))
+    }
+
+    /// Runs a plan that was kept; `None` where a table or a function of it is not what it was, so that it has to be
+    /// planned anew.
     ///
     /// # Errors
     /// As [`Engine::query`].
     pub async fn query_kept(&self, kept: &KeptPlan, params: &[Param]) -> Result<Option<Rows>> {
-        let tables = match &self.access {
-            Some(access) => access::guarded(&self.tables, access),
-            None => self.tables.clone(),
-        };
+        if !self.may_run(kept) {
+            return Ok(None);
+        }
         if let Some(point) = &kept.0.point
-            && let Some(rows) = point.read(tables.as_ref(), params)?
+            && let Some(rows) = point.read(self.readable().as_ref(), params)?
         {
             self.counters.queries.fetch_add(1, Ordering::Relaxed);
+            self.counters.plans_reused.fetch_add(1, Ordering::Relaxed);
             return Ok(Some(rows));
         }
-        let Some(plan) = filled(&kept.0.plan, tables.as_ref())? else {
-            return Ok(None);
-        };
-        self.counters.queries.fetch_add(1, Ordering::Relaxed);
-        let state = self.session()?;
-        let planning = async { worked_out(bind(plan, params)?, &state) };
-        let rows = self.launch(&state, planning, None).await;
-        rows.map(Some).inspect_err(|_| {
+        let ran = self.run_kept(kept, params).await;
+        if !matches!(ran, Ok(None)) {
+            self.counters.queries.fetch_add(1, Ordering::Relaxed);
+        }
+        ran.inspect_err(|_| {
             self.counters.failed.fetch_add(1, Ordering::Relaxed);
         })
     }
-}
 
-impl Point {
-    /// The rows, where the values name whole keys and nothing else.
-    fn read(&self, tables: &dyn Tables, params: &[Param]) -> Result<Option<Rows>> {
-        let filter = self.filter.clone().transform_up(|expression| {
-            let Expr::Placeholder(Placeholder { id, .. }) = &expression else {
-                return Ok(Transformed::no(expression));
-            };
-            let place = number(id).and_then(|number| number.checked_sub(1));
-            let Some(param) = place.and_then(|place| params.get(place)) else {
-                return internal_err!("a parameter without a value");
-            };
-            let value = param.scalar().map_err(to_datafusion)?;
-            Ok(Transformed::yes(Expr::Literal(value, None)))
-        });
-        let filter = filter.map_err(from_datafusion)?.data;
-        let pushed = push_down(&self.table, [&filter]);
-        let keys = &pushed.encoded_keys;
-        if !pushed.exact || keys.is_empty() || keys.len() > POINTS_MAX {
-            return Ok(None);
-        }
-        let Some(snapshot) = tables.snapshot(&self.table.name)? else {
-            return Ok(None);
+    /// Whether functions are those that a plan was made with, and who asks may read its tables and call what it calls.
+    pub(crate) fn may_run(&self, KeptPlan(kept): &KeptPlan) -> bool {
+        let may = |access: &Arc<dyn access::Access>| {
+            let Known { tables, calls, .. } = &kept.known;
+            tables
+                .iter()
+                .all(|table| access.may_read(&table.name).is_ok())
+                && calls.iter().all(|name| access.may_call(name).is_ok())
         };
-        if *snapshot.schema() != self.table {
-            return Ok(None);
-        }
-        let now_ms = u64::try_from(tables.now_ns() / 1_000_000).unwrap_or(0);
-        let mut rows = Vec::with_capacity(keys.len());
-        for key in keys {
-            if let Some(row) = snapshot.get(key, &self.columns, now_ms)? {
-                rows.push(RecordBatch::try_new(
-                    self.schema.clone(),
-                    row.columns().to_vec(),
-                )?);
-            }
-        }
-        Ok(Some(Rows::from_batches(self.schema.clone(), rows)))
+        kept.generation == self.sessions.generation() && self.access.as_ref().is_none_or(may)
     }
-}
 
-/// The plan over its tables as they are now.
-fn filled(plan: &LogicalPlan, tables: &dyn Tables) -> Result<Option<LogicalPlan>> {
-    let now_ms = u64::try_from(tables.now_ns() / 1_000_000).unwrap_or(0);
-    // One statement sees a table at one moment, however often it names it.
-    let mut seen: BTreeMap<TableName, Arc<StoredTable>> = BTreeMap::new();
-    let mut same = true;
-    let plan = plan.clone().transform_up_with_subqueries(|node| {
-        let LogicalPlan::TableScan(scan) = node else {
-            return Ok(Transformed::no(node));
+    /// Runs a kept plan that may be run; `None` where a table of it is not what it was.
+    pub(crate) async fn run_kept(
+        &self,
+        KeptPlan(kept): &KeptPlan,
+        params: &[Param],
+    ) -> Result<Option<Rows>> {
+        if params.len() > MAX_PARAMS {
+            return Ok(None);
+        }
+        let tables = self.readable();
+        let point = kept.optimized.get().and_then(|ready| ready.point.as_ref());
+        if let Some(point) = point
+            && let Some(rows) = point.read(tables.as_ref(), params)?
+        {
+            self.counters.plans_reused.fetch_add(1, Ordering::Relaxed);
+            return Ok(Some(rows));
+        }
+        let Some(moment) = Moment::of(kept, tables.as_ref())? else {
+            return Ok(None);
         };
-        let Some(table) = named(&scan) else {
-            return Err(to_datafusion(Error::internal(
-                "a kept plan with a table of its own",
-            )));
+        self.counters.plans_reused.fetch_add(1, Ordering::Relaxed);
+        let state = self.session()?;
+        let planning = async {
+            let plan = kept.optimized(&moment, params, &state)?;
+            let planner = state.query_planner();
+            let planned = planner.create_physical_plan(&plan, &*state).await;
+            planned.map_err(from_datafusion)
         };
-        let stored = match seen.get(&table.name) {
-            Some(stored) => stored.clone(),
-            None => {
-                let snapshot = tables.snapshot(&table.name).map_err(to_datafusion)?;
-                let Some(snapshot) = snapshot.filter(|now| *now.schema() == table) else {
-                    same = false;
-                    return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
-                };
-                let stored = Arc::new(StoredTable::new(snapshot, now_ms));
-                seen.insert(table.name.clone(), stored.clone());
-                stored
-            }
-        };
-        Ok(Transformed::yes(over(scan, stored)))
-    });
-    let plan = plan.map_err(from_datafusion)?.data;
-    Ok(same.then_some(plan))
+        self.launch(&state, planning, None).await.map(Some)
+    }
+
+    /// The tables that who asks may read.
+    fn readable(&self) -> Arc<dyn Tables> {
+        match &self.access {
+            Some(access) => access::guarded(&self.tables, access),
+            None => self.tables.clone(),
+        }
+    }
 }

@@ -48,6 +48,7 @@ mod runs;
 mod scan;
 mod series;
 mod session;
+mod sessions;
 mod table_call;
 mod table_function;
 mod tables;

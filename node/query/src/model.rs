@@ -34,9 +34,17 @@ pub trait Models: Send + Sync {
 
 /// The output that `predict_proba` asks for.
 const PROBABILITY: &str = "probability";
+/// The functions that ask a model, each with the output that it asks for.
+const FUNCTIONS: [(&str, Option<&str>); 2] =
+    [("predict", None), ("predict_proba", Some(PROBABILITY))];
+
+/// Whether a function is one of those that ask a model.
+pub(crate) fn is_asked_by(function: &str) -> bool {
+    FUNCTIONS.iter().any(|(name, _)| *name == function)
+}
 
 pub(crate) fn udfs(models: &Arc<dyn Models>) -> [ScalarUDF; 2] {
-    [("predict", None), ("predict_proba", Some(PROBABILITY))].map(|(name, output)| {
+    FUNCTIONS.map(|(name, output)| {
         ScalarUDF::new_from_impl(PredictFunction {
             name,
             output,

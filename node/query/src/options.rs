@@ -40,6 +40,14 @@ pub struct EngineStats {
     pub running: u64,
     /// Memory that running queries hold, in bytes.
     pub memory_bytes: u64,
+    /// Queries whose text was parsed and planned.
+    pub planned: u64,
+    /// Queries that ran by a plan that was kept, of a prepared statement or of the same text.
+    pub plans_reused: u64,
+    /// Plans that are kept by the texts of their statements.
+    pub plans_kept: u64,
+    /// About what those take, in bytes.
+    pub plan_bytes: u64,
 }
 
 #[derive(Debug, Default)]
@@ -47,4 +55,6 @@ pub(crate) struct Counters {
     pub(crate) queries: AtomicU64,
     pub(crate) failed: AtomicU64,
     pub(crate) refused: AtomicU64,
+    pub(crate) planned: AtomicU64,
+    pub(crate) plans_reused: AtomicU64,
 }

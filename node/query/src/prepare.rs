@@ -24,9 +24,10 @@ use crate::access;
 use crate::direct::DirectRows;
 use crate::engine::Engine;
 use crate::error::{from_datafusion, panicked};
-use crate::kept::{self, KeptPlan};
+use crate::kept::KeptPlan;
 use crate::params::{MAX_PARAMS, Param, bind, number};
 use crate::parse::{Delete, Insert, Update};
+use crate::sessions::Session;
 use crate::{gapfill, pg_catalog, table_call, windows};
 
 /// The types of parameters, by their number from 0: those that a client names, or that a statement tells.
@@ -169,12 +170,7 @@ impl Engine {
         })
     }
 
-    async fn described(
-        &self,
-        state: &SessionState,
-        sql: &str,
-        known: &ParamTypes,
-    ) -> Result<Described> {
+    async fn described(&self, state: &Session, sql: &str, known: &ParamTypes) -> Result<Described> {
         let parsed = self.parsed(state, sql)?;
         let used = highest(&parsed)?;
         // Calls of table functions are planned with their values: what these are is not known yet.
@@ -200,7 +196,7 @@ impl Engine {
             .iter()
             .map(|field| Param::Typed(new_null_array(field.data_type(), 1)))
             .collect();
-        let kept = kept::keep(&plan);
+        let kept = self.kept(&plan, state);
         let plan = bind(plan, &nulls)?;
         let columns = Arc::new(Schema::clone(plan.schema().as_arrow()));
         Ok(Described {

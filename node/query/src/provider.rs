@@ -39,6 +39,19 @@ impl StoredTable {
         }
     }
 
+    /// The same table, of which only the last row of each partition is read.
+    pub(crate) fn by_last_rows(self) -> StoredTable {
+        StoredTable {
+            last_rows: true,
+            ..self
+        }
+    }
+
+    /// Whether only the last row of each partition is read.
+    pub(crate) fn is_of_last_rows(&self) -> bool {
+        self.last_rows
+    }
+
     /// The same table, of which only the last row of each partition is read, if these filters
     /// leave whole partitions.
     pub(crate) fn of_last_rows(&self, filters: &[Expr]) -> Option<StoredTable> {

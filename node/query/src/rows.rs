@@ -31,8 +31,18 @@ impl Rows {
         Rows {
             schema,
             stream: Box::pin(futures::stream::iter(batches.into_iter().map(Ok))),
-            stats: StatsHandle { plan: None },
+            stats: StatsHandle {
+                plan: None,
+                points: 0,
+            },
         }
+    }
+
+    /// The same, so many of them read by their keys.
+    #[must_use]
+    pub(crate) fn of_points(mut self, points: u64) -> Self {
+        self.stats.points = points;
+        self
     }
 
     /// All batches at once, for answers known to be small.
@@ -69,12 +79,17 @@ pub struct QueryStats {
 #[derive(Clone)]
 pub struct StatsHandle {
     pub(crate) plan: Option<Arc<dyn ExecutionPlan>>,
+    /// Rows that were read by their keys, without a plan.
+    pub(crate) points: u64,
 }
 
 impl StatsHandle {
     /// The sums over all scans of the query.
     pub fn read(&self) -> QueryStats {
-        let mut stats = QueryStats::default();
+        let mut stats = QueryStats {
+            rows_scanned: self.points,
+            ..QueryStats::default()
+        };
         let mut left: Vec<&Arc<dyn ExecutionPlan>> = self.plan.iter().collect();
         while let Some(plan) = left.pop() {
             if let Some(scan) = plan.downcast_ref::<ScanExec>() {

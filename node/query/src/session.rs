@@ -1,5 +1,6 @@
 //! How DataFusion is set up: its words for names and types, its memory, and what it must not do.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use activestore_types::{Error, Result};
@@ -117,9 +118,19 @@ fn register(state: &mut SessionState, models: &Arc<dyn Models>) -> datafusion::c
     state.register_expr_planner(Arc::new(json::Operators))
 }
 
-/// What a plan of this state runs with; `memory` bounds what it may take of the memory of all.
+/// What a plan of this state runs with; `memory` bounds what it may take of the memory of all. Functions are in the
+/// plan: a copy of their hundreds of names is not needed to run it.
 pub(crate) fn task(state: &SessionState, memory: Option<usize>) -> Arc<TaskContext> {
-    let task = TaskContext::from(state);
+    let task = TaskContext::new(
+        None,
+        state.session_id().to_owned(),
+        state.config().clone(),
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        state.runtime_env().clone(),
+    );
     let Some(memory) = memory else {
         return Arc::new(task);
     };

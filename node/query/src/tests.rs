@@ -5,6 +5,8 @@ mod covered;
 mod filled;
 mod functions;
 mod json;
+mod kept;
+mod kept_rights;
 mod last;
 mod latest;
 mod live;

@@ -28,12 +28,13 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableScan,
 use datafusion::scalar::ScalarValue;
 use futures::FutureExt;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, physical};
 use crate::error::{from_datafusion, panicked};
 use crate::prepare::worked_out;
 use crate::provider::StoredTable;
 use crate::rows::Rows;
 use crate::scan::InKeyOrder;
+use crate::sessions::Session;
 
 pub use late::LeftOut;
 pub use source::Reference;
@@ -126,21 +127,25 @@ impl Engine {
     /// As [`Engine::query`].
     pub async fn query_within(&self, sql: &str, within: &Within) -> Result<Rows> {
         let state = self.session_within(within)?;
-        let planning = self.plan_within(&state, sql, within);
+        let planning = async {
+            let plan = self.plan_within(&state, sql, within).await?;
+            physical(&state, &plan).await
+        };
         self.launch(&state, planning, None).await
     }
 
     /// The state that a query over a part of a table starts from.
-    fn session_within(&self, within: &Within) -> Result<SessionState> {
-        let mut state = self.session()?;
+    fn session_within(&self, within: &Within) -> Result<Session> {
+        let mut session = self.session()?;
         if within.in_order {
+            let state = session.own();
             state.config_mut().set_extension(Arc::new(InKeyOrder));
             let options = state.config_mut().options_mut();
             options.execution.target_partitions = 1;
             // The rows of one that is held come in no order.
             options.optimizer.join_reordering = false;
         }
-        Ok(state)
+        Ok(session)
     }
 
     async fn plan_within(

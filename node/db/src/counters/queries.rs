@@ -31,5 +31,25 @@ impl Db {
             "Memory that running queries hold for sorts, joins and groups.",
             stats.memory_bytes as f64,
         );
+        all.counter(
+            "activestore_query_plans_reused_total",
+            "Queries that ran by a plan that was kept: of a prepared statement, or of a statement of the same text.",
+            stats.plans_reused as f64,
+        );
+        all.counter(
+            "activestore_query_plans_made_total",
+            "Queries that came as text and were parsed and planned.",
+            stats.planned as f64,
+        );
+        all.gauge(
+            "activestore_query_plans_kept",
+            "Plans that are kept by the texts of their statements.",
+            stats.plans_kept as f64,
+        );
+        all.gauge(
+            "activestore_query_plan_bytes",
+            "About how much memory the plans take that are kept by the texts of their statements.",
+            stats.plan_bytes as f64,
+        );
     }
 }

@@ -3,6 +3,7 @@
 use activestore_query::{Param, ParamTypes, Statement, parse};
 use serde_json::json;
 
+use super::auth::role;
 use super::*;
 use crate::Prepared;
 
@@ -68,6 +69,64 @@ fn one_row_by_its_key_is_told_from_all_else_and_is_what_it_is_now() {
         // Planned anew where definitions are others, which takes longer.
         run(&db, "ALTER TABLE plant.readings ADD COLUMN note TEXT").await;
         assert_eq!(read(&db, &point, &key).await, (vec![], false));
+        db.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn a_text_that_comes_again_is_not_parsed_and_says_what_is_so_now() {
+    let dir = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let db = open(dir.path(), Role::Edge);
+        run(&db, PLANT).await;
+        run(&db, "INSERT INTO plant.readings VALUES ('a', '2026-01-01', 1.5, 'ok')").await;
+        run(&db, "CREATE ROLE admin WITH LOGIN SUPERUSER PASSWORD 'open sesame'; CREATE ROLE reader WITH LOGIN PASSWORD 'let me in'").await;
+        let (admin, reader) = (role(&db, "admin"), role(&db, "reader"));
+        let sql = "SELECT * FROM plant.readings WHERE temp > 1";
+        let cells = async |db: &Db, sql: &str| rows(db, sql).await.concat().split('|').count();
+        for known in [false, false, true, true, true] {
+            assert_eq!(admin.known(sql).is_some(), known);
+            assert_eq!(cells(&admin, sql).await, 4);
+        }
+        assert_eq!(cells(&admin, &format!("\n {sql};\n; ")).await, 4);
+        assert!(admin.known(&format!("{sql} -- and more")).is_none());
+        let two = format!("{sql}; {sql}");
+        assert!(admin.known(&two).is_none());
+        assert_eq!(admin.parse(&two).unwrap().len(), 2);
+
+        // Rights are those of each run.
+        for _ in 0..3 {
+            let error = try_rows(&reader, sql).await.unwrap_err();
+            assert_eq!(error.hint(), Some("GRANT SELECT ON TABLE plant.readings TO reader"));
+        }
+        run(&admin, "GRANT SELECT ON TABLE plant.readings TO reader").await;
+        assert_eq!(cells(&reader, sql).await, 4);
+        run(&admin, "REVOKE SELECT ON TABLE plant.readings FROM reader").await;
+        assert!(try_rows(&reader, sql).await.is_err());
+
+        // Definitions too.
+        run(&admin, "ALTER TABLE plant.readings ADD COLUMN note TEXT").await;
+        for _ in 0..4 {
+            assert_eq!(cells(&admin, sql).await, 5);
+        }
+        run(&admin, "DROP TABLE plant.readings").await;
+        for _ in 0..2 {
+            let error = try_rows(&admin, sql).await.unwrap_err();
+            assert_eq!(error.kind(), activestore_types::ErrorKind::NotFound);
+        }
+        run(&admin, "CREATE TABLE plant.readings (device TEXT, temp DOUBLE, PRIMARY KEY (device))").await;
+        for _ in 0..4 {
+            assert!(rows(&admin, sql).await.is_empty());
+        }
+        run(&admin, "INSERT INTO plant.readings VALUES ('b', 2.0)").await;
+        assert_eq!(cells(&admin, sql).await, 2);
+
+        let all = db.counters();
+        let figure = |name: &str| all.iter().find(|one| one.name == name).unwrap().value;
+        assert!(figure("activestore_query_plans_reused_total") >= 8.0);
+        assert!(figure("activestore_query_plans_made_total") >= 12.0);
+        assert!(figure("activestore_query_plans_kept") >= 1.0);
+        assert!(figure("activestore_query_plan_bytes") > 100.0);
         db.shutdown().await.unwrap();
     });
 }

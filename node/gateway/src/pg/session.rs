@@ -213,7 +213,10 @@ impl Session {
     }
 
     async fn piece(&mut self, text: &str, piece: Piece<'_>) -> Result<(), Failure> {
-        let command = read(text, piece)?;
+        let command = match self.db.known(piece.text) {
+            Some(query) => Command::Statement(query),
+            None => read(text, piece)?,
+        };
         let performed = self
             .perform(command, Vec::new(), None, Sent::Described, 0)
             .await;

@@ -10,7 +10,7 @@ use datafusion::functions_aggregate::min_max::max;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder, lit};
 
 use super::{ViewQuery, Within};
-use crate::engine::Engine;
+use crate::engine::{Engine, physical};
 use crate::error::from_datafusion;
 use crate::prepare::worked_out;
 use crate::rows::Rows;
@@ -29,7 +29,10 @@ impl Engine {
         within: &Within,
     ) -> Result<Rows> {
         let state = self.session_within(within)?;
-        let planning = self.plan_sessions(&state, sql, query, within);
+        let planning = async {
+            let plan = self.plan_sessions(&state, sql, query, within).await?;
+            physical(&state, &plan).await
+        };
         self.launch(&state, planning, None).await
     }
 
