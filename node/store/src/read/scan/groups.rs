@@ -59,7 +59,7 @@ impl Snapshot {
         }
         for view in &self.0.views {
             let source = ViewSource::new(view, range, plan, pieces.wanted());
-            sources.extend(source.map(|source| (view.times(), Source::View(source))));
+            sources.extend(source.map(|source| (view.times(), Source::View(Box::new(source)))));
         }
         let prefix = single_partition(&self.0.schema, range);
         for file in &self.0.files {

@@ -20,7 +20,7 @@ use crate::read::piece::Fragment;
 use crate::version::{Origins, TombstoneMap};
 
 pub(crate) enum Source {
-    View(ViewSource),
+    View(Box<ViewSource>),
     File(Box<FileSource>),
 }
 

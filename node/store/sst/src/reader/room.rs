@@ -49,7 +49,7 @@ impl Room {
 
     /// The cells as what an array is made of; the room is kept for others once nobody has the array any more.
     pub(super) fn into_buffer(mut self) -> Buffer {
-        let bytes = self.cells().len() * size_of::<u64>();
+        let bytes = size_of_val(self.cells());
         let start = NonNull::from(self.cells.as_mut_slice()).cast::<u8>();
         #[expect(
             unsafe_code,
