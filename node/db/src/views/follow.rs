@@ -21,7 +21,7 @@ use super::reference::{Hunt, is_anchored, values};
 use super::regions::{STEP_LONG, STEP_SHORT};
 use super::saved::Region;
 use super::upkeep::Upkeep;
-use super::work::first_since;
+use super::work::{first_since, is_of_all};
 use crate::db::Inner;
 
 /// Regions that are made of changed rows at once; beyond them the base is looked through.
@@ -184,7 +184,16 @@ impl Upkeep {
             let stretch = width.saturating_mul(self.joined.step.max(1));
             let last = from.saturating_add(stretch - 1).min(to);
             let found = self.done.references_found;
-            if !self.mark_found(inner, runtime, query, &hunt, (from, last), goes_on)? {
+            let stretch = (from, last);
+            let marked = match self.mark_found(inner, runtime, query, &hunt, stretch, goes_on) {
+                // A shorter one may be read in the time and the memory that a query has.
+                Err(error) if self.joined.step > 1 && !is_of_all(&error) => {
+                    self.joined.step /= 2;
+                    continue;
+                }
+                marked => marked?,
+            };
+            if !marked {
                 self.joined.step = (self.joined.step / 2).max(1);
                 break;
             }
@@ -341,3 +350,6 @@ fn within(
         in_order: false,
     })
 }
+
+#[cfg(test)]
+mod tests;
