@@ -137,6 +137,32 @@ fn a_batch_goes_again_as_it_was_composed_also_after_a_restart() {
 }
 
 #[test]
+fn a_batch_that_is_not_done_in_time_is_halved() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let (db, receivers) = with_sink(dir.path(), SINK).await;
+        write(&db, "a", 0..8, 90).await;
+        // A link that brings two events in the time that there is.
+        for _ in 0..7 {
+            receivers.then(|parcels| match parcels.len() <= 2 {
+                true => Carried::all(parcels.len()),
+                false => Carried::late(0, "nobody answered in time"),
+            });
+        }
+        db.carry_by(Arc::new(receivers.clone())).unwrap();
+        eventually(&db, STANDS, &["current|8|0|0"]).await;
+        let all: Vec<u32> = (0..8).collect();
+        // Once more under its key, for its receiver may only have been slow.
+        let tried = tried(&receivers);
+        assert_eq!(tried[..2], [all.clone(), all]);
+        assert_eq!(tried[2..4], [vec![0, 1, 2, 3], vec![0, 1]]);
+        assert_eq!(tried[4..], [[2, 3], [4, 5], [6, 7]]);
+        assert_eq!(kinds(&db), ["sink_failing", "sink_recovered"]);
+        db.shutdown().await.unwrap();
+    });
+}
+
+#[test]
 fn a_table_that_cannot_keep_what_is_refused_stops_nothing() {
     runtime().block_on(async {
         let dir = tempfile::tempdir().unwrap();
