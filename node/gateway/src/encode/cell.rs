@@ -196,7 +196,7 @@ fn nested(field: &FieldRef, array: &ArrayRef, row: usize, out: &mut Vec<u8>) -> 
     let options = EncoderOptions::default().with_explicit_nulls(true);
     let mut encoder = make_encoder(field, one.as_ref(), &options).map_err(|error| {
         Error::invalid(format!("a value has no JSON form: {error}"))
-            .with_hint("make text of it with CAST(… AS TEXT), or ask for another format")
+            .with_hint("ask for the rows as csv, which writes any value as text")
     })?;
     encoder.encode(0, out);
     Ok(())
