@@ -101,9 +101,10 @@ fn a_connection_that_breaks_off_upon_an_event_is_told_from_one_that_is_not_there
         "{carried:?}"
     );
     server.join().unwrap();
+    // What is let in and hears nothing says that it takes too long, be it for the way or for who is there.
     let carried = line(&format!("http://127.0.0.1:{port}/"), &soon).carry(&parcels(1));
     assert!(
-        matches!(carried.setback, Some(Setback::Away(_))),
+        matches!(carried.setback, Some(Setback::Late(_))),
         "{carried:?}"
     );
 }
