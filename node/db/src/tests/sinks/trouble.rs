@@ -265,3 +265,25 @@ fn a_way_to_a_receiver_that_panics_is_made_anew() {
         db.shutdown().await.unwrap();
     });
 }
+
+#[test]
+fn rows_of_other_nodes_are_taken_whatever_a_sink_here_does_with_their_table() {
+    runtime().block_on(async {
+        let (_dirs, edge, cloud) = crate::tests::flowing_down::ends();
+        run(&edge, "CREATE KEYSPACE plant WITH (sync = 'up')").await;
+        run(&edge, "CREATE TABLE plant.kept (device TEXT PRIMARY KEY)").await;
+        run(&cloud, "CREATE KEYSPACE plant").await;
+        run(&cloud, "CREATE TABLE plant.t (device TEXT PRIMARY KEY)").await;
+        run(&cloud, "CREATE SINK hot TO 'https://h/' WITH (refused_into = 'plant.kept') AS SELECT device FROM plant.t").await;
+        let error = fails(&cloud, "CREATE TABLE plant.kept (device TEXT PRIMARY KEY)").await;
+        assert!(error.to_string().contains("sink 'hot'"), "{error}");
+        run(&edge, "INSERT INTO plant.kept VALUES ('a')").await;
+        crate::tests::shipping::ship(&edge, &cloud);
+        assert_eq!(rows(&cloud, "SELECT device FROM plant.kept").await, ["a"]);
+        let aside = "SELECT count(*) FROM system.rejected_writes";
+        assert_eq!(rows(&cloud, aside).await, ["0"]);
+        for db in [&edge, &cloud] {
+            db.shutdown().await.unwrap();
+        }
+    });
+}
