@@ -73,13 +73,21 @@ impl Upkeep {
         goes_on: &dyn Fn() -> bool,
     ) -> Result<()> {
         let mut expiring = Expiring::default();
-        for (place, reference) in query.references.iter().enumerate() {
-            let Some(snapshot) = inner.snapshot_of(&reference.table)? else {
+        let tables = || query.references.iter().map(|reference| &reference.table);
+        for (first, table) in tables().enumerate() {
+            // One that is looked up in several places is walked for the first of them.
+            if tables().take(first).any(|one| one.id == table.id) {
+                continue;
+            }
+            let Some(snapshot) = inner.snapshot_of(table)? else {
                 continue;
             };
+            let places = tables().enumerate();
+            let places = places.filter(|(_, one)| one.id == table.id);
+            let places: Vec<usize> = places.map(|(place, _)| place).collect();
             snapshot.walk(None, now_ms, false, &mut |row| {
-                if row.expires_ms > 0 {
-                    expiring.set((place, row.key.to_vec()), Some(row.expires_ms));
+                for place in places.iter().filter(|_| row.expires_ms > 0) {
+                    expiring.set((*place, row.key.to_vec()), Some(row.expires_ms));
                 }
                 Ok(goes_on())
             })?;
@@ -304,7 +312,7 @@ impl Upkeep {
             let slot = query.windows.slot(times.value(row));
             let group = groups.as_ref().map_or(&[][..], |groups| groups.key(row));
             if last != Some((group, slot)) {
-                self.dirty.mark(group, slot);
+                self.dirty.mark_found(group, slot);
                 last = Some((group, slot));
             }
         }
