@@ -18,11 +18,10 @@ use crate::state::{CatalogState, DEFAULT_KEYSPACE, missing};
 use crate::{keeping, late, plugin, role, rollout, sharing, sink, view};
 
 /// The state after `change`; equal to `before` (version included) where nothing changed.
-pub(crate) fn apply(before: &CatalogState, change: Change) -> Result<CatalogState> {
+pub(crate) fn apply(before: &CatalogState, change: Change, foreign: bool) -> Result<CatalogState> {
     let mut next = before.clone();
-    let is_foreign = matches!(change, Change::AdoptBundle(_));
     step(&mut next, change)?;
-    sink::check_after(before, &next, is_foreign)?;
+    sink::check_after(before, &next, foreign)?;
     // How long a wave has been watched is nothing that an edge must hear of.
     let rollouts = std::mem::take(&mut next.rollouts);
     let same_offers = rollout::same_offers(&before.rollouts, &rollouts);

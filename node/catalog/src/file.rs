@@ -91,9 +91,23 @@ impl Catalog {
     /// `Invalid`, `NotFound`, `Conflict` or `Denied` by the statement, or what the disk says; the
     /// state is then as before.
     pub fn apply(&self, change: Change) -> Result<Arc<CatalogState>> {
+        let is_foreign = matches!(change, Change::AdoptBundle(_));
+        self.made(change, is_foreign)
+    }
+
+    /// As [`Catalog::apply`], of a table or a column that rows of another node need. They are not refused for what the
+    /// sinks of this one do with the table.
+    ///
+    /// # Errors
+    /// As [`Catalog::apply`].
+    pub fn apply_for_others(&self, change: Change) -> Result<Arc<CatalogState>> {
+        self.made(change, true)
+    }
+
+    fn made(&self, change: Change, is_foreign: bool) -> Result<Arc<CatalogState>> {
         let _writer = self.writer.lock();
         let before = self.state();
-        let next = apply(&before, change)?;
+        let next = apply(&before, change, is_foreign)?;
         if next == *before {
             return Ok(before);
         }
@@ -108,7 +122,7 @@ impl Catalog {
     /// # Errors
     /// As [`Catalog::apply`], but for the disk's.
     pub fn preview(&self, change: Change) -> Result<CatalogState> {
-        apply(&self.state(), change)
+        apply(&self.state(), change, false)
     }
 
     /// Writes the newest state to a new file, which must not exist; durable on return. It is

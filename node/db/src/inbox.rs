@@ -331,7 +331,7 @@ pub(crate) fn table_of(inner: &Inner, section: &Section) -> Result<Arc<TableSche
         Some(schema) => schema.clone(),
         None => {
             if !state.keyspaces.contains_key(&section.table.keyspace) {
-                inner.catalog.apply(Change::CreateKeyspace {
+                inner.catalog.apply_for_others(Change::CreateKeyspace {
                     def: KeyspaceDef {
                         sync: SyncMode::Up,
                         ..KeyspaceDef::named(&section.table.keyspace)
@@ -356,7 +356,7 @@ pub(crate) fn table_of(inner: &Inner, section: &Section) -> Result<Arc<TableSche
             definition.options.flexible = Some(section.flexible);
             definition.options.ttl_s = section.ttl_s;
             definition.options.sync = Some(SyncMode::Up);
-            let state = inner.catalog.apply(Change::CreateTable {
+            let state = inner.catalog.apply_for_others(Change::CreateTable {
                 definition,
                 if_not_exists: true,
             })?;

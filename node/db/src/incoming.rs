@@ -166,7 +166,7 @@ impl Inner {
         if missing.is_empty() {
             return Ok(schema);
         }
-        let state = self.catalog.apply(Change::AddColumns {
+        let state = self.catalog.apply_for_others(Change::AddColumns {
             table: section.table.clone(),
             columns: missing,
             if_not_exists: true,

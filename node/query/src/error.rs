@@ -1,11 +1,26 @@
 //! DataFusion's errors in the program's words: by what the caller must do, without its internals.
 
+mod told;
+
 use activestore_types::{Error, ErrorKind};
 use arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, SchemaError};
 
 use crate::parse::syntax;
 use crate::session::CATALOG;
+
+/// Functions of SQL that go with OVER alone.
+const WINDOWS: [&str; 9] = [
+    "row_number",
+    "rank",
+    "dense_rank",
+    "percent_rank",
+    "cume_dist",
+    "ntile",
+    "lag",
+    "lead",
+    "nth_value",
+];
 
 /// Our error for one of DataFusion's.
 pub(crate) fn from_datafusion(error: DataFusionError) -> Error {
@@ -14,7 +29,7 @@ pub(crate) fn from_datafusion(error: DataFusionError) -> Error {
             Ok(error) => *error,
             Err(other) => match other.downcast::<DataFusionError>() {
                 Ok(error) => from_datafusion(*error),
-                Err(other) => Error::internal(other.to_string()),
+                Err(other) => internal(&other.to_string()),
             },
         },
         DataFusionError::ArrowError(error, _) => from_arrow(*error),
@@ -30,11 +45,10 @@ pub(crate) fn from_datafusion(error: DataFusionError) -> Error {
         DataFusionError::Plan(message) => plan(&message),
         DataFusionError::SchemaError(error, _) => schema(&error),
         DataFusionError::ResourcesExhausted(message) => overloaded(&message),
-        DataFusionError::NotImplemented(message) => {
-            Error::invalid(format!("not available: {}", clean(&message)))
-        }
+        DataFusionError::NotImplemented(message) => told::mistake(&message)
+            .unwrap_or_else(|| Error::invalid(format!("not available: {}", clean(&message)))),
         DataFusionError::Execution(message) | DataFusionError::Configuration(message) => {
-            Error::invalid(clean(&message))
+            invalid(&message)
         }
         DataFusionError::IoError(error) => error.into(),
         DataFusionError::ExecutionJoin(error) if error.is_cancelled() => {
@@ -43,8 +57,22 @@ pub(crate) fn from_datafusion(error: DataFusionError) -> Error {
         DataFusionError::ExecutionJoin(error) => {
             Error::internal(format!("the query failed: {error}"))
         }
-        other => Error::internal(clean(&other.strip_backtrace())),
+        DataFusionError::Internal(message) => internal(&message),
+        other => internal(&other.strip_backtrace()),
     }
+}
+
+/// A mistake, in our words where we have some for it.
+fn invalid(message: &str) -> Error {
+    told::mistake(message).unwrap_or_else(|| Error::invalid(clean(message)))
+}
+
+/// What DataFusion takes for a defect of its own, which may be a mistake in the statement.
+fn internal(message: &str) -> Error {
+    told::mistake(message).unwrap_or_else(|| {
+        Error::internal(clean(told::unreported(message)))
+            .with_hint("this is a defect; please report the statement")
+    })
 }
 
 /// Our error as one of DataFusion's, kept whole inside.
@@ -68,14 +96,14 @@ fn shared(error: &DataFusionError) -> Error {
     match error.find_root() {
         DataFusionError::External(inner) => match inner.downcast_ref::<Error>() {
             Some(error) => error.clone(),
-            None => Error::internal(inner.to_string()),
+            None => internal(&inner.to_string()),
         },
         DataFusionError::ResourcesExhausted(message) => overloaded(message),
-        DataFusionError::ArrowError(error, _) => Error::invalid(arrow_message(error)),
+        DataFusionError::ArrowError(error, _) => invalid(&arrow_message(error)),
         DataFusionError::Plan(message)
         | DataFusionError::Execution(message)
-        | DataFusionError::NotImplemented(message) => Error::invalid(clean(message)),
-        other => Error::internal(clean(&other.strip_backtrace())),
+        | DataFusionError::NotImplemented(message) => invalid(message),
+        other => internal(&other.strip_backtrace()),
     }
 }
 
@@ -85,11 +113,11 @@ fn from_arrow(error: ArrowError) -> Error {
             Ok(error) => *error,
             Err(other) => match other.downcast::<DataFusionError>() {
                 Ok(error) => from_datafusion(*error),
-                Err(other) => Error::internal(other.to_string()),
+                Err(other) => internal(&other.to_string()),
             },
         },
         ArrowError::MemoryError(message) => overloaded(&message),
-        other => Error::invalid(arrow_message(&other)),
+        other => invalid(&arrow_message(&other)),
     }
 }
 
@@ -118,6 +146,9 @@ fn overloaded(message: &str) -> Error {
 }
 
 fn plan(message: &str) -> Error {
+    if let Some(mistake) = told::mistake(message) {
+        return mistake;
+    }
     let message = clean(message);
     if let Some(name) = message
         .strip_prefix("table '")
@@ -130,6 +161,12 @@ fn plan(message: &str) -> Error {
         .strip_prefix("Invalid function '")
         .and_then(|rest| rest.split('\'').next())
     {
+        if WINDOWS.contains(&name.to_ascii_lowercase().as_str()) {
+            return Error::invalid(format!("{name}() is a window function and goes with OVER"))
+                .with_hint(format!(
+                    "as in {name}(…) OVER (PARTITION BY device ORDER BY ts)"
+                ));
+        }
         let error = Error::not_found(format!("there is no function '{name}'"));
         return match message
             .split_once("Did you mean '")

@@ -27,6 +27,7 @@ mod function;
 mod gapfill;
 mod growth;
 mod information;
+mod interval;
 mod json;
 mod kept;
 mod last;

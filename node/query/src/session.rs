@@ -25,7 +25,7 @@ use crate::parse::MAX_RECURSION;
 use crate::runs::RunAggregates;
 use crate::together::Together;
 use crate::yielding::Yielding;
-use crate::{bucket, extremes, gapfill, growth, json, model, series, tumble, windows};
+use crate::{bucket, extremes, gapfill, growth, interval, json, model, series, tumble, windows};
 
 /// The one catalog; keyspaces are its schemas.
 pub(crate) const CATALOG: &str = "activestore";
@@ -115,6 +115,7 @@ fn register(state: &mut SessionState, models: &Arc<dyn Models>) -> datafusion::c
     }
     growth::bound(state)?;
     extremes::order(state)?;
+    state.register_expr_planner(Arc::new(interval::Operators))?;
     state.register_expr_planner(Arc::new(json::Operators))
 }
 

@@ -133,10 +133,10 @@ fn check_fits(def: &SinkDef, table: &TableSchema) -> Result<()> {
 pub(crate) fn check_after(
     before: &CatalogState,
     after: &CatalogState,
-    is_foreign: bool,
+    foreign: bool,
 ) -> Result<()> {
     // What comes from another node is not refused for what this one does with it: such a sink counts alone.
-    let sinks = after.sinks.values().filter(|_| !is_foreign);
+    let sinks = after.sinks.values().filter(|_| !foreign);
     // One that is new or other than before was looked at when it was made or changed.
     let same = sinks.filter(|sink| before.sinks.get(&sink.name) == Some(*sink));
     for sink in same {

@@ -179,6 +179,28 @@ fn what_is_refused_comes_back_to_no_sink() {
     let state = catalog.apply(Change::AdoptBundle(bundle)).unwrap();
     let error = state.check_no_way_back(state.sink("t").unwrap());
     assert!(error.unwrap_err().to_string().contains(comes_back));
+    // And so are the tables and columns that another node's rows bring along.
+    catalog
+        .apply(refusing("far", "plant.u", "plant.brought"))
+        .unwrap();
+    let brought = || create(table("plant.brought", 1, &KEPT[..1]));
+    refused(&catalog, brought(), "sink 'far'");
+    catalog.apply_for_others(brought()).unwrap();
+    let mut flexible = table("plant.grows", 2, &KEPT[..2]);
+    flexible.options.flexible = Some(true);
+    catalog.apply(create(flexible)).unwrap();
+    catalog
+        .apply(refusing("grown", "plant.u", "plant.grows"))
+        .unwrap();
+    let grown = || Change::AddColumns {
+        table: "plant.grows".parse().unwrap(),
+        columns: vec![("at".to_owned(), DataType::BigInt)],
+        if_not_exists: true,
+    };
+    refused(&catalog, grown(), "sink 'grown'");
+    let state = catalog.apply_for_others(grown()).unwrap();
+    let error = state.check_refused_into(state.sink("grown").unwrap());
+    assert!(error.unwrap_err().to_string().contains("'at' is BIGINT"));
     // Nothing else is refused for what is so already.
     catalog
         .apply(Change::Sink(SinkChange::Alter {

@@ -16,6 +16,8 @@ use super::door::{Door, Place};
 use super::process::{Node, eventually};
 use super::webhook::{Received, read};
 
+mod slow;
+
 /// How often the program is killed.
 const KILLS: u64 = 4;
 /// Rows that are acknowledged in each life, at least.

@@ -61,8 +61,10 @@ pub enum Setback {
     Refused(String),
     /// It says that it may take it later: why not now, and how long it wants to be left alone.
     Later(String, Option<Duration>),
-    /// Nobody was there, or nobody said anything in time.
+    /// Nobody was there.
     Away(String),
+    /// Somebody was, and by the end of the time for a try they were not taken: less is sent at once then.
+    Late(String),
     /// The connection broke off while it was under way, and nobody knows whether because of it.
     BrokeOff(String),
 }
@@ -89,6 +91,14 @@ impl Carried {
         Carried {
             taken,
             setback: Some(Setback::Away(why.into())),
+        }
+    }
+
+    /// Some arrived, and the others did not in time.
+    pub fn late(taken: usize, why: impl Into<String>) -> Carried {
+        Carried {
+            taken,
+            setback: Some(Setback::Late(why.into())),
         }
     }
 

@@ -19,7 +19,9 @@ fn only_what_speaks_of_the_event_refuses_it() {
         let (taken, refuses) = match &carried.setback {
             None => (3, false),
             Some(Setback::Refused(_)) => (0, true),
-            Some(Setback::Away(_) | Setback::BrokeOff(_)) => panic!("{status} is an answer"),
+            Some(Setback::Away(_) | Setback::Late(_) | Setback::BrokeOff(_)) => {
+                panic!("{status} is an answer")
+            }
             Some(Setback::Later(why, after)) => {
                 assert!(why.contains(&status.to_string()));
                 assert_eq!(*after, soon);

@@ -2,6 +2,7 @@
 
 mod bearer;
 mod outcome;
+mod pace;
 mod place;
 mod reading;
 mod suspicion;
@@ -20,6 +21,7 @@ use crate::db::Inner;
 use crate::subscribe::{Changes, LogReader, Spot};
 use crate::visit::Visits;
 use bearer::Bearer;
+use pace::Pace;
 use suspicion::Suspicion;
 
 /// How long after a delivery its place is noted at the latest: what a crash repeats.
@@ -51,8 +53,8 @@ pub(super) struct Worker {
     read_at: Duration,
     /// Since when the first event waits for others.
     head_since: Option<Duration>,
-    /// Events of one batch now: less where one of them is not wanted.
-    batch: usize,
+    /// Events of one batch now: less where one of them is not wanted, or they take too long.
+    pace: Pace,
     /// The last event of a batch that did not go through: it goes again as it was composed, under the same key.
     composed: Option<String>,
     /// Whether what was on its way was left out meanwhile: too much of the log was held for it.
@@ -121,7 +123,7 @@ impl Worker {
             at_end: false,
             read_at: Duration::ZERO,
             head_since: None,
-            batch: 1,
+            pace: Pace::new(1),
             composed: None,
             overtaken: false,
             tries: 0,
@@ -243,7 +245,7 @@ impl Worker {
         }
         let (address, options) = def.parsed()?;
         let line = self.carrier.line(&self.name, &address, &options)?;
-        self.batch = options.batch;
+        self.pace = Pace::new(options.batch);
         self.ready = Some(Ready {
             def: def.clone(),
             options,
@@ -321,10 +323,10 @@ impl Worker {
             return 1;
         }
         let composed = self.composed.as_deref().and_then(|last| {
-            let mut next = self.next_events().take(self.batch);
+            let mut next = self.next_events().take(self.pace.events());
             next.position(|(changes, change)| changes.token(change) == last)
         });
-        composed.map_or(self.batch, |last| last + 1)
+        composed.map_or(self.pace.events(), |last| last + 1)
     }
 
     /// Nothing is there to be sent.

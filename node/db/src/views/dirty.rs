@@ -1,25 +1,23 @@
 //! What of a view is behind its table: groups with their windows, and regions that are looked at as a whole. Bounded:
 //! groups that are too many become a region, and regions that are too many one that holds them all.
 
+mod piece;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use activestore_query::ViewWindows;
 
 use super::saved::Region;
+pub(super) use piece::Piece;
+use piece::{GAP_WINDOWS, PIECE_UNITS_MAX};
 
 /// Windows of groups that are remembered one by one.
 const UNITS_MAX: usize = 65_536;
 /// Regions that are remembered one by one.
 const REGIONS_MAX: usize = 64;
-/// Windows of groups that are computed together …
-const PIECE_UNITS_MAX: usize = 8_192;
-/// … and groups.
-const PIECE_GROUPS_MAX: usize = 1_024;
 /// Pieces of a round, beyond which those that are near to each other are computed together.
 const PIECES_MAX: usize = 64;
-/// Windows that are computed for nothing rather than by a query of their own.
-const GAP_WINDOWS: i64 = 16;
 /// Regions that could not be computed and are remembered one by one.
 const ASIDE_REGIONS_MAX: usize = 16;
 
@@ -34,6 +32,8 @@ pub(super) struct Dirty {
     pub(super) regions: Vec<Region>,
     /// Those of the marked ones of which somebody deleted rows: they are computed whatever their age.
     deleted: Slots,
+    /// Those of the marked ones that look up a changed row, and of which no row changed itself.
+    found: Slots,
     /// Windows of groups that could not be computed, and whether somebody deleted rows of them: they wait until they
     /// are tried again, and hold no others.
     aside: BTreeMap<Vec<u8>, BTreeMap<i64, bool>>,
@@ -42,21 +42,24 @@ pub(super) struct Dirty {
     regions_aside: Vec<Region>,
 }
 
-/// Windows of groups that are computed together.
-#[derive(Debug)]
-pub(super) struct Piece {
-    pub(super) slots: Slots,
-    /// Stretches of any groups of which somebody deleted rows.
-    deleted: Arc<Slots>,
-    /// The first window.
-    pub(super) from: i64,
-    /// The last one.
-    pub(super) to: i64,
-}
-
 impl Dirty {
     /// A group's rows changed in a stretch of time.
     pub(super) fn mark(&mut self, group: &[u8], slot: i64) {
+        if let Some(slots) = self.found.get_mut(group) {
+            slots.remove(&slot);
+        }
+        self.set(group, slot);
+    }
+
+    /// A row of a group that is in a stretch of time looks up one that changed.
+    pub(super) fn mark_found(&mut self, group: &[u8], slot: i64) {
+        if self.set(group, slot) {
+            self.found.entry(group.to_vec()).or_default().insert(slot);
+        }
+    }
+
+    /// Whether it was not marked before.
+    fn set(&mut self, group: &[u8], slot: i64) -> bool {
         let new = match self.units.get_mut(group) {
             Some(slots) => slots.insert(slot),
             None => {
@@ -65,6 +68,7 @@ impl Dirty {
             }
         };
         self.count += usize::from(new);
+        new
     }
 
     /// Somebody deleted rows of a group in a stretch of time.
@@ -74,20 +78,26 @@ impl Dirty {
     }
 
     /// Forgets what the table may have lost a part of to its age since it was marked, but for what somebody deleted.
-    /// How much it was.
+    /// How many of them rows were written in.
     pub(super) fn forget_aged(&mut self, floor: i64) -> usize {
-        let before = self.count;
-        let deleted = &self.deleted;
+        let (deleted, found) = (&self.deleted, &self.found);
+        let (mut gone, mut late) = (0, 0);
         self.units.retain(|group, slots| {
-            let deleted = deleted.get(group);
-            let keeps =
-                |slot: &i64| *slot >= floor || deleted.is_some_and(|slots| slots.contains(slot));
-            let known = slots.len();
-            slots.retain(keeps);
-            self.count -= known - slots.len();
+            let is_of =
+                |all: &Slots, slot: &i64| all.get(group).is_some_and(|all| all.contains(slot));
+            slots.retain(|slot| {
+                let keeps = *slot >= floor || is_of(deleted, slot);
+                gone += usize::from(!keeps);
+                late += usize::from(!keeps && !is_of(found, slot));
+                keeps
+            });
             !slots.is_empty()
         });
-        before - self.count
+        self.count -= gone;
+        for slots in self.found.values_mut().filter(|_| gone > 0) {
+            slots.retain(|slot| *slot >= floor);
+        }
+        late
     }
 
     /// How many windows of groups are marked, also of those that could not be computed.
@@ -226,6 +236,7 @@ impl Dirty {
     pub(super) fn forget(&mut self) {
         self.units.clear();
         self.deleted.clear();
+        self.found.clear();
         self.count = 0;
         self.aside.clear();
         self.aside_count = 0;
@@ -246,6 +257,7 @@ impl Dirty {
         }
         self.count = 0;
         let deleted = Arc::new(std::mem::take(&mut self.deleted));
+        let found = Arc::new(std::mem::take(&mut self.found));
         let near = alike.len() > PIECES_MAX;
         let mut pieces: Vec<Piece> = Vec::new();
         for ((from, to), slots) in alike {
@@ -264,6 +276,7 @@ impl Dirty {
                     None => pieces.push(Piece {
                         slots: BTreeMap::from([(group, run)]),
                         deleted: deleted.clone(),
+                        found: found.clone(),
                         from,
                         to,
                     }),
@@ -276,10 +289,12 @@ impl Dirty {
     /// Marks what a piece holds again.
     pub(super) fn put_back(&mut self, piece: &Piece) {
         for (group, slots) in &piece.slots {
-            let deleted = piece.deleted.get(group);
+            let (deleted, found) = (piece.deleted.get(group), piece.found.get(group));
             for slot in slots {
                 if deleted.is_some_and(|slots| slots.contains(slot)) {
                     self.mark_deleted(group, *slot);
+                } else if found.is_some_and(|slots| slots.contains(slot)) {
+                    self.mark_found(group, *slot);
                 } else {
                     self.mark(group, *slot);
                 }
@@ -309,89 +324,6 @@ fn runs(slots: BTreeSet<i64>, windows: &ViewWindows) -> Vec<BTreeSet<i64>> {
         last = Some(slot);
     }
     runs
-}
-
-impl Piece {
-    fn units(&self) -> usize {
-        self.slots.values().map(BTreeSet::len).sum()
-    }
-
-    fn has_room(&self, group: &[u8], units: usize) -> bool {
-        (self.slots.contains_key(group) || self.slots.len() < PIECE_GROUPS_MAX)
-            && self.units() + units <= PIECE_UNITS_MAX
-    }
-
-    /// Whether a group's windows may be computed with it: neither the way to them nor the windows that are computed for
-    /// nothing, of each of its groups, are too many.
-    fn is_near(
-        &self,
-        group: &[u8],
-        units: usize,
-        (from, to): (i64, i64),
-        windows: &ViewWindows,
-    ) -> bool {
-        let width = windows.next(self.to).saturating_sub(self.to).max(1);
-        if from.saturating_sub(self.to) > width.saturating_mul(GAP_WINDOWS) {
-            return false;
-        }
-        let (from, to) = (self.from.min(from), self.to.max(to));
-        // Windows that hop begin before their first stretch, for one group as for many.
-        let first = from.saturating_add(to.saturating_sub(windows.first(to)));
-        let long = to.saturating_sub(first) / width + 1;
-        let groups = self.slots.len() + usize::from(!self.slots.contains_key(group));
-        let all = i64::try_from(groups).map_or(i64::MAX, |groups| groups.saturating_mul(long));
-        let meant = i64::try_from(self.units() + units).unwrap_or(i64::MAX);
-        all <= meant.saturating_mul(GAP_WINDOWS)
-    }
-
-    /// Whether a group's window is to be computed.
-    pub(super) fn holds(&self, group: &[u8], start: i64, windows: &ViewWindows) -> bool {
-        holds(&self.slots, group, start, windows)
-    }
-
-    /// Whether somebody deleted rows of a group's window.
-    pub(super) fn deletes(&self, group: &[u8], start: i64, windows: &ViewWindows) -> bool {
-        holds(&self.deleted, group, start, windows)
-    }
-
-    /// The piece as two; `None` where it is one stretch of one group.
-    pub(super) fn split(&self, windows: &ViewWindows) -> Option<[Piece; 2]> {
-        let mut slots = self.slots.clone();
-        if slots.len() > 1 {
-            let middle = slots.keys().nth(slots.len() / 2)?.clone();
-            let behind = slots.split_off(&middle);
-            return Some([self.part(slots, windows)?, self.part(behind, windows)?]);
-        }
-        let (group, mut stretches) = slots.pop_first()?;
-        let middle = *stretches
-            .iter()
-            .nth(stretches.len() / 2)
-            .filter(|_| stretches.len() > 1)?;
-        let behind = stretches.split_off(&middle);
-        let of = |stretches| self.part(BTreeMap::from([(group.clone(), stretches)]), windows);
-        Some([of(stretches)?, of(behind)?])
-    }
-
-    /// Some of its stretches, with no more of the time than they take.
-    fn part(&self, slots: Slots, windows: &ViewWindows) -> Option<Piece> {
-        let all = || slots.values().flatten();
-        let (from, to) = (windows.first(*all().min()?), *all().max()?);
-        let deleted = self.deleted.clone();
-        Some(Piece {
-            slots,
-            deleted,
-            from,
-            to,
-        })
-    }
-}
-
-/// Whether a window is one of a group's stretches.
-fn holds(slots: &Slots, group: &[u8], start: i64, windows: &ViewWindows) -> bool {
-    let behind = slots
-        .get(group)
-        .and_then(|slots| slots.range(start..).next());
-    behind.is_some_and(|slot| windows.first(*slot) <= start)
 }
 
 #[cfg(test)]

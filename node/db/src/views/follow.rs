@@ -21,7 +21,7 @@ use super::reference::{Hunt, is_anchored, values};
 use super::regions::{STEP_LONG, STEP_SHORT};
 use super::saved::Region;
 use super::upkeep::Upkeep;
-use super::work::first_since;
+use super::work::{first_since, is_of_all};
 use crate::db::Inner;
 
 /// Regions that are made of changed rows at once; beyond them the base is looked through.
@@ -73,13 +73,21 @@ impl Upkeep {
         goes_on: &dyn Fn() -> bool,
     ) -> Result<()> {
         let mut expiring = Expiring::default();
-        for (place, reference) in query.references.iter().enumerate() {
-            let Some(snapshot) = inner.snapshot_of(&reference.table)? else {
+        let tables = || query.references.iter().map(|reference| &reference.table);
+        for (first, table) in tables().enumerate() {
+            // One that is looked up in several places is walked for the first of them.
+            if tables().take(first).any(|one| one.id == table.id) {
+                continue;
+            }
+            let Some(snapshot) = inner.snapshot_of(table)? else {
                 continue;
             };
+            let places = tables().enumerate();
+            let places = places.filter(|(_, one)| one.id == table.id);
+            let places: Vec<usize> = places.map(|(place, _)| place).collect();
             snapshot.walk(None, now_ms, false, &mut |row| {
-                if row.expires_ms > 0 {
-                    expiring.set((place, row.key.to_vec()), Some(row.expires_ms));
+                for place in places.iter().filter(|_| row.expires_ms > 0) {
+                    expiring.set((*place, row.key.to_vec()), Some(row.expires_ms));
                 }
                 Ok(goes_on())
             })?;
@@ -184,7 +192,16 @@ impl Upkeep {
             let stretch = width.saturating_mul(self.joined.step.max(1));
             let last = from.saturating_add(stretch - 1).min(to);
             let found = self.done.references_found;
-            if !self.mark_found(inner, runtime, query, &hunt, (from, last), goes_on)? {
+            let stretch = (from, last);
+            let marked = match self.mark_found(inner, runtime, query, &hunt, stretch, goes_on) {
+                // A shorter one may be read in the time and the memory that a query has.
+                Err(error) if self.joined.step > 1 && !is_of_all(&error) => {
+                    self.joined.step /= 2;
+                    continue;
+                }
+                marked => marked?,
+            };
+            if !marked {
                 self.joined.step = (self.joined.step / 2).max(1);
                 break;
             }
@@ -295,7 +312,7 @@ impl Upkeep {
             let slot = query.windows.slot(times.value(row));
             let group = groups.as_ref().map_or(&[][..], |groups| groups.key(row));
             if last != Some((group, slot)) {
-                self.dirty.mark(group, slot);
+                self.dirty.mark_found(group, slot);
                 last = Some((group, slot));
             }
         }
@@ -341,3 +358,6 @@ fn within(
         in_order: false,
     })
 }
+
+#[cfg(test)]
+mod tests;

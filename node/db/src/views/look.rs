@@ -4,7 +4,7 @@ use activestore_catalog::Late;
 use activestore_query::ViewQuery;
 use activestore_store::LogRecord;
 use activestore_types::{
-    ColumnId, Error, KeyBuffer, KeyRange, Lsn, Result, RowBatch, TableSchema, encode_keys,
+    ColumnId, Error, Hlc, KeyBuffer, KeyRange, Lsn, Result, RowBatch, TableSchema, encode_keys,
 };
 use arrow::array::{ArrayRef, AsArray, BooleanArray, PrimitiveArray};
 use arrow::datatypes::TimestampNanosecondType;
@@ -12,6 +12,9 @@ use arrow::datatypes::TimestampNanosecondType;
 use super::erased;
 use super::saved::{Region, key};
 use super::upkeep::Upkeep;
+
+/// A row's time may be so far ahead of when it was written: what is later says nothing of what time it is.
+const AHEAD_NS: i64 = 250_000_000;
 
 /// The moment at which records are looked at.
 #[derive(Clone, Copy)]
@@ -112,8 +115,12 @@ impl Upkeep {
             let slot = query.windows.slot(ns);
             let deletes = batch.tombstone.as_ref();
             let deletes = deletes.is_some_and(|bits| row < bits.len() && bits.value(row));
-            // A clock that is ahead would make everybody else late, and a delete may be of any time.
-            if ns <= at.now_ns && !deletes {
+            // A clock that is ahead would make everybody else late, and a delete may be of any time. When the row was
+            // written tells, so that it is the same when the log is read again, long after.
+            let written_ms = batch.hlc.get(row).map_or(0, |hlc| Hlc(*hlc).wall_ms());
+            let written_ns = i64::try_from(written_ms.saturating_mul(1_000_000));
+            let now_ns = written_ns.unwrap_or(i64::MAX).min(at.now_ns);
+            if ns <= now_ns.saturating_add(AHEAD_NS) && !deletes {
                 newest = newest.max(ns);
             }
             let late = !deletes
@@ -198,3 +205,6 @@ fn groups(
     let anchors = anchors.map(|(id, _)| Ok((column(*id)?, false)));
     encode_keys(&anchors.collect::<Result<Vec<_>>>()?).map(Some)
 }
+
+#[cfg(test)]
+mod tests;

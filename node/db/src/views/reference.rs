@@ -112,11 +112,11 @@ impl Joined {
     /// Takes what is known of single rows as a change of all. Whether anything was.
     pub(super) fn give_up(&mut self) -> bool {
         let had = !self.is_idle();
+        // When those rows expire was not looked at; of those that the base is looked through for it was.
+        self.is_unknown |= !self.changed.is_empty() || self.everything;
         self.changed.clear();
         self.hunts.clear();
         self.everything = false;
-        // When those rows expire was not looked at.
-        self.is_unknown |= had;
         had
     }
 

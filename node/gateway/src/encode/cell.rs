@@ -38,7 +38,7 @@ enum Cell<'a> {
 /// Appends the cell as a JSON value.
 ///
 /// # Errors
-/// `Internal` when the column's type has no JSON form.
+/// `Invalid` when the column's type has no JSON form.
 pub fn json_cell(field: &FieldRef, array: &ArrayRef, row: usize, out: &mut Vec<u8>) -> Result<()> {
     match cell(array, row) {
         Cell::Null => out.extend_from_slice(b"null"),
@@ -194,8 +194,10 @@ fn is_one_value(text: &str) -> bool {
 fn nested(field: &FieldRef, array: &ArrayRef, row: usize, out: &mut Vec<u8>) -> Result<()> {
     let one = array.slice(row, 1);
     let options = EncoderOptions::default().with_explicit_nulls(true);
-    let mut encoder = make_encoder(field, one.as_ref(), &options)
-        .map_err(|error| Error::internal(format!("a value has no JSON form: {error}")))?;
+    let mut encoder = make_encoder(field, one.as_ref(), &options).map_err(|error| {
+        Error::invalid(format!("a value has no JSON form: {error}"))
+            .with_hint("ask for the rows as csv, which writes any value as text")
+    })?;
     encoder.encode(0, out);
     Ok(())
 }

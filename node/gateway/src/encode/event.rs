@@ -10,7 +10,7 @@ use super::{json_cell, json_string};
 /// A change as one JSON object, as every wire that tells of changes has it; `head` are members that stand in front.
 ///
 /// # Errors
-/// `Internal` for a column that has no JSON form.
+/// `Invalid` for a column that has no JSON form.
 pub fn change_object(changes: &Changes, change: &Change, head: &str) -> Result<Vec<u8>> {
     let (op, data) = change_members(changes, change)?;
     let mut json = format!("{{{head}\"op\":\"{op}\",\"id\":").into_bytes();
@@ -56,7 +56,7 @@ pub(crate) fn change_members(
 /// A row as an object of its columns.
 ///
 /// # Errors
-/// `Internal` for a column that has no JSON form.
+/// `Invalid` for a column that has no JSON form.
 pub(crate) fn object(
     schema: &SchemaRef,
     rows: &RecordBatch,

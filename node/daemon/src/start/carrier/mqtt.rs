@@ -13,6 +13,8 @@ use super::stream::{Names, Stream, Trouble};
 
 /// A connection on which nothing went for so long is left: the broker may be about to.
 const IDLE_MAX: Duration = Duration::from_secs(KEEP_ALIVE_S as u64 * 2 / 3);
+/// Where there was no time to send all, acknowledgements that came meanwhile are read for so long.
+const ALREADY: Duration = Duration::from_millis(100);
 
 /// The way to a broker.
 pub struct Broker {
@@ -61,6 +63,7 @@ impl Broker {
         let is_new = std::mem::replace(&mut session.is_new, false);
         let setback = |trouble: Trouble| match trouble {
             Trouble::BrokeOff(why) if is_new => Setback::BrokeOff(why),
+            Trouble::Late => Setback::Late(trouble.to_string()),
             Trouble::BrokeOff(why) | Trouble::Other(why) => Setback::Away(why),
         };
         let mut numbers = Vec::with_capacity(parcels.len());
@@ -80,11 +83,17 @@ impl Broker {
             session.number = number;
             number = number.wrapping_add(1).max(1);
         }
+        let has_no_time = matches!(broken, Some(Trouble::Late));
+        let already = Instant::now() + ALREADY;
         let mut taken = 0;
         let mut acknowledged = vec![false; numbers.len()];
         // Also where it broke off: what it had acknowledged by then it has.
         while taken < numbers.len() {
-            let place = match session.stream.receive(end) {
+            let answer = match has_no_time {
+                true => session.stream.receive_alone(already),
+                false => session.stream.receive(end),
+            };
+            let place = match answer {
                 Ok(Reply::Published(number)) => numbers.iter().position(|one| *one == number),
                 Ok(Reply::Connected(_)) => None,
                 Err(trouble) => return (taken, Some(setback(broken.unwrap_or(trouble)))),

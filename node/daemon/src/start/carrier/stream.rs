@@ -21,17 +21,15 @@ type Attempt<T> = std::result::Result<T, Trouble>;
 pub enum Trouble {
     /// The other side closed the connection, or the way there broke.
     BrokeOff(String),
-    /// Anything else: nobody there, no answer in time, an answer that is none.
+    /// The time was over.
+    Late,
+    /// Anything else: nobody there, an answer that is none.
     Other(String),
 }
 
 impl Trouble {
     pub fn other(why: impl Into<String>) -> Trouble {
         Trouble::Other(why.into())
-    }
-
-    fn late() -> Trouble {
-        Trouble::other("the broker did not answer in time")
     }
 
     fn of(error: &io::Error) -> Trouble {
@@ -45,8 +43,10 @@ impl Trouble {
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Trouble::BrokeOff(why) | Trouble::Other(why)) = self;
-        f.write_str(why)
+        f.write_str(match self {
+            Trouble::BrokeOff(why) | Trouble::Other(why) => why,
+            Trouble::Late => "the broker did not answer in time",
+        })
     }
 }
 
@@ -157,8 +157,35 @@ impl Stream {
                 Err(error) => return Err(Trouble::of(&error)),
             }
         }
-        packet::reply(bytes)
-            .ok_or_else(|| Trouble::other("the broker sent what no broker sends to a publisher"))
+        answer(bytes)
+    }
+
+    /// An answer that is there already, though nothing can be written: TLS would write first what waits.
+    pub fn receive_alone(&mut self, end: Instant) -> Attempt<Reply> {
+        let Way::Secured(stream) = &mut self.0 else {
+            return self.receive(end);
+        };
+        stream.sock.end = end;
+        let mut bytes = [0; REPLY_BYTES];
+        let mut have = 0;
+        while let Some(rest) = bytes.get_mut(have..).filter(|rest| !rest.is_empty()) {
+            left(end)?;
+            match stream.conn.reader().read(rest) {
+                Ok(0) => return Err(Trouble::closed()),
+                Ok(count) => have += count,
+                Err(error) if is_late(&error) => match stream.conn.read_tls(&mut stream.sock) {
+                    Ok(0) => return Err(Trouble::closed()),
+                    Ok(_) => {
+                        let seen = stream.conn.process_new_packets();
+                        seen.map_err(|error| Trouble::other(error.to_string()))?;
+                    }
+                    Err(error) if is_late(&error) => {}
+                    Err(error) => return Err(Trouble::of(&error)),
+                },
+                Err(error) => return Err(Trouble::of(&error)),
+            }
+        }
+        answer(bytes)
     }
 
     fn until(&mut self, end: Instant) -> Attempt<&mut dyn ReadWrite> {
@@ -176,6 +203,11 @@ impl Stream {
     }
 }
 
+fn answer(bytes: [u8; REPLY_BYTES]) -> Attempt<Reply> {
+    packet::reply(bytes)
+        .ok_or_else(|| Trouble::other("the broker sent what no broker sends to a publisher"))
+}
+
 trait ReadWrite: Read + Write {}
 
 impl<T: Read + Write> ReadWrite for T {}
@@ -183,7 +215,7 @@ impl<T: Read + Write> ReadWrite for T {}
 fn left(end: Instant) -> Attempt<Duration> {
     let left = end.saturating_duration_since(Instant::now());
     match left.is_zero() {
-        true => Err(Trouble::late()),
+        true => Err(Trouble::Late),
         false => Ok(left),
     }
 }

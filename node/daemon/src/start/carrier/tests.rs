@@ -65,9 +65,12 @@ fn head(stream: &mut TcpStream) -> String {
 
 fn later(carried: &Carried) -> (usize, &str) {
     match &carried.setback {
-        Some(Setback::Later(why, _) | Setback::Away(why) | Setback::BrokeOff(why)) => {
-            (carried.taken, why)
-        }
+        Some(
+            Setback::Later(why, _)
+            | Setback::Away(why)
+            | Setback::Late(why)
+            | Setback::BrokeOff(why),
+        ) => (carried.taken, why),
         other => panic!("{other:?}"),
     }
 }

@@ -6,14 +6,16 @@ use std::time::{Duration, Instant};
 use activestore_db::{Carried, Change, Changes, Parcel, SinkLine, SinkOptions};
 use activestore_gateway::encode::change_object;
 use activestore_types::{Error, Result};
-use ureq::Agent;
 use ureq::http::{HeaderMap, HeaderName, HeaderValue, Request};
+use ureq::{Agent, Timeout};
 
 use crate::start::courier::retry_after;
 
 /// How long a receiver that broke a connection off is asked whether it is there.
 const ASKING_MAX: Duration = Duration::from_secs(5);
 const ASKING_MIN: Duration = Duration::from_millis(200);
+/// Of the time for a try the connection may take so many quarters: what is late then is what was sent.
+const CONNECTING_QUARTERS: u32 = 3;
 
 /// The way to a web hook.
 pub struct WebHook {
@@ -104,6 +106,14 @@ fn breaks_off(error: &ureq::Error) -> bool {
     )
 }
 
+/// Whether somebody was there, and what was sent was not taken and answered in time.
+fn is_late(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::Timeout(of) => !matches!(of, Timeout::Resolve | Timeout::Connect),
+        _ => false,
+    }
+}
+
 impl SinkLine for WebHook {
     fn parcel(&self, changes: &Changes, change: &Change) -> Result<Parcel> {
         Ok(Parcel {
@@ -125,10 +135,13 @@ impl SinkLine for WebHook {
             return Carried::away(0, "the address is not one that HTTP can carry");
         };
         let end = Instant::now() + self.timeout;
+        let connecting = self.timeout * CONNECTING_QUARTERS / 4;
         let request = self
             .agent
             .configure_request(request)
             .timeout_global(Some(self.timeout))
+            .timeout_resolve(Some(connecting))
+            .timeout_connect(Some(connecting))
             .build();
         match self.agent.run(request) {
             Ok(answer) => Carried::by_status(
@@ -139,9 +152,12 @@ impl SinkLine for WebHook {
             // The path may be secret.
             Err(error) => {
                 let why = error.to_string().replace(&self.url, "the address");
-                match breaks_off(&error) && self.is_there(end) {
-                    true => Carried::broke_off(0, why),
-                    false => Carried::away(0, why),
+                if is_late(&error) {
+                    Carried::late(0, why)
+                } else if breaks_off(&error) && self.is_there(end) {
+                    Carried::broke_off(0, why)
+                } else {
+                    Carried::away(0, why)
                 }
             }
         }

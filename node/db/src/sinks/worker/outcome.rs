@@ -110,7 +110,7 @@ impl Worker {
         }
         let rest = parcels.get(taken..).unwrap_or_default();
         let options = self.ready.as_ref().map(|ready| &ready.options);
-        let (whole, attempts) = options.map_or((1, 1), |o| (o.batch, o.attempts));
+        let attempts = options.map_or(1, |options| options.attempts);
         let may_pass = |worker: &mut Worker, why: &str, after| {
             // Part of the pause stays until a whole batch went through: some brokers take one, and close.
             if taken > 0 {
@@ -122,13 +122,20 @@ impl Worker {
             None => {
                 self.composed = None;
                 self.recovered(inner);
-                self.batch = self.batch.saturating_mul(2).clamp(1, whole);
+                self.pace.went(parcels.len());
             }
             Some(Setback::Later(why, after)) => {
                 self.suspicion.answered();
                 may_pass(self, &why, after);
             }
             Some(Setback::Away(why)) => may_pass(self, &why, None),
+            Some(Setback::Late(why)) => {
+                if self.pace.late(parcels.len(), taken) {
+                    // Something else is sent from now on: soon.
+                    (self.composed, self.tries) = (None, 0);
+                }
+                may_pass(self, &why, None);
+            }
             Some(Setback::BrokeOff(why)) => {
                 // Behind what was taken is the first that may be at fault, and it was not alone.
                 let events = rest.len() + usize::from(taken > 0);
@@ -163,7 +170,7 @@ impl Worker {
         };
         if rest.len() > 1 {
             // One of them is not wanted, and the others do not go with it.
-            self.batch = rest.len().div_ceil(2);
+            self.pace.refused(rest.len());
             self.counts.retried += 1;
             return;
         }

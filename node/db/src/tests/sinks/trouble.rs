@@ -137,6 +137,32 @@ fn a_batch_goes_again_as_it_was_composed_also_after_a_restart() {
 }
 
 #[test]
+fn a_batch_that_is_not_done_in_time_is_halved() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let (db, receivers) = with_sink(dir.path(), SINK).await;
+        write(&db, "a", 0..8, 90).await;
+        // A link that brings two events in the time that there is.
+        for _ in 0..7 {
+            receivers.then(|parcels| match parcels.len() <= 2 {
+                true => Carried::all(parcels.len()),
+                false => Carried::late(0, "nobody answered in time"),
+            });
+        }
+        db.carry_by(Arc::new(receivers.clone())).unwrap();
+        eventually(&db, STANDS, &["current|8|0|0"]).await;
+        let all: Vec<u32> = (0..8).collect();
+        // Once more under its key, for its receiver may only have been slow.
+        let tried = tried(&receivers);
+        assert_eq!(tried[..2], [all.clone(), all]);
+        assert_eq!(tried[2..4], [vec![0, 1, 2, 3], vec![0, 1]]);
+        assert_eq!(tried[4..], [[2, 3], [4, 5], [6, 7]]);
+        assert_eq!(kinds(&db), ["sink_failing", "sink_recovered"]);
+        db.shutdown().await.unwrap();
+    });
+}
+
+#[test]
 fn a_table_that_cannot_keep_what_is_refused_stops_nothing() {
     runtime().block_on(async {
         let dir = tempfile::tempdir().unwrap();
@@ -237,5 +263,27 @@ fn a_way_to_a_receiver_that_panics_is_made_anew() {
         assert_eq!(receivers.tried.lock().len(), 3);
         assert_eq!(kinds(&db), ["sink_failing", "sink_recovered"]);
         db.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn rows_of_other_nodes_are_taken_whatever_a_sink_here_does_with_their_table() {
+    runtime().block_on(async {
+        let (_dirs, edge, cloud) = crate::tests::flowing_down::ends();
+        run(&edge, "CREATE KEYSPACE plant WITH (sync = 'up')").await;
+        run(&edge, "CREATE TABLE plant.kept (device TEXT PRIMARY KEY)").await;
+        run(&cloud, "CREATE KEYSPACE plant").await;
+        run(&cloud, "CREATE TABLE plant.t (device TEXT PRIMARY KEY)").await;
+        run(&cloud, "CREATE SINK hot TO 'https://h/' WITH (refused_into = 'plant.kept') AS SELECT device FROM plant.t").await;
+        let error = fails(&cloud, "CREATE TABLE plant.kept (device TEXT PRIMARY KEY)").await;
+        assert!(error.to_string().contains("sink 'hot'"), "{error}");
+        run(&edge, "INSERT INTO plant.kept VALUES ('a')").await;
+        crate::tests::shipping::ship(&edge, &cloud);
+        assert_eq!(rows(&cloud, "SELECT device FROM plant.kept").await, ["a"]);
+        let aside = "SELECT count(*) FROM system.rejected_writes";
+        assert_eq!(rows(&cloud, aside).await, ["0"]);
+        for db in [&edge, &cloud] {
+            db.shutdown().await.unwrap();
+        }
     });
 }

@@ -5,10 +5,8 @@ use std::collections::BTreeSet;
 use activestore_query::ViewWindows;
 use proptest::prelude::*;
 
-use super::{
-    ASIDE_REGIONS_MAX, Dirty, GAP_WINDOWS, PIECE_GROUPS_MAX, PIECE_UNITS_MAX, REGIONS_MAX,
-    UNITS_MAX,
-};
+use super::piece::PIECE_GROUPS_MAX;
+use super::{ASIDE_REGIONS_MAX, Dirty, GAP_WINDOWS, PIECE_UNITS_MAX, REGIONS_MAX, UNITS_MAX};
 use crate::views::saved::Region;
 
 fn region(among: u8, from: i64, to: i64) -> Region {
@@ -83,6 +81,30 @@ fn groups_that_are_far_from_each_other_are_not_computed_together() {
         dirty.mark(&group.to_be_bytes(), i64::from(group) * 10);
     }
     assert_eq!(dirty.take(&windows).len(), 10);
+}
+
+#[test]
+fn what_is_marked_for_a_row_that_is_looked_up_is_not_late_when_its_own_are_gone() {
+    let windows = ViewWindows::tumbling(10);
+    let mut dirty = Dirty::default();
+    dirty.mark(b"a", 10);
+    for slot in [10, 20, 90] {
+        dirty.mark_found(b"b", slot);
+    }
+    // By rows of their own as well, before and behind it.
+    dirty.mark_found(b"c", 30);
+    dirty.mark(b"c", 30);
+    dirty.mark(b"d", 30);
+    dirty.mark_found(b"d", 30);
+    // Also where there was no time for it at first.
+    for piece in dirty.take(&windows) {
+        dirty.put_back(&piece);
+    }
+    assert_eq!(dirty.count(), 6);
+    assert_eq!(dirty.forget_aged(50), 3);
+    assert_eq!(dirty.count(), 1);
+    assert_eq!(dirty.forget_aged(100), 0);
+    assert_eq!(dirty.count(), 0);
 }
 
 #[test]

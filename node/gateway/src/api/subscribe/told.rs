@@ -63,7 +63,7 @@ impl Words {
     }
 
     /// # Errors
-    /// `Internal` for a column that has no JSON form.
+    /// `Invalid` for a column that has no JSON form.
     pub(super) fn told(&mut self, told: &Told) -> Result<Chunk> {
         match told {
             Told::Snapshot(rows) => {

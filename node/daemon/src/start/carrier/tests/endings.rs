@@ -101,9 +101,10 @@ fn a_connection_that_breaks_off_upon_an_event_is_told_from_one_that_is_not_there
         "{carried:?}"
     );
     server.join().unwrap();
+    // What is let in and hears nothing says that it takes too long, be it for the way or for who is there.
     let carried = line(&format!("http://127.0.0.1:{port}/"), &soon).carry(&parcels(1));
     assert!(
-        matches!(carried.setback, Some(Setback::Away(_))),
+        matches!(carried.setback, Some(Setback::Late(_))),
         "{carried:?}"
     );
 }
@@ -132,6 +133,63 @@ fn a_try_has_an_end_however_slowly_tls_is_spoken() {
         );
         server.join().unwrap();
     }
+}
+
+#[test]
+fn what_a_broker_acknowledged_before_the_time_was_over_is_taken() {
+    // It takes two messages, and of the others not a byte; what lies in buffers is less than all of them.
+    let (give_up, given_up) = std::sync::mpsc::channel();
+    let (port, server) = serve(move |mut stream| {
+        packet_of(&mut stream);
+        stream.write_all(&[0x20, 2, 0, 0]).unwrap();
+        for _ in 0..2 {
+            let (_, rest) = packet_of(&mut stream).unwrap();
+            let number = number_of(&rest);
+            stream.write_all(&[0x40, 2, number[0], number[1]]).unwrap();
+        }
+        given_up.recv().unwrap();
+    });
+    let mut many = parcels(24);
+    for parcel in &mut many {
+        parcel.body.resize(1 << 20, b' ');
+    }
+    let mut broker = line(&format!("mqtt://127.0.0.1:{port}/t"), &[("timeout", "3 s")]);
+    let carried = broker.carry(&many);
+    drop(broker);
+    give_up.send(()).unwrap();
+    assert!(
+        matches!(
+            &carried,
+            Carried {
+                taken: 2,
+                setback: Some(Setback::Late(_))
+            }
+        ),
+        "{carried:?}"
+    );
+    server.join().unwrap();
+    // One that takes all and says nothing, and a hook that does.
+    let (port, server) = serve(|mut stream| {
+        packet_of(&mut stream);
+        stream.write_all(&[0x20, 2, 0, 0]).unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let soon = [("timeout", "500 ms")];
+    let carried = line(&format!("mqtt://127.0.0.1:{port}/t"), &soon).carry(&parcels(2));
+    assert!(
+        matches!(carried.setback, Some(Setback::Late(_))),
+        "{carried:?}"
+    );
+    server.join().unwrap();
+    let (port, server) = serve(|mut stream| {
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let carried = line(&format!("http://127.0.0.1:{port}/"), &soon).carry(&parcels(1));
+    assert!(
+        matches!(carried.setback, Some(Setback::Late(_))),
+        "{carried:?}"
+    );
+    server.join().unwrap();
 }
 
 #[test]
