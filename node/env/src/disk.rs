@@ -157,4 +157,13 @@ pub trait DiskFile: Send + Sync {
         }
         Ok(())
     }
+
+    /// As [`DiskFile::allocate`], where waiting for the zeros would cost more than what they save: the space is set
+    /// aside and reads as zeros, but the first write to it may need metadata.
+    ///
+    /// # Errors
+    /// `StorageFull` when there is no space.
+    fn reserve(&self, len: u64) -> io::Result<()> {
+        self.allocate(len)
+    }
 }

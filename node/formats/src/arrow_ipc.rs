@@ -6,14 +6,18 @@ use std::sync::Arc;
 
 use activestore_types::{Error, KeyHint, NamedBatch, Result, TableName};
 use arrow::array::Array;
-use arrow::ipc::reader::StreamReader;
+use arrow::buffer::Buffer;
+use arrow::error::ArrowError;
+use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::root_as_message;
 use arrow::record_batch::RecordBatch;
 
+mod apart;
 mod bounds;
 mod file;
 mod plain;
 
+pub use apart::apart;
 pub use bounds::Bounds;
 pub use file::ArrowFile;
 pub use plain::plain;
@@ -24,10 +28,18 @@ const BODY_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Before a message's length; older writers leave it out.
 const CONTINUATION: u32 = u32::MAX;
 const LENGTH_BYTES: usize = 4;
+/// How a stream ends.
+const END: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+/// Rows that lie in a body keep it in memory as a whole, so they are to be at least one in so many of its bytes.
+const LOOSE_SHARE: usize = 2;
 
-/// Yields the batches of an Arrow IPC stream.
-pub struct ArrowReader<'a> {
-    reader: StreamReader<&'a [u8]>,
+/// Yields the batches of an Arrow IPC stream, whose columns lie where the body does.
+pub struct ArrowReader {
+    decoder: StreamDecoder,
+    /// The messages that are not read yet, and then the stream's end.
+    rest: Buffer,
+    ended: bool,
+    body_bytes: usize,
     table: TableName,
     ttl_s: Option<u64>,
     create: Option<KeyHint>,
@@ -42,16 +54,18 @@ pub struct ArrowReader<'a> {
     failed: bool,
 }
 
-impl<'a> ArrowReader<'a> {
-    /// Reads the stream's schema, once all of its messages were looked at.
+impl ArrowReader {
+    /// Reads a stream, once all of its messages were looked at.
     ///
     /// # Errors
     /// `Invalid` where the bytes are no whole Arrow IPC stream, or would take more memory than a body may.
-    pub fn new(body: &'a [u8], table: TableName) -> Result<Self> {
-        let unpacked = look_at(body)?;
-        let reader = guarded(|| StreamReader::try_new(body, None))?;
+    pub fn new(body: Buffer, table: TableName) -> Result<Self> {
+        let (unpacked, messages_bytes) = look_at(&body)?;
         Ok(ArrowReader {
-            reader,
+            decoder: StreamDecoder::new(),
+            rest: body.slice_with_length(0, messages_bytes),
+            ended: false,
+            body_bytes: body.len(),
             table,
             ttl_s: None,
             create: None,
@@ -76,6 +90,11 @@ impl<'a> ArrowReader<'a> {
         self.exceeded
     }
 
+    /// Whether the batches so far are so little of the body that they are to be put [`apart`] from it.
+    pub fn is_loose(&self) -> bool {
+        self.rows_bytes < self.body_bytes / LOOSE_SHARE
+    }
+
     /// Sets the rows' time to live in seconds and the key to create the table with.
     #[must_use]
     pub fn with_options(mut self, ttl_s: Option<u64>, create: Option<KeyHint>) -> Self {
@@ -85,7 +104,7 @@ impl<'a> ArrowReader<'a> {
     }
 }
 
-impl Iterator for ArrowReader<'_> {
+impl Iterator for ArrowReader {
     type Item = Result<NamedBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -102,7 +121,28 @@ impl Iterator for ArrowReader<'_> {
     }
 }
 
-impl ArrowReader<'_> {
+impl ArrowReader {
+    /// The next batch as it lies in the body.
+    fn decode(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
+        loop {
+            while !self.rest.is_empty() {
+                if let Some(batch) = self.decoder.decode(&mut self.rest)? {
+                    return Ok(Some(batch));
+                }
+            }
+            if std::mem::replace(&mut self.ended, true) {
+                break;
+            }
+            // A message without a body is read once something follows it.
+            self.rest = Buffer::from(END);
+        }
+        self.decoder.finish()?;
+        match self.decoder.schema() {
+            Some(_) => Ok(None),
+            None => Err(ArrowError::IpcError("it has no schema".to_owned())),
+        }
+    }
+
     /// The next batch, with plain columns.
     fn read(&mut self) -> Result<Option<RecordBatch>> {
         let unpacked = usize::try_from(self.unpacked).unwrap_or(usize::MAX);
@@ -110,7 +150,7 @@ impl ArrowReader<'_> {
         if self.exceeded {
             return Ok(None);
         }
-        let Some(batch) = guarded(|| self.reader.next().transpose())? else {
+        let Some(batch) = guarded(|| self.decode())? else {
             return Ok(None);
         };
         self.rows_bytes = self.rows_bytes.saturating_add(plain_bytes(&batch)?);
@@ -132,14 +172,16 @@ impl ArrowReader<'_> {
 }
 
 /// Looks at all messages of a body before any of them is read: Arrow's reader takes the memory that they announce. Gives
-/// what packed columns come to.
-fn look_at(body: &[u8]) -> Result<u64> {
+/// what packed columns come to, and how many bytes the messages are.
+fn look_at(body: &[u8]) -> Result<(u64, usize)> {
     let (mut bounds, mut left, mut unpacked) = (Bounds::default(), body, 0_u64);
-    while let Some((head, body)) = message(&mut left)? {
-        unpacked = unpacked.saturating_add(bounds.check(head, body)?);
+    let mut messages_bytes = 0;
+    while let Some((head, rows)) = message(&mut left)? {
+        unpacked = unpacked.saturating_add(bounds.check(head, rows)?);
         within(unpacked, "unpacked")?;
+        messages_bytes = body.len() - left.len();
     }
-    Ok(unpacked)
+    Ok((unpacked, messages_bytes))
 }
 
 fn within(bytes: u64, when: &str) -> Result<()> {
@@ -194,12 +236,12 @@ fn cut() -> Error {
 /// # Errors
 /// `Invalid` for bytes that are no Arrow IPC stream, or one that is cut inside a message.
 pub fn parse(body: &[u8], table: &TableName) -> Result<Vec<NamedBatch>> {
-    ArrowReader::new(body, table.clone())?.collect()
+    ArrowReader::new(Buffer::from(body), table.clone())?.collect()
 }
 
 /// Arrow's reader checks most of what it reads and panics on some of the rest; hostile bytes are
 /// an error to us either way.
-fn guarded<T>(read: impl FnOnce() -> Result<T, arrow::error::ArrowError>) -> Result<T> {
+fn guarded<T>(read: impl FnOnce() -> Result<T, ArrowError>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(read)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(Error::invalid(format!(

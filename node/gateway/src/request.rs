@@ -11,8 +11,12 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
+use futures::StreamExt;
 
 use crate::answer::Refusal;
+
+/// From this length on a body that says how long it is goes into memory of its own.
+const GATHERED_BYTES_MIN: usize = 64 << 10;
 
 /// The query string's parameters by name; a name that is given twice keeps its last value.
 pub type Parameters = BTreeMap<String, String>;
@@ -41,7 +45,11 @@ pub async fn read_body(
     if announced.is_some_and(|length| length > bytes_max) {
         return Err(too_large());
     }
-    let bytes = to_bytes(body, bytes_max).await.map_err(|error| {
+    let read = match announced {
+        Some(length) if length >= GATHERED_BYTES_MIN => gathered(body, length).await,
+        _ => to_bytes(body, bytes_max).await,
+    };
+    let bytes = read.map_err(|error| {
         let mut cause: Option<&dyn std::error::Error> = Some(&error);
         while let Some(inner) = cause {
             if inner.to_string().contains("length limit exceeded") {
@@ -69,6 +77,23 @@ pub async fn read_body(
             Some("send the body as it is or as gzip"),
         )),
     }
+}
+
+/// Puts a body of a known length into one piece of memory while it comes, so that it is not held a second time, and
+/// what was read from the connection is used for what comes next.
+async fn gathered(body: Body, length: usize) -> std::result::Result<Bytes, axum::Error> {
+    let mut bytes = Vec::with_capacity(length);
+    let mut pieces = body.into_data_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece?;
+        if piece.len() > length - bytes.len() {
+            return Err(axum::Error::new(Error::invalid(
+                "the body is longer than it was said to be",
+            )));
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes.into())
 }
 
 /// `None` where more than `bytes_max` bytes would come out.

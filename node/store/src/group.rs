@@ -18,7 +18,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::memtable::RowKeys;
 use crate::wal::Appended;
-use crate::wal::record::Encoded;
+use crate::wal::encoded::Encoded;
 use crate::write_set::Note;
 
 /// Bytes of records that one leader writes together; one record is always taken.
@@ -253,7 +253,7 @@ impl GroupQueue {
         {
             let mut state = self.state.lock();
             let mut bytes = 0;
-            while let Some(next) = state.waiting.front().map(|next| next.record.bytes.len()) {
+            while let Some(next) = state.waiting.front().map(|next| next.record.length()) {
                 let full = records.len() >= records_max || bytes + next > GROUP_BYTES_MAX;
                 if full && !records.is_empty() {
                     break;

@@ -91,6 +91,14 @@ impl Chunks {
         self.0.len()
     }
 
+    /// Rows of all chunks.
+    pub(crate) fn rows(&self) -> u32 {
+        self.0.last().map_or(0, |chunk| {
+            let rows = u32::try_from(chunk.batch.rows).unwrap_or(u32::MAX);
+            chunk.first.saturating_add(rows)
+        })
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Chunk> {
         self.0.iter().map(Arc::as_ref)
     }

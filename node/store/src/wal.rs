@@ -11,6 +11,7 @@
 
 mod ahead;
 mod column;
+pub(crate) mod encoded;
 mod frame;
 mod parts;
 mod reader;
@@ -32,8 +33,8 @@ use crate::options::{StoreOptions, WalSync};
 use crate::stats::Counter;
 use crate::write_set::{LogRecord, WriteSet};
 use column::Reuse;
+use encoded::Encoded;
 use frame::{FrameHeader, SEGMENT_HEADER_BYTES, SegmentHeader, frame_bytes};
-use record::Encoded;
 use seal::RecordSealer;
 use segment::{Segment, SegmentPool};
 
@@ -128,7 +129,7 @@ impl Wal {
         flushed: Lsn,
         mut each: impl FnMut(Lsn, WriteSet) -> Result<()>,
     ) -> Result<Replayed> {
-        let mut found = SegmentPool::open(&env.disk, WAL_DIR, options.wal_segment_bytes)?;
+        let mut found = SegmentPool::open(&env.disk, WAL_DIR, options)?;
         let (mut chain, mut stale) = recovery::chain(&mut found, options.node, flushed)?;
         let sealer = RecordSealer::new(options.encryption.as_ref());
         let mut reuse = Reuse::default();
@@ -238,7 +239,7 @@ impl Wal {
             let bytes = frame_bytes(self.sealer.stored_length(record.payload_length));
             if pending.end + bytes > writer.segment.length {
                 result = self
-                    .put(writer, &group, &places, pending)
+                    .put(writer, [group.as_slice()], &places, pending)
                     .and_then(|()| self.next_segment(writer, bytes));
                 group.clear();
                 places.clear();
@@ -248,9 +249,9 @@ impl Wal {
                 }
             }
             // A long record is written from where it is; copying it into the group gains nothing.
-            let long = record.bytes.len() >= LONG_RECORD_BYTES;
+            let long = record.length() >= LONG_RECORD_BYTES;
             if long {
-                result = self.put(writer, &group, &places, pending);
+                result = self.put(writer, [group.as_slice()], &places, pending);
                 group.clear();
                 places.clear();
                 if result.is_err() {
@@ -283,16 +284,16 @@ impl Wal {
                 previous: header.header_crc,
             };
             if long {
-                result = self.put(writer, &record.bytes, &places, pending);
+                result = self.put(writer, record.pieces(), &places, pending);
                 places.clear();
                 if result.is_err() {
                     break;
                 }
             } else {
-                group.extend_from_slice(&record.bytes);
+                record.pieces().for_each(|piece| group.extend(piece));
             }
         }
-        let result = result.and_then(|()| self.put(writer, &group, &places, pending));
+        let result = result.and_then(|()| self.put(writer, [group.as_slice()], &places, pending));
         // One large record must not pin its buffer for ever.
         if group.capacity() <= GROUP_BUFFER_BYTES_MAX {
             writer.group = group;
@@ -300,19 +301,23 @@ impl Wal {
         result
     }
 
-    fn put(
+    fn put<'p>(
         &self,
         writer: &mut Writer,
-        group: &[u8],
+        pieces: impl IntoIterator<Item = &'p [u8]>,
         places: &[(Lsn, u64)],
         pending: Pending,
     ) -> Result<()> {
-        if group.is_empty() {
-            return Ok(());
-        }
-        match writer.segment.file.write_at(writer.offset, group) {
+        let mut at = writer.offset;
+        let mut pieces = pieces.into_iter().filter(|piece| !piece.is_empty());
+        let written = pieces.try_for_each(|piece| {
+            writer.segment.file.write_at(at, piece)?;
+            at += piece.len() as u64;
+            Ok(())
+        });
+        match written {
             Ok(()) => {
-                self.bytes.add(group.len() as u64);
+                self.bytes.add(at - writer.offset);
                 for (lsn, offset) in places {
                     writer.segment.remember(*lsn, *offset);
                 }
@@ -321,7 +326,7 @@ impl Wal {
                 writer.previous = pending.previous;
                 Ok(())
             }
-            Err(error) => {
+            Err::<(), std::io::Error>(error) => {
                 let error = Error::from(error);
                 if error.kind() == ErrorKind::DiskFull {
                     // The next record goes to the same place; a new life tells the two apart.
@@ -416,15 +421,10 @@ impl Wal {
         let mut writer = self.writer.lock();
         self.check()?;
         self.sync_writer(&mut writer)?;
-        let mark = Encoded {
-            bytes: vec![0; frame::FRAME_HEADER_BYTES],
-            payload_length: 0,
-            payload_crc: crc32c::crc32c(&[]),
-        };
         if writer.offset + frame_bytes(0) > writer.segment.length {
             return Ok(());
         }
-        self.write(&mut writer, &mut [mark])?;
+        self.write(&mut writer, &mut [Encoded::mark()])?;
         self.sync_writer(&mut writer)
     }
 

@@ -68,7 +68,7 @@ struct Window<'l> {
 
 struct Entry {
     number: u64,
-    /// `None` where they are not known: such a piece is alone.
+    /// `None` where they are not known, and such a piece is alone; and once it is done.
     keys: Option<Keys>,
     done: Option<Done>,
 }
@@ -191,6 +191,7 @@ impl Flow<'_> {
         let mut entries = window.under_way.iter_mut();
         if let Some(entry) = entries.find(|entry| entry.number == number) {
             entry.done = Some(done);
+            entry.keys = None;
         }
         let settled = window.settle();
         changed.notify_all();

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use activestore_formats::values_bytes;
 use activestore_types::{Error, ErrorKind, Result, TableName};
 use arrow::ipc::writer::StreamWriter;
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::piece::{Lines, Refused};
@@ -49,6 +50,8 @@ pub struct Sender<'c> {
     client: Option<&'c Client>,
     rows_path: String,
     lines_path: String,
+    /// Bodies that have been sent, whose memory is used again: at most one for each lane.
+    sent: Mutex<Vec<Vec<u8>>>,
 }
 
 impl<'c> Sender<'c> {
@@ -59,6 +62,7 @@ impl<'c> Sender<'c> {
             client,
             rows_path: format!("/v1/tables/{}/{}/rows", table.keyspace, table.table),
             lines_path: format!("/v1/write?partial=accept&keyspace={}{now}", table.keyspace),
+            sent: Mutex::default(),
         }
     }
 
@@ -85,18 +89,21 @@ impl<'c> Sender<'c> {
             outcome.rows += range.len() as u64;
             return Ok(());
         };
+        let body = self.sent.lock().pop().unwrap_or_default();
         let body = if range.len() == rows.batch.rows {
-            encoded(rows)?
+            encoded(rows, body)?
         } else {
-            encoded(&rows.slice(&range))?
+            encoded(&rows.slice(&range), body)?
         };
-        let error = match request(|| {
+        let answer = request(|| {
             client.post(
                 &self.rows_path,
                 "application/vnd.apache.arrow.stream",
                 &body,
             )
-        }) {
+        });
+        self.sent.lock().push(body);
+        let error = match answer {
             Ok(answer) => {
                 count(&answer, range.len() as u64, outcome);
                 return Ok(());
@@ -199,9 +206,11 @@ fn request(ask: impl Fn() -> Result<Value>) -> Result<Value> {
     }
 }
 
-fn encoded(rows: &Rows) -> Result<Vec<u8>> {
+/// Rows as a request, in memory that is there already or as much more as they take.
+fn encoded(rows: &Rows, mut body: Vec<u8>) -> Result<Vec<u8>> {
     let batch = rows.batch.to_record_batch()?;
-    let mut body = Vec::with_capacity(values_bytes(&batch) + HEAD_BYTES);
+    body.clear();
+    body.reserve(values_bytes(&batch) + HEAD_BYTES);
     let mut writer = StreamWriter::try_new(&mut body, &batch.schema())?;
     writer.write(&batch)?;
     writer.finish()?;

@@ -167,3 +167,86 @@ fn columns_that_lie_over_each_other_are_refused() {
     let error = parse(&stream, &TableName::new("k", "t")).unwrap_err();
     assert!(error.message().contains("lie over each other"), "{error}");
 }
+
+/// Batches of so many rows each: numbers and text, some of it missing.
+fn of_rows(rows: &[usize]) -> Vec<u8> {
+    let batch = |rows: usize| {
+        let numbers: Int64Array = (0..rows as i64)
+            .map(|row| (row % 5 > 0).then_some(row))
+            .collect();
+        let text: StringArray = (0..rows)
+            .map(|row| (row % 3 > 0).then(|| "é".repeat(row % 9)))
+            .collect();
+        RecordBatch::try_from_iter([
+            ("a", Arc::new(numbers) as ArrayRef),
+            ("b", Arc::new(text) as _),
+        ])
+    };
+    let batch = |rows: usize| batch(rows).unwrap();
+    let schema = batch(1).schema();
+    let mut writer = StreamWriter::try_new(Vec::new(), &schema).unwrap();
+    for rows in rows {
+        writer.write(&batch(*rows)).unwrap();
+    }
+    writer.into_inner().unwrap()
+}
+
+#[test]
+fn rows_that_lie_in_their_body_are_those_that_were_copied() {
+    let table = TableName::new("k", "t");
+    for rows in [&[0][..], &[1, 0], &[3000, 1, 70], &[0, 0, 9, 0]] {
+        let whole = of_rows(rows);
+        let ends = [whole.len(), whole.len() - END.len(), whole.len()];
+        // Also where the body begins at a place that no number may.
+        for (end, shift) in ends.into_iter().zip([0, 3, 1]) {
+            let shifted: Vec<u8> = vec![0; shift]
+                .into_iter()
+                .chain(whole[..end].iter().copied())
+                .collect();
+            let body = Buffer::from(shifted).slice(shift);
+            let reader = ArrowReader::new(body.clone(), table.clone()).unwrap();
+            let found: Vec<NamedBatch> = reader.collect::<Result<_>>().unwrap();
+            let wanted = arrow::ipc::reader::StreamReader::try_new(body.as_slice(), None).unwrap();
+            let wanted: Vec<RecordBatch> = wanted.collect::<Result<_, _>>().unwrap();
+            assert_eq!(found.len(), rows.len(), "{rows:?}, cut at {end}");
+            for (found, wanted) in found.into_iter().zip(wanted) {
+                let copied = apart(found.clone());
+                for (at, array) in wanted.columns().iter().enumerate() {
+                    assert_eq!(&found.columns[at].array, array);
+                    assert_eq!(&copied.columns[at].array, array);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_do_not_keep_a_body_that_is_mostly_something_else() {
+    let table = TableName::new("k", "t");
+    let read = |body: Vec<u8>| {
+        let mut reader = ArrowReader::new(Buffer::from(body), table.clone()).unwrap();
+        let batches: Vec<NamedBatch> = reader.by_ref().collect::<Result<_>>().unwrap();
+        (reader.is_loose(), batches)
+    };
+    let (loose, _) = read(of_rows(&[3000, 3000]));
+    assert!(!loose);
+    // A row of a column whose buffer is as long as that of thousands.
+    let many = Int64Array::from(vec![7; 5000]);
+    let batch = RecordBatch::try_from_iter([("a", Arc::new(many) as ArrayRef)]).unwrap();
+    let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema()).unwrap();
+    writer.write(&batch).unwrap();
+    let mut body = writer.into_inner().unwrap();
+    for place in 0..body.len() - 8 {
+        if body[place..].starts_with(&5000_i64.to_le_bytes()) {
+            body[place..][..8].copy_from_slice(&1_i64.to_le_bytes());
+        }
+    }
+    let (loose, batches) = read(body);
+    assert!(loose);
+    let array = &batches[0].columns[0].array;
+    assert_eq!(array.len(), 1);
+    assert!(array.get_buffer_memory_size() > 30_000);
+    let copied = apart(batches[0].clone());
+    assert_eq!(&copied.columns[0].array, array);
+    assert!(copied.columns[0].array.get_buffer_memory_size() < 1000);
+}

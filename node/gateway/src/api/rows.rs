@@ -4,8 +4,10 @@
 use std::sync::Arc;
 
 use activestore_formats::ArrowReader;
+use activestore_formats::arrow_ipc::apart;
 use activestore_ingest::{CsvOptions, JsonOptions, JsonShape, Parsed, csv, json};
 use activestore_types::{Error, NamedBatch, Result, TableName, TableSchema};
+use arrow::buffer::Buffer;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
@@ -17,6 +19,10 @@ use crate::encode::Format;
 use crate::request::{Parameters, media_type, parameters, read_body};
 use crate::rows_room::{self, RowsRoom};
 use crate::server::Shared;
+
+/// Rows stay where a body of this length lies. A shorter one may be a part of what was read from its connection, which
+/// would stay with it.
+const SHARED_BYTES_MIN: usize = 1 << 20;
 
 pub(super) async fn insert(
     State(shared): State<Arc<Shared>>,
@@ -101,13 +107,21 @@ fn parse(
         }
         Format::Arrow => {
             let mut parsed = Parsed::default();
-            let mut reader = ArrowReader::new(bytes.as_ref(), name)?.within(rows_bytes_max);
+            let body = if bytes.len() < SHARED_BYTES_MIN {
+                Buffer::from(bytes.as_ref())
+            } else {
+                Buffer::from(bytes.clone())
+            };
+            let mut reader = ArrowReader::new(body, name)?.within(rows_bytes_max);
             for batch in reader.by_ref() {
                 let batch: NamedBatch = batch?;
                 parsed.lines += batch.rows as u64;
                 parsed.batches.push(batch);
             }
             parsed.too_large = reader.is_exceeded();
+            if reader.is_loose() {
+                parsed.batches = parsed.batches.into_iter().map(apart).collect();
+            }
             Ok(parsed)
         }
         Format::Parquet => Err(Error::internal("rows do not come in as Parquet")),

@@ -7,11 +7,7 @@ use std::time::Duration;
 use super::*;
 
 fn record() -> (Encoded, CheckedSet) {
-    let encoded = Encoded {
-        bytes: vec![0; 64],
-        payload_length: 0,
-        payload_crc: 0,
-    };
+    let encoded = Encoded::mark();
     let set = CheckedSet {
         batches: Vec::new(),
         tombstones: Vec::new(),

@@ -116,12 +116,12 @@ pub(crate) fn sorted_batches<'a>(
     view: &'a MemtableView,
     schema: &'a TableSchema,
 ) -> impl Iterator<Item = Result<(RowBatch, KeyBuffer)>> + 'a {
-    let order = view.order(&KeyRange::all());
+    let (order, may_repeat) = view.select(&KeyRange::all());
     let finder = Finder::new(view.chunks());
     let mut next = 0;
     std::iter::from_fn(move || {
         let rows = order.get(next..).filter(|rows| !rows.is_empty())?;
-        let mut sorted = Sorted::new(view.chunks());
+        let mut sorted = Sorted::new(view.chunks(), may_repeat);
         for row in rows {
             let (chunk, at) = finder.find(*row);
             if !sorted.push(chunk, at) {
@@ -193,15 +193,18 @@ struct Sorted<'a> {
     /// The place of each chunk in `used`.
     places: Vec<usize>,
     picks: Vec<Pick>,
+    /// Whether two rows may have one key.
+    may_repeat: bool,
     last_key: &'a [u8],
     /// Where the rows of the last key start in `picks`.
     run: usize,
 }
 
 impl<'a> Sorted<'a> {
-    fn new(chunks: &'a Chunks) -> Self {
+    fn new(chunks: &'a Chunks, may_repeat: bool) -> Self {
         Sorted {
             chunks,
+            may_repeat,
             used: Vec::new(),
             places: vec![usize::MAX; chunks.len()],
             picks: Vec::with_capacity(FLUSH_ROWS),
@@ -216,8 +219,13 @@ impl<'a> Sorted<'a> {
         let Some(held) = self.chunks.get(chunk) else {
             return true;
         };
-        let key = held.keys.key(row);
-        if key != self.last_key || self.picks.is_empty() {
+        // Where no key comes twice, none need be looked at.
+        let key = if self.may_repeat {
+            held.keys.key(row)
+        } else {
+            &[]
+        };
+        if !self.may_repeat || key != self.last_key || self.picks.is_empty() {
             if self.picks.len() >= FLUSH_ROWS {
                 return false;
             }

@@ -25,13 +25,14 @@ const PARTITION_BYTES: usize = size_of::<Partition>() + 32;
 pub(super) struct Partition {
     /// Row numbers by (key, row number).
     sorted: Vec<u32>,
-    /// Row numbers that came out of order, by row number.
+    /// Row numbers that came out of order, by row number: each of a key below that of a sorted row before it. Rows
+    /// in order go on to be sorted beside them, so that writers that take turns leave a tail of what was late alone.
     tail: Vec<u32>,
     /// The clustering suffix of the last sorted row.
     last: Suffix,
     /// The length of the partition's prefix.
     prefix_len: u32,
-    /// Whether two rows may have one key; never forgotten, and not looked into where rows came out of order.
+    /// Whether two rows have one key; never forgotten, and known of late rows once they are sorted in.
     repeats: bool,
 }
 
@@ -116,8 +117,8 @@ impl Partitions {
             true => Ordering::Less,
             false => partition.last.compare(head, rest),
         };
-        let in_order = partition.tail.is_empty() && against.is_le();
-        partition.repeats |= !in_order || against.is_eq();
+        let in_order = against.is_le();
+        partition.repeats |= in_order && against.is_eq();
         if in_order {
             partition.sorted.push(row);
             partition.last.set(head, rest);
@@ -168,8 +169,11 @@ impl Partitions {
     pub(super) fn tidy(&mut self, chunks: &Chunks) {
         while let Some(code) = self.due.pop() {
             if let Some(partition) = self.list.get_mut(code as usize) {
-                partition.sorted.append(&mut partition.tail);
-                sort(&mut partition.sorted, chunks);
+                sort(&mut partition.tail, chunks);
+                let mut all = Vec::with_capacity(partition.rows());
+                partition.repeats |= merge(&partition.sorted, &partition.tail, chunks, &mut all);
+                partition.sorted = all;
+                partition.tail = Vec::new();
                 if let Some(last) = partition.sorted.last() {
                     let suffix = chunks.key(*last).get(partition.prefix_len as usize..);
                     let (head, rest) = split_suffix(suffix.unwrap_or(&[]));
@@ -196,13 +200,9 @@ impl Partitions {
 }
 
 impl Partition {
-    /// Whether two of its rows may have one key.
-    pub(super) fn may_repeat(&self) -> bool {
-        self.repeats
-    }
-
     /// Rows before `visible` whose key lies in `[start, end)` (an empty `end` is no bound), in key
-    /// order, added to `out`. `chunks` holds every row of the index, visible or not.
+    /// order, added to `out`; whether two of them may have one key. `chunks` holds every row of the index, visible or
+    /// not.
     pub(super) fn select(
         &self,
         start: &[u8],
@@ -210,7 +210,7 @@ impl Partition {
         visible: u32,
         chunks: &Chunks,
         out: &mut Vec<u32>,
-    ) {
+    ) -> bool {
         let low = if start.is_empty() {
             0
         } else {
@@ -221,19 +221,23 @@ impl Partition {
         } else {
             self.sorted.partition_point(|row| chunks.key(*row) < end)
         };
-        let before = out.len();
         let inside = self.sorted.get(low..high).unwrap_or(&[]);
-        out.extend(inside.iter().filter(|row| **row < visible));
-        let sorted = out.len();
-        out.extend(self.tail.iter().filter(|row| {
-            let key = chunks.key(**row);
-            **row < visible && start <= key && (end.is_empty() || key < end)
-        }));
-        if out.len() > sorted
-            && let Some(added) = out.get_mut(before..)
-        {
-            sort(added, chunks);
-        }
+        let all_visible = chunks.rows() <= visible;
+        let whole = start.is_empty() && end.is_empty();
+        let inside_too = |row: u32| {
+            let key = chunks.key(row);
+            start <= key && (end.is_empty() || key < end)
+        };
+        let added = |row: &u32| *row < visible && (whole || inside_too(*row));
+        let mut late: Vec<u32> = self.tail.iter().copied().filter(added).collect();
+        sort(&mut late, chunks);
+        let meets = if all_visible {
+            merge(inside, &late, chunks, out)
+        } else {
+            let seen = inside.iter().copied().filter(|row| *row < visible);
+            merge(&seen.collect::<Vec<_>>(), &late, chunks, out)
+        };
+        self.repeats || meets
     }
 
     /// The row before `visible` with the greatest key (or the least, without `last`), and whether it
@@ -293,4 +297,34 @@ fn sort(rows: &mut [u32], chunks: &Chunks) {
             .cmp(chunks.key(*right))
             .then(left.cmp(right))
     });
+}
+
+/// Adds the rows of both lists to `out`, by (key, row number), as each list is; whether a late one has the key of
+/// another row. The late ones are few, and mostly stretches that belong together between two rows of the others: only
+/// what is near them is looked at.
+fn merge(sorted: &[u32], late: &[u32], chunks: &Chunks, out: &mut Vec<u32>) -> bool {
+    out.reserve(sorted.len() + late.len());
+    let (mut rest, mut meets) = (sorted, false);
+    let mut last_key: Option<&[u8]> = None;
+    for row in late {
+        let key = chunks.key(*row);
+        let before = |other: &u32| (chunks.key(*other), *other) < (key, *row);
+        let mut step = 1;
+        while rest.get(step - 1).is_some_and(before) {
+            step *= 2;
+        }
+        // The row before `step / 2` is before this one; that at `step - 1` is not, or is not there.
+        let from = step / 2;
+        let near = rest.get(from..rest.len().min(step)).unwrap_or(&[]);
+        let place = from + near.partition_point(before);
+        let (passed, behind) = rest.split_at_checked(place).unwrap_or((rest, &[]));
+        out.extend_from_slice(passed);
+        out.push(*row);
+        let mut neighbours = [passed.last(), behind.first()].into_iter().flatten();
+        meets |= last_key == Some(key) || neighbours.any(|other| chunks.key(*other) == key);
+        last_key = Some(key);
+        rest = behind;
+    }
+    out.extend_from_slice(rest);
+    meets
 }

@@ -86,6 +86,59 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Several writers that send the stretches of one file: each partition's rows rise within a stretch, and stretches
+    /// overtake each other.
+    #[test]
+    fn stretches_that_overtake_each_other_come_in_order(
+        stretches in prop::collection::vec((0_i64..40, 1_usize..120), 1..40),
+        seen in 0_usize..40,
+    ) {
+        let memtable = Arc::new(Memtable::new(schema()));
+        let mut writes: Vec<Write> = Vec::new();
+        let mut early = (memtable.view(), 0);
+        for (number, (start, rows)) in stretches.iter().enumerate() {
+            if number == seen {
+                early = (memtable.view(), writes.len());
+            }
+            let first = writes.len();
+            for row in 0..*rows {
+                // The clustering key descends.
+                let at = 2000 - start * 25 - row as i64 / 3;
+                writes.push(write((row % 3) as u8, at, writes.len() as u64 + 1));
+            }
+            memtable.append(batch(&writes[first..])).unwrap();
+        }
+        for (view, rows) in [(memtable.view(), writes.len()), early] {
+            let mut expected: Vec<(Vec<u8>, u32)> = (0..).zip(&writes).take(rows).map(|(row, w)| (key(w.device, w.at), row)).collect();
+            expected.sort();
+            for range in [KeyRange::all(), KeyRange::prefix(&partition(1)), span(2, 1700, 1400)] {
+                let within = expected.iter().filter(|(key, _)| range.contains(key));
+                let rows: Vec<u32> = within.clone().map(|(_, row)| *row).collect();
+                let (order, may_repeat) = view.select(&range);
+                prop_assert_eq!(order, rows);
+                let repeats = within.clone().zip(within.skip(1)).any(|((one, _), (next, _))| one == next);
+                prop_assert!(may_repeat || !repeats);
+            }
+            for last in [false, true] {
+                for device in 0..3 {
+                    let of = expected.iter().filter(|(key, _)| key.starts_with(&partition(device)));
+                    let end = if last { of.clone().next_back() } else { of.clone().next() };
+                    let found = view.end(&partition(device), last);
+                    prop_assert_eq!(found.is_some(), end.is_some());
+                    if let (Some((row, alone)), Some((end, _))) = (found, end) {
+                        prop_assert_eq!(view.chunks().key(row), end.as_slice());
+                        let same = of.filter(|(key, _)| key == end).count();
+                        prop_assert_eq!(alone, same == 1);
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn single_rows_are_joined_into_few_batches() {
     let memtable = Arc::new(Memtable::new(schema()));

@@ -79,8 +79,8 @@ impl MemtableView {
         let (start, end) = (range.start.as_slice(), range.end.as_slice());
         if let Some(prefix) = self.memtable.shape.single_partition(range) {
             if let Some(partition) = inner.partitions.get(super::prefix::hash(prefix), prefix) {
-                partition.select(start, end, self.rows, &inner.chunks, &mut rows);
-                return (rows, partition.may_repeat());
+                let may_repeat = partition.select(start, end, self.rows, &inner.chunks, &mut rows);
+                return (rows, may_repeat);
             }
             return (rows, false);
         }
@@ -94,8 +94,7 @@ impl MemtableView {
         partitions.sort_unstable_by_key(|(prefix, _)| *prefix);
         let mut may_repeat = false;
         for (_, partition) in partitions {
-            partition.select(start, end, self.rows, &inner.chunks, &mut rows);
-            may_repeat |= partition.may_repeat();
+            may_repeat |= partition.select(start, end, self.rows, &inner.chunks, &mut rows);
         }
         (rows, may_repeat)
     }

@@ -25,7 +25,7 @@ use crate::note::Notes;
 use crate::options::{StoreOptions, WalSync};
 use crate::stats::Counters;
 use crate::version::Version;
-use crate::wal::record::Encoded;
+use crate::wal::encoded::Encoded;
 use crate::wal::{Appended, Wal};
 use crate::worker::history::History;
 use crate::write_set::Note;

@@ -15,6 +15,8 @@ use arrow::datatypes::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::encoded::{BESIDE_BYTES_MIN, Beside};
+
 /// How a column's values lie in the record.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) enum Shape {
@@ -29,19 +31,37 @@ pub(crate) enum Shape {
 /// Appends buffers to a record, each at a place that its type may be read from without a copy.
 pub(crate) struct BufferWriter<'a> {
     out: &'a mut Vec<u8>,
+    /// Long buffers in place of copies of them, where they may stay where they are.
+    beside: Option<&'a mut Beside>,
     /// Where the payload starts in `out`: alignment counts from there.
     base: usize,
 }
 
 impl<'a> BufferWriter<'a> {
-    pub(crate) fn new(out: &'a mut Vec<u8>, base: usize) -> Self {
-        BufferWriter { out, base }
+    pub(crate) fn new(out: &'a mut Vec<u8>, beside: Option<&'a mut Beside>, base: usize) -> Self {
+        BufferWriter { out, beside, base }
     }
 
-    pub(crate) fn bytes(&mut self, bytes: &[u8], align: usize) {
-        let at = (self.out.len() - self.base).next_multiple_of(align);
-        self.out.resize(self.base + at, 0);
+    fn align(&mut self, align: usize) {
+        let beside = self.beside.as_ref().map_or(0, |beside| beside.length());
+        let at = self.out.len() - self.base + beside;
+        let gap = at.next_multiple_of(align) - at;
+        self.out.resize(self.out.len() + gap, 0);
+    }
+
+    fn bytes(&mut self, bytes: &[u8], align: usize) {
+        self.align(align);
         self.out.extend_from_slice(bytes);
+    }
+
+    fn buffer(&mut self, buffer: &Buffer, align: usize) {
+        self.align(align);
+        match &mut self.beside {
+            Some(beside) if buffer.len() >= BESIDE_BYTES_MIN => {
+                beside.push(self.out.len(), buffer.clone());
+            }
+            _ => self.out.extend_from_slice(buffer.as_slice()),
+        }
     }
 
     pub(crate) fn bits(&mut self, bits: &BooleanBuffer) {
@@ -51,7 +71,7 @@ impl<'a> BufferWriter<'a> {
     }
 
     pub(crate) fn numbers<T: ArrowNativeType>(&mut self, values: &ScalarBuffer<T>) {
-        self.bytes(values.inner().as_slice(), align_of::<T>());
+        self.buffer(values.inner(), align_of::<T>());
     }
 
     fn primitive<T: ArrowPrimitiveType>(&mut self, array: &dyn Array) {
@@ -64,15 +84,17 @@ impl<'a> BufferWriter<'a> {
         let last = offsets.last().copied().unwrap_or(0);
         if let Shape::Text(_) = shape {
             if first == 0 {
-                self.bytes(array.offsets().inner().inner().as_slice(), 4);
+                self.numbers(array.offsets().inner());
             } else {
                 let moved: ScalarBuffer<i32> =
                     offsets.iter().map(|offset| offset - first).collect();
                 self.numbers(&moved);
             }
         }
-        let range = first.as_usize()..last.as_usize();
-        self.bytes(array.value_data().get(range).unwrap_or_default(), 1);
+        let (start, end) = (first.as_usize(), last.as_usize());
+        if start <= end && end <= array.values().len() {
+            self.buffer(&array.values().slice_with_length(start, end - start), 1);
+        }
     }
 
     /// Appends an array's values; its nulls are the caller's.

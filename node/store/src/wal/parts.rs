@@ -12,8 +12,9 @@ use activestore_types::{Error, ErrorKind, Result};
 use arrow::buffer::{Buffer, MutableBuffer};
 
 use super::column::{Reuse, short};
+use super::encoded::{Beside, Encoded};
 use super::frame::FRAME_HEADER_BYTES;
-use super::record::{Encoded, decode_plain, framed, payload_of, too_large};
+use super::record::{decode_plain, payload_of, too_large};
 use crate::write_set::WriteSet;
 
 /// Set in the length of a header that parts follow.
@@ -48,7 +49,7 @@ pub(crate) fn encode(
     if let Some(last) = bytes.get_mut(FRAME_HEADER_BYTES + 3) {
         *last |= (MARK >> 24) as u8;
     }
-    framed(bytes)
+    Encoded::framed(bytes, Beside::default())
 }
 
 /// Decodes a payload that has parts.

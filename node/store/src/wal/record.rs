@@ -18,6 +18,7 @@ use arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::column::{BufferReader, BufferWriter, Reuse, Shape, shape, short};
+use super::encoded::{BESIDE_BYTES_MIN, Beside, Encoded};
 use super::frame::{FRAME_HEADER_BYTES, RECORD_BYTES_MAX};
 use super::parts;
 use crate::write_set::{Note, WriteSet};
@@ -88,25 +89,23 @@ struct TombstoneHeader {
     origin: OriginId,
 }
 
-/// A record ready to be written: a gap for the frame's header, the payload, zeros up to a multiple
-/// of 8.
-#[derive(Debug)]
-pub(crate) struct Encoded {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) payload_length: u32,
-    pub(crate) payload_crc: u32,
-}
-
 /// Encodes a commit.
 ///
 /// # Errors
 /// `Invalid` for an array of a type that no column has, and for more than 64 MiB.
 pub(crate) fn encode(set: &WriteSet) -> Result<Encoded> {
-    framed(payload_of(set)?)
+    let mut beside = Beside::default();
+    let bytes = payload(set, Some(&mut beside))?;
+    Encoded::framed(bytes, beside)
 }
 
-/// The payload, behind a gap for the frame's header.
+/// The payload in one piece, behind a gap for the frame's header.
 pub(super) fn payload_of(set: &WriteSet) -> Result<Vec<u8>> {
+    payload(set, None)
+}
+
+/// The payload behind a gap for the frame's header, but for what is left `beside` it.
+fn payload(set: &WriteSet, beside: Option<&mut Beside>) -> Result<Vec<u8>> {
     let header = Header {
         batches: set
             .batches
@@ -133,33 +132,21 @@ pub(super) fn payload_of(set: &WriteSet) -> Result<Vec<u8>> {
     let head = postcard::to_stdvec(&header)
         .map_err(|error| Error::internal(format!("a log record cannot be encoded: {error}")))?;
     let rows: usize = set.batches.iter().map(RowBatch::memory_bytes).sum();
-    let mut bytes =
-        Vec::with_capacity(FRAME_HEADER_BYTES + head.len() + rows.min(RECORD_BYTES_MAX) + 64);
+    let copied_max = if beside.is_some() {
+        BESIDE_BYTES_MIN
+    } else {
+        RECORD_BYTES_MAX
+    };
+    let mut bytes = Vec::with_capacity(FRAME_HEADER_BYTES + head.len() + rows.min(copied_max) + 64);
     bytes.resize(FRAME_HEADER_BYTES, 0);
     let header_length = u32::try_from(head.len()).map_err(|_| too_large(head.len()))?;
     bytes.extend_from_slice(&header_length.to_le_bytes());
     bytes.extend_from_slice(&head);
-    let mut writer = BufferWriter::new(&mut bytes, FRAME_HEADER_BYTES);
+    let mut writer = BufferWriter::new(&mut bytes, beside, FRAME_HEADER_BYTES);
     for (batch, header) in set.batches.iter().zip(&header.batches) {
         write_batch(&mut writer, batch, header);
     }
     Ok(bytes)
-}
-
-/// The record of a payload that stands behind the gap.
-pub(super) fn framed(mut bytes: Vec<u8>) -> Result<Encoded> {
-    let length = bytes.len() - FRAME_HEADER_BYTES;
-    if length > RECORD_BYTES_MAX {
-        return Err(too_large(length));
-    }
-    let payload = bytes.get(FRAME_HEADER_BYTES..).unwrap_or_default();
-    let payload_crc = crc32c::crc32c(payload);
-    bytes.resize(bytes.len().next_multiple_of(8), 0);
-    Ok(Encoded {
-        bytes,
-        payload_length: u32::try_from(length).map_err(|_| too_large(length))?,
-        payload_crc,
-    })
 }
 
 pub(super) fn too_large(bytes: usize) -> Error {

@@ -9,8 +9,8 @@
 use activestore_env::Env;
 use activestore_types::{Error, Lsn, Result};
 
-use super::frame::{FRAME_HEADER_BYTES, frame_bytes};
-use super::record::Encoded;
+use super::encoded::{Beside, Encoded};
+use super::frame::FRAME_HEADER_BYTES;
 use super::segment::{SegmentPool, WAL_DIR};
 use super::survey::Survey;
 use super::{Wal, Writer, new_header};
@@ -53,7 +53,7 @@ pub(crate) fn rewrite(
         ))
         .with_hint("restore the node from a backup"));
     }
-    let pool = SegmentPool::open(disk, NEW_DIR, options.wal_segment_bytes)?.pool;
+    let pool = SegmentPool::open(disk, NEW_DIR, &options)?.pool;
     pool.name_from(survey.next_file);
     let header = new_header(env, &options, survey.sequence + 2, from);
     let segment = std::sync::Arc::new(SegmentPool::claim(pool.take(0)?, header)?);
@@ -84,14 +84,5 @@ fn encoded(survey: &Survey, lsn: Lsn) -> Result<Encoded> {
     let payload = payload.as_ref().map_or(&[] as &[u8], |payload| payload);
     let mut bytes = vec![0; FRAME_HEADER_BYTES];
     bytes.extend_from_slice(payload);
-    bytes.resize(
-        usize::try_from(frame_bytes(payload.len())).unwrap_or(bytes.len()),
-        0,
-    );
-    Ok(Encoded {
-        payload_length: u32::try_from(payload.len())
-            .map_err(|_| Error::internal("a record is longer than the log takes"))?,
-        payload_crc: crc32c::crc32c(payload),
-        bytes,
-    })
+    Encoded::framed(bytes, Beside::default())
 }

@@ -9,9 +9,10 @@ use arrow::buffer::{Buffer, MutableBuffer};
 use std::sync::Arc;
 
 use super::column::Reuse;
+use super::encoded::{Beside, Encoded};
 use super::frame::{FRAME_HEADER_BYTES, SegmentHeader};
 use super::parts;
-use super::record::{self, Encoded};
+use super::record;
 use crate::write_set::WriteSet;
 
 /// Encrypts payloads, or leaves them as they are.
@@ -36,7 +37,9 @@ impl RecordSealer {
     pub(crate) fn encode(&self, set: &WriteSet, apart: &[(u32, WriteSet)]) -> Result<Encoded> {
         match &self.parts {
             Some(sealer) if !apart.is_empty() => parts::encode(set, apart, sealer),
-            _ => record::encode(set),
+            // What is encrypted where it stands has to stand there.
+            Some(_) => Encoded::framed(record::payload_of(set)?, Beside::default()),
+            None => record::encode(set),
         }
     }
 

@@ -4,8 +4,13 @@
 //! A file is free (its first sector is zeros) or in use (a [`SegmentHeader`]). It becomes free by a
 //! synced write of zeros, before it is handed out again, so that no crash leaves a file that is
 //! half of an old log and half of the new one.
+//!
+//! A file that is made ahead of need is filled with zeros, so that a sync of a record writes that record and nothing
+//! else. Where a writer waits for it, rows come faster than files are given back, and filling it would write as much
+//! again as they do: its space is only set aside then.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,12 +19,13 @@ use activestore_types::{Lsn, Result};
 use parking_lot::Mutex;
 
 use super::frame::{FirstSector, SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::options::StoreOptions;
 
 /// The folder of the log.
 pub(crate) const WAL_DIR: &str = "wal";
 
-/// Free files kept for later use; more are removed.
-const SPARE_MAX: usize = 2;
+/// Free files kept for later use, at least and at most; more are removed.
+const SPARES: RangeInclusive<usize> = 2..=5;
 
 /// A remembered frame for about every so many bytes lets a reader start near its record.
 const INDEX_STEP_BYTES: u64 = 64 * 1024;
@@ -98,6 +104,8 @@ pub(crate) struct SegmentPool {
     dir: &'static str,
     /// Length of a usual segment.
     segment_bytes: u64,
+    /// Free files kept.
+    spares_max: usize,
     state: Mutex<PoolState>,
 }
 
@@ -115,19 +123,25 @@ pub(crate) struct Found {
 }
 
 impl SegmentPool {
-    /// Looks through the log's folder, making it if it is missing.
+    /// Looks through the log's folder, making it if it is missing. As many free files are kept as one flush gives
+    /// back, within bounds.
     pub(crate) fn open(
         disk: &Arc<dyn Disk>,
         dir: &'static str,
-        segment_bytes: u64,
+        options: &StoreOptions,
     ) -> Result<Found> {
         disk.create_dir_all(dir)?;
-        let segment_bytes = segment_bytes.max(2 * SEGMENT_HEADER_BYTES as u64);
+        let least = 2 * SEGMENT_HEADER_BYTES as u64;
+        let segment_bytes = options.wal_segment_bytes.max(least);
+        let given_back = options.memtable_bytes as u64 / segment_bytes + 1;
+        let spares_max = usize::try_from(given_back).unwrap_or(usize::MAX);
+        let spares_max = spares_max.clamp(*SPARES.start(), *SPARES.end());
         let mut found = Found {
             pool: SegmentPool {
                 disk: Arc::clone(disk),
                 dir,
                 segment_bytes,
+                spares_max,
                 state: Mutex::new(PoolState {
                     spares: VecDeque::new(),
                     next_file: 1,
@@ -152,7 +166,9 @@ impl SegmentPool {
             file.read_at(0, &mut sector)?;
             match SegmentHeader::decode(&sector) {
                 // A file of another length is one whose making was cut short, or of other settings.
-                FirstSector::Free if length != segment_bytes || state.spares.len() >= SPARE_MAX => {
+                FirstSector::Free
+                    if length != segment_bytes || state.spares.len() >= spares_max =>
+                {
                     disk.remove(&path)?;
                 }
                 FirstSector::Free => state.spares.push_back(Spare { path, file, length }),
@@ -179,19 +195,25 @@ impl SegmentPool {
                 return Ok(spare);
             }
         }
-        self.make(bytes.max(self.segment_bytes))
+        let length = bytes.max(self.segment_bytes);
+        self.make(length, |file| file.reserve(length))
     }
 
     /// Makes sure that the next [`SegmentPool::take`] of a usual length finds a file.
     pub(crate) fn prepare(&self) -> Result<()> {
         if self.state.lock().spares.is_empty() {
-            let spare = self.make(self.segment_bytes)?;
+            let length = self.segment_bytes;
+            let spare = self.make(length, |file| file.allocate(length))?;
             self.state.lock().spares.push_back(spare);
         }
         Ok(())
     }
 
-    fn make(&self, length: u64) -> Result<Spare> {
+    fn make(
+        &self,
+        length: u64,
+        fill: impl FnOnce(&dyn DiskFile) -> std::io::Result<()>,
+    ) -> Result<Spare> {
         let number = {
             let mut state = self.state.lock();
             state.next_file += 1;
@@ -199,8 +221,7 @@ impl SegmentPool {
         };
         let path = format!("{}/{number:08}.wal", self.dir);
         let file = self.disk.create(&path)?;
-        let made = file
-            .allocate(length)
+        let made = fill(file.as_ref())
             .and_then(|()| file.sync_data())
             .and_then(|()| self.disk.sync_dir(self.dir));
         if let Err(error) = made {
@@ -235,7 +256,7 @@ impl SegmentPool {
             fill_with_zeros(segment.file.as_ref(), segment.length)?;
         }
         let mut state = self.state.lock();
-        if segment.length == self.segment_bytes && state.spares.len() < SPARE_MAX {
+        if segment.length == self.segment_bytes && state.spares.len() < self.spares_max {
             state.spares.push_back(Spare {
                 path: segment.path.clone(),
                 file: Arc::clone(&segment.file),

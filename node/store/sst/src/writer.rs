@@ -74,6 +74,8 @@ pub struct SstWriter {
     time: Option<ColumnId>,
     /// Rows of a row group, at most.
     group_rows_max: usize,
+    /// What the last one came to.
+    group_bytes: usize,
     /// Text that a row group gathers before it is cut short of its rows, in bytes.
     group_text_max: usize,
     /// The newest rows, as long as they are worth a place of their own.
@@ -138,6 +140,7 @@ impl SstWriter {
             group_text_max: GROUP_TEXT_BYTES.min(options.group_bytes_max.unwrap_or(usize::MAX)),
             schema,
             columns,
+            group_bytes: 0,
             offset: MAGIC.len() as u64,
             buffer: MAGIC.to_vec(),
             pending: Vec::new(),
@@ -430,7 +433,8 @@ impl SstWriter {
         if rows == 0 {
             return Ok(());
         }
-        let mut out = Vec::new();
+        // About as much as the one before.
+        let mut out = Vec::with_capacity(self.group_bytes / 8 * 9);
         for column in &mut self.columns {
             let data_type = match column.kind {
                 ColumnKind::Cells(id) => self.schema.column_by_id(id).map(|known| known.data_type),
@@ -445,6 +449,7 @@ impl SstWriter {
         }
         self.groups.push(rows as u32);
         self.page_groups += 1;
+        self.group_bytes = out.len();
         self.emit(&out)?;
         if self.fences.len() >= page_vectors(self.columns.len()) {
             self.write_page()?;
@@ -490,6 +495,13 @@ impl SstWriter {
 
     /// Appends bytes to the file; everything that is written goes through here.
     fn emit(&mut self, bytes: &[u8]) -> Result<()> {
+        if bytes.len() >= WRITE_BYTES {
+            // So many are worth a write of their own.
+            self.write_buffer()?;
+            self.write(self.offset, bytes)?;
+            self.offset += bytes.len() as u64;
+            return Ok(());
+        }
         self.buffer.extend_from_slice(bytes);
         self.offset += bytes.len() as u64;
         if self.buffer.len() >= WRITE_BYTES {
@@ -499,12 +511,18 @@ impl SstWriter {
     }
 
     fn write_buffer(&mut self) -> Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
         let start = self.offset - self.buffer.len() as u64;
-        self.file
-            .write_at(start, &self.buffer)
-            .map_err(|error| Error::from(error).context(&self.path))?;
+        self.write(start, &self.buffer)?;
         self.buffer.clear();
         Ok(())
+    }
+
+    fn write(&self, at: u64, bytes: &[u8]) -> Result<()> {
+        let written = self.file.write_at(at, bytes);
+        written.map_err(|error| Error::from(error).context(&self.path))
     }
 }
 

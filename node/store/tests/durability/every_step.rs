@@ -57,6 +57,12 @@ fn life(world: &SimEnv, tracked: &mut Tracked) -> Result<()> {
         Ok(())
     };
     commits(&store, tracked, 8)?;
+    // A record of several writes: its texts are too long to be copied.
+    let long = Commit {
+        upserts: vec![(7, 1, "y".repeat(40_000)), (70, 2, "z".repeat(20_000))],
+        ..Commit::default()
+    };
+    tracked.commit(&store, long, &stamps, true)?;
     store.flush()?;
     store.hold_log(Some(Lsn(5)));
     commits(&store, tracked, 8)?;

@@ -74,9 +74,14 @@ fn columns(rows: usize, skip: usize) -> Vec<BatchColumn> {
         .collect()
 }
 
+fn whole(encoded: &Encoded) -> Vec<u8> {
+    let pieces: Vec<&[u8]> = encoded.pieces().collect();
+    pieces.concat()
+}
+
 fn payload(encoded: &Encoded) -> Buffer {
     let end = FRAME_HEADER_BYTES + encoded.payload_length as usize;
-    Buffer::from_slice_ref(&encoded.bytes[FRAME_HEADER_BYTES..end])
+    Buffer::from_slice_ref(&whole(encoded)[FRAME_HEADER_BYTES..end])
 }
 
 fn assert_same(left: &WriteSet, right: &WriteSet) {
@@ -139,6 +144,11 @@ proptest! {
         let encoded = encode(&set).unwrap();
         let bytes = payload(&encoded);
         prop_assert_eq!(crc32c::crc32c(bytes.as_slice()), encoded.payload_crc);
+        // What is written from where it lies is the record that copies would make.
+        let copied = Encoded::framed(payload_of(&set).unwrap(), Beside::default()).unwrap();
+        prop_assert_eq!(copied.pieces().count(), 1);
+        prop_assert_eq!(whole(&copied), whole(&encoded));
+        prop_assert_eq!(encoded.length() % 8, 0);
         assert_same(&set, &decode(&bytes, &mut Reuse::default(), None).unwrap());
         let mut reuse = Reuse::default();
         for _ in 0..2 {
