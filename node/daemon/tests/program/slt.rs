@@ -149,6 +149,14 @@ struct Record<'a> {
     wanted: Vec<String>,
 }
 
+impl Record<'_> {
+    /// It, as often as it is sent.
+    fn sent(self) -> impl Iterator<Item = Self> {
+        let is_query = self.head.first() == Some(&"query");
+        std::iter::repeat_n(self, if is_query { TIMES } else { 1 })
+    }
+}
+
 fn records(text: &str) -> Vec<Record<'_>> {
     let mut records = Vec::new();
     let mut lines = text.lines().enumerate().peekable();
@@ -193,15 +201,11 @@ fn run(file: &Path, connection: &mut dyn Connection) -> Vec<String> {
     let mut failed = Vec::new();
     let wire = connection.name();
     let meant = |record: &Record<'_>| record.skipped != Some(wire);
-    let sent = |record: Record<'_>| {
-        let times = if record.head.first() == Some(&"query") {
-            TIMES
-        } else {
-            1
-        };
-        std::iter::repeat_n(record, times)
-    };
-    for record in records(&text).into_iter().filter(meant).flat_map(sent) {
+    for record in records(&text)
+        .into_iter()
+        .filter(meant)
+        .flat_map(Record::sent)
+    {
         let came = connection.run(&record.sql);
         let wrong = match (record.head.as_slice(), came) {
             (["statement", "ok"], Ok(_)) => None,
