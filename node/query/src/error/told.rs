@@ -235,7 +235,7 @@ fn pattern(message: &str) -> Option<Error> {
     // The place is marked with a roof below the text.
     let text: Vec<&str> = shown
         .split_whitespace()
-        .filter(|word| word.trim_matches('^') != "")
+        .filter(|word| !word.trim_matches('^').is_empty())
         .collect();
     let text = text.join(" ");
     Some(Error::invalid(match text.is_empty() {
