@@ -90,9 +90,9 @@ impl ArrowReader {
         self.exceeded
     }
 
-    /// Whether the batches so far are so little of the body that they are to be put [`apart`] from it.
-    pub fn is_loose(&self) -> bool {
-        self.rows_bytes < self.body_bytes / LOOSE_SHARE
+    /// Whether so many bytes of rows are so little of the body that they are to be put [`apart`] from it.
+    pub fn is_loose(&self, bytes: usize) -> bool {
+        bytes < self.body_bytes / LOOSE_SHARE
     }
 
     /// Sets the rows' time to live in seconds and the key to create the table with.

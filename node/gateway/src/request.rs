@@ -45,9 +45,12 @@ pub async fn read_body(
     if announced.is_some_and(|length| length > bytes_max) {
         return Err(too_large());
     }
-    let read = match announced {
-        Some(length) if length >= GATHERED_BYTES_MIN => gathered(body, length).await,
-        _ => to_bytes(body, bytes_max).await,
+    let gathers = announced.filter(|length| *length >= GATHERED_BYTES_MIN);
+    let mut room = Vec::new();
+    // Where there is no room for all of it at once, there may be for what comes.
+    let read = match gathers.filter(|length| room.try_reserve_exact(*length).is_ok()) {
+        Some(length) => gathered(body, length, room).await,
+        None => to_bytes(body, bytes_max).await,
     };
     let bytes = read.map_err(|error| {
         let mut cause: Option<&dyn std::error::Error> = Some(&error);
@@ -81,8 +84,11 @@ pub async fn read_body(
 
 /// Puts a body of a known length into one piece of memory while it comes, so that it is not held a second time, and
 /// what was read from the connection is used for what comes next.
-async fn gathered(body: Body, length: usize) -> std::result::Result<Bytes, axum::Error> {
-    let mut bytes = Vec::with_capacity(length);
+async fn gathered(
+    body: Body,
+    length: usize,
+    mut bytes: Vec<u8>,
+) -> std::result::Result<Bytes, axum::Error> {
     let mut pieces = body.into_data_stream();
     while let Some(piece) = pieces.next().await {
         let piece = piece?;

@@ -138,6 +138,8 @@ impl Joined {
     /// A row changed; `quiet` is the stamp of a write that sets nothing that the view reads.
     fn change(&mut self, row: Row, quiet: Option<u64>) {
         if self.everything {
+            // All rows are computed anew, and when this one expires is not looked at.
+            self.is_unknown = true;
             return;
         }
         if self.changed.len() >= CHANGED_AT_ONCE_MAX && !self.changed.contains_key(&row) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use activestore_formats::ArrowReader;
 use activestore_formats::arrow_ipc::apart;
 use activestore_ingest::{CsvOptions, JsonOptions, JsonShape, Parsed, csv, json};
-use activestore_types::{Error, NamedBatch, Result, TableName, TableSchema};
+use activestore_types::{Error, NamedBatch, NamedColumn, Result, TableName, TableSchema};
 use arrow::buffer::Buffer;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -119,11 +119,27 @@ fn parse(
                 parsed.batches.push(batch);
             }
             parsed.too_large = reader.is_exceeded();
-            if reader.is_loose() {
+            let kept = parsed
+                .batches
+                .iter()
+                .map(|batch| kept_bytes(batch, &schema));
+            if reader.is_loose(kept.sum()) {
                 parsed.batches = parsed.batches.into_iter().map(apart).collect();
             }
             Ok(parsed)
         }
         Format::Parquet => Err(Error::internal("rows do not come in as Parquet")),
     }
+}
+
+/// Bytes of the columns that are stored where they lie: what the table does not have and is nothing but NULL is let go, and
+/// what is of another type than in the table is put into memory of its own.
+fn kept_bytes(batch: &NamedBatch, schema: &TableSchema) -> usize {
+    let stays = |column: &&NamedColumn| match schema.column(&column.name) {
+        Some(defined) => defined.data_type.arrow() == *column.array.data_type(),
+        None => column.array.null_count() < column.array.len(),
+    };
+    let columns = batch.columns.iter().filter(stays);
+    let bytes = columns.map(|column| column.array.to_data().get_slice_memory_size());
+    bytes.map(|bytes| bytes.unwrap_or(0)).sum()
 }

@@ -147,10 +147,12 @@ impl FileEnds {
             start: prefix.to_vec(),
             end: Vec::new(),
         };
-        let vector = self.sst().vectors_in(&behind)?.start;
-        if vector >= self.sst().vectors() {
+        let meta = self.sst().meta();
+        if !behind.overlaps(&meta.first_key, &meta.last_key) {
+            // It ends before them.
             return Ok(());
         }
+        let vector = self.sst().vectors_in(&behind)?.start;
         let keys = self.keys(vector)?;
         let row = keys.lower_bound(0..keys.rows(), prefix);
         if row < keys.rows() {

@@ -201,9 +201,12 @@ impl LastRows {
             return Ok(Some(prefix));
         }
         let heads = self.sources.iter().filter_map(Ends::head);
-        let end = self.request.range.end.as_slice();
+        let (start, end) = (&self.request.range.start, &self.request.range.end);
         let next = heads.map(|end| end.prefix()).min();
-        let next = next.filter(|prefix| end.is_empty() || *prefix < end);
+        if next.is_some_and(|prefix| prefix < start.as_slice()) {
+            return Err(Error::internal("a partition before those that are read"));
+        }
+        let next = next.filter(|prefix| end.is_empty() || *prefix < end.as_slice());
         Ok(next.map(<[u8]>::to_vec))
     }
 

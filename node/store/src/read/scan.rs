@@ -100,6 +100,8 @@ pub struct Scan {
     left: usize,
     /// Rows that are enough for a batch; more and more, so that whoever takes one batch and leaves has little read in vain.
     enough_rows: usize,
+    /// Rows that are waited for, where fewer were looked at in vain.
+    awaited_rows: usize,
     done: bool,
 }
 
@@ -189,6 +191,7 @@ impl Scan {
             } else {
                 BATCH_ROWS
             },
+            awaited_rows: 0,
             done: false,
             snapshot,
         })

@@ -1,7 +1,8 @@
 //! How many events a batch holds now: fewer where one of them was refused, or where they took longer than a try may.
 //!
 //! A batch that was not done in time goes once more as it was composed, since its receiver may only have been slow, and
-//! knows it by its key. Then it is halved, down to one event: over a link that is slow the same would be late for ever.
+//! knows it by its key. Then it is halved, down to one event, without trying each half twice, until one goes through: over a
+//! link that is slow the same would be late for ever.
 //! What was late grows again slowly: each time that more was too much it takes twice as many batches until more is tried.
 
 /// Tries that are not done in time until a batch is halved.

@@ -46,6 +46,34 @@ fn rows_that_are_too_many_are_all() {
 }
 
 #[test]
+fn rows_that_change_while_all_do_may_expire_at_any_time() {
+    let mut joined = Joined::new(Some(NEVER), true);
+    joined.learned(Expiring::default());
+    let by = [Some(ColumnId(0)), Some(ColumnId(1))];
+    let mut number = 0;
+    while !joined.everything {
+        let rows: Vec<Vec<ArrayRef>> = (0..TOGETHER_MAX)
+            .map(|_| {
+                number += 1;
+                let value = Arc::new(StringArray::from(vec![number.to_string()])) as ArrayRef;
+                vec![value.clone(), value]
+            })
+            .collect();
+        joined.hunt(&by, &rows).unwrap();
+        // It has begun, so that others wait for a search of their own.
+        joined
+            .hunts
+            .iter_mut()
+            .for_each(|hunt| hunt.left = Some((0, 0)));
+    }
+    // The searches were of rows whose moments are known.
+    assert_eq!(joined.first_ms(), NEVER);
+    joined.change(row(1), None);
+    assert_eq!(joined.first_ms(), 0);
+    assert!(joined.take().is_none());
+}
+
+#[test]
 fn a_start_behind_a_moment_changes_all_rows_and_one_before_it_none() {
     for (noted, holds_rows, all) in [
         (Some(50), true, true),

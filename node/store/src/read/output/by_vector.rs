@@ -11,6 +11,8 @@ use activestore_types::Result;
 #[derive(Default)]
 pub(crate) struct Share {
     picks: Vec<Pick>,
+    /// As in [`Picker`], of the rows of this share.
+    cells: Vec<Option<(usize, usize)>>,
     rows: usize,
 }
 
@@ -39,21 +41,38 @@ impl Picker {
         pieces: &mut Pieces,
         covering: Option<&dyn Covering>,
     ) -> Result<Vec<Share>> {
-        let mut rest = Share::default();
+        let columns = self.schema.fields().len();
+        let cells = std::mem::take(&mut self.cells);
+        let mut shares = Vec::new();
+        let mut share = Share::default();
         let mut of_vectors: Vec<Span> = Vec::with_capacity(self.picks.len());
         for pick in self.picks.drain(..) {
+            if share.rows >= BATCH_ROWS {
+                shares.push(std::mem::take(&mut share));
+            }
             match pick {
                 Pick::Rows(span) if pieces.is_fresh(span.piece) => of_vectors.push(span),
-                Pick::Rows(span) => rest.push(span),
-                Pick::Cells(_) => {
-                    rest.picks.push(pick);
-                    rest.rows += 1;
+                Pick::Rows(mut span) => {
+                    let room = BATCH_ROWS - share.rows;
+                    if span.rows > room && !span.reverse {
+                        share.push(Span { rows: room, ..span });
+                        shares.push(std::mem::take(&mut share));
+                        (span.start, span.rows) = (span.start + room, span.rows - room);
+                    }
+                    share.push(span);
+                }
+                Pick::Cells(row) => {
+                    let number = share.cells.len() / columns.max(1);
+                    let of_row = cells.get(row * columns..(row + 1) * columns);
+                    share.cells.extend_from_slice(of_row.unwrap_or(&[]));
+                    share.picks.push(Pick::Cells(number));
+                    share.rows += 1;
                 }
             }
         }
+        shares.push(share);
         self.rows = 0;
         of_vectors.sort_by_key(|span| (span.piece, span.start));
-        let mut shares = vec![rest];
         let mut share = Share::default();
         for spans in of_vectors.chunk_by(|one, next| one.piece == next.piece) {
             let rows = spans.iter().map(|span| span.rows).sum::<usize>();
@@ -76,6 +95,7 @@ impl Picker {
     /// Picks what a share holds, and nothing else.
     pub(crate) fn pick_share(&mut self, share: Share) {
         self.picks = share.picks;
+        self.cells = share.cells;
         self.rows = share.rows;
     }
 }

@@ -27,12 +27,14 @@ impl Scan {
     /// Hands rows out where fewer than a full batch are enough.
     pub(super) fn copy_out_early(&mut self) -> Result<()> {
         // Of rows that are looked at first few may be left.
-        if self.filter.is_some() || self.picker.rows() < self.enough_rows {
+        let enough = self.enough_rows.max(self.awaited_rows);
+        if self.filter.is_some() || self.picker.rows() < enough {
             return Ok(());
         }
         if self.by_vector {
             // A vector that is not at its end is not worth to be cut.
             if !self.copy_out_closed()? {
+                self.awaited_rows = self.picker.rows() + VECTOR_ROWS;
                 return Ok(());
             }
         } else {
@@ -73,6 +75,7 @@ impl Scan {
 
     /// Copies the picked rows into the output and lets the pieces go.
     pub(super) fn copy_out(&mut self) -> Result<()> {
+        self.awaited_rows = 0;
         if self.by_vector {
             let covering = self.covering.as_deref();
             for share in self.picker.shares(&mut self.pieces, covering)? {

@@ -22,6 +22,24 @@ fn last(table: &Table, partitions: Option<Vec<Vec<u8>>>, now_ms: u64) -> Vec<((u
     rows(&found.map(Result::unwrap).collect::<Vec<_>>())
 }
 
+/// The same of all partitions, read in so many parts.
+fn in_parts(table: &Table, parts: usize, now_ms: u64) -> Vec<((u8, i64), Row)> {
+    let snapshot = table.snapshot();
+    let ranges = snapshot.split_partitions(parts);
+    assert!(ranges.len() <= parts);
+    let of = |range| {
+        let request = LastRequest {
+            columns: ALL.to_vec(),
+            range,
+            now_ms,
+            ..LastRequest::default()
+        };
+        let found = snapshot.last_rows(request).unwrap().map(Result::unwrap);
+        rows(&found.collect::<Vec<_>>())
+    };
+    ranges.into_iter().flat_map(of).collect()
+}
+
 /// The newest row of each device.
 fn expected(model: &Model, now_ms: u64) -> BTreeMap<u8, (i64, Row)> {
     let mut newest = BTreeMap::new();
@@ -59,15 +77,7 @@ proptest! {
             let newest = expected(&model, now_ms);
             prop_assert_eq!(last(&table, None, now_ms), in_order(&newest, |_| true));
             for parts in 1..4 {
-                let ranges = table.snapshot().split_partitions(parts);
-                prop_assert!(ranges.len() <= parts);
-                let mut found = Vec::new();
-                for range in ranges {
-                    let request = LastRequest { columns: ALL.to_vec(), range, now_ms, ..LastRequest::default() };
-                    let batches = table.snapshot().last_rows(request).unwrap().map(Result::unwrap);
-                    found.extend(rows(&batches.collect::<Vec<_>>()));
-                }
-                prop_assert_eq!(found, in_order(&newest, |_| true));
+                prop_assert_eq!(in_parts(&table, parts, now_ms), in_order(&newest, |_| true));
             }
             let wanted = |device: u8| asked.get(usize::from(device)).is_some_and(|asked| *asked);
             let prefixes = (0..4).filter(|device| wanted(*device)).map(partition).collect();
@@ -137,6 +147,39 @@ fn only_the_vectors_in_which_a_partition_ends_are_read() {
             last(&table, None, 0),
             in_order(&expected(&model, 0), |_| true)
         );
+    }
+}
+
+#[test]
+fn files_that_end_before_a_part_have_nothing_in_it() {
+    for descending in [false, true] {
+        let mut table = Table::ordered(descending);
+        let mut model = Model::default();
+        let mut hlc = 0;
+        // Many partitions of a few rows, and few of many, each file of several vectors; devices of their own in each.
+        for (devices, rows) in [(0..4_u8, 900_i64), (10..200, 17), (220..223, 1_100)] {
+            let mut writes = Vec::new();
+            for device in devices {
+                for at in 0..rows {
+                    hlc += 1;
+                    writes.push(reading(device, at, hlc));
+                }
+            }
+            table.write(&writes);
+            model.writes.extend(writes);
+            table.flush_all();
+        }
+        let later = [reading(2, 5_000, hlc + 1), reading(150, 5_000, hlc + 2)];
+        table.write(&later);
+        model.writes.extend(later);
+        let newest = expected(&model, 0);
+        for parts in 1..6 {
+            assert_eq!(
+                in_parts(&table, parts, 0),
+                in_order(&newest, |_| true),
+                "{parts}"
+            );
+        }
     }
 }
 

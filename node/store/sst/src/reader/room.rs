@@ -7,15 +7,19 @@ use std::sync::Arc;
 
 use arrow::buffer::Buffer;
 
-/// Cells of the room that is kept: a full batch of a scan.
+/// Cells of the largest room that is kept: a full batch of a scan.
 const KEPT_CELLS: usize = 8192;
-/// Below this many, what is kept would be mostly empty.
+/// Cells of the smallest: less costs little to make anew.
 const FEW_CELLS: usize = KEPT_CELLS / 4;
-/// Rooms that a thread keeps: 1 MiB.
+/// Rooms are made in steps of so many cells, and have at most two steps more than is wanted of them: who counts the memory
+/// of an array counts what was wanted.
+const STEP_CELLS: usize = KEPT_CELLS / 8;
+/// Rooms that a thread keeps: 1 MiB at most.
 const KEPT_MAX: usize = 16;
 
 thread_local! {
-    static KEPT: RefCell<Vec<Vec<u64>>> = const { RefCell::new(Vec::new()) };
+    /// `None` on threads that only let go of what others made.
+    static KEPT: RefCell<Option<Vec<Vec<u64>>>> = const { RefCell::new(None) };
 }
 
 /// Room for so many cells of 64 bits. What stands in it before it is written is unspecified: it may be of another batch, so
@@ -34,8 +38,15 @@ impl Room {
                 wanted,
             };
         }
-        let kept = KEPT.try_with(|kept| kept.borrow_mut().pop()).ok();
-        let cells = kept.flatten().unwrap_or_else(|| vec![0; KEPT_CELLS]);
+        let fits = |cells: &Vec<u64>| (wanted..=wanted + 2 * STEP_CELLS).contains(&cells.len());
+        let kept = KEPT.try_with(|kept| {
+            let mut kept = kept.borrow_mut();
+            let kept = kept.get_or_insert_default();
+            let place = kept.iter().rposition(fits)?;
+            Some(kept.swap_remove(place))
+        });
+        let cells = kept.ok().flatten();
+        let cells = cells.unwrap_or_else(|| vec![0; wanted.next_multiple_of(STEP_CELLS)]);
         Room { cells, wanted }
     }
 
@@ -65,13 +76,16 @@ impl Room {
 impl Drop for Room {
     fn drop(&mut self) {
         let cells = std::mem::take(&mut self.cells);
-        if cells.len() != KEPT_CELLS {
+        if !(FEW_CELLS..=KEPT_CELLS).contains(&cells.len()) {
             return;
         }
         // A thread at its end keeps nothing.
         let _ = KEPT.try_with(|kept| {
-            let mut kept = kept.borrow_mut();
-            if kept.len() < KEPT_MAX {
+            if let Some(kept) = kept.borrow_mut().as_mut() {
+                if kept.len() >= KEPT_MAX {
+                    // The oldest was of no use for the longest time.
+                    kept.remove(0);
+                }
                 kept.push(cells);
             }
         });

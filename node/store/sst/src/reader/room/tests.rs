@@ -16,8 +16,8 @@ fn room_is_kept_for_others_once_nobody_has_it() {
     let place = first.as_ptr();
     let clone = first.slice(8);
     drop(first);
-    let second = filled(5_000, 2);
-    assert_eq!(second.typed_data::<u64>(), vec![2; 5_000]);
+    let second = filled(7_000, 2);
+    assert_eq!(second.typed_data::<u64>(), vec![2; 7_000]);
     assert_eq!(clone.typed_data::<u64>(), vec![1; KEPT_CELLS - 1]);
     assert_ne!(second.as_ptr(), place);
     drop(clone);
@@ -33,10 +33,26 @@ fn a_thread_keeps_so_much_and_no_more() {
         assert_eq!(buffer.typed_data::<u64>(), vec![with as u64; KEPT_CELLS]);
     }
     drop(many);
-    KEPT.with(|kept| assert_eq!(kept.borrow().len(), KEPT_MAX));
+    let kept = || KEPT.with(|kept| kept.borrow().as_ref().map(Vec::len));
+    assert_eq!(kept(), Some(KEPT_MAX));
     // Another thread may let go of what this one made.
     let buffer = filled(KEPT_CELLS, 4);
-    std::thread::spawn(move || drop(buffer)).join().unwrap();
+    let elsewhere = std::thread::spawn(move || {
+        drop(buffer);
+        KEPT.with(|kept| kept.borrow().is_none())
+    });
+    assert!(elsewhere.join().unwrap());
+}
+
+#[test]
+fn no_room_is_much_larger_than_what_is_wanted() {
+    for wanted in (FEW_CELLS..=KEPT_CELLS)
+        .step_by(97)
+        .chain([KEPT_CELLS, FEW_CELLS])
+    {
+        let room = Room::new(wanted);
+        assert!((wanted..=wanted + 2 * STEP_CELLS).contains(&room.cells.len()));
+    }
 }
 
 #[test]
