@@ -51,6 +51,15 @@ pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+fn spawned(data_dir: &Path, arguments: &[&str]) -> Child {
+    let mut command = program();
+    command.args(["start", "--http", "127.0.0.1:0"]);
+    command.args(["--flight", "127.0.0.1:0", "--pg", "127.0.0.1:0"]);
+    command.arg("--data-dir").arg(data_dir).args(arguments);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
 /// A running node; killed when the test ends early.
 pub struct Node {
     child: Child,
@@ -61,38 +70,22 @@ pub struct Node {
 impl Node {
     /// Starts a node on free ports and waits until it says that it is ready.
     pub fn start(data_dir: &Path, arguments: &[&str]) -> Node {
-        let mut child = program()
-            .args([
-                "start",
-                "--http",
-                "127.0.0.1:0",
-                "--flight",
-                "127.0.0.1:0",
-                "--pg",
-                "127.0.0.1:0",
-                "--data-dir",
-            ])
-            .arg(data_dir)
-            .args(arguments)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
         let file = data_dir.join("listeners.json");
-        let pid = child.id();
+        let mut child = spawned(data_dir, arguments);
         let listeners = eventually("a node's start", || {
             if let Some(status) = child.try_wait().unwrap() {
                 let mut said = String::new();
-                child
-                    .stderr
-                    .take()
-                    .unwrap()
-                    .read_to_string(&mut said)
-                    .unwrap();
-                panic!("the node ended with {status}: {said}");
+                let mut stderr = child.stderr.take().unwrap();
+                stderr.read_to_string(&mut said).unwrap();
+                // While a node was away a connection of somebody else may have been given its port, for as long as it lasts.
+                assert!(
+                    said.contains("is in use"),
+                    "the node ended with {status}: {said}"
+                );
+                child = spawned(data_dir, arguments);
             }
             let value: Value = serde_json::from_slice(&std::fs::read(&file).ok()?).ok()?;
-            (value["pid"] == pid).then_some(value)
+            (value["pid"] == child.id()).then_some(value)
         });
         Node {
             child,
