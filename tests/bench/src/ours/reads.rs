@@ -100,6 +100,7 @@ fn last(opened: &Opened, snapshot: &Snapshot) -> Result<()> {
             columns: opened.table.all.clone(),
             partitions: Some(prefixes.clone()),
             now_ms: 0,
+            ..LastRequest::default()
         };
         for batch in snapshot.last_rows(request)? {
             rows += batch?.num_rows();
