@@ -72,6 +72,14 @@ enum Pick {
     Cells(usize),
 }
 
+/// Adds rows as they are; those that lie right behind the last ones are one pick with them.
+fn push_span(picks: &mut Vec<Pick>, span: Span) {
+    match picks.last_mut() {
+        Some(Pick::Rows(before)) if before.adjoins(&span) => before.rows += span.rows,
+        _ => picks.push(Pick::Rows(span)),
+    }
+}
+
 /// Rows that were picked and not yet copied.
 pub(crate) struct Picker {
     schema: SchemaRef,
@@ -122,13 +130,7 @@ impl Picker {
     /// Adds rows of a piece that need no resolving.
     pub(crate) fn push_rows(&mut self, span: Span) {
         self.rows += span.rows;
-        if let Some(Pick::Rows(before)) = self.picks.last_mut()
-            && before.adjoins(&span)
-        {
-            before.rows += span.rows;
-            return;
-        }
-        self.picks.push(Pick::Rows(span));
+        push_span(&mut self.picks, span);
     }
 
     /// Copies the picked rows together; the picker is empty afterwards.

@@ -1,7 +1,7 @@
 //! Picked rows vector by vector, where their order does not matter: each vector is decoded once, whatever came between its
 //! rows, and one of which all rows were picked may be taken by what is known of it.
 
-use super::{BATCH_ROWS, Pick, Picker};
+use super::{BATCH_ROWS, Pick, Picker, push_span};
 use crate::read::copy::Span;
 use crate::read::covering::Covering;
 use crate::read::scan::piece::Pieces;
@@ -103,12 +103,6 @@ impl Picker {
 impl Share {
     fn push(&mut self, span: Span) {
         self.rows += span.rows;
-        if let Some(Pick::Rows(before)) = self.picks.last_mut()
-            && before.adjoins(&span)
-        {
-            before.rows += span.rows;
-            return;
-        }
-        self.picks.push(Pick::Rows(span));
+        push_span(&mut self.picks, span);
     }
 }
