@@ -175,13 +175,10 @@ fn every_event_arrives_in_order_however_often_node_and_receiver_fail() {
     assert_eq!(node.stop(), Some(0));
 }
 
-#[test]
-fn an_event_that_a_hook_chokes_on_and_one_without_words_hold_up_no_other() {
-    let dir = tempfile::tempdir().unwrap();
+/// A receiver that takes what `take` says it takes, and breaks off upon the rest.
+fn hook(mut take: impl FnMut(Value) -> bool + Send + 'static) -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let taken = Arc::new(Mutex::new(Vec::new()));
-    let kept = taken.clone();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             let Some(request) = read(&mut stream) else {
@@ -190,15 +187,27 @@ fn an_event_that_a_hook_chokes_on_and_one_without_words_hold_up_no_other() {
             if is_there(&request, &mut stream) {
                 continue;
             }
-            let event: Value = serde_json::from_str(&request.body).unwrap();
-            let n = event["row"]["n"].as_u64().unwrap();
-            if n != 4 {
-                kept.lock().unwrap().push(n);
+            if take(serde_json::from_str(&request.body).unwrap()) {
                 let _ = stream.write_all(
                     b"HTTP/1.1 204 ok\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
                 );
             }
         }
+    });
+    address
+}
+
+#[test]
+fn an_event_that_a_hook_chokes_on_and_one_without_words_hold_up_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = Arc::new(Mutex::new(Vec::new()));
+    let kept = taken.clone();
+    let address = hook(move |event| {
+        let n = event["row"]["n"].as_u64().unwrap();
+        if n != 4 {
+            kept.lock().unwrap().push(n);
+        }
+        n != 4
     });
     let node = Node::start(dir.path(), &[]);
     node.execute(TABLE);

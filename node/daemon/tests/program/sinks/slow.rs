@@ -10,25 +10,14 @@ const EACH: Duration = Duration::from_millis(100);
 #[test]
 fn a_batch_that_is_never_done_in_time_becomes_smaller_ones() {
     let dir = tempfile::tempdir().unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
     let batches = Arc::new(Mutex::new(Vec::new()));
     let kept = batches.clone();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let Some(request) = read(&mut stream) else {
-                continue;
-            };
-            if is_there(&request, &mut stream) {
-                continue;
-            }
-            let events: Vec<Value> = serde_json::from_str(&request.body).unwrap();
-            std::thread::sleep(EACH * u32::try_from(events.len()).unwrap());
-            let numbers = events.iter().map(|event| event["row"]["n"].as_u64());
-            kept.lock().unwrap().push(numbers.collect::<Vec<_>>());
-            let _ = stream
-                .write_all(b"HTTP/1.1 204 ok\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-        }
+    let address = hook(move |events| {
+        let events = events.as_array().unwrap();
+        std::thread::sleep(EACH * u32::try_from(events.len()).unwrap());
+        let numbers = events.iter().map(|event| event["row"]["n"].as_u64());
+        kept.lock().unwrap().push(numbers.collect::<Vec<_>>());
+        true
     });
     let node = Node::start(dir.path(), &[]);
     node.execute(TABLE);
