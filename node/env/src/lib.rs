@@ -34,7 +34,7 @@ use activestore_types::Result;
 pub use clock::Clock;
 pub use disk::{Disk, DiskFile};
 pub use named::open_no_link;
-pub use program::let_go_of_program;
+pub use program::{let_go_of_program, resident_of_files};
 pub use real::{RealClock, RealDisk, RealRng};
 pub use rng::Rng;
 pub use seal::{Keyring, MasterKey, ValueSealer};

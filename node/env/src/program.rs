@@ -24,6 +24,17 @@ pub fn let_go_of_program() -> io::Result<u64> {
     Ok(0)
 }
 
+/// Bytes of files, the program's own above all, that are mapped into this process and in memory; `None` on systems that do
+/// not tell.
+pub fn resident_of_files() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssFile:"))?;
+    let kib = kib.trim().trim_end_matches("kB").trim();
+    Some(kib.parse::<u64>().ok()? * 1024)
+}
+
 /// A stretch of a file in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Mapping {

@@ -16,6 +16,7 @@ use activestore_types::{Lsn, NodeId, OriginId, RangeTombstone, TableId, TableSch
 
 use crate::memtable::Memtable;
 
+mod apart;
 pub mod own;
 pub mod tombstones;
 
@@ -37,6 +38,8 @@ pub struct TableFile {
     /// Every row of it is in a log record up to this one. Of files that were there at the start it is the last
     /// record that was flushed then.
     pub reach: Lsn,
+    /// The files that it has no key in common with, as far as is known.
+    pub(crate) apart: Arc<apart::Apart>,
 }
 
 /// A file that a flush or a merge wrote; durable, not yet part of any version.

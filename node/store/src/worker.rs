@@ -208,6 +208,7 @@ fn open_files(
             path: new.path.clone(),
             sst: Sst::open_cached(disk, &new.path, &shared.blocks)?,
             reach,
+            apart: Arc::default(),
         }))
     };
     files.iter().map(open).collect()

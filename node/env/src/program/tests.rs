@@ -45,15 +45,9 @@ fn only_what_nobody_wrote_to_is_let_go() {
 #[cfg(target_os = "linux")]
 #[test]
 fn the_program_goes_on() {
-    let file_pages = || {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find(|line| line.starts_with("RssFile:"));
-        let kib = line.and_then(|line| line.split_ascii_whitespace().nth(1));
-        kib.and_then(|kib| kib.parse::<u64>().ok()).unwrap()
-    };
-    let before = file_pages();
+    let before = resident_of_files().unwrap();
     let bytes = let_go_of_program().unwrap();
-    let after = file_pages();
+    let after = resident_of_files().unwrap();
     assert!(bytes > 0 && after < before, "{bytes}: {before} to {after}");
     // All of the program is still there, and what the loader wrote.
     assert!(let_go_of_program().unwrap() > 0);

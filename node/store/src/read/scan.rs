@@ -26,6 +26,7 @@ mod file;
 mod groups;
 mod leaving;
 pub(super) mod merge;
+mod met;
 mod pause;
 pub(super) mod piece;
 pub(super) mod source;

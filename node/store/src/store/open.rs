@@ -162,6 +162,7 @@ fn version_of(
                 path,
                 sst,
                 reach: contents.flushed,
+                apart: Arc::default(),
             }));
         }
         if let Some(tombstones) = contents.tombstones.get(&id) {

@@ -14,15 +14,18 @@ use crate::read::copy::Span;
 use crate::read::covering::Known;
 use crate::read::keys::VectorKeys;
 use crate::read::piece::Fragment;
-use crate::version::Stamp;
+use crate::version::{Stamp, TableFile};
 
 pub(crate) struct FileSource {
+    file: Arc<TableFile>,
     sst: Arc<Sst>,
     reader: SharedReader,
     plan: Arc<Plan>,
     range: KeyRange,
     /// Not loaded yet.
     vectors: Range<usize>,
+    /// Whether some of them were passed without a look at their keys.
+    is_pruned: bool,
     loaded: Option<Loaded>,
     /// The key of the next row, while a vector is loaded.
     head: Vec<u8>,
@@ -53,11 +56,12 @@ struct Loaded {
 impl FileSource {
     /// `None` where the file holds nothing in the range.
     pub(crate) fn new(
-        sst: &Arc<Sst>,
+        file: &Arc<TableFile>,
         plan: &Arc<Plan>,
         range: &KeyRange,
         pieces: &mut Pieces,
     ) -> Result<Option<Self>> {
+        let sst = &file.sst;
         let meta = sst.meta();
         if meta.rows == 0 || !range.overlaps(&meta.first_key, &meta.last_key) {
             return Ok(None);
@@ -66,6 +70,8 @@ impl FileSource {
             vectors: sst.vectors_in(range)?,
             reader: Arc::new(Mutex::new(sst.sequential())),
             sst: Arc::clone(sst),
+            file: Arc::clone(file),
+            is_pruned: false,
             plan: Arc::clone(plan),
             range: range.clone(),
             loaded: None,
@@ -106,6 +112,7 @@ impl FileSource {
                 return self.note_edge(next);
             }
             pieces.stats.vectors_pruned += 1;
+            self.is_pruned = true;
             self.drop_vector();
         }
         Ok(())
@@ -135,6 +142,16 @@ impl FileSource {
         } else {
             self.sst.meta().last_key.clone()
         })
+    }
+
+    /// The file.
+    pub(super) fn file(&self) -> &Arc<TableFile> {
+        &self.file
+    }
+
+    /// Whether keys of it in the range were passed unseen.
+    pub(super) fn is_pruned(&self) -> bool {
+        self.is_pruned
     }
 
     pub(crate) fn is_loaded(&self) -> bool {

@@ -1,5 +1,6 @@
 //! The sources of a range of keys. Where no order is asked for, those that share no key are merged apart from
-//! each other: files of other times, mostly, whose vectors then go out whole, their keys unread.
+//! each other: files of other times, mostly, and those that an earlier merge found to have none in common. Their vectors
+//! go out whole then, their keys unread.
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ impl Snapshot {
     ) -> Result<Option<Merge>> {
         let sources = self.timed_sources(range, plan, pieces)?;
         let sources: Vec<Source> = sources.into_iter().map(|(_, source)| source).collect();
-        Ok((!sources.is_empty()).then(|| Merge::new(sources, plan)))
+        Ok((!sources.is_empty()).then(|| Merge::new(sources, plan, range)))
     }
 
     /// The same in groups that have no key in common: one where the order matters.
@@ -42,8 +43,10 @@ impl Snapshot {
                 .into_iter()
                 .collect());
         }
-        let groups = grouped(self.timed_sources(range, plan, pieces)?);
-        let merges = groups.into_iter().map(|sources| Merge::new(sources, plan));
+        let groups = grouped(self.timed_sources(range, plan, pieces)?, range);
+        let merges = groups
+            .into_iter()
+            .map(|sources| Merge::new(sources, plan, range));
         Ok(merges.collect())
     }
 
@@ -64,7 +67,7 @@ impl Snapshot {
         let prefix = single_partition(&self.0.schema, range);
         for file in &self.0.files {
             if prefix.is_none_or(|prefix| file.sst.may_hold_partition(prefix)) {
-                let source = FileSource::new(&file.sst, plan, range, pieces)?;
+                let source = FileSource::new(file, plan, range, pieces)?;
                 let meta = file.sst.meta();
                 let times = meta.min_time_ns.zip(meta.max_time_ns);
                 sources.extend(source.map(|source| (times, Source::File(Box::new(source)))));
@@ -74,27 +77,37 @@ impl Snapshot {
     }
 }
 
-/// Sources whose times overlap, directly or by others, together. The time is of the key, so rows of other times are
-/// of other keys.
-fn grouped(mut sources: Vec<Timed>) -> Vec<Vec<Source>> {
-    // The last group is merged first: that of the latest times, since what narrows a scan mostly asks for the latest.
-    let times = |timed: &Timed| timed.0.unwrap_or((i64::MIN, i64::MAX));
-    sources.sort_by_key(|timed| std::cmp::Reverse(times(timed).1));
-    let mut groups: Vec<Vec<Source>> = Vec::new();
-    let mut first = i64::MIN;
+/// Sources that may have keys in common, directly or by others, together.
+fn grouped(sources: Vec<Timed>, range: &KeyRange) -> Vec<Vec<Source>> {
+    let mut groups: Vec<Vec<Timed>> = Vec::new();
     for timed in sources {
-        let (from, to) = times(&timed);
-        match groups.last_mut() {
-            Some(group) if to >= first => group.push(timed.1),
-            _ => {
-                first = from;
-                groups.push(vec![timed.1]);
-            }
-        }
-        first = first.min(from);
+        let meets = |group: &Vec<Timed>| group.iter().any(|one| may_meet(one, &timed, range));
+        let (meeting, apart): (Vec<_>, Vec<_>) = groups.into_iter().partition(meets);
+        groups = apart;
+        let mut group: Vec<Timed> = meeting.into_iter().flatten().collect();
+        group.push(timed);
+        groups.push(group);
     }
-    groups.reverse();
-    groups
+    // The last is merged first: that of the latest times, since what narrows a scan mostly asks for the latest.
+    groups.sort_by_cached_key(|group| group.iter().map(|(times, _)| between(*times).1).max());
+    let untimed = |group: Vec<Timed>| group.into_iter().map(|(_, source)| source).collect();
+    groups.into_iter().map(untimed).collect()
+}
+
+/// Whether a key may be in both. The time is of the key, so rows of other times are of other keys.
+fn may_meet(one: &Timed, other: &Timed, range: &KeyRange) -> bool {
+    let ((from, to), (other_from, other_to)) = (between(one.0), between(other.0));
+    if from > other_to || other_from > to {
+        return false;
+    }
+    match (&one.1, &other.1) {
+        (Source::File(one), Source::File(other)) => !one.file().is_apart(other.file(), range),
+        _ => true,
+    }
+}
+
+fn between(times: Option<(i64, i64)>) -> (i64, i64) {
+    times.unwrap_or((i64::MIN, i64::MAX))
 }
 
 /// The partition prefix that every key of the range has, if the range lies in one partition.

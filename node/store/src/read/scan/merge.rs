@@ -4,9 +4,10 @@
 use std::cmp::Ordering;
 
 use activestore_sst::StampZone;
-use activestore_types::Result;
+use activestore_types::{KeyRange, Result};
 
 use super::file::FileSource;
+use super::met::Met;
 use super::pause::Pause;
 use super::piece::Pieces;
 use super::source::{Alone, Plan, Source};
@@ -18,6 +19,9 @@ use crate::read::piece::Fragment;
 
 pub(crate) struct Merge {
     sources: Vec<Source>,
+    range: KeyRange,
+    /// Which of the sources have keys in common.
+    met: Met,
     lead: Lead,
     /// Whether woven rows may come source by source.
     any_order: bool,
@@ -39,9 +43,12 @@ pub(crate) enum Step {
 }
 
 impl Merge {
-    pub(crate) fn new(sources: Vec<Source>, plan: &Plan) -> Self {
+    /// Of sources of this range.
+    pub(crate) fn new(sources: Vec<Source>, plan: &Plan, range: &KeyRange) -> Self {
         Merge {
+            met: Met::new(sources.len()),
             sources,
+            range: range.clone(),
             lead: Lead::new(plan.reverse),
             any_order: plan.any_order,
             loom: Loom::default(),
@@ -83,6 +90,7 @@ impl Merge {
     ) -> Result<Step> {
         loop {
             let Some((lead, known)) = self.lead.find(&self.sources) else {
+                self.met.tell(&self.sources, &self.range);
                 return Ok(Step::End);
             };
             let other = self.lead.other(&self.sources);
@@ -181,7 +189,7 @@ impl Merge {
             any_order: self.any_order,
             origins: alone.origins,
         };
-        self.loom.weave(&mut strands, manner)?;
+        self.loom.weave(&mut strands, manner, &mut self.met)?;
         let torn = strands.iter().any(Strand::is_torn);
         let passed: Vec<(usize, usize)> = strands
             .iter()
@@ -316,6 +324,7 @@ impl Merge {
         let Some((winner, file, stamps)) = newest else {
             return Ok(false);
         };
+        self.met.note_all(&self.tied);
         if self.tied.len() < 2 || !file.decides(pieces.wanted()) {
             return Ok(false);
         }
@@ -375,14 +384,16 @@ impl Merge {
             }
             return Ok(());
         }
-        let mut shared = false;
+        self.tied.clear();
         for (index, source) in self.sources.iter_mut().enumerate() {
             if source.bound() == Some(self.key.as_slice()) {
-                shared |= index != lead;
+                self.tied.push(index);
                 source.take(&self.key, pieces, fragments)?;
             }
         }
-        if shared {
+        self.met.note_all(&self.tied);
+        // Others than the lead have moved.
+        if self.tied.len() > 1 {
             self.lead.forget();
         }
         Ok(())

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use activestore_types::Result;
 
+use super::met::Met;
 use super::strand::Strand;
 use crate::version::Origins;
 
@@ -79,7 +80,12 @@ impl Loom {
     ///
     /// # Errors
     /// `Corrupt` where stamps that have to be compared cannot be read.
-    pub(super) fn weave(&mut self, strands: &mut [Strand<'_>], manner: Manner<'_>) -> Result<()> {
+    pub(super) fn weave(
+        &mut self,
+        strands: &mut [Strand<'_>],
+        manner: Manner<'_>,
+        met: &mut Met,
+    ) -> Result<()> {
         self.taken.clear();
         self.is_stuck = false;
         while !strands.iter().any(Strand::is_torn) && self.gather(strands) {
@@ -96,7 +102,7 @@ impl Loom {
             }
             if self.is_apart(manner.any_order) {
                 self.take_all(strands);
-            } else if !self.merge(strands, manner)? {
+            } else if !self.merge(strands, manner, met)? {
                 self.window = WINDOW_ROWS.start;
                 self.is_stuck = true;
                 break;
@@ -229,7 +235,12 @@ impl Loom {
     }
 
     /// Hands out the rows that were read one by one; whether all of them.
-    fn merge(&mut self, strands: &mut [Strand<'_>], manner: Manner<'_>) -> Result<bool> {
+    fn merge(
+        &mut self,
+        strands: &mut [Strand<'_>],
+        manner: Manner<'_>,
+        met: &mut Met,
+    ) -> Result<bool> {
         self.threads.clear();
         for (member, numbers) in (0_u32..).zip(&self.numbers).take(self.members.len()) {
             let threads = (0_u32..).zip(numbers).map(|(place, number)| Thread {
@@ -253,7 +264,7 @@ impl Loom {
             let (group, behind) = rest.split_at(twins + 1);
             let winner = match group {
                 [only] => *only,
-                _ => match self.newest(group, strands, manner.origins)? {
+                _ => match self.newest(group, strands, manner.origins, met)? {
                     Some(winner) => winner,
                     None => {
                         whole = false;
@@ -285,14 +296,22 @@ impl Loom {
         Ok(whole)
     }
 
-    /// The newest row of a key; `None` where it does not say all of the row.
+    /// The newest row of a key that several strands have; `None` where it does not say all of the row.
     fn newest(
         &self,
         group: &[Thread],
         strands: &[Strand<'_>],
         origins: &Origins,
+        met: &mut Met,
     ) -> Result<Option<Thread>> {
         let strand = |thread: &Thread| strands.get(*self.members.get(thread.member as usize)?);
+        for (place, one) in group.iter().enumerate() {
+            for other in group.iter().skip(place + 1) {
+                if let (Some(one), Some(other)) = (strand(one), strand(other)) {
+                    met.note(one.source, other.source);
+                }
+            }
+        }
         let mut best: Option<(Thread, &Strand<'_>)> = None;
         for thread in group {
             let Some(strand) = strand(thread) else {

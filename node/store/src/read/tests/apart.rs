@@ -1,9 +1,12 @@
-//! Files whose times do not meet are read apart where the order of rows does not matter.
+//! Files whose times do not meet, or that were found to have no key in common, are read apart where the order of rows does
+//! not matter.
+
+use activestore_types::KeyRange;
 
 use super::histories::NOW_MS;
 use super::model::{Cell, Row, Write};
-use super::table::{ALL, Table, rows};
-use crate::read::{ScanRequest, ScanStats};
+use super::table::{ALL, AT, Table, key, rows};
+use crate::read::{ScanRequest, ScanStats, ZonePredicate, ZoneValue};
 
 /// Three devices at these moments.
 fn writes(times: std::ops::Range<i64>, hlc: u64) -> Vec<Write> {
@@ -27,10 +30,17 @@ type Found = Vec<((u8, i64), Row)>;
 
 fn read(table: &Table, any_order: bool) -> (Found, ScanStats) {
     let request = ScanRequest {
-        columns: ALL.to_vec(),
         any_order,
-        now_ms: NOW_MS,
         ..ScanRequest::default()
+    };
+    read_by(table, request)
+}
+
+fn read_by(table: &Table, request: ScanRequest) -> (Found, ScanStats) {
+    let request = ScanRequest {
+        columns: ALL.to_vec(),
+        now_ms: NOW_MS,
+        ..request
     };
     let mut scan = table.snapshot().scan(request).unwrap();
     let found: Vec<_> = scan.by_ref().map(Result::unwrap).collect();
@@ -78,4 +88,119 @@ fn times_that_do_not_meet_are_not_compared() {
     let (apart, stats) = read(&table, true);
     assert_eq!(sorted(apart), ordered);
     assert!(stats.keys_read > 0, "{stats:?}");
+}
+
+/// Every so many moments from one on, of three devices.
+fn every(step: usize, from: i64, hlc: u64) -> Vec<Write> {
+    let mut writes = writes(0..400, hlc);
+    writes.retain(|write| write.at.unsigned_abs() as usize % step == from.unsigned_abs() as usize);
+    writes
+}
+
+/// Files whose rows come in turn, of the same times all of them.
+fn in_turn(files: i64) -> Table {
+    let mut table = Table::new();
+    for file in 0..files {
+        table.write(&every(
+            files.unsigned_abs() as usize,
+            file,
+            10_000 * (1 + file.unsigned_abs()),
+        ));
+        table.flush_all();
+    }
+    table
+}
+
+#[test]
+fn files_that_had_no_key_in_common_are_not_merged_again() {
+    let table = in_turn(3);
+    let (first, stats) = read(&table, true);
+    assert!(stats.keys_read > 0, "{stats:?}");
+    let (again, stats) = read(&table, true);
+    assert_eq!((stats.keys_read, stats.vectors_whole), (0, 3), "{stats:?}");
+    assert_eq!(sorted(again), sorted(first));
+    // In order they are.
+    let (ordered, stats) = read(&table, false);
+    assert!(stats.keys_read > 0, "{stats:?}");
+    assert_eq!(ordered.len(), 1200);
+}
+
+#[test]
+fn what_is_known_of_two_halves_is_known_of_the_whole() {
+    let table = in_turn(2);
+    let cut = key(1, 200);
+    let halves = [
+        KeyRange {
+            start: Vec::new(),
+            end: cut.clone(),
+        },
+        KeyRange {
+            start: cut,
+            end: Vec::new(),
+        },
+    ];
+    for half in halves {
+        let ranges = vec![half];
+        read_by(
+            &table,
+            ScanRequest {
+                ranges,
+                any_order: true,
+                ..ScanRequest::default()
+            },
+        );
+    }
+    let (all, stats) = read(&table, true);
+    assert_eq!((all.len(), stats.keys_read), (1200, 0), "{stats:?}");
+}
+
+#[test]
+fn a_file_that_has_a_key_of_another_is_merged_with_that_one_alone() {
+    let mut table = in_turn(3);
+    read(&table, true);
+    // One row anew, of the second file, and a delete of one, of the third.
+    let mut anew = writes(1..3, 90_000);
+    anew.retain(|write| write.device == 1);
+    anew[1].tombstone = true;
+    anew[1].cells = [Cell::Absent, Cell::Absent, Cell::Absent];
+    table.write(&anew);
+    table.flush_all();
+    for _ in 0..2 {
+        let (found, _) = read(&table, true);
+        assert_eq!(found.len(), 1199);
+        let row = found.iter().find(|(key, _)| *key == (1, 1)).unwrap();
+        assert_eq!(row.1[2], Some(90_000));
+    }
+    let (_, stats) = read(&table, true);
+    assert!(stats.vectors_whole >= 1, "{stats:?}");
+    assert!(stats.keys_read >= 3, "{stats:?}");
+}
+
+#[test]
+fn keys_that_were_passed_unseen_tell_nothing() {
+    // The second file has the keys of the first, and others at times that alone are asked for.
+    let mut table = Table::new();
+    let mut both = writes(0..100, 10_000);
+    table.write(&both);
+    table.flush_all();
+    both.extend(writes(200..300, 20_000));
+    for write in &mut both {
+        write.hlc += 50_000;
+    }
+    table.write(&both);
+    table.flush_all();
+    let predicates = vec![ZonePredicate {
+        column: AT,
+        low: Some(ZoneValue::Int(150)),
+        high: None,
+    }];
+    let late = ScanRequest {
+        predicates,
+        any_order: true,
+        ..ScanRequest::default()
+    };
+    let (_, stats) = read_by(&table, late);
+    assert!(stats.vectors_pruned > 0, "{stats:?}");
+    let (all, _) = read(&table, true);
+    assert_eq!(all.len(), 600);
 }

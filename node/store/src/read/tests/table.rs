@@ -182,6 +182,8 @@ pub(crate) fn range_tombstone(delete: &Delete, descending: bool) -> RangeTombsto
 
 pub(crate) struct Table {
     pub(crate) version: TableVersion,
+    /// Whether each snapshot begins anew to find out which of its files have keys in common.
+    pub(crate) forgets: bool,
     descending: bool,
     disk: Arc<dyn Disk>,
     files: u64,
@@ -205,6 +207,7 @@ impl Table {
         disk.create_dir_all("sst").unwrap();
         Table {
             version: TableVersion::new(schema),
+            forgets: false,
             descending: true,
             disk,
             files: 0,
@@ -299,7 +302,15 @@ impl Table {
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
-        Snapshot::new(Arc::new(self.version.clone()), origins())
+        let mut version = self.version.clone();
+        if self.forgets {
+            let anew = |file: &Arc<TableFile>| TableFile {
+                apart: Arc::default(),
+                ..file.as_ref().clone()
+            };
+            version.files = version.files.iter().map(anew).map(Arc::new).collect();
+        }
+        Snapshot::new(Arc::new(version), origins())
     }
 
     fn open(&mut self, path: String) {
@@ -310,6 +321,7 @@ impl Table {
             path,
             sst,
             reach: Lsn(0),
+            apart: Arc::default(),
         }));
     }
 }

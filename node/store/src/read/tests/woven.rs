@@ -203,8 +203,10 @@ proptest! {
         bound in 0_i64..50,
         limit in 1_usize..4_000,
         (high, low) in (0_i64..1_500, 0_i64..1_500),
+        forgets in any::<bool>(),
     ) {
-        let (table, model) = shape.table(descending, delete);
+        let (mut table, model) = shape.table(descending, delete);
+        table.forgets = forgets;
         for now_ms in [NOW_MS / 4, NOW_MS] {
             let mut expected = model.rows(now_ms);
             if !descending {
