@@ -1,6 +1,7 @@
 //! Files that have no key in common, as far as scans found out. Files do not change, so what was found of two of them
 //! holds for as long as both are there.
 
+use activestore_sst::SstMeta;
 use activestore_types::KeyRange;
 use parking_lot::Mutex;
 
@@ -51,9 +52,15 @@ impl TableFile {
         }
     }
 
-    /// The part of a range in which both files have keys.
+    /// The part of a range in which both files have keys; none where they are of other times, which are of the key.
     fn common(&self, other: &TableFile, range: &KeyRange) -> Option<KeyRange> {
         let (one, other) = (self.sst.meta(), other.sst.meta());
+        let times = |meta: &SstMeta| meta.min_time_ns.zip(meta.max_time_ns);
+        if let (Some(one), Some(other)) = (times(one), times(other))
+            && (one.1 < other.0 || other.1 < one.0)
+        {
+            return None;
+        }
         let first = (&range.start).max(&one.first_key).max(&other.first_key);
         let last = (&one.last_key).min(&other.last_key);
         let mut end = KeyRange::only(last).end;
