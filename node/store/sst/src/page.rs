@@ -143,6 +143,11 @@ impl Page {
         Ok(slot.get_or_init(|| index))
     }
 
+    /// Whether it is about a vector of the file.
+    pub(crate) fn is_about(&self, v: usize) -> bool {
+        (self.first..self.first + self.vectors).contains(&v)
+    }
+
     /// The first key of a vector of the file.
     pub(crate) fn fence(&self, v: usize) -> &[u8] {
         let at = v.checked_sub(self.first);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use activestore_env::DiskFile;
 use activestore_types::{ColumnId, Error, Result, RowBatch};
 
+use super::layout::At;
 use super::{Reading, Sst};
 use crate::footer::read_range;
 
@@ -21,8 +22,9 @@ const AHEAD_BYTES: u64 = 64 << 10;
 pub struct SequentialReader {
     sst: Arc<Sst>,
     window: Window,
-    /// The vector read last, and whether it came behind the one before.
-    last: Option<(usize, bool)>,
+    /// The vector read last, and whether it came behind the one before. Its page of the index is at hand for those behind
+    /// it, without a look at what all readers share.
+    last: Option<(At, bool)>,
 }
 
 impl Sst {
@@ -68,29 +70,47 @@ impl SequentialReader {
         rows: Range<usize>,
         columns: &[ColumnId],
     ) -> Result<RowBatch> {
-        let (sst, how) = self.enter(v);
-        let batch = sst.read_batch(v, Some(rows), columns, false, how);
-        batch.map_err(|error| error.context(&sst.path))
+        let mut read = || {
+            let (sst, at, how) = self.enter(v)?;
+            sst.read_at(at, Some(rows), columns, false, how)
+        };
+        read().map_err(|error| error.context(self.sst.path()))
     }
 
-    /// The file, and how its vector `v` is read, which comes next.
-    pub(super) fn enter(&mut self, v: usize) -> (&Sst, Reading<'_>) {
+    /// The file, its vector `v`, which comes next, and how that is read.
+    ///
+    /// # Errors
+    /// As [`Sst::at`].
+    pub(super) fn enter(&mut self, v: usize) -> Result<(&Sst, &At, Reading<'_>)> {
+        let before = self.last.as_ref();
         // A first vector says nothing about the next one; columns of one vector may come in parts.
-        let in_order = self
-            .last
-            .is_some_and(|(last, in_order)| last + 1 == v || last == v && in_order);
-        let group = |v: usize| self.sst.place(v).map(|place| place.last);
-        if self.last.is_none_or(|(last, _)| group(last) != group(v)) {
-            self.window.clear();
-        }
-        self.last = Some((v, in_order));
-        (&self.sst, Reading::Ahead(&mut self.window, in_order))
+        let in_order =
+            before.is_some_and(|(last, in_order)| last.v + 1 == v || last.v == v && *in_order);
+        let at = match self.last.take() {
+            Some((last, _)) if last.v == v => last,
+            Some((last, _)) => {
+                let group = last.last;
+                let at = self.sst.at_near(v, last)?;
+                if at.last != group {
+                    self.window.clear();
+                }
+                at
+            }
+            None => {
+                self.window.clear();
+                self.sst.at(v)?
+            }
+        };
+        let (at, _) = self.last.insert((at, in_order));
+        Ok((&self.sst, at, Reading::Ahead(&mut self.window, in_order)))
     }
 
     fn read_batch(&mut self, v: usize, columns: &[ColumnId], stamped: bool) -> Result<RowBatch> {
-        let (sst, how) = self.enter(v);
-        let batch = sst.read_batch(v, None, columns, stamped, how);
-        batch.map_err(|error| error.context(&sst.path))
+        let mut read = || {
+            let (sst, at, how) = self.enter(v)?;
+            sst.read_at(at, None, columns, stamped, how)
+        };
+        read().map_err(|error| error.context(self.sst.path()))
     }
 }
 

@@ -16,11 +16,13 @@ impl SequentialReader {
     /// # Errors
     /// As [`SequentialReader::read_codes`].
     pub fn fetch(&mut self, v: usize, columns: impl Iterator<Item = ColumnId>) -> Result<()> {
-        let (sst, mut how) = self.enter(v);
-        let stored = columns.filter_map(|column| sst.column(ColumnKind::Cells(column)));
-        let stored: Vec<_> = stored.collect();
-        let mut fetch = || sst.prepare(&stored, &sst.at(v)?, &mut how);
-        fetch().map_err(|error: Error| error.context(&sst.path))
+        let mut fetch = || {
+            let (sst, at, mut how) = self.enter(v)?;
+            let stored = columns.filter_map(|column| sst.column(ColumnKind::Cells(column)));
+            let stored: Vec<_> = stored.collect();
+            sst.prepare(&stored, at, &mut how)
+        };
+        fetch().map_err(|error: Error| error.context(self.sst().path()))
     }
 
     /// The dictionary codes of a vector, as the first row and the code of each run; `None` where the
@@ -29,22 +31,19 @@ impl SequentialReader {
     /// # Errors
     /// `Invalid` where there is no such vector, `Corrupt` where bytes changed on disk.
     pub fn read_codes(&mut self, v: usize, column: ColumnId) -> Result<Option<Vec<(usize, u32)>>> {
-        let (sst, mut how) = self.enter(v);
-        let Some(column) = sst.column(ColumnKind::Cells(column)) else {
-            return Ok(None);
-        };
-        if column.dictionary.is_none() {
-            return Ok(None);
-        }
         let mut read = || {
-            let at = sst.at(v)?;
-            sst.prepare(&[column], &at, &mut how)?;
-            match sst.bytes(column, &at, &how)? {
+            let (sst, at, mut how) = self.enter(v)?;
+            let stored = sst.column(ColumnKind::Cells(column));
+            let Some(column) = stored.filter(|column| column.dictionary.is_some()) else {
+                return Ok(None);
+            };
+            sst.prepare(&[column], at, &mut how)?;
+            match sst.bytes(column, at, &how)? {
                 Some(bytes) => decode_codes(bytes, at.rows),
                 None => Ok(None),
             }
         };
-        read().map_err(|error: Error| error.context(&sst.path))
+        read().map_err(|error: Error| error.context(self.sst().path()))
     }
 }
 

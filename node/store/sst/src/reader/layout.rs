@@ -132,6 +132,22 @@ impl Sst {
         })
     }
 
+    /// Finds a vector that mostly has its index in the page of another.
+    ///
+    /// # Errors
+    /// As [`Sst::at`].
+    pub(super) fn at_near(&self, v: usize, other: At) -> Result<At> {
+        match self.place(v) {
+            Some(Place { rows, last }) if other.page.is_about(v) => Ok(At {
+                v,
+                rows,
+                last,
+                page: other.page,
+            }),
+            _ => self.at(v),
+        }
+    }
+
     /// The first key and the rows, about, of each page of the index: in memory while the file is open.
     pub fn pages(&self) -> impl ExactSizeIterator<Item = (&[u8], u64)> {
         let pages = 0..self.pages.len();

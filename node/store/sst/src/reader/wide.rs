@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType as ArrowType, TimeUnit};
 use super::ahead::SequentialReader;
 use super::layout::At;
 use super::room::Room;
-use super::{Reading, Sst};
+use super::{Dictionary, Reading, Sst};
 use crate::block::vector::{decode_wide, decode_wide_rows, is_wide, pick};
 use crate::footer::ColumnKind;
 
@@ -112,8 +112,13 @@ impl WideColumn {
                 "a column of {wanted} is stored as {stored}"
             )));
         }
-        let dictionary = sst.dictionary(column)?;
-        let (family, shared) = (column.family, dictionary.shared());
+        // Most have none, which is found out without what all threads count together.
+        let dictionary = column
+            .dictionary
+            .map(|_| sst.dictionary(column))
+            .transpose()?;
+        let shared = dictionary.as_deref().map(Dictionary::shared);
+        let (family, shared) = (column.family, shared.unwrap_or_default());
         let out = self.room(count)?;
         let nulls = match wanted {
             None => decode_wide(bytes, family, shared, out)?,
@@ -156,18 +161,17 @@ impl SequentialReader {
         columns: impl Iterator<Item = &'c mut WideColumn>,
     ) -> Result<()> {
         let mut columns: Vec<&mut WideColumn> = columns.collect();
-        let (sst, mut how) = self.enter(v);
         let mut read = || {
-            let at = sst.at(v)?;
+            let (sst, at, mut how) = self.enter(v)?;
             let stored = columns
                 .iter()
                 .filter_map(|column| sst.column(ColumnKind::Cells(column.id)));
             let stored: Vec<_> = stored.collect();
-            sst.prepare(&stored, &at, &mut how)?;
+            sst.prepare(&stored, at, &mut how)?;
             columns
                 .iter_mut()
-                .try_for_each(|column| column.add(sst, &at, wanted, &how))
+                .try_for_each(|column| column.add(sst, at, wanted, &how))
         };
-        read().map_err(|error: Error| error.context(&sst.path))
+        read().map_err(|error: Error| error.context(self.sst().path()))
     }
 }
