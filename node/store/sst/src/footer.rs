@@ -149,11 +149,27 @@ pub(crate) fn family_of(kind: ColumnKind, schema: &TableSchema) -> Option<Family
 /// # Errors
 /// `Corrupt` where the file ends before it; otherwise as the disk says.
 pub(crate) fn read_range(file: &Arc<dyn DiskFile>, offset: u64, length: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    read_into(file, offset, length, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// The same into memory that held something else.
+///
+/// # Errors
+/// As [`read_range`]; then what is in `bytes` is unspecified.
+pub(crate) fn read_into(
+    file: &Arc<dyn DiskFile>,
+    offset: u64,
+    length: u64,
+    bytes: &mut Vec<u8>,
+) -> Result<()> {
     if length > SECTION_BYTES_MAX {
         return Err(Error::corrupt(format!("a part of {length} bytes")));
     }
-    let mut bytes = vec![0; length as usize];
-    file.read_exact_at(offset, &mut bytes).map_err(|error| {
+    // Only what is longer than before is filled twice.
+    bytes.resize(length as usize, 0);
+    file.read_exact_at(offset, bytes).map_err(|error| {
         if error.kind() == std::io::ErrorKind::UnexpectedEof {
             Error::corrupt(format!(
                 "the file ends before byte {}",
@@ -162,8 +178,7 @@ pub(crate) fn read_range(file: &Arc<dyn DiskFile>, offset: u64, length: u64) -> 
         } else {
             Error::from(error)
         }
-    })?;
-    Ok(bytes)
+    })
 }
 
 /// Reads a section of a file of this version, and checks it.

@@ -10,12 +10,16 @@ use activestore_types::{ColumnId, Error, Result, RowBatch};
 
 use super::layout::At;
 use super::{Reading, Sst};
-use crate::footer::read_range;
+use crate::footer::read_into;
 
 /// Reading this many bytes that nobody wants costs less than another read.
 const GAP_BYTES: u64 = 8 << 10;
 /// A column's vectors are read ahead to the end of their row group where they take no more.
 const AHEAD_BYTES: u64 = 64 << 10;
+
+/// Stretches whose memory is used again, and bytes of each, at most.
+const SPARE_MAX: usize = 2;
+const SPARE_BYTES: usize = 128 << 10;
 
 /// Reads the vectors of one file in order, with fewer and longer reads than [`Sst::read`]. Holds the
 /// row group's part of each column read, up to 64 KiB a column, or one vector if that is longer.
@@ -118,6 +122,8 @@ impl SequentialReader {
 #[derive(Default)]
 pub(super) struct Window {
     stretches: Vec<(u64, Vec<u8>)>,
+    /// Memory of stretches that were let go.
+    spare: Vec<Vec<u8>>,
 }
 
 /// What a reader asks of the file for one column: a vector, and perhaps those behind it.
@@ -145,7 +151,10 @@ impl Wish {
 impl Window {
     /// Forgets everything.
     fn clear(&mut self) {
-        self.stretches.clear();
+        let room = SPARE_MAX.saturating_sub(self.spare.len());
+        let spare = self.stretches.drain(..).map(|(_, bytes)| bytes).take(room);
+        self.spare
+            .extend(spare.filter(|bytes| bytes.capacity() <= SPARE_BYTES));
     }
 
     /// Reads what is wished and not held, in as few reads as are cheap.
@@ -175,7 +184,9 @@ impl Window {
     }
 
     fn read(&mut self, file: &Arc<dyn DiskFile>, range: Range<u64>) -> Result<()> {
-        let bytes = read_range(file, range.start, range.end - range.start)?;
+        let mut bytes = self.spare.pop().unwrap_or_default();
+        let length = range.end - range.start;
+        read_into(file, range.start, length, &mut bytes)?;
         self.stretches.push((range.start, bytes));
         Ok(())
     }

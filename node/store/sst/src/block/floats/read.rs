@@ -11,7 +11,7 @@ use super::decimal::{Exact, POWERS, decimal_bits, short_decimal_bits};
 use super::split::is_rest;
 use crate::block::cursor::Cursor;
 use crate::block::ints::Ints;
-use crate::block::pack::{Lanes, Packed, decimals, short_decimals};
+use crate::block::pack::{CHAIN, Lanes, Packed, decimals, short_decimals};
 use crate::block::{Encoding, VECTOR_ROWS};
 
 /// A parsed payload.
@@ -150,6 +150,28 @@ impl<'a> Floats<'a> {
         self.patch(0..self.rows, out)?;
         self.widen(out);
         Ok(())
+    }
+
+    /// The patterns of one quarter of a vector; whether they could be had without the others, else `out` is unspecified.
+    ///
+    /// # Errors
+    /// As [`Floats::decode`].
+    pub(crate) fn decode_chain(&self, chain: usize, out: &mut [u64; CHAIN]) -> Result<bool> {
+        let power = match self.form {
+            Form::Bits => None,
+            Form::Decimal(power) if self.bytes == 8 => Some(power),
+            _ => return Ok(false),
+        };
+        if !self.integers.decode_chain(chain, out)? {
+            return Ok(false);
+        }
+        if let Some(power) = power {
+            decimals(power, out);
+        }
+        let start = chain * CHAIN;
+        self.patch(start..start + CHAIN, out)?;
+        self.widen(out);
+        Ok(true)
     }
 
     /// Makes doubles of patterns of 32-bit floats, where doubles are wanted.

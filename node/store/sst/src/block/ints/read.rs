@@ -118,6 +118,33 @@ impl<'a> Ints<'a> {
         Ok(())
     }
 
+    /// The values of one quarter of a vector; whether they could be had without the others, else `out` is unspecified.
+    ///
+    /// # Errors
+    /// As [`Ints::decode`].
+    pub(crate) fn decode_chain(&self, chain: usize, out: &mut [u64; CHAIN]) -> Result<bool> {
+        match &self.body {
+            Body::Constant(value) => out.fill(*value),
+            Body::Frame(values) => values.unpack_chain(chain, out)?,
+            Body::Delta { bases, deltas } => {
+                deltas.unpack_chain(chain, out)?;
+                // The first slot of a chain means nothing: the base stands there.
+                let mut value = bases.get(chain).copied().unwrap_or(0);
+                for (place, slot) in out.iter_mut().enumerate() {
+                    if place > 0 {
+                        value = value.wrapping_add(*slot);
+                    }
+                    *slot = value;
+                }
+            }
+            Body::Runs(_) => return Ok(false),
+        }
+        if self.factor != 1 {
+            multiply(self.factor, out);
+        }
+        Ok(true)
+    }
+
     /// Packed offsets that nothing is set aside of and nothing scales, and their reference: such
     /// values can be unpacked into something else in one pass.
     pub(crate) fn as_plain_frame(&self) -> Option<(Packed<'a>, u64)> {

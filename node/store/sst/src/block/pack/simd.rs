@@ -67,7 +67,7 @@ multiversioned! {
 
 multiversioned! {
     /// Turns integers into the bits of `integer / power`.
-    pub(crate) fn decimals<D>(power: f64, out: &mut Lanes) {
+    pub(crate) fn decimals<D>(power: f64, out: &mut [u64]) {
         let inverse = 1.0 / power;
         for value in out.iter_mut() {
             *value = decimal_bits::<D>(*value, power, inverse);
@@ -87,7 +87,7 @@ multiversioned! {
 
 multiversioned! {
     /// Multiplies every value, wrapping.
-    pub(crate) fn multiply<D>(factor: u64, out: &mut Lanes) {
+    pub(crate) fn multiply<D>(factor: u64, out: &mut [u64]) {
         for value in out.iter_mut() {
             *value = value.wrapping_mul(factor);
         }

@@ -59,6 +59,44 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn wide_cells_of_some_rows_are_those_of_all(
+        array in prop_oneof![samples::arrays(1024..1025), samples::arrays(1..1025)],
+        cuts in prop::collection::vec((0..1024_usize, 1..200_usize), 1..12),
+        cold in any::<bool>(),
+    ) {
+        let family = Family::of(array.data_type()).unwrap();
+        prop_assume!(is_wide(family));
+        let rows = array.len();
+        let mut wanted: Vec<std::ops::Range<usize>> = Vec::new();
+        let mut at = 0;
+        for (gap, length) in cuts {
+            let start = at + gap % 300;
+            if start >= rows {
+                break;
+            }
+            at = (start + length).min(rows);
+            wanted.push(start..at);
+        }
+        let mut bytes = Vec::new();
+        VectorEncoder::new(cold).encode(&array, None, None, &mut bytes).unwrap();
+        let mut all = vec![0; rows];
+        let nulls = decode_wide(&bytes, family, Shared::default(), &mut all).unwrap();
+        let valid = |row: usize| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
+        let mut some = vec![0; wanted.iter().map(std::ops::Range::len).sum()];
+        let of_some =
+            decode_wide_rows(&bytes, rows, &wanted, family, Shared::default(), &mut some).unwrap();
+        prop_assert_eq!(of_some, nulls.clone());
+        for (row, found) in wanted.iter().cloned().flatten().zip(&some) {
+            prop_assert!(!valid(row) || *found == all[row], "row {}", row);
+            prop_assert_eq!(valid(row), array.is_valid(row));
+        }
+    }
+}
+
 /// Text beyond a mebibyte a value, beside empty values and NULLs, whole and one by one.
 #[test]
 fn huge_and_empty_text_comes_back() {
