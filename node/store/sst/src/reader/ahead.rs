@@ -74,7 +74,7 @@ impl SequentialReader {
         rows: Range<usize>,
         columns: &[ColumnId],
     ) -> Result<RowBatch> {
-        let mut read = || {
+        let read = || {
             let (sst, at, how) = self.enter(v)?;
             sst.read_at(at, Some(rows), columns, false, how)
         };

@@ -16,7 +16,7 @@ impl SequentialReader {
     /// # Errors
     /// As [`SequentialReader::read_codes`].
     pub fn fetch(&mut self, v: usize, columns: impl Iterator<Item = ColumnId>) -> Result<()> {
-        let mut fetch = || {
+        let fetch = || {
             let (sst, at, mut how) = self.enter(v)?;
             let stored = columns.filter_map(|column| sst.column(ColumnKind::Cells(column)));
             let stored: Vec<_> = stored.collect();
