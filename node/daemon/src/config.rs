@@ -106,7 +106,8 @@ pub struct Listen {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Rows held in memory before writers wait.
+    /// What the store holds in memory: rows before writers wait, parts of files. 64 MiB of an edge, 256 MiB of a cloud, and
+    /// of a larger machine a 96th, up to four times as much.
     pub memory: Option<ByteSize>,
     /// The most the data directory may take.
     pub disk: Option<ByteSize>,

@@ -15,6 +15,7 @@
 //! assert_eq!(env.disk.list("sst").unwrap(), ["1"]);
 //! ```
 
+mod machine;
 mod memory;
 mod named;
 mod program;
@@ -33,6 +34,7 @@ use activestore_types::Result;
 
 pub use clock::Clock;
 pub use disk::{Disk, DiskFile};
+pub use machine::memory_of_machine;
 pub use named::open_no_link;
 pub use program::{let_go_of_program, resident_of_files};
 pub use real::{RealClock, RealDisk, RealRng};

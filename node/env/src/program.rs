@@ -4,6 +4,8 @@
 use std::io;
 use std::ops::Range;
 
+use crate::machine::bytes_of;
+
 /// Lets go of what is mapped of the program's code. What is needed of it again is found in the system's cache or in the file. Returns how many bytes of it were in memory.
 ///
 /// # Errors
@@ -28,11 +30,7 @@ pub fn let_go_of_program() -> io::Result<u64> {
 /// not tell.
 pub fn resident_of_files() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let kib = status
-        .lines()
-        .find_map(|line| line.strip_prefix("RssFile:"))?;
-    let kib = kib.trim().trim_end_matches("kB").trim();
-    Some(kib.parse::<u64>().ok()? * 1024)
+    bytes_of(&status, "RssFile:")
 }
 
 /// A stretch of a file in memory.

@@ -38,6 +38,11 @@ const DEFAULT_WAL_INTERVAL: Duration = Duration::from_millis(100);
 /// Threads that run requests and queries unless told otherwise.
 const DEFAULT_WORKERS: usize = 2;
 
+/// The share of the machine's memory that is the store's unless told otherwise, where that is more than a role has anyway,
+/// and how often that much at most.
+const MEMORY_SHARE: u64 = 96;
+const MEMORY_TIMES_MAX: usize = 4;
+
 /// How long one query may work unless told otherwise.
 const QUERY_TIME: Duration = Duration::from_secs(3600);
 
@@ -154,6 +159,7 @@ impl Settings {
         if let Some(name) = args.name.clone().or(config.node.name) {
             db.name = name;
         }
+        db.memory_bytes = store_memory(db.memory_bytes, activestore_env::memory_of_machine());
         set_bytes(&mut db.memory_bytes, config.limits.memory)?;
         set_bytes(&mut db.query_memory_bytes, config.limits.query_memory)?;
         if let Some(each) = config.limits.query_memory_each {
@@ -319,6 +325,14 @@ fn one_cloud(peers: &[String]) -> Result<()> {
 fn is_host_and_port(peer: &str) -> bool {
     peer.rsplit_once(':')
         .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+/// What the store may hold in memory unless told: as much as its role has on a small machine, and a share of a large one,
+/// whose files have indexes that are worth to be kept.
+fn store_memory(least: usize, machine: Option<u64>) -> usize {
+    let share = machine.map_or(0, |bytes| bytes / MEMORY_SHARE);
+    let share = usize::try_from(share).unwrap_or(usize::MAX);
+    share.clamp(least, least.saturating_mul(MEMORY_TIMES_MAX))
 }
 
 fn set_bytes(target: &mut usize, size: Option<ByteSize>) -> Result<()> {

@@ -28,6 +28,17 @@ fn a_flag_beats_the_file_and_the_file_beats_the_default() {
 }
 
 #[test]
+fn a_large_machine_lends_the_store_more() {
+    const MIB: usize = 1 << 20;
+    let edge = |machine: Option<u64>| store_memory(64 * MIB, machine);
+    assert_eq!(edge(None), 64 * MIB);
+    assert_eq!(edge(Some(512 << 20)), 64 * MIB);
+    assert_eq!(edge(Some(4 << 30)), 64 * MIB);
+    assert_eq!(edge(Some(12 << 30)), 128 * MIB);
+    assert_eq!(edge(Some(1 << 40)), 256 * MIB);
+}
+
+#[test]
 fn only_an_edge_with_a_peer_seals_segments() {
     assert!(!resolve(&StartArgs::default(), "").unwrap().db.outbox);
     let args = StartArgs {
