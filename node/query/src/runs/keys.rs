@@ -173,13 +173,13 @@ fn push_changes<T: Copy + PartialEq>(values: &[T], changes: &mut Vec<usize>) {
 /// Appends the moments that lie in another bucket than the one before.
 fn push_steps(moments: &[i64], buckets: &Buckets, changes: &mut Vec<usize>) {
     // Of no bucket, so that the first moment is looked up.
-    let (mut start, mut next) = (0, 0);
+    let (mut start, mut next) = (0_i64, 0_i64);
     for (chunk, together) in moments.chunks(TOGETHER).enumerate() {
-        let inside = |moment: &i64| (start <= *moment) & (*moment < next);
-        if together
-            .iter()
-            .fold(true, |all, moment| all & inside(moment))
-        {
+        // A difference is below zero for a moment outside, and where one is too large for 64 bits the other is; signs are
+        // gathered several at once where comparisons are not.
+        let last = next.wrapping_sub(1);
+        let outside = |moment: &i64| moment.wrapping_sub(start) | last.wrapping_sub(*moment);
+        if together.iter().fold(0, |any, moment| any | outside(moment)) >= 0 {
             continue;
         }
         for (row, moment) in (chunk * TOGETHER..).zip(together) {

@@ -99,9 +99,8 @@ fn dictionary(
     let Some(runs) = runs(reader, vector, column)? else {
         return Ok(None);
     };
-    let sst = Arc::clone(reader.sst());
-    let rows = sst.vector_rows(vector);
-    let codes = sst.codes(column)?;
+    let rows = reader.sst().vector_rows(vector);
+    let codes = reader.codes(column)?;
     let mut values = StringBuilder::with_capacity(runs.len(), 0);
     let mut keys = Vec::with_capacity(rows);
     let ends = runs.iter().skip(1).map(|(start, _)| *start);

@@ -459,6 +459,11 @@ impl Sst {
 
     /// Reads what is needed of a vector of these columns, together.
     fn prepare(&self, columns: &[&StoredColumn], at: &At, how: &mut Reading<'_>) -> Result<()> {
+        if let Reading::Ahead(window, _) = how
+            && self.is_at_hand(columns, at, window)?
+        {
+            return Ok(());
+        }
         let mut wishes = Vec::with_capacity(columns.len());
         for column in columns {
             let index = column.index(&at.page)?;
@@ -483,6 +488,18 @@ impl Sst {
             }
             Reading::Point(kept) => kept.fill(self, at.v as u32, &wishes),
         }
+    }
+
+    /// Whether a window holds a vector of all of these columns.
+    fn is_at_hand(&self, columns: &[&StoredColumn], at: &At, window: &Window) -> Result<bool> {
+        for column in columns {
+            if let Spot::Stored { offset, length } = column.index(&at.page)?.spot(at.place())
+                && !window.holds(offset, length)
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Checks and decodes some rows of one vector, which was prepared; `None` where its group holds nothing of

@@ -55,7 +55,7 @@ impl CodedColumn {
     ) -> Result<()> {
         let rows = reader.sst().vector_rows(vector);
         if let Some(runs) = runs(reader, vector, self.id)? {
-            let codes = reader.sst().codes(self.id)?;
+            let codes = reader.codes(self.id)?;
             let ends = runs.iter().skip(1).map(|(start, _)| *start);
             let mut runs = runs.iter().zip(ends.chain([rows])).peekable();
             for wanted in wanted {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use activestore_env::DiskFile;
 use activestore_types::{ColumnId, Error, Result, RowBatch};
 
+use super::codes::Codes;
 use super::layout::At;
 use super::{Reading, Sst};
 use crate::footer::read_into;
@@ -21,6 +22,9 @@ const AHEAD_BYTES: u64 = 64 << 10;
 const SPARE_MAX: usize = 2;
 const SPARE_BYTES: usize = 128 << 10;
 
+/// Columns of which it is kept what their codes stand for, at most.
+const CODES_MAX: usize = 8;
+
 /// Reads the vectors of one file in order, with fewer and longer reads than [`Sst::read`]. Holds the
 /// row group's part of each column read, up to 64 KiB a column, or one vector if that is longer.
 pub struct SequentialReader {
@@ -29,6 +33,8 @@ pub struct SequentialReader {
     /// The vector read last, and whether it came behind the one before. Its page of the index is at hand for those behind
     /// it, without a look at what all readers share.
     last: Option<(At, bool)>,
+    /// What codes of columns that were asked for stand for.
+    codes: Vec<(ColumnId, Codes)>,
 }
 
 impl Sst {
@@ -38,6 +44,7 @@ impl Sst {
             sst: Arc::clone(self),
             window: Window::default(),
             last: None,
+            codes: Vec::new(),
         }
     }
 }
@@ -46,6 +53,29 @@ impl SequentialReader {
     /// The file.
     pub fn sst(&self) -> &Arc<Sst> {
         &self.sst
+    }
+
+    /// As [`Sst::codes`], kept for the vectors behind.
+    ///
+    /// # Errors
+    /// As [`Sst::codes`].
+    pub fn codes(&mut self, column: ColumnId) -> Result<&Codes> {
+        let known = self.codes.iter().position(|(known, _)| *known == column);
+        let place = match known {
+            Some(place) => place,
+            None => {
+                let codes = self.sst.codes(column)?;
+                // Large ones take turns, so that many readers do not hold many of them.
+                self.codes.retain(|(_, codes)| codes.is_light());
+                if self.codes.len() >= CODES_MAX {
+                    self.codes.remove(0);
+                }
+                self.codes.push((column, codes));
+                self.codes.len() - 1
+            }
+        };
+        let codes = self.codes.get(place).map(|(_, codes)| codes);
+        codes.ok_or_else(|| Error::internal("codes that were read are not there"))
     }
 
     /// As [`Sst::read`].
@@ -195,6 +225,11 @@ impl Window {
     pub(super) fn get(&self, offset: u64, length: u64) -> Result<&[u8]> {
         self.find(offset, length)
             .ok_or_else(|| Error::internal("a read window does not hold what it read"))
+    }
+
+    /// Whether it holds these bytes.
+    pub(super) fn holds(&self, offset: u64, length: u64) -> bool {
+        self.find(offset, length).is_some()
     }
 
     fn find(&self, offset: u64, length: u64) -> Option<&[u8]> {

@@ -53,7 +53,15 @@ pub struct Codes {
     path: String,
 }
 
+/// What is kept beside others without a second thought, in bytes.
+const LIGHT_BYTES: usize = 64 << 10;
+
 impl Codes {
+    /// Whether they take little memory.
+    pub(super) fn is_light(&self) -> bool {
+        self.dictionary.weight() <= LIGHT_BYTES
+    }
+
     /// The value that a code stands for.
     ///
     /// # Errors
