@@ -171,7 +171,7 @@ impl Rule {
             _ => {
                 let options = LineProtocolOptions {
                     table: self.table.clone(),
-                    precision: self.rule.precision.unwrap_or_default(),
+                    precision: Some(self.rule.precision.unwrap_or_default()),
                     tags: fixed
                         .into_iter()
                         .filter(|(_, value)| !value.is_empty())
