@@ -8,6 +8,7 @@ mod auth;
 #[cfg(feature = "console")]
 #[path = "http/console.rs"]
 mod console;
+#[cfg(feature = "line-protocol")]
 #[path = "http/lines.rs"]
 mod lines;
 #[cfg(feature = "parquet")]
