@@ -18,6 +18,7 @@ pub fn run(only: &[String]) -> Result<(), String> {
         ("plugins", plugins::build),
         ("lints", lints),
         ("without the compiler", without_compiler),
+        ("without wires", without_wires),
         ("tests", tests),
         ("native models", native_models),
         ("doctests", doctests),
@@ -98,6 +99,23 @@ fn without_compiler() -> Result<(), String> {
             "clippy",
             "--package",
             "activestore-plugin-host",
+            "--no-default-features",
+            "--locked",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    )
+}
+
+/// The program with nothing that can be left out of it: what one feature alone uses is gone with it.
+fn without_wires() -> Result<(), String> {
+    run_cargo(
+        "clippy of the program without its features",
+        &[
+            "clippy",
+            "--package",
+            "activestore-daemon",
             "--no-default-features",
             "--locked",
             "--",

@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 use crate::config::{RoleSetting, Span};
+#[cfg(all(feature = "line-protocol", feature = "mqtt"))]
 use crate::demo::DemoArgs;
 
 pub use load::{FileFormat, LoadArgs};
@@ -159,6 +160,7 @@ pub enum Command {
         shell: Shell,
     },
     /// Watch the whole idea at work: a cloud node, two edges, a cut link.
+    #[cfg(all(feature = "line-protocol", feature = "mqtt"))]
     #[command(
         after_help = "Examples:\n  activestore demo\n  activestore demo --input readings.csv --exit"
     )]

@@ -14,7 +14,7 @@ mod unknown;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use activestore_ingest::mqtt::MqttConfig;
+use activestore_ingest::mqtt_config::MqttConfig;
 use activestore_types::{Error, Result};
 use serde::Deserialize;
 

@@ -6,6 +6,7 @@ mod cli;
 mod client;
 mod completions;
 mod config;
+#[cfg(all(feature = "line-protocol", feature = "mqtt"))]
 mod demo;
 mod doctor;
 mod enrol;
@@ -73,6 +74,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Doctor(args) => doctor::run(&args),
         Command::RotateKey(args) => key::rotate(&args),
         Command::Completions { shell } => completions::run(shell),
+        #[cfg(all(feature = "line-protocol", feature = "mqtt"))]
         Command::Demo(args) => demo::run(args),
     }
 }

@@ -13,10 +13,12 @@ mod courier;
 mod door;
 mod governor;
 mod listeners;
+#[cfg(feature = "mqtt")]
 mod mqtt;
 mod peers;
 mod rest;
 mod settings;
+#[cfg(feature = "mqtt")]
 mod sink;
 mod uplinks;
 
@@ -40,6 +42,7 @@ use carrier::SinkCarrier;
 use courier::HttpCourier;
 use governor::Governor;
 use listeners::Listeners;
+#[cfg(feature = "mqtt")]
 use mqtt::Mqtt;
 pub use peers::EDGES_IDENTITY_DIR;
 use peers::{IDENTITY_DIR, Peers};
@@ -147,6 +150,7 @@ async fn open(options: DbOptions) -> Result<Db> {
 /// Everything around the database.
 struct Running {
     gateway: Gateway,
+    #[cfg(feature = "mqtt")]
     mqtt: Mqtt,
     peers: Arc<Peers>,
     governor: Option<Governor>,
@@ -157,7 +161,9 @@ impl Running {
     async fn start(settings: &Settings, db: Db) -> Result<Running> {
         let mut listeners = Listeners::default();
         let peers = Arc::new(Peers::start(settings, &db)?);
+        #[cfg(feature = "mqtt")]
         let mqtt = Mqtt::start(settings, &db).await?;
+        #[cfg(feature = "mqtt")]
         peers.show(mqtt.counts());
         let gateway = Gateway::start(settings.gateway.clone(), db.clone(), peers.clone()).await?;
         listeners.add("http", gateway.local_addr());
@@ -172,12 +178,14 @@ impl Running {
         if let Some(address) = peers.local_addr() {
             listeners.add("quic", address);
         }
+        #[cfg(feature = "mqtt")]
         if let Some(address) = mqtt.local_addr() {
             listeners.add("mqtt", address);
         }
         listeners.announce(&settings.db.data_dir, &db.node_id().to_string())?;
         Ok(Running {
             gateway,
+            #[cfg(feature = "mqtt")]
             mqtt,
             peers,
             governor: Governor::start(settings.watch, db),
@@ -188,6 +196,7 @@ impl Running {
     async fn stop(self) {
         drop(self.governor);
         self.gateway.shutdown().await;
+        #[cfg(feature = "mqtt")]
         self.mqtt.shutdown().await;
         self.peers.shutdown().await;
     }

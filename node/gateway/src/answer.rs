@@ -72,6 +72,14 @@ impl Refusal {
         }
     }
 
+    /// The error as InfluxDB 3 has it: one sentence.
+    pub fn for_influx_v3(self) -> Self {
+        Refusal {
+            body: json!({ "error": self.sentence() }),
+            ..self
+        }
+    }
+
     /// The error as one line of text.
     pub fn in_plain_text(mut self) -> Self {
         self.plain = true;

@@ -4,6 +4,8 @@
 mod backup;
 #[cfg(feature = "console")]
 mod console;
+#[cfg(feature = "line-protocol")]
+mod lines;
 mod node;
 mod plugins;
 #[cfg(feature = "prometheus")]
@@ -39,9 +41,6 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/v1/status", get(node::status))
         .route("/v1/sql", post(sql::run))
         .route("/v1/subscribe", get(subscribe::run))
-        .route("/v1/write", post(write::native))
-        .route("/api/v2/write", post(write::influx_v2))
-        .route("/write", post(write::influx_v1))
         .route("/v1/tables/{keyspace}/{table}/rows", post(rows::insert))
         .route("/v1/plugins", get(plugins::list).post(plugins::deploy))
         .route("/v1/plugins/{name}", delete(plugins::remove))
@@ -59,6 +58,13 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/v1/tokens", post(sync::create_token))
         .route("/v1/edges/{node}/labels", post(sync::label_edge))
         .route("/v1/backup", post(backup::create));
+    #[cfg(feature = "line-protocol")]
+    let router = router
+        .route("/v1/write", post(lines::native))
+        .route("/api/v3/write_lp", post(lines::v3::write))
+        .route("/api/v2/write", post(lines::influx_v2))
+        .route("/write", post(lines::influx_v1))
+        .route("/ping", get(lines::ping::ping));
     #[cfg(feature = "prometheus")]
     let router = router.route("/api/v1/write", post(remote_write::write));
     router

@@ -70,6 +70,9 @@ impl Ticket {
 /// Where Prometheus writes. A sender of it logs the first line of an answer.
 const REMOTE_WRITE: &str = "/api/v1/write";
 
+/// Where clients of InfluxDB 3 write.
+const INFLUX_V3: &str = "/api/v3/write_lp";
+
 /// What an address asks of who calls it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asks {
@@ -83,7 +86,7 @@ enum Asks {
 
 fn asks(route: &str, metrics_open: bool) -> Asks {
     match route {
-        "/" | "/console/{name}" | "/openapi.json" | "/health/live" | "/health/ready" => {
+        "/" | "/console/{name}" | "/openapi.json" | "/health/live" | "/health/ready" | "/ping" => {
             Asks::Nothing
         }
         "/metrics" if metrics_open => Asks::Nothing,
@@ -92,6 +95,7 @@ fn asks(route: &str, metrics_open: bool) -> Asks {
         | "/v1/sql"
         | "/v1/subscribe"
         | "/v1/write"
+        | INFLUX_V3
         | "/api/v2/write"
         | "/write"
         | REMOTE_WRITE
@@ -100,9 +104,14 @@ fn asks(route: &str, metrics_open: bool) -> Asks {
     }
 }
 
-/// Whether a route speaks as InfluxDB does.
-fn is_influx(route: &str) -> bool {
-    matches!(route, "/write" | "/api/v2/write")
+/// A refusal as the clients of a route expect it.
+pub(crate) fn worded(refusal: Refusal, route: &str) -> Refusal {
+    match route {
+        REMOTE_WRITE => refusal.in_plain_text(),
+        INFLUX_V3 => refusal.for_influx_v3(),
+        "/write" | "/api/v2/write" => refusal.for_influx(),
+        _ => refusal,
+    }
 }
 
 /// Lets a request in, with its [`Caller`], or says what is missing.
@@ -147,12 +156,7 @@ pub(crate) async fn admit(
         ),
         Err(error) => Refusal::new(&error),
     };
-    let refusal = match route {
-        REMOTE_WRITE => refusal.in_plain_text(),
-        route if is_influx(route) => refusal.for_influx(),
-        _ => refusal,
-    };
-    let mut response = refusal.into_response();
+    let mut response = worded(refusal, route).into_response();
     if response.status() == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(
             header::WWW_AUTHENTICATE,

@@ -21,7 +21,9 @@ use arrow::record_batch::RecordBatch;
 
 pub use cell::{json_cell, text_cell};
 pub use event::change_object;
-pub(crate) use event::{change_members, object, range_of};
+#[cfg(feature = "pgwire")]
+pub(crate) use event::range_of;
+pub(crate) use event::{change_members, object};
 
 /// Bytes of a row group of Parquet, which an answer holds until it is written.
 const GROUP_BYTES: usize = 8 << 20;

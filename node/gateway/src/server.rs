@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 
 use crate::answer::Refusal;
 use crate::api;
-use crate::caller::admit;
+use crate::caller::{admit, worded};
 use crate::first_bytes::FirstBytes;
 #[cfg(feature = "flight")]
 use crate::flight::FlightWire;
@@ -294,18 +294,18 @@ async fn pass(State(shared): State<Arc<Shared>>, mut request: Request, next: Nex
 
 async fn answer(shared: &Shared, route: &str, mut request: Request, next: Next) -> Response {
     if let Err(error) = check_browser(&request, shared.listener) {
-        return Refusal::new(&error).into_response();
+        return worded(Refusal::new(&error), route).into_response();
     }
     if route.starts_with("/health") || route == "/metrics" {
         return admitted(shared, route, request, next).await;
     }
     let Ok(permit) = shared.requests.clone().try_acquire_owned() else {
         shared.metrics.refused();
-        return Refusal::new(
+        let refusal = Refusal::new(
             &Error::overloaded("the node is answering as many requests as it may")
                 .with_hint("send the request again in a second"),
-        )
-        .into_response();
+        );
+        return worded(refusal, route).into_response();
     };
     request.extensions_mut().insert(Place {
         _permit: Arc::new(permit),

@@ -8,6 +8,9 @@ mod auth;
 #[cfg(feature = "console")]
 #[path = "http/console.rs"]
 mod console;
+#[cfg(feature = "line-protocol")]
+#[path = "http/lines.rs"]
+mod lines;
 #[cfg(feature = "parquet")]
 #[path = "http/parquet.rs"]
 mod parquet;
@@ -269,95 +272,6 @@ fn errors_say_what_to_do() {
     let method = node.get("/v1/sql");
     assert_eq!(method.status, 405);
     assert_eq!(method.json()["error"]["code"], "invalid");
-}
-
-#[test]
-fn line_protocol_is_durable_when_204_comes() {
-    let node = Node::start();
-    let lines =
-        "pump,device=p1 temp=21.5,on=true 1767225600000\npump,device=p2 temp=22.5 1767225601000\n";
-    let reply = node.post(
-        "/v1/write?keyspace=plant&precision=ms",
-        &[],
-        lines.as_bytes(),
-    );
-    assert_eq!(reply.status, 204, "{}", reply.text);
-    assert_eq!(
-        node.rows("SELECT device, temp, time FROM plant.pump ORDER BY device"),
-        json!([
-            ["p1", 21.5, "2026-01-01T00:00:00Z"],
-            ["p2", 22.5, "2026-01-01T00:00:01Z"]
-        ])
-    );
-    let packed = gzipped("pump,device=p3 temp=1 1767225602000\n");
-    let reply = node.post(
-        "/v1/write?keyspace=plant&precision=ms",
-        &[("content-encoding", "gzip")],
-        &packed,
-    );
-    assert_eq!(reply.status, 204, "{}", reply.text);
-    assert_eq!(node.rows("SELECT count(*) FROM plant.pump"), json!([[3]]));
-}
-
-#[test]
-fn a_bad_line_refuses_the_body_unless_parts_are_accepted() {
-    let node = Node::start();
-    let lines = b"m v=1 1\nm broken\nm v=2 2\n";
-    let strict = node.post("/v1/write?keyspace=k", &[], lines);
-    assert_eq!(strict.status, 400);
-    assert!(
-        strict.json()["error"]["message"]
-            .as_str()
-            .unwrap()
-            .contains("line 2")
-    );
-    assert_eq!(strict.json()["refused"][0]["line"], 2);
-    let partial = node.post("/v1/write?keyspace=k&partial=accept", &[], lines);
-    assert_eq!(partial.status, 200, "{}", partial.text);
-    let answer = partial.json();
-    assert_eq!(
-        (&answer["rows"], &answer["rejected"]),
-        (&json!(2), &json!(1))
-    );
-    assert_eq!(node.rows("SELECT count(*) FROM k.m"), json!([[2]]));
-    assert_eq!(
-        node.post("/v1/write", &[], lines).status,
-        400,
-        "no keyspace"
-    );
-    assert_eq!(
-        node.post("/v1/write?keyspace=k&precision=h", &[], lines)
-            .status,
-        400
-    );
-}
-
-#[test]
-fn influxdb_clients_are_answered_in_their_words() {
-    let node = Node::start();
-    let v2 = node.post(
-        "/api/v2/write?bucket=k/autogen&org=x&precision=s",
-        &[],
-        b"m v=1 1",
-    );
-    assert_eq!(v2.status, 204, "{}", v2.text);
-    let v1 = node.post("/write?db=k", &[], b"m v=1 1");
-    assert_eq!(v1.status, 204, "{}", v1.text);
-    let bad = node.post("/api/v2/write?bucket=k", &[], b"m");
-    assert_eq!(bad.status, 400);
-    let body = bad.json();
-    assert_eq!(body["code"], "invalid");
-    assert!(
-        body["message"].as_str().unwrap().contains("line 1"),
-        "{body}"
-    );
-    let dropped = node.post("/write?db=k&partial=accept", &[], b"m v=3 3\nm\n");
-    assert_eq!(dropped.status, 400);
-    let error = dropped.json()["error"].as_str().unwrap().to_owned();
-    assert!(
-        error.starts_with("partial write") && error.contains("dropped=1"),
-        "{error}"
-    );
 }
 
 #[test]

@@ -20,7 +20,9 @@ pub mod csv;
 pub mod definition;
 pub mod json;
 pub mod line_protocol;
+#[cfg(feature = "mqtt")]
 pub mod mqtt;
+pub mod mqtt_config;
 pub mod parsed;
 pub mod precision;
 #[cfg(feature = "prometheus")]

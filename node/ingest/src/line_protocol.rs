@@ -46,8 +46,8 @@ pub struct LineProtocolOptions {
     pub keyspace: String,
     /// Puts every line into this table, whatever its measurement.
     pub table: Option<String>,
-    /// Unit of the timestamps.
-    pub precision: Precision,
+    /// Unit of the timestamps; without one each number says by its size what it is, as InfluxDB 3 has it.
+    pub precision: Option<Precision>,
     /// The timestamp of lines without one, in nanoseconds since 1970.
     pub now_ns: i64,
     /// Tags that every line gets beside its own; they belong to the series.
@@ -70,7 +70,7 @@ impl LineProtocolOptions {
         LineProtocolOptions {
             keyspace: keyspace.into(),
             table: None,
-            precision: Precision::Nanoseconds,
+            precision: Some(Precision::Nanoseconds),
             now_ns,
             tags: Vec::new(),
             ttl_s: None,

@@ -18,7 +18,6 @@ mod admission;
 mod client;
 mod codec;
 mod committer;
-mod config;
 mod connection;
 mod filter;
 mod hub;
@@ -28,7 +27,6 @@ mod merge;
 mod stats;
 
 pub use client::MqttClient;
-pub use config::{BrokerConfig, MqttConfig, MqttLogin, PayloadFormat, TopicRule};
 pub use listener::{MqttListener, MqttOptions};
 pub use mapping::Mapping;
 pub use stats::{MqttCounts, MqttStats, RejectedMessage};

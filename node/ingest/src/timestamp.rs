@@ -72,8 +72,10 @@ pub fn parse_date(text: &str) -> Result<i32, String> {
 }
 
 fn fractional(text: &str, precision: Precision) -> Option<i64> {
-    let unit = precision.nanoseconds();
-    let scale = u8::try_from(unit.ilog10()).ok()?;
+    let unit = i128::from(precision.nanoseconds());
+    // Of units that are no power of ten, as many digits are read as tell nanoseconds apart.
+    let scale = (unit - 1).checked_ilog10().map_or(0, |log| log + 1);
+    let scale = u8::try_from(scale).ok()?;
     // Digits finer than a nanosecond are cut, as no column keeps them.
     let text = match text.split_once('.') {
         Some((whole, fraction)) if !fraction.contains(['e', 'E']) => {
@@ -82,5 +84,6 @@ fn fractional(text: &str, precision: Precision) -> Option<i64> {
         }
         _ => text.to_owned(),
     };
-    i64::try_from(parse_decimal(&text, 38, scale).ok()?).ok()
+    let units = parse_decimal(&text, 38, scale).ok()?;
+    i64::try_from(units.checked_mul(unit)? / 10_i128.pow(u32::from(scale))).ok()
 }

@@ -2,11 +2,14 @@
 //! the HTTP interface asks of them.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+#[cfg(feature = "mqtt")]
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use activestore_db::{Counter, Db, OWN_CLOUD, Role};
 use activestore_gateway::{Hooks, TokenRequest};
+#[cfg(feature = "mqtt")]
 use activestore_ingest::mqtt::MqttCounts;
 use activestore_sync_proto::Inbox;
 use activestore_sync_quic::{
@@ -21,6 +24,7 @@ use tokio::sync::Mutex;
 
 use super::compared::{hex, report};
 use super::connections;
+#[cfg(feature = "mqtt")]
 use super::mqtt::figures;
 use super::settings::Settings;
 use super::uplinks;
@@ -58,6 +62,7 @@ pub struct Peers {
     /// Taken at shutdown.
     sides: Mutex<Sides>,
     /// Shown beside the peers' figures.
+    #[cfg(feature = "mqtt")]
     mqtt: OnceLock<Vec<MqttCounts>>,
 }
 
@@ -86,11 +91,13 @@ impl Peers {
             db: db.clone(),
             local_addr: down.as_ref().map(|cloud| cloud.server.local_addr()),
             sides: Mutex::new(Sides { up, also, down }),
+            #[cfg(feature = "mqtt")]
             mqtt: OnceLock::new(),
         })
     }
 
     /// Shows what MQTT counts beside what the peers do.
+    #[cfg(feature = "mqtt")]
     pub fn show(&self, mqtt: Vec<MqttCounts>) {
         // There is one MQTT of a node.
         let _ = self.mqtt.set(mqtt);
@@ -323,6 +330,7 @@ impl Hooks for Peers {
 
     fn counters(&self) -> Vec<Counter> {
         let mut all = otlp::counters();
+        #[cfg(feature = "mqtt")]
         all.extend(self.mqtt.get().into_iter().flat_map(|mqtt| figures(mqtt)));
         let Ok(sides) = self.sides.try_lock() else {
             return all;

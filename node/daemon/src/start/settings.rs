@@ -3,6 +3,8 @@
 mod allowance;
 mod also;
 mod flight;
+#[cfg(not(feature = "mqtt"))]
+mod mqtt;
 mod postgres;
 
 use std::net::SocketAddr;
@@ -13,7 +15,7 @@ use std::time::Duration;
 
 use activestore_db::{DbOptions, Role};
 use activestore_gateway::GatewayOptions;
-use activestore_ingest::mqtt::MqttConfig;
+use activestore_ingest::mqtt_config::MqttConfig;
 use activestore_plugin_host::{SignerKey, Trust};
 use activestore_store::WalSync;
 use activestore_sync_quic::{AdmissionOptions, AllowanceOptions, TransportOptions};
@@ -237,6 +239,9 @@ impl Settings {
         set_bytes(&mut gateway.body_bytes_max, config.limits.request_body)?;
         postgres::wire(&mut gateway, args.pg, &config.listen, &config.limits)?;
         flight::wire(&mut gateway, args.flight, &config.listen, &config.limits)?;
+        let mqtt_listen = args.mqtt.or(config.listen.mqtt);
+        #[cfg(not(feature = "mqtt"))]
+        mqtt::refuse(mqtt_listen, &config.mqtt)?;
         let quic = match (role.has_edges(), quic) {
             (true, Some(address)) => Some(address),
             (true, None) => Some(address(DEFAULT_QUIC)?),
@@ -251,7 +256,7 @@ impl Settings {
             gateway,
             quic,
             sync_tcp: config.listen.sync_tcp.unwrap_or(true),
-            mqtt_listen: args.mqtt.or(config.listen.mqtt),
+            mqtt_listen,
             mqtt: config.mqtt,
             peers,
             also,

@@ -21,12 +21,13 @@ fn node() -> Node {
 }
 
 /// The addresses that take rows, with what each is sent: so many rows, each with columns of its own.
-fn bodies(rows: usize) -> [(&'static str, &'static str, String); 4] {
+fn bodies(rows: usize) -> [(&'static str, &'static str, String); 5] {
     let body = |row: &dyn Fn(usize) -> String| (0..rows).map(row).collect::<Vec<_>>().join("\n");
     let lines = body(&|row| format!("m c{row}=1i 1"));
     let json = body(&|row| format!("{{\"id\":{row},\"c{row}\":1}}"));
     [
         ("/v1/write?keyspace=plant", "text/plain", lines.clone()),
+        ("/api/v3/write_lp?db=plant", "text/plain", lines.clone()),
         ("/api/v2/write?bucket=plant", "text/plain", lines.clone()),
         ("/write?db=plant", "text/plain", lines),
         ("/v1/tables/plant/wide/rows", "application/x-ndjson", json),

@@ -9,6 +9,7 @@ use super::LineProtocolOptions;
 use super::cursor::Cursor;
 use super::series::{canonical, unescaped};
 use super::tables::Table;
+use crate::precision::Precision;
 use crate::room::{Room, Unfit};
 
 /// Tags of one line beyond which the line is refused.
@@ -440,7 +441,9 @@ fn timestamp(text: &[u8], options: &LineProtocolOptions) -> Result<i64, String> 
                 crate::value::shown(&text)
             )
         })?;
-    options.precision.to_ns(number).ok_or_else(|| {
+    let precision = options.precision;
+    let precision = precision.unwrap_or_else(|| Precision::guess_as_influx(number));
+    precision.to_ns(number).ok_or_else(|| {
         format!("timestamp {number} is beyond 64 bits of nanoseconds; is the precision right?")
     })
 }

@@ -93,13 +93,24 @@ fn missing_timestamp_is_now_and_precision_scales() {
     let parsed = parse_text("m f=1\n");
     assert_eq!(rows(&parsed.batches[0])[0]["time"], Cell::Time(42));
     let options = LineProtocolOptions {
-        precision: Precision::Milliseconds,
+        precision: Some(Precision::Milliseconds),
         ..options()
     };
     let parsed = parse(b"m f=1 5\nm f=1 9223372036854775807\n", &options);
     assert_eq!(rows(&parsed.batches[0])[0]["time"], Cell::Time(5_000_000));
     assert_eq!(parsed.rejected[0].line, 2);
     assert!(parsed.rejected[0].reason.contains("precision"));
+    let options = LineProtocolOptions {
+        precision: None,
+        ..options
+    };
+    let parsed = parse(b"m f=1 5\nm f=1 5000000001\nm f=1\n", &options);
+    let times: Vec<_> = rows(&parsed.batches[0])
+        .iter()
+        .map(|row| row["time"].clone())
+        .collect();
+    let expected = [5_000_000_000, 5_000_000_001_000_000, 42];
+    assert_eq!(times, expected.map(Cell::Time));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use activestore_types::Result;
 
 use super::codec::Hello;
-use super::config::MqttLogin;
+use crate::mqtt_config::MqttLogin;
 use crate::sink::{Anyone, RowSink, Visitor};
 
 /// Who a client is; `None` for a wrong login or none where one is needed. The name and password of the configuration

@@ -12,10 +12,10 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::committer::{Committer, Outcome};
-use super::config::BrokerConfig;
 use super::listener::{WAITING_BYTES_MAX, system_now_ns};
 use super::mapping::Mapping;
 use super::stats::{Counters, MqttCounts, MqttStats, count};
+use crate::mqtt_config::BrokerConfig;
 use crate::sink::RowSink;
 
 /// Messages between receipt and acknowledgement.

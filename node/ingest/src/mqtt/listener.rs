@@ -11,11 +11,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::committer::Committer;
-use super::config::{MqttConfig, MqttLogin};
 use super::connection;
 use super::hub::Hub;
 use super::mapping::Mapping;
 use super::stats::{Counters, MqttCounts, MqttStats, count};
+use crate::mqtt_config::{MqttConfig, MqttLogin};
 use crate::sink::RowSink;
 
 /// Payload bytes of all connections that may wait for their write.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use activestore_types::{DataType, Error, NamedBatch, Result, TableName, TableSchema};
 
-use super::config::{PayloadFormat, TopicRule};
 use super::filter::TopicFilter;
 use crate::builder::AddedColumns;
 use crate::json::{self, JsonOptions};
 use crate::line_protocol::{self, LineProtocolOptions};
+use crate::mqtt_config::{PayloadFormat, TopicRule};
 
 /// Bytes of rows that a payload may make per byte of its own. Line by line it is two or three; a single object of many
 /// short names is forty.
@@ -171,7 +171,7 @@ impl Rule {
             _ => {
                 let options = LineProtocolOptions {
                     table: self.table.clone(),
-                    precision: self.rule.precision.unwrap_or_default(),
+                    precision: Some(self.rule.precision.unwrap_or_default()),
                     tags: fixed
                         .into_iter()
                         .filter(|(_, value)| !value.is_empty())

@@ -57,6 +57,20 @@ fn timestamps_in_every_documented_form() {
         parse_timestamp("1500", Some(Precision::Milliseconds)),
         Ok(1_500_000_000)
     );
+    for (input, unit, expected) in [
+        ("1500.25", Precision::Milliseconds, 1_500_250_000),
+        ("7.9", Precision::Nanoseconds, 7),
+        ("2", Precision::Minutes, 120_000_000_000),
+        ("-1.5", Precision::Minutes, -90_000_000_000),
+        ("0.25", Precision::Hours, 900_000_000_000),
+        (
+            "490896.0000000000003",
+            Precision::Hours,
+            1_767_225_600_000_000_001,
+        ),
+    ] {
+        assert_eq!(parse_timestamp(input, Some(unit)), Ok(expected), "{input}");
+    }
     for input in [
         "",
         "now",

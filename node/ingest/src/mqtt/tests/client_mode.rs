@@ -4,7 +4,8 @@ use activestore_types::Error;
 use rumqttc::{Incoming, QoS};
 
 use super::support::*;
-use crate::mqtt::{BrokerConfig, Mapping, MqttClient};
+use crate::mqtt::{Mapping, MqttClient};
+use crate::mqtt_config::BrokerConfig;
 
 fn broker(listener: &crate::mqtt::MqttListener) -> BrokerConfig {
     BrokerConfig {

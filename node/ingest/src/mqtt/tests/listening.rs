@@ -9,7 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::support::*;
-use crate::mqtt::{MqttConfig, MqttListener, MqttLogin, MqttOptions};
+use crate::mqtt::{MqttListener, MqttOptions};
+use crate::mqtt_config::{MqttConfig, MqttLogin};
 
 const TOPIC: &str = "plant/p1/readings";
 

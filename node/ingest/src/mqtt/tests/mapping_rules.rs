@@ -5,8 +5,9 @@ use arrow::datatypes::TimestampNanosecondType;
 use proptest::prelude::*;
 
 use super::support::{readings, rule};
+use crate::mqtt::Mapping;
 use crate::mqtt::filter::TopicFilter;
-use crate::mqtt::{Mapping, MqttConfig, PayloadFormat};
+use crate::mqtt_config::{MqttConfig, PayloadFormat};
 
 #[test]
 fn the_configuration_section_reads_and_names_unknown_keys() {

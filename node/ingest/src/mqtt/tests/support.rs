@@ -11,7 +11,8 @@ use parking_lot::Mutex;
 use rumqttc::{AsyncClient, Event, EventLoop, Incoming, MqttOptions as ClientOptions};
 use tokio::sync::Semaphore;
 
-use crate::mqtt::{Mapping, MqttConfig, MqttListener, MqttOptions, MqttStats, TopicRule};
+use crate::mqtt::{Mapping, MqttListener, MqttOptions, MqttStats};
+use crate::mqtt_config::{MqttConfig, TopicRule};
 use crate::sink::RowSink;
 
 /// Far beyond what any step takes: a test that waits this long has failed.

@@ -1,5 +1,5 @@
 //! The `[mqtt]` section of the configuration file. Parsing and defaults only; the mapping checks
-//! its rules when it is built.
+//! its rules when it is built. A program without MQTT reads it too, to say that it has none.
 
 use std::collections::BTreeMap;
 
