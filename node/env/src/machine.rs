@@ -11,13 +11,12 @@ pub fn memory_of_machine() -> Option<u64> {
     let told = std::fs::read_to_string("/proc/meminfo").ok();
     let machine = told.and_then(|told| bytes_of(&told, "MemTotal:"));
     let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let group = least_bound(&own, |group| {
-        std::fs::read_to_string(Path::new(GROUPS).join(group).join("memory.max")).ok()
-    });
-    match (machine, group) {
-        (Some(machine), Some(group)) => Some(machine.min(group)),
-        (machine, group) => machine.or(group),
-    }
+    let told = |path: &Path| std::fs::read_to_string(Path::new(GROUPS).join(path)).ok();
+    let group = least_bound(&own, |group| told(&group.join("memory.max")));
+    // Of the first version, as a container sees its own.
+    let old = told(Path::new("memory/memory.limit_in_bytes"));
+    let old = old.and_then(|bound| bound.trim().parse().ok());
+    [machine, group, old].into_iter().flatten().min()
 }
 
 /// The bytes that a line of what the system tells has, in kibibytes, behind a name.

@@ -203,8 +203,9 @@ fn open_files(
     let disk = shared.sst_disks.common();
     let open = |new: &NewFile| {
         let number = numbers.iter().find(|number| sst_path(**number) == new.path);
+        let number = number.copied();
         Ok(Arc::new(TableFile {
-            id: number.copied().unwrap_or_default(),
+            id: number.ok_or_else(|| Error::internal("a file that was not numbered"))?,
             path: new.path.clone(),
             sst: Sst::open_cached(disk, &new.path, &shared.blocks)?,
             reach,

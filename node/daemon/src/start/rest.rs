@@ -34,7 +34,10 @@ impl Rest {
                     left = None;
                     continue;
                 }
-                if !is_much(activestore_env::resident_of_files(), left) {
+                let resident = activestore_env::resident_of_files();
+                if !is_much(resident, left) {
+                    // The system may have taken some too.
+                    left = left.min(resident).or(left);
                     continue;
                 }
                 let let_go = tokio::task::spawn_blocking(activestore_env::let_go_of_program);

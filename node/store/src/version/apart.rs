@@ -7,9 +7,11 @@ use parking_lot::Mutex;
 
 use super::TableFile;
 
-/// Other files that are remembered for each, and ranges for each of those, at most: of more the oldest are forgotten.
-const OTHERS_MAX: usize = 64;
-const RANGES_MAX: usize = 16;
+/// Other files that are remembered for each, at most: of more the oldest are forgotten.
+const OTHERS_MAX: usize = 256;
+/// Ranges for each of those, at most: of more the latest give way to each other, since scans of all of a table come in a few
+/// ranges, and those that were found first stay.
+const RANGES_MAX: usize = 4;
 
 /// For a file others of smaller numbers, and the ranges in which no key is in both.
 #[derive(Debug, Default)]
@@ -90,7 +92,7 @@ fn add(ranges: &mut Vec<KeyRange>, mut range: KeyRange) {
         !touches
     });
     if ranges.len() >= RANGES_MAX {
-        ranges.remove(0);
+        ranges.pop();
     }
     ranges.push(range);
 }
@@ -127,6 +129,7 @@ mod tests {
             add(&mut ranges, range(start * 2, start * 2 + 1));
         }
         assert_eq!(ranges.len(), RANGES_MAX);
+        assert_eq!(ranges.first(), Some(&range(0, 1)));
         assert_eq!(ranges.last(), Some(&range(198, 199)));
     }
 }

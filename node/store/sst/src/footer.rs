@@ -167,8 +167,12 @@ pub(crate) fn read_into(
     if length > SECTION_BYTES_MAX {
         return Err(Error::corrupt(format!("a part of {length} bytes")));
     }
-    // Only what is longer than before is filled twice.
-    bytes.resize(length as usize, 0);
+    if bytes.is_empty() {
+        *bytes = vec![0; length as usize];
+    } else {
+        // Only what is longer than before is filled twice.
+        bytes.resize(length as usize, 0);
+    }
     file.read_exact_at(offset, bytes).map_err(|error| {
         if error.kind() == std::io::ErrorKind::UnexpectedEof {
             Error::corrupt(format!(

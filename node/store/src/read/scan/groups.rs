@@ -94,16 +94,13 @@ fn grouped(sources: Vec<Timed>, range: &KeyRange) -> Vec<Vec<Source>> {
     groups.into_iter().map(untimed).collect()
 }
 
-/// Whether a key may be in both. The time is of the key, so rows of other times are of other keys.
+/// Whether a key may be in both. The time is of the key, so rows of other times are of other keys; of files more is known.
 fn may_meet(one: &Timed, other: &Timed, range: &KeyRange) -> bool {
+    if let (Source::File(one), Source::File(other)) = (&one.1, &other.1) {
+        return !one.file().is_apart(other.file(), range);
+    }
     let ((from, to), (other_from, other_to)) = (between(one.0), between(other.0));
-    if from > other_to || other_from > to {
-        return false;
-    }
-    match (&one.1, &other.1) {
-        (Source::File(one), Source::File(other)) => !one.file().is_apart(other.file(), range),
-        _ => true,
-    }
+    from <= other_to && other_from <= to
 }
 
 fn between(times: Option<(i64, i64)>) -> (i64, i64) {

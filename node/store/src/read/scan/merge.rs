@@ -90,7 +90,9 @@ impl Merge {
     ) -> Result<Step> {
         loop {
             let Some((lead, known)) = self.lead.find(&self.sources) else {
-                self.met.tell(&self.sources, &self.range);
+                if self.any_order {
+                    self.met.tell(&self.sources, &self.range);
+                }
                 return Ok(Step::End);
             };
             let other = self.lead.other(&self.sources);

@@ -182,9 +182,9 @@ impl Window {
     /// Forgets everything.
     fn clear(&mut self) {
         let room = SPARE_MAX.saturating_sub(self.spare.len());
-        let spare = self.stretches.drain(..).map(|(_, bytes)| bytes).take(room);
-        self.spare
-            .extend(spare.filter(|bytes| bytes.capacity() <= SPARE_BYTES));
+        let spare = self.stretches.drain(..).map(|(_, bytes)| bytes);
+        let spare = spare.filter(|bytes| bytes.capacity() <= SPARE_BYTES);
+        self.spare.extend(spare.take(room));
     }
 
     /// Reads what is wished and not held, in as few reads as are cheap.
