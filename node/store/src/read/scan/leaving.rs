@@ -78,7 +78,10 @@ impl Scan {
         self.awaited_rows = 0;
         if self.by_vector {
             let covering = self.covering.as_deref();
-            for share in self.picker.shares(&mut self.pieces, covering)? {
+            for share in self
+                .picker
+                .shares(&mut self.pieces, covering, self.share_rows)?
+            {
                 self.picker.pick_share(share);
                 self.copy_picked()?;
             }

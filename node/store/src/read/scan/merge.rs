@@ -22,6 +22,8 @@ pub(crate) struct Merge {
     range: KeyRange,
     /// Which of the sources have keys in common.
     met: Met,
+    /// Which of them are known to have none, where no order is asked for.
+    apart: Met,
     lead: Lead,
     /// Whether woven rows may come source by source.
     any_order: bool,
@@ -47,6 +49,7 @@ impl Merge {
     pub(crate) fn new(sources: Vec<Source>, plan: &Plan, range: &KeyRange) -> Self {
         Merge {
             met: Met::new(sources.len()),
+            apart: Met::apart(&sources, plan.any_order, range),
             sources,
             range: range.clone(),
             lead: Lead::new(plan.reverse),
@@ -95,7 +98,7 @@ impl Merge {
                 }
                 return Ok(Step::End);
             };
-            let other = self.lead.other(&self.sources);
+            let other = self.other(lead);
             let Some(source) = self.sources.get(lead) else {
                 return Ok(Step::End);
             };
@@ -120,7 +123,7 @@ impl Merge {
             let Some(source) = self.sources.get(lead) else {
                 return Ok(Step::End);
             };
-            let other = self.lead.other(&self.sources);
+            let other = self.other(lead);
             let (rows, shows) = source.run(other, alone)?;
             if rows > 0
                 && self.is_worth_weaving(lead, rows)
@@ -145,6 +148,19 @@ impl Merge {
             self.take_key(lead, known, pieces, fragments)?;
             return Ok(Step::Key);
         }
+    }
+
+    /// The nearest bound of the sources that may have a key of the lead: those that are known to have none do not matter to
+    /// rows that may come in any order.
+    fn other(&self, lead: usize) -> Option<&[u8]> {
+        if self.apart.is_empty() {
+            return self.lead.other(&self.sources);
+        }
+        let others = self.sources.iter().enumerate();
+        let others = others.filter(|(place, _)| *place != lead && !self.apart.has(*place, lead));
+        others.fold(None, |nearest, (_, source)| {
+            self.lead.nearer(nearest, source.bound())
+        })
     }
 
     /// Whether the lead has loaded rows behind a run of so many, which others then come between.

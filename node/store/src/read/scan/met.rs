@@ -5,7 +5,7 @@ use activestore_types::KeyRange;
 
 use super::source::Source;
 
-/// Pairs of sources, by their places.
+/// Pairs of sources, by their places: those that have a key in common, or those that have none.
 #[derive(Default)]
 pub(super) struct Met {
     sources: usize,
@@ -21,7 +21,34 @@ impl Met {
         }
     }
 
-    /// Two sources have a key in common.
+    /// Those files among the sources that are known to have no key of the range in common, where that is of use.
+    pub(super) fn apart(sources: &[Source], any_order: bool, range: &KeyRange) -> Self {
+        let mut apart = Met::default();
+        // Two alone would not be merged if they were.
+        if !any_order || sources.len() < 3 {
+            return apart;
+        }
+        for (place, one) in sources.iter().enumerate() {
+            for (other_place, other) in sources.iter().enumerate().skip(place + 1) {
+                if let (Source::File(one), Source::File(other)) = (one, other)
+                    && one.file().is_apart(other.file(), range)
+                {
+                    if apart.is_empty() {
+                        apart = Met::new(sources.len());
+                    }
+                    apart.note(place, other_place);
+                }
+            }
+        }
+        apart
+    }
+
+    /// Whether it knows of no pair.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
+    /// Notes two sources.
     pub(super) fn note(&mut self, one: usize, other: usize) {
         let pair = one.max(other) * self.sources + one.min(other);
         if let Some(met) = self.pairs.get_mut(pair) {
@@ -29,7 +56,7 @@ impl Met {
         }
     }
 
-    /// All of these have a key in common.
+    /// Notes each two of these.
     pub(super) fn note_all(&mut self, sources: &[usize]) {
         for (place, one) in sources.iter().enumerate() {
             for other in sources.iter().skip(place + 1) {
@@ -38,7 +65,8 @@ impl Met {
         }
     }
 
-    fn has(&self, one: usize, other: usize) -> bool {
+    /// Whether it knows of these two.
+    pub(super) fn has(&self, one: usize, other: usize) -> bool {
         let pair = one.max(other) * self.sources + one.min(other);
         self.pairs.get(pair) == Some(&true)
     }

@@ -90,21 +90,27 @@ fn times_that_do_not_meet_are_not_compared() {
     assert!(stats.keys_read > 0, "{stats:?}");
 }
 
-/// Every so many moments from one on, of three devices.
-fn every(step: usize, from: i64, hlc: u64) -> Vec<Write> {
-    let mut writes = writes(0..400, hlc);
+/// Every so many of the first moments from one on, of three devices.
+fn every(step: usize, from: i64, until: i64, hlc: u64) -> Vec<Write> {
+    let mut writes = writes(0..until, hlc);
     writes.retain(|write| write.at.unsigned_abs() as usize % step == from.unsigned_abs() as usize);
     writes
 }
 
 /// Files whose rows come in turn, of the same times all of them.
 fn in_turn(files: i64) -> Table {
+    in_turn_until(files, 400)
+}
+
+fn in_turn_until(files: i64, until: i64) -> Table {
     let mut table = Table::new();
     for file in 0..files {
+        let step = files.unsigned_abs() as usize;
         table.write(&every(
-            files.unsigned_abs() as usize,
+            step,
             file,
-            10_000 * (1 + file.unsigned_abs()),
+            until,
+            1_000_000 * (1 + file.unsigned_abs()),
         ));
         table.flush_all();
     }
@@ -155,11 +161,32 @@ fn what_is_known_of_two_halves_is_known_of_the_whole() {
 }
 
 #[test]
+fn rows_in_memory_do_not_bring_files_together_that_are_apart() {
+    let table = in_turn_until(2, 2_000);
+    let (first, _) = read(&table, true);
+    assert_eq!(first.len(), 6_000);
+    // One row anew and one that is new, amid those of the files.
+    let mut anew = writes(1_000..1_001, 90_000_000);
+    anew.truncate(1);
+    anew.extend(writes(3_000..3_001, 90_000_001).into_iter().take(1));
+    table.write(&anew);
+    for _ in 0..2 {
+        let (found, stats) = read(&table, true);
+        assert_eq!(found.len(), 6_001);
+        let row = found.iter().find(|(key, _)| *key == (0, 1_000)).unwrap();
+        assert_eq!(row.1[2], Some(90_000_000));
+        assert!(stats.vectors_whole >= 3, "{stats:?}");
+        let (ordered, _) = read(&table, false);
+        assert_eq!(sorted(found), ordered);
+    }
+}
+
+#[test]
 fn a_file_that_has_a_key_of_another_is_merged_with_that_one_alone() {
     let mut table = in_turn(3);
     read(&table, true);
     // One row anew, of the second file, and a delete of one, of the third.
-    let mut anew = writes(1..3, 90_000);
+    let mut anew = writes(1..3, 90_000_000);
     anew.retain(|write| write.device == 1);
     anew[1].tombstone = true;
     anew[1].cells = [Cell::Absent, Cell::Absent, Cell::Absent];
@@ -169,7 +196,7 @@ fn a_file_that_has_a_key_of_another_is_merged_with_that_one_alone() {
         let (found, _) = read(&table, true);
         assert_eq!(found.len(), 1199);
         let row = found.iter().find(|(key, _)| *key == (1, 1)).unwrap();
-        assert_eq!(row.1[2], Some(90_000));
+        assert_eq!(row.1[2], Some(90_000_001));
     }
     let (_, stats) = read(&table, true);
     assert!(stats.vectors_whole >= 1, "{stats:?}");
