@@ -41,10 +41,6 @@ use piece::{Held, Pieces};
 use source::{Alone, Plan};
 pub use stats::ScanStats;
 
-/// Bytes of cells that are handed to a reader at hand together, about: more would have left the nearest caches when it comes
-/// to them.
-const SHARE_BYTES: usize = 256 << 10;
-
 /// What to scan.
 #[derive(Clone, Debug, Default)]
 pub struct ScanRequest {
@@ -72,8 +68,7 @@ pub struct ScanRequest {
     /// The order does not matter: rows that come in turn from several files need not be put into one, they may come
     /// vector by vector, and files of other times come one after the other. Each row still comes once.
     pub any_order: bool,
-    /// Batches may be smaller than full ones: a reader at hand may find out by the first that it wants no more, and of many
-    /// columns as many rows are handed to it as the nearest caches hold.
+    /// The first batches may be as small as a vector: a reader at hand may find out by them that it wants no more.
     pub small_batches: bool,
     /// The time that decides what has expired, in milliseconds since 1970.
     pub now_ms: u64,
@@ -106,8 +101,6 @@ pub struct Scan {
     left: usize,
     /// Rows that are enough for a batch; more and more, so that whoever takes one batch and leaves has little read in vain.
     enough_rows: usize,
-    /// Rows of a batch of those that leave vector by vector, at most.
-    share_rows: usize,
     /// Rows that are waited for, where fewer were looked at in vain.
     awaited_rows: usize,
     done: bool,
@@ -122,12 +115,6 @@ fn split_predicates(
     predicates
         .into_iter()
         .partition(|predicate| schema.is_key(predicate.column))
-}
-
-/// Rows of so many columns of 64 bits that a reader at hand finds in the nearest caches: whole vectors.
-fn share_rows(columns: usize) -> usize {
-    let vectors = SHARE_BYTES / (columns.max(1) * 8 * VECTOR_ROWS);
-    (vectors * VECTOR_ROWS).clamp(2 * VECTOR_ROWS, BATCH_ROWS)
 }
 
 impl Scan {
@@ -163,7 +150,6 @@ impl Scan {
             column.is_some_and(|column| column.data_type == DataType::Text)
         };
         let texts = request.columns.iter().filter(is_text).copied().collect();
-        let columns = request.columns.len();
         let plan = Plan {
             shape: Arc::new(KeyShape::of(&table)),
             key_predicates,
@@ -205,10 +191,6 @@ impl Scan {
                 VECTOR_ROWS
             } else {
                 BATCH_ROWS
-            },
-            share_rows: match request.small_batches {
-                true => share_rows(columns),
-                false => BATCH_ROWS,
             },
             awaited_rows: 0,
             done: false,

@@ -1,7 +1,7 @@
 //! Picked rows vector by vector, where their order does not matter: each vector is decoded once, whatever came between its
 //! rows, and one of which all rows were picked may be taken by what is known of it.
 
-use super::{Pick, Picker, push_span};
+use super::{BATCH_ROWS, Pick, Picker, push_span};
 use crate::read::copy::Span;
 use crate::read::covering::Covering;
 use crate::read::scan::piece::Pieces;
@@ -31,7 +31,7 @@ impl Picker {
         held
     }
 
-    /// Divides what is picked into shares of at most so many rows, none of which cuts a vector: first what is not of
+    /// Divides what is picked into shares of at most [`BATCH_ROWS`] rows, none of which cuts a vector: first what is not of
     /// vectors or was put together, in its order, then vector by vector. What `covering` takes is in none.
     ///
     /// # Errors
@@ -40,7 +40,6 @@ impl Picker {
         &mut self,
         pieces: &mut Pieces,
         covering: Option<&dyn Covering>,
-        rows_max: usize,
     ) -> Result<Vec<Share>> {
         let columns = self.schema.fields().len();
         let cells = std::mem::take(&mut self.cells);
@@ -48,13 +47,13 @@ impl Picker {
         let mut share = Share::default();
         let mut of_vectors: Vec<Span> = Vec::with_capacity(self.picks.len());
         for pick in self.picks.drain(..) {
-            if share.rows >= rows_max {
+            if share.rows >= BATCH_ROWS {
                 shares.push(std::mem::take(&mut share));
             }
             match pick {
                 Pick::Rows(span) if pieces.is_fresh(span.piece) => of_vectors.push(span),
                 Pick::Rows(mut span) => {
-                    let room = rows_max - share.rows;
+                    let room = BATCH_ROWS - share.rows;
                     if span.rows > room && !span.reverse {
                         share.push(Span { rows: room, ..span });
                         shares.push(std::mem::take(&mut share));
@@ -83,7 +82,7 @@ impl Picker {
                 pieces.stats.vectors_covered += 1;
                 continue;
             }
-            if share.rows + rows > rows_max {
+            if share.rows + rows > BATCH_ROWS {
                 shares.push(std::mem::take(&mut share));
             }
             spans.iter().for_each(|span| share.push(*span));

@@ -78,10 +78,7 @@ impl Scan {
         self.awaited_rows = 0;
         if self.by_vector {
             let covering = self.covering.as_deref();
-            for share in self
-                .picker
-                .shares(&mut self.pieces, covering, self.share_rows)?
-            {
+            for share in self.picker.shares(&mut self.pieces, covering)? {
                 self.picker.pick_share(share);
                 self.copy_picked()?;
             }
