@@ -8,20 +8,24 @@ use super::model::{Cell, Row, Write};
 use super::table::{ALL, AT, Table, key, rows};
 use crate::read::{ScanRequest, ScanStats, ZonePredicate, ZoneValue};
 
+fn write(device: u8, at: i64, hlc: u64) -> Write {
+    Write {
+        device,
+        at,
+        cells: [Cell::Value(at), Cell::Null, Cell::Value(hlc as i64)],
+        expiry_ms: 0,
+        tombstone: false,
+        hlc,
+        origin: 0,
+    }
+}
+
 /// Three devices at these moments.
 fn writes(times: std::ops::Range<i64>, hlc: u64) -> Vec<Write> {
     times
         .flat_map(|at| (0..3).map(move |device| (device, at)))
         .zip(hlc..)
-        .map(|((device, at), hlc)| Write {
-            device,
-            at,
-            cells: [Cell::Value(at), Cell::Null, Cell::Value(hlc as i64)],
-            expiry_ms: 0,
-            tombstone: false,
-            hlc,
-            origin: 0,
-        })
+        .map(|((device, at), hlc)| write(device, at, hlc))
         .collect()
 }
 
@@ -213,15 +217,7 @@ fn keys_that_were_passed_unseen_tell_nothing() {
         let late = (0..2_000).map(|at| (2, 10_000 + at * 2 + file as i64));
         let rows = early.chain(late).zip(file * 100_000 + 1..);
         let writes: Vec<Write> = rows
-            .map(|((device, at), hlc)| Write {
-                device,
-                at,
-                cells: [Cell::Value(at), Cell::Null, Cell::Value(hlc as i64)],
-                expiry_ms: 0,
-                tombstone: false,
-                hlc,
-                origin: 0,
-            })
+            .map(|((device, at), hlc)| write(device, at, hlc))
             .collect();
         table.write(&writes);
         table.flush_all();
